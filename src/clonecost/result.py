@@ -1,0 +1,172 @@
+"""What an audit found, as data: `run/result.json` and the published schema behind it.
+
+Every report is a pure function of these models and the run's `samples.safetensors`.
+`clonecost schema` prints the JSON schema; `SCHEMA` changes when a field changes meaning or goes.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from clonecost.errors import RunError
+from clonecost.types import AnswerKind, InputPrecision
+
+SCHEMA = "clonecost/result/1"
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+class Rate(Model):
+    """A proportion of test rows with its 95 % Wilson interval."""
+
+    value: float = Field(ge=0, le=1)
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+
+
+class Score(Model):
+    """A clone, scored on the test set after `queries` rows."""
+
+    queries: int = Field(description="rows the attack had bought when this clone was handed over")
+    accuracy: Rate = Field(description="clone names the true label")
+    agreement: Rate = Field(description="clone names the undefended victim's top class (fidelity)")
+    relative_accuracy: float = Field(description="clone's accuracy / victim's accuracy")
+    kl: float = Field(description="mean KL(victim || clone) in nats on the test set")
+
+
+class ClassAgreement(Model):
+    """Agreement of the final clone on the test rows that the victim puts in one class."""
+
+    name: str
+    rows: int
+    agreement: Rate | None = Field(description="null when the victim names this class nowhere")
+
+
+class VictimCard(Model):
+    name: str
+    accuracy: Rate
+    test_set: str
+    test_rows: int
+    classes: list[str]
+    weights: str | None = Field(description="sha256 of the victim's weights or file, when known")
+
+
+class ThreatCard(Model):
+    input_shape: list[int]
+    num_classes: int
+    query_budget: int
+    answers: AnswerKind
+    top_k: int | None
+    input_precision: InputPrecision
+    access: Literal["black-box", "white-box"]
+
+
+class AttackCard(Model):
+    name: str
+    settings: dict[str, JsonValue] = Field(description="every hyper-parameter of the attack")
+    student: str
+    proxy: str | None
+
+
+class DefenceCard(Model):
+    name: str
+    settings: dict[str, JsonValue]
+
+
+class Price(Model):
+    usd_per_1000: float | None
+    usd: float | None = Field(description="(spent + lost) rows at that price; null without a price")
+
+
+class Traffic(Model):
+    """What was asked and answered, over every row of the attack (replayed ones too)."""
+
+    rows: int
+    class_histogram: list[int] = Field(description="rows by the answer's top class")
+    mean_entropy: float = Field(description="mean entropy of an answer, in nats")
+    confident: float = Field(description="share of answers whose top probability exceeds 0.9")
+
+
+class Flag(Model):
+    """Something about the audit itself that a reader must know before believing it."""
+
+    code: str
+    severity: Literal["info", "warning"]
+    message: str
+
+
+class Control(Model):
+    """The same clone recipe without what the victim knows: what did the queries buy?"""
+
+    name: Literal["shuffled_answers", "untrained_student", "true_labels"]
+    accuracy: Rate
+    agreement: Rate
+
+
+class Provenance(Model):
+    version: str
+    revision: str | None = Field(description="the code's git revision, when it runs from a clone")
+    created: str = Field(description="UTC time at which the audit ended, ISO 8601")
+    command: str
+    seed: int
+    device: str
+    threads: int
+    python: str
+    torch: str
+    platform: str
+    ledger_head: str = Field(description="last digest of the ledger's chain: proves what was asked")
+    ledger_rows: int
+    resumed: int = Field(description="how many times this run was continued")
+
+
+class Result(Model):
+    schema_: Literal["clonecost/result/1"] = Field(default=SCHEMA, alias="schema")
+    victim: VictimCard
+    threat: ThreatCard
+    attack: AttackCard
+    defences: list[DefenceCard]
+    curve: list[Score] = Field(min_length=1, description="by queries; the last one is the verdict")
+    per_class: list[ClassAgreement]
+    spent: int = Field(description="rows answered to the attack: the price of this clone")
+    lost: int = Field(description="rows sent whose answer never arrived or was unusable; paid too")
+    evaluation: int = Field(description="rows of the test set, bought apart from the undefended victim")
+    ended: Literal["finished", "budget_exhausted"]
+    majority_agreement: float = Field(
+        description="agreement of a clone that always names the victim's commonest class"
+    )
+    price: Price
+    traffic: Traffic
+    controls: list[Control]
+    flags: list[Flag]
+    seconds: float
+    provenance: Provenance
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    return Result.model_json_schema(by_alias=True)
+
+
+def read_result(run: Path) -> Result:
+    """Read `run/result.json`.
+
+    Raises:
+        RunError: there is none, or it is not what this version understands.
+    """
+    path = run / "result.json"
+    if not path.is_file():
+        raise RunError(
+            f"{run} has no result.json: the audit did not finish; `clonecost resume {run}` goes on"
+        )
+    try:
+        return Result.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise RunError(f"{path} is not a {SCHEMA} document: {where}: {first['msg']}") from error

@@ -1,0 +1,82 @@
+"""The shared vocabulary. Imports torch only; every other module may import this one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+AnswerKind = Literal["label", "top_k", "probs"]
+InputPrecision = Literal["float32", "uint8"]
+Shape = tuple[int, ...]
+
+# How a long step tells how far it is: (what is being done, done so far, of how many).
+Progress = Callable[[str, int, int], None]
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """Ignore progress: the default of everything that reports it."""
+
+
+class Victim(Protocol):
+    """The classifier under audit: local or remote, defended or not."""
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        """(n, *input_shape) float32 pixels in [0, 1] -> (n, K) probabilities (rows sum to 1)."""
+        ...
+
+
+# A defence holds a victim and is a victim; see `clonecost.defences`.
+Defence = Callable[[Victim], Victim]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreatModel:
+    """What the attacker knows, sees and may spend: page one of every report."""
+
+    input_shape: Shape  # (C, H, W) pixels in [0, 1]
+    num_classes: int  # K
+    query_budget: int  # in rows, not batches
+    answers: AnswerKind = "probs"
+    top_k: int | None = None  # how many classes a "top_k" answer names
+    input_precision: InputPrecision = "float32"  # a real image API takes 8 bits
+    access: Literal["black-box", "white-box"] = "black-box"  # white box: reference rows only
+
+
+@dataclass(frozen=True)
+class LabelledInputs:
+    """A data set in memory.
+
+    `inputs` is (n, *shape): uint8 pixels 0..255 (a quarter of the memory), or float32 in [0, 1].
+    `labels` is (n,) int64. Take batches with `rows`, which always gives float32 in [0, 1].
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    classes: tuple[str, ...] = ()  # names of the labels; empty when the data set has none
+    name: str = ""
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def shape(self) -> Shape:
+        return tuple(self.inputs.shape[1:])
+
+    def rows(self, index: Tensor | slice, device: torch.device | str = "cpu") -> Tensor:
+        """The rows at `index` as float32 in [0, 1] on `device`, shape (len(index), *shape)."""
+        return as_pixels(self.inputs[index].to(device))
+
+    def take(self, index: Tensor | slice) -> "LabelledInputs":
+        """The data set cut down to `index`."""
+        return replace(self, inputs=self.inputs[index], labels=self.labels[index])
+
+
+def as_pixels(inputs: Tensor) -> Tensor:
+    """uint8 0..255 -> float32 in [0, 1]; float32 passes unchanged.
+
+    Division, not multiplication by 1/255: k/255 must be the nearest float so that 8-bit inputs are
+    recognised exactly when they are written to the ledger.
+    """
+    return inputs.float().div_(255) if inputs.dtype == torch.uint8 else inputs
