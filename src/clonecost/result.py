@@ -132,7 +132,9 @@ class Result(Model):
     per_class: list[ClassAgreement]
     spent: int = Field(description="rows answered to the attack: the price of this clone")
     lost: int = Field(description="rows sent whose answer never arrived or was unusable; paid too")
-    evaluation: int = Field(description="rows of the test set, bought apart from the undefended victim")
+    evaluation: int = Field(
+        description="rows of the test set, bought apart from the undefended victim"
+    )
     ended: Literal["finished", "budget_exhausted"]
     majority_agreement: float = Field(
         description="agreement of a clone that always names the victim's commonest class"

@@ -1,0 +1,67 @@
+"""What an attack is given and what it must look like. There is no base class to inherit."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
+
+import torch
+from torch import nn
+
+from clonecost.oracle import Oracle
+from clonecost.types import AnswerKind, LabelledInputs, Progress, no_progress
+
+
+class GeneratorFactory(Protocol):
+    def __call__(self, latent_dim: int, *, width: int) -> nn.Module:
+        """(n, latent_dim) -> (n, C, H, W) before tanh."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackerKit:
+    """Everything the attacker owns. No victim, no test data, no scores: the audit keeps those."""
+
+    student: Callable[[], nn.Module]  # an untrained student, pixels in [0, 1] -> logits
+    generator: GeneratorFactory
+    proxy: LabelledInputs | None = None  # the attacker's own data; its labels are its own
+    rng: torch.Generator  # the only source of randomness, on `device`
+    device: torch.device = torch.device("cpu")
+    horizon: int  # rows that schedules are laid out for: the budget this run began with
+    milestones: tuple[int, ...] = ()  # after these many rows a look at the clone is wanted
+    progress: Progress = no_progress
+    white_box: nn.Module | None = None  # set only if the threat model says so
+
+    def new_student(self) -> nn.Module:
+        """A student on the device, in train mode, initialised from `rng` alone."""
+        return self._initialised(self.student)
+
+    def new_generator(self, latent_dim: int, *, width: int) -> nn.Module:
+        """A generator on the device, in train mode, initialised from `rng` alone."""
+        return self._initialised(lambda: self.generator(latent_dim, width=width))
+
+    def _initialised(self, build: Callable[[], nn.Module]) -> nn.Module:
+        seed = int(torch.randint(2**62, (1,), generator=self.rng, device=self.rng.device))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return build().to(self.device).train()
+
+    def branch(self, key: int) -> "AttackerKit":
+        """The same kit with randomness that depends on the seed and `key` only, not on the past.
+
+        A clone trained in a branch is the same whatever else the run trained before it.
+        """
+        seed = (self.rng.initial_seed() * 1_000_003 + key) % 2**63
+        return replace(self, rng=torch.Generator(self.rng.device).manual_seed(seed))
+
+
+class Attack(Protocol):
+    """A frozen dataclass whose fields are the hyper-parameters.
+
+    `run` yields its current clone whenever there is a better one to show. The audit decides which
+    of them to score; an attack never sees a score. The last one yielded is the result, also when
+    the budget runs out in mid-step.
+    """
+
+    needs: ClassVar[AnswerKind]  # the poorest answers it can work with
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]: ...

@@ -1,0 +1,161 @@
+"""DFME: no data at all. A generator hunts for images on which student and victim disagree.
+
+Truong, Maini, Walls, Papernot, CVPR 2021, https://arxiv.org/abs/2011.14779, Algorithm 1.
+
+    min over S, max over G of  E_z  L(V(x), S(x)),    x = tanh(G(z)),  z ~ N(0, I)
+
+    G step (x g):  dL/dG(z) from m forward differences on G's output before tanh, because the
+                   victim gives no gradient;                                B (m + 1) queries
+    S step (x s):  L on fresh images;                                       B queries
+    L = (1/K) |v - s|_1 with v = log V(x) - mean log V(x), the recovered logits   (or KL)
+
+One iteration costs B (g (m + 1) + s) queries: 256 (1 (1 + 1) + 5) = 1,792.
+Differs from the paper: see docs/attacks/dfme.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.base import AttackerKit
+from clonecost.losses import Recovery, kl, logit_l1, recover_logits
+from clonecost.oracle import Oracle
+from clonecost.types import AnswerKind
+from clonecost.zeroth_order import forward_difference, full_float32
+
+
+EPOCH = 50  # iterations, between steps of the schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dfme:
+    batch_size: int = 256  # B
+    latent_dim: int = 256
+    generator_steps: int = 1  # g
+    student_steps: int = 5  # s
+    directions: int = 1  # m
+    step: float = 1e-3  # epsilon
+    student_lr: float = 0.1
+    generator_lr: float = 1e-4  # decisive: 5e-5 for SVHN in the paper's scripts
+    decay_at: tuple[float, ...] = (0.1, 0.3, 0.5)  # shares of the budget; SVHN: (0.5, 0.8)
+    decay: float = 0.3  # of both learning rates
+    loss: Literal["l1", "kl"] = "l1"
+    recovery: Recovery = "mean"  # "none" is the paper's Log-Probabilities
+    smallest_probability: float = 1e-30  # for an API that rounds: half its resolution
+    scale_by_dim: bool = True  # the factor d of the estimator; the printed equation leaves it out
+    generator_width: int = 64
+    # "pixels": tanh t is the pixel (t + 1) / 2. "published": t is taken for the victim's
+    # normalised input, pixel = mean + std t, as in the released scripts.
+    wiring: Literal["pixels", "published"] = "pixels"
+    mean: tuple[float, ...] = (0.4914, 0.4822, 0.4465)  # of the victim, only for "published"
+    std: tuple[float, ...] = (0.2023, 0.1994, 0.2010)
+
+    needs: ClassVar[AnswerKind] = "probs"
+    uses_proxy: ClassVar[bool] = False
+
+    @property
+    def queries_per_iteration(self) -> int:
+        return self.batch_size * (self.generator_steps * (self.directions + 1) + self.student_steps)
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        student = kit.new_student()
+        generator = kit.new_generator(self.latent_dim, width=self.generator_width)
+        student_opt = torch.optim.SGD(
+            student.parameters(), lr=self.student_lr, momentum=0.9, weight_decay=5e-4, fused=True
+        )
+        generator_opt = torch.optim.Adam(generator.parameters(), lr=self.generator_lr, fused=True)
+        decays = self._decay_epochs(kit.horizon)
+        schedules = [
+            torch.optim.lr_scheduler.LambdaLR(o, lambda past: self._rate(past + 1, decays))
+            for o in (student_opt, generator_opt)
+        ]
+
+        def draw() -> Tensor:
+            """A batch of images before tanh. G's batch norm sees batches of B, as published."""
+            z = torch.randn(self.batch_size, self.latent_dim, generator=kit.rng, device=kit.device)
+            return generator(z)
+
+        def disagreement(raw: Tensor) -> Tensor:
+            images = self._pixels(raw)
+            return self._distance(student(images), self._recover(oracle(images)))
+
+        iteration = 0
+        while oracle.remaining >= self.queries_per_iteration:
+            if iteration and iteration % EPOCH == 0:
+                for schedule in schedules:
+                    schedule.step()
+            iteration += 1
+
+            # G step: ascend the disagreement
+            student.eval()
+            for _ in range(self.generator_steps):
+                raw = draw()
+                with torch.no_grad(), full_float32():
+                    gradient = forward_difference(
+                        disagreement, raw, directions=self.directions, step=self.step,
+                        rng=kit.rng, scale_by_dim=self.scale_by_dim,
+                    )  # fmt: skip
+                generator_opt.zero_grad()
+                raw.backward(-gradient / self._shares(oracle.threat.num_classes))
+                generator_opt.step()
+
+            # S step: descend it. G stands still, so all images of the phase are one question
+            student.train()
+            with torch.no_grad():
+                images = self._pixels(torch.cat([draw() for _ in range(self.student_steps)]))
+                answers = self._recover(oracle(images))
+            for x, v in zip(
+                images.split(self.batch_size), answers.split(self.batch_size), strict=True
+            ):
+                loss = self._distance(student(x), v).mean()
+                student_opt.zero_grad()
+                loss.backward()
+                student_opt.step()
+            yield student
+
+    def _decay_epochs(self, horizon: int) -> list[int]:
+        """Epochs of 50 iterations; floor(Q / (50 c)) + 1 of them, decays at floor(share * epochs)."""
+        epochs = horizon // (self.queries_per_iteration * EPOCH) + 1
+        return [int(epochs * share) for share in self.decay_at]
+
+    def _rate(self, epoch: int, decays: list[int]) -> float:
+        """Factor of the learning rates in an epoch (from 1); a decay counts from its very epoch.
+
+        One that falls on epoch 0 never comes: short runs decay less often, as in the released code.
+        """
+        return self.decay ** sum(0 < at <= epoch for at in decays)
+
+    def _pixels(self, raw: Tensor) -> Tensor:
+        t = raw.tanh()
+        if self.wiring == "pixels":
+            return (t + 1) / 2
+        mean, std = (
+            torch.tensor(c, device=t.device).view(1, -1, 1, 1) for c in (self.mean, self.std)
+        )
+        return (mean + std * t).clamp(0, 1)
+
+    def _recover(self, answers: Tensor) -> Tensor:
+        if self.loss == "kl":
+            return answers
+        return recover_logits(answers, self.recovery, smallest=self.smallest_probability)
+
+    def _distance(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(n,): how far the student is from the victim; `target` comes from `_recover`."""
+        return kl(logits, target) if self.loss == "kl" else logit_l1(logits, target)
+
+    def _shares(self, num_classes: int) -> int:
+        """The released code divides l1's estimate by K B (once more than a mean) and KL's by 1."""
+        return 1 if self.loss == "kl" else num_classes * self.batch_size
+
+
+# The released scripts: their schedule, and their wiring, which few real APIs offer.
+PROFILES = {
+    "cifar10": Dfme(wiring="published"),
+    "svhn": Dfme(
+        wiring="published", generator_lr=5e-5, decay_at=(0.5, 0.8),
+        mean=(0.43768206, 0.44376972, 0.47280434), std=(0.19803014, 0.20101564, 0.19703615),
+    ),
+}  # fmt: skip

@@ -1,0 +1,67 @@
+"""Knockoff Nets, random strategy: label the attacker's own images with the victim, then distill.
+
+Orekondy, Schiele, Fritz, CVPR 2019, https://arxiv.org/abs/1812.02766, §4.
+
+    1. draw x_1 ... x_B from the pool without replacement (when it is used up: start over)
+    2. y_i = victim(x_i)                                                  one query a row
+    3. min over S of  (1/B) sum_i  -sum_k y_ik log S(x_i)_k              from scratch
+
+Differs from the paper: see docs/attacks/knockoff.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.base import AttackerKit
+from clonecost.distill import Recipe, distill
+from clonecost.errors import SpecError
+from clonecost.oracle import Oracle
+from clonecost.types import AnswerKind
+
+# SGD .01, momentum .5, no weight decay, x.1 every 60 of 200 epochs, batch 64, no augmentation.
+PAPER = Recipe(
+    optimizer="sgd", lr=0.01, momentum=0.5, weight_decay=0.0, batch_size=64, epochs=200,
+    schedule="step", step_epochs=60, step_decay=0.1, augment="none", validation=0.0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knockoff:
+    recipe: Literal["paper", "shared"] = "paper"  # shared: clonecost's own student recipe
+    epochs: int | None = None  # None: as the recipe has it
+    batch_size: int = 256  # rows per call of the victim (the paper's 8 only slows it down)
+
+    needs: ClassVar[AnswerKind] = "label"
+    uses_proxy: ClassVar[bool] = True
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        if kit.proxy is None:
+            raise SpecError("knockoff asks the victim about proxy data: name some with --proxy")
+        pool = kit.proxy
+        order = torch.randperm(len(pool), generator=kit.rng, device=kit.rng.device).cpu()
+        answers: list[Tensor] = []
+        budget = oracle.threat.query_budget
+        for stop in sorted({*(m for m in kit.milestones if 0 < m < budget), budget}):
+            while oracle.spent < stop:
+                first = oracle.spent
+                last = min(first + self.batch_size, stop)
+                rows = order[torch.arange(first, last) % len(pool)]
+                answers.append(oracle(pool.rows(rows, kit.device), index=rows))
+            asked = order[torch.arange(stop) % len(pool)]
+            # from scratch: a budget's clone must not be warmed up by that of a smaller one
+            yield self._train(pool.inputs[asked], torch.cat(answers), kit.branch(stop))
+
+    def _train(self, inputs: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
+        recipe = PAPER if self.recipe == "paper" else Recipe()
+        if self.epochs is not None:
+            recipe = replace(recipe, epochs=self.epochs)
+        student = kit.new_student()
+        distill(student, inputs.to(kit.device), answers, recipe, rng=kit.rng, progress=kit.progress)
+        return student
+
+
+PROFILES = {"shared": Knockoff(recipe="shared")}

@@ -1,0 +1,40 @@
+"""Round the probabilities: the cheapest way to leak less per answer."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from clonecost.errors import SpecError
+from clonecost.types import Victim
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounding:
+    """Probabilities to so many decimals, then renormalised; the top class stays the top class.
+
+    Tramèr et al., USENIX Security 2016, §6.1.
+
+    Raises:
+        SpecError: `decimals` is not between 0 and 6 (float32 holds no more).
+    """
+
+    decimals: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decimals <= 6:
+            raise SpecError(f"rounding to {self.decimals} decimals: choose from 0 to 6")
+
+    def __call__(self, victim: Victim) -> Victim:
+        def defended(inputs: Tensor, /) -> Tensor:
+            probs = victim(inputs)
+            top = F.one_hot(probs.argmax(1), probs.shape[1]).to(probs.dtype)
+            rounded = probs.round(decimals=self.decimals)
+            # half a step breaks ties that rounding makes, so that accuracy is untouched ...
+            tied = (rounded == rounded.amax(1, keepdim=True)).sum(1, keepdim=True) > 1
+            rounded = rounded + tied * top * 0.5 * 10**-self.decimals
+            # ... and with many classes every entry may round to 0; the top class then stays
+            rounded = rounded.where(rounded.sum(1, keepdim=True) > 0, top)
+            return rounded / rounded.sum(1, keepdim=True)
+
+        return defended

@@ -1,0 +1,147 @@
+"""Training a student on answers that are already bought."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clonecost.losses import kl
+from clonecost.types import Progress, as_pixels, no_progress
+
+Augment = Literal["none", "shift", "shift+flip"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a network is fitted. The defaults are the shared student recipe.
+
+    Cosine decay, light augmentation and a validation split of what was *bought* are worth more
+    than most differences between attacks; no test row takes part in any choice.
+    """
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = 2e-3
+    momentum: float = 0.9  # of SGD
+    weight_decay: float = 0.01
+    batch_size: int = 128
+    epochs: int = 60
+    schedule: Literal["cosine", "step", "constant"] = "cosine"  # cosine: per step, to 0
+    step_epochs: int = 60  # of the step schedule: every so many epochs ...
+    step_decay: float = 0.1  # ... times this
+    augment: Augment = "shift"
+    validation: float = 0.1  # share set aside; the epoch with the lowest KL there wins. 0: the last
+
+
+def distill(
+    student: nn.Module,
+    inputs: Tensor,
+    answers: Tensor,
+    recipe: Recipe,
+    *,
+    rng: torch.Generator,
+    progress: Progress = no_progress,
+) -> None:
+    """Fit `student` in place to minimise the mean KL(answers || student).
+
+    Args:
+        inputs: (n, *shape), uint8 0..255 or float32 in [0, 1], on the student's device.
+        answers: (n, K) on the simplex (hard labels are one-hot), on the same device.
+        rng: on the same device; decides the split, the order, the augmentation and dropout.
+    """
+    order = torch.randperm(len(inputs), generator=rng, device=rng.device)
+    aside = int(recipe.validation * len(inputs))
+    held_out, training = order[:aside], order[aside:]
+    steps = -(-len(training) // recipe.batch_size)
+    optimizer = _optimizer(student, recipe)
+    scheduler = _scheduler(optimizer, recipe, steps)
+    best, best_state = float("inf"), None
+
+    with _seeded(rng):
+        for epoch in range(recipe.epochs):
+            student.train()
+            order = training[torch.randperm(len(training), generator=rng, device=rng.device)]
+            for batch in order.split(recipe.batch_size):
+                if len(batch) == 1 and len(training) > 1:
+                    continue  # batch norm needs two; another order lets this row in next time
+                x = augment(as_pixels(inputs[batch]), recipe.augment, rng)
+                loss = kl(student(x), answers[batch]).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                scheduler.step()
+            progress("training the student", epoch + 1, recipe.epochs)
+            if aside and epoch >= recipe.epochs // 2:  # before, the rate is still high
+                found = mean_kl(student, inputs[held_out], answers[held_out])
+                if found < best:
+                    best, best_state = found, deepcopy(student.state_dict())
+    if best_state is not None:
+        student.load_state_dict(best_state)
+
+
+@torch.no_grad()
+def mean_kl(student: nn.Module, inputs: Tensor, answers: Tensor) -> float:
+    """Mean KL(answers || student) in eval mode; the mode is restored."""
+    was_training = student.training
+    student.eval()
+    parts = zip(inputs.split(1024), answers.split(1024), strict=True)
+    total = sum(kl(student(as_pixels(x)), a).sum() for x, a in parts)
+    student.train(was_training)
+    return float(total) / len(inputs)
+
+
+def augment(images: Tensor, how: Augment, rng: torch.Generator, *, by: int = 4) -> Tensor:
+    """Shift each image by up to H/8 (at most `by`) pixels either way, edges repeated; maybe mirror.
+
+    Args:
+        images: (n, C, H, W); returned in the same shape.
+    """
+    if how == "none":
+        return images
+    n, _, h, w = images.shape
+    by = min(by, h // 8)
+    device = images.device
+    padded = F.pad(images, (by, by, by, by), mode="replicate")
+    offset = torch.randint(2 * by + 1, (2, n, 1), generator=rng, device=device)
+    rows = offset[0] + torch.arange(h, device=device)  # (n, H)
+    columns = offset[1] + torch.arange(w, device=device)  # (n, W)
+    if how == "shift+flip":
+        mirror = torch.rand(n, 1, generator=rng, device=device) < 0.5
+        columns = torch.where(mirror, columns.flip(1), columns)
+    which = torch.arange(n, device=device).view(n, 1, 1)
+    picked = padded.movedim(1, -1)[which, rows[:, :, None], columns[:, None, :]]  # (n, H, W, C)
+    return picked.movedim(-1, 1)
+
+
+def _optimizer(student: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            student.parameters(), lr=recipe.lr, momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay, fused=True,
+        )  # fmt: skip
+    return torch.optim.AdamW(
+        student.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+    )
+
+
+def _scheduler(
+    optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Counts optimiser steps, not epochs: the two must not be confused."""
+    if recipe.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps * recipe.epochs))
+    every = steps * (recipe.step_epochs if recipe.schedule == "step" else recipe.epochs + 1)
+    return torch.optim.lr_scheduler.StepLR(optimizer, max(1, every), recipe.step_decay)
+
+
+@contextmanager
+def _seeded(rng: torch.Generator) -> Iterator[None]:
+    """Dropout draws from the global state: give it one that depends on `rng` alone, then restore."""
+    seed = int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
+    with torch.random.fork_rng(devices=[rng.device] if rng.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

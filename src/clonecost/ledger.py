@@ -1,0 +1,413 @@
+"""The durable record of every row that was sent: what was asked, what came back, in which order.
+
+One SQLite file per run (write-ahead log, every commit synced). A batch is *reserved* before the
+victim is asked and *settled* after the answer. A crash in between leaves a reservation: on the next
+opening it becomes *lost*, because the victim may have served and billed it.
+
+Each event (reserved, settled, lost) adds a link to a chain of SHA-256 digests over everything that
+it says, so that a later change, insertion or deletion is found; the head of the chain stands in
+`result.json`. Answers are kept always, inputs on request (`kept_inputs`).
+
+Rows are counted in *purses*: "attack" (the price of the clone) and "evaluation" (the owner's own
+test rows). Within a purse every row has a position, from 0.
+"""
+
+import errno
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+from torch.nn import functional as F
+
+from clonecost.errors import LedgerError
+from clonecost.kept_inputs import KeptInputs, Packed
+from clonecost.types import Shape, as_pixels
+
+FORMAT = "clonecost/ledger/1"
+DIGEST_BYTES = 16  # of one row: BLAKE2b-128
+GENESIS = bytes(32)
+Purse = Literal["attack", "evaluation"]
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE batches (
+    id       INTEGER PRIMARY KEY,
+    purse    TEXT    NOT NULL,
+    position INTEGER NOT NULL,                    -- of the first row, within the purse
+    count    INTEGER NOT NULL CHECK (count > 0),  -- rows
+    digests  BLOB    NOT NULL,                    -- 16 bytes a row
+    state    TEXT    NOT NULL CHECK (state IN ('reserved', 'settled', 'lost')),
+    reason   TEXT,                                -- why it was lost
+    encoding TEXT,                                -- of the answers: 'float32' or 'label'
+    answers  BLOB,
+    form     TEXT,                                -- of kept inputs: 'index', 'uint8' or 'float32'
+    offset   INTEGER,                             -- of kept inputs, in inputs.bin
+    at       TEXT    NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+CREATE INDEX by_position ON batches (purse, position);
+CREATE TABLE chain (
+    seq    INTEGER PRIMARY KEY,
+    batch  INTEGER NOT NULL REFERENCES batches (id),
+    event  TEXT    NOT NULL,
+    digest BLOB    NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Rows that were bought before."""
+
+    digests: bytes  # 16 bytes a row
+    answers: Tensor  # (count, K) float32
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Rows of one purse by state."""
+
+    settled: int = 0
+    lost: int = 0
+    reserved: int = 0
+
+
+def row_digests(inputs: Tensor) -> bytes:
+    """BLAKE2b-128 of each row as float32, one after the other: (n, ...) -> 16 n bytes."""
+    flat = memoryview(as_pixels(inputs).cpu().contiguous().numpy()).cast("B")
+    step = len(flat) // len(inputs)
+    return b"".join(
+        hashlib.blake2b(flat[at : at + step], digest_size=DIGEST_BYTES).digest()
+        for at in range(0, len(flat), step)
+    )
+
+
+class Ledger:
+    """One run's record. Opening it for writing excludes every other process.
+
+    Args:
+        path: the SQLite file; made when it is not there.
+        audit: what is audited, in one string: the same file never serves another audit.
+        input_shape: shape of one row.
+        num_classes: K, the width of an answer.
+
+    Raises:
+        LedgerError: the file is broken, of another audit, in use, or cannot be written.
+    """
+
+    def __init__(self, path: Path, *, audit: str, input_shape: Shape, num_classes: int) -> None:
+        self.path = path
+        self._guard = FileLock(path.with_suffix(".lock"))
+        try:
+            self._guard.acquire(timeout=0)
+        except Timeout as error:
+            raise LedgerError(
+                f"{path.parent} is in use by another process; wait for it or stop it first"
+            ) from error
+        facts = {"format": FORMAT, "audit": audit, "num_classes": str(num_classes),
+                 "input_shape": json.dumps(input_shape)}  # fmt: skip
+        try:
+            self._open(facts)
+        except BaseException:
+            self._guard.release()
+            raise
+
+    def _open(self, facts: dict[str, str]) -> None:
+        with _sentences(self.path):
+            self._db = sqlite3.connect(self.path, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
+                with self._transaction():
+                    for statement in SCHEMA.strip().split(";\n"):
+                        self._db.execute(statement)
+                    self._db.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
+            self._load()
+        if self.fact("audit") != facts["audit"]:
+            raise LedgerError(
+                f"{self.path.parent} holds the record of another audit; go on with that one by "
+                f"`clonecost resume {self.path.parent}`, or name another folder with --out"
+            )
+        for (batch,) in self._db.execute(
+            "SELECT id FROM batches WHERE state = 'reserved'"
+        ).fetchall():
+            self.lose(batch, "the audit ended while this batch was in flight")
+
+    @classmethod
+    def read(cls, path: Path) -> "Ledger":
+        """Open for reading only: nothing is changed, an audit may go on meanwhile."""
+        if not path.is_file():
+            raise LedgerError(f"{path} is not there: this is not a run folder")
+        ledger = cls.__new__(cls)
+        ledger.path = path
+        ledger._guard = FileLock(path.with_suffix(".lock"))
+        with _sentences(path):
+            ledger._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+            ledger._load()
+        return ledger
+
+    def _load(self) -> None:
+        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
+        if not {"meta", "batches", "chain"} <= tables or self.fact("format") != FORMAT:
+            raise LedgerError(
+                f"{self.path} is not a {FORMAT} record: broken, or of another version; "
+                "move it away or name another run folder with --out"
+            )
+        self.num_classes = int(self.fact("num_classes") or 0)
+        self.input_shape: Shape = tuple(json.loads(self.fact("input_shape") or "[]"))
+        self._inputs = KeptInputs(self.path.with_name("inputs.bin"), self.input_shape)
+        last = self._db.execute("SELECT digest FROM chain ORDER BY seq DESC LIMIT 1").fetchone()
+        self._head: bytes = last[0] if last else GENESIS
+
+    def close(self) -> None:
+        """Close the file. Reservations still open become lost at the next opening."""
+        self._db.close()
+        self._guard.release()
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def reserve(self, *, purse: Purse, position: int, digests: bytes) -> int:
+        """Charge a batch; durable when this returns. Returns the batch's id."""
+        count = len(digests) // DIGEST_BYTES
+        with self._transaction():
+            cursor = self._db.execute(
+                "INSERT INTO batches (purse, position, count, digests, state) "
+                "VALUES (?, ?, ?, ?, 'reserved')",
+                (purse, position, count, digests),
+            )
+            batch = cursor.lastrowid
+            assert batch is not None
+            self._link(batch, "reserved", _asked(purse, position, count, digests))
+        return batch
+
+    def settle(
+        self, batch: int, answers: Tensor, *, labels_only: bool = False, kept: Packed | None = None
+    ) -> None:
+        """Complete a batch with its answers, (n, K) on the simplex; durable on return.
+
+        Args:
+            labels_only: the answers are one-hot, so the class number says all (2 bytes a row).
+            kept: the inputs, packed, when they are to be kept.
+        """
+        encoding, blob = _encode(answers, labels_only)
+        form, index, offset = None, b"", None
+        if kept is not None:
+            form, index = kept.form, kept.payload if kept.form == "index" else b""
+            with _sentences(self._inputs.path):
+                offset = self._inputs.append(kept.payload)
+        with self._transaction():
+            self._db.execute(
+                "UPDATE batches SET state = 'settled', encoding = ?, answers = ?, form = ?, "
+                "offset = ? WHERE id = ?",
+                (encoding, blob, form, offset, batch),
+            )
+            self._link(batch, "settled", _answered(encoding, blob, form, offset, index))
+
+    def lose(self, batch: int, reason: str) -> None:
+        """The answer never came or was unusable: paid for, but of no use."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE batches SET state = 'lost', reason = ? WHERE id = ?", (reason, batch)
+            )
+            self._link(batch, "lost", reason.encode())
+
+    def note(self, key: str, value: str) -> None:
+        """Keep a fact about the run; it is not part of the chain."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def _link(self, batch: int, event: str, said: bytes) -> None:
+        self._head = _next(self._head, batch, event, said)
+        self._db.execute(
+            "INSERT INTO chain (batch, event, digest) VALUES (?, ?, ?)", (batch, event, self._head)
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _sentences(self.path):
+            head = getattr(self, "_head", GENESIS)
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._head = head
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def recorded(self, purse: Purse, position: int, count: int) -> Recorded | None:
+        """What was bought from `position` on, at most `count` rows; None when nothing was."""
+        digests: list[bytes] = []
+        answers: list[Tensor] = []
+        at, end = position, position + count
+        for start, rows, digest, encoding, blob in self._db.execute(
+            "SELECT position, count, digests, encoding, answers FROM batches WHERE purse = ? "
+            "AND state = 'settled' AND position < ? AND position + count > ? ORDER BY position",
+            (purse, end, position),
+        ):
+            cut = slice(at - start, min(rows, end - start))
+            digests.append(digest[cut.start * DIGEST_BYTES : cut.stop * DIGEST_BYTES])
+            answers.append(_decode(encoding, blob, self.num_classes)[cut])
+            at = start + cut.stop
+        return Recorded(b"".join(digests), torch.cat(answers)) if answers else None
+
+    def totals(self, purse: Purse) -> Totals:
+        rows = self._db.execute(
+            "SELECT state, SUM(count) FROM batches WHERE purse = ? GROUP BY state", (purse,)
+        )
+        return Totals(**dict(rows.fetchall()))
+
+    @property
+    def head(self) -> str:
+        """The last digest of the chain, in hex: it proves all events up to here."""
+        return self._head.hex()
+
+    def fact(self, key: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def bought(self, pool: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Everything the attack bought: inputs (n, *shape), uint8 or float32, and answers (n, K).
+
+        Args:
+            pool: (N, *shape), in which rows kept as indices are looked up.
+
+        Raises:
+            LedgerError: rows were not kept, or the pool is not the one that was asked from.
+        """
+        inputs: list[Tensor] = []
+        answers: list[Tensor] = []
+        missing = 0
+        for batch, count, digests, encoding, blob, form, offset in self._db.execute(
+            "SELECT id, count, digests, encoding, answers, form, offset FROM batches "
+            "WHERE purse = 'attack' AND state = 'settled' ORDER BY position"
+        ):
+            if form is None:
+                missing += count
+                continue
+            rows = self._inputs.rows(form, offset, count, pool)
+            if row_digests(rows) != digests:
+                raise LedgerError(
+                    f"the inputs of batch {batch} are not those that were sent: "
+                    f"the proxy data set or {self._inputs.path.name} has changed"
+                )
+            inputs.append(rows)
+            answers.append(_decode(encoding, blob, self.num_classes))
+        if missing:
+            raise LedgerError(
+                f"{missing:,} of the rows that were bought were not kept, so they cannot train "
+                "another student; run the audit with --keep all"
+            )
+        if not inputs:
+            raise LedgerError(f"{self.path} holds no answered rows yet")
+        if len({rows.dtype for rows in inputs}) > 1:  # some batches happened to be 8-bit images
+            inputs = [as_pixels(rows) for rows in inputs]
+        return torch.cat(inputs), torch.cat(answers)
+
+    def verify(self) -> list[str]:
+        """Recompute the chain from what the batches say now. Returns what is wrong; [] is whole."""
+        with _sentences(self.path):
+            state = self._db.execute("PRAGMA quick_check").fetchone()[0]
+            return list(self._faults()) if state == "ok" else [f"the database is damaged: {state}"]
+
+    def _faults(self) -> Iterator[str]:
+        head, last, states = GENESIS, 0, dict[int, str]()
+        for seq, batch, event, digest in self._db.execute(
+            "SELECT seq, batch, event, digest FROM chain ORDER BY seq"
+        ):
+            if seq != last + 1:
+                yield f"events {last + 1} to {seq - 1} are missing from the chain"
+                return
+            last, states[batch] = seq, event
+            row = self._db.execute(
+                "SELECT purse, position, count, digests, reason, encoding, answers, form, offset "
+                "FROM batches WHERE id = ?", (batch,)
+            ).fetchone()  # fmt: skip
+            if row is None:
+                yield f"batch {batch} was deleted"
+                return
+            head = _next(head, batch, event, self._said(event, *row))
+            if head != digest:
+                yield f"batch {batch} (from row {row[1]}) was altered after it was {event}"
+                return
+        for batch, state in self._db.execute("SELECT id, state FROM batches"):
+            if states.get(batch) != state:
+                yield f"batch {batch} is marked {state}, the chain says {states.get(batch)}"
+
+    def _said(  # the columns of one batch, in the order of the query above
+        self, event: str, purse: str, position: int, count: int, digests: bytes,
+        reason: str | None, encoding: str, answers: bytes, form: str | None, offset: int | None,
+    ) -> bytes:  # fmt: skip
+        if event == "reserved":
+            return _asked(purse, position, count, digests)
+        if event == "lost":
+            return (reason or "").encode()
+        index = b""
+        if form == "index" and offset is not None:
+            index = self._inputs.payload("index", offset, count)
+        return _answered(encoding, answers, form, offset, index)
+
+
+def _next(head: bytes, batch: int, event: str, said: bytes) -> bytes:
+    return hashlib.sha256(head + f"{batch}|{event}|".encode() + said).digest()
+
+
+def _asked(purse: str, position: int, count: int, digests: bytes) -> bytes:
+    return f"{purse}|{position}|{count}|".encode() + digests
+
+
+def _answered(
+    encoding: str, answers: bytes, form: str | None, offset: int | None, index: bytes
+) -> bytes:
+    return f"{encoding}|{form}|{offset}|{len(answers)}|".encode() + answers + index
+
+
+def _encode(answers: Tensor, labels_only: bool) -> tuple[str, bytes]:
+    if labels_only:
+        return "label", answers.argmax(1).to("cpu", torch.int16).numpy().tobytes()
+    return "float32", answers.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+
+
+def _decode(encoding: str, blob: bytes, num_classes: int) -> Tensor:
+    if encoding == "label":
+        labels = torch.frombuffer(bytearray(blob), dtype=torch.int16)
+        return F.one_hot(labels.long(), num_classes).float()
+    return torch.frombuffer(bytearray(blob), dtype=torch.float32).view(-1, num_classes)
+
+
+@contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    """What SQLite and the disk say, as one sentence that names the remedy."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if "full" in str(error):
+            raise LedgerError(_full(path)) from error
+        if "readonly" in str(error) or "unable to open" in str(error):
+            raise LedgerError(
+                f"{path} cannot be written: {error}; check its permissions"
+            ) from error
+        raise LedgerError(
+            f"{path} is damaged ({error}); restore it from a copy or start in another folder"
+        ) from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise LedgerError(_full(path)) from error
+        raise LedgerError(f"{path} cannot be used: {error}") from error
+
+
+def _full(path: Path) -> str:
+    return (
+        f"the disk that holds {path} is full: nothing that was answered is lost; make room, "
+        f"then `clonecost resume {path.parent}`"
+    )

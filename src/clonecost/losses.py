@@ -1,0 +1,57 @@
+"""Distances between a student's logits and the victim's answers. One value per row, shape (n,)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Recovery = Literal["mean", "min", "none"]
+
+
+def kl(logits: Tensor, answers: Tensor) -> Tensor:
+    """KL(victim || student) = sum_k p_k log(p_k / q_k), in nats.
+
+    Args:
+        logits: the student's, (n, K).
+        answers: the victim's probabilities, (n, K); 0 log 0 counts as 0.
+    """
+    return F.kl_div(logits.log_softmax(1), answers, reduction="none").sum(1)
+
+
+def soft_cross_entropy(logits: Tensor, answers: Tensor) -> Tensor:
+    """-sum_k p_k log q_k: KL plus the answers' own entropy, so with the same gradient."""
+    return -(answers * logits.log_softmax(1)).sum(1)
+
+
+def recover_logits(answers: Tensor, how: Recovery = "mean", *, smallest: float = 1e-30) -> Tensor:
+    """Logits from probabilities, up to a shift per row (DFME §3.4; MAZE uses the same trick).
+
+        l = log p ;   mean: l - (1/K) sum_j l_j   min: l - min_j l_j   none: l
+
+    With `mean`, recover(softmax(z)) = z - mean(z).
+
+    Args:
+        answers: probabilities, (n, K).
+        smallest: probabilities are raised to this before the logarithm, because one p = 0 would
+            poison the mean of all K entries. For an API that rounds, take half its resolution.
+    """
+    log = answers.clamp_min(smallest).log()
+    if how == "mean":
+        return log - log.mean(1, keepdim=True)
+    if how == "min":
+        return log - log.amin(1, keepdim=True)
+    return log
+
+
+def logit_l1(logits: Tensor, recovered: Tensor) -> Tensor:
+    """(1/K) sum_k |v_k - s_k|: unlike KL its gradient does not vanish near agreement (DFME §3.3).
+
+    The student's raw logits are compared, so a student learns logits in the recovered gauge.
+    """
+    return (logits - recovered).abs().mean(1)
+
+
+def entropy(answers: Tensor) -> Tensor:
+    """-sum_k p_k log p_k of each row, in nats."""
+    return -torch.special.xlogy(answers, answers).sum(1)

@@ -1,0 +1,198 @@
+"""The oracle: the one door between an attack and the victim. It checks, charges and records."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clonecost.errors import BudgetError, CloneCostError, QueryError, ReplayError, VictimError
+from clonecost.kept_inputs import pack
+from clonecost.ledger import DIGEST_BYTES, Ledger, Purse, row_digests
+from clonecost.types import ThreatModel, Victim
+
+# Told of every batch, replayed or live: (position of its first row, inputs as sent, answers).
+Observer = Callable[[int, Tensor, Tensor], None]
+
+
+def no_observer(position: int, inputs: Tensor, answers: Tensor) -> None:
+    pass
+
+
+class Oracle:
+    """Answers queries until the budget is spent.
+
+    On a ledger that already holds answers (a crashed run, started again with the same seed) it
+    replays them row by row and asks the victim only for what is new.
+
+    Args:
+        victim: what is behind the door, defences included.
+        ledger: where every row is written before it is sent.
+        purse: from which account the rows are paid.
+        keep: also keep the inputs, so that another student can be trained without the victim.
+        observe: is shown every batch; cannot change it.
+    """
+
+    def __init__(
+        self,
+        victim: Victim,
+        threat: ThreatModel,
+        ledger: Ledger,
+        *,
+        purse: Purse = "attack",
+        keep: bool = False,
+        observe: Observer = no_observer,
+    ) -> None:
+        self.threat = threat
+        self._victim, self._ledger, self._purse = victim, ledger, purse
+        self._keep, self._observe = keep, observe
+        self._spent = 0
+        self._bought = ledger.totals(purse).settled  # rows that can be replayed
+        self._victims_randomness = torch.get_rng_state()
+
+    @property
+    def spent(self) -> int:
+        """Rows answered so far, replayed ones included."""
+        return self._spent
+
+    @property
+    def remaining(self) -> int:
+        """Rows that the budget still holds."""
+        return self.threat.query_budget - self._spent
+
+    def __call__(self, inputs: Tensor, *, index: Tensor | None = None) -> Tensor:
+        """(n, *input_shape) pixels in [0, 1] -> (n, K) answers on the simplex; costs n queries.
+
+        A label-only victim answers one-hot, a top-k victim keeps k classes and renormalises, so a
+        caller never branches on the kind. Where the threat model says uint8, inputs are rounded to
+        k/255 before they are sent, as an image file would be.
+
+        Args:
+            index: (n,) rows of the proxy pool, when the inputs come from there: it is kept instead
+                of the inputs.
+
+        Raises:
+            QueryError: wrong shape, or pixels outside [0, 1]; nothing was charged.
+            BudgetError: n does not fit; nothing was charged and nothing sent.
+            ReplayError: the recorded run asked something else at this place.
+            VictimError: the victim failed or answered nonsense; these rows count as lost.
+        """
+        self._check_inputs(inputs)
+        inputs = inputs.detach()
+        if self.threat.input_precision == "uint8":
+            inputs = inputs.mul(255).round_().div_(255)
+        count = len(inputs)
+        if count > self.remaining:
+            budget = self.threat.query_budget
+            raise BudgetError(requested=count, spent=self._spent, budget=budget)
+
+        on_cpu = inputs.cpu()
+        digests = row_digests(on_cpu)
+        known = self._replay(digests, count)
+        fresh = 0 if known is None else len(known)
+        answers = [] if known is None else [known.to(inputs.device)]
+        if fresh < count:
+            rows = index[fresh:].cpu() if index is not None else None
+            answers.append(self._buy(inputs[fresh:], on_cpu[fresh:], digests, fresh, rows))
+        answered = torch.cat(answers)
+        self._observe(self._spent, inputs, answered)
+        self._spent += count
+        return answered
+
+    def _replay(self, digests: bytes, count: int) -> Tensor | None:
+        """Answers of the first rows of a batch, as far as they were bought before."""
+        if self._spent >= self._bought:
+            return None
+        recorded = self._ledger.recorded(self._purse, self._spent, count)
+        if recorded is None:
+            return None
+        if not digests.startswith(recorded.digests):
+            raise ReplayError(
+                f"from row {self._spent:,} on this run asks something else than the recorded one "
+                "did; nothing was sent: resume with the seed, device, number of threads and "
+                "versions of the first run (see spec.toml and the provenance), or start anew"
+            )
+        return recorded.answers
+
+    def _buy(
+        self, inputs: Tensor, on_cpu: Tensor, digests: bytes, first: int, index: Tensor | None
+    ) -> Tensor:
+        batch = self._ledger.reserve(
+            purse=self._purse,
+            position=self._spent + first,
+            digests=digests[first * DIGEST_BYTES :],
+        )
+        try:
+            with self._own_randomness():
+                raw = self._victim(inputs)
+            answers = self._restrict(self._check_answers(raw, len(inputs)))
+        except BaseException as error:
+            self._ledger.lose(batch, f"{type(error).__name__}: {error}")
+            if isinstance(error, CloneCostError) or not isinstance(error, Exception):
+                raise
+            raise VictimError(
+                f"the victim failed ({type(error).__name__}: {error}); the {len(inputs)} rows in "
+                f"flight count as lost, everything before is kept: "
+                f"`clonecost resume {self._ledger.path.parent}` goes on"
+            ) from error
+        labels_only = self.threat.answers == "label"
+        kept = pack(on_cpu, index) if self._keep else None
+        self._ledger.settle(batch, answers, labels_only=labels_only, kept=kept)
+        return answers.to(inputs.device)
+
+    def _check_inputs(self, inputs: Tensor) -> None:
+        want = self.threat.input_shape
+        if inputs.ndim != len(want) + 1 or tuple(inputs.shape[1:]) != want or len(inputs) == 0:
+            shape = ", ".join(map(str, want))
+            raise QueryError(f"want inputs of shape (n, {shape}), got {tuple(inputs.shape)}")
+        if inputs.dtype != torch.float32:
+            raise QueryError(f"want float32 inputs, got {inputs.dtype}")
+        low, high = inputs.aminmax()
+        if not (low >= 0 and high <= 1):  # also catches nan
+            raise QueryError(f"want pixels in [0, 1], got [{low:.3g}, {high:.3g}]")
+
+    def _check_answers(self, answers: Tensor, count: int) -> Tensor:
+        want = (count, self.threat.num_classes)
+        if not isinstance(answers, Tensor) or tuple(answers.shape) != want:
+            got = tuple(answers.shape) if isinstance(answers, Tensor) else type(answers).__name__
+            raise VictimError(
+                f"want answers of shape {want} (rows, classes), the victim gave {got}: "
+                "does its number of classes match the test set?"
+            )
+        answers = answers.detach().float()
+        low, sums = answers.amin(), answers.sum(1)
+        if not torch.isfinite(sums).all():
+            bad = int((~torch.isfinite(answers).all(1)).sum())
+            raise VictimError(f"the victim answered NaN or infinity for {bad} of {count} rows")
+        logits = "if it gives logits, say so (`--outputs logits`)"
+        if low < -1e-6:
+            raise VictimError(
+                f"the victim answered {low:.3g}: no probability is negative; {logits}"
+            )
+        off = (sums - 1).abs().max()
+        if off > 0.01:
+            raise VictimError(f"the victim's answers miss a sum of 1 by {off:.3g}; {logits}")
+        return answers
+
+    def _restrict(self, probs: Tensor) -> Tensor:
+        """What the threat model lets an attacker see of the answers."""
+        if self.threat.answers == "label":
+            return F.one_hot(probs.argmax(1), self.threat.num_classes).float()
+        if self.threat.answers == "top_k":
+            assert self.threat.top_k is not None
+            top = probs.topk(self.threat.top_k, dim=1)
+            kept = torch.zeros_like(probs).scatter_(1, top.indices, top.values)
+            return kept / kept.sum(1, keepdim=True)
+        return probs
+
+    @contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        """The victim's draws must not move the attack's: a replayed batch draws nothing."""
+        attacks = torch.get_rng_state()
+        torch.set_rng_state(self._victims_randomness)
+        try:
+            yield
+        finally:
+            self._victims_randomness = torch.get_rng_state()
+            torch.set_rng_state(attacks)

@@ -1,0 +1,73 @@
+"""Gradients from function values only, for a victim that gives none."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from clonecost.errors import PrecisionError
+
+
+def forward_difference(
+    f: Callable[[Tensor], Tensor],
+    x: Tensor,
+    *,
+    directions: int,
+    step: float,
+    rng: torch.Generator,
+    scale_by_dim: bool = True,
+) -> Tensor:
+    """Estimate df/dx of a per-row function, f: (n, ...) -> (n,).
+
+        g = d/m * sum_i (f(x + step*u_i) - f(x)) / step * u_i ,   u_i uniform on the unit sphere,
+
+    with d values per row and m = `directions`. E[u u'] = I/d makes it unbiased for linear f; its
+    cosine with the true gradient is about sqrt(m/d). Evaluates f once, on n * (m + 1) rows with the
+    base points first: that is its price in queries when f asks an oracle.
+
+    Args:
+        x: (n, ...) float32 (or float64).
+        step: length of a step. Each value moves by only step/sqrt(d), so coarser arithmetic than
+            float32 turns the quotient into noise.
+        scale_by_dim: False leaves out the factor d, as DFME's printed equation does.
+
+    Raises:
+        PrecisionError: under autocast, with TF32 on, or for x of lower precision.
+    """
+    _require_precision(x)
+    n, d = len(x), x[0].numel()
+    each = (directions, n, *[1] * (x.ndim - 1))
+    u = torch.randn(directions, *x.shape, generator=rng, device=x.device, dtype=x.dtype)
+    u /= u.flatten(2).norm(dim=2).view(each)
+    points = torch.cat([x.unsqueeze(0), x + step * u])  # (m + 1, n, ...)
+    values = f(points.flatten(0, 1)).view(directions + 1, n)
+    slopes = (values[1:] - values[0]) / step  # (m, n)
+    factor = d if scale_by_dim else 1
+    return factor / directions * (slopes.view(each) * u).sum(0)
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Switch TF32 off inside: GPUs since Ampere use it for convolutions by default.
+
+    The old and the new switches of PyTorch must not be mixed, so only the old ones are touched.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def _require_precision(x: Tensor) -> None:
+    remedy = "finite differences need full float32: use `zeroth_order.full_float32()`"
+    if torch.is_autocast_enabled(x.device.type):
+        raise PrecisionError(f"autocast is on; {remedy} and leave autocast outside")
+    if x.dtype not in (torch.float32, torch.float64):
+        raise PrecisionError(f"the points are {x.dtype}; {remedy}")
+    tf32 = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
+    if x.is_cuda and tf32:
+        raise PrecisionError(f"TF32 is on; {remedy}")
