@@ -1,0 +1,95 @@
+"""Every network by name, and the one function that builds it with its normalisation."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from clonecost.errors import SpecError, suggest
+from clonecost.networks import alexnet, lenet, resnet, vgg, wide_resnet
+from clonecost.networks.normalise import Normalise
+from clonecost.types import Shape
+
+
+@dataclass(frozen=True)
+class NetworkCard:
+    summary: str  # one line for `clonecost list`
+    builder: Callable[[Shape, int], nn.Module]  # (input shape, classes) -> network to logits
+    min_side: int  # the least H and W that leave something after the last pooling
+
+
+NETWORKS: dict[str, NetworkCard] = {
+    "lenet": NetworkCard(
+        "LeNet: 2 convolutions, 62 k parameters", lenet.LeNet, lenet.MIN_SIDE
+    ),
+    "half-lenet": NetworkCard(
+        "LeNet with half the channels, 36 k parameters", lenet.half_lenet, lenet.MIN_SIDE
+    ),
+    "alexnet": NetworkCard(
+        "AlexNet for small images, 1.7 M parameters", alexnet.AlexNet, alexnet.MIN_SIDE
+    ),
+    "half-alexnet": NetworkCard(
+        "AlexNet of half the width, 0.4 M parameters", alexnet.half_alexnet, alexnet.MIN_SIDE
+    ),
+    "vgg16": NetworkCard("VGG-16 with BatchNorm, 14.7 M parameters", vgg.Vgg16, vgg.MIN_SIDE),
+    "resnet18-8x": NetworkCard(
+        "ResNet-18 for small images, 11.2 M parameters", resnet.resnet18_8x, resnet.MIN_SIDE
+    ),
+    "resnet34-8x": NetworkCard(
+        "ResNet-34 for small images, 21.3 M parameters", resnet.resnet34_8x, resnet.MIN_SIDE
+    ),
+    "wrn-22-2": NetworkCard(
+        "Wide ResNet 22-2, 1.1 M parameters", wide_resnet.WideResNet, wide_resnet.MIN_SIDE
+    ),
+    "resnet20": NetworkCard(
+        "ResNet-20 of the CIFAR experiments, 0.3 M parameters", resnet.resnet20, resnet.MIN_SIDE
+    ),
+}  # fmt: skip
+
+
+def build(
+    name: str,
+    input_shape: Shape,
+    num_classes: int,
+    *,
+    mean: tuple[float, ...] = (0.5,),
+    std: tuple[float, ...] = (0.5,),
+) -> nn.Module:
+    """A fresh network: (n, *input_shape) pixels in [0, 1] -> (n, num_classes) logits.
+
+    `mean` and `std` have one value, or one a channel, in units of pixels in [0, 1]; the default
+    turns pixels into [-1, 1]. Initial weights come from torch's global random state.
+
+    Raises:
+        SpecError: unknown name, or the network cannot take this shape, these classes or constants.
+    """
+    if name not in NETWORKS:
+        raise SpecError(suggest("network", name, list(NETWORKS)))
+    card = NETWORKS[name]
+    _check_shape(name, input_shape, card.min_side)
+    if num_classes < 2:
+        raise SpecError(f"network {name!r} needs at least 2 classes, got {num_classes}")
+    channels = input_shape[0]
+    for what, values in (("mean", mean), ("std", std)):
+        if len(values) not in (1, channels):
+            raise SpecError(
+                f"normalisation's {what} has {len(values)} values for {channels} channels; "
+                "give one, or one a channel"
+            )
+    if min(std) <= 0:
+        raise SpecError(f"normalisation's std must be positive, got {std}")
+    parts = OrderedDict(
+        normalise=Normalise(channels, mean, std), network=card.builder(input_shape, num_classes)
+    )
+    return nn.Sequential(parts)
+
+
+def _check_shape(name: str, shape: Shape, least: int) -> None:
+    if len(shape) != 3 or min(shape) < 1:
+        raise SpecError(f"network {name!r} takes images of shape (C, H, W), not {shape}")
+    if min(shape[1:]) < least:
+        raise SpecError(
+            f"network {name!r} needs images of at least {least}x{least} pixels, got "
+            f"{shape[1]}x{shape[2]}; enlarge them or choose another network"
+        )
