@@ -1,0 +1,102 @@
+"""The official *binary* version of CIFAR-10 and CIFAR-100, unpacked or as the tar.gz.
+
+A record is one or two label bytes (CIFAR-100: coarse, then fine), then 3072 bytes of a 3x32x32
+image: https://www.cs.toronto.edu/~kriz/cifar.html ("Binary version"). The Python version is a
+pickle, which can run code when opened; it is never read.
+"""
+
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clonecost.data.catalogue import Split
+from clonecost.errors import DataError
+from clonecost.types import LabelledInputs
+
+_PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binary:
+    """The layout of one of the two data sets."""
+
+    archive: str
+    files: dict[Split, tuple[str, ...]]
+    label_bytes: int  # the last one is the label
+
+    def find(self, folder: Path, split: Split) -> list[Path]:
+        """The unpacked files of a split, else the archive, else nothing."""
+        unpacked = [folder / name for name in self.files[split]]
+        if all(path.is_file() for path in unpacked):
+            return unpacked
+        archive = folder / self.archive
+        return [archive] if archive.is_file() else []
+
+    def read(self, paths: list[Path], split: Split) -> LabelledInputs:
+        """(n, 3, 32, 32) uint8 and (n,) labels.
+
+        Raises:
+            DataError: a file is broken or cut short.
+        """
+        if paths[0].name == self.archive:
+            contents = _unpack(paths[0], self.files[split])
+        else:
+            contents = {path: _bytes(path) for path in paths}
+        size = self.label_bytes + _PIXELS
+        for path, content in contents.items():
+            if not content or len(content) % size:
+                raise DataError(
+                    f"{path} holds {len(content):,} bytes, not records of {size:,}: it is cut "
+                    "short or another file; get it again"
+                )
+        records = torch.from_numpy(
+            np.concatenate(
+                [np.frombuffer(part, np.uint8).reshape(-1, size) for part in contents.values()]
+            )
+        )
+        inputs = records[:, self.label_bytes :].reshape(-1, 3, 32, 32)
+        return LabelledInputs(inputs, records[:, self.label_bytes - 1].long())
+
+
+CIFAR10 = Binary(
+    archive="cifar-10-binary.tar.gz",
+    files={
+        "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+        "test": ("test_batch.bin",),
+    },
+    label_bytes=1,
+)
+CIFAR100 = Binary(
+    archive="cifar-100-binary.tar.gz",
+    files={"train": ("train.bin",), "test": ("test.bin",)},
+    label_bytes=2,
+)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error}); get the file again") from error
+
+
+def _unpack(archive: Path, names: tuple[str, ...]) -> dict[Path, bytes]:
+    """The named members, in the order of `names`; nothing is written to disk."""
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for member in tar:
+                name = member.name.rpartition("/")[2]
+                stream = tar.extractfile(member) if name in names else None
+                if stream is not None:
+                    found[name] = stream.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{archive} cannot be unpacked ({error}); get the file again") from error
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise DataError(f"{archive} lacks {', '.join(missing)}; get the binary version again")
+    return {archive / name: found[name] for name in names}

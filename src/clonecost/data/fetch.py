@@ -1,0 +1,132 @@
+"""Download one file: resumable, verified against its published checksum, never half in place."""
+
+import hashlib
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedRandom
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clonecost.errors import DataError
+from clonecost.types import Progress, no_progress
+
+if TYPE_CHECKING:
+    import httpx2
+
+ATTEMPTS = 4
+BACKOFF = 0.5  # seconds before the second attempt; doubled each time
+TIMEOUT = 20.0  # seconds without a connection or a byte
+_BUSY = (408, 425, 429, 500, 502, 503, 504)  # worth another attempt
+
+
+def fetch(
+    url: str,
+    path: Path,
+    *,
+    md5: str,
+    progress: Progress = no_progress,
+    backoff: float = BACKOFF,
+    timeout: float = TIMEOUT,
+) -> None:
+    """Download `url` to `path`; `progress` counts bytes.
+
+    What has arrived stays in `<path>.part`, and the next call asks for the rest only. MD5 is what
+    the publishers of these data sets give: it tells a broken file, not a forged one. Two processes
+    that want the same file take turns, and the second finds it there.
+
+    Raises:
+        DataError: no connection, refused, or not the published file (kept as `<path>.bad`); the
+            message does not end in a full stop and can be continued.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(part) as stream:
+            if path.exists():
+                return
+            _fill(stream, url, path.name, progress, backoff, timeout)
+            stream.flush()
+            stream.seek(0)
+            got = hashlib.file_digest(stream, _md5).hexdigest()
+        # Renamed only now, because Windows does not rename an open file.
+        bad = path.with_name(path.name + ".bad")
+        _move(part, path if got == md5 else bad)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error})") from error
+    if got != md5:
+        raise DataError(
+            f"{url} is not the published file: its MD5 should be {md5} and is {got} (kept as {bad})"
+        )
+
+
+def _md5() -> "hashlib._Hash":
+    return hashlib.md5(usedforsecurity=False)  # else refused where FIPS rules
+
+
+@contextmanager
+def _locked(part: Path) -> Iterator[BufferedRandom]:
+    """`part` open for appending; no other process has it open through here meanwhile."""
+    with part.open("a+b") as stream:
+        if sys.platform != "win32":  # there, the checksum alone guards against two writers
+            import fcntl
+
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield stream
+
+
+def _move(part: Path, target: Path) -> None:
+    try:
+        part.replace(target)
+    except FileNotFoundError:
+        if not target.exists():  # else another process was faster
+            raise
+
+
+def _fill(
+    part: BufferedRandom, url: str, name: str, progress: Progress, backoff: float, timeout: float
+) -> None:
+    """Append what is missing, over as many connections as it takes."""
+    import httpx2  # only a download needs it
+
+    with httpx2.Client(timeout=timeout, follow_redirects=True) as client:
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(backoff * 2 ** (attempt - 1))
+            last = attempt == ATTEMPTS - 1
+            try:
+                if _stream(client, part, url, name, progress):
+                    return
+            except httpx2.HTTPStatusError as error:
+                status = error.response.status_code
+                if last or status not in _BUSY:
+                    raise DataError(f"{url} answered with HTTP status {status}") from error
+            except httpx2.HTTPError as error:
+                if last:
+                    why = str(error) or type(error).__name__
+                    raise DataError(f"{url} cannot be downloaded ({why})") from error
+
+
+def _stream(
+    client: "httpx2.Client", part: BufferedRandom, url: str, name: str, progress: Progress
+) -> bool:
+    """One connection. True when the server has nothing more to send."""
+    have = part.seek(0, 2)
+    # identity: a server must not wrap a .gz in another one, which would break the byte count
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    with client.stream("GET", url, headers=headers) as response:
+        if have and response.status_code == 416:
+            return True  # nothing beyond what we have: the checksum decides
+        response.raise_for_status()
+        if response.status_code != 206:  # the server sends all of it again
+            have = 0
+            part.truncate(0)
+        total = have + int(response.headers.get("Content-Length", 0))
+        for chunk in response.iter_raw():
+            part.write(chunk)
+            have += len(chunk)
+            progress(f"downloading {name}", have, max(total, have))
+    return True

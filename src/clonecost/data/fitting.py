@@ -1,0 +1,77 @@
+"""Bring a data set to a victim's input shape; find the rows that two data sets share."""
+
+import hashlib
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clonecost.errors import DataError
+from clonecost.types import LabelledInputs, Shape
+
+_LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
+_CHUNK = 1 << 22  # values converted at a time: 16 MB of float32
+
+
+def fit(data: LabelledInputs, shape: Shape) -> LabelledInputs:
+    """The data set as (n, *shape) uint8 pixels 0..255, `shape` = (C, H, W).
+
+    RGB becomes grey as .2126 R + .7152 G + .0722 B, grey becomes RGB by repeating; the size changes
+    by antialiased bilinear interpolation. Rounded to 8 bits, because that is what a real image API
+    takes. Data that fit already are returned as they are.
+
+    Raises:
+        DataError: `shape` is not (C, H, W), or the channels cannot be converted.
+    """
+    _check(data, shape)
+    if data.shape == shape and data.inputs.dtype == torch.uint8:
+        return data
+    fitted = torch.empty((len(data), *shape), dtype=torch.uint8)
+    step = max(1, _CHUNK // max(data.inputs[:1].numel(), fitted[:1].numel(), 1))
+    for start in range(0, len(data), step):
+        chunk = data.inputs[start : start + step]
+        fitted[start : start + step] = _fit(chunk, shape).round().clamp_(0, 255)
+    return replace(data, inputs=fitted)
+
+
+def overlap(proxy: LabelledInputs, test: LabelledInputs) -> int:
+    """How many rows of `test` also occur in `proxy`, pixel by pixel, in the shape of `test`.
+
+    Above 0, an attacker who owns the proxy has seen part of the test set.
+
+    Raises:
+        DataError: the proxy cannot be brought to the test set's shape.
+    """
+    owned = set(_digests(fit(proxy, test.shape).inputs))
+    return sum(digest in owned for digest in _digests(fit(test, test.shape).inputs))
+
+
+def _check(data: LabelledInputs, shape: Shape) -> None:
+    if data.inputs.ndim != 4 or len(shape) != 3 or min(shape) < 1:
+        raise DataError(
+            f"want images (C, H, W), got {data.shape} to be brought to {tuple(shape)}; "
+            "name a shape such as (3, 32, 32)"
+        )
+    have, want = data.shape[0], shape[0]
+    if have != want and {have, want} != {1, 3}:
+        raise DataError(
+            f"{data.name or 'the data set'} has {have} channels and {want} are asked for; "
+            "only grey (1) and RGB (3) are converted into each other"
+        )
+
+
+def _fit(inputs: Tensor, shape: Shape) -> Tensor:
+    """(n, c, h, w) uint8, or float in [0, 1] -> (n, *shape) float32 in 0..255, not rounded."""
+    x = inputs.float() if inputs.dtype == torch.uint8 else inputs.float() * 255
+    channels, *size = shape
+    if x.shape[1] == 3 and channels == 1:
+        x = (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    if list(x.shape[2:]) != size:
+        x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return x.expand(-1, channels, -1, -1)
+
+
+def _digests(inputs: Tensor) -> list[bytes]:
+    rows = inputs.contiguous().cpu().numpy()
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]

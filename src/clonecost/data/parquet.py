@@ -1,0 +1,169 @@
+"""Data sets in the Hugging Face layout: Parquet shards of encoded images and labels.
+
+Decoding 50,000 PNGs takes some seconds, so the decoded bytes are kept in the cache folder as
+safetensors. The copy is a convenience: a cache that cannot be written or read costs only time.
+"""
+
+import hashlib
+import io
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from clonecost.data.catalogue import Split
+from clonecost.data.places import cache_folder
+from clonecost.errors import DataError
+from clonecost.types import LabelledInputs, Progress, Shape
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+_IMAGES = ("img", "image")
+_LABELS = ("fine_label", "label", "labels")
+_SUBFOLDERS = (".", "data", "plain_text", "cropped_digits", "mnist", "fashion_mnist", "cifar100")
+_SHARD = re.compile(r"-of-(\d+)\.parquet$")
+_BATCH = 1000  # images decoded between two reports of progress
+_VERSION = 1  # of the decoded copies; raise it when decoding changes
+
+
+def find(folder: Path, split: Split) -> list[Path]:
+    """The shards of a split in order, or nothing."""
+    for name in _SUBFOLDERS:
+        shards = sorted((folder / name).glob(f"{split}*.parquet"))
+        if shards:
+            return shards
+    return []
+
+
+def read(paths: list[Path], shape: Shape, progress: Progress) -> LabelledInputs:
+    """(n, *shape) uint8 and (n,) labels; `progress` counts images.
+
+    Raises:
+        DataError: a shard is missing, broken or has other columns; an image is broken or of
+            another size; pyarrow is not installed.
+    """
+    _check_complete(paths)
+    copy = _copy_of(paths, shape)
+    kept = _load_copy(copy)
+    if kept is None:
+        kept = _decode(paths, shape, progress)
+        _save_copy(kept, copy)
+    return kept
+
+
+def _check_complete(paths: list[Path]) -> None:
+    stated = {int(match[1]) for path in paths if (match := _SHARD.search(path.name))}
+    if stated and stated != {len(paths)}:
+        raise DataError(
+            f"{paths[0].parent} holds {len(paths)} shards of {max(stated)} "
+            f"({paths[0].name}, ...); get the missing ones"
+        )
+
+
+def _decode(paths: list[Path], shape: Shape, progress: Progress) -> LabelledInputs:
+    try:
+        import pyarrow as pa  # an extra
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise DataError(
+            f"{paths[0]} needs pyarrow to be read; run `pip install 'clonecost[parquet]'`"
+        ) from error
+
+    parts: list[LabelledInputs] = []
+    for path in paths:
+        try:
+            with pq.ParquetFile(path) as file:
+                parts.append(_decode_shard(file, path, shape, progress))
+        except (pa.ArrowException, OSError, TypeError) as error:
+            raise DataError(f"{path} cannot be read ({error}); get the file again") from error
+    data = LabelledInputs(
+        torch.cat([part.inputs for part in parts]), torch.cat([part.labels for part in parts])
+    )
+    if not len(data):
+        raise DataError(f"{paths[0]} holds no rows; get the file again")
+    return data
+
+
+def _decode_shard(
+    file: "pq.ParquetFile", path: Path, shape: Shape, progress: Progress
+) -> LabelledInputs:
+    columns = _columns(path, file.schema_arrow.names)
+    total, done = file.metadata.num_rows, 0
+    inputs, labels = np.empty((total, *shape), np.uint8), np.empty(total, np.int64)
+    for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns)):
+        images, numbers = (batch.column(name).to_pylist() for name in columns)
+        for row, image in enumerate(images, done):
+            inputs[row] = _pixels(image, shape, path)
+        labels[done : done + len(numbers)] = numbers
+        done += len(numbers)
+        progress(f"decoding {path.name}", done, total)
+    return LabelledInputs(torch.from_numpy(inputs), torch.from_numpy(labels))
+
+
+def _columns(path: Path, names: list[str]) -> tuple[str, str]:
+    """The names of the image and the label column."""
+    found = [
+        next((name for name in wanted if name in names), None) for wanted in (_IMAGES, _LABELS)
+    ]
+    image, label = found
+    if image is None or label is None:
+        raise DataError(
+            f"{path} has the columns {', '.join(names)}; want one of {'/'.join(_IMAGES)} and one "
+            f"of {'/'.join(_LABELS)}"
+        )
+    return image, label
+
+
+def _pixels(row: object, shape: Shape, path: Path) -> np.ndarray:
+    """One encoded image -> (C, H, W) uint8."""
+    from PIL import Image  # only undecoded data needs it
+
+    content = row.get("bytes") if isinstance(row, dict) else row
+    if not isinstance(content, bytes):
+        raise DataError(f"{path} has a row without the bytes of an image; get the file again")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            pixels = np.asarray(image.convert("L" if shape[0] == 1 else "RGB"))
+    except Exception as error:  # Pillow raises many unrelated types on broken bytes
+        raise DataError(f"{path} holds an image that cannot be decoded; get it again") from error
+    if pixels.shape[:2] != shape[1:]:
+        raise DataError(
+            f"{path} holds an image of {pixels.shape[0]}x{pixels.shape[1]} pixels where this data "
+            f"set has {shape[1]}x{shape[2]}; it is another data set"
+        )
+    return pixels[None] if shape[0] == 1 else pixels.transpose(2, 0, 1)
+
+
+def _copy_of(paths: list[Path], shape: Shape) -> Path:
+    """Where the decoded copy of these very files is kept: changed files have another one."""
+    key = hashlib.sha256(repr((_VERSION, shape)).encode())
+    for path in paths:
+        facts = path.stat()
+        key.update(repr((str(path.resolve()), facts.st_size, facts.st_mtime_ns)).encode())
+    return cache_folder() / "decoded" / f"{key.hexdigest()[:32]}.safetensors"
+
+
+def _load_copy(copy: Path) -> LabelledInputs | None:
+    try:
+        kept = load_file(copy)
+        return LabelledInputs(kept["inputs"], kept["labels"])
+    except (OSError, SafetensorError, KeyError):
+        return None  # not there, or cut short by a full disk: decode again
+
+
+def _save_copy(data: LabelledInputs, copy: Path) -> None:
+    unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"inputs": data.inputs, "labels": data.labels}, unfinished)
+        unfinished.replace(copy)
+    except (OSError, SafetensorError):
+        with suppress(OSError):  # in a read-only cache there is nothing to clean up
+            unfinished.unlink(missing_ok=True)
