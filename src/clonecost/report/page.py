@@ -1,0 +1,97 @@
+"""The report as one self-contained HTML page: no script, no network, light, dark and print."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from clonecost.report import figures, sheet, text
+from clonecost.report.details import class_rows, controls, flags, lowest_first, traffic
+from clonecost.report.groups import Group, group_runs
+from clonecost.report.runs import Run
+
+FIRST_TILES, FURTHER_TILES = 32, 12  # images of a group's first seed, and of each further one
+CLASSES_SHOWN = 20  # above this many, the classes with the lowest agreement come first
+
+
+def html(runs: Sequence[Run]) -> str:
+    """The page. The same runs give the same bytes with the same versions of the libraries."""
+    groups = group_runs(runs)
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            groups=groups,
+            runs=[run for group in groups for run in group.runs],
+            victims=list(
+                {repr(group.first.victim): group.first.victim for group in groups}.values()
+            ),
+            flags=flags(groups),
+            curves=_curves(groups),
+        )
+    )
+
+
+def _curves(groups: Sequence[Group]) -> list[tuple[str, Markup]]:
+    """(caption, drawing) of agreement and of accuracy."""
+    finals = "; ".join(f"{g.label}: {text.percent(g.final.agreement.value)}" for g in groups)
+    accuracies = "; ".join(f"{g.label}: {text.percent(g.final.accuracy.value)}" for g in groups)
+    agreement = figures.curve(
+        groups,
+        "agreement",
+        name="agreement",
+        title="Agreement of the clone with the model against queries",
+        text=f"At the end, {finals}. Every value is in the table below the picture.",
+    )
+    accuracy = figures.curve(
+        groups,
+        "accuracy",
+        name="accuracy",
+        title="Accuracy of the clone against queries",
+        text=f"At the end, {accuracies}. Every value is in the table below the picture.",
+    )
+    return [
+        ("Agreement: the clone names the model’s own top class", agreement),
+        ("Accuracy: the clone names the true class", accuracy),
+    ]
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("clonecost.report", "."),
+        autoescape=True,  # names come from users
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=text.percent,
+        count=text.count,
+        number="{:,}".format,
+        usd=text.usd,
+        nats=text.nats,
+        duration=text.duration,
+        unbroken=_unbroken,
+        quoted=shlex.quote,
+    )
+    environment.globals.update(
+        text=text,
+        swatch=figures.swatch,
+        tiles=sheet.tiles,
+        class_rows=class_rows,
+        lowest_first=lowest_first,
+        traffic=traffic,
+        controls=controls,
+        CLASSES_SHOWN=CLASSES_SHOWN,
+        FIRST_TILES=FIRST_TILES,
+        FURTHER_TILES=FURTHER_TILES,
+    )
+    return environment
+
+
+def _unbroken(sentence: str) -> Markup:
+    """No line break between a number and its percent sign."""
+    return Markup(str(escape(sentence)).replace(" %", "&nbsp;%"))

@@ -1,0 +1,173 @@
+"""The same facts as Markdown, for a pull request, and as JSON, for a program."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+from clonecost.report import text
+from clonecost.report.details import controls, flags
+from clonecost.report.groups import Estimate, Group, group_runs
+from clonecost.report.runs import Run
+
+SCHEMA = "clonecost/report/1"
+
+
+def markdown(runs: Sequence[Run]) -> str:
+    """Headline, prices, curves, threat, flags and provenance as GitHub-flavoured Markdown."""
+    groups = group_runs(runs)
+    victims = list(dict.fromkeys(group.first.victim.name for group in groups))
+    subject = _plain(victims[0]) if len(victims) == 1 else f"{len(victims)} models"
+    sections = [
+        [f"# What it costs to clone {subject}"],
+        *([_verdict(group)] for group in groups),
+        [text.VERDICT_RULE],
+        ["## Price and worth"],
+        _prices(groups),
+        ["## Curve"],
+        _curve(groups),
+        *([["## Controls"], _controls(groups)] if any(map(controls, groups)) else []),
+        ["## Who attacks, and what against"],
+        *([f"**{_plain(g.label)}.** {_plain(text.threat_words(g.first))}"] for g in groups),
+        _defences(groups),
+        ["## Flags"],
+        _flags(groups),
+        [text.MAPPING],
+        ["## What this does not show"],
+        [text.LIMITS],
+        ["## Provenance"],
+        _provenance([run for group in groups for run in group.runs]),
+        ["`clonecost verify RUN` checks a ledger; `clonecost replay RUN` reuses its answers."],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
+
+
+def as_json(runs: Sequence[Run]) -> str:
+    """One run: its result document. Several: {"schema": "clonecost/report/1", "runs": [...]}."""
+    results = [json.loads(run.result.model_dump_json(by_alias=True)) for run in runs]
+    document = results[0] if len(results) == 1 else {"schema": SCHEMA, "runs": results}
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _verdict(group: Group) -> str:
+    verdict = text.verdict(group)
+    words = f"{text.headline(group)} *{verdict.reason} {text.interval_words(group)}.*"
+    return f"**{_plain(group.label)}: {verdict.title}.** {words}"
+
+
+def _prices(groups: Sequence[Group]) -> list[str]:
+    header = [
+        "attack", "seeds", "to 75 %", "to 90 %", "spent", "lost", "price", "agreement",
+        "commonest class", "accuracy", "relative", "KL (nats)",
+    ]  # fmt: skip
+    rows = [
+        [
+            group.label,
+            str(len(group.runs)),
+            _reached(group, text.WARNING),
+            _reached(group, text.VULNERABLE),
+            f"{group.spent:,}",
+            f"{group.lost:,}",
+            "–" if group.usd is None else text.usd(group.usd),
+            _interval(group.final.agreement),
+            text.percent(group.majority, 1),
+            _interval(group.final.accuracy),
+            text.percent(group.final.relative_accuracy, 1),
+            text.nats(group.final.kl),
+        ]
+        for group in groups
+    ]
+    return _table(header, rows)
+
+
+def _curve(groups: Sequence[Group]) -> list[str]:
+    header = ["attack", "queries", "agreement", "accuracy", "relative", "KL (nats)"]
+    rows = [
+        [
+            group.label,
+            f"{point.queries:,}",
+            _interval(point.agreement),
+            _interval(point.accuracy),
+            text.percent(point.relative_accuracy, 1),
+            text.nats(point.kl),
+        ]
+        for group in groups
+        for point in group.points
+    ]
+    return _table(header, rows)
+
+
+def _controls(groups: Sequence[Group]) -> list[str]:
+    rows = [
+        [group.label, control.name, _interval(control.agreement), _interval(control.accuracy)]
+        for group in groups
+        for control in controls(group)
+    ]
+    return _table(["attack", "control", "agreement", "accuracy"], rows)
+
+
+def _defences(groups: Sequence[Group]) -> list[str]:
+    header = ["attack", *text.threat_facts(groups[0])]
+    return _table(header, [[g.label, *text.threat_facts(g).values()] for g in groups])
+
+
+def _flags(groups: Sequence[Group]) -> list[str]:
+    lines = [
+        f"- **{view.flag.severity}** `{_code(view.flag.code)}` {_plain(view.flag.message)} "
+        f"({_plain('; '.join(view.labels))})"
+        for view in flags(groups)
+    ]
+    return lines or ["The audit's own checks raised nothing."]
+
+
+def _provenance(runs: Sequence[Run]) -> list[str]:
+    header = [
+        "run", "attack", "seed", "version", "revision", "ended", "took", "rows", "lost",
+        "scoring rows", "machine", "software", "ledger head", "command",
+    ]  # fmt: skip
+    rows = []
+    for run in runs:
+        result, origin = run.result, run.result.provenance
+        rows.append(
+            [
+                run.name,
+                result.attack.name,
+                str(origin.seed),
+                origin.version,
+                origin.revision or "–",
+                f"{result.ended.replace('_', ' ')}, {origin.created}",
+                text.duration(result.seconds),
+                f"{origin.ledger_rows:,}",
+                f"{result.lost:,}",
+                f"{result.evaluation:,}",
+                f"{origin.platform}; {origin.device}, {text.count(origin.threads, 'thread')}",
+                f"Python {origin.python}, PyTorch {origin.torch}",
+                origin.ledger_head,
+                origin.command,
+            ]
+        )
+    return _table(header, rows)
+
+
+def _reached(group: Group, level: float) -> str:
+    cost = text.reached_usd(group, level)
+    return text.reached(group, level) + ("" if cost == "–" else f" ({cost})")
+
+
+def _interval(estimate: Estimate) -> str:
+    shown = text.percent_range(estimate.low, estimate.high, 1)
+    return f"{text.percent(estimate.value, 1)} ({shown})"
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    names = list(header)
+    lines = [names, ["---"] * len(names), *([_plain(cell) for cell in row] for row in rows)]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _plain(words: str) -> str:
+    """A user's words on one line, with nothing in them that Markdown or HTML would obey."""
+    return re.sub(r"([\\`*\[\]|<>])", r"\\\1", " ".join(words.split()))
+
+
+def _code(words: str) -> str:
+    return " ".join(words.split()).replace("`", "'")

@@ -1,0 +1,109 @@
+"""Run folders, read from disk: the only input of every report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clonecost.errors import RunError
+from clonecost.result import Result, read_result
+
+SAMPLES = "samples.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Some of the rows that were sent and what was answered, evenly spread over the budget."""
+
+    inputs: NDArray[np.uint8]  # (n, C, H, W), 0..255
+    answers: NDArray[np.float32]  # (n, K), rows on the simplex
+    positions: NDArray[np.int64]  # (n,), row number in the attack's stream, from 0
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One finished audit: the folder, what it found, and a sample of what it sent."""
+
+    path: Path
+    result: Result
+    samples: Samples | None = None
+
+    @property
+    def name(self) -> str:
+        """The folder's own name: a report that is passed on must not tell where it was made."""
+        return self.path.resolve().name
+
+
+def runs_in(path: Path) -> list[Path]:
+    """`path` itself if it is a run folder, else those of its direct sub-folders that are, by name.
+
+    Raises:
+        RunError: the folder does not exist, or holds no run.
+    """
+    if not path.is_dir():
+        raise RunError(f"{path} is not a folder; name a run folder or one that holds run folders")
+    if _is_run(path):
+        return [path]
+    found = sorted(folder for folder in path.iterdir() if folder.is_dir() and _is_run(folder))
+    if not found:
+        raise RunError(
+            f"{path} is no run folder and holds none (no ledger.sqlite or result.json); "
+            "name the folder that `clonecost audit` wrote"
+        )
+    return found
+
+
+def load_runs(paths: Sequence[Path]) -> list[Run]:
+    """Read run folders, in the order given.
+
+    Raises:
+        RunError: no path given, a run is unfinished, or one of its files is broken.
+    """
+    if not paths:
+        raise RunError("no run folder given; name at least one")
+    return [Run(path, read_result(path), _read_samples(path / SAMPLES)) for path in paths]
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "ledger.sqlite").is_file() or (path / "result.json").is_file()
+
+
+def _read_samples(path: Path) -> Samples | None:
+    if not path.is_file():
+        return None
+    # Imported here: a report of runs without samples needs no reader for them.
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        tensors = load_file(path)
+        samples = Samples(
+            inputs=_tensor(tensors, "inputs", np.uint8, 4),
+            answers=_tensor(tensors, "answers", np.float32, 2),
+            positions=_tensor(tensors, "positions", np.int64, 1),
+        )
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise RunError(f"{path} is broken ({error}); delete it to report without images") from error
+    if not len(samples.inputs) == len(samples.answers) == len(samples.positions):
+        raise RunError(
+            f"{path} is broken (tensors of different length); delete it to report without images"
+        )
+    return samples
+
+
+def _tensor(tensors: dict[str, NDArray[Any]], name: str, dtype: type, ndim: int) -> NDArray[Any]:
+    if name not in tensors:
+        raise ValueError(f"no tensor {name!r}")
+    tensor = tensors[name]
+    if tensor.dtype != dtype or tensor.ndim != ndim:
+        raise ValueError(
+            f"{name!r} is {tensor.dtype} with {tensor.ndim} dimensions, "
+            f"expected {np.dtype(dtype)} with {ndim}"
+        )
+    return tensor

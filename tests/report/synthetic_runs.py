@@ -1,0 +1,134 @@
+"""Results and run folders made up for the tests of the report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from clonecost.report import Run
+from clonecost.result import Rate, Result
+
+CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat"]
+
+
+def wilson(value: float, rows: int = 1000) -> Rate:
+    z = 1.959964
+    centre = (value + z * z / (2 * rows)) / (1 + z * z / rows)
+    half = z / (1 + z * z / rows) * (value * (1 - value) / rows + z * z / (4 * rows**2)) ** 0.5
+    return Rate(value=value, low=max(0, centre - half), high=min(1, centre + half))
+
+
+def score(queries: int, agreement: Rate | float, kl: float = 0.31) -> dict[str, Any]:
+    rate = wilson(agreement) if isinstance(agreement, float) else agreement
+    return {
+        "queries": queries,
+        "accuracy": wilson(round(rate.value * 0.95, 6)),
+        "agreement": rate,
+        "relative_accuracy": rate.value * 0.95 / 0.93,
+        "kl": kl,
+    }
+
+
+def result(
+    curve: Sequence[tuple[int, Rate | float]] = ((1000, 0.5), (10_000, 0.8), (20_000, 0.91)),
+    *,
+    attack: str = "knockoff",
+    seed: int = 0,
+    usd_per_1000: float | None = 1.0,
+    lost: int = 0,
+    **changes: Any,
+) -> Result:
+    """A result whose parts can be changed one by one: `result(threat={"answers": "label"})`."""
+    spent = curve[-1][0]
+    document: dict[str, Any] = {
+        "victim": {
+            "name": "shop-classifier",
+            "accuracy": wilson(0.93),
+            "test_set": "fashion-mnist test",
+            "test_rows": 1000,
+            "classes": CLASSES,
+            "weights": "ab" * 32,
+        },
+        "threat": {
+            "input_shape": [1, 28, 28],
+            "num_classes": 5,
+            "query_budget": spent,
+            "answers": "probs",
+            "top_k": None,
+            "input_precision": "uint8",
+            "access": "black-box",
+        },
+        "attack": {
+            "name": attack,
+            "settings": {"epochs": 10, "lr": 0.01},
+            "student": "lenet",
+            "proxy": "emnist letters",
+        },
+        "defences": [],
+        "curve": [score(queries, agreement) for queries, agreement in curve],
+        "per_class": [
+            {"name": name, "rows": 200, "agreement": wilson(0.95 - 0.1 * index, 200)}
+            for index, name in enumerate(CLASSES)
+        ],
+        "spent": spent,
+        "lost": lost,
+        "evaluation": 1000,
+        "ended": "budget_exhausted",
+        "majority_agreement": 0.1,
+        "price": {
+            "usd_per_1000": usd_per_1000,
+            "usd": None if usd_per_1000 is None else (spent + lost) * usd_per_1000 / 1000,
+        },
+        "traffic": {
+            "rows": spent,
+            "class_histogram": [spent - 4 * (spent // 10), *([spent // 10] * 4)],
+            "mean_entropy": 0.7,
+            "confident": 0.42,
+        },
+        "controls": [],
+        "flags": [],
+        "seconds": 312.0,
+        "provenance": {
+            "version": "0.1.0",
+            "revision": "c94c51f",
+            "created": "2026-01-02T03:04:05Z",
+            "command": f"clonecost audit spec.toml --seed {seed}",
+            "seed": seed,
+            "device": "cpu",
+            "threads": 2,
+            "python": "3.12.1",
+            "torch": "2.13.0",
+            "platform": "Linux x86_64",
+            "ledger_head": "0f" * 32,
+            "ledger_rows": spent + lost,
+            "resumed": 0,
+        },
+    }
+    for name, value in changes.items():
+        document[name] = document[name] | value if isinstance(document[name], dict) else value
+    return Result.model_validate({"schema": "clonecost/result/1"} | document)
+
+
+def run(name: str = "run", **changes: Any) -> Run:
+    return Run(Path(name), result(**changes))
+
+
+def write(folder: Path, found: Result, *, samples: int = 0, channels: int = 1) -> Path:
+    """A run folder on disk, with `samples` rows of noise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").write_text(found.model_dump_json(by_alias=True), encoding="utf-8")
+    if samples:
+        save_file(sample_tensors(samples, channels), folder / "samples.safetensors")
+    return folder
+
+
+def sample_tensors(rows: int, channels: int = 1) -> dict[str, np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(0)
+    answers = rng.dirichlet([0.3] * len(CLASSES), rows).astype(np.float32)
+    return {
+        "inputs": rng.integers(0, 256, (rows, channels, 8, 8), dtype=np.uint8),
+        "answers": answers,
+        "positions": np.arange(rows, dtype=np.int64) * 10,
+    }
