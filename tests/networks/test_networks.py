@@ -10,6 +10,7 @@ from torch import nn
 
 from clonecost.errors import SpecError
 from clonecost.networks import NETWORKS, build
+from clonecost.networks.alexnet import PairResponseNorm
 
 GREY, RGB = (1, 32, 32), (3, 32, 32)
 
@@ -112,7 +113,12 @@ def test_alexnet_has_the_papers_biases_and_block_order() -> None:
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm1d)]
     assert {m.eps for m in norms} == {1e-3}
     first = [type(m).__name__ for m in network.get_submodule("network.features")][:5]
-    assert first == ["Conv2d", "ReLU", "LocalResponseNorm", "MaxPool2d", "BatchNorm2d"]
+    assert first == ["Conv2d", "ReLU", "PairResponseNorm", "MaxPool2d", "BatchNorm2d"]
+
+
+def test_pair_response_norm_is_torchs() -> None:
+    x = torch.randn(2, 5, 3, 4) * 100  # large, so that the norm is far from 1
+    torch.testing.assert_close(PairResponseNorm()(x), nn.LocalResponseNorm(2)(x))
 
 
 def test_pixels_enter_normalised_per_channel() -> None:

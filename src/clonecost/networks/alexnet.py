@@ -5,11 +5,27 @@ normalisation is that of the PyTorch ports, which look at 2 channels (ZSKD: 5); 
 """
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from clonecost.types import Shape
 
 MIN_SIDE = 15  # the third pooling then still sees 3x3
 BN_EPS = 1e-3
+
+
+class PairResponseNorm(nn.Module):
+    """`nn.LocalResponseNorm(2)`: x / (1 + alpha * mean(x^2 of this channel and the previous))^0.75.
+
+    Written out because torch pools in three dimensions for it, which took a third of a training
+    step of the whole network; this takes less than half of that.
+    """
+
+    alpha = 1e-4
+
+    def forward(self, x: Tensor) -> Tensor:
+        square = x * x
+        pair = square + F.pad(square[:, :-1], (0, 0, 0, 0, 1, 0))
+        return x * (1 + pair * (self.alpha / 2)).pow(-0.75)
 
 
 class AlexNet(nn.Module):
@@ -21,8 +37,8 @@ class AlexNet(nn.Module):
         c, h, w = input_shape
         first, second, middle = 3 * width // 4, 2 * width, 3 * width
         self.features = nn.Sequential(
-            *_conv(c, first, 5, bias=0), nn.LocalResponseNorm(2), nn.MaxPool2d(3, 2), _bn(first),
-            *_conv(first, second, 5, bias=1), nn.LocalResponseNorm(2), nn.MaxPool2d(3, 2),
+            *_conv(c, first, 5, bias=0), PairResponseNorm(), nn.MaxPool2d(3, 2), _bn(first),
+            *_conv(first, second, 5, bias=1), PairResponseNorm(), nn.MaxPool2d(3, 2),
             _bn(second),
             *_conv(second, middle, 3, bias=0), _bn(middle),
             *_conv(middle, middle, 3, bias=1), _bn(middle),

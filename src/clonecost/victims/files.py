@@ -1,0 +1,150 @@
+"""Victims by what the user has: a name to import, a file of weights, or an exported program."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from clonecost.errors import VictimError
+from clonecost.networks import NETWORKS, build
+from clonecost.types import Shape, Victim
+from clonecost.victims.loaded import LoadedVictim, file_digest
+from clonecost.victims.python_object import object_victim
+from clonecost.victims.torch_model import Outputs, serve, torch_victim
+
+PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".joblib")
+
+
+def load_victim(
+    where: str,
+    *,
+    network: str | None = None,
+    input_shape: Shape | None = None,
+    num_classes: int | None = None,
+    outputs: Outputs = "logits",
+    device: torch.device | str = "cpu",
+    trust: bool = False,
+) -> LoadedVictim:
+    """Load the victim that `where` names:
+
+    - `package.module:name`: an nn.Module, or a callable inputs -> probabilities; with `()` at the
+      end a factory of one. Found in the current folder, too.
+    - `weights.safetensors`: weights for `network` (see `clonecost.networks.NETWORKS`), which needs
+      `input_shape` and `num_classes`.
+    - `program.pt2`: a program saved by `torch.export.save`, exported in eval mode and with a
+      dynamic batch. **torch unpickles such a file, which can run any code in it**: give
+      `trust=True` only for one that you made yourself.
+
+    `outputs` says what an nn.Module or a program returns; answers are always probabilities.
+
+    Raises:
+        VictimError: the victim cannot be loaded.
+        SpecError: the network is unknown or cannot take this shape.
+    """
+    path = Path(where)
+    digest: str | None = None
+    if path.suffix == ".safetensors":
+        answer, digest = _from_weights(path, network, input_shape, num_classes, outputs, device)
+    elif path.suffix == ".pt2":
+        answer, digest = _from_program(path, outputs, device, trust)
+    elif path.suffix in PICKLES:
+        raise VictimError(
+            f"victim {where!r} is a pickle, which can run any code when it is loaded; save the "
+            "state_dict with safetensors.torch.save_file and give that file"
+        )
+    elif ":" in where:
+        answer = object_victim(where, outputs=outputs, device=device)
+    else:
+        raise VictimError(
+            f"victim {where!r} is not package.module:name, nor a .safetensors or .pt2 file"
+        )
+    return LoadedVictim(
+        name=where if digest is None else path.name,
+        answer=answer,
+        input_shape=input_shape,
+        num_classes=num_classes,
+        weights=digest,
+    )
+
+
+def load_weights(path: Path, network: str, input_shape: Shape, num_classes: int) -> nn.Module:
+    """A network of the catalogue, in eval mode, with the weights and normalisation of a file.
+
+    Draws no random numbers.
+
+    Raises:
+        VictimError: no such file, not safetensors, or not exactly the network's tensors.
+        SpecError: the network is unknown or cannot take this shape.
+    """
+    _must_exist(path)
+    with torch.device("meta"):  # neither memory nor initial weights for what is replaced at once
+        model = build(network, input_shape, num_classes)
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise VictimError(f"{path} is not a safetensors file: {error}") from error
+    wanted = model.state_dict()
+    if problem := _mismatch(wanted, tensors):
+        raise VictimError(
+            f"{path} does not fit network {network!r} for inputs {input_shape} and {num_classes} "
+            f"classes: {problem}"
+        )
+    model.load_state_dict(
+        {key: tensor.to(wanted[key].dtype) for key, tensor in tensors.items()}, assign=True
+    )
+    return model.eval()
+
+
+def _mismatch(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> str | None:
+    for key, tensor in wanted.items():
+        if key not in found:
+            return f"tensor {key!r} is missing"
+        if tensor.shape != found[key].shape:
+            want, got = tuple(tensor.shape), tuple(found[key].shape)
+            return f"tensor {key!r} should have shape {want}, it has {got}"
+    extra = next((key for key in found if key not in wanted), None)
+    return None if extra is None else f"tensor {extra!r} is not part of it"
+
+
+def _from_weights(
+    path: Path,
+    network: str | None,
+    input_shape: Shape | None,
+    num_classes: int | None,
+    outputs: Outputs,
+    device: torch.device | str,
+) -> tuple[Victim, str]:
+    if network is None:
+        raise VictimError(
+            f"{path} holds weights only: name their network, one of {', '.join(NETWORKS)}"
+        )
+    if input_shape is None or num_classes is None:
+        raise VictimError(f"{path} holds weights only: give its input shape and number of classes")
+    model = load_weights(path, network, input_shape, num_classes)
+    return torch_victim(model, outputs=outputs, device=device), file_digest(path)
+
+
+def _from_program(
+    path: Path, outputs: Outputs, device: torch.device | str, trust: bool
+) -> tuple[Victim, str]:
+    if not trust:
+        raise VictimError(
+            f"{path} is a torch.export program, which torch unpickles: it can run any code; "
+            "load it with trust=True only if you made it yourself"
+        )
+    _must_exist(path)
+    try:
+        # eval mode was fixed at the export: an exported module refuses eval()
+        program = torch.export.load(path).module().to(device)
+    except Exception as error:
+        first = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise VictimError(f"{path} cannot be loaded as a torch.export program: {first}") from error
+    victim = serve(program, outputs=outputs, batch_size=1024, device=device)
+    return victim, file_digest(path)
+
+
+def _must_exist(path: Path) -> None:
+    if not path.is_file():
+        raise VictimError(f"there is no file {path}; check the path")

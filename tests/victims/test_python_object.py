@@ -1,0 +1,80 @@
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from clonecost.errors import VictimError
+from clonecost.victims import load_victim
+
+SOURCE = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def forward(self, x):
+        return x.flatten(1)[:, :3]
+
+model = Net()
+
+def make():
+    return Net()
+
+def needs(x, y):
+    return x
+
+def uniform(x):
+    return torch.full((len(x), 4), 0.25)
+
+number = 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "my_victims_for_test.py").write_text(SOURCE)
+    (tmp_path / "broken_for_test.py").write_text("import no_such_module_anywhere")
+    monkeypatch.chdir(tmp_path)
+    yield
+    sys.modules.pop("my_victims_for_test", None)
+
+
+@pytest.mark.parametrize("name", ["model", "make()", "Net()"])
+def test_modules_and_factories_are_found_in_the_current_folder(name: str) -> None:
+    path = list(sys.path)
+    victim = load_victim(f"my_victims_for_test:{name}", input_shape=(1, 2, 2), num_classes=3)
+    assert sys.path == path
+    inputs = torch.rand(2, 1, 2, 2)
+    expected = inputs.flatten(1)[:, :3].softmax(1)
+    torch.testing.assert_close(victim.answer(inputs), expected)
+    assert (victim.input_shape, victim.num_classes, victim.weights) == ((1, 2, 2), 3, None)
+
+
+def test_callables_give_probabilities() -> None:
+    victim = load_victim("my_victims_for_test:uniform")
+    assert torch.equal(victim.answer(torch.rand(2, 1, 2, 2)), torch.full((2, 4), 0.25))
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("my_victims_for_test:modle", "has no 'modle'; it has .*model"),
+        ("no_such_module_for_test:x", "importing 'no_such_module_for_test' failed"),
+        ("broken_for_test:x", "No module named 'no_such_module_anywhere'"),
+        ("my_victims_for_test:Net", r"is a class; write 'my_victims_for_test:Net\(\)'"),
+        ("my_victims_for_test:number", "is a int; it must be"),
+        ("my_victims_for_test:needs()", r"calling needs\(\) without arguments failed"),
+        ("my_victims_for_test:", "has no ''"),
+        (":name", "importing '' failed"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(where: str, message: str) -> None:
+    with pytest.raises(VictimError, match=message):
+        load_victim(where)
+
+
+def test_a_failing_callable_names_the_inputs() -> None:
+    victim = load_victim("my_victims_for_test:needs")
+    with pytest.raises(VictimError, match=r"failed on inputs of shape \(2, 3\): .*missing 1"):
+        victim.answer(torch.rand(2, 3))
