@@ -140,7 +140,7 @@ def _scheduler(
 
 @contextmanager
 def _seeded(rng: torch.Generator) -> Iterator[None]:
-    """Dropout draws from the global state: give it one that depends on `rng` alone, then restore."""
+    """Dropout draws from the global state: it gets one that depends on `rng` alone."""
     seed = int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
     with torch.random.fork_rng(devices=[rng.device] if rng.device.type == "cuda" else []):
         torch.manual_seed(seed)

@@ -1,0 +1,119 @@
+"""Red flags about the audit itself: what a reader must know before believing its numbers.
+
+Each flag is documented in docs/flags.md with what raises it and what to do.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from clonecost.result import Flag, Rate, Score, ThreatCard, Traffic
+
+
+def flags(
+    *,
+    threat: ThreatCard,
+    attack: str,
+    settings: dict[str, object],
+    defences: Sequence[str],
+    curve: Sequence[Score],
+    victim_accuracy: Rate,
+    majority: float,
+    test_rows: int,
+    overlap: int,
+    traffic: Traffic,
+    lost: int,
+    resumed: int,
+) -> list[Flag]:
+    """Everything that is doubtful about one audit, worst first."""
+    found = [
+        *_data(test_rows, overlap, victim_accuracy, majority),
+        *_attack(threat, attack, settings, defences),
+        *_outcome(curve, majority, traffic),
+        *_run(lost, resumed),
+    ]
+    return sorted(found, key=lambda flag: flag.severity != "warning")
+
+
+def _data(test_rows: int, overlap: int, accuracy: Rate, majority: float) -> Iterable[Flag]:
+    if overlap:
+        yield _warning(
+            "proxy-overlaps-test",
+            f"{overlap:,} of {test_rows:,} test rows also stand in the proxy data: the attacker "
+            "is trained on what the clone is examined on",
+        )
+    if accuracy.value <= majority + 0.05:
+        yield _warning(
+            "victim-at-chance",
+            f"the victim's own accuracy is {accuracy.value:.1%}, hardly more than always naming "
+            "its commonest class: wrong value range, class order or test set?",
+        )
+    if test_rows < 1000:
+        yield _info(
+            "small-test-set",
+            f"only {test_rows:,} test rows: intervals are wide, small differences mean nothing",
+        )
+
+
+def _attack(
+    threat: ThreatCard, attack: str, settings: dict[str, object], defences: Sequence[str]
+) -> Iterable[Flag]:
+    differences = "step" in settings and "directions" in settings
+    if differences and threat.input_precision == "uint8":
+        yield _warning(
+            "differences-in-8-bit",
+            f"{attack} steps {settings['step']} into random directions, which 8-bit inputs round "
+            "away: its generator learns from noise",
+        )
+    if differences and (threat.answers != "probs" or "rounding" in defences):
+        yield _warning(
+            "differences-of-coarse-answers",
+            f"{attack} takes differences of answers that are cut or rounded: most of its "
+            "generator's gradients are noise",
+        )
+    if settings.get("wiring") == "published":
+        yield _warning(
+            "published-wiring",
+            "the generator's tanh is taken for the victim's normalised input, as in the released "
+            "scripts: an attacker who only sends pixels does not have this",
+        )
+
+
+def _outcome(curve: Sequence[Score], majority: float, traffic: Traffic) -> Iterable[Flag]:
+    last = curve[-1].agreement
+    best = max(curve, key=lambda score: score.agreement.value)
+    if last.low <= majority:
+        yield _warning(
+            "clone-learned-nothing",
+            f"the clone's agreement ({last.value:.1%}) is not above that of always naming the "
+            f"commonest class ({majority:.1%}): a failed attack says little about the victim",
+        )
+    if best.agreement.low > last.high:
+        yield _warning(
+            "clone-got-worse",
+            f"an earlier clone agreed more ({best.agreement.value:.1%} at {best.queries:,} "
+            "queries): training was unstable, the last clone is the result all the same",
+        )
+    commonest = max(traffic.class_histogram, default=0) / max(1, traffic.rows)
+    if commonest > 0.9:
+        yield _warning(
+            "one-sided-questions",
+            f"{commonest:.0%} of the answers name one class: what was asked hardly taught others",
+        )
+
+
+def _run(lost: int, resumed: int) -> Iterable[Flag]:
+    if lost:
+        yield _info(
+            "lost-rows",
+            f"{lost:,} rows were sent whose answer never arrived or was unusable; they are in "
+            "the price",
+        )
+    if resumed:
+        yield _info("resumed", f"the audit was interrupted and went on {resumed} time(s)")
+
+
+def _warning(code: str, message: str) -> Flag:
+    return Flag(code=code, severity="warning", message=message)
+
+
+def _info(code: str, message: str) -> Flag:
+    return Flag(code=code, severity="info", message=message)

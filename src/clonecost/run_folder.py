@@ -1,0 +1,70 @@
+"""The files of one run, written so that a crash leaves the old one or the new one, never half."""
+
+import errno
+import os
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from clonecost.errors import RunError
+from clonecost.result import Result, read_result
+
+LEDGER, RESULT, SPEC = "ledger.sqlite", "result.json", "spec.toml"
+CLONE, SAMPLES = "clone.safetensors", "samples.safetensors"
+
+
+def make(run: Path) -> None:
+    """Create the folder.
+
+    Raises:
+        RunError: it cannot be made or written.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"the run folder {run} cannot be made: {error.strerror}") from error
+    if not os.access(run, os.W_OK):
+        raise RunError(f"the run folder {run} cannot be written; name another with --out")
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Replace a file atomically.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    partial = path.with_name(path.name + ".part")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        remedy = (
+            f"make room, then `clonecost resume {path.parent}`: what was bought is kept"
+            if full
+            else "check the folder's permissions"
+        )
+        raise RunError(f"{path} cannot be written: {error.strerror}; {remedy}") from error
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
+    from safetensors.torch import save
+
+    write(path, save({name: t.contiguous() for name, t in tensors.items()}, metadata=about))
+
+
+def write_clone(run: Path, clone: nn.Module, about: dict[str, str]) -> None:
+    """Save the clone's weights with what is needed to build its network again."""
+    tensors = {name: t.detach().cpu().clone() for name, t in clone.state_dict().items()}
+    write_tensors(run / CLONE, tensors, about)
+
+
+def write_result(run: Path, result: Result) -> None:
+    write(run / RESULT, result.model_dump_json(indent=2) + "\n")
+
+
+__all__ = ["CLONE", "LEDGER", "RESULT", "SAMPLES", "SPEC", "make", "read_result", "write"]

@@ -1,0 +1,329 @@
+"""An audit as it is written down: command line or TOML -> checked values -> audits, ready to run."""
+
+import re
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import torch
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from clonecost.attacks import ATTACKS, PROFILES, Attack
+from clonecost.audit import Audit, Keep
+from clonecost.data import load
+from clonecost.defences import DEFENCES
+from clonecost.errors import SpecError, suggest
+from clonecost.networks import NETWORKS
+from clonecost.types import (
+    AnswerKind,
+    Defence,
+    InputPrecision,
+    LabelledInputs,
+    Progress,
+    Shape,
+    ThreatModel,
+    no_progress,
+)
+from clonecost.victims import LoadedVictim, load_victim
+from clonecost.zoo import VICTIMS, zoo_victim
+
+Scalar = bool | int | float | str | None
+SERIES = (0.02, 0.05, 0.1, 0.2, 0.5)  # of the budget: where the clone is scored by default
+
+
+def _positive(value: int) -> int:
+    if value < 1:
+        raise ValueError(f"{value} is not a number of queries")
+    return value
+
+
+class Spec(BaseModel):
+    """One audit or several: every attack with every seed. The keys are the command's flags."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    victim: str
+    attack: list[str] = Field(default=["knockoff"], min_length=1)
+    budget: Annotated[int, AfterValidator(_positive)] = 10_000
+    proxy: str | None = None
+    student: str | None = None
+    answers: str = "probs"
+    input_precision: InputPrecision = "float32"
+    set: dict[str, dict[str, Scalar | list[float]]] = {}
+    defence: list[str] = []
+    price: Annotated[float, Field(ge=0)] | None = None
+    milestones: list[Annotated[int, AfterValidator(_positive)]] | None = None
+    seed: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    device: str = "auto"
+    keep: Keep = "auto"
+    controls: bool = False
+    data: Path | None = None
+    # of a victim that is not in the zoo:
+    test: str | None = None
+    network: str | None = None
+    outputs: Literal["logits", "probs"] | None = None
+    shape: list[int] | None = None
+    classes: int | None = None
+    trust: bool = False
+
+
+def read_spec(path: Path) -> Spec:
+    """Read a TOML file.
+
+    Raises:
+        SpecError: it is missing, no TOML, has an unknown key (the right one is suggested) or value.
+    """
+    try:
+        written = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SpecError(f"there is no file {path}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"{path} cannot be read as TOML: {error}") from error
+    return make_spec(written, where=str(path))
+
+
+def make_spec(written: dict[str, Any], *, where: str = "the audit") -> Spec:
+    """Check what was written. One attack, defence or seed need not stand in a list."""
+    for key in ("attack", "defence", "seed"):
+        if key in written and not isinstance(written[key], list):
+            written = {**written, key: [written[key]]}
+    try:
+        spec = Spec.model_validate(written)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise SpecError(f"{where}: {suggest('key', key, list(Spec.model_fields))}") from error
+        if first["type"] == "missing":
+            raise SpecError(f"{where}: the key {key!r} is needed") from error
+        raise SpecError(f"{where}: {key} = {first['input']!r}: {first['msg']}") from error
+    _check_names(spec)
+    return spec
+
+
+def _check_names(spec: Spec) -> None:
+    for name in spec.attack:
+        make_attack(name, spec.set)
+    for name in spec.set:
+        if name not in {attack.partition(":")[0] for attack in spec.attack}:
+            known = [attack.partition(":")[0] for attack in spec.attack]
+            raise SpecError(f"settings for an attack that is not run: {suggest('attack', name, known)}")
+    for text in spec.defence:
+        make_defence(text)
+    if spec.student is not None and spec.student not in NETWORKS:
+        raise SpecError(suggest("student", spec.student, list(NETWORKS)))
+    _answers(spec.answers)
+    make_device(spec.device)
+
+
+# -- parts ---------------------------------------------------------------------------------------
+
+
+def make_attack(name: str, settings: dict[str, Any]) -> Attack:
+    """NAME or NAME:PROFILE, with the settings under its NAME put in."""
+    base, _, profile = name.partition(":")
+    if base not in ATTACKS:
+        raise SpecError(suggest("attack", base, list(ATTACKS)))
+    if profile and profile not in PROFILES[base]:
+        raise SpecError(suggest(f"profile of {base}", profile, list(PROFILES[base])))
+    attack = PROFILES[base][profile] if profile else ATTACKS[base]()
+    return cast(Attack, _with(attack, settings.get(base, {}), base))
+
+
+def make_defence(text: str) -> Defence:
+    """NAME or NAME:key=value,key=value."""
+    name, _, rest = text.partition(":")
+    if name not in DEFENCES:
+        raise SpecError(suggest("defence", name, list(DEFENCES)))
+    settings = dict(_pair(part, text) for part in rest.split(",") if part)
+    return cast(Defence, _with(DEFENCES[name](), settings, name))
+
+
+def _pair(part: str, text: str) -> tuple[str, Any]:
+    key, equals, value = part.partition("=")
+    if not equals:
+        raise SpecError(f"{text!r}: {part!r} is not of the form key=value")
+    return key.strip(), parse_value(value)
+
+
+def parse_value(text: str) -> Scalar | list[float]:
+    """A value on the command line, read as TOML; a bare word is itself."""
+    try:
+        return cast(Scalar, tomllib.loads(f"value = {text}")["value"])
+    except tomllib.TOMLDecodeError:
+        return None if text.strip().lower() == "none" else text.strip()
+
+
+def _with(part: Any, settings: dict[str, Any], name: str) -> Any:
+    """`part` with some fields replaced; names and types are checked."""
+    from pydantic import TypeAdapter
+
+    known = {field.name: field for field in fields(part)}
+    for key in settings:
+        if key not in known:
+            raise SpecError(suggest(f"setting of {name}", key, list(known)))
+    changed = replace(part, **settings)
+    try:
+        checked = TypeAdapter(type(part)).validate_python(
+            {key: getattr(changed, key) for key in known}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise SpecError(f"{name}.{key} = {first['input']!r}: {first['msg']}") from error
+    return checked
+
+
+def _answers(text: str) -> tuple[AnswerKind, int | None]:
+    kind, _, k = text.partition(":")
+    if kind == "top_k" and k.isdigit():
+        return "top_k", int(k)
+    if text in ("probs", "label"):
+        return cast(AnswerKind, text), None
+    raise SpecError(f"answers {text!r}: choose probs, top_k:K (K a number) or label")
+
+
+def make_device(name: str) -> torch.device:
+    """auto, cpu, cuda, cuda:N or mps; refused when this machine does not have it."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        found = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+        raise SpecError(
+            f"the device {name!r} is not there ({str(error).splitlines()[0]}); "
+            f"this machine has: {', '.join(found)}"
+        ) from error
+    return device
+
+
+def default_milestones(budget: int) -> list[int]:
+    """A 2-5-10 series over the last two decades below the budget."""
+    return [int(budget * share) for share in SERIES if budget * share >= 1]
+
+
+# -- audits --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What several audits of one spec share."""
+
+    victim: LoadedVictim
+    threat: ThreatModel
+    test: LabelledInputs
+    proxy: LabelledInputs | None
+    true_labels: LabelledInputs | None
+    student: str
+
+
+def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
+    """Load (or train) the victim and the data. Sends nothing to the victim."""
+    device = make_device(spec.device)
+    victim, test_name = _victim(spec, device, progress)
+    shape = victim.input_shape
+    test = load(test_name, "test", root=spec.data, shape=shape, progress=progress)
+    shape = shape or test.shape
+    classes = victim.num_classes or len(test.classes) or int(test.labels.max()) + 1
+    kind, top_k = _answers(spec.answers)
+    threat = ThreatModel(
+        input_shape=shape, num_classes=classes, query_budget=spec.budget, answers=kind,
+        top_k=top_k, input_precision=spec.input_precision,
+    )  # fmt: skip
+    proxy = None
+    if needs_proxy(spec):
+        proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
+    own = None
+    if spec.controls and spec.victim in VICTIMS:
+        own = load(test_name, "train", root=spec.data, shape=shape, progress=progress)
+    return Parts(victim, threat, test, proxy, own, student_name(spec))
+
+
+def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit]:
+    """Every attack with every seed, each with its own folder when there are several."""
+    found = []
+    milestones = spec.milestones
+    for single, folder in singles(spec, out):
+        (name,), (seed,) = single.attack, single.seed
+        found.append(Audit(
+            victim=parts.victim.answer, victim_name=parts.victim.name,
+            weights=parts.victim.weights, threat=parts.threat,
+            attack=make_attack(name, spec.set), attack_name=name, test=parts.test,
+            student=parts.student, proxy=parts.proxy, out=folder,
+            defences=[make_defence(text) for text in spec.defence], price=spec.price,
+            milestones=default_milestones(spec.budget) if milestones is None else milestones,
+            seed=seed, device=make_device(spec.device), keep=spec.keep, controls=spec.controls,
+            true_labels=parts.true_labels, command=command,
+        ))  # fmt: skip
+    return found
+
+
+def singles(spec: Spec, out: Path) -> list[tuple[Spec, Path]]:
+    """The spec cut into runs of one attack and one seed, with their folders."""
+    several = len(spec.attack) * len(spec.seed) > 1
+    found = []
+    for name in spec.attack:
+        base = name.partition(":")[0]
+        for seed in spec.seed:
+            folder = name.replace(":", "-") + (f"-seed{seed}" if len(spec.seed) > 1 else "")
+            own = {base: spec.set[base]} if base in spec.set else {}
+            single = spec.model_copy(update={"attack": [name], "seed": [seed], "set": own})
+            found.append((single, out / folder if several else out))
+    return found
+
+
+def default_out(spec: Spec) -> Path:
+    """runs/VICTIM-ATTACKS-BUDGET: the same command finds its own run again."""
+    words = [spec.victim, *spec.attack, str(spec.budget)]
+    return Path("runs") / re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(words))
+
+
+def to_toml(spec: Spec) -> str:
+    """The spec as a file that `clonecost audit` and `clonecost resume` read."""
+    import tomlkit
+
+    written = spec.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    return tomlkit.dumps({"victim": written.pop("victim"), **written})
+
+
+def needs_proxy(spec: Spec) -> bool:
+    return any(getattr(make_attack(a, spec.set), "uses_proxy", False) for a in spec.attack)
+
+
+def proxy_name(spec: Spec) -> str:
+    """The embedded photographs when nothing better is named: everybody has them."""
+    return spec.proxy or "photos"
+
+
+def student_name(spec: Spec) -> str:
+    if spec.student:
+        return spec.student
+    return VICTIMS[spec.victim].student if spec.victim in VICTIMS else "resnet20"
+
+
+def _victim(spec: Spec, device: torch.device, progress: Progress) -> tuple[LoadedVictim, str]:
+    """The victim and the name of its test set."""
+    if spec.victim in VICTIMS:
+        victim = zoo_victim(spec.victim, root=spec.data, device=device, progress=progress)
+        return victim, spec.test or VICTIMS[spec.victim].dataset
+    if ":" not in spec.victim and not Path(spec.victim).suffix:
+        raise SpecError(
+            suggest("victim", spec.victim, list(VICTIMS))
+            + "; or give your own: package.module:name, weights.safetensors or program.pt2"
+        )
+    if spec.test is None:
+        raise SpecError(
+            f"{spec.victim} is not in the zoo, so name the rows to measure agreement on: "
+            "--test DATASET or a file with inputs and labels"
+        )
+    shape: Shape | None = tuple(spec.shape) if spec.shape else None
+    if shape is None and spec.network is not None:
+        shape = load(spec.test, "test", root=spec.data, progress=progress).shape
+    victim = load_victim(
+        spec.victim, network=spec.network, input_shape=shape, num_classes=spec.classes,
+        outputs=spec.outputs or "logits", device=device, trust=spec.trust,
+    )  # fmt: skip
+    return victim, spec.test

@@ -1,0 +1,265 @@
+"""Victims that we train ourselves, on the spot, from public data: nothing to download or trust.
+
+A tenth of the official train split is held out, by a fixed seed, to choose the best epoch; the
+test split is asked once, for the accuracy on the card. Trained victims are kept in the cache:
+
+    <cache>/victims/<name>-seed<k>/weights.safetensors    the network and its normalisation
+                                   card.json              accuracy, recipe, seconds, versions, sha256
+"""
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from clonecost.data import load
+from clonecost.errors import SpecError, VictimError, suggest
+from clonecost.networks import build
+from clonecost.types import LabelledInputs, Progress, Shape, no_progress
+from clonecost.victims import LoadedVictim, file_digest, load_weights, torch_victim
+from clonecost.victims.training import Training, correct, train_classifier
+
+WEIGHTS, CARD = "weights.safetensors", "card.json"
+HELD_OUT = 10  # one row in so many of the train split is for validation
+SPLIT_SEED = 20_240_101  # the same rows for every victim and every seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class VictimRecipe:
+    summary: str
+    dataset: str
+    network: str
+    student: str  # the clone's network in the papers; no part of the training
+    input_shape: Shape
+    num_classes: int = 10
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.5,)
+    training: Training
+
+
+_GREY: Shape = (1, 32, 32)
+_RGB: Shape = (3, 32, 32)
+
+VICTIMS: dict[str, VictimRecipe] = {
+    "digits-lenet": VictimRecipe(
+        summary="handwritten digits, LeNet: trained in seconds, for demonstrations and tests",
+        dataset="digits", network="lenet", student="half-lenet", input_shape=_GREY,
+        training=Training(epochs=30, lr=0.05, batch_size=32),
+    ),
+    "fmnist-lenet": VictimRecipe(
+        summary="Fashion-MNIST, LeNet: the small victim of DeGAN and Black-Box Ripper",
+        dataset="fmnist", network="lenet", student="half-lenet", input_shape=_GREY,
+        training=Training(epochs=25, lr=0.1, augment="flip"),
+    ),
+    "fmnist-vgg16": VictimRecipe(
+        summary="Fashion-MNIST, VGG-16: the large victim of Black-Box Ripper",
+        dataset="fmnist", network="vgg16", student="vgg16", input_shape=_GREY,
+        training=Training(epochs=20, lr=0.05, augment="crop+flip", low_precision=True),
+    ),
+    "cifar10-alexnet": VictimRecipe(
+        summary="CIFAR-10, AlexNet: the victim of ZSKD, DeGAN and Black-Box Ripper",
+        dataset="cifar10", network="alexnet", student="half-alexnet", input_shape=_RGB,
+        training=Training(epochs=40, lr=0.02, augment="crop+flip"),
+    ),
+    "cifar10-resnet20": VictimRecipe(
+        summary="CIFAR-10, ResNet-20: the real-image victim that a laptop can train",
+        dataset="cifar10", network="resnet20", student="resnet20", input_shape=_RGB,
+        mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010),
+        training=Training(epochs=30, lr=0.2, augment="crop+flip", low_precision=True),
+    ),
+    "cifar10-resnet34": VictimRecipe(
+        summary="CIFAR-10, ResNet-34-8x: the victim of DFME and DisGUIDE; wants a GPU",
+        dataset="cifar10", network="resnet34-8x", student="resnet18-8x", input_shape=_RGB,
+        mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010),
+        training=Training(
+            epochs=200, lr=0.1, schedule="cosine", augment="crop+flip", low_precision=True
+        ),
+    ),
+    "svhn-resnet34": VictimRecipe(
+        summary="street view house numbers, ResNet-34-8x: DFME's second victim; wants a GPU",
+        dataset="svhn", network="resnet34-8x", student="resnet18-8x", input_shape=_RGB,
+        mean=(0.4377, 0.4438, 0.4728), std=(0.1980, 0.2010, 0.1970),
+        training=Training(
+            epochs=50, lr=0.1, schedule="cosine", augment="crop", low_precision=True
+        ),
+    ),
+}  # fmt: skip
+
+
+def cache_root() -> Path:
+    """Where trained victims are kept: CLONECOST_CACHE, or else the user's cache folder."""
+    return Path(os.environ.get("CLONECOST_CACHE") or platformdirs.user_cache_dir("clonecost"))
+
+
+def zoo_victim(
+    name: str,
+    *,
+    root: Path | None = None,
+    cache: Path | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    epochs: int | None = None,
+    progress: Progress = no_progress,
+) -> LoadedVictim:
+    """A victim of the zoo: from the cache if it is there with this very recipe, else trained now.
+
+    `root` is the data folder of `clonecost.data.load`; `cache` defaults to `cache_root()`;
+    `epochs` shortens the recipe (and is cached apart).
+
+    Raises:
+        SpecError: no victim of that name.
+        DataError: its training data are not to be had.
+        VictimError: the cached weights are not those on their card.
+    """
+    recipe = _recipe(name, epochs)
+    folder = _folder(name, cache, seed, epochs)
+    card = _read_card(folder)
+    if card is None or card.get("recipe") != _as_json(recipe):
+        train_victim(
+            name, root=root, cache=cache, seed=seed, device=device, epochs=epochs,
+            progress=progress,
+        )  # fmt: skip
+        card = _read_card(folder) or {}
+    weights = folder / WEIGHTS
+    digest = file_digest(weights) if weights.is_file() else None
+    if digest is None or digest != card.get("sha256"):
+        raise _corrupt(folder)
+    model = load_weights(weights, recipe.network, recipe.input_shape, recipe.num_classes)
+    return LoadedVictim(
+        name=name,
+        answer=torch_victim(model, device=device),
+        input_shape=recipe.input_shape,
+        num_classes=recipe.num_classes,
+        weights=digest,
+    )
+
+
+def train_victim(
+    name: str,
+    *,
+    root: Path | None = None,
+    cache: Path | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    epochs: int | None = None,
+    progress: Progress = no_progress,
+) -> Path:
+    """Train a victim, whether it is cached or not, and return its folder in the cache.
+
+    The same seed gives the same weights on the same machine with the same number of threads; the
+    global random state is left as it was.
+
+    Raises:
+        SpecError, DataError: as `zoo_victim`.
+    """
+    recipe = _recipe(name, epochs)
+    train, test = (
+        load(recipe.dataset, split, root=root, shape=recipe.input_shape, progress=progress)
+        for split in ("train", "test")
+    )
+    kept, held_out = _split(train)
+    started = time.perf_counter()
+    device = torch.device(device)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        model = build(
+            recipe.network, recipe.input_shape, recipe.num_classes,
+            mean=recipe.mean, std=recipe.std,
+        )  # fmt: skip
+        trained = train_classifier(
+            model, kept, held_out, recipe.training,
+            rng=torch.Generator().manual_seed(seed), device=device, progress=progress,
+        )  # fmt: skip
+    card = {
+        "name": name,
+        "seed": seed,
+        "recipe": _as_json(recipe),
+        "test": _rate(correct(model, test, device), len(test)),
+        "validation": {"accuracy": trained.validation_accuracy, "rows": len(held_out)},
+        "best_epoch": trained.epoch,
+        "seconds": round(time.perf_counter() - started, 1),
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    folder = _folder(name, cache, seed, epochs)
+    _write(folder, model, card)
+    return folder
+
+
+def _recipe(name: str, epochs: int | None) -> VictimRecipe:
+    if name not in VICTIMS:
+        raise SpecError(suggest("victim", name, list(VICTIMS)))
+    recipe = VICTIMS[name]
+    if epochs is None:
+        return recipe
+    if epochs < 1:
+        raise SpecError(f"victim {name!r} needs at least 1 epoch of training, got {epochs}")
+    return replace(recipe, training=replace(recipe.training, epochs=epochs))
+
+
+def _split(data: LabelledInputs) -> tuple[LabelledInputs, LabelledInputs]:
+    """(for training, for validation)"""
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(SPLIT_SEED))
+    cut = len(data) // HELD_OUT
+    return data.take(order[cut:]), data.take(order[:cut])
+
+
+def _rate(hits: int, rows: int) -> dict[str, float]:
+    """A proportion with its 95 % Wilson interval."""
+    from scipy.stats import binomtest  # half a second, which a cached victim need not wait
+
+    interval = binomtest(hits, rows).proportion_ci(method="wilson")
+    return {"accuracy": hits / rows, "low": interval.low, "high": interval.high, "rows": rows}
+
+
+def _as_json(recipe: VictimRecipe) -> dict[str, Any]:
+    """What determines the weights, as it reads back from a card."""
+    fields = asdict(recipe)
+    for presentation in ("summary", "student"):
+        del fields[presentation]
+    return json.loads(json.dumps(fields))
+
+
+def _folder(name: str, cache: Path | None, seed: int, epochs: int | None) -> Path:
+    shortened = "" if epochs is None else f"-epochs{epochs}"
+    return (cache or cache_root()) / "victims" / f"{name}-seed{seed}{shortened}"
+
+
+def _read_card(folder: Path) -> dict[str, Any] | None:
+    path = folder / CARD
+    if not path.is_file():
+        return None
+    try:
+        card = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise _corrupt(folder) from error
+    if not isinstance(card, dict):
+        raise _corrupt(folder)
+    return card
+
+
+def _corrupt(folder: Path) -> VictimError:
+    return VictimError(
+        f"the cached victim in {folder} is not what its card says it is; delete that folder, and "
+        "the victim is trained again"
+    )
+
+
+def _write(folder: Path, model: nn.Module, card: dict[str, Any]) -> None:
+    """The card goes first and comes last: without one, the folder counts as empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CARD).unlink(missing_ok=True)
+    weights, text = folder / f"{WEIGHTS}.{os.getpid()}", folder / f"{CARD}.{os.getpid()}"
+    save_file({key: tensor.cpu() for key, tensor in model.state_dict().items()}, weights)
+    card = {**card, "sha256": file_digest(weights)}
+    text.write_text(json.dumps(card, indent=2) + "\n")
+    weights.replace(folder / WEIGHTS)
+    text.replace(folder / CARD)

@@ -1,0 +1,138 @@
+"""What every attack must keep. A new attack is tested by being listed in ATTACKS."""
+
+import ast
+import dataclasses
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import BUDGET, Counting, MakeAudit, toy_attack
+from safetensors.torch import load_file
+
+from clonecost.attacks import ATTACKS, PROFILES
+from clonecost.audit import run_audit
+from clonecost.errors import AnswersError, VictimError
+from clonecost.types import LabelledInputs, ThreatModel, Victim
+
+every_attack = pytest.mark.parametrize("name", sorted(ATTACKS))
+TEST_ROWS = 400
+
+
+@every_attack
+def test_spends_what_it_says_and_learns_something(
+    name: str, victim: Victim, test_set: LabelledInputs, make_audit: MakeAudit
+) -> None:
+    counting = Counting(victim)
+    result = run_audit(make_audit(name, victim=counting))
+    assert counting.seen - TEST_ROWS == result.spent <= BUDGET
+    assert result.evaluation == TEST_ROWS
+    assert result.curve[-1].agreement.low > result.majority_agreement
+    queries = [score.queries for score in result.curve]
+    assert queries == sorted(set(queries))
+    assert queries[-1] == result.spent == result.traffic.rows
+
+
+@every_attack
+def test_resumes_after_a_failure_without_paying_twice(
+    name: str, victim: Victim, make_audit: MakeAudit, tmp_path: Path
+) -> None:
+    straight = run_audit(make_audit(name, out=tmp_path / "straight"))
+    first = Counting(victim, fail_at=TEST_ROWS + 800)
+    with pytest.raises(VictimError, match="went away"):
+        run_audit(make_audit(name, victim=first, out=tmp_path / "resumed"))
+    second = Counting(victim)
+    resumed = run_audit(make_audit(name, victim=second, out=tmp_path / "resumed"))
+
+    assert resumed.curve == straight.curve
+    one, two = (load_file(tmp_path / o / "clone.safetensors") for o in ("straight", "resumed"))
+    assert all(torch.equal(one[key], two[key]) for key in one)  # to the last bit
+    assert resumed.spent == straight.spent
+    assert resumed.lost > 0  # the batch in flight when the API went away
+    assert not set(first.rows) & set(second.rows)  # no row was asked twice
+    assert first.seen + second.seen == straight.spent + TEST_ROWS
+    assert [flag.code for flag in resumed.flags].count("lost-rows") == 1
+
+
+@every_attack
+def test_a_larger_budget_goes_on_where_the_smaller_one_ended(
+    name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
+) -> None:
+    small = dataclasses.replace(threat, query_budget=700)
+    first, second = Counting(victim), Counting(victim)
+    before = run_audit(make_audit(name, victim=first, threat=small, milestones=()))
+    after = run_audit(make_audit(name, victim=second, milestones=()))
+    assert after.spent > before.spent
+    assert first.seen + second.seen == after.spent + TEST_ROWS
+    assert before.curve[-1] in after.curve  # the first budget's clone is still on the curve
+
+
+@every_attack
+def test_needs_are_refused_before_the_first_query(
+    name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
+) -> None:
+    labels = dataclasses.replace(threat, answers="label")
+    counting = Counting(victim)
+    audit = make_audit(name, victim=counting, threat=labels)
+    if ATTACKS[name].needs == "label":
+        assert run_audit(audit).spent > 0
+    else:
+        with pytest.raises(AnswersError, match=f"{name} needs answers of kind"):
+            run_audit(audit)
+        assert counting.seen == 0
+
+
+@every_attack
+def test_price_per_iteration_is_what_it_sends(
+    name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
+) -> None:
+    attack = toy_attack(name)
+    cost = getattr(attack, "queries_per_iteration", None)
+    if cost is None:
+        pytest.skip(f"{name} has no iterations: it buys a fixed set")
+    counting = Counting(victim)
+    exactly = dataclasses.replace(threat, query_budget=3 * cost + cost - 1)
+    result = run_audit(make_audit(name, victim=counting, threat=exactly, milestones=()))
+    assert counting.seen - TEST_ROWS == result.spent == 3 * cost
+
+
+@every_attack
+def test_the_callers_randomness_is_left_alone(name: str, make_audit: MakeAudit) -> None:
+    before = torch.get_rng_state()
+    run_audit(make_audit(name))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@every_attack
+def test_file_is_short_and_stays_on_its_side_of_the_wall(name: str) -> None:
+    source = Path(inspect.getfile(ATTACKS[name]))
+    text = source.read_text(encoding="utf-8")
+    imported = {
+        node.module
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom) and node.module and "clonecost" in node.module
+    }
+    allowed = {"attacks.base", "distill", "errors", "evolution", "losses", "oracle", "types",
+               "zeroth_order"}  # fmt: skip
+    assert imported <= {f"clonecost.{module}" for module in allowed}
+    assert len(text.splitlines()) <= 170
+    assert "oracle._" not in text
+
+
+@every_attack
+def test_settings_are_frozen_keyword_only_and_survive_their_repr(name: str) -> None:
+    attack = ATTACKS[name]()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        attack.batch_size = 1  # type: ignore[attr-defined]
+    with pytest.raises(TypeError):
+        ATTACKS[name](32)  # type: ignore[call-arg]
+    assert eval(repr(attack), {type(attack).__name__: type(attack)}) == attack
+    assert all(isinstance(profile, type(attack)) for profile in PROFILES.get(name, {}).values())
+
+
+@every_attack
+def test_has_its_page_with_numbered_deviations(name: str) -> None:
+    page = Path(__file__).parents[2] / "docs" / "attacks" / f"{name}.md"
+    text = page.read_text(encoding="utf-8")
+    assert "## Deviations" in text
+    assert "\n1. " in text.partition("## Deviations")[2]

@@ -1,0 +1,120 @@
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+import torch
+from conftest import CLASSES, SHAPE, MakeAudit, toy_attack, toy_student
+from torch import Tensor, nn
+
+from clonecost.attacks import PROFILES
+from clonecost.attacks.base import AttackerKit
+from clonecost.attacks.dfme import Dfme
+from clonecost.audit import run_audit
+from clonecost.networks import build_generator
+from clonecost.oracle import Oracle
+from clonecost.types import ThreatModel
+
+
+def test_an_iteration_costs_1792_queries() -> None:
+    assert Dfme().queries_per_iteration == 1_792
+    costs = [Dfme(directions=m).queries_per_iteration for m in (1, 2, 5, 10, 20, 50)]
+    assert costs == [1_792, 2_048, 2_816, 4_096, 6_656, 14_336]
+
+
+@pytest.mark.parametrize(
+    ("attack", "budget", "iterations", "decays"),
+    [(Dfme(), 20_000_000, 11_160, [22, 67, 112]),
+     (PROFILES["dfme"]["svhn"], 2_000_000, 1_116, [11, 18])],
+)  # fmt: skip
+def test_schedule_of_the_released_scripts(
+    attack: Dfme, budget: int, iterations: int, decays: list[int]
+) -> None:
+    assert budget // attack.queries_per_iteration == iterations
+    assert attack._decay_epochs(budget) == decays
+    rates = [attack._rate(epoch, decays) for epoch in range(1, 225)]
+    changes = [e + 1 for e in range(1, 224) if rates[e] != rates[e - 1]]
+    assert changes == decays
+    assert rates[-1] == pytest.approx(0.3 ** len(decays))
+
+
+class Recorder:
+    """Stands in for the oracle and remembers the questions."""
+
+    def __init__(self, budget: int) -> None:
+        self.threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=budget)
+        self.asked: list[Tensor] = []
+        self.modes: list[bool] = []
+
+    @property
+    def remaining(self) -> int:
+        return self.threat.query_budget - sum(map(len, self.asked))
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        assert not inputs.requires_grad
+        self.asked.append(inputs)
+        return (inputs.flatten(1) @ torch.linspace(-1, 1, 64 * CLASSES).view(64, -1)).softmax(1)
+
+
+def run(attack: Dfme, budget: int) -> tuple[Recorder, list[nn.Module]]:
+    recorder = Recorder(budget)
+    kit = AttackerKit(
+        student=toy_student,
+        generator=lambda latent, *, width: build_generator(latent, SHAPE, width=width),
+        rng=torch.Generator().manual_seed(0), device=torch.device("cpu"), horizon=budget,
+    )  # fmt: skip
+    clones: Iterator[nn.Module] = attack.run(recorder, kit)  # type: ignore[arg-type]
+    return recorder, list(clones)
+
+
+@pytest.mark.parametrize("directions", [1, 2, 3, 19])
+def test_every_m_works_and_asks_base_points_then_neighbours(directions: int) -> None:
+    """The official chunking fails at m = 19 (and truncates silently before it fails)."""
+    attack = dataclasses.replace(toy_attack("dfme"), directions=directions)  # type: ignore[type-var]
+    assert isinstance(attack, Dfme)
+    recorder, _ = run(attack, 2 * attack.queries_per_iteration)
+    assert [len(x) for x in recorder.asked] == [32 * (directions + 1), 32 * 4] * 2
+    base, *neighbours = recorder.asked[0].split(32)
+    for near in neighbours:
+        raw = (2 * base - 1).atanh(), (2 * near - 1).atanh()
+        moved = (raw[1] - raw[0]).flatten(1).norm(dim=1)
+        torch.testing.assert_close(moved, torch.full((32,), 1e-3), atol=2e-4, rtol=0)
+
+
+def test_pixels_reach_the_whole_range_and_published_wiring_does_not() -> None:
+    raw = torch.tensor([-20.0, 0.0, 20.0]).view(1, 1, 1, 3).expand(1, 3, 1, 3)
+    torch.testing.assert_close(Dfme()._pixels(raw)[0, 0, 0], torch.tensor([0.0, 0.5, 1.0]))
+    published = PROFILES["dfme"]["cifar10"]._pixels(raw)  # type: ignore[attr-defined]
+    reach = [[0.289, 0.694], [0.283, 0.682], [0.246, 0.648]]
+    torch.testing.assert_close(published[0, :, 0, ::2], torch.tensor(reach), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("settings", [{"loss": "kl"}, {"recovery": "none"}, {"recovery": "min"},
+                                      {"scale_by_dim": False}, {"generator_steps": 2}])  # fmt: skip
+def test_variants_run(settings: dict[str, object]) -> None:
+    attack = dataclasses.replace(toy_attack("dfme"), **settings)  # type: ignore[type-var]
+    assert isinstance(attack, Dfme)
+    _, clones = run(attack, 3 * attack.queries_per_iteration)
+    assert len(clones) == 3
+
+
+def test_generator_climbs_the_disagreement(make_audit: MakeAudit) -> None:
+    """With the student frozen, the generator's own steps must raise what it is paid to raise."""
+    attack = dataclasses.replace(
+        toy_attack("dfme"), student_lr=0.0, directions=20, generator_lr=3e-3, decay_at=()
+    )  # type: ignore[type-var]
+    assert isinstance(attack, Dfme)
+    recorder, clones = run(attack, 60 * attack.queries_per_iteration)
+    student = clones[-1].eval()
+    worth = []
+    with torch.no_grad():
+        for images in recorder.asked[1::2]:
+            answers = recorder(images)
+            worth.append(attack._distance(student(images), attack._recover(answers)).mean())
+    assert torch.stack(worth[-10:]).mean() > 1.15 * torch.stack(worth[:10]).mean()
+
+
+def test_8_bit_inputs_raise_the_flag(threat: ThreatModel, make_audit: MakeAudit) -> None:
+    coarse = dataclasses.replace(threat, input_precision="uint8")
+    codes = [flag.code for flag in run_audit(make_audit("dfme", threat=coarse)).flags]
+    assert "differences-in-8-bit" in codes
+    assert isinstance(Oracle, type)

@@ -1,0 +1,99 @@
+"""A toy victim with a known answer: tests run in seconds on a CPU."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks import ATTACKS, Attack
+from clonecost.audit import Audit
+from clonecost.types import LabelledInputs, ThreatModel, Victim
+from clonecost.victims import torch_victim
+
+torch.set_num_threads(1)  # tiny tensors: threads only wait for each other
+SHAPE, CLASSES, BUDGET = (1, 8, 8), 3, 1_500
+
+# A new attack is tested by being listed in ATTACKS, with settings for the toy here if it needs any.
+SMALL: dict[str, dict[str, object]] = {
+    "dfme": {"batch_size": 32, "latent_dim": 8, "student_steps": 4, "generator_width": 8,
+             "generator_lr": 1e-3, "student_lr": 0.02},
+    "knockoff": {"recipe": "shared", "epochs": 8},
+}  # fmt: skip
+
+
+class Counting:
+    """The tripwire: counts every row that truly reaches the victim, and remembers it."""
+
+    def __init__(self, victim: Victim, fail_at: int | None = None) -> None:
+        self.victim, self.fail_at, self.seen = victim, fail_at, 0
+        self.rows: list[bytes] = []
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        if self.fail_at is not None and self.seen + len(inputs) > self.fail_at:
+            raise ConnectionError("the API went away")
+        self.seen += len(inputs)
+        self.rows += [row.numpy().tobytes() for row in inputs]
+        return self.victim(inputs)
+
+
+def toy_student() -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, CLASSES)
+    )
+
+
+def toy_attack(name: str) -> Attack:
+    return ATTACKS[name](**SMALL.get(name, {}))
+
+
+@pytest.fixture
+def victim() -> Victim:
+    """Linear on centred pixels, so that every class owns its share of the cube."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        linear = nn.Linear(64, CLASSES)
+    with torch.no_grad():
+        linear.weight.mul_(8)  # confident answers
+        linear.bias.copy_(-linear.weight.sum(1) / 2)
+    return torch_victim(nn.Sequential(nn.Flatten(), linear))
+
+
+@pytest.fixture
+def threat() -> ThreatModel:
+    return ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=BUDGET)
+
+
+@pytest.fixture
+def test_set(victim: Victim) -> LabelledInputs:
+    inputs = torch.rand(400, *SHAPE, generator=torch.Generator().manual_seed(1))
+    return LabelledInputs(inputs, victim(inputs).argmax(1), ("a", "b", "c"), "toy")
+
+
+@pytest.fixture
+def proxy() -> LabelledInputs:
+    inputs = torch.rand(4_000, *SHAPE, generator=torch.Generator().manual_seed(2))
+    pixels = inputs.mul(255).round().to(torch.uint8)
+    return LabelledInputs(pixels, torch.zeros(4_000, dtype=torch.int64), ("?",), "noise")
+
+
+MakeAudit = Callable[..., Audit]
+
+
+@pytest.fixture
+def make_audit(
+    victim: Victim, threat: ThreatModel, test_set: LabelledInputs, proxy: LabelledInputs,
+    tmp_path: Path,
+) -> MakeAudit:  # fmt: skip
+    """An audit of the toy; every field can be replaced."""
+
+    def make(attack: str = "knockoff", **changes: object) -> Audit:
+        settings: dict[str, object] = {
+            "victim": victim, "threat": threat, "attack": toy_attack(attack),
+            "attack_name": attack, "test": test_set, "proxy": proxy, "student": toy_student,
+            "out": tmp_path / "run", "milestones": (500, 1_000),
+        }  # fmt: skip
+        return Audit(**{**settings, **changes})  # type: ignore[arg-type]
+
+    return make
