@@ -3,8 +3,8 @@
 A tenth of the official train split is held out, by a fixed seed, to choose the best epoch; the
 test split is asked once, for the accuracy on the card. Trained victims are kept in the cache:
 
-    <cache>/victims/<name>-seed<k>/weights.safetensors    the network and its normalisation
-                                   card.json              accuracy, recipe, seconds, versions, sha256
+    <cache>/victims/<name>-seed<k>/weights.safetensors  the network and its normalisation
+                                   card.json            accuracy, recipe, time, versions, sha256
 """
 
 import json
@@ -158,8 +158,11 @@ def train_victim(
 
     Raises:
         SpecError, DataError: as `zoo_victim`.
+        VictimError: the cache cannot be written.
     """
     recipe = _recipe(name, epochs)
+    folder = _folder(name, cache, seed, epochs)
+    _must_be_writable(folder)  # rather now than after an hour of training
     train, test = (
         load(recipe.dataset, split, root=root, shape=recipe.input_shape, progress=progress)
         for split in ("train", "test")
@@ -175,7 +178,8 @@ def train_victim(
         )  # fmt: skip
         trained = train_classifier(
             model, kept, held_out, recipe.training,
-            rng=torch.Generator().manual_seed(seed), device=device, progress=progress,
+            rng=torch.Generator().manual_seed(seed), device=device,
+            progress=lambda _, done, total: progress(f"training {name}", done, total),
         )  # fmt: skip
     card = {
         "name": name,
@@ -189,7 +193,6 @@ def train_victim(
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    folder = _folder(name, cache, seed, epochs)
     _write(folder, model, card)
     return folder
 
@@ -253,9 +256,19 @@ def _corrupt(folder: Path) -> VictimError:
     )
 
 
+def _must_be_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{CARD}.{os.getpid()}").touch()
+    except OSError as error:
+        raise VictimError(
+            f"the victim cannot be kept in {folder} ({error.strerror}); name a folder that can be "
+            "written with CLONECOST_CACHE"
+        ) from error
+
+
 def _write(folder: Path, model: nn.Module, card: dict[str, Any]) -> None:
     """The card goes first and comes last: without one, the folder counts as empty."""
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD).unlink(missing_ok=True)
     weights, text = folder / f"{WEIGHTS}.{os.getpid()}", folder / f"{CARD}.{os.getpid()}"
     save_file({key: tensor.cpu() for key, tensor in model.state_dict().items()}, weights)

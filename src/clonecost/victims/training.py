@@ -1,0 +1,131 @@
+"""Train a classifier on true labels: how the zoo's victims come to be."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clonecost.types import LabelledInputs, Progress, as_pixels, no_progress
+
+PAD = 4  # pixels by which a random crop may shift an image
+MOMENTUM = 0.9
+REPORT_EVERY = 20  # steps between two calls of the progress function
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """SGD with Nesterov momentum 0.9 on the cross-entropy."""
+
+    epochs: int
+    lr: float  # the highest learning rate of the schedule
+    batch_size: int = 128
+    weight_decay: float = 5e-4
+    schedule: Literal["cosine", "one-cycle"] = "one-cycle"
+    augment: Literal["none", "flip", "crop", "crop+flip"] = "none"
+    low_precision: bool = False  # bfloat16 and channels-last while training, never in evaluation
+
+
+class Trained(NamedTuple):
+    validation_accuracy: float  # of the epoch that was kept
+    epoch: int  # counted from 1
+
+
+def train_classifier(
+    model: nn.Module,
+    data: LabelledInputs,
+    validation: LabelledInputs,
+    training: Training,
+    *,
+    rng: torch.Generator,
+    device: torch.device | str = "cpu",
+    progress: Progress = no_progress,
+) -> Trained:
+    """Train `model` in place on `device` and keep its best epoch on `validation`.
+
+    `rng` (on the CPU) draws order and augmentation; dropout draws from torch's global state. The
+    last, incomplete batch of an epoch is left out: BatchNorm cannot take a single row.
+    """
+    device = torch.device(device)
+    layout = torch.channels_last if training.low_precision else torch.contiguous_format
+    _lay_out(model.to(device), layout)
+    inputs, labels = data.inputs.to(device), data.labels.to(device)
+    batch_size = min(training.batch_size, len(data))
+    steps = len(data) // batch_size
+    total = steps * training.epochs
+    optimiser = torch.optim.SGD(
+        model.parameters(), training.lr, MOMENTUM, weight_decay=training.weight_decay, nesterov=True
+    )
+    rate = _SCHEDULES[training.schedule]
+    best, state = Trained(-1.0, 0), model.state_dict()
+    for epoch in range(training.epochs):
+        model.train()
+        order = torch.randperm(len(data), generator=rng)[: steps * batch_size].to(device)
+        for step, rows in enumerate(order.split(batch_size), start=epoch * steps):
+            optimiser.param_groups[0]["lr"] = training.lr * rate(step / total)
+            x = as_pixels(augment(inputs[rows], training.augment, rng))
+            with torch.autocast(device.type, torch.bfloat16, enabled=training.low_precision):
+                logits = model(x.contiguous(memory_format=layout))
+            optimiser.zero_grad()
+            F.cross_entropy(logits.float(), labels[rows]).backward()
+            optimiser.step()
+            if (step + 1) % REPORT_EVERY == 0 or step + 1 == total:
+                progress("training steps", step + 1, total)
+        accuracy = correct(model, validation, device) / len(validation)
+        if accuracy >= best.validation_accuracy:  # of equals the later one: its rate was lower
+            best = Trained(accuracy, epoch + 1)
+            state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    model.load_state_dict(state)
+    _lay_out(model, torch.contiguous_format)  # safetensors writes nothing else
+    model.eval()
+    return best
+
+
+def correct(model: nn.Module, data: LabelledInputs, device: torch.device | str) -> int:
+    """How many rows of `data` the model, in eval mode and float32, puts in their class."""
+    model.eval()
+    hits = torch.zeros((), dtype=torch.int64, device=device)
+    with torch.no_grad():
+        for rows in torch.arange(len(data)).split(1024):
+            named = model(data.rows(rows, device)).argmax(1)
+            hits += (named == data.labels[rows].to(device)).sum()
+    return int(hits)
+
+
+def augment(inputs: Tensor, how: str, rng: torch.Generator) -> Tensor:
+    """Shift (zeros enter, up to 4 pixels) and mirror every row by its own draw; (n, C, H, W).
+
+    One gather for the whole batch: output pixel (y, x) is taken from the padded input's
+    (y + dy, x + dx), with x running backwards where the row is mirrored.
+    """
+    if how == "none":
+        return inputs
+    n, c, h, w = inputs.shape
+    reach = PAD if "crop" in how else 0
+    shift = torch.randint(2 * reach + 1, (2, n, 1), generator=rng)
+    mirror = torch.rand(n, 1, generator=rng) < (0.5 if "flip" in how else 0.0)
+    ys = torch.arange(h) + shift[0]
+    xs = torch.where(mirror, torch.arange(w).flip(0), torch.arange(w)) + shift[1]
+    padded = F.pad(inputs, (reach,) * 4)
+    rows, channels = torch.arange(n).view(n, 1, 1, 1), torch.arange(c).view(1, c, 1, 1)
+    index = (rows, channels, ys.view(n, 1, h, 1), xs.view(n, 1, 1, w))
+    return padded[tuple(i.to(inputs.device) for i in index)]
+
+
+def _lay_out(model: nn.Module, layout: torch.memory_format) -> None:
+    model.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
+
+
+def _cosine(done: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _one_cycle(done: float, peak: float = 0.25) -> float:
+    return max(done / peak, 0.01) if done < peak else (1 - done) / (1 - peak)
+
+
+# share of the training that is done -> share of the highest learning rate
+_SCHEDULES: dict[str, Callable[[float], float]] = {"cosine": _cosine, "one-cycle": _one_cycle}
