@@ -58,7 +58,7 @@ class Binary:
                 [np.frombuffer(part, np.uint8).reshape(-1, size) for part in contents.values()]
             )
         )
-        inputs = records[:, self.label_bytes :].reshape(-1, 3, 32, 32)
+        inputs = records[:, self.label_bytes :].contiguous().view(-1, 3, 32, 32)
         return LabelledInputs(inputs, records[:, self.label_bytes - 1].long())
 
 

@@ -40,19 +40,18 @@ def fetch(
         DataError: no connection, refused, or not the published file (kept as `<path>.bad`); the
             message does not end in a full stop and can be continued.
     """
-    part = path.with_name(path.name + ".part")
+    part, bad = (path.with_name(path.name + end) for end in (".part", ".bad"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(part) as stream:
+        with _locked(part):
             if path.exists():
+                part.unlink(missing_ok=True)
                 return
-            _fill(stream, url, path.name, progress, backoff, timeout)
-            stream.flush()
-            stream.seek(0)
-            got = hashlib.file_digest(stream, _md5).hexdigest()
-        # Renamed only now, because Windows does not rename an open file.
-        bad = path.with_name(path.name + ".bad")
-        _move(part, path if got == md5 else bad)
+            with part.open("a+b") as stream:
+                _fill(stream, url, path.name, progress, backoff, timeout)
+                stream.seek(0)
+                got = hashlib.file_digest(stream, _md5).hexdigest()
+            part.replace(path if got == md5 else bad)
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error})") from error
     if got != md5:
@@ -66,22 +65,16 @@ def _md5() -> "hashlib._Hash":
 
 
 @contextmanager
-def _locked(part: Path) -> Iterator[BufferedRandom]:
-    """`part` open for appending; no other process has it open through here meanwhile."""
-    with part.open("a+b") as stream:
-        if sys.platform != "win32":  # there, the checksum alone guards against two writers
-            import fcntl
+def _locked(part: Path) -> Iterator[None]:
+    """No other process is in here with the same file, renaming it included."""
+    if sys.platform == "win32":  # an open file cannot be renamed; the checksum alone guards
+        yield
+        return
+    import fcntl  # not on Windows
 
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield stream
-
-
-def _move(part: Path, target: Path) -> None:
-    try:
-        part.replace(target)
-    except FileNotFoundError:
-        if not target.exists():  # else another process was faster
-            raise
+    with part.open("a+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def _fill(
@@ -90,7 +83,11 @@ def _fill(
     """Append what is missing, over as many connections as it takes."""
     import httpx2  # only a download needs it
 
-    with httpx2.Client(timeout=timeout, follow_redirects=True) as client:
+    try:
+        client = httpx2.Client(timeout=timeout, follow_redirects=True)
+    except (ImportError, ValueError) as error:  # a proxy in the environment that it cannot use
+        raise DataError(f"{url} cannot be downloaded ({error})") from error
+    with client:
         for attempt in range(ATTEMPTS):
             if attempt:
                 time.sleep(backoff * 2 ** (attempt - 1))

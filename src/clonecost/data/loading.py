@@ -63,12 +63,14 @@ def load(
 def _own_path(name: str) -> tuple[Path, str]:
     """The path and the subset of a user's own data: the name as a whole may be a path, too."""
     path = Path(name).expanduser()
+    if name and path.exists():
+        return path, ""
     head, _, subset = name.rpartition(":")
-    if not path.exists() and head and Path(head).expanduser().exists():
+    if head and Path(head).expanduser().exists():
         return Path(head).expanduser(), subset
-    if not path.exists() and not path.suffix and not {os.sep, os.altsep} & set(name):
+    if not path.suffix and not {os.sep, os.altsep} & set(name):
         raise SpecError(suggest("data set", name.partition(":")[0], list(DATASETS)))
-    return path, ""
+    return path, ""  # meant as a path: its reader says that nothing is there
 
 
 def _published(

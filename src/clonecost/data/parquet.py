@@ -81,7 +81,7 @@ def _decode(paths: list[Path], shape: Shape, progress: Progress) -> LabelledInpu
         try:
             with pq.ParquetFile(path) as file:
                 parts.append(_decode_shard(file, path, shape, progress))
-        except (pa.ArrowException, OSError, TypeError) as error:
+        except (pa.ArrowException, OSError, TypeError, ValueError) as error:
             raise DataError(f"{path} cannot be read ({error}); get the file again") from error
     data = LabelledInputs(
         torch.cat([part.inputs for part in parts]), torch.cat([part.labels for part in parts])
