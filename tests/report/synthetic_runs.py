@@ -20,7 +20,7 @@ def wilson(value: float, rows: int = 1000) -> Rate:
     return Rate(value=value, low=max(0, centre - half), high=min(1, centre + half))
 
 
-def score(queries: int, agreement: Rate | float, kl: float = 0.31) -> dict[str, Any]:
+def score(queries: int, agreement: Rate | float, kl: float) -> dict[str, Any]:
     rate = wilson(agreement) if isinstance(agreement, float) else agreement
     return {
         "queries": queries,
@@ -38,6 +38,8 @@ def result(
     seed: int = 0,
     usd_per_1000: float | None = 1.0,
     lost: int = 0,
+    kl: float = 0.31,
+    settings: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Result:
     """A result whose parts can be changed one by one: `result(threat={"answers": "label"})`."""
@@ -62,12 +64,12 @@ def result(
         },
         "attack": {
             "name": attack,
-            "settings": {"epochs": 10, "lr": 0.01},
+            "settings": settings or {"epochs": 10, "lr": 0.01},
             "student": "lenet",
             "proxy": "emnist letters",
         },
         "defences": [],
-        "curve": [score(queries, agreement) for queries, agreement in curve],
+        "curve": [score(queries, agreement, kl) for queries, agreement in curve],
         "per_class": [
             {"name": name, "rows": 200, "agreement": wilson(0.95 - 0.1 * index, 200)}
             for index, name in enumerate(CLASSES)

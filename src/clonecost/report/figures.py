@@ -59,7 +59,7 @@ def curve(groups: Sequence[Group], measure: Measure, *, name: str, title: str, t
         "svg.fonttype": "none",  # real text: selectable, searchable, in the page's own font
         "svg.hashsalt": "clonecost",  # the same ids in every process
         "font.family": "DejaVu Sans",  # comes with matplotlib, so the layout is the same everywhere
-        "font.size": 10.5,
+        "font.size": 11,
     }
     with style.context(["default", settings]):  # not the reader's own matplotlibrc
         figure = Figure(figsize=SIZE_IN, layout="constrained")
@@ -138,7 +138,7 @@ def _draw_line(axes: "Axes", line: Line) -> None:
         horizontalalignment="left" if high else "right",
         verticalalignment="bottom",
         color=INK,
-        size=8.5,
+        size=9.5,
     )
 
 

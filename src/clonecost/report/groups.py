@@ -208,7 +208,7 @@ def _labels(results: Sequence[Result]) -> list[str]:
 def _facets(result: Result) -> dict[str, str]:
     threat, attack = result.threat, result.attack
     defences = defence_words(result.defences)
-    settings = {f"setting {k}": f"{k}={_plain(v)}" for k, v in attack.settings.items()}
+    settings = {f"setting {k}": f"{k}={setting_words(v)}" for k, v in attack.settings.items()}
     settings.pop("setting seed", None)
     return {
         "victim": f"victim {result.victim.name}",
@@ -223,11 +223,12 @@ def _facets(result: Result) -> dict[str, str]:
 
 
 def _settings_words(settings: dict[str, Any]) -> str:
-    words = ", ".join(f"{name}={_plain(value)}" for name, value in settings.items())
+    words = ", ".join(f"{name}={setting_words(value)}" for name, value in settings.items())
     return f" ({words})" if words else ""
 
 
-def _plain(value: Any) -> str:
+def setting_words(value: Any) -> str:
+    """A setting as the spec would write it."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

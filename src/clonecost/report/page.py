@@ -8,10 +8,10 @@ from markupsafe import Markup, escape
 
 from clonecost.report import figures, sheet, text
 from clonecost.report.details import class_rows, controls, flags, lowest_first, traffic
-from clonecost.report.groups import Group, group_runs
+from clonecost.report.groups import Group, group_runs, setting_words
 from clonecost.report.runs import Run
 
-FIRST_TILES, FURTHER_TILES = 32, 12  # images of a group's first seed, and of each further one
+FIRST_TILES, FURTHER_TILES = 32, 8  # images of a group's first seed, and of each further one
 CLASSES_SHOWN = 20  # above this many, the classes with the lowest agreement come first
 
 
@@ -75,6 +75,7 @@ def _environment() -> Any:
         nats=text.nats,
         duration=text.duration,
         unbroken=_unbroken,
+        setting=setting_words,
         quoted=shlex.quote,
     )
     environment.globals.update(

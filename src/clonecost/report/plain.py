@@ -27,7 +27,7 @@ def markdown(runs: Sequence[Run]) -> str:
         _curve(groups),
         *([["## Controls"], _controls(groups)] if any(map(controls, groups)) else []),
         ["## Who attacks, and what against"],
-        *([f"**{_plain(g.label)}.** {_plain(text.threat_words(g.first))}"] for g in groups),
+        *([f"**{_plain(labels)}.** {_plain(words)}"] for labels, words in text.threats(groups)),
         _defences(groups),
         ["## Flags"],
         _flags(groups),
@@ -112,7 +112,7 @@ def _defences(groups: Sequence[Group]) -> list[str]:
 
 def _flags(groups: Sequence[Group]) -> list[str]:
     lines = [
-        f"- **{view.flag.severity}** `{_code(view.flag.code)}` {_plain(view.flag.message)} "
+        f"- **{view.flag.severity}** {_plain(view.flag.code)}: {_plain(view.flag.message)} "
         f"({_plain('; '.join(view.labels))})"
         for view in flags(groups)
     ]
@@ -167,7 +167,3 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
 def _plain(words: str) -> str:
     """A user's words on one line, with nothing in them that Markdown or HTML would obey."""
     return re.sub(r"([\\`*\[\]|<>])", r"\\\1", " ".join(words.split()))
-
-
-def _code(words: str) -> str:
-    return " ".join(words.split()).replace("`", "'")

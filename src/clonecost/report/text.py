@@ -1,6 +1,7 @@
 """Words and number formats that every form of the report, and the command line, share."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,6 +113,14 @@ def threat_words(result: Result) -> str:
     )
 
 
+def threats(groups: Sequence[Group]) -> list[tuple[str, str]]:
+    """(labels, words) for every threat model among the groups, each told once."""
+    told: dict[str, list[str]] = {}
+    for group in groups:
+        told.setdefault(threat_words(group.first), []).append(group.label)
+    return [("; ".join(labels), words) for words, labels in told.items()]
+
+
 def threat_facts(group: Group) -> dict[str, str]:
     """The same as rows of a table."""
     threat, attack = group.first.threat, group.first.attack
@@ -128,7 +137,7 @@ def threat_facts(group: Group) -> dict[str, str]:
 
 def percent(value: float, decimals: int = 0) -> str:
     """A share as "91 %"; more decimals where rounding would say 0, 75, 90 or 100 and be wrong."""
-    return f"{_percent(value, decimals)} %"
+    return f"{_percent(value, decimals)} %" if math.isfinite(value) else "–"
 
 
 def percent_range(low: float, high: float, decimals: int = 0) -> str:
