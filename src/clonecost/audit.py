@@ -253,7 +253,7 @@ def _run(
             progress=watcher.step,
         )  # fmt: skip
         result = result.model_copy(update={"controls": found})
-    run_folder.write_clone(audit.out, clone, _about(audit))
+    run_folder.write_network(audit.out / run_folder.CLONE, clone, _about(audit))
     if samples := traffic.samples():
         run_folder.write_tensors(audit.out / run_folder.SAMPLES, samples, {})
     ledger.note("seconds", str(seconds))

@@ -34,10 +34,7 @@ class Reference:
         """Ask for every test row once, through the evaluation purse: costs len(test) there."""
         index = torch.arange(len(test))
         answers = torch.cat([oracle(test.rows(rows, device)) for rows in index.split(BATCH)])
-        moved = LabelledInputs(
-            test.inputs.to(device), test.labels.to(device), test.classes, test.name
-        )
-        return cls(moved, answers)
+        return cls(test.to(device), answers)
 
     @property
     def verdicts(self) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from clonecost.errors import RunError
-from clonecost.result import Result, read_result
+from clonecost.result import Result
 
 LEDGER, RESULT, SPEC = "ledger.sqlite", "result.json", "spec.toml"
 CLONE, SAMPLES = "clone.safetensors", "samples.safetensors"
@@ -57,14 +57,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str])
     write(path, save({name: t.contiguous() for name, t in tensors.items()}, metadata=about))
 
 
-def write_clone(run: Path, clone: nn.Module, about: dict[str, str]) -> None:
-    """Save the clone's weights with what is needed to build its network again."""
-    tensors = {name: t.detach().cpu().clone() for name, t in clone.state_dict().items()}
-    write_tensors(run / CLONE, tensors, about)
+def write_network(path: Path, network: nn.Module, about: dict[str, str]) -> None:
+    """Save weights with what is needed to build the network again."""
+    tensors = {name: t.detach().cpu().clone() for name, t in network.state_dict().items()}
+    write_tensors(path, tensors, about)
 
 
 def write_result(run: Path, result: Result) -> None:
     write(run / RESULT, result.model_dump_json(indent=2) + "\n")
-
-
-__all__ = ["CLONE", "LEDGER", "RESULT", "SAMPLES", "SPEC", "make", "read_result", "write"]

@@ -1,4 +1,4 @@
-"""An audit as it is written down: command line or TOML -> checked values -> audits, ready to run."""
+"""An audit as it is written down: command line or TOML -> checked values -> audits."""
 
 import re
 import tomllib
@@ -74,13 +74,17 @@ def read_spec(path: Path) -> Spec:
     Raises:
         SpecError: it is missing, no TOML, has an unknown key (the right one is suggested) or value.
     """
+    return make_spec(read_toml(path), where=str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The keys of a TOML file, not checked yet."""
     try:
-        written = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SpecError(f"there is no file {path}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"{path} cannot be read as TOML: {error}") from error
-    return make_spec(written, where=str(path))
 
 
 def make_spec(written: dict[str, Any], *, where: str = "the audit") -> Spec:
@@ -108,7 +112,9 @@ def _check_names(spec: Spec) -> None:
     for name in spec.set:
         if name not in {attack.partition(":")[0] for attack in spec.attack}:
             known = [attack.partition(":")[0] for attack in spec.attack]
-            raise SpecError(f"settings for an attack that is not run: {suggest('attack', name, known)}")
+            raise SpecError(
+                f"settings for an attack that is not run: {suggest('attack', name, known)}"
+            )
     for text in spec.defence:
         make_defence(text)
     if spec.student is not None and spec.student not in NETWORKS:
@@ -223,9 +229,9 @@ class Parts:
 def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
     """Load (or train) the victim and the data. Sends nothing to the victim."""
     device = make_device(spec.device)
-    victim, test_name = _victim(spec, device, progress)
+    victim = _victim(spec, device, progress)
     shape = victim.input_shape
-    test = load(test_name, "test", root=spec.data, shape=shape, progress=progress)
+    test = load(test_name(spec), "test", root=spec.data, shape=shape, progress=progress)
     shape = shape or test.shape
     classes = victim.num_classes or len(test.classes) or int(test.labels.max()) + 1
     kind, top_k = _answers(spec.answers)
@@ -238,7 +244,7 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
         proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
     own = None
     if spec.controls and spec.victim in VICTIMS:
-        own = load(test_name, "train", root=spec.data, shape=shape, progress=progress)
+        own = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
     return Parts(victim, threat, test, proxy, own, student_name(spec))
 
 
@@ -298,32 +304,40 @@ def proxy_name(spec: Spec) -> str:
     return spec.proxy or "photos"
 
 
+def test_name(spec: Spec) -> str:
+    """The rows that agreement is measured on.
+
+    Raises:
+        SpecError: the victim is the user's own and none is named.
+    """
+    if spec.test is not None:
+        return spec.test
+    if spec.victim in VICTIMS:
+        return VICTIMS[spec.victim].dataset
+    raise SpecError(
+        f"{spec.victim} is not in the zoo, so name the rows to measure agreement on: "
+        "--test DATASET, or a file with inputs and labels"
+    )
+
+
 def student_name(spec: Spec) -> str:
     if spec.student:
         return spec.student
     return VICTIMS[spec.victim].student if spec.victim in VICTIMS else "resnet20"
 
 
-def _victim(spec: Spec, device: torch.device, progress: Progress) -> tuple[LoadedVictim, str]:
-    """The victim and the name of its test set."""
+def _victim(spec: Spec, device: torch.device, progress: Progress) -> LoadedVictim:
     if spec.victim in VICTIMS:
-        victim = zoo_victim(spec.victim, root=spec.data, device=device, progress=progress)
-        return victim, spec.test or VICTIMS[spec.victim].dataset
+        return zoo_victim(spec.victim, root=spec.data, device=device, progress=progress)
     if ":" not in spec.victim and not Path(spec.victim).suffix:
         raise SpecError(
             suggest("victim", spec.victim, list(VICTIMS))
             + "; or give your own: package.module:name, weights.safetensors or program.pt2"
         )
-    if spec.test is None:
-        raise SpecError(
-            f"{spec.victim} is not in the zoo, so name the rows to measure agreement on: "
-            "--test DATASET or a file with inputs and labels"
-        )
     shape: Shape | None = tuple(spec.shape) if spec.shape else None
     if shape is None and spec.network is not None:
-        shape = load(spec.test, "test", root=spec.data, progress=progress).shape
-    victim = load_victim(
+        shape = load(test_name(spec), "test", root=spec.data, progress=progress).shape
+    return load_victim(
         spec.victim, network=spec.network, input_shape=shape, num_classes=spec.classes,
         outputs=spec.outputs or "logits", device=device, trust=spec.trust,
     )  # fmt: skip
-    return victim, spec.test

@@ -68,6 +68,10 @@ class LabelledInputs:
         """The rows at `index` as float32 in [0, 1] on `device`, shape (len(index), *shape)."""
         return as_pixels(self.inputs[index].to(device))
 
+    def to(self, device: torch.device | str) -> "LabelledInputs":
+        """The same data on `device`."""
+        return replace(self, inputs=self.inputs.to(device), labels=self.labels.to(device))
+
     def take(self, index: Tensor | slice) -> "LabelledInputs":
         """The data set cut down to `index`."""
         return replace(self, inputs=self.inputs[index], labels=self.labels[index])

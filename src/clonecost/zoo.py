@@ -141,6 +141,12 @@ def zoo_victim(
     )
 
 
+def is_trained(name: str, *, cache: Path | None = None, seed: int = 0) -> bool:
+    """Whether `zoo_victim` would find this victim in the cache."""
+    card = _read_card(_folder(name, cache, seed, None))
+    return card is not None and card.get("recipe") == _as_json(_recipe(name, None))
+
+
 def train_victim(
     name: str,
     *,

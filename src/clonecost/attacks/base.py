@@ -25,7 +25,7 @@ class AttackerKit:
     generator: GeneratorFactory
     proxy: LabelledInputs | None = None  # the attacker's own data; its labels are its own
     rng: torch.Generator  # the only source of randomness, on `device`
-    device: torch.device = torch.device("cpu")
+    device: torch.device
     horizon: int  # rows that schedules are laid out for: the budget this run began with
     milestones: tuple[int, ...] = ()  # after these many rows a look at the clone is wanted
     progress: Progress = no_progress
@@ -63,5 +63,10 @@ class Attack(Protocol):
     """
 
     needs: ClassVar[AnswerKind]  # the poorest answers it can work with
+    uses_proxy: ClassVar[bool]  # whether it asks about the attacker's own data
+
+    def plan(self, budget: int) -> str:
+        """How it would spend the budget, in one line, without asking anything."""
+        ...
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]: ...

@@ -26,7 +26,6 @@ from clonecost.oracle import Oracle
 from clonecost.types import AnswerKind
 from clonecost.zeroth_order import forward_difference, full_float32
 
-
 EPOCH = 50  # iterations, between steps of the schedule
 
 
@@ -59,6 +58,14 @@ class Dfme:
     @property
     def queries_per_iteration(self) -> int:
         return self.batch_size * (self.generator_steps * (self.directions + 1) + self.student_steps)
+
+    def plan(self, budget: int) -> str:
+        cost = self.queries_per_iteration
+        on_gradients = self.batch_size * self.generator_steps * (self.directions + 1) / cost
+        return (
+            f"{budget // cost:,} iterations of {cost:,} queries; {on_gradients:.0%} of them go "
+            "into gradient estimates"
+        )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
         student = kit.new_student()
@@ -117,7 +124,7 @@ class Dfme:
             yield student
 
     def _decay_epochs(self, horizon: int) -> list[int]:
-        """Epochs of 50 iterations; floor(Q / (50 c)) + 1 of them, decays at floor(share * epochs)."""
+        """floor(Q / 50 c) + 1 epochs of 50 iterations; decays at floor(share * epochs)."""
         epochs = horizon // (self.queries_per_iteration * EPOCH) + 1
         return [int(epochs * share) for share in self.decay_at]
 

@@ -38,6 +38,13 @@ class Knockoff:
     needs: ClassVar[AnswerKind] = "label"
     uses_proxy: ClassVar[bool] = True
 
+    def plan(self, budget: int) -> str:
+        recipe = self._recipe()
+        return (
+            f"asks about {budget:,} rows of the proxy data once each (repeats when there are "
+            f"fewer), then trains {recipe.epochs} epochs at each milestone"
+        )
+
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
         if kit.proxy is None:
             raise SpecError("knockoff asks the victim about proxy data: name some with --proxy")

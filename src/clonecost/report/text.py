@@ -41,15 +41,16 @@ def headline(of: Group | Run) -> str:
     """What a clone costs and how good it is, in one sentence for people who read only one."""
     group = of if isinstance(of, Group) else group_runs([of])[0]
     final = group.final.agreement
-    price = "" if group.usd is None else f" {about_usd(group.usd)},"
+    if group.white_box:
+        start = "Reading the model itself (a white-box reference, not an attack through the API),"
+    else:
+        price = "" if group.usd is None else f" {about_usd(group.usd)},"
+        start = f"At {count(group.spent, 'query')},{price}"
     seeds = f"mean of {len(group.runs)} seeds, " if len(group.runs) > 1 else ""
-    reference = " This is a white-box reference, not an attack through the API."
     return (
-        f"At {count(group.spent, 'query')},{price} a clone agrees with your model on "
-        f"{percent(final.value)} of inputs it has not seen "
-        f"({seeds}95 % interval {percent_range(final.low, final.high)}; a clone that always names "
-        f"the commonest class would reach {percent(group.majority)})."
-        f"{reference if group.white_box else ''}"
+        f"{start} a clone agrees with your model on {percent(final.value)} of inputs it has not "
+        f"seen ({seeds}95 % interval {percent_range(final.low, final.high)}; a clone that always "
+        f"names the commonest class would reach {percent(group.majority)})."
     )
 
 
@@ -71,7 +72,12 @@ def verdict(group: Group) -> Verdict:
 
 
 def reached(group: Group, level: float) -> str:
-    """The first scored milestone at which agreement was at least `level`: "≤ 20,000"."""
+    """The first scored milestone at which agreement was at least `level`: "≤ 20,000".
+
+    A dash for a white-box reference, which has no price in queries.
+    """
+    if group.white_box:
+        return "–"
     queries = group.reached(level)
     return f"not within {group.spent:,}" if queries is None else f"≤ {queries:,}"
 
@@ -79,7 +85,7 @@ def reached(group: Group, level: float) -> str:
 def reached_usd(group: Group, level: float) -> str:
     """What those queries cost: "≤ $20"; a dash without a price or when never reached."""
     queries = group.reached(level)
-    cost = None if queries is None else group.cost_of(queries)
+    cost = None if queries is None or group.white_box else group.cost_of(queries)
     return "–" if cost is None else f"≤ {usd(cost)}"
 
 

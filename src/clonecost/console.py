@@ -1,0 +1,97 @@
+"""How an audit is shown while it runs: bars on a terminal, plain lines anywhere else."""
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from clonecost.result import Score
+
+
+class Display:
+    """Shows queries spent and left, the agreement at the last milestone, and the time left.
+
+    Everything goes to standard error: standard output belongs to results.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[counted]}"),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._said: dict[str, int] = {}
+        self._title = ""
+
+    def __enter__(self) -> "Display":
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def begin(self, title: str) -> None:
+        """A new audit: its bars replace the last one's."""
+        for task in self._tasks.values():
+            self._bars.remove_task(task)
+        self._tasks.clear()
+        self._said.clear()
+        self._title = title
+        self.console.print(f"[bold]{title}[/bold]")
+
+    def spent(self, spent: int, budget: int) -> None:
+        """Rows bought so far."""
+        self._show("queries", spent, budget, f"{spent:,} spent, {budget - spent:,} left")
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """Any other step that takes a while: (what, done, of how many)."""
+        self._show(what, done, total, f"{done:,}/{total:,}")
+
+    def scored(self, score: Score) -> None:
+        """A milestone: the agreement goes beside the bar, and a line stays."""
+        agreement, accuracy = score.agreement, score.accuracy
+        text = (
+            f"  {score.queries:>10,} queries: agreement {agreement.value:.1%} "
+            f"({agreement.low:.1%} to {agreement.high:.1%}), accuracy {accuracy.value:.1%}"
+        )
+        if "queries" in self._tasks:
+            note = f"agreement {agreement.value:.1%} at {score.queries:,}"
+            self._bars.update(self._tasks["queries"], note=note)
+        self.console.print(text)
+
+    def _show(self, what: str, done: int, total: int, counted: str) -> None:
+        if not self.console.is_terminal:
+            self._line(what, done, total, counted)
+            return
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, counted="", note="")
+        task = self._tasks[what]
+        finished = done >= total and what != "queries"
+        self._bars.update(task, completed=done, total=total, counted=counted, visible=not finished)
+
+    def _line(self, what: str, done: int, total: int, counted: str) -> None:
+        """Without a terminal: a line for every fifth of a step, and no more."""
+        fifth = 5 * done // max(1, total)
+        if done and self._said.get(what) != fifth:
+            self._said[what] = fifth
+            self.console.print(f"  {what}: {counted}")
+
+
+def write_out(text: str) -> None:
+    """To standard output, whole, whatever the terminal's encoding can show."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, errors="replace").decode(encoding))
+    sys.stdout.flush()

@@ -1,0 +1,246 @@
+"""What one does with run folders: run a spec, resume, plan, replay to another student, verify."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from clonecost import run_folder
+from clonecost.audit import Audit, Watcher, check, run_audit
+from clonecost.data import DATASETS, load
+from clonecost.distill import Recipe, distill
+from clonecost.errors import CloneCostError, LedgerError, RunError
+from clonecost.evaluate import Reference, score
+from clonecost.ledger import Ledger
+from clonecost.networks import build
+from clonecost.result import Result, Score, read_result
+from clonecost.spec import (
+    Spec,
+    audits,
+    load_parts,
+    make_attack,
+    make_device,
+    needs_proxy,
+    proxy_name,
+    read_spec,
+    singles,
+    student_name,
+    test_name,
+    to_toml,
+)
+from clonecost.types import Progress, no_progress
+from clonecost.zoo import VICTIMS, is_trained
+
+# What may change when a run goes on: nothing that would change its questions.
+FREE = {"budget", "price", "milestones", "controls", "data", "keep"}
+Watch = Callable[[Audit], Watcher]
+
+
+def run_spec(
+    spec: Spec, out: Path, *, watch: Watch, progress: Progress = no_progress, command: str = ""
+) -> Iterator[tuple[Path, Result]]:
+    """Run every audit of a spec, one after the other; yields each run folder with its result.
+
+    Finished runs are not run again; interrupted ones go on.
+
+    Raises:
+        CloneCostError: with one sentence; what was bought until then is kept.
+    """
+    run_folder.make(out)
+    _same_audit(out, spec)
+    for single, folder in singles(spec, out):
+        _same_audit(folder, single)
+    run_folder.write(out / run_folder.SPEC, to_toml(spec))
+    parts = load_parts(spec, progress)
+    cut = singles(spec, out)
+    for audit, (single, folder) in zip(audits(spec, parts, out, command), cut, strict=True):
+        run_folder.make(folder)
+        text = to_toml(single)
+        done = _finished(folder, text)
+        if done is None:
+            check(audit)
+            (folder / run_folder.RESULT).unlink(missing_ok=True)  # of a smaller budget
+            run_folder.write(folder / run_folder.SPEC, text)
+            done = run_audit(audit, watch(audit))
+        yield folder, done
+
+
+def _same_audit(folder: Path, spec: Spec) -> None:
+    """Refuse to mix two audits in one folder, before anything is loaded or written."""
+    path = folder / run_folder.SPEC
+    if not path.is_file():
+        return
+    before, now = read_spec(path).model_dump(), spec.model_dump()
+    differs = [key for key in before if key not in FREE and before[key] != now[key]]
+    if differs:
+        raise RunError(
+            f"{folder} holds another audit (its {differs[0]} is {before[differs[0]]!r}, not "
+            f"{now[differs[0]]!r}): name another folder with --out, or go on with that one by "
+            f"`clonecost resume {folder}`"
+        )
+
+
+def _finished(folder: Path, spec_text: str) -> Result | None:
+    """The result of a run that this very spec has finished."""
+    path = folder / run_folder.SPEC
+    if not (folder / run_folder.RESULT).is_file() or not path.is_file():
+        return None
+    return read_result(folder) if path.read_text(encoding="utf-8") == spec_text else None
+
+
+def spec_of(run: Path, budget: int | None = None) -> Spec:
+    """The spec of a run folder, with a larger budget if one is given.
+
+    Raises:
+        RunError: there is none, or the budget would shrink.
+    """
+    path = run / run_folder.SPEC
+    if not path.is_file():
+        raise RunError(f"{run} is not a run folder: it has no {run_folder.SPEC}")
+    spec = read_spec(path)
+    if budget is None:
+        return spec
+    if budget < spec.budget:
+        raise RunError(
+            f"the budget of {run} is {spec.budget:,}: it can only grow, not to {budget:,}"
+        )
+    return spec.model_copy(update={"budget": budget})
+
+
+# -- plan ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an audit would do. Nothing was sent, trained or downloaded for it."""
+
+    lines: list[tuple[str, str]]  # (what, the fact)
+    missing: list[str]  # what the audit would have to make or fetch first
+
+
+def plan(spec: Spec) -> Plan:
+    """What would be asked, what it would cost, and what is missing."""
+    runs = singles(spec, Path())
+    rows = spec.budget * len(runs)
+    lines = [("victim", spec.victim), ("student", student_name(spec))]
+    for name in spec.attack:
+        attack = make_attack(name, spec.set)
+        lines.append((name, attack.plan(spec.budget)))
+    test = test_name(spec)
+    lines.append(("runs", f"{len(spec.attack)} attack(s) x {len(spec.seed)} seed(s)"))
+    lines.append(("queries", f"at most {rows:,} of the attacks, all counted"))
+    if test in DATASETS:
+        count = DATASETS[test].test * len(runs)
+        lines.append(("evaluation", f"{count:,} rows of {test}, apart, from the undefended victim"))
+    if spec.price is not None:
+        lines.append(
+            ("money", f"at most ${rows * spec.price / 1000:,.2f} for the attacks' queries")
+        )
+    lines.append(("answers", f"{spec.answers}, inputs {spec.input_precision}"))
+    lines.append(("defences", ", ".join(spec.defence) or "none"))
+    return Plan(lines, _missing(spec, test))
+
+
+def _missing(spec: Spec, test: str) -> list[str]:
+    found = []
+    wanted = [(test, "test")] + ([(proxy_name(spec), "train")] if needs_proxy(spec) else [])
+    if spec.victim in VICTIMS and not is_trained(spec.victim):
+        found.append(f"{spec.victim} is not trained yet: the audit trains it first")
+        wanted.append((VICTIMS[spec.victim].dataset, "train"))
+    for name, split in wanted:
+        try:
+            load(name, "train" if split == "train" else "test", root=spec.data, download=False)
+        except CloneCostError as error:
+            found.append(str(error))
+    return list(dict.fromkeys(found))
+
+
+# -- replay --------------------------------------------------------------------------------------
+
+
+class Replay(BaseModel):
+    """Another student, trained on what a run had bought."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    student: str
+    recipe: dict[str, JsonValue]
+    seed: int
+    rows: int
+    score: Score
+    seconds: float
+
+
+def replay(
+    run: Path, student: str, *, seed: int = 0, epochs: int | None = None,
+    progress: Progress = no_progress,
+) -> tuple[Path, Replay]:  # fmt: skip
+    """Train `student` with the shared recipe on all that `run` bought; the victim is not asked.
+
+    Scored against the verdicts that the run bought. Written to `run/replays/`.
+
+    Raises:
+        LedgerError: the run did not keep its inputs, or its data have changed.
+    """
+    spec = spec_of(run)
+    began = time.monotonic()
+    ledger = Ledger.read(run / run_folder.LEDGER)
+    shape, classes = ledger.input_shape, ledger.num_classes
+    device = make_device(spec.device)
+    proxy = None
+    if needs_proxy(spec):
+        proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
+    inputs, answers = ledger.bought(proxy.inputs if proxy else None)
+    test = load(test_name(spec), "test", root=spec.data, shape=shape, progress=progress)
+    verdicts = ledger.recorded("evaluation", 0, len(test))
+    if verdicts is None or len(verdicts.answers) != len(test):
+        raise LedgerError(f"{run} has not bought the victim's verdicts on {test.name}: resume it")
+    recipe = Recipe() if epochs is None else Recipe(epochs=epochs)
+    rng = torch.Generator(device).manual_seed(seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = build(student, shape, classes).to(device)
+    distill(net, inputs.to(device), answers.to(device), recipe, rng=rng, progress=progress)
+    reference = Reference(test.to(device), verdicts.answers.to(device))
+    found = Replay(
+        student=student, recipe=json.loads(json.dumps(vars(recipe))), seed=seed,
+        rows=len(inputs), score=score(net, reference, queries=len(inputs)),
+        seconds=time.monotonic() - began,
+    )  # fmt: skip
+    folder = run / "replays"
+    run_folder.make(folder)
+    about = {"network": student, "input_shape": json.dumps(shape), "num_classes": str(classes)}
+    target = folder / f"{student}-seed{seed}"
+    run_folder.write_network(target.with_suffix(".safetensors"), net, about)
+    run_folder.write(target.with_suffix(".json"), found.model_dump_json(indent=2) + "\n")
+    return target.with_suffix(".json"), found
+
+
+# -- verify --------------------------------------------------------------------------------------
+
+
+def verify(run: Path) -> list[str]:
+    """What is wrong with a run: its ledger's chain, its kept inputs, its result. [] is nothing."""
+    ledger = Ledger.read(run / run_folder.LEDGER)
+    faults = ledger.verify()
+    if not (run / run_folder.RESULT).is_file():
+        return faults
+    result = read_result(run)
+    attack, evaluation = ledger.totals("attack"), ledger.totals("evaluation")
+    rows = sum((attack.settled, attack.lost, evaluation.settled, evaluation.lost))
+    said_and_found = [
+        ("head of the chain", result.provenance.ledger_head, ledger.head),
+        ("rows in the ledger", result.provenance.ledger_rows, rows),
+        ("rows spent", result.spent, attack.settled),
+        ("rows lost", result.lost, attack.lost),
+        ("rows of the evaluation", result.evaluation, evaluation.settled + evaluation.lost),
+    ]
+    return faults + [
+        f"result.json says {what} {said}, the ledger {found}"
+        for what, said, found in said_and_found
+        if said != found
+    ]
