@@ -44,7 +44,9 @@ def test_huge_and_tiny_numbers_stay_readable() -> None:
 def test_a_white_box_reference_is_called_one() -> None:
     reference = run(threat={"access": "white-box"})
     assert "white-box reference" in headline(reference)
-    assert verdict(group_runs([reference])[0]).band == "reference"
+    (group,) = group_runs([reference])
+    assert verdict(group).band == "reference"
+    assert (words.reached(group, 0.75), words.reached_usd(group, 0.75)) == ("–", "–")
 
 
 @pytest.mark.parametrize(
