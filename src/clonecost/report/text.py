@@ -23,8 +23,8 @@ MAPPING = (
 )
 LIMITS = (
     "Only the attacks named here were run, each with the settings, student and data shown. Another "
-    "attack, better settings, better data or more patience may do better: every number here is a "
-    "lower bound on what an attacker can reach, and an upper bound on the price. "
+    "attack, better settings, better data or more patience may do better: read agreement as a "
+    "floor, and prices as a ceiling. "
     "“Not reached within N queries” is not “safe”: the next query was simply not sent. Agreement "
     "is measured on one test set and says nothing about inputs unlike it."
 )
