@@ -56,7 +56,7 @@ VICTIMS: dict[str, VictimRecipe] = {
     "fmnist-lenet": VictimRecipe(
         summary="Fashion-MNIST, LeNet: the small victim of DeGAN and Black-Box Ripper",
         dataset="fmnist", network="lenet", student="half-lenet", input_shape=_GREY,
-        training=Training(epochs=25, lr=0.1, augment="flip"),
+        training=Training(epochs=15, lr=0.1, augment="flip"),
     ),
     "fmnist-vgg16": VictimRecipe(
         summary="Fashion-MNIST, VGG-16: the large victim of Black-Box Ripper",

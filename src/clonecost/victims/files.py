@@ -141,7 +141,7 @@ def _from_program(
     except Exception as error:
         first = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise VictimError(f"{path} cannot be loaded as a torch.export program: {first}") from error
-    victim = serve(program, outputs=outputs, batch_size=1024, device=device)
+    victim = serve(program, outputs=outputs, device=device)
     return victim, file_digest(path)
 
 

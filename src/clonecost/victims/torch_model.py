@@ -17,13 +17,14 @@ def torch_victim(
     model: nn.Module,
     *,
     outputs: Outputs = "logits",
-    batch_size: int = 1024,
+    batch_size: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Victim:
     """Serve a classifier (n, *shape) -> (n, K) as an API would: no gradients, no attributes.
 
-    The model is moved to `device` and asked there `batch_size` rows at a time, always in eval mode
-    and at full precision, whatever mode or autocast the caller is in. Answers are float32
+    The model is moved to `device` and asked there `batch_size` rows at a time (default: 128 on a
+    CPU, whose caches larger ones overflow at half the speed, else 1,024), always in eval mode and
+    at full precision, whatever mode or autocast the caller is in. Answers are float32
     probabilities on the inputs' device; `outputs="logits"` soft-maxes them.
 
     A closure and not a class: an attack that holds a victim finds no `.model` to look into.
@@ -44,11 +45,12 @@ def serve(
     forward: Callable[[Tensor], Tensor],
     *,
     outputs: Outputs,
-    batch_size: int,
     device: torch.device | str,
+    batch_size: int | None = None,
 ) -> Victim:
     """Make a victim of any function of tensors on `device`; see `torch_victim`."""
     kind = torch.device(device).type
+    size = batch_size or (128 if kind == "cpu" else 1024)
 
     def answer(inputs: Tensor, /) -> Tensor:
         # no_grad and not inference_mode: a loss may need the answers as its target later
@@ -57,7 +59,7 @@ def serve(
             torch.autocast(kind, enabled=False),
             failures_named(tuple(inputs.shape)),
         ):
-            chunks = [_matrix(forward(c.to(device)), len(c)) for c in inputs.split(batch_size)]
+            chunks = [_matrix(forward(c.to(device)), len(c)) for c in inputs.split(size)]
             values = torch.cat(chunks)
             return (values.softmax(1) if outputs == "logits" else values).to(inputs.device)
 

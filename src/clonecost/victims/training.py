@@ -87,9 +87,10 @@ def train_classifier(
 def correct(model: nn.Module, data: LabelledInputs, device: torch.device | str) -> int:
     """How many rows of `data` the model, in eval mode and float32, puts in their class."""
     model.eval()
+    size = 128 if torch.device(device).type == "cpu" else 1024  # as torch_victim
     hits = torch.zeros((), dtype=torch.int64, device=device)
     with torch.no_grad():
-        for rows in torch.arange(len(data)).split(1024):
+        for rows in torch.arange(len(data)).split(size):
             named = model(data.rows(rows, device)).argmax(1)
             hits += (named == data.labels[rows].to(device)).sum()
     return int(hits)
