@@ -51,12 +51,12 @@ VICTIMS: dict[str, VictimRecipe] = {
     "digits-lenet": VictimRecipe(
         summary="handwritten digits, LeNet: trained in seconds, for demonstrations and tests",
         dataset="digits", network="lenet", student="half-lenet", input_shape=_GREY,
-        training=Training(epochs=30, lr=0.05, batch_size=32),
+        training=Training(epochs=30, lr=0.05, batch_size=32, threads=1),
     ),
     "fmnist-lenet": VictimRecipe(
         summary="Fashion-MNIST, LeNet: the small victim of DeGAN and Black-Box Ripper",
         dataset="fmnist", network="lenet", student="half-lenet", input_shape=_GREY,
-        training=Training(epochs=15, lr=0.1, augment="flip"),
+        training=Training(epochs=15, lr=0.1, augment="flip", threads=1),
     ),
     "fmnist-vgg16": VictimRecipe(
         summary="Fashion-MNIST, VGG-16: the large victim of Black-Box Ripper",
@@ -196,7 +196,7 @@ def train_victim(
         "best_epoch": trained.epoch,
         "seconds": round(time.perf_counter() - started, 1),
         "device": device.type,
-        "threads": torch.get_num_threads(),
+        "threads": recipe.training.threads or torch.get_num_threads(),
         "torch": torch.__version__,
     }
     _write(folder, model, card)

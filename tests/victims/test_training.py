@@ -70,6 +70,18 @@ def test_a_last_single_row_is_left_out() -> None:
     assert model[2].num_batches_tracked == 1
 
 
+def test_the_number_of_threads_is_that_of_the_training_and_then_the_callers() -> None:
+    before, seen = torch.get_num_threads(), set()
+    other = before + 1
+    train_classifier(
+        small_network(), stripes(64, 1), stripes(8, 2),
+        Training(epochs=1, lr=0.01, threads=other), rng=torch.Generator().manual_seed(0),
+        progress=lambda *_: seen.add(torch.get_num_threads()),
+    )  # fmt: skip
+    assert seen == {other}
+    assert torch.get_num_threads() == before
+
+
 def test_correct_counts_rows() -> None:
     class Left(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
