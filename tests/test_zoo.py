@@ -59,7 +59,7 @@ def test_training_is_repeatable_and_leaves_the_global_random_state(tmp_path: Pat
     ]  # fmt: skip
     assert torch.equal(torch.get_rng_state(), state)
     assert digests[0] == digests[1] != digests[2]
-    assert done[-1] == ("training digits-lenet", 35, 35)
+    assert done[-1] == ("training digits-lenet", 70, 70)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ VICTIMS: dict[str, VictimRecipe] = {
     "digits-lenet": VictimRecipe(
         summary="handwritten digits, LeNet: trained in seconds, for demonstrations and tests",
         dataset="digits", network="lenet", student="half-lenet", input_shape=_GREY,
-        training=Training(epochs=30, lr=0.05, batch_size=32, threads=1),
+        training=Training(epochs=30, lr=0.02, batch_size=16, augment="crop", threads=1),
     ),
     "fmnist-lenet": VictimRecipe(
         summary="Fashion-MNIST, LeNet: the small victim of DeGAN and Black-Box Ripper",
