@@ -297,6 +297,7 @@ def _result(
     clone: nn.Module, curve: list[Score], ended: Literal["finished", "budget_exhausted"],
     resumed: int, seconds: float,
 ) -> Result:  # fmt: skip
+    proxy = audit.proxy if getattr(audit.attack, "uses_proxy", False) else None
     threat = ThreatCard(**{**asdict(audit.threat), "input_shape": list(audit.threat.input_shape)})
     totals, asked = ledger.totals("attack"), ledger.totals("evaluation")
     classes = list(audit.test.classes) or [str(k) for k in range(audit.threat.num_classes)]
@@ -311,7 +312,7 @@ def _result(
         defences=[d.name for d in defences], curve=curve,
         victim_accuracy=reference.victim_accuracy(), majority=reference.majority(),
         test_rows=len(audit.test),
-        overlap=overlap(audit.proxy, audit.test) if _asks_proxy(audit) else 0,
+        overlap=overlap(proxy, audit.test) if proxy else 0,
         traffic=traffic.summary(), lost=totals.lost, resumed=resumed,
     )  # fmt: skip
     return Result(
@@ -323,7 +324,7 @@ def _result(
         threat=threat,
         attack=AttackCard(
             name=audit.attack_name, settings=settings, student=audit.student_name,
-            proxy=audit.proxy.name if audit.proxy and _asks_proxy(audit) else None,
+            proxy=proxy.name if proxy else None,
         ),
         defences=defences,
         curve=curve,
@@ -347,10 +348,6 @@ def _result(
             resumed=resumed,
         ),
     )  # fmt: skip
-
-
-def _asks_proxy(audit: Audit) -> bool:
-    return audit.proxy is not None and bool(getattr(audit.attack, "uses_proxy", False))
 
 
 def _continue(ledger: Ledger, budget: int) -> tuple[int, int, tuple[int, ...]]:

@@ -81,7 +81,7 @@ class Totals:
 
 def row_digests(inputs: Tensor) -> bytes:
     """BLAKE2b-128 of each row as float32, one after the other: (n, ...) -> 16 n bytes."""
-    flat = memoryview(as_pixels(inputs).cpu().contiguous().numpy()).cast("B")
+    flat = as_pixels(inputs).cpu().contiguous().numpy().data.cast("B")
     step = len(flat) // len(inputs)
     return b"".join(
         hashlib.blake2b(flat[at : at + step], digest_size=DIGEST_BYTES).digest()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from clonecost.errors import RunError
 from clonecost.types import AnswerKind, InputPrecision
 
-SCHEMA = "clonecost/result/1"
+SCHEMA: Literal["clonecost/result/1"] = "clonecost/result/1"
 
 
 class Model(BaseModel):

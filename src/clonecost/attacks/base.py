@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, cast
 
 import torch
 from torch import nn
@@ -43,7 +43,9 @@ class AttackerKit:
         seed = int(torch.randint(2**62, (1,), generator=self.rng, device=self.rng.device))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return build().to(self.device).train()
+            network = build().to(self.device).train()
+        # convolutions of small images run up to three times faster in this layout, on CPUs too
+        return cast(nn.Module, network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
     def branch(self, key: int) -> "AttackerKit":
         """The same kit with randomness that depends on the seed and `key` only, not on the past.

@@ -63,12 +63,16 @@ class Knockoff:
             yield self._train(pool.inputs[asked], torch.cat(answers), kit.branch(stop))
 
     def _train(self, inputs: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
-        recipe = PAPER if self.recipe == "paper" else Recipe()
-        if self.epochs is not None:
-            recipe = replace(recipe, epochs=self.epochs)
         student = kit.new_student()
-        distill(student, inputs.to(kit.device), answers, recipe, rng=kit.rng, progress=kit.progress)
+        distill(
+            student, inputs.to(kit.device), answers, self._recipe(), rng=kit.rng,
+            progress=kit.progress,
+        )  # fmt: skip
         return student
+
+    def _recipe(self) -> Recipe:
+        recipe = PAPER if self.recipe == "paper" else Recipe()
+        return recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
 
 
 PROFILES = {"shared": Knockoff(recipe="shared")}
