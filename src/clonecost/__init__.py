@@ -1,3 +1,84 @@
-"""What does it cost to clone a classifier through its prediction API?"""
+"""What does it cost to clone a classifier through its prediction API?
+
+The public names are loaded on demand: torch takes a second, which `clonecost --help` must not wait.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clonecost.attacks import ATTACKS, Attack
+    from clonecost.attacks.base import AttackerKit
+    from clonecost.attacks.dfme import Dfme
+    from clonecost.attacks.knockoff import Knockoff
+    from clonecost.audit import Audit, Watcher, run_audit
+    from clonecost.data import load
+    from clonecost.defences import DEFENCES, defend
+    from clonecost.defences.rounding import Rounding
+    from clonecost.distill import Recipe
+    from clonecost.errors import CloneCostError
+    from clonecost.oracle import Oracle
+    from clonecost.result import Result
+    from clonecost.types import Defence, LabelledInputs, ThreatModel, Victim
+    from clonecost.victims import torch_victim
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "ATTACKS": "attacks",
+    "Attack": "attacks",
+    "AttackerKit": "attacks.base",
+    "Audit": "audit",
+    "CloneCostError": "errors",
+    "DEFENCES": "defences",
+    "Defence": "types",
+    "Dfme": "attacks.dfme",
+    "Knockoff": "attacks.knockoff",
+    "LabelledInputs": "types",
+    "Oracle": "oracle",
+    "Recipe": "distill",
+    "Result": "result",
+    "Rounding": "defences.rounding",
+    "ThreatModel": "types",
+    "Victim": "types",
+    "Watcher": "audit",
+    "defend": "defences",
+    "load": "data",
+    "run_audit": "audit",
+    "torch_victim": "victims",
+}
+
+__all__ = [  # the same names, spelt out for type checkers; a test compares the two
+    "ATTACKS",
+    "DEFENCES",
+    "Attack",
+    "AttackerKit",
+    "Audit",
+    "CloneCostError",
+    "Defence",
+    "Dfme",
+    "Knockoff",
+    "LabelledInputs",
+    "Oracle",
+    "Recipe",
+    "Result",
+    "Rounding",
+    "ThreatModel",
+    "Victim",
+    "Watcher",
+    "defend",
+    "load",
+    "run_audit",
+    "torch_victim",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'clonecost' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"clonecost.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

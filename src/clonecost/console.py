@@ -2,11 +2,14 @@
 
 import sys
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from clonecost.result import Score
+if TYPE_CHECKING:  # it would load torch, for which --help does not wait
+    from clonecost.result import Score
 
 
 class Display:
@@ -18,7 +21,7 @@ class Display:
     def __init__(self, *, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[counted]}"),
             TextColumn("{task.fields[note]}"),
@@ -50,7 +53,7 @@ class Display:
         self._tasks.clear()
         self._said.clear()
         self._title = title
-        self.console.print(f"[bold]{title}[/bold]")
+        self.console.print(f"[bold]{escape(title)}[/bold]")
 
     def spent(self, spent: int, budget: int) -> None:
         """Rows bought so far."""
@@ -60,7 +63,7 @@ class Display:
         """Any other step that takes a while: (what, done, of how many)."""
         self._show(what, done, total, f"{done:,}/{total:,}")
 
-    def scored(self, score: Score) -> None:
+    def scored(self, score: "Score") -> None:
         """A milestone: the agreement goes beside the bar, and a line stays."""
         agreement, accuracy = score.agreement, score.accuracy
         text = (
@@ -70,7 +73,7 @@ class Display:
         if "queries" in self._tasks:
             note = f"agreement {agreement.value:.1%} at {score.queries:,}"
             self._bars.update(self._tasks["queries"], note=note)
-        self.console.print(text)
+        self.console.print(text, soft_wrap=True)
 
     def _show(self, what: str, done: int, total: int, counted: str) -> None:
         if not self.console.is_terminal:
@@ -87,7 +90,7 @@ class Display:
         fifth = 5 * done // max(1, total)
         if done and self._said.get(what) != fifth:
             self._said[what] = fifth
-            self.console.print(f"  {what}: {counted}")
+            self.console.print(f"  {what}: {counted}", markup=False, soft_wrap=True)
 
 
 def write_out(text: str) -> None:
