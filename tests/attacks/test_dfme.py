@@ -103,14 +103,14 @@ def test_generator_climbs_the_disagreement(make_audit: MakeAudit) -> None:
         toy_attack("dfme"), student_lr=0.0, directions=20, generator_lr=3e-3, decay_at=()
     )  # type: ignore[type-var]
     assert isinstance(attack, Dfme)
-    recorder, clones = run(attack, 60 * attack.queries_per_iteration)
+    recorder, clones = run(attack, 150 * attack.queries_per_iteration)
     student = clones[-1].eval()
     worth = []
     with torch.no_grad():
         for images in recorder.asked[1::2]:
             answers = recorder(images)
             worth.append(attack._distance(student(images), attack._recover(answers)).mean())
-    assert torch.stack(worth[-10:]).mean() > 1.15 * torch.stack(worth[:10]).mean()
+    assert torch.stack(worth[-10:]).mean() > 1.5 * torch.stack(worth[:10]).mean()
 
 
 def test_8_bit_inputs_raise_the_flag(threat: ThreatModel, make_audit: MakeAudit) -> None:
