@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -34,7 +34,7 @@ from clonecost.result import (
 )
 from clonecost.traffic import TrafficLog
 from clonecost.types import AnswerKind, Defence, LabelledInputs, ThreatModel, Victim
-from clonecost.victims import torch_victim
+from clonecost.victims import file_digest, torch_victim
 
 Keep = Literal["auto", "all", "none"]
 KEEP_UNDER = 2 * 1024**3  # bytes: "auto" keeps the inputs when all of them surely fit into this
@@ -65,6 +65,8 @@ class Audit:
         keep: whether sent inputs are kept: "auto" keeps them while they need under 2 GiB.
         weights: sha256 of the victim's weights or file.
         true_labels: the victim's own training data, for the control of that name only.
+        command: what was typed, for the record.
+        spec: the audit as TOML, for `clonecost resume`; an audit made in Python has none.
     """
 
     victim: Victim | nn.Module
@@ -86,6 +88,7 @@ class Audit:
     weights: str | None = None
     true_labels: LabelledInputs | None = None
     command: str = ""
+    spec: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.victim, nn.Module):
@@ -100,7 +103,7 @@ class Audit:
 
     @property
     def student_name(self) -> str:
-        return self.student if isinstance(self.student, str) else self.student.__name__
+        return self.student if isinstance(self.student, str) else _name(self.student)
 
     def new_student(self) -> nn.Module:
         if not isinstance(self.student, str):
@@ -121,8 +124,8 @@ class Audit:
         facts = {
             "victim": [self.victim_name, self.weights],
             "threat": threat,
-            "attack": [self.attack_name, asdict(cast(Any, self.attack))],
-            "defences": [[type(d).__name__, asdict(cast(Any, d))] for d in self.defences],
+            "attack": [self.attack_name, _settings(self.attack)],
+            "defences": [[_name(d), _settings(d)] for d in self.defences],
             "student": self.student_name,
             "proxy": _fingerprint(self.proxy),
             "test": _fingerprint(self.test),
@@ -162,8 +165,10 @@ def check(audit: Audit) -> None:
             )
     if len(audit.test) == 0:
         raise SpecError("the test set is empty: agreement needs rows to be measured on")
+    if int(audit.test.labels.min()) < 0:
+        raise SpecError(f"the test set {audit.test.name} has no labels: agreement needs them")
     top = int(audit.test.labels.max())
-    if top >= threat.num_classes or int(audit.test.labels.min()) < 0:
+    if top >= threat.num_classes:
         raise SpecError(
             f"the test set has labels up to {top}, the victim {threat.num_classes} classes: "
             "is this the test set of that victim?"
@@ -196,6 +201,9 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
     )  # fmt: skip
     try:
         horizon, resumed, earlier = _continue(ledger, threat.query_budget)
+        (audit.out / run_folder.RESULT).unlink(missing_ok=True)  # of a smaller budget
+        if audit.spec:
+            run_folder.write(audit.out / run_folder.SPEC, audit.spec)
         with _deterministic(audit.seed, int(ledger.fact("threads") or 1)):
             return _run(audit, watcher, ledger, horizon, resumed, earlier, began)
     finally:
@@ -226,7 +234,8 @@ def _run(
         defend(victim, *audit.defences), threat, ledger,
         keep=audit.keeps_inputs, observe=observe,
     )  # fmt: skip
-    stops = {*audit.milestones, *earlier}
+    stops = {*audit.milestones, *earlier}  # the curve keeps the points of smaller budgets
+    ledger.note("stops", json.dumps(sorted(stops)))
     milestones = tuple(sorted(m for m in stops if 0 < m < threat.query_budget))
     kit = AttackerKit(
         student=audit.new_student,
@@ -257,8 +266,9 @@ def _run(
     if samples := traffic.samples():
         run_folder.write_tensors(audit.out / run_folder.SAMPLES, samples, {})
     ledger.note("seconds", str(seconds))
-    ledger.note("ends", json.dumps(sorted({*earlier, oracle.spent})))
-    run_folder.write_result(audit.out, result)
+    ledger.note("stops", json.dumps(sorted({*stops, oracle.spent})))
+    ledger.note("files", json.dumps(_digests(audit.out, result)))
+    run_folder.write_result(audit.out, result)  # last: a folder with a result is a finished run
     return result
 
 
@@ -301,11 +311,8 @@ def _result(
     threat = ThreatCard(**{**asdict(audit.threat), "input_shape": list(audit.threat.input_shape)})
     totals, asked = ledger.totals("attack"), ledger.totals("evaluation")
     classes = list(audit.test.classes) or [str(k) for k in range(audit.threat.num_classes)]
-    settings = json.loads(json.dumps(asdict(cast(Any, audit.attack))))
-    defences = [
-        DefenceCard(name=type(d).__name__.lower(), settings=asdict(cast(Any, d)))
-        for d in audit.defences
-    ]
+    settings = _settings(audit.attack)
+    defences = [DefenceCard(name=_name(d).lower(), settings=_settings(d)) for d in audit.defences]
     paid = totals.settled + totals.lost
     found = flags(
         threat=threat, attack=audit.attack_name, settings=settings,
@@ -351,7 +358,7 @@ def _result(
 
 
 def _continue(ledger: Ledger, budget: int) -> tuple[int, int, tuple[int, ...]]:
-    """(budget the run began with, times it was resumed, rows at which it ended before)."""
+    """(budget the run began with, times it was resumed, rows at which it was scored before)."""
     bought = ledger.totals("attack").settled
     if budget < bought:
         raise SpecError(
@@ -365,8 +372,8 @@ def _continue(ledger: Ledger, budget: int) -> tuple[int, int, tuple[int, ...]]:
         return budget, 0, ()
     resumed = int(ledger.fact("resumed") or 0) + 1
     ledger.note("resumed", str(resumed))
-    ends: list[int] = json.loads(ledger.fact("ends") or "[]")
-    return int(ledger.fact("horizon") or budget), resumed, tuple(ends)
+    stops: list[int] = json.loads(ledger.fact("stops") or "[]")
+    return int(ledger.fact("horizon") or budget), resumed, tuple(stops)
 
 
 @contextmanager
@@ -391,7 +398,7 @@ def _deterministic(seed: int, threads: int) -> Iterator[None]:
 def _fingerprint(data: LabelledInputs | None) -> list[str | int] | None:
     if data is None:
         return None
-    digest = hashlib.blake2b(data.inputs.contiguous().numpy().data, digest_size=16)
+    digest = hashlib.blake2b(data.inputs.cpu().contiguous().numpy().data, digest_size=16)
     return [data.name, len(data), digest.hexdigest()]
 
 
@@ -400,8 +407,29 @@ def _weights(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        # as bytes: NumPy has no bfloat16
+        digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _name(part: object) -> str:
+    """A function's own name, else that of the class."""
+    return getattr(part, "__name__", type(part).__name__)
+
+
+def _settings(part: object) -> dict[str, Any]:
+    """The fields of a dataclass as JSON has them; none of any other callable."""
+    found = asdict(cast(Any, part)) if is_dataclass(part) else {}
+    return json.loads(json.dumps(found, default=str))
+
+
+def _digests(run: Path, result: Result) -> dict[str, str]:
+    """sha256 of the clone as written and of the result as it will be, for `clonecost verify`."""
+    text = run_folder.as_text(result).encode()
+    return {
+        run_folder.CLONE: file_digest(run / run_folder.CLONE),
+        run_folder.RESULT: hashlib.sha256(text).hexdigest(),
+    }
 
 
 def _about(audit: Audit) -> dict[str, str]:

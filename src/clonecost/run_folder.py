@@ -63,5 +63,10 @@ def write_network(path: Path, network: nn.Module, about: dict[str, str]) -> None
     write_tensors(path, tensors, about)
 
 
+def as_text(result: Result) -> str:
+    """result.json as it is written."""
+    return result.model_dump_json(indent=2) + "\n"
+
+
 def write_result(run: Path, result: Result) -> None:
-    write(run / RESULT, result.model_dump_json(indent=2) + "\n")
+    write(run / RESULT, as_text(result))

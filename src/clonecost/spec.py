@@ -1,13 +1,15 @@
 """An audit as it is written down: command line or TOML -> checked values -> audits."""
 
+import hashlib
+import json
 import re
 import tomllib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from clonecost.attacks import ATTACKS, PROFILES, Attack
 from clonecost.audit import Audit, Keep
@@ -28,8 +30,12 @@ from clonecost.types import (
 from clonecost.victims import LoadedVictim, load_victim
 from clonecost.zoo import VICTIMS, zoo_victim
 
-Scalar = bool | int | float | str | None
+Scalar = bool | int | float | str
 SERIES = (0.02, 0.05, 0.1, 0.2, 0.5)  # of the budget: where the clone is scored by default
+
+# What may change when a run goes on: nothing that would change its questions.
+FREE = {"budget", "price", "milestones", "controls", "data", "keep"}
+OWN = ("network", "outputs", "shape", "classes", "trust")  # what only a user's own victim needs
 
 
 def _positive(value: int) -> int:
@@ -52,9 +58,9 @@ class Spec(BaseModel):
     input_precision: InputPrecision = "float32"
     set: dict[str, dict[str, Scalar | list[float]]] = {}
     defence: list[str] = []
-    price: Annotated[float, Field(ge=0)] | None = None
+    price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     milestones: list[Annotated[int, AfterValidator(_positive)]] | None = None
-    seed: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    seed: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(default=[0], min_length=1)
     device: str = "auto"
     keep: Keep = "auto"
     controls: bool = False
@@ -101,12 +107,18 @@ def make_spec(written: dict[str, Any], *, where: str = "the audit") -> Spec:
             raise SpecError(f"{where}: {suggest('key', key, list(Spec.model_fields))}") from error
         if first["type"] == "missing":
             raise SpecError(f"{where}: the key {key!r} is needed") from error
-        raise SpecError(f"{where}: {key} = {first['input']!r}: {first['msg']}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise SpecError(f"{where}: {key} = {first['input']!r}: {said}") from error
     _check_names(spec)
     return spec
 
 
 def _check_names(spec: Spec) -> None:
+    _check_victim(spec)
+    for key in ("attack", "seed"):
+        given = getattr(spec, key)
+        if len(set(given)) < len(given):
+            raise SpecError(f"{key} {', '.join(map(str, given))}: one is given twice")
     for name in spec.attack:
         make_attack(name, spec.set)
     for name in spec.set:
@@ -117,10 +129,26 @@ def _check_names(spec: Spec) -> None:
             )
     for text in spec.defence:
         make_defence(text)
-    if spec.student is not None and spec.student not in NETWORKS:
-        raise SpecError(suggest("student", spec.student, list(NETWORKS)))
+    for what, network in (("student", spec.student), ("network", spec.network)):
+        if network is not None and network not in NETWORKS:
+            raise SpecError(suggest(what, network, list(NETWORKS)))
     _answers(spec.answers)
     make_device(spec.device)
+
+
+def _check_victim(spec: Spec) -> None:
+    if spec.victim in VICTIMS:
+        given = [key for key in OWN if getattr(spec, key)]
+        if given:
+            raise SpecError(
+                f"{given[0]} describes a victim of your own; {spec.victim} is one of the zoo, "
+                "which knows its own"
+            )
+    elif ":" not in spec.victim and not Path(spec.victim).suffix:
+        raise SpecError(
+            suggest("victim", spec.victim, list(VICTIMS))
+            + "; or give your own: package.module:name, weights.safetensors or program.pt2"
+        )
 
 
 # -- parts ---------------------------------------------------------------------------------------
@@ -158,27 +186,25 @@ def parse_value(text: str) -> Scalar | list[float]:
     try:
         return cast(Scalar, tomllib.loads(f"value = {text}")["value"])
     except tomllib.TOMLDecodeError:
-        return None if text.strip().lower() == "none" else text.strip()
+        return text.strip()
 
 
 def _with(part: Any, settings: dict[str, Any], name: str) -> Any:
-    """`part` with some fields replaced; names and types are checked."""
-    from pydantic import TypeAdapter
-
-    known = {field.name: field for field in fields(part)}
-    for key in settings:
-        if key not in known:
-            raise SpecError(suggest(f"setting of {name}", key, list(known)))
-    changed = replace(part, **settings)
+    """`part` with some fields replaced; names and types are checked before it sees them."""
+    types = get_type_hints(type(part))
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    for key, value in settings.items():
+        if key not in values:
+            raise SpecError(suggest(f"setting of {name}", key, list(values)))
+        # TOML has no null: the word stands for it where the field can be None
+        nothing = value == "none" and type(None) in get_args(types[key])
+        values[key] = None if nothing else value
     try:
-        checked = TypeAdapter(type(part)).validate_python(
-            {key: getattr(changed, key) for key in known}
-        )
+        return TypeAdapter(type(part)).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise SpecError(f"{name}.{key} = {first['input']!r}: {first['msg']}") from error
-    return checked
 
 
 def _answers(text: str) -> tuple[AnswerKind, int | None]:
@@ -196,6 +222,8 @@ def make_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("no such kind")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         found = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
@@ -227,25 +255,33 @@ class Parts:
 
 
 def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
-    """Load (or train) the victim and the data. Sends nothing to the victim."""
+    """Load the data and load (or train) the victim. Sends nothing to the victim."""
     device = make_device(spec.device)
-    victim = _victim(spec, device, progress)
-    shape = victim.input_shape
+    zoo = VICTIMS.get(spec.victim)
+    shape: Shape | None = zoo.input_shape if zoo else tuple(spec.shape) if spec.shape else None
+    # The data first: a mistake in their name must not wait until a victim is trained.
     test = load(test_name(spec), "test", root=spec.data, shape=shape, progress=progress)
     shape = shape or test.shape
-    classes = victim.num_classes or len(test.classes) or int(test.labels.max()) + 1
+    proxy = None
+    if needs_proxy(spec):
+        proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
+    own = None
+    if spec.controls and zoo:
+        own = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
+    classes = zoo.num_classes if zoo else spec.classes or _count_classes(test)
+    victim = _victim(spec, shape, classes, device, progress)
     kind, top_k = _answers(spec.answers)
     threat = ThreatModel(
         input_shape=shape, num_classes=classes, query_budget=spec.budget, answers=kind,
         top_k=top_k, input_precision=spec.input_precision,
     )  # fmt: skip
-    proxy = None
-    if needs_proxy(spec):
-        proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
-    own = None
-    if spec.controls and spec.victim in VICTIMS:
-        own = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
     return Parts(victim, threat, test, proxy, own, student_name(spec))
+
+
+def _count_classes(test: LabelledInputs) -> int:
+    if len(test) == 0 or int(test.labels.min()) < 0:
+        raise SpecError(f"{test.name} has no labelled rows: agreement needs some to be measured on")
+    return len(test.classes) or int(test.labels.max()) + 1
 
 
 def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit]:
@@ -262,7 +298,7 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
             defences=[make_defence(text) for text in spec.defence], price=spec.price,
             milestones=default_milestones(spec.budget) if milestones is None else milestones,
             seed=seed, device=make_device(spec.device), keep=spec.keep, controls=spec.controls,
-            true_labels=parts.true_labels, command=command,
+            true_labels=parts.true_labels, command=command, spec=to_toml(single),
         ))  # fmt: skip
     return found
 
@@ -282,9 +318,18 @@ def singles(spec: Spec, out: Path) -> list[tuple[Spec, Path]]:
 
 
 def default_out(spec: Spec) -> Path:
-    """runs/VICTIM-ATTACKS-BUDGET: the same command finds its own run again."""
+    """runs/VICTIM-ATTACKS-BUDGET, and a digest of all else that is not left at its default.
+
+    The same command finds its own run again, another one does not run into it.
+    """
     words = [spec.victim, *spec.attack, str(spec.budget)]
-    return Path("runs") / re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(words))
+    others = spec.model_dump(
+        mode="json", exclude={"victim", "attack", *FREE}, exclude_defaults=True
+    )
+    if others:
+        text = json.dumps(others, sort_keys=True)
+        words.append(hashlib.sha256(text.encode()).hexdigest()[:6])
+    return Path("runs") / re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(words)).strip("-.")
 
 
 def to_toml(spec: Spec) -> str:
@@ -326,18 +371,12 @@ def student_name(spec: Spec) -> str:
     return VICTIMS[spec.victim].student if spec.victim in VICTIMS else "resnet20"
 
 
-def _victim(spec: Spec, device: torch.device, progress: Progress) -> LoadedVictim:
+def _victim(
+    spec: Spec, shape: Shape, classes: int, device: torch.device, progress: Progress
+) -> LoadedVictim:
     if spec.victim in VICTIMS:
         return zoo_victim(spec.victim, root=spec.data, device=device, progress=progress)
-    if ":" not in spec.victim and not Path(spec.victim).suffix:
-        raise SpecError(
-            suggest("victim", spec.victim, list(VICTIMS))
-            + "; or give your own: package.module:name, weights.safetensors or program.pt2"
-        )
-    shape: Shape | None = tuple(spec.shape) if spec.shape else None
-    if shape is None and spec.network is not None:
-        shape = load(test_name(spec), "test", root=spec.data, progress=progress).shape
     return load_victim(
-        spec.victim, network=spec.network, input_shape=shape, num_classes=spec.classes,
-        outputs=spec.outputs or "logits", device=device, trust=spec.trust,
+        spec.victim, network=spec.network, input_shape=shape, num_classes=classes,
+        outputs=spec.outputs, device=device, trust=spec.trust,
     )  # fmt: skip

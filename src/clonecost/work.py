@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from clonecost.data import DATASETS, load
 from clonecost.distill import Recipe, distill
 from clonecost.errors import CloneCostError, LedgerError, RunError
 from clonecost.evaluate import Reference, score
-from clonecost.ledger import Ledger
+from clonecost.ledger import Ledger, row_digests
 from clonecost.networks import build
 from clonecost.result import Result, Score, read_result
 from clonecost.spec import (
+    FREE,
     Spec,
     audits,
     load_parts,
@@ -33,10 +35,9 @@ from clonecost.spec import (
     to_toml,
 )
 from clonecost.types import Progress, no_progress
+from clonecost.victims import file_digest
 from clonecost.zoo import VICTIMS, is_trained
 
-# What may change when a run goes on: nothing that would change its questions.
-FREE = {"budget", "price", "milestones", "controls", "data", "keep"}
 Watch = Callable[[Audit], Watcher]
 
 
@@ -50,31 +51,30 @@ def run_spec(
     Raises:
         CloneCostError: with one sentence; what was bought until then is kept.
     """
-    run_folder.make(out)
-    _same_audit(out, spec)
-    for single, folder in singles(spec, out):
-        _same_audit(folder, single)
-    run_folder.write(out / run_folder.SPEC, to_toml(spec))
-    parts = load_parts(spec, progress)
     cut = singles(spec, out)
-    for audit, (single, folder) in zip(audits(spec, parts, out, command), cut, strict=True):
-        run_folder.make(folder)
-        text = to_toml(single)
-        done = _finished(folder, text)
-        if done is None:
+    for single, folder in [(spec, out), *cut]:
+        _same_audit(folder, single)
+    done = [_finished(folder, single) for single, folder in cut]
+    if not all(done):
+        run_folder.make(out)  # rather refused now than after a victim was trained
+        todo = audits(spec, load_parts(spec, progress), out, command)
+        for audit in todo:  # all of them, before the first one pays
             check(audit)
-            (folder / run_folder.RESULT).unlink(missing_ok=True)  # of a smaller budget
-            run_folder.write(folder / run_folder.SPEC, text)
-            done = run_audit(audit, watch(audit))
-        yield folder, done
+        if len(todo) > 1:
+            run_folder.write(out / run_folder.SPEC, to_toml(spec))
+        for k, audit in enumerate(todo):
+            yield audit.out, done[k] or run_audit(audit, watch(audit))
+    else:
+        yield from ((folder, found) for (_, folder), found in zip(cut, done, strict=True) if found)
 
 
 def _same_audit(folder: Path, spec: Spec) -> None:
     """Refuse to mix two audits in one folder, before anything is loaded or written."""
     path = folder / run_folder.SPEC
-    if not path.is_file():
+    if not path.is_file() or _nothing_bought(folder):
         return
-    before, now = read_spec(path).model_dump(), spec.model_dump()
+    held = read_spec(path)
+    before, now = held.model_dump(), spec.model_dump()
     differs = [key for key in before if key not in FREE and before[key] != now[key]]
     if differs:
         raise RunError(
@@ -82,33 +82,46 @@ def _same_audit(folder: Path, spec: Spec) -> None:
             f"{now[differs[0]]!r}): name another folder with --out, or go on with that one by "
             f"`clonecost resume {folder}`"
         )
+    if spec.budget < held.budget:
+        raise RunError(
+            f"the budget of {folder} is {held.budget:,}: it can only grow, not to {spec.budget:,}"
+        )
 
 
-def _finished(folder: Path, spec_text: str) -> Result | None:
+def _nothing_bought(folder: Path) -> bool:
+    """A first try that failed, by a wrong --outputs maybe, does not bar its folder."""
+    path = folder / run_folder.LEDGER
+    if not path.is_file():
+        return False
+    with closing(Ledger.read(path)) as ledger:
+        return ledger.totals("attack").settled + ledger.totals("evaluation").settled == 0
+
+
+def _finished(folder: Path, spec: Spec) -> Result | None:
     """The result of a run that this very spec has finished."""
     path = folder / run_folder.SPEC
     if not (folder / run_folder.RESULT).is_file() or not path.is_file():
         return None
-    return read_result(folder) if path.read_text(encoding="utf-8") == spec_text else None
+    return read_result(folder) if path.read_text(encoding="utf-8") == to_toml(spec) else None
 
 
 def spec_of(run: Path, budget: int | None = None) -> Spec:
     """The spec of a run folder, with a larger budget if one is given.
 
     Raises:
-        RunError: there is none, or the budget would shrink.
+        RunError: there is none.
     """
     path = run / run_folder.SPEC
     if not path.is_file():
-        raise RunError(f"{run} is not a run folder: it has no {run_folder.SPEC}")
-    spec = read_spec(path)
-    if budget is None:
-        return spec
-    if budget < spec.budget:
+        made_in_python = (run / run_folder.LEDGER).is_file()
         raise RunError(
-            f"the budget of {run} is {spec.budget:,}: it can only grow, not to {budget:,}"
+            f"{run} was made from Python and has no {run_folder.SPEC}: call run_audit again with "
+            "the same Audit"
+            if made_in_python
+            else f"{run} is not a run folder: it has no {run_folder.SPEC}"
         )
-    return spec.model_copy(update={"budget": budget})
+    spec = read_spec(path)
+    return spec if budget is None else spec.model_copy(update={"budget": budget})
 
 
 # -- plan ----------------------------------------------------------------------------------------
@@ -188,17 +201,21 @@ def replay(
     """
     spec = spec_of(run)
     began = time.monotonic()
-    ledger = Ledger.read(run / run_folder.LEDGER)
-    shape, classes = ledger.input_shape, ledger.num_classes
     device = make_device(spec.device)
-    proxy = None
-    if needs_proxy(spec):
-        proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
-    inputs, answers = ledger.bought(proxy.inputs if proxy else None)
-    test = load(test_name(spec), "test", root=spec.data, shape=shape, progress=progress)
-    verdicts = ledger.recorded("evaluation", 0, len(test))
+    with closing(Ledger.read(run / run_folder.LEDGER)) as ledger:
+        shape, classes = ledger.input_shape, ledger.num_classes
+        proxy = None
+        if needs_proxy(spec):
+            proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
+        inputs, answers = ledger.bought(proxy.inputs if proxy else None)
+        test = load(test_name(spec), "test", root=spec.data, shape=shape, progress=progress)
+        verdicts = ledger.recorded("evaluation", 0, len(test))
     if verdicts is None or len(verdicts.answers) != len(test):
         raise LedgerError(f"{run} has not bought the victim's verdicts on {test.name}: resume it")
+    if verdicts.digests != row_digests(test.inputs):
+        raise LedgerError(
+            f"{test.name} is not the test set whose verdicts {run} bought: bring that one back"
+        )
     recipe = Recipe() if epochs is None else Recipe(epochs=epochs)
     rng = torch.Generator(device).manual_seed(seed)
     with torch.random.fork_rng():
@@ -224,12 +241,29 @@ def replay(
 
 
 def verify(run: Path) -> list[str]:
-    """What is wrong with a run: its ledger's chain, its kept inputs, its result. [] is nothing."""
-    ledger = Ledger.read(run / run_folder.LEDGER)
-    faults = ledger.verify()
-    if not (run / run_folder.RESULT).is_file():
-        return faults
-    result = read_result(run)
+    """What is wrong with a run: its ledger's chain, its kept inputs, its files. [] is nothing.
+
+    Raises:
+        LedgerError: the ledger is missing or cannot be read at all.
+    """
+    with closing(Ledger.read(run / run_folder.LEDGER)) as ledger:
+        faults = ledger.verify()
+        if faults or not (run / run_folder.RESULT).is_file():
+            return faults
+        return [*_altered(run, ledger), *_disagreements(read_result(run), ledger)]
+
+
+def _altered(run: Path, ledger: Ledger) -> Iterator[str]:
+    """The files whose digests the audit noted when it ended."""
+    for name, digest in json.loads(ledger.fact("files") or "{}").items():
+        path = run / name
+        if not path.is_file():
+            yield f"{name} is missing"
+        elif file_digest(path) != digest:
+            yield f"{name} was altered after the audit wrote it"
+
+
+def _disagreements(result: Result, ledger: Ledger) -> Iterator[str]:
     attack, evaluation = ledger.totals("attack"), ledger.totals("evaluation")
     rows = sum((attack.settled, attack.lost, evaluation.settled, evaluation.lost))
     said_and_found = [
@@ -239,8 +273,6 @@ def verify(run: Path) -> list[str]:
         ("rows lost", result.lost, attack.lost),
         ("rows of the evaluation", result.evaluation, evaluation.settled + evaluation.lost),
     ]
-    return faults + [
-        f"result.json says {what} {said}, the ledger {found}"
-        for what, said, found in said_and_found
-        if said != found
-    ]
+    for what, said, found in said_and_found:
+        if said != found:
+            yield f"result.json says {what} {said}, the ledger {found}"

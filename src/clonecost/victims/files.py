@@ -23,7 +23,7 @@ def load_victim(
     network: str | None = None,
     input_shape: Shape | None = None,
     num_classes: int | None = None,
-    outputs: Outputs = "logits",
+    outputs: Outputs | None = None,
     device: torch.device | str = "cpu",
     trust: bool = False,
 ) -> LoadedVictim:
@@ -37,7 +37,8 @@ def load_victim(
       dynamic batch. **torch unpickles such a file, which can run any code in it**: give
       `trust=True` only for one that you made yourself.
 
-    `outputs` says what an nn.Module or a program returns; answers are always probabilities.
+    `outputs` says what the victim returns (None: an nn.Module or a program logits, any other
+    callable probabilities); answers are always probabilities.
 
     Raises:
         VictimError: the victim cannot be loaded.
@@ -46,9 +47,11 @@ def load_victim(
     path = Path(where)
     digest: str | None = None
     if path.suffix == ".safetensors":
-        answer, digest = _from_weights(path, network, input_shape, num_classes, outputs, device)
+        answer, digest = _from_weights(
+            path, network, input_shape, num_classes, outputs or "logits", device
+        )
     elif path.suffix == ".pt2":
-        answer, digest = _from_program(path, outputs, device, trust)
+        answer, digest = _from_program(path, outputs or "logits", device, trust)
     elif path.suffix in PICKLES:
         raise VictimError(
             f"victim {where!r} is a pickle, which can run any code when it is loaded; save the "

@@ -14,18 +14,18 @@ from clonecost.types import Victim
 from clonecost.victims.torch_model import Outputs, failures_named, torch_victim
 
 
-def object_victim(where: str, *, outputs: Outputs, device: torch.device | str) -> Victim:
+def object_victim(where: str, *, outputs: Outputs | None, device: torch.device | str) -> Victim:
     """The victim called `package.module:name`, or made by `package.module:name()`.
 
-    It is an `nn.Module`, whose `outputs` are logits or probabilities, or any other callable from
-    inputs to probabilities. Importing runs the module's code.
+    It is an `nn.Module`, whose `outputs` are logits unless it is said that they are probabilities,
+    or any other callable, with which it is the other way round. Importing runs the module's code.
 
     Raises:
         VictimError: nothing of that name can be imported, or it is neither of the two.
     """
     found = _import(where)
     if isinstance(found, nn.Module):
-        return torch_victim(found, outputs=outputs, device=device)
+        return torch_victim(found, outputs=outputs or "logits", device=device)
     if isinstance(found, type):
         raise VictimError(f"victim {where!r} is a class; write {where + '()'!r} to make one")
     if not callable(found):
@@ -36,7 +36,8 @@ def object_victim(where: str, *, outputs: Outputs, device: torch.device | str) -
 
     def answer(inputs: Tensor, /) -> Tensor:
         with torch.no_grad(), failures_named(tuple(inputs.shape)):
-            return found(inputs)
+            values = found(inputs)
+            return values.float().softmax(1) if outputs == "logits" else values
 
     return answer
 
