@@ -7,8 +7,8 @@ ROOT = Path(__file__).parent.parent / "src" / "clonecost"
 LAYERS = [
     {"errors"},
     {"types"},
-    {"data.*", "data", "defences.*", "kept_inputs", "losses", "networks.*", "networks",
-     "result", "zeroth_order"},
+    {"augmentation", "data.*", "data", "defences.*", "kept_inputs", "losses", "networks.*",
+     "networks", "result", "zeroth_order"},
     {"defences", "distill", "ledger", "traffic", "victims.*", "victims", "report.*", "report"},
     {"oracle", "zoo"},
     {"evaluate", "attacks.base"},
@@ -18,7 +18,8 @@ LAYERS = [
     {"audit"},
     {"spec"},
     {"work"},
-    {"console", "cli"},
+    {"console"},
+    {"cli"},
 ]  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 ANYWHERE = {""}  # the package itself: its version; its public names are loaded on demand

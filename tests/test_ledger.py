@@ -1,3 +1,4 @@
+import itertools
 import sqlite3
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def test_kept_inputs_come_back_in_their_cheapest_exact_form(tmp_path: Path) -> N
     for k, (inputs, i) in enumerate([(from_pool, index), (eight_bit, None), (exact, None)]):
         bought.append(buy(ledger, 4 * k, inputs, keep=True, index=i))
         sizes.append((tmp_path / "inputs.bin").stat().st_size)
-    assert [b - a for a, b in zip(sizes, sizes[1:], strict=False)] == [16, 16, 64]
+    assert [b - a for a, b in itertools.pairwise(sizes)] == [16, 16, 64]
     inputs, found = ledger.bought(pool)
     assert torch.equal(inputs, torch.cat([from_pool, eight_bit, exact]))
     assert torch.equal(found, torch.cat(bought))
@@ -132,7 +133,7 @@ def test_rows_that_were_not_kept_cannot_be_replayed_to_another_student(tmp_path:
 )
 def test_a_broken_file_gets_one_sentence(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").write_bytes(content)
-    with pytest.raises(LedgerError, match="ledger.sqlite"):
+    with pytest.raises(LedgerError, match=r"ledger\.sqlite"):
         open_ledger(tmp_path)
 
 
@@ -174,4 +175,4 @@ def test_a_full_disk_says_so_and_keeps_what_was_answered(tmp_path: Path) -> None
 def test_digests_do_not_depend_on_how_a_row_is_stored(tmp_path: Path) -> None:
     pixels = torch.randint(256, (5, *SHAPE), dtype=torch.uint8)
     assert row_digests(pixels) == row_digests(pixels / 255)
-    assert len(set(row_digests(pixels)[k * 16 : k * 16 + 16] for k in range(5))) == 5
+    assert len({row_digests(pixels)[k * 16 : k * 16 + 16] for k in range(5)}) == 5

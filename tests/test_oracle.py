@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CLASSES, SHAPE, Counting
 from torch import Tensor
 
 from clonecost.errors import BudgetError, QueryError, ReplayError, VictimError
 from clonecost.ledger import Ledger
 from clonecost.oracle import Oracle
 from clonecost.types import ThreatModel, Victim
+from conftest import CLASSES, SHAPE, Counting
 
 
 def open_ledger(path: Path) -> Ledger:

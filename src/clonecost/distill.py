@@ -8,12 +8,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from clonecost.augmentation import Augment, augment
 from clonecost.losses import kl
 from clonecost.types import Progress, as_pixels, no_progress
-
-Augment = Literal["none", "shift", "shift+flip"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +31,7 @@ class Recipe:
     schedule: Literal["cosine", "step", "constant"] = "cosine"  # cosine: per step, to 0
     step_epochs: int = 60  # of the step schedule: every so many epochs ...
     step_decay: float = 0.1  # ... times this
-    augment: Augment = "shift"
+    augment: Augment = "crop"
     validation: float = 0.1  # share set aside; the epoch with the lowest KL there wins. 0: the last
 
 
@@ -68,7 +66,7 @@ def distill(
             for batch in order.split(recipe.batch_size):
                 if len(batch) == 1 and len(training) > 1:
                     continue  # batch norm needs two; another order lets this row in next time
-                x = augment(as_pixels(inputs[batch]), recipe.augment, rng)
+                x = as_pixels(augment(inputs[batch], recipe.augment, rng))
                 loss = kl(student(x), answers[batch]).mean()
                 optimizer.zero_grad()
                 loss.backward()
@@ -92,29 +90,6 @@ def mean_kl(student: nn.Module, inputs: Tensor, answers: Tensor) -> float:
     total = sum(kl(student(as_pixels(x)), a).sum() for x, a in parts)
     student.train(was_training)
     return float(total) / len(inputs)
-
-
-def augment(images: Tensor, how: Augment, rng: torch.Generator, *, by: int = 4) -> Tensor:
-    """Shift each image by up to H/8 (at most `by`) pixels either way, edges repeated; maybe mirror.
-
-    Args:
-        images: (n, C, H, W); returned in the same shape.
-    """
-    if how == "none":
-        return images
-    n, _, h, w = images.shape
-    by = min(by, h // 8)
-    device = images.device
-    padded = F.pad(images, (by, by, by, by), mode="replicate")
-    offset = torch.randint(2 * by + 1, (2, n, 1), generator=rng, device=device)
-    rows = offset[0] + torch.arange(h, device=device)  # (n, H)
-    columns = offset[1] + torch.arange(w, device=device)  # (n, W)
-    if how == "shift+flip":
-        mirror = torch.rand(n, 1, generator=rng, device=device) < 0.5
-        columns = torch.where(mirror, columns.flip(1), columns)
-    which = torch.arange(n, device=device).view(n, 1, 1)
-    picked = padded.movedim(1, -1)[which, rows[:, :, None], columns[:, None, :]]  # (n, H, W, C)
-    return picked.movedim(-1, 1)
 
 
 def _optimizer(student: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import BUDGET, Counting, MakeAudit, toy_attack
 from safetensors.torch import load_file
 
 from clonecost.attacks import ATTACKS, PROFILES
 from clonecost.audit import run_audit
 from clonecost.errors import AnswersError, VictimError
 from clonecost.types import LabelledInputs, ThreatModel, Victim
+from conftest import BUDGET, Counting, MakeAudit, toy_attack
 
 every_attack = pytest.mark.parametrize("name", sorted(ATTACKS))
 TEST_ROWS = 400

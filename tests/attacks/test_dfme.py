@@ -3,7 +3,6 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from conftest import CLASSES, SHAPE, MakeAudit, toy_attack, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks import PROFILES
@@ -13,6 +12,7 @@ from clonecost.audit import run_audit
 from clonecost.networks import build_generator
 from clonecost.oracle import Oracle
 from clonecost.types import ThreatModel
+from conftest import CLASSES, SHAPE, MakeAudit, toy_attack, toy_student
 
 
 def test_an_iteration_costs_1792_queries() -> None:

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.types import LabelledInputs
-from clonecost.victims.training import Training, augment, correct, train_classifier
+from clonecost.victims.training import Training, correct, train_classifier
 
 
 def stripes(rows: int, seed: int) -> LabelledInputs:
@@ -90,33 +90,3 @@ def test_correct_counts_rows() -> None:
     inputs = torch.zeros(1500, 1, 8, 8, dtype=torch.uint8)
     inputs[:1000, :, :, :4] = 255
     assert correct(Left(), LabelledInputs(inputs, torch.ones(1500).long()), "cpu") == 1000
-
-
-def shifted(image: Tensor, dy: int, dx: int, mirror: bool) -> Tensor:
-    """The same by hand, one image at a time."""
-    c, h, w = image.shape
-    padded = torch.zeros(c, h + 8, w + 8, dtype=image.dtype)
-    padded[:, 4 : 4 + h, 4 : 4 + w] = image
-    cut = padded[:, dy : dy + h, dx : dx + w]
-    return cut.flip(2) if mirror else cut
-
-
-@pytest.mark.parametrize("how", ["none", "flip", "crop", "crop+flip"])
-def test_augmented_rows_are_shifts_and_mirrors_of_their_own_image(how: str) -> None:
-    rng = torch.Generator().manual_seed(0)
-    inputs = torch.randint(1, 256, (40, 2, 6, 9), generator=rng, dtype=torch.uint8)
-    outputs = augment(inputs, how, rng)
-    assert outputs.dtype == torch.uint8
-    shifts = range(9) if "crop" in how else [4]
-    mirrors = [False, True] if "flip" in how else [False]
-    seen = set()
-    for image, output in zip(inputs, outputs, strict=True):
-        matches = {
-            (dy, dx, mirror)
-            for dy in shifts for dx in shifts for mirror in mirrors
-            if torch.equal(shifted(image, dy, dx, mirror), output)
-        }  # fmt: skip
-        assert len(matches) == 1
-        seen |= matches
-    assert len(seen) == {"none": 1, "flip": 2}.get(how, len(seen))
-    assert len(seen) > 20 or "crop" not in how

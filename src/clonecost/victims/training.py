@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
+from clonecost.augmentation import Augment, augment
 from clonecost.types import LabelledInputs, Progress, as_pixels, no_progress
 
-PAD = 4  # pixels by which a random crop may shift an image
 MOMENTUM = 0.9
 REPORT_EVERY = 20  # steps between two calls of the progress function
 
@@ -26,7 +26,7 @@ class Training:
     batch_size: int = 128
     weight_decay: float = 5e-4
     schedule: Literal["cosine", "one-cycle"] = "one-cycle"
-    augment: Literal["none", "flip", "crop", "crop+flip"] = "none"
+    augment: Augment = "none"
     low_precision: bool = False  # bfloat16 and channels-last while training, never in evaluation
     # of the CPU; None: all that torch may use. A LeNet's steps are so short that threads mostly
     # wait for each other: on a busy machine two were measured 20 times slower than one.
@@ -121,26 +121,6 @@ def correct(model: nn.Module, data: LabelledInputs, device: torch.device | str) 
             named = model(data.rows(rows, device)).argmax(1)
             hits += (named == data.labels[rows].to(device)).sum()
     return int(hits)
-
-
-def augment(inputs: Tensor, how: str, rng: torch.Generator) -> Tensor:
-    """Shift (zeros enter, up to 4 pixels) and mirror every row by its own draw; (n, C, H, W).
-
-    One gather for the whole batch: output pixel (y, x) is taken from the padded input's
-    (y + dy, x + dx), with x running backwards where the row is mirrored.
-    """
-    if how == "none":
-        return inputs
-    n, c, h, w = inputs.shape
-    reach = PAD if "crop" in how else 0
-    shift = torch.randint(2 * reach + 1, (2, n, 1), generator=rng)
-    mirror = torch.rand(n, 1, generator=rng) < (0.5 if "flip" in how else 0.0)
-    ys = torch.arange(h) + shift[0]
-    xs = torch.where(mirror, torch.arange(w).flip(0), torch.arange(w)) + shift[1]
-    padded = F.pad(inputs, (reach,) * 4)
-    rows, channels = torch.arange(n).view(n, 1, 1, 1), torch.arange(c).view(1, c, 1, 1)
-    index = (rows, channels, ys.view(n, 1, h, 1), xs.view(n, 1, 1, w))
-    return padded[tuple(i.to(inputs.device) for i in index)]
 
 
 def _lay_out(model: nn.Module, layout: torch.memory_format) -> None:

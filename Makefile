@@ -1,0 +1,44 @@
+# Needs Python >= 3.11 and make. Every target sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Small networks on a shared machine: more threads than idle cores only wait for each other.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: setup demo test check bench clean
+
+setup: $(VENV)/user  ## the environment, from pinned versions
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "clonecost needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/user: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/dev: $(VENV)/user
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: $(VENV)/user  ## audit the embedded victim with two attacks, and write a report
+	$(BIN)/clonecost audit digits-lenet --attack knockoff --proxy photos --budget 10000 --price 1 \
+		--set knockoff.recipe=shared --set knockoff.epochs=20 --out runs/demo/knockoff
+	$(BIN)/clonecost audit digits-lenet --attack dfme --budget 100000 --price 1 \
+		--set dfme.generator_width=16 --set dfme.student_lr=0.03 --out runs/demo/dfme
+	$(BIN)/clonecost report runs/demo
+
+test: $(VENV)/dev  ## the whole test suite
+	$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/dev  ## formatter, linter, strict types, then the tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2
+
+bench: $(VENV)/user  ## speed and memory against their floors; prints a table, writes JSON
+	$(BIN)/python -m benchmarks
+
+clean:  ## the environment and the demo's run
+	rm -rf $(VENV) runs/demo
