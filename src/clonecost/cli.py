@@ -5,6 +5,7 @@ standard error says why and what to do), 130 stopped by Ctrl-C.
 """
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from clonecost import __version__
@@ -36,19 +38,30 @@ app = typer.Typer(
 train = typer.Typer(help="Make the zoo's parts; they are cached.", no_args_is_help=True)
 app.add_typer(train, name="train")
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
+TRACEBACK = "CLONECOST_TRACEBACK"
 
 
 @contextmanager
 def sentences(run: Path | None = None) -> Iterator[None]:
-    """Every error that we raise on purpose is one sentence and exit status 2."""
+    """Every error is one sentence and exit status 2."""
     try:
         yield
     except CloneCostError as error:
         fail(str(error))
+    except typer.Exit:
+        raise
     except KeyboardInterrupt:
         again = f": `clonecost resume {run}` goes on" if run else ""
         errors.print(f"stopped; nothing that was paid for is lost{again}", markup=False)
         raise typer.Exit(130) from None
+    except Exception as error:  # nobody thought of this one
+        if os.environ.get(TRACEBACK):
+            raise
+        first = next(iter(str(error).splitlines()), "")
+        fail(
+            f"unexpected {type(error).__name__}: {first}; nothing that was paid for is lost; if "
+            f"your settings do not explain it, it is a bug: {TRACEBACK}=1 shows where"
+        )
 
 
 def fail(sentence: str) -> NoReturn:
@@ -226,7 +239,7 @@ def plan(
         found = make_plan(spec)
         table = Table(show_header=False, box=None, pad_edge=False)
         for what, fact in found.lines:
-            table.add_row(f"[bold]{what}[/bold]", fact)
+            table.add_row(f"[bold]{escape(what)}[/bold]", escape(fact))
         Console(highlight=False).print(table)
         for sentence in found.missing:
             errors.print(f"missing: {sentence}", style="yellow", markup=False)
@@ -266,7 +279,15 @@ def report(
         makers = {"html": pages.html, "md": pages.markdown, "json": pages.as_json}
         if format_ not in makers:
             raise SpecError(suggest("format", format_, list(makers)))
-        text = makers[format_](pages.load_runs([r for run in runs for r in pages.runs_in(run)]))
+        found = [folder for run in runs for folder in pages.runs_in(run)]
+        finished = [folder for folder in found if (folder / run_folder.RESULT).is_file()]
+        for folder in found:
+            if folder not in finished and finished:
+                errors.print(
+                    f"left out: {folder} did not finish; `clonecost resume {folder}` goes on",
+                    style="yellow", markup=False,
+                )  # fmt: skip
+        text = makers[format_](pages.load_runs(finished or found))
         if str(out) == "-" or (out is None and format_ != "html"):
             write_out(text)
             return
@@ -381,9 +402,11 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
 
     results: list[Result] = []
     folders: list[Path] = []
+    begun: list[Audit] = []
     with sentences(out), Display() as display:
 
         def watch(audit: Audit) -> Watcher:
+            begun.append(audit)
             seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
             display.begin(f"{audit.attack_name} on {audit.victim_name}{seed}")
             return Watcher(spent=display.spent, step=display.step, scored=display.scored)
@@ -394,10 +417,12 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
         ):
             folders.append(folder)
             results.append(result)
+        if not begun:
+            errors.print("finished before: nothing was run again", markup=False)
         runs = pages.load_runs(folders)
         run_folder.write(out / "report.html", pages.html(runs))
     if as_json:
-        write_out(pages.as_json(runs) + "\n")
+        write_out(pages.as_json(runs))
     else:
         _price_tag(runs)
     errors.print(f"report: {out / 'report.html'}", markup=False)
@@ -438,7 +463,9 @@ def _limits(written: list[str] | None) -> dict[str, float]:
         try:
             limits[metric] = float(share)
         except ValueError:
-            raise SpecError(f"--fail-above {text!r}: want {metric}=SHARE, as 0.9") from None
+            limits[metric] = -1
+        if not 0 <= limits[metric] <= 1:  # 90 would never be exceeded
+            raise SpecError(f"--fail-above {text!r}: want {metric}=SHARE from 0 to 1, as 0.9")
     return limits
 
 
