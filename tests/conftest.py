@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import workbench
 from clonecost.attacks import ATTACKS, Attack
 from clonecost.audit import Audit
 from clonecost.types import LabelledInputs, ThreatModel, Victim
@@ -97,3 +98,9 @@ def make_audit(
         return Audit(**{**settings, **changes})  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A newcomer's folder; see `workbench`. Tests write beside it, not into it."""
+    return workbench.make(tmp_path_factory.mktemp("bench"))

@@ -173,6 +173,9 @@ def check(audit: Audit) -> None:
             f"the test set has labels up to {top}, the victim {threat.num_classes} classes: "
             "is this the test set of that victim?"
         )
+    if isinstance(audit.student, str):
+        with torch.device("meta"):  # takes no time and draws no random numbers
+            audit.new_student()
     least = getattr(attack, "queries_per_iteration", 1)
     if threat.query_budget < least:
         raise SpecError(

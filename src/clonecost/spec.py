@@ -258,7 +258,7 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
     """Load the data and load (or train) the victim. Sends nothing to the victim."""
     device = make_device(spec.device)
     zoo = VICTIMS.get(spec.victim)
-    shape: Shape | None = zoo.input_shape if zoo else tuple(spec.shape) if spec.shape else None
+    shape = victim_shape(spec)
     # The data first: a mistake in their name must not wait until a victim is trained.
     test = load(test_name(spec), "test", root=spec.data, shape=shape, progress=progress)
     shape = shape or test.shape
@@ -363,6 +363,13 @@ def test_name(spec: Spec) -> str:
         f"{spec.victim} is not in the zoo, so name the rows to measure agreement on: "
         "--test DATASET, or a file with inputs and labels"
     )
+
+
+def victim_shape(spec: Spec) -> Shape | None:
+    """What the victim takes, where the spec says so; else as the test rows are."""
+    if spec.victim in VICTIMS:
+        return VICTIMS[spec.victim].input_shape
+    return tuple(spec.shape) if spec.shape else None
 
 
 def student_name(spec: Spec) -> str:

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from clonecost import run_folder
 from clonecost.audit import Audit, Watcher, check, run_audit
-from clonecost.data import DATASETS, load
+from clonecost.data import Split, load
 from clonecost.distill import Recipe, distill
-from clonecost.errors import CloneCostError, LedgerError, RunError
+from clonecost.errors import DataError, LedgerError, RunError
 from clonecost.evaluate import Reference, score
 from clonecost.ledger import Ledger, row_digests
 from clonecost.networks import build
@@ -33,6 +34,7 @@ from clonecost.spec import (
     student_name,
     test_name,
     to_toml,
+    victim_shape,
 )
 from clonecost.types import Progress, no_progress
 from clonecost.victims import file_digest
@@ -146,8 +148,9 @@ def plan(spec: Spec) -> Plan:
     test = test_name(spec)
     lines.append(("runs", f"{len(spec.attack)} attack(s) x {len(spec.seed)} seed(s)"))
     lines.append(("queries", f"at most {rows:,} of the attacks, all counted"))
-    if test in DATASETS:
-        count = DATASETS[test].test * len(runs)
+    missing, count = _survey(spec, test)
+    if count:
+        count *= len(runs)
         lines.append(("evaluation", f"{count:,} rows of {test}, apart, from the undefended victim"))
     if spec.price is not None:
         lines.append(
@@ -155,21 +158,28 @@ def plan(spec: Spec) -> Plan:
         )
     lines.append(("answers", f"{spec.answers}, inputs {spec.input_precision}"))
     lines.append(("defences", ", ".join(spec.defence) or "none"))
-    return Plan(lines, _missing(spec, test))
+    return Plan(lines, missing)
 
 
-def _missing(spec: Spec, test: str) -> list[str]:
-    found = []
+def _survey(spec: Spec, test: str) -> tuple[list[str], int]:
+    """What is missing, and how many test rows there are (0: unknown)."""
+    found, count = [], 0
     wanted = [(test, "test")] + ([(proxy_name(spec), "train")] if needs_proxy(spec) else [])
     if spec.victim in VICTIMS and not is_trained(spec.victim):
         found.append(f"{spec.victim} is not trained yet: the audit trains it first")
         wanted.append((VICTIMS[spec.victim].dataset, "train"))
+    if Path(spec.victim).suffix and ":" not in spec.victim and not Path(spec.victim).is_file():
+        found.append(f"there is no file {spec.victim}")
     for name, split in wanted:
         try:
-            load(name, "train" if split == "train" else "test", root=spec.data, download=False)
-        except CloneCostError as error:
+            data = load(
+                name, cast(Split, split), root=spec.data, shape=victim_shape(spec), download=False
+            )
+        except DataError as error:  # an unknown name is no missing one: that is raised
             found.append(str(error))
-    return list(dict.fromkeys(found))
+            continue
+        count = len(data) if (name, split) == (test, "test") else count
+    return list(dict.fromkeys(found)), count
 
 
 # -- replay --------------------------------------------------------------------------------------
