@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from clonecost.distill import Recipe
     from clonecost.errors import CloneCostError
     from clonecost.oracle import Oracle
+    from clonecost.report import headline
     from clonecost.result import Result
     from clonecost.types import Defence, LabelledInputs, ThreatModel, Victim
     from clonecost.victims import torch_victim
+    from clonecost.zoo import zoo_model, zoo_victim
 
 __version__ = "0.1.0"
 
@@ -42,9 +44,12 @@ _HOME = {
     "Victim": "types",
     "Watcher": "audit",
     "defend": "defences",
+    "headline": "report",
     "load": "data",
     "run_audit": "audit",
     "torch_victim": "victims",
+    "zoo_model": "zoo",
+    "zoo_victim": "zoo",
 }
 
 __all__ = [  # the same names, spelt out for type checkers; a test compares the two
@@ -66,9 +71,12 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "Victim",
     "Watcher",
     "defend",
+    "headline",
     "load",
     "run_audit",
     "torch_victim",
+    "zoo_model",
+    "zoo_victim",
 ]
 
 

@@ -98,7 +98,7 @@ def cache_root() -> Path:
     return Path(os.environ.get("CLONECOST_CACHE") or platformdirs.user_cache_dir("clonecost"))
 
 
-def zoo_victim(
+def zoo_model(
     name: str,
     *,
     root: Path | None = None,
@@ -107,8 +107,8 @@ def zoo_victim(
     device: torch.device | str = "cpu",
     epochs: int | None = None,
     progress: Progress = no_progress,
-) -> LoadedVictim:
-    """A victim of the zoo: from the cache if it is there with this very recipe, else trained now.
+) -> nn.Module:
+    """A network of the zoo: from the cache if it is there with this very recipe, else trained now.
 
     `root` is the data folder of `clonecost.data.load`; `cache` defaults to `cache_root()`;
     `epochs` shortens the recipe (and is cached apart).
@@ -128,16 +128,32 @@ def zoo_victim(
         )  # fmt: skip
         card = _read_card(folder) or {}
     weights = folder / WEIGHTS
-    digest = file_digest(weights) if weights.is_file() else None
-    if digest is None or digest != card.get("sha256"):
+    if not weights.is_file() or file_digest(weights) != card.get("sha256"):
         raise _corrupt(folder)
-    model = load_weights(weights, recipe.network, recipe.input_shape, recipe.num_classes)
+    return load_weights(weights, recipe.network, recipe.input_shape, recipe.num_classes).to(device)
+
+
+def zoo_victim(
+    name: str,
+    *,
+    root: Path | None = None,
+    cache: Path | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    epochs: int | None = None,
+    progress: Progress = no_progress,
+) -> LoadedVictim:
+    """`zoo_model`, served as a victim: no attribute of it leads back to the network."""
+    model = zoo_model(
+        name, root=root, cache=cache, seed=seed, device=device, epochs=epochs, progress=progress
+    )
+    recipe = VICTIMS[name]
     return LoadedVictim(
         name=name,
         answer=torch_victim(model, device=device),
         input_shape=recipe.input_shape,
         num_classes=recipe.num_classes,
-        weights=digest,
+        weights=file_digest(_folder(name, cache, seed, epochs) / WEIGHTS),
     )
 
 

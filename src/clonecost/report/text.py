@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from clonecost.report.groups import Group, answer_words, defence_words, group_runs
@@ -37,8 +38,10 @@ class Verdict:
     reason: str
 
 
-def headline(of: Group | Run) -> str:
+def headline(of: Group | Run | Result) -> str:
     """What a clone costs and how good it is, in one sentence for people who read only one."""
+    if isinstance(of, Result):
+        of = Run(Path(), of)
     group = of if isinstance(of, Group) else group_runs([of])[0]
     final = group.final.agreement
     if group.white_box:

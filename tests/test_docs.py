@@ -1,0 +1,80 @@
+"""The documents run: their Python blocks are executed, their commands exist, their links lead on."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from clonecost.cli import app
+from clonecost.spec import make_spec
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return [code for kind, code in FENCE.findall(text) if kind == language]
+
+
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.name)
+def test_python_runs_as_printed(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": page.stem}
+    for code in blocks(page, "python"):
+        exec(compile(code, str(page), "exec"), names)
+    assert "agree" in capsys.readouterr().out
+
+
+COMMANDS = [
+    (page.name, line)
+    for page in PAGES
+    for block in blocks(page, "console")
+    for line in re.sub(r"\\\n\s*", "", block).splitlines()
+    if line.startswith("$ clonecost ")
+]
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS)
+def test_commands_are_ones_that_the_program_has(page: str, line: str) -> None:
+    words = shlex.split(line.removeprefix("$ clonecost "), comments=True)
+    command = get_command(app).commands[words[0]]  # type: ignore[attr-defined]
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+@pytest.mark.parametrize("code", blocks(ROOT / "docs" / "spec.md", "toml"))
+def test_the_example_spec_is_one(code: str) -> None:
+    import tomllib
+
+    make_spec(tomllib.loads(code))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_that_are_there(page: Path) -> None:
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        if not target.startswith("https://"):
+            assert (page.parent / target).exists(), target
+
+
+def test_every_flag_of_checks_is_explained() -> None:
+    source = (ROOT / "src" / "clonecost" / "checks.py").read_text(encoding="utf-8")
+    raised = set(re.findall(r'_(?:warning|info)\(\s*"([a-z0-9-]+)"', source))
+    explained = set(
+        re.findall(
+            r"^\| `([a-z0-9-]+)`",
+            (ROOT / "docs" / "flags.md").read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+    )
+    assert raised == explained
+    assert len(raised) > 8
