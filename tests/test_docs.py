@@ -1,4 +1,4 @@
-"""The documents run: their Python blocks are executed, their commands exist, their links lead on."""
+"""The documents run: Python blocks are executed, commands exist, links lead on."""
 
 import re
 import shlex
