@@ -1,0 +1,1 @@
+"""Speed and memory of the real thing, each against a floor or a limit: `python -m benchmarks`."""

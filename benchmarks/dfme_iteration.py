@@ -1,0 +1,88 @@
+"""One DFME iteration against the bare sum of the network passes that it cannot do without.
+
+The floor runs, with the same networks, batches, memory layout and modes as the attack,
+
+    G step:   G forward and backward on B, from a given gradient, and Adam's step;
+              S (eval mode) and V on (m + 1) B images
+    S steps:  G forward s times on B; V on s B images; S forward, backward and SGD's step s times
+
+and nothing else: no oracle, ledger, random numbers, losses, schedule or differences.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.measuring import Outcome, in_turns
+from benchmarks.stage import (
+    CLASSES,
+    LENET,
+    RESNET,
+    Scene,
+    descend,
+    make_kit,
+    make_victim,
+    open_oracle,
+)
+from clonecost.attacks.dfme import Dfme
+from clonecost.types import Victim
+
+GOAL = 1.15
+
+
+def bare_iteration(scene: Scene, attack: Dfme, victim: Victim) -> Callable[[], None]:
+    """The floor, as a function to be called once an iteration."""
+    kit = make_kit(scene, horizon=attack.queries_per_iteration)
+    student, size = kit.new_student(), attack.batch_size
+    generator = kit.new_generator(attack.latent_dim, width=attack.generator_width)
+    student_opt = torch.optim.SGD(
+        student.parameters(), lr=1e-6, momentum=0.9, weight_decay=5e-4, fused=True
+    )
+    generator_opt = torch.optim.Adam(generator.parameters(), lr=1e-6, fused=True)
+    latents = torch.randn(size, attack.latent_dim)
+    up_image = torch.randn_like(generator(latents))
+    up_logits = torch.randn(size, CLASSES)
+    asked = torch.rand((attack.directions + 1) * size, *scene.shape)
+    images = torch.rand(attack.student_steps * size, *scene.shape)
+
+    def iteration() -> None:
+        student.eval()
+        for _ in range(attack.generator_steps):
+            descend(generator, latents, up_image)
+            generator_opt.step()
+            with torch.no_grad():
+                student(asked)
+            victim(asked)
+        student.train()
+        with torch.no_grad():
+            for _ in range(attack.student_steps):
+                generator(latents)
+        victim(images)
+        for x in images.split(size):
+            descend(student, x, up_logits)
+            student_opt.step()
+
+    return iteration
+
+
+def run(*, quick: bool, toy: bool = False) -> Outcome:
+    """`toy` is for a test: seconds become milliseconds, and the numbers mean nothing."""
+    outcome = Outcome("dfme_iteration", "DFME: one iteration against its bare network passes")
+    cases = [(LENET, False, 8 if quick else 60), (LENET, True, 8 if quick else 60),
+             (RESNET, False, 1 if quick else 5), (RESNET, True, 0 if quick else 5)]  # fmt: skip
+    size = 8 if toy else 256
+    for scene, keep, turns in cases[:1] if toy else cases:
+        if turns == 0:
+            continue
+        attack = Dfme(batch_size=size, generator_width=16)
+        # one more than is run: the attack must not end in the middle
+        budget = (turns + 2) * attack.queries_per_iteration
+        victim = make_victim(scene)
+        with open_oracle(victim, scene.shape, budget=budget, keep=keep) as oracle:
+            clones = attack.run(oracle, make_kit(scene, horizon=budget))
+            pair = in_turns(
+                lambda: next(clones), bare_iteration(scene, attack, victim), turns=turns
+            )
+        case = f"{scene.name}, B = {size}" + (", inputs kept" if keep else "")
+        outcome.rows.append(pair.row(case, GOAL))
+    return outcome
