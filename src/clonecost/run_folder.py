@@ -1,6 +1,7 @@
 """The files of one run, written so that a crash leaves the old one or the new one, never half."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -52,9 +53,12 @@ def write(path: Path, content: bytes | str) -> None:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
+    """As safetensors, the same bytes for the same content."""
     from safetensors.torch import save
 
-    write(path, save({name: t.contiguous() for name, t in tensors.items()}, metadata=about))
+    # one key: several would stand in another order in every process
+    metadata = {"clonecost": json.dumps(about, sort_keys=True)} if about else None
+    write(path, save({name: t.contiguous() for name, t in tensors.items()}, metadata=metadata))
 
 
 def write_network(path: Path, network: nn.Module, about: dict[str, str]) -> None:
