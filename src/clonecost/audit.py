@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -37,7 +38,7 @@ from clonecost.types import AnswerKind, Defence, LabelledInputs, ThreatModel, Vi
 from clonecost.victims import file_digest, torch_victim
 
 Keep = Literal["auto", "all", "none"]
-KEEP_UNDER = 2 * 1024**3  # bytes: "auto" keeps the inputs when all of them surely fit into this
+KEEP_UNDER = 256 * 1024**2  # bytes: "auto" keeps the inputs when all of them surely fit into this
 RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
 
 
@@ -62,7 +63,8 @@ class Audit:
         student: name in `clonecost.networks`, or a function that makes an untrained network.
         price: USD per 1,000 rows.
         milestones: the clone is scored after these many rows, and at the end.
-        keep: whether sent inputs are kept: "auto" keeps them while they need under 2 GiB.
+        keep: whether sent inputs are kept: "auto" keeps them if the first budget needs under 256 MiB
+            (rows of the proxy take 4 bytes each).
         weights: sha256 of the victim's weights or file.
         true_labels: the victim's own training data, for the control of that name only.
         command: what was typed, for the record.
@@ -110,13 +112,10 @@ class Audit:
             return self.student()
         return build(self.student, self.threat.input_shape, self.threat.num_classes)
 
-    @property
-    def keeps_inputs(self) -> bool:
-        if self.keep != "auto":
-            return self.keep == "all"
+    def kept_bytes(self) -> int:
+        """What keeping every input of the whole budget would take at most."""
         from_pool = getattr(self.attack, "uses_proxy", False)
-        size = 4 if from_pool else 4 * int(torch.tensor(self.threat.input_shape).prod())
-        return self.threat.query_budget * size <= KEEP_UNDER
+        return self.threat.query_budget * (4 if from_pool else 4 * prod(self.threat.input_shape))
 
     def identity(self) -> str:
         """What makes this audit itself and no other: all but the budget, which may grow."""
@@ -203,7 +202,7 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
         input_shape=threat.input_shape, num_classes=threat.num_classes,
     )  # fmt: skip
     try:
-        horizon, resumed, earlier = _continue(ledger, threat.query_budget)
+        horizon, resumed, earlier = _continue(ledger, audit)
         (audit.out / run_folder.RESULT).unlink(missing_ok=True)  # of a smaller budget
         if audit.spec:
             run_folder.write(audit.out / run_folder.SPEC, audit.spec)
@@ -233,12 +232,13 @@ def _run(
         traffic(position, inputs, answers)
         watcher.spent(position + len(inputs), threat.query_budget)
 
+    keep = ledger.fact("keep") == "all"
     oracle = Oracle(
         defend(victim, *audit.defences), threat, ledger,
-        keep=audit.keeps_inputs, observe=observe,
+        keep=keep, observe=observe,
     )  # fmt: skip
     stops = {*audit.milestones, *earlier}  # the curve keeps the points of smaller budgets
-    ledger.note("stops", json.dumps(sorted(stops)))
+    ledger.note(stops=json.dumps(sorted(stops)))
     milestones = tuple(sorted(m for m in stops if 0 < m < threat.query_budget))
     kit = AttackerKit(
         student=audit.new_student,
@@ -260,7 +260,7 @@ def _run(
         branch = kit.branch(-1)
         found = run_controls(
             new_student=branch.new_student,
-            bought=ledger.bought(pool) if audit.keeps_inputs else None,
+            bought=ledger.bought(pool) if keep else None,
             true_labels=audit.true_labels, reference=reference, rng=branch.rng,
             progress=watcher.step,
         )  # fmt: skip
@@ -268,9 +268,10 @@ def _run(
     run_folder.write_network(audit.out / run_folder.CLONE, clone, _about(audit))
     if samples := traffic.samples():
         run_folder.write_tensors(audit.out / run_folder.SAMPLES, samples, {})
-    ledger.note("seconds", str(seconds))
-    ledger.note("stops", json.dumps(sorted({*stops, oracle.spent})))
-    ledger.note("files", json.dumps(_digests(audit.out, result)))
+    ledger.note(
+        seconds=seconds, stops=json.dumps(sorted({*stops, oracle.spent})),
+        files=json.dumps(_digests(audit.out, result)),
+    )  # fmt: skip
     run_folder.write_result(audit.out, result)  # last: a folder with a result is a finished run
     return result
 
@@ -360,21 +361,21 @@ def _result(
     )  # fmt: skip
 
 
-def _continue(ledger: Ledger, budget: int) -> tuple[int, int, tuple[int, ...]]:
+def _continue(ledger: Ledger, audit: Audit) -> tuple[int, int, tuple[int, ...]]:
     """(budget the run began with, times it was resumed, rows at which it was scored before)."""
-    bought = ledger.totals("attack").settled
+    budget, bought = audit.threat.query_budget, ledger.totals("attack").settled
     if budget < bought:
         raise SpecError(
             f"this run has bought {bought:,} rows already, the budget is {budget:,}: "
             "it can only grow"
         )
     if ledger.fact("horizon") is None:
-        first = {"horizon": budget, "resumed": 0, "threads": torch.get_num_threads()}
-        for key, value in first.items():
-            ledger.note(key, str(value))
+        fits = audit.kept_bytes() <= KEEP_UNDER
+        keep = ("all" if fits else "none") if audit.keep == "auto" else audit.keep
+        ledger.note(horizon=budget, resumed=0, threads=torch.get_num_threads(), keep=keep)
         return budget, 0, ()
     resumed = int(ledger.fact("resumed") or 0) + 1
-    ledger.note("resumed", str(resumed))
+    ledger.note(resumed=resumed)
     stops: list[int] = json.loads(ledger.fact("stops") or "[]")
     return int(ledger.fact("horizon") or budget), resumed, tuple(stops)
 

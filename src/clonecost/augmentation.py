@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Augment = Literal["none", "flip", "crop", "crop+flip"]
-PAD = 4  # pixels by which a random crop may shift an image
+PAD = 4  # pixels by which a crop may shift an image of 32; smaller ones in proportion
 
 
 def augment(inputs: Tensor, how: Augment, rng: torch.Generator) -> Tensor:
-    """Shift (zeros enter, up to 4 pixels) and mirror every row by its own draw; (n, C, H, W).
+    """Shift (zeros enter, up to 4 pixels of 32) and mirror every row by its own draw; (n, C, H, W).
 
     One gather for the whole batch: output pixel (y, x) is taken from the padded input's
     (y + dy, x + dx), with x running backwards where the row is mirrored.
@@ -19,7 +19,7 @@ def augment(inputs: Tensor, how: Augment, rng: torch.Generator) -> Tensor:
     if how == "none":
         return inputs
     n, c, h, w = inputs.shape
-    reach = PAD if "crop" in how else 0
+    reach = min(PAD, PAD * h // 32) if "crop" in how else 0
     shift = torch.randint(2 * reach + 1, (2, n, 1), generator=rng, device=rng.device)
     mirror = torch.rand(n, 1, generator=rng, device=rng.device) < (0.5 if "flip" in how else 0.0)
     across = torch.arange(w, device=rng.device)

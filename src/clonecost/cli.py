@@ -153,7 +153,7 @@ Data = Annotated[
 Keep = Annotated[
     str | None,
     typer.Option("--keep", metavar="auto|all|none", help="Keep what was sent, for `replay`. "
-                 "[default: auto, up to 2 GiB]"),
+                 "[default: auto, up to 256 MiB]"),
 ]  # fmt: skip
 Controls = Annotated[
     bool | None,

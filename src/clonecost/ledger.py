@@ -218,10 +218,11 @@ class Ledger:
             )
             self._link(batch, "lost", reason.encode())
 
-    def note(self, key: str, value: str) -> None:
-        """Keep a fact about the run; it is not part of the chain."""
+    def note(self, **facts: str | float) -> None:
+        """Keep facts about the run, all or none; they are not part of the chain."""
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            rows = [(key, str(value)) for key, value in facts.items()]
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
     def _link(self, batch: int, event: str, said: bytes) -> None:
         self._head = _next(self._head, batch, event, said)
