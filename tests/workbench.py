@@ -14,7 +14,7 @@ SHAPE, CLASSES = (1, 16, 16), 4
 TEST_ROWS, PROXY_ROWS = 200, 400
 
 # Logs a digest of each row before it is answered, as a billing department would: O_APPEND, so that
-# nothing is lost when the process is killed. OWN_SLEEP makes the victim slow.
+# nothing is lost when the process is killed. After OWN_STOP_AT logged rows it never answers.
 MODULE = """
 import hashlib, os, time
 from pathlib import Path
@@ -33,7 +33,9 @@ def _log(inputs):
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(file, ("\\n".join(rows) + "\\n").encode())
         os.close(file)
-    time.sleep(float(os.environ.get("OWN_SLEEP", "0")))
+        logged = Path(path).read_bytes().count(b"\\n")
+        if logged >= int(os.environ.get("OWN_STOP_AT", "1000000000")):
+            time.sleep(60)
 
 def probs(inputs):
     _log(inputs)

@@ -37,6 +37,7 @@ GOOD = idx_bytes(pixels(3, 4, 4))
         (gzip.compress(GOOD[:7]), "cut short within its header"),
         (gzip.compress(b""), "not an idx file"),
     ],
+    ids=["cut", "no gzip", "short", "long", "other", "headless", "empty"],  # bytes carry the time
 )
 def test_a_broken_file_is_named(content, complaint, tmp_path) -> None:
     path = tmp_path / "t10k-images-idx3-ubyte.gz"
