@@ -1,0 +1,192 @@
+"""The process is killed at any moment; nothing is paid twice, and the clone is the same to the bit.
+
+The victim notes a digest of every row before it answers, so that what it was truly asked is known.
+"""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from cli_runs import MINE, SMALL_DFME, asked, command, environment, run
+from clonecost.attacks import ATTACKS
+from workbench import TEST_ROWS
+
+BUDGET, CLONE = 480, "clone.safetensors"
+# A new attack is killed, too, once it has settings for a small run here.
+SMALL: dict[str, list[str]] = {
+    "knockoff": ["--attack", "knockoff", "--set", "knockoff.epochs=3", "--set",
+                 "knockoff.batch_size=32", "--milestones", "200"],
+    "dfme": [*SMALL_DFME, "--milestones", "200"],
+}  # fmt: skip
+
+Undisturbed = Callable[[str], tuple[Path, list[str]]]
+
+
+def words(attack: str, out: Path) -> list[str | Path]:
+    return ["audit", *MINE, *SMALL[attack], "--budget", str(BUDGET), "--out", out]
+
+
+def settled_rows(out: Path) -> list[tuple[str, int, bytes]]:
+    """(purse, position, digest and answer) of every answered row, batch borders forgotten."""
+    with closing(sqlite3.connect(out / "ledger.sqlite")) as db:
+        found = [
+            (purse, position + k, digests[16 * k : 16 * k + 16] + answers[16 * k : 16 * k + 16])
+            for purse, position, count, digests, answers in db.execute(
+                "SELECT purse, position, count, digests, answers FROM batches "
+                "WHERE state = 'settled'"
+            )
+            for k in range(count)
+        ]
+    return sorted(found)
+
+
+def curve(out: Path) -> object:
+    return json.loads((out / "result.json").read_text(encoding="utf-8"))["curve"]
+
+
+def lost_rows(out: Path) -> int:
+    with closing(sqlite3.connect(out / "ledger.sqlite")) as db:
+        found = db.execute("SELECT SUM(count) FROM batches WHERE state = 'lost'").fetchone()[0]
+    return found or 0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """(run folder, digests of the rows asked) of each attack, left alone; made when wanted."""
+    made: dict[str, tuple[Path, list[str]]] = {}
+
+    def of(attack: str) -> tuple[Path, list[str]]:
+        if attack not in made:
+            folder = tmp_path_factory.mktemp(attack)
+            process = start(attack, bench, folder / "run", folder / "asked")
+            _, err = process.communicate()
+            assert process.returncode == 0, err
+            made[attack] = folder / "run", asked(folder / "asked")
+        return made[attack]
+
+    return of
+
+
+def start(attack: str, bench: Path, out: Path, log: Path, **more: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command(*words(attack, out)), cwd=bench, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=environment(bench, OWN_LOG=str(log), **more), text=True,
+    )  # fmt: skip
+
+
+def stop_when(
+    here: Callable[[], bool], process: "subprocess.Popen[str]", by: signal.Signals
+) -> tuple[int, str]:
+    """Send the signal as soon as `here` is true; (exit status, standard error)."""
+    try:
+        deadline = time.monotonic() + 60
+        while process.poll() is None and not here():
+            assert time.monotonic() < deadline, "the moment to stop it never came"
+            time.sleep(0.001)
+        process.send_signal(by)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, err
+
+
+def resume_here(bench: Path, out: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(bench)
+    monkeypatch.setenv("OWN_LOG", str(log))
+    said = run("resume", out)
+    assert said.status == 0, said.err
+
+
+def assert_the_same(out: Path, straight: Path) -> None:
+    assert settled_rows(out) == settled_rows(straight)
+    assert curve(out) == curve(straight)
+    assert (out / CLONE).read_bytes() == (straight / CLONE).read_bytes()
+    assert run("verify", out).status == 0
+
+
+# Rows that the victim has logged when the process is killed: in the evaluation, early, in the middle
+# and late. It is killed between question and answer, but the third time wherever it happens to be.
+KILLS = [1, TEST_ROWS + 20, TEST_ROWS + 240, TEST_ROWS + 400]
+
+
+def test_every_attack_is_killed_here() -> None:
+    assert set(SMALL) == set(ATTACKS), "give the new attack settings for a small run in SMALL"
+
+
+@pytest.mark.parametrize("attack", sorted(SMALL))
+def test_killed_again_and_again(
+    attack: str, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    undisturbed: Undisturbed,
+) -> None:  # fmt: skip
+    straight, rows = undisturbed(attack)
+    out, log = tmp_path / "run", tmp_path / "asked"
+    expected: list[str] = []  # what the victim should have been asked until now
+    bought = 0  # in both purses, as the ledger had it when the process began
+    for kill, at in enumerate(KILLS):
+        stop = {} if kill == 2 else {"OWN_STOP_AT": str(at)}
+        process = start(attack, bench, out, log, **stop)
+        status, err = stop_when(lambda at=at: len(asked(log)) >= at, process, signal.SIGKILL)
+        assert status == -signal.SIGKILL, err
+        assert not (out / "result.json").exists()
+        fresh = asked(log)[len(expected) :]
+        assert fresh == rows[bought : bought + len(fresh)]  # nothing that had been answered before
+        expected += fresh
+        bought = len(settled_rows(out))
+        assert run("verify", out).status == 0  # reserved rows are accounted for, too
+    resume_here(bench, out, log, monkeypatch)
+    assert asked(log) == expected + rows[bought:]
+    assert_the_same(out, straight)
+    assert len(asked(log)) - len(rows) <= lost_rows(out)  # what was asked twice is in the books
+    assert lost_rows(out) >= TEST_ROWS
+
+
+@pytest.mark.parametrize("file", ["clone.safetensors.part", "result.json"])
+def test_killed_while_the_outcome_is_written(
+    file: str, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    undisturbed: Undisturbed,
+) -> None:  # fmt: skip
+    out, log = tmp_path / "run", tmp_path / "asked"
+    stop_when((out / file).exists, start("knockoff", bench, out, log), signal.SIGKILL)
+    assert len(asked(log)) == TEST_ROWS + BUDGET
+    resume_here(bench, out, log, monkeypatch)
+    assert len(asked(log)) == TEST_ROWS + BUDGET
+    assert_the_same(out, undisturbed("knockoff")[0])
+
+
+def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Undisturbed
+) -> None:
+    out, log = tmp_path / "run", tmp_path / "asked"
+    process = start("dfme", bench, out, log)
+    status, err = stop_when(lambda: len(asked(log)) > TEST_ROWS + 100, process, signal.SIGINT)
+    assert status == 130
+    assert f"`clonecost resume {out}` goes on" in err
+    assert "Traceback" not in err
+    resume_here(bench, out, log, monkeypatch)
+    assert_the_same(out, undisturbed("dfme")[0])
+
+
+def test_two_processes_on_one_run_folder(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, log = tmp_path / "run", tmp_path / "asked"
+    monkeypatch.chdir(bench)
+    second = []
+
+    def asked_once() -> bool:
+        if asked(log):
+            second.append(run(*words("knockoff", out)))
+        return bool(second)
+
+    first = start("knockoff", bench, out, log, OWN_STOP_AT="1")
+    assert stop_when(asked_once, first, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert second[0].status == 2
+    assert f"{out} is in use by another process" in second[0].err
