@@ -341,6 +341,11 @@ class Ledger:
             if head != digest:
                 yield f"batch {batch} (from row {row[1]}) was altered after it was {event}"
                 return
+            _, position, count, digests, *_, form, offset = row
+            kept = event == "settled" and form in ("uint8", "float32")  # indices are in the chain
+            if kept and row_digests(self._inputs.rows(form, offset, count, None)) != digests:
+                yield f"the kept inputs of batch {batch} (from row {position}) were altered"
+                return
         for batch, state in self._db.execute("SELECT id, state FROM batches"):
             if states.get(batch) != state:
                 yield f"batch {batch} is marked {state}, the chain says {states.get(batch)}"
