@@ -66,8 +66,8 @@ def distill(
             for batch in order.split(recipe.batch_size):
                 if len(batch) == 1 and len(training) > 1:
                     continue  # batch norm needs two; another order lets this row in next time
-                x = as_pixels(augment(inputs[batch], recipe.augment, rng))
-                loss = kl(student(x), answers[batch]).mean()
+                x = as_pixels(augment(inputs.index_select(0, batch), recipe.augment, rng))
+                loss = kl(student(x), answers.index_select(0, batch)).mean()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

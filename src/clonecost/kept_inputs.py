@@ -27,13 +27,19 @@ class Packed:
 
 
 def pack(inputs: Tensor, index: Tensor | None) -> Packed:
-    """(n, *shape) float32 on the CPU, and their (n,) rows in the pool if they come from there."""
+    """(n, *shape) contiguous float32 on the CPU, and their (n,) rows in the pool they come from."""
     if index is not None:
         return Packed("index", index.to(torch.int32).numpy().tobytes())
-    as_bytes = inputs.mul(255).round_().to(torch.uint8)
-    if torch.equal(as_pixels(as_bytes), inputs):
+    # the first row almost always tells, and is tested in no time
+    if _as_bytes(inputs[:1]) is not None and (as_bytes := _as_bytes(inputs)) is not None:
         return Packed("uint8", as_bytes.numpy().tobytes())
     return Packed("float32", inputs.numpy().tobytes())
+
+
+def _as_bytes(inputs: Tensor) -> Tensor | None:
+    """The 8-bit image behind `inputs`; None when some value is no k/255."""
+    as_bytes = inputs.mul(255).round_().to(torch.uint8)
+    return as_bytes if torch.equal(as_pixels(as_bytes), inputs) else None
 
 
 @dataclass(frozen=True)
