@@ -8,17 +8,15 @@ test split is asked once, for the accuracy on the card. Trained victims are kept
 """
 
 import json
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
+from clonecost.cache import CARD, WEIGHTS, Cached, cache_root
 from clonecost.data import load
 from clonecost.errors import SpecError, VictimError, suggest
 from clonecost.networks import build
@@ -26,7 +24,16 @@ from clonecost.types import LabelledInputs, Progress, Shape, no_progress
 from clonecost.victims import LoadedVictim, file_digest, load_weights, torch_victim
 from clonecost.victims.training import Training, correct, train_classifier
 
-WEIGHTS, CARD = "weights.safetensors", "card.json"
+__all__ = [
+    "CARD",
+    "VICTIMS",
+    "VictimRecipe",
+    "cache_root",
+    "is_trained",
+    "train_victim",
+    "zoo_model",
+    "zoo_victim",
+]
 HELD_OUT = 10  # one row in so many of the train split is for validation
 SPLIT_SEED = 20_240_101  # the same rows for every victim and every seed
 
@@ -93,11 +100,6 @@ VICTIMS: dict[str, VictimRecipe] = {
 }  # fmt: skip
 
 
-def cache_root() -> Path:
-    """Where trained victims are kept: CLONECOST_CACHE, or else the user's cache folder."""
-    return Path(os.environ.get("CLONECOST_CACHE") or platformdirs.user_cache_dir("clonecost"))
-
-
 def zoo_model(
     name: str,
     *,
@@ -119,17 +121,14 @@ def zoo_model(
         VictimError: the cached weights are not those on their card.
     """
     recipe = _recipe(name, epochs)
-    folder = _folder(name, cache, seed, epochs)
-    card = _read_card(folder)
+    kept = _cached(name, cache, seed, epochs)
+    card = kept.card()
     if card is None or card.get("recipe") != _as_json(recipe):
         train_victim(
             name, root=root, cache=cache, seed=seed, device=device, epochs=epochs,
             progress=progress,
         )  # fmt: skip
-        card = _read_card(folder) or {}
-    weights = folder / WEIGHTS
-    if not weights.is_file() or file_digest(weights) != card.get("sha256"):
-        raise _corrupt(folder)
+    weights = kept.weights()
     return load_weights(weights, recipe.network, recipe.input_shape, recipe.num_classes).to(device)
 
 
@@ -153,13 +152,13 @@ def zoo_victim(
         answer=torch_victim(model, device=device),
         input_shape=recipe.input_shape,
         num_classes=recipe.num_classes,
-        weights=file_digest(_folder(name, cache, seed, epochs) / WEIGHTS),
+        weights=file_digest(_cached(name, cache, seed, epochs).folder / WEIGHTS),
     )
 
 
 def is_trained(name: str, *, cache: Path | None = None, seed: int = 0) -> bool:
     """Whether `zoo_victim` would find this victim in the cache."""
-    card = _read_card(_folder(name, cache, seed, None))
+    card = _cached(name, cache, seed, None).card()
     return card is not None and card.get("recipe") == _as_json(_recipe(name, None))
 
 
@@ -183,8 +182,8 @@ def train_victim(
         VictimError: the cache cannot be written.
     """
     recipe = _recipe(name, epochs)
-    folder = _folder(name, cache, seed, epochs)
-    _must_be_writable(folder)  # rather now than after an hour of training
+    place = _cached(name, cache, seed, epochs)
+    place.must_be_writable()
     train, test = (
         load(recipe.dataset, split, root=root, shape=recipe.input_shape, progress=progress)
         for split in ("train", "test")
@@ -215,8 +214,8 @@ def train_victim(
         "threads": recipe.training.threads or torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    _write(folder, model, card)
-    return folder
+    place.write(model, card)
+    return place.folder
 
 
 def _recipe(name: str, epochs: int | None) -> VictimRecipe:
@@ -253,48 +252,7 @@ def _as_json(recipe: VictimRecipe) -> dict[str, Any]:
     return json.loads(json.dumps(fields))
 
 
-def _folder(name: str, cache: Path | None, seed: int, epochs: int | None) -> Path:
+def _cached(name: str, cache: Path | None, seed: int, epochs: int | None) -> Cached:
     shortened = "" if epochs is None else f"-epochs{epochs}"
-    return (cache or cache_root()) / "victims" / f"{name}-seed{seed}{shortened}"
-
-
-def _read_card(folder: Path) -> dict[str, Any] | None:
-    path = folder / CARD
-    if not path.is_file():
-        return None
-    try:
-        card = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise _corrupt(folder) from error
-    if not isinstance(card, dict):
-        raise _corrupt(folder)
-    return card
-
-
-def _corrupt(folder: Path) -> VictimError:
-    return VictimError(
-        f"the cached victim in {folder} is not what its card says it is; delete that folder, and "
-        "the victim is trained again"
-    )
-
-
-def _must_be_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{CARD}.{os.getpid()}").touch()
-    except OSError as error:
-        raise VictimError(
-            f"the victim cannot be kept in {folder} ({error.strerror}); name a folder that can be "
-            "written with CLONECOST_CACHE"
-        ) from error
-
-
-def _write(folder: Path, model: nn.Module, card: dict[str, Any]) -> None:
-    """The card goes first and comes last: without one, the folder counts as empty."""
-    (folder / CARD).unlink(missing_ok=True)
-    weights, text = folder / f"{WEIGHTS}.{os.getpid()}", folder / f"{CARD}.{os.getpid()}"
-    save_file({key: tensor.cpu() for key, tensor in model.state_dict().items()}, weights)
-    card = {**card, "sha256": file_digest(weights)}
-    text.write_text(json.dumps(card, indent=2) + "\n")
-    weights.replace(folder / WEIGHTS)
-    text.replace(folder / CARD)
+    folder = (cache or cache_root()) / "victims" / f"{name}-seed{seed}{shortened}"
+    return Cached(folder, "victim", VictimError)
