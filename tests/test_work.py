@@ -3,6 +3,8 @@
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cli_runs import MINE, QUICK, SMALL_DFME, asked, run
+from cli_runs import MINE, QUICK, SMALL_DFME, asked, environment, run
 from clonecost import work
 from clonecost.errors import LedgerError, RunError
 from clonecost.result import read_result
@@ -377,6 +379,37 @@ def test_a_full_disk_is_named_and_the_run_goes_on(out: Path, tmp_path: Path, log
     (folder / "clone.safetensors.part").unlink()
     assert run("resume", folder).status == 0
     assert len(asked(log)) == TEST_ROWS + 60
+
+
+# A limit on the size of any file is the nearest to a disk that fills up while an audit runs.
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+from clonecost.cli import main
+main()
+"""
+
+
+def test_a_ledger_that_cannot_grow_keeps_what_was_answered(
+    out: Path, bench: Path, tmp_path: Path, log: Path
+) -> None:
+    folder = tmp_path / "full"
+    words = [*map(str, AUDIT), "--set", "knockoff.batch_size=32", "--budget", "100", "--out",
+             str(folder)]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *words], cwd=bench, capture_output=True, text=True,
+        env=environment(bench, OWN_LOG=str(log)),
+    )  # fmt: skip
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert "ledger.sqlite cannot grow: the disk is full, or it fails" in last
+    assert f"`clonecost resume {folder}`" in last
+    assert "Traceback" not in done.stderr
+    before = len(asked(log))
+    assert run("resume", folder).status == 0
+    assert before < len(asked(log)) <= TEST_ROWS + 100 + 32  # only the batch in flight is repeated
+    assert run("verify", folder).status == 0
 
 
 def test_spec_of_what_is_no_run_folder(tmp_path: Path) -> None:

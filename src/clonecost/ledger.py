@@ -35,6 +35,8 @@ FORMAT = "clonecost/ledger/1"
 DIGEST_BYTES = 16  # of one row: BLAKE2b-128
 GENESIS = bytes(32)
 Purse = Literal["attack", "evaluation"]
+# The disk is full, a quota is, or a file may not grow: the same remedy for all.
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -397,7 +399,7 @@ def _sentences(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if "full" in str(error):
+        if "full" in str(error) or "disk I/O error" in str(error):
             raise LedgerError(_full(path)) from error
         if "readonly" in str(error) or "unable to open" in str(error):
             raise LedgerError(
@@ -407,13 +409,13 @@ def _sentences(path: Path) -> Iterator[None]:
             f"{path} is damaged ({error}); restore it from a copy or start in another folder"
         ) from error
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in FULL:
             raise LedgerError(_full(path)) from error
         raise LedgerError(f"{path} cannot be used: {error}") from error
 
 
 def _full(path: Path) -> str:
     return (
-        f"the disk that holds {path} is full: nothing that was answered is lost; make room, "
-        f"then `clonecost resume {path.parent}`"
+        f"{path} cannot grow: the disk is full, or it fails; nothing that was answered is lost: "
+        f"make room, then `clonecost resume {path.parent}`"
     )

@@ -1,6 +1,5 @@
 """The files of one run, written so that a crash leaves the old one or the new one, never half."""
 
-import errno
 import json
 import os
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from clonecost.errors import RunError
+from clonecost.ledger import FULL
 from clonecost.result import Result
 
 LEDGER, RESULT, SPEC = "ledger.sqlite", "result.json", "spec.toml"
@@ -43,7 +43,7 @@ def write(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        full = error.errno == errno.ENOSPC
+        full = error.errno in FULL
         remedy = (
             f"make room, then `clonecost resume {path.parent}`: what was bought is kept"
             if full
