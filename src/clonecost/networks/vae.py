@@ -126,9 +126,10 @@ class Vae(nn.Module):
 
     def forward(self, inputs: Tensor, rng: torch.Generator) -> VaeOutput:
         """(n, C, H, W) in [-1, 1] -> what comes back; `rng`, on their device, draws the latents."""
-        mean, log_variance = self.encoder(inputs).unbind(1)
+        # float: sampling and KL keep their precision when layers run in a lower one
+        mean, log_variance = self.encoder(inputs).float().unbind(1)
         latents = reparametrise(mean, log_variance, rng)
-        return VaeOutput(self.decoder(latents), mean, log_variance)
+        return VaeOutput(self.decoder(latents).float(), mean, log_variance)
 
 
 def reparametrise(mean: Tensor, log_variance: Tensor, rng: torch.Generator) -> Tensor:

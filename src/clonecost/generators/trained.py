@@ -1,0 +1,213 @@
+"""Train a generator on the attacker's own data, keep it in the cache, and load it from there.
+
+    <cache>/generators/<name>-<proxy>-<C>x<H>x<W>-seed<k>/weights.safetensors  the network
+                                                          card.json            what it is
+                                                          samples.png          what it makes
+
+A tenth of the rows is held out, by a fixed seed, and only measured on.
+"""
+
+import hashlib
+import json
+import re
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+import clonecost
+from clonecost.cache import Cached, cache_root
+from clonecost.errors import DataError, SpecError, suggest
+from clonecost.generators.base import GeneratorCard, Recipe, TrainedGenerator
+from clonecost.generators.catalogue import GENERATORS
+from clonecost.generators.sheet import GRID, sample_sheet
+from clonecost.types import LabelledInputs, Progress, Shape, no_progress
+
+SAMPLES = "samples.png"
+HELD_OUT = 10  # one row in so many is measured on
+SPLIT_SEED = 20_240_103  # the same rows for every generator and every seed
+SHEET_SEED = 20_240_104  # of the latents whose images are shown
+
+
+def train_generator(
+    name: str,
+    proxy: LabelledInputs,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+    device: torch.device | str = "cpu",
+    progress: Progress = no_progress,
+) -> Path:
+    """Train a generator, whether it is cached or not, and return its folder in the cache.
+
+    `proxy` is (n, C, H, W) with C 1 or 3, n at least 10; its labels are not looked at. `epochs`
+    shortens the published recipe (and is cached apart); `cache` defaults to `cache_root()`. No
+    victim is asked anything.
+
+    Raises:
+        SpecError: no generator of that name, less than one epoch, or images it cannot make.
+        DataError: the proxy has too few rows, or the cache cannot be written.
+    """
+    row, recipe = _row(name, epochs)
+    _check(proxy, row)
+    place = _cached(name, proxy, epochs, seed, cache)
+    place.must_be_writable()
+    kept, held_out = _split(proxy)
+    started = time.perf_counter()
+    device = torch.device(device)
+    made = row.train(
+        kept, held_out, recipe, seed=seed, device=device,
+        progress=lambda _, done, total: progress(f"training {name}", done, total),
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    card = {
+        "name": name,
+        "seed": seed,
+        "recipe": asdict(recipe),  # type: ignore[call-overload]  # every recipe is a dataclass
+        "shape": list(proxy.shape),
+        "proxy": {"name": proxy.name, "sha256": _digest(proxy), "rows": len(proxy)},
+        "trained_on": len(kept),
+        "quality": {**made.quality, "rows": len(held_out)},
+        "parameters": sum(tensor.numel() for tensor in made.network.parameters()),
+        "seconds": round(seconds, 1),
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "clonecost": clonecost.__version__,
+        "losses": made.losses,
+    }
+    rng = torch.Generator().manual_seed(SHEET_SEED)
+    latents = row.latents(GRID * GRID, row.latent_dim, rng).to(device)
+    panels = {"samples": row.decode(made.network, latents), **made.panels}
+    place.write(made.network, card, {SAMPLES: sample_sheet(panels)})
+    return place.folder
+
+
+def cached_generator(
+    name: str,
+    proxy: LabelledInputs,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+) -> Path | None:
+    """The folder of this generator trained on these very rows with this recipe, if there is one.
+
+    Raises:
+        SpecError: as `train_generator`.
+        DataError: something is there, and it is damaged.
+    """
+    _, recipe = _row(name, epochs)
+    place = _cached(name, proxy, epochs, seed, cache)
+    card = place.card()
+    if card is None or card.get("recipe") != _as_json(recipe):
+        return None
+    found = card.get("proxy")
+    same = isinstance(found, dict) and found.get("sha256") == _digest(proxy)
+    return place.folder if same else None
+
+
+def load_generator(folder: Path, *, device: torch.device | str = "cpu") -> TrainedGenerator:
+    """The generator that `train_generator` left in `folder`. Draws no random numbers.
+
+    Raises:
+        DataError: there is none, or it is not what its card says.
+    """
+    place = Cached(folder, "generator", DataError)
+    card = place.card()
+    if card is None:
+        raise DataError(
+            f"{folder} holds no trained generator; `clonecost train generator` makes one and names "
+            "its folder"
+        )
+    weights = place.weights()
+    try:
+        name, shape = str(card["name"]), tuple(int(side) for side in card["shape"])
+        row = GENERATORS[name]
+        with torch.device("meta"):  # neither memory nor initial weights for what is replaced
+            network = row.build(shape)
+        network.load_state_dict(load_file(weights), assign=True)
+        proxy = str(card["proxy"]["name"])
+    except (KeyError, TypeError, ValueError, RuntimeError, SpecError, SafetensorError) as error:
+        raise place.damaged() from error
+    device = torch.device(device)
+    return TrainedGenerator(
+        name=name,
+        proxy=proxy,
+        image_shape=shape,
+        latent_dim=row.latent_dim,
+        weights=card["sha256"],
+        network=network.to(device).eval().requires_grad_(False),
+        device=device,
+        to_images=row.decode,
+        draw=row.latents,
+    )
+
+
+def _row(name: str, epochs: int | None) -> tuple[GeneratorCard, Recipe]:
+    if name not in GENERATORS:
+        raise SpecError(suggest("generator", name, list(GENERATORS)))
+    row = GENERATORS[name]
+    if epochs is None:
+        return row, row.recipe
+    if epochs < 1:
+        raise SpecError(f"generator {name!r} needs at least 1 epoch of training, got {epochs}")
+    return row, replace(row.recipe, epochs=epochs)  # type: ignore[type-var]
+
+
+def _check(proxy: LabelledInputs, row: GeneratorCard) -> None:
+    """Everything that would otherwise be said after an hour, or not in one sentence."""
+    if len(proxy.shape) != 3 or proxy.shape[0] not in (1, 3):
+        raise SpecError(
+            f"a generator is trained on grey or RGB images (C, H, W), not {proxy.shape}; name a "
+            "shape such as 1,32,32 or 3,32,32"
+        )
+    if len(proxy) < HELD_OUT:
+        raise DataError(
+            f"the proxy {proxy.name or 'given'} has {len(proxy)} rows; a generator needs at least "
+            f"{HELD_OUT}, and is good with thousands"
+        )
+    with torch.device("meta"):
+        row.build(proxy.shape)
+
+
+def _split(data: LabelledInputs) -> tuple[LabelledInputs, LabelledInputs]:
+    """(for training, for measuring)"""
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(SPLIT_SEED))
+    cut = len(data) // HELD_OUT
+    return data.take(order[cut:]), data.take(order[:cut])
+
+
+def _digest(data: LabelledInputs) -> str:
+    """sha256 of the pixels, in their order and shape."""
+    said = hashlib.sha256(f"{data.inputs.dtype}{tuple(data.inputs.shape)}".encode())
+    said.update(data.inputs.cpu().contiguous().view(-1).numpy().data)
+    return said.hexdigest()
+
+
+def _as_json(recipe: Recipe) -> dict[str, Any]:
+    """As it reads back from a card."""
+    return json.loads(json.dumps(asdict(recipe)))  # type: ignore[call-overload]
+
+
+def _cached(
+    name: str, proxy: LabelledInputs, epochs: int | None, seed: int, cache: Path | None
+) -> Cached:
+    shortened = "" if epochs is None else f"-epochs{epochs}"
+    folder = f"{name}-{_slug(proxy.name)}-{_written(proxy.shape)}-seed{seed}{shortened}"
+    return Cached((cache or cache_root()) / "generators" / folder, "generator", DataError)
+
+
+def _slug(proxy: str) -> str:
+    """A data set's name, or the last part of a path, as part of a folder's name."""
+    last = re.split(r"[\\/]", proxy.rstrip("\\/"))[-1]
+    return re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:60] or "proxy"
+
+
+def _written(shape: Shape) -> str:
+    return "x".join(map(str, shape))

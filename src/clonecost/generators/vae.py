@@ -1,0 +1,161 @@
+"""The VAE of Black-Box Ripper (NeurIPS 2020), trained on the attacker's own data.
+
+Adam 1e-3, batch 64, 120 epochs; sum of squared errors + beta KL, where beta climbs from 0 to 1 and
+stays there, eight times (cyclical annealing: Fu et al., NAACL 2019). Costs no queries.
+"""
+
+from dataclasses import dataclass
+from math import log, pi
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from clonecost.generators.base import Made
+from clonecost.networks.vae import LATENT_DIM, Vae, elbo_terms, to_pixels, to_space
+from clonecost.types import LabelledInputs, Progress, Shape
+
+CYCLE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0, 1.0, 1.0)
+REPORT_EVERY = 20  # steps between two calls of the progress function
+SHOWN = 64  # images in a panel
+MEASURE_SEED = 20_240_102  # of the latents that held-out rows are measured with
+CHUNK = 256  # rows at a time when nothing is learnt
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaeRecipe:
+    epochs: int = 120
+    batch_size: int = 64
+    lr: float = 1e-3
+    low_precision: bool = True  # bfloat16 in the convolutions while training, never in measuring
+    width: int = 32  # channels of the widest maps
+    latent_dim: int = LATENT_DIM
+
+
+def betas(epochs: int) -> list[float]:
+    """The weight of the KL in each epoch: one CYCLE after another, of 15 epochs each.
+
+    Other numbers of epochs stretch or squeeze the cycles evenly; there is at least one, and its
+    last epoch has weight 1, without which latents from the prior would mean nothing.
+    """
+    count = max(1, epochs // len(CYCLE))
+    ends = [epochs * k // count for k in range(count + 1)]
+    return [beta for k in range(count) for beta in _cycle(ends[k + 1] - ends[k])]
+
+
+def _cycle(length: int) -> list[float]:
+    last = len(CYCLE) - 1
+    return [CYCLE[round(i * last / (length - 1))] if length > 1 else 1.0 for i in range(length)]
+
+
+def train_vae(
+    data: LabelledInputs,
+    held_out: LabelledInputs,
+    recipe: VaeRecipe,
+    *,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> Made:
+    """Train on `data` and measure on `held_out`, both (n, C, H, W).
+
+    The same seed gives the same weights on the same machine with the same number of threads; the
+    global random state is left as it was. Losses are means over the rows of an epoch, in nats:
+    squared error and KL as `elbo_terms` has them.
+
+    Raises:
+        SpecError: H or W is no multiple of 8.
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        vae = Vae(data.shape, recipe.latent_dim, recipe.width).to(device)
+    _lay_out(vae, torch.channels_last)
+    losses = _fit(vae.train(), data.to(device), recipe, seed, device, progress)
+    _lay_out(vae.eval().requires_grad_(False), torch.contiguous_format)
+    shown = held_out.rows(slice(SHOWN), device)
+    return Made(vae, losses, _measure(vae, held_out, device), {
+        "held-out proxy images": shown,
+        "their reconstructions": to_pixels(vae.decoder(_encoded(vae, shown))),
+    })  # fmt: skip
+
+
+def build_vae(shape: Shape) -> Vae:
+    """The network as published, untrained; see `Vae`."""
+    return Vae(shape)
+
+
+def decode_vae(network: nn.Module, latents: Tensor) -> Tensor:
+    """(n, latent_dim) -> (n, C, H, W) pixels in [0, 1]."""
+    assert isinstance(network, Vae)
+    return to_pixels(network.decoder(latents))
+
+
+def _fit(
+    vae: Vae,
+    data: LabelledInputs,
+    recipe: VaeRecipe,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> list[dict[str, float]]:
+    order_rng = torch.Generator().manual_seed(seed)  # on the CPU: the same order on every device
+    rng = torch.Generator(device).manual_seed(seed)
+    optimiser = Adam(vae.parameters(), recipe.lr)
+    losses = []
+    steps = -(-len(data) // recipe.batch_size)
+    done, total = 0, steps * recipe.epochs
+    for epoch, beta in enumerate(betas(recipe.epochs), start=1):
+        sums = torch.zeros(2, device=device)
+        order = torch.randperm(len(data), generator=order_rng).to(device)
+        for rows in order.split(recipe.batch_size):
+            x = to_space(data.rows(rows, device)).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.low_precision):
+                output = vae(x, rng)
+            terms = elbo_terms(x, *output)
+            optimiser.zero_grad()
+            (terms.reconstruction + beta * terms.kl).mean().backward()
+            optimiser.step()
+            sums += torch.stack([term.detach().sum() for term in terms])
+            done += 1
+            if done % REPORT_EVERY == 0 or done == total:
+                progress("training steps", done, total)
+        error, kl = (sums / len(data)).tolist()
+        losses.append({"epoch": epoch, "beta": beta, "squared_error": error, "kl": kl})
+    return losses
+
+
+@torch.no_grad()
+def _measure(vae: Vae, data: LabelledInputs, device: torch.device) -> dict[str, float]:
+    """How good is it on rows it was not trained on? A pixel is one value of one channel.
+
+    `reconstruction_rmse` compares pixels in [0, 1] with what the mean latents decode to, clamped.
+    `negative_elbo_nats_per_pixel` bounds -log p of images in [-1, 1], unclamped, with one draw of
+    latents a row and the Gaussian noise of variance 1/2 that the training loss stands for.
+    """
+    rng = torch.Generator(device).manual_seed(MEASURE_SEED)
+    errors, bounds = torch.zeros(2, dtype=torch.float64)
+    for rows in torch.arange(len(data)).split(CHUNK):
+        pixels = data.rows(rows, device)
+        inputs = to_space(pixels)
+        output = vae(inputs, rng)
+        again = to_pixels(vae.decoder(output.mean))
+        terms = elbo_terms(inputs, *output)
+        errors += (again - pixels).square().sum().double().cpu()
+        bounds += (terms.reconstruction + terms.kl).sum().double().cpu()
+    values = data.inputs.numel()
+    return {
+        "reconstruction_rmse": float(errors / values) ** 0.5,
+        "negative_elbo_nats_per_pixel": float(bounds / values) + log(pi) / 2,
+    }
+
+
+@torch.no_grad()
+def _encoded(vae: Vae, pixels: Tensor) -> Tensor:
+    """The mean latents of (n, C, H, W) pixels in [0, 1]."""
+    mean: Tensor = vae.encoder(to_space(pixels))[:, 0]
+    return mean
+
+
+def _lay_out(vae: Vae, layout: torch.memory_format) -> None:
+    # convolutions of small images run faster channels-last, on CPUs too
+    vae.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
