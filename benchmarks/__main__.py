@@ -24,7 +24,7 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
 
 def table(outcome: Outcome) -> Table:
     drawn = Table(title=outcome.title, title_justify="left")
-    drawn.add_column("case")
+    drawn.add_column("case", min_width=44)
     for name in outcome.rows[0].numbers:
         drawn.add_column(name, justify="right")
     drawn.add_column("goal")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.measuring import Outcome, in_turns
+from benchmarks.measuring import Outcome, Row, in_turns
 from benchmarks.stage import (
     CLASSES,
     LENET,
@@ -27,6 +27,7 @@ from benchmarks.stage import (
 from clonecost.attacks.dfme import Dfme
 from clonecost.types import Victim
 
+NAME = "dfme_iteration"
 GOAL = 1.15
 
 
@@ -36,9 +37,9 @@ def bare_iteration(scene: Scene, attack: Dfme, victim: Victim) -> Callable[[], N
     student, size = kit.new_student(), attack.batch_size
     generator = kit.new_generator(attack.latent_dim, width=attack.generator_width)
     student_opt = torch.optim.SGD(
-        student.parameters(), lr=1e-6, momentum=0.9, weight_decay=5e-4, fused=True
+        student.parameters(), lr=1e-12, momentum=0.9, weight_decay=5e-4, fused=True
     )
-    generator_opt = torch.optim.Adam(generator.parameters(), lr=1e-6, fused=True)
+    generator_opt = torch.optim.Adam(generator.parameters(), lr=1e-12, fused=True)
     latents = torch.randn(size, attack.latent_dim)
     up_image = torch.randn_like(generator(latents))
     up_logits = torch.randn(size, CLASSES)
@@ -65,24 +66,23 @@ def bare_iteration(scene: Scene, attack: Dfme, victim: Victim) -> Callable[[], N
     return iteration
 
 
+def measure(scene: Scene, *, keep: bool, turns: int, size: int) -> Row:
+    attack = Dfme(batch_size=size, generator_width=16)
+    budget = (turns + 2) * attack.queries_per_iteration  # the attack must not end on the way
+    victim = make_victim(scene)
+    with open_oracle(victim, scene.shape, budget=budget, keep=keep) as oracle:
+        clones = attack.run(oracle, make_kit(scene, horizon=budget))
+        floor = bare_iteration(scene, attack, victim)
+        pair = in_turns(lambda: next(clones), floor, turns=turns)
+    return pair.row(f"{scene.name}{', inputs kept' if keep else ''}", GOAL)
+
+
 def run(*, quick: bool, toy: bool = False) -> Outcome:
     """`toy` is for a test: seconds become milliseconds, and the numbers mean nothing."""
-    outcome = Outcome("dfme_iteration", "DFME: one iteration against its bare network passes")
-    cases = [(LENET, False, 8 if quick else 60), (LENET, True, 8 if quick else 60),
-             (RESNET, False, 1 if quick else 5), (RESNET, True, 0 if quick else 5)]  # fmt: skip
-    size = 8 if toy else 256
-    for scene, keep, turns in cases[:1] if toy else cases:
-        if turns == 0:
-            continue
-        attack = Dfme(batch_size=size, generator_width=16)
-        # one more than is run: the attack must not end in the middle
-        budget = (turns + 2) * attack.queries_per_iteration
-        victim = make_victim(scene)
-        with open_oracle(victim, scene.shape, budget=budget, keep=keep) as oracle:
-            clones = attack.run(oracle, make_kit(scene, horizon=budget))
-            pair = in_turns(
-                lambda: next(clones), bare_iteration(scene, attack, victim), turns=turns
-            )
-        case = f"{scene.name}, B = {size}" + (", inputs kept" if keep else "")
-        outcome.rows.append(pair.row(case, GOAL))
-    return outcome
+    title = "DFME: one iteration (B = 256, width 16) against its bare network passes"
+    if toy:
+        return Outcome(NAME, title, [measure(LENET, keep=True, turns=1, size=4)])
+    rows = [measure(LENET, keep=keep, turns=5 if quick else 20, size=256) for keep in (False, True)]
+    if not quick:
+        rows.append(measure(RESNET, keep=True, turns=5, size=256))
+    return Outcome(NAME, title, rows)

@@ -52,7 +52,7 @@ def bare_epoch(scene: Scene, recipe: Recipe, inputs: Tensor) -> Callable[[], Non
 def run(*, quick: bool, toy: bool = False) -> Outcome:
     """`toy` is for a test: the numbers mean nothing."""
     outcome = Outcome("distillation", "Distillation: one step against its bare network passes")
-    steps, turns = (1, 1) if toy else (40, 5 if quick else 25)
+    steps, turns = (1, 1) if toy else (40, 4 if quick else 15)
     for case, recipe in CASES.items():
         pool = make_pool(LENET, steps * recipe.batch_size)
         answers = torch.rand(len(pool), CLASSES).softmax(1)

@@ -79,10 +79,10 @@ def bare_run(
 def run(*, quick: bool, toy: bool = False) -> Outcome:
     """`toy` is for a test: the numbers mean nothing."""
     outcome = Outcome("knockoff", "Knockoff: end to end against bare labelling and training")
-    turns = 1 if toy else 3 if quick else 7
+    turns = 1 if toy else 2 if quick else 5
     cases: list[tuple[Scene, Knockoff, int]] = [
-        (LENET, Knockoff(epochs=10), 4_000),
-        (LENET, Knockoff(recipe="shared", epochs=10), 4_000),
+        (LENET, Knockoff(epochs=6), 4_000),
+        (LENET, Knockoff(recipe="shared", epochs=6), 4_000),
         (RESNET, Knockoff(epochs=2), 768),
     ]
     if toy:

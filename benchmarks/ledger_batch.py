@@ -49,7 +49,7 @@ def overheads(shape: Shape, *, keep: bool, batches: int) -> list[float]:
 def run(*, quick: bool, toy: bool = False) -> Outcome:
     """`toy` is for a test: the numbers mean nothing."""
     outcome = Outcome("ledger_batch", f"Oracle and ledger: a batch of {BATCH}, less the victim")
-    batches = 2 if toy else 50 if quick else 300
+    batches = 2 if toy else 50 if quick else 200
     shapes: list[Shape] = [(1, 32, 32), (3, 32, 32)]
     for shape in shapes[:1] if toy else shapes:
         for keep in (False, True):
