@@ -1,0 +1,140 @@
+"""What `import clonecost` promises; a change here is a breaking one."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import clonecost
+from clonecost import (
+    Audit,
+    CloneCostError,
+    Knockoff,
+    LabelledInputs,
+    Result,
+    ThreatModel,
+    Victim,
+    Watcher,
+    run_audit,
+)
+from conftest import CLASSES, SHAPE, MakeAudit, toy_student
+
+
+def test_the_public_names_are_pinned() -> None:
+    assert set(clonecost.__all__) == {
+        "ATTACKS", "Attack", "AttackerKit", "Audit", "CloneCostError", "DEFENCES", "Defence",
+        "Dfme", "Knockoff", "LabelledInputs", "Oracle", "Recipe", "Result", "Rounding",
+        "ThreatModel", "Victim", "Watcher", "defend", "load", "run_audit", "torch_victim",
+    }  # fmt: skip
+    assert set(clonecost._HOME) == set(clonecost.__all__)
+    assert set(clonecost.__all__) <= set(dir(clonecost))
+
+
+@pytest.mark.parametrize("name", clonecost.__all__)
+def test_every_public_name_is_there_and_said_to_be_there(name: str) -> None:
+    found = getattr(clonecost, name)
+    assert getattr(found, "__name__", name) == name
+    text = Path(clonecost.__file__).read_text(encoding="utf-8")
+    typed = text.partition("if TYPE_CHECKING:")[2].partition("__version__")[0]
+    module = clonecost._HOME[name]
+    lines = [line for line in typed.splitlines() if f"clonecost.{module} import" in line]
+    assert any(name in line for line in lines), f"{name} from clonecost.{module}"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'run_audits'"):
+        clonecost.run_audits  # noqa: B018
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys, clonecost.cli; print(sorted({'torch', 'numpy', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_ten_lines(tmp_path: Path) -> None:
+    """As in the README: a module that gives logits, one data set for questions, one for scores."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    test = LabelledInputs(torch.rand(50, 1, 8, 8), torch.randint(3, (50,)))
+    proxy = LabelledInputs(torch.rand(80, 1, 8, 8), torch.zeros(80, dtype=torch.int64))
+    audit = Audit(
+        victim=network,
+        threat=ThreatModel(input_shape=(1, 8, 8), num_classes=3, query_budget=60),
+        attack=Knockoff(recipe="shared", epochs=1),
+        test=test, proxy=proxy, student=toy_student, out=tmp_path / "run",
+    )  # fmt: skip
+    result: Result = run_audit(audit)
+    assert (result.spent, result.evaluation, result.attack.name) == (60, 50, "knockoff")
+    assert len(result.victim.weights or "") == 64
+    assert run_audit(audit).curve == result.curve
+
+
+def test_a_watcher_is_told_and_changes_nothing(make_audit: MakeAudit, tmp_path: Path) -> None:
+    told: list[object] = []
+    watcher = Watcher(
+        spent=lambda spent, budget: told.append(spent),
+        step=lambda what, done, total: told.append(what),
+        scored=lambda score: told.append(score),
+    )
+    watched = run_audit(make_audit(out=tmp_path / "a"), watcher)
+    alone = run_audit(make_audit(out=tmp_path / "b"))
+    assert watched.curve == alone.curve
+    assert all(score in told for score in watched.curve)
+    assert "training the student" in told
+
+
+def halve(victim: Victim) -> Victim:
+    """A defence that is a plain function."""
+    return lambda inputs: (victim(inputs) + 1 / CLASSES) / 2
+
+
+def test_parts_of_ones_own_need_no_dataclass(make_audit: MakeAudit, tmp_path: Path) -> None:
+    audit = make_audit(defences=[halve], student=partial(toy_student))
+    result = run_audit(audit)
+    assert [defence.name for defence in result.defences] == ["halve"]
+    assert result.attack.student == "partial"
+    assert result.traffic.confident == 0  # no answer is above 2/3
+
+
+def test_weights_of_every_kind_have_a_digest(make_audit: MakeAudit) -> None:
+    whole = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, CLASSES))
+    half = nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES)).to(torch.bfloat16)
+    digests = {make_audit(victim=module).weights for module in (whole, half)}
+    assert len(digests) == 2
+    with torch.no_grad():
+        whole[2].bias.add_(1)  # type: ignore[operator, union-attr]
+    assert make_audit(victim=whole).weights not in digests
+
+
+def mistakes(threat: ThreatModel, test: LabelledInputs) -> "dict[str, dict[str, object]]":
+    small = LabelledInputs(torch.rand(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64))
+    return {
+        "at least one query": {"threat": replace(threat, query_budget=0)},
+        "choose from 1 to 2": {"threat": replace(threat, answers="top_k", top_k=3)},
+        "name some with --proxy": {"proxy": None},
+        "the proxy .* has rows of shape": {"proxy": small},
+        "the test set .* has rows of shape": {"test": small},
+        "the test set is empty": {"test": test.take(slice(0, 0))},
+        "labels up to 2, the victim 2 classes": {"threat": replace(threat, num_classes=2)},
+        "has no labels": {"test": replace(test, labels=torch.full((400,), -1))},
+        "unknown network 'lenett'": {"student": "lenett"},
+        "needs images of at least": {"student": "vgg16"},
+    }
+
+
+@pytest.mark.parametrize("k", range(10))
+def test_contradictions_are_refused_before_anything_is_written(
+    k: int, make_audit: MakeAudit, threat: ThreatModel, test_set: LabelledInputs, tmp_path: Path
+) -> None:
+    sentence, changes = list(mistakes(threat, test_set).items())[k]
+    with pytest.raises(CloneCostError, match=sentence):
+        run_audit(make_audit(**changes))
+    assert not (tmp_path / "run").exists()
+    assert threat.input_shape == SHAPE
