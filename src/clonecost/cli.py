@@ -362,13 +362,51 @@ def train_victim(
         errors.print(f"in {folder}", markup=False)
 
 
+@train.command("generator")
+def train_generator(
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=names("generators"))],
+    proxy: Proxy = None,
+    shape: Annotated[
+        str | None,
+        typer.Option("--shape", metavar="C,H,W", help="Of the images that it makes: what the "
+                     "victim takes. [default: the proxy's own]"),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="[default: the recipe's]")] = None,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    device: Device = None,
+    data: Data = None,
+) -> None:  # fmt: skip
+    """Train a generator on the attacker's own data, cached or not; prints its card."""
+    with sentences():
+        from clonecost import generators
+        from clonecost.data import load
+        from clonecost.spec import make_device
+
+        if name not in generators.GENERATORS:  # before data are downloaded
+            raise SpecError(suggest("generator", name, list(generators.GENERATORS)))
+        size = tuple(_numbers("shape", shape)) if shape is not None else None
+        place = make_device(device or "auto")
+        with Display() as display:
+            rows = load(proxy or "photos", "train", root=data, shape=size, progress=display.step)
+            folder = generators.train_generator(
+                name, rows, epochs=epochs, seed=seed, device=place, progress=display.step
+            )
+        card = json.loads((folder / generators.CARD).read_text(encoding="utf-8"))
+        del card["losses"]  # a page of them, for the file
+        write_out(json.dumps(card, indent=2) + "\n")
+        errors.print(f"in {folder}", markup=False)
+        errors.print(f"to look at: {folder / generators.SAMPLES}", markup=False)
+
+
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="attacks|victims|datasets|networks|defences")],
+    kind: Annotated[
+        str, typer.Argument(metavar="attacks|victims|datasets|networks|defences|generators")
+    ],
 ) -> None:
     """What there is to choose from."""
     with sentences():
-        kinds = ["attacks", "victims", "datasets", "networks", "defences"]
+        kinds = ["attacks", "victims", "datasets", "networks", "defences", "generators"]
         if kind not in kinds:
             raise SpecError(suggest("list", kind, kinds))
         table = Table(show_header=False, box=None, pad_edge=False)
@@ -535,6 +573,10 @@ def _table(kind: str) -> dict[str, str]:
         from clonecost.networks import NETWORKS
 
         return {name: card.summary for name, card in NETWORKS.items()}
+    if kind == "generators":
+        from clonecost.generators import GENERATORS
+
+        return {name: card.summary for name, card in GENERATORS.items()}
     from clonecost.data import DATASETS
 
     return {name: card.summary for name, card in DATASETS.items()}

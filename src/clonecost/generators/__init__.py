@@ -1,11 +1,19 @@
 """Generators that an attacker trains on data of its own: latents -> images. One family a file."""
 
+from clonecost.cache import CARD
 from clonecost.generators.base import GeneratorCard, TrainedGenerator
 from clonecost.generators.catalogue import GENERATORS
-from clonecost.generators.trained import cached_generator, load_generator, train_generator
+from clonecost.generators.trained import (
+    SAMPLES,
+    cached_generator,
+    load_generator,
+    train_generator,
+)
 
 __all__ = [
+    "CARD",
     "GENERATORS",
+    "SAMPLES",
     "GeneratorCard",
     "TrainedGenerator",
     "cached_generator",

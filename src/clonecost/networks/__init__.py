@@ -3,5 +3,6 @@
 from clonecost.networks.catalogue import NETWORKS, NetworkCard, build
 from clonecost.networks.generators import GeneratorA, build_generator
 from clonecost.networks.normalise import Normalise
+from clonecost.networks.vae import Vae
 
-__all__ = ["NETWORKS", "GeneratorA", "NetworkCard", "Normalise", "build", "build_generator"]
+__all__ = ["NETWORKS", "GeneratorA", "NetworkCard", "Normalise", "Vae", "build", "build_generator"]
