@@ -64,15 +64,17 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, database=None)
 @given(proxy=names, test=names, budget=st.integers(1, 10**12), price=st.floats(0, 1e6),
        rate=st.floats(allow_nan=False, allow_infinity=False))  # fmt: skip
 def test_any_names_and_numbers_read_back(
     tmp_path_factory: pytest.TempPathFactory, proxy: str, test: str, budget: int, price: float,
     rate: float,
 ) -> None:  # fmt: skip
-    spec = make_spec({"victim": "own:probs", "proxy": proxy, "test": test, "budget": budget,
-                      "price": price, "attack": "dfme", "set": {"dfme": {"step": rate}}})  # fmt: skip
+    spec = make_spec({
+        "victim": "own:probs", "proxy": proxy, "test": test, "budget": budget, "price": price,
+        "attack": "dfme", "set": {"dfme": {"step": rate}},
+    })  # fmt: skip
     path = tmp_path_factory.getbasetemp() / "any.toml"
     path.write_bytes(to_toml(spec).encode())
     assert read_spec(path) == spec
