@@ -199,6 +199,7 @@ def _normed(incoming: int, outgoing: int) -> list[nn.Module]:
 
 
 def _start(weight: Tensor, bias: Tensor | None) -> None:
-    nn.init.normal_(weight)
+    if not weight.is_meta:  # torch would load a second's worth of modules, to draw nothing
+        nn.init.normal_(weight)
     if bias is not None:
         nn.init.zeros_(bias)
