@@ -1,0 +1,98 @@
+"""Whatever way a network is brought, it gives the same answers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from clonecost.victims import LoadedVictim, load_victim, load_weights, torch_victim
+from workbench import CLASSES, SHAPE, export
+
+Make = Callable[[Path, Path], LoadedVictim]
+
+
+def weights(bench: Path, _: Path) -> LoadedVictim:
+    return load_victim(
+        str(bench / "lenet.safetensors"), network="lenet", input_shape=SHAPE, num_classes=CLASSES
+    )
+
+
+def module(bench: Path, _: Path) -> LoadedVictim:
+    return load_victim("own:net", input_shape=SHAPE, num_classes=CLASSES)
+
+
+def function(bench: Path, _: Path) -> LoadedVictim:
+    return load_victim("own:probs", input_shape=SHAPE, num_classes=CLASSES)
+
+
+def raw_function(bench: Path, _: Path) -> LoadedVictim:
+    return load_victim("own:logits", outputs="logits", input_shape=SHAPE, num_classes=CLASSES)
+
+
+def program(bench: Path, scratch: Path) -> LoadedVictim:
+    network = load_weights(bench / "lenet.safetensors", "lenet", SHAPE, CLASSES)
+    export(network, scratch / "net.pt2")
+    return load_victim(str(scratch / "net.pt2"), input_shape=SHAPE, num_classes=CLASSES, trust=True)
+
+
+WAYS: dict[str, Make] = {
+    "weights": weights, "module": module, "function": function, "raw function": raw_function,
+    "program": program,
+}  # fmt: skip
+
+
+@pytest.fixture(params=WAYS)
+def loaded(
+    request: pytest.FixtureRequest, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> LoadedVictim:
+    monkeypatch.chdir(bench)
+    return WAYS[request.param](bench, tmp_path)
+
+
+@pytest.fixture
+def truth(bench: Path) -> Callable[[Tensor], Tensor]:
+    network = load_weights(bench / "lenet.safetensors", "lenet", SHAPE, CLASSES)
+    return lambda inputs: network(inputs).softmax(1).detach()
+
+
+@pytest.mark.parametrize("count", [1, 2, 128, 300])
+def test_same_probabilities(
+    loaded: LoadedVictim, truth: Callable[[Tensor], Tensor], count: int
+) -> None:
+    inputs = torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(count))
+    answers = loaded.answer(inputs)
+    torch.testing.assert_close(answers, truth(inputs), atol=1e-5, rtol=0)
+    assert (answers.shape, answers.dtype) == ((count, CLASSES), torch.float32)
+    torch.testing.assert_close(answers.sum(1), torch.ones(count), atol=1e-5, rtol=0)
+
+
+def test_a_row_does_not_depend_on_its_batch(loaded: LoadedVictim) -> None:
+    inputs = torch.rand(40, *SHAPE, generator=torch.Generator().manual_seed(0))
+    alone = torch.cat([loaded.answer(row[None]) for row in inputs])
+    torch.testing.assert_close(loaded.answer(inputs), alone, atol=1e-5, rtol=0)
+
+
+def test_gives_no_gradient_and_changes_nothing(loaded: LoadedVictim) -> None:
+    inputs = torch.rand(3, *SHAPE, requires_grad=True)
+    before, random = inputs.detach().clone(), torch.get_rng_state()
+    assert not loaded.answer(inputs).requires_grad
+    assert torch.equal(inputs.detach(), before)
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_says_what_it_is(loaded: LoadedVictim) -> None:
+    assert (loaded.input_shape, loaded.num_classes) == (SHAPE, CLASSES)
+    assert (loaded.weights is None) == (":" in loaded.name)
+
+
+def test_a_module_that_someone_trains_still_answers_in_eval_mode() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(256, 4), torch.nn.BatchNorm1d(4), torch.nn.Dropout()
+    )
+    victim = torch_victim(network)
+    inputs = torch.rand(5, *SHAPE)
+    first = victim(inputs)
+    network.train()
+    assert torch.equal(victim(inputs), first)
