@@ -217,13 +217,17 @@ def _run(
     earlier: tuple[int, ...], began: float,
 ) -> Result:  # fmt: skip
     threat = audit.threat
-    watcher.step("asking the victim about the test set", 0, len(audit.test))
+
+    def verdicts(position: int, inputs: Tensor, answers: Tensor) -> None:
+        asking = "asking the victim about the test set"
+        watcher.step(asking, position + len(inputs), len(audit.test))
+
     purse = ThreatModel(
         input_shape=threat.input_shape, num_classes=threat.num_classes,
         query_budget=len(audit.test),
     )  # fmt: skip
     victim = cast(Victim, audit.victim)
-    evaluation = Oracle(victim, purse, ledger, purse="evaluation")
+    evaluation = Oracle(victim, purse, ledger, purse="evaluation", observe=verdicts)
     reference = Reference.buy(evaluation, audit.test, audit.device)
 
     traffic = TrafficLog(threat.query_budget, threat.num_classes)
