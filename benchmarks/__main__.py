@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -23,8 +24,8 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
 
 
 def table(outcome: Outcome) -> Table:
-    drawn = Table(title=outcome.title, title_justify="left")
-    drawn.add_column("case", min_width=44)
+    drawn = Table(title=outcome.title, title_justify="left", box=box.SIMPLE)
+    drawn.add_column("case")
     for name in outcome.rows[0].numbers:
         drawn.add_column(name, justify="right")
     drawn.add_column("goal")

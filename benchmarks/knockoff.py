@@ -81,8 +81,8 @@ def run(*, quick: bool, toy: bool = False) -> Outcome:
     outcome = Outcome("knockoff", "Knockoff: end to end against bare labelling and training")
     turns = 1 if toy else 2 if quick else 5
     cases: list[tuple[Scene, Knockoff, int]] = [
-        (LENET, Knockoff(epochs=6), 4_000),
-        (LENET, Knockoff(recipe="shared", epochs=6), 4_000),
+        (LENET, Knockoff(epochs=15), 2_000),
+        (LENET, Knockoff(recipe="shared", epochs=15), 2_000),
         (RESNET, Knockoff(epochs=2), 768),
     ]
     if toy:
