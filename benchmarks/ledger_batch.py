@@ -4,9 +4,9 @@ That is: check, digest of every row, two synced transactions (reserved before as
 after), the kept inputs when they are kept (synced too), and the traffic that the report shows.
 Inputs are fresh float32 images in the layout in which a generator makes them.
 
-Beside it stands what the same number of bytes and syncs costs in a plain file of the same folder.
-On a machine whose cores are all taken a sync takes milliseconds, because who waits for the disk
-must then wait for a core.
+Beside it stand its processor time, and what the same number of bytes and syncs takes in a plain
+file of the same folder. On a machine whose cores are all taken the wall says little: who waits for
+the disk must then wait for a core.
 """
 
 import os
@@ -32,12 +32,12 @@ class Timed:
     """A victim that knows how long its last answer took."""
 
     def __init__(self, victim: Victim) -> None:
-        self.victim, self.seconds = victim, 0.0
+        self.victim, self.wall, self.cpu = victim, 0.0, 0.0
 
     def __call__(self, inputs: Tensor, /) -> Tensor:
-        began = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         answers = self.victim(inputs)
-        self.seconds = time.perf_counter() - began
+        self.wall, self.cpu = time.perf_counter() - wall, time.process_time() - cpu
         return answers
 
 
@@ -45,7 +45,8 @@ class Timed:
 class Spent:
     """Seconds of each batch."""
 
-    door: list[float]  # that were not the victim's
+    wall: list[float]  # that were not the victim's
+    cpu: list[float]  # the same in processor time
     syncs: list[float]  # that the same syncs take without anything else
 
 
@@ -54,7 +55,7 @@ def measure(shape: Shape, *, keep: bool, batches: int) -> Spent:
     rng = torch.Generator().manual_seed(0)
     digests, answers = bytes(16 * BATCH), bytes(4 * CLASSES * BATCH)
     images = [bytes(4 * prod(shape) * BATCH)] if keep else []
-    spent = Spent([], [])
+    spent = Spent([], [], [])
     budget = (batches + 2) * BATCH
     with (
         open_oracle(victim, shape, budget=budget, keep=keep) as oracle,
@@ -63,9 +64,11 @@ def measure(shape: Shape, *, keep: bool, batches: int) -> Spent:
         for _ in range(batches + 2):
             inputs = torch.rand(BATCH, *shape, generator=rng)
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-            spent.door.append(seconds(partial(oracle, inputs)) - victim.seconds)
+            cpu = time.process_time()
+            spent.wall.append(seconds(partial(oracle, inputs)) - victim.wall)
+            spent.cpu.append(time.process_time() - cpu - victim.cpu)
             spent.syncs.append(sum(_synced(file, what) for what in (digests, *images, answers)))
-    return Spent(spent.door[2:], spent.syncs[2:])  # the first ones warm up
+    return Spent(spent.wall[2:], spent.cpu[2:], spent.syncs[2:])  # the first ones warm up
 
 
 def _synced(file: FileIO, what: bytes) -> float:
@@ -85,8 +88,9 @@ def run(*, quick: bool, toy: bool = False) -> Outcome:
         for keep in (False, True):
             spent = measure(shape, keep=keep, batches=batches)
             numbers = {
-                "p50 ms": percentile(spent.door, 50) / MILLI,
-                "p99 ms": percentile(spent.door, 99) / MILLI,
+                "p50 ms": percentile(spent.wall, 50) / MILLI,
+                "p99 ms": percentile(spent.wall, 99) / MILLI,
+                "CPU p50 ms": percentile(spent.cpu, 50) / MILLI,
                 "bare syncs p50 ms": percentile(spent.syncs, 50) / MILLI,
             }
             case = f"{'x'.join(map(str, shape))} float32, inputs {'kept' if keep else 'not kept'}"
