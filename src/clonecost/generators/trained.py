@@ -24,7 +24,7 @@ from clonecost.cache import Cached, cache_root
 from clonecost.errors import DataError, SpecError, suggest
 from clonecost.generators.base import GeneratorCard, Recipe, TrainedGenerator
 from clonecost.generators.catalogue import GENERATORS
-from clonecost.generators.sheet import GRID, sample_sheet
+from clonecost.generators.sample_sheet import GRID, sample_sheet
 from clonecost.types import LabelledInputs, Progress, Shape, no_progress
 
 SAMPLES = "samples.png"
