@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from cli_runs import MINE, QUICK, SMALL_DFME, asked, run
+from clonecost.errors import DataError
 from clonecost.result import json_schema
 from clonecost.victims import load_weights
 from workbench import PROXY_ROWS, SHAPE, TEST_ROWS, export
@@ -232,6 +233,19 @@ def test_plan_of_the_zoo_trains_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert "539 rows of digits" in said.out
     assert "digits-lenet is not trained yet" in said.err
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_data_set_that_is_not_here(
+    out: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise DataError("the network is unreachable")
+
+    monkeypatch.setattr("clonecost.data.loading.fetch", no_network)
+    monkeypatch.setattr("clonecost.data.loading.places", lambda root: [tmp_path])
+    said = run("audit", *MINE, "--proxy", "svhn", "--out", out)
+    assert_one_sentence(said.status, said.err, "name the folder that holds it with --data")
+    assert asked(log) == []
 
 
 def test_plan_names_what_is_missing_and_what_is_unknown() -> None:

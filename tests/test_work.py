@@ -73,6 +73,12 @@ def test_a_finished_run_is_not_run_again(out: Path, log: Path) -> None:
     assert asked(log) == []
 
 
+def test_a_run_folder_is_no_victim(out: Path) -> None:
+    said = run("audit", out)
+    assert said.status == 2
+    assert f"`clonecost resume {out}` goes on" in said.err
+
+
 def test_a_finished_run_does_not_need_its_victim(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,6 +144,8 @@ def _check_victim(spec: Spec) -> None:
                 f"{given[0]} describes a victim of your own; {spec.victim} is one of the zoo, "
                 "which knows its own"
             )
+    elif (Path(spec.victim) / "spec.toml").is_file():
+        raise SpecError(f"{spec.victim} is a run folder: `clonecost resume {spec.victim}` goes on")
     elif ":" not in spec.victim and not Path(spec.victim).suffix:
         raise SpecError(
             suggest("victim", spec.victim, list(VICTIMS))
