@@ -33,7 +33,8 @@ class TrafficLog:
         while self._wanted and self._wanted[0] < position + len(inputs):
             row = self._wanted.pop(0)
             at = row - position
-            self._samples.append((row, inputs[at].cpu(), answers[at].cpu()))
+            # clone: a view would keep its whole batch in memory for the rest of the run
+            self._samples.append((row, inputs[at].cpu().clone(), answers[at].cpu().clone()))
 
     def summary(self) -> Traffic:
         rows = max(1, self._rows)
