@@ -16,7 +16,7 @@ LAYERS = [
     {"attacks.*", "checks", "controls"},
     {"attacks", "run_folder"},
     {"provenance"},
-    {"audit"},
+    {"audit.*", "audit"},
     {"spec"},
     {"work"},
     {"console"},

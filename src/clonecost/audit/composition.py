@@ -1,0 +1,181 @@
+"""What one audit is composed of, and what is refused before anything is sent."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import nn
+
+from clonecost.attacks.base import Attack
+from clonecost.errors import AnswersError, SpecError
+from clonecost.networks import build
+from clonecost.types import AnswerKind, Defence, LabelledInputs, ThreatModel, Victim
+from clonecost.victims import torch_victim
+
+Keep = Literal["auto", "all", "none"]
+RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """Everything that one audit is composed of.
+
+    Attributes:
+        victim: (n, *input_shape) pixels in [0, 1] -> (n, K) probabilities; a module that gives
+            logits is soft-maxed.
+        attack_name: the class's name in small letters when it is left out.
+        test: rows with true labels, for scoring only; fitted to the threat's input shape.
+        student: name in `clonecost.networks`, or a function that makes an untrained network.
+        price: USD per 1,000 rows.
+        milestones: the clone is scored after these many rows, and at the end.
+        keep: whether sent inputs are kept: "auto" keeps them if the first budget needs under
+            256 MiB (rows of the proxy take 4 bytes each).
+        weights: sha256 of the victim's weights or file.
+        true_labels: the victim's own training data, for the control of that name only.
+        command: what was typed, for the record.
+        spec: the audit as TOML, for `clonecost resume`; an audit made in Python has none.
+    """
+
+    victim: Victim | nn.Module
+    threat: ThreatModel
+    attack: Attack
+    test: LabelledInputs
+    out: Path
+    victim_name: str = "victim"
+    attack_name: str = ""
+    student: str | Callable[[], nn.Module] = "lenet"
+    proxy: LabelledInputs | None = None
+    defences: Sequence[Defence] = ()
+    price: float | None = None
+    milestones: Sequence[int] = ()
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    keep: Keep = "auto"
+    controls: bool = False
+    weights: str | None = None
+    true_labels: LabelledInputs | None = None
+    command: str = ""
+    spec: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.victim, nn.Module):
+            if self.weights is None:
+                object.__setattr__(self, "weights", _weights(self.victim))
+            module = self.victim.to(self.device)
+            object.__setattr__(self, "victim", torch_victim(module, device=self.device))
+        object.__setattr__(
+            self, "attack_name", self.attack_name or type(self.attack).__name__.lower()
+        )
+        object.__setattr__(self, "out", Path(self.out))
+
+    @property
+    def student_name(self) -> str:
+        return self.student if isinstance(self.student, str) else name_of(self.student)
+
+    def new_student(self) -> nn.Module:
+        if not isinstance(self.student, str):
+            return self.student()
+        return build(self.student, self.threat.input_shape, self.threat.num_classes)
+
+    def kept_bytes(self) -> int:
+        """What keeping every input of the whole budget would take at most."""
+        from_pool = getattr(self.attack, "uses_proxy", False)
+        return self.threat.query_budget * (4 if from_pool else 4 * prod(self.threat.input_shape))
+
+    def identity(self) -> str:
+        """What makes this audit itself and no other: all but the budget, which may grow."""
+        threat = {k: v for k, v in asdict(self.threat).items() if k != "query_budget"}
+        facts = {
+            "victim": [self.victim_name, self.weights],
+            "threat": threat,
+            "attack": [self.attack_name, settings_of(self.attack)],
+            "defences": [[name_of(d), settings_of(d)] for d in self.defences],
+            "student": self.student_name,
+            "proxy": _fingerprint(self.proxy),
+            "test": _fingerprint(self.test),
+            "seed": self.seed,
+            "device": self.device.type,
+        }
+        return json.dumps(facts, sort_keys=True, default=list)
+
+
+def check(audit: Audit) -> None:
+    """Refuse what cannot work, before anything is sent.
+
+    Raises:
+        AnswersError: the attack needs richer answers.
+        SpecError: shapes, classes, or settings contradict each other.
+    """
+    threat, attack = audit.threat, audit.attack
+    if RANK[attack.needs] > RANK[threat.answers]:
+        raise AnswersError(
+            f"{audit.attack_name} needs answers of kind {attack.needs!r}, this threat model gives "
+            f"{threat.answers!r}: choose another attack (`clonecost list attacks`) or --answers"
+        )
+    if threat.query_budget < 1:
+        raise SpecError(f"the budget is {threat.query_budget}: at least one query is needed")
+    if threat.answers == "top_k" and not 1 <= (threat.top_k or 0) < threat.num_classes:
+        raise SpecError(
+            f"top_k:{threat.top_k} of {threat.num_classes} classes: "
+            f"choose from 1 to {threat.num_classes - 1}"
+        )
+    if getattr(attack, "uses_proxy", False) and not audit.proxy:
+        raise SpecError(f"{audit.attack_name} asks about proxy data: name some with --proxy")
+    for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
+        if data is not None and data.shape != threat.input_shape:
+            raise SpecError(
+                f"the {what} {data.name} has rows of shape {data.shape}, the victim takes "
+                f"{threat.input_shape}: load it with shape={threat.input_shape}"
+            )
+    if len(audit.test) == 0:
+        raise SpecError("the test set is empty: agreement needs rows to be measured on")
+    if int(audit.test.labels.min()) < 0:
+        raise SpecError(f"the test set {audit.test.name} has no labels: agreement needs them")
+    top = int(audit.test.labels.max())
+    if top >= threat.num_classes:
+        raise SpecError(
+            f"the test set has labels up to {top}, the victim {threat.num_classes} classes: "
+            "is this the test set of that victim?"
+        )
+    if isinstance(audit.student, str):
+        with torch.device("meta"):  # takes no time and draws no random numbers
+            audit.new_student()
+    least = getattr(attack, "queries_per_iteration", 1)
+    if threat.query_budget < least:
+        raise SpecError(
+            f"one iteration of {audit.attack_name} costs {least:,} queries, the budget is "
+            f"{threat.query_budget:,}: raise --budget to at least that"
+        )
+
+
+def name_of(part: object) -> str:
+    """A function's own name, else that of the class."""
+    return getattr(part, "__name__", type(part).__name__)
+
+
+def settings_of(part: object) -> dict[str, Any]:
+    """The fields of a dataclass as JSON has them; none of any other callable."""
+    found = asdict(cast(Any, part)) if is_dataclass(part) else {}
+    return json.loads(json.dumps(found, default=str))
+
+
+def _fingerprint(data: LabelledInputs | None) -> list[str | int] | None:
+    if data is None:
+        return None
+    digest = hashlib.blake2b(data.inputs.cpu().contiguous().numpy().data, digest_size=16)
+    return [data.name, len(data), digest.hexdigest()]
+
+
+def _weights(module: nn.Module) -> str:
+    """sha256 over names and values of everything that the module would save."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        # as bytes: NumPy has no bfloat16
+        digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

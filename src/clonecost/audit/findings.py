@@ -1,0 +1,117 @@
+"""What one audit found, put into the published form."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from torch import nn
+
+from clonecost import provenance, run_folder
+from clonecost.audit.composition import Audit, name_of, settings_of
+from clonecost.checks import flags
+from clonecost.data import overlap
+from clonecost.evaluate import Reference, per_class
+from clonecost.ledger import Ledger
+from clonecost.result import (
+    AttackCard,
+    DefenceCard,
+    Price,
+    Result,
+    Score,
+    ThreatCard,
+    Traffic,
+    VictimCard,
+)
+from clonecost.victims import file_digest
+
+
+class Outcome(NamedTuple):
+    """How an attack ended."""
+
+    clone: nn.Module  # the last one handed over
+    curve: list[Score]
+    ended: Literal["finished", "budget_exhausted"]
+
+
+class History(NamedTuple):
+    """What a run folder knows of the audit's earlier days."""
+
+    horizon: int  # the budget that the run began with
+    resumed: int  # how many times it went on
+    stops: tuple[int, ...]  # rows after which it was scored before
+
+
+def findings(
+    audit: Audit, ledger: Ledger, reference: Reference, traffic: Traffic, outcome: Outcome,
+    history: History, seconds: float,
+) -> Result:  # fmt: skip
+    """The result of one audit; its controls are added by who runs them."""
+    proxy = audit.proxy if getattr(audit.attack, "uses_proxy", False) else None
+    threat = ThreatCard(**{**asdict(audit.threat), "input_shape": list(audit.threat.input_shape)})
+    totals, asked = ledger.totals("attack"), ledger.totals("evaluation")
+    classes = list(audit.test.classes) or [str(k) for k in range(audit.threat.num_classes)]
+    settings = settings_of(audit.attack)
+    defences = [
+        DefenceCard(name=name_of(d).lower(), settings=settings_of(d)) for d in audit.defences
+    ]
+    paid = totals.settled + totals.lost
+    found = flags(
+        threat=threat, attack=audit.attack_name, settings=settings,
+        defences=[d.name for d in defences], curve=outcome.curve,
+        victim_accuracy=reference.victim_accuracy(), majority=reference.majority(),
+        test_rows=len(audit.test),
+        overlap=overlap(proxy, audit.test) if proxy else 0,
+        traffic=traffic, lost=totals.lost, resumed=history.resumed,
+    )  # fmt: skip
+    return Result(
+        victim=VictimCard(
+            name=audit.victim_name, accuracy=reference.victim_accuracy(),
+            test_set=audit.test.name, test_rows=len(audit.test), classes=classes,
+            weights=audit.weights,
+        ),
+        threat=threat,
+        attack=AttackCard(
+            name=audit.attack_name, settings=settings, student=audit.student_name,
+            proxy=proxy.name if proxy else None,
+        ),
+        defences=defences,
+        curve=outcome.curve,
+        per_class=per_class(outcome.clone, reference),
+        spent=outcome.curve[-1].queries,
+        lost=totals.lost,
+        evaluation=asked.settled + asked.lost,
+        ended=outcome.ended,
+        majority_agreement=reference.majority(),
+        price=Price(
+            usd_per_1000=audit.price,
+            usd=None if audit.price is None else paid * audit.price / 1000,
+        ),
+        traffic=traffic,
+        controls=[],
+        flags=found,
+        seconds=seconds,
+        provenance=provenance.collect(
+            command=audit.command, seed=audit.seed, device=str(audit.device),
+            ledger_head=ledger.head, ledger_rows=paid + asked.settled + asked.lost,
+            resumed=history.resumed,
+        ),
+    )  # fmt: skip
+
+
+def digests(run: Path, result: Result) -> dict[str, str]:
+    """sha256 of the clone as written and of the result as it will be, for `clonecost verify`."""
+    text = run_folder.as_text(result).encode()
+    return {
+        run_folder.CLONE: file_digest(run / run_folder.CLONE),
+        run_folder.RESULT: hashlib.sha256(text).hexdigest(),
+    }
+
+
+def about_clone(audit: Audit) -> dict[str, str]:
+    return {
+        "network": audit.student_name,
+        "input_shape": json.dumps(audit.threat.input_shape),
+        "num_classes": str(audit.threat.num_classes),
+    }

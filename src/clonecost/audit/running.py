@@ -1,0 +1,217 @@
+"""Run one audit: through the door, scored at milestones, into a run folder."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from clonecost import run_folder
+from clonecost.attacks.base import AttackerKit
+from clonecost.audit.composition import Audit, check
+from clonecost.audit.findings import History, Outcome, about_clone, digests, findings
+from clonecost.controls import run_controls
+from clonecost.defences import defend
+from clonecost.errors import BudgetError, SpecError
+from clonecost.evaluate import Reference, score
+from clonecost.ledger import Ledger
+from clonecost.networks import build_generator
+from clonecost.oracle import Oracle
+from clonecost.result import Control, Result, Score
+from clonecost.traffic import TrafficLog
+from clonecost.types import ThreatModel, Victim
+
+KEEP_UNDER = 256 * 1024**2  # bytes: "auto" keeps the inputs when all of them surely fit into this
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told how an audit goes; nothing that it does can change the audit."""
+
+    spent: Callable[[int, int], None] = lambda spent, budget: None
+    step: Callable[[str, int, int], None] = lambda what, done, total: None
+    scored: Callable[[Score], None] = lambda score: None
+
+
+def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
+    """Attack the victim under the threat model; score the clone at each milestone and at the end.
+
+    Called again on the same folder it resumes: answers in the ledger are replayed, and only what
+    is new is asked. A larger budget than before is fine; schedules keep the first one's layout.
+
+    Raises:
+        CloneCostError: with one sentence; whatever was paid for stays in the run folder.
+    """
+    watcher = watcher or Watcher()
+    check(audit)
+    run_folder.make(audit.out)
+    began = time.monotonic()
+    ledger = Ledger(
+        audit.out / run_folder.LEDGER,
+        audit=audit.identity(),
+        input_shape=audit.threat.input_shape,
+        num_classes=audit.threat.num_classes,
+    )
+    try:
+        history = _continue(ledger, audit)
+        (audit.out / run_folder.RESULT).unlink(missing_ok=True)  # of a smaller budget
+        if audit.spec:
+            run_folder.write(audit.out / run_folder.SPEC, audit.spec)
+        with _deterministic(audit.seed, int(ledger.fact("threads") or 1)):
+            return _run(audit, watcher, ledger, history, began)
+    finally:
+        ledger.close()
+
+
+def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began: float) -> Result:
+    reference = _buy_reference(audit, watcher, ledger)
+    traffic = TrafficLog(audit.threat.query_budget, audit.threat.num_classes)
+    oracle = _open_door(audit, watcher, ledger, traffic)
+    stops = {*audit.milestones, *history.stops}  # the curve keeps the points of smaller budgets
+    ledger.note(stops=json.dumps(sorted(stops)))
+    kit = _kit(audit, watcher, history.horizon, stops)
+    outcome = _attack(audit, oracle, kit, reference, watcher)
+    seconds = float(ledger.fact("seconds") or 0) + time.monotonic() - began
+    result = findings(audit, ledger, reference, traffic.summary(), outcome, history, seconds)
+    if audit.controls:
+        found = _controls(audit, ledger, kit, reference)
+        result = result.model_copy(update={"controls": found})
+
+    run_folder.write_network(audit.out / run_folder.CLONE, outcome.clone, about_clone(audit))
+    if samples := traffic.samples():
+        run_folder.write_tensors(audit.out / run_folder.SAMPLES, samples, {})
+    stops.add(oracle.spent)
+    files = json.dumps(digests(audit.out, result))
+    ledger.note(seconds=seconds, stops=json.dumps(sorted(stops)), files=files)
+    run_folder.write_result(audit.out, result)  # last: a folder with a result is a finished run
+    return result
+
+
+def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
+    """The undefended victim's verdicts on the test set, through a purse of their own."""
+
+    def observe(position: int, inputs: Tensor, answers: Tensor) -> None:
+        asking = "asking the victim about the test set"
+        watcher.step(asking, position + len(inputs), len(audit.test))
+
+    purse = ThreatModel(
+        input_shape=audit.threat.input_shape,
+        num_classes=audit.threat.num_classes,
+        query_budget=len(audit.test),
+    )
+    victim = cast(Victim, audit.victim)
+    oracle = Oracle(victim, purse, ledger, purse="evaluation", observe=observe)
+    return Reference.buy(oracle, audit.test, audit.device)
+
+
+def _open_door(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: TrafficLog) -> Oracle:
+    """What the attack gets to see of the victim, defences in front."""
+
+    def observe(position: int, inputs: Tensor, answers: Tensor) -> None:
+        traffic(position, inputs, answers)
+        watcher.spent(position + len(inputs), audit.threat.query_budget)
+
+    victim = defend(cast(Victim, audit.victim), *audit.defences)
+    keep = ledger.fact("keep") == "all"
+    return Oracle(victim, audit.threat, ledger, keep=keep, observe=observe)
+
+
+def _kit(audit: Audit, watcher: Watcher, horizon: int, stops: set[int]) -> AttackerKit:
+    shape, budget = audit.threat.input_shape, audit.threat.query_budget
+    return AttackerKit(
+        student=audit.new_student,
+        generator=lambda latent_dim, *, width: build_generator(latent_dim, shape, width=width),
+        proxy=audit.proxy,
+        rng=torch.Generator(audit.device).manual_seed(audit.seed),
+        device=audit.device,
+        horizon=horizon,
+        milestones=tuple(sorted(stop for stop in stops if 0 < stop < budget)),
+        progress=watcher.step,
+    )
+
+
+def _controls(
+    audit: Audit, ledger: Ledger, kit: AttackerKit, reference: Reference
+) -> list[Control]:
+    pool = audit.proxy.inputs if audit.proxy else None
+    branch = kit.branch(-1)
+    return run_controls(
+        new_student=branch.new_student,
+        bought=ledger.bought(pool) if ledger.fact("keep") == "all" else None,
+        true_labels=audit.true_labels,
+        reference=reference,
+        rng=branch.rng,
+        progress=kit.progress,
+    )
+
+
+def _attack(
+    audit: Audit, oracle: Oracle, kit: AttackerKit, reference: Reference, watcher: Watcher
+) -> Outcome:
+    """Let the attack run and score the clones that are due."""
+    curve: list[Score] = []
+    due = list(kit.milestones)
+    clone: nn.Module | None = None
+    ended: Literal["finished", "budget_exhausted"] = "finished"
+
+    def look(clone: nn.Module) -> None:
+        curve.append(score(clone, reference, queries=oracle.spent))
+        watcher.scored(curve[-1])
+
+    try:
+        for clone in audit.attack.run(oracle, kit):
+            if due and oracle.spent >= due[0]:
+                look(clone)
+                due = [m for m in due if m > oracle.spent]
+    except BudgetError:
+        ended = "budget_exhausted"
+    if clone is None:
+        raise SpecError(
+            f"{audit.attack_name} handed over no clone within {oracle.spent:,} queries: "
+            "raise --budget"
+        )
+    if not curve or curve[-1].queries < oracle.spent:
+        look(clone)
+    return Outcome(clone, curve, ended)
+
+
+def _continue(ledger: Ledger, audit: Audit) -> History:
+    """Begin a run, or take up one that was begun before."""
+    budget, bought = audit.threat.query_budget, ledger.totals("attack").settled
+    if budget < bought:
+        raise SpecError(
+            f"this run has bought {bought:,} rows already, the budget is {budget:,}: "
+            "it can only grow"
+        )
+    if ledger.fact("horizon") is None:
+        fits = audit.kept_bytes() <= KEEP_UNDER
+        keep = ("all" if fits else "none") if audit.keep == "auto" else audit.keep
+        ledger.note(horizon=budget, resumed=0, threads=torch.get_num_threads(), keep=keep)
+        return History(budget, 0, ())
+    resumed = int(ledger.fact("resumed") or 0) + 1
+    ledger.note(resumed=resumed)
+    stops: list[int] = json.loads(ledger.fact("stops") or "[]")
+    return History(int(ledger.fact("horizon") or budget), resumed, tuple(stops))
+
+
+@contextmanager
+def _deterministic(seed: int, threads: int) -> Iterator[None]:
+    """The same questions again after a crash; the caller's own settings are restored.
+
+    The number of threads is part of it: sums of floats depend on how they are split.
+    """
+    cudnn = torch.backends.cudnn
+    before, had = (cudnn.deterministic, cudnn.benchmark), torch.get_num_threads()
+    cudnn.deterministic, cudnn.benchmark = True, False
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
+        torch.set_num_threads(had)
