@@ -112,7 +112,7 @@ def assert_the_same(out: Path, straight: Path) -> None:
     assert run("verify", out).status == 0
 
 
-# Rows that the victim has logged when the process is killed: in the evaluation, early, in the middle
+# Rows that the victim has logged when the process is killed: in the evaluation, early, in mid-run
 # and late. It is killed between question and answer, but the third time wherever it happens to be.
 KILLS = [1, TEST_ROWS + 20, TEST_ROWS + 240, TEST_ROWS + 400]
 

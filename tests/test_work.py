@@ -121,7 +121,7 @@ def test_a_smaller_budget_is_refused_and_destroys_nothing(out: Path, log: Path) 
 def test_another_audit_does_not_mix_in(out: Path, log: Path) -> None:
     before = contents(out)
     for change in (["--seed", "1"], ["--defence", "rounding"], ["--answers", "label"],
-                   ["--student", "half-lenet"], ["--attack", "knockoff:shared"],
+                   ["--student", "half-lenet"], ["--attack", "knockoff"],
                    ["--set", "knockoff.epochs=3"], ["--attack", "knockoff", "--attack", "dfme",
                     "--set", "dfme.batch_size=8"]):  # fmt: skip
         said = run(*AUDIT, "--budget", "100", "--out", out, *change)

@@ -91,7 +91,7 @@ Victim = Annotated[
 Attacks = Annotated[
     list[str] | None,
     typer.Option("--attack", metavar="NAME[:PROFILE]", help="May be given several times. "
-                 "[default: knockoff]", autocompletion=names("attacks")),
+                 "[default: knockoff:shared]", autocompletion=names("attacks")),
 ]  # fmt: skip
 Budget = Annotated[
     int | None, typer.Option("--budget", help="Rows that an attack may send. [default: 10000]")

@@ -2,7 +2,7 @@
 
 CloneCostError
 ├── SpecError      the audit as written cannot be run (unknown name, typo, contradiction)
-├── DataError      a data set is missing, broken, or does not fit the victim
+├── DataError      a data set, or a generator trained on one, is missing, broken, or does not fit
 ├── VictimError    the victim cannot be loaded, failed, or answered with something unusable
 ├── QueryError     the inputs are not what the victim's API accepts; nothing was sent
 ├── BudgetError    the batch does not fit the remaining budget; nothing was sent

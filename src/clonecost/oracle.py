@@ -150,6 +150,11 @@ class Oracle:
             raise QueryError(f"want float32 inputs, got {inputs.dtype}")
         low, high = inputs.amin(), inputs.amax()  # four times as fast as aminmax, channels-last
         if not (low >= 0 and high <= 1):  # also catches nan
+            if torch.isnan(low) or torch.isnan(high):
+                raise QueryError(
+                    "want pixels in [0, 1], got NaN: the attack's own networks diverged, lower "
+                    "their learning rates (`--set ATTACK.FIELD=VALUE`); nothing was sent"
+                )
             raise QueryError(f"want pixels in [0, 1], got [{low:.3g}, {high:.3g}]")
 
     def _check_answers(self, answers: Tensor, count: int) -> Tensor:
@@ -158,7 +163,7 @@ class Oracle:
             got = tuple(answers.shape) if isinstance(answers, Tensor) else type(answers).__name__
             raise VictimError(
                 f"want answers of shape {want} (rows, classes), the victim gave {got}: "
-                "does its number of classes match the test set?"
+                "does its number of classes match the test set (--classes)?"
             )
         answers = answers.detach().float()
         low, sums = answers.amin(), answers.sum(1)

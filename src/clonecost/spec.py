@@ -50,7 +50,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     victim: str
-    attack: list[str] = Field(default=["knockoff"], min_length=1)
+    attack: list[str] = Field(default=["knockoff:shared"], min_length=1)
     budget: Annotated[int, AfterValidator(_positive)] = 10_000
     proxy: str | None = None
     student: str | None = None
@@ -110,7 +110,8 @@ def make_spec(written: dict[str, Any], *, where: str = "the audit") -> Spec:
         said = first["msg"].removeprefix("Value error, ")
         raise SpecError(f"{where}: {key} = {first['input']!r}: {said}") from error
     _check_names(spec)
-    return spec
+    # "auto" is settled now: floats differ between devices, so a run stays on the one it began on
+    return spec.model_copy(update={"device": str(make_device(spec.device))})
 
 
 def _check_names(spec: Spec) -> None:
@@ -133,7 +134,6 @@ def _check_names(spec: Spec) -> None:
         if network is not None and network not in NETWORKS:
             raise SpecError(suggest(what, network, list(NETWORKS)))
     _answers(spec.answers)
-    make_device(spec.device)
 
 
 def _check_victim(spec: Spec) -> None:
@@ -320,14 +320,17 @@ def singles(spec: Spec, out: Path) -> list[tuple[Spec, Path]]:
 
 
 def default_out(spec: Spec) -> Path:
-    """runs/VICTIM-ATTACKS-BUDGET, and a digest of all else that is not left at its default.
+    """runs/VICTIM-ATTACKS, and a digest of all else that is not left at its default.
 
-    The same command finds its own run again, another one does not run into it.
+    The same command finds its own run again, also with a larger budget; another one does not run
+    into it.
     """
-    words = [spec.victim, *spec.attack, str(spec.budget)]
+    words = [spec.victim, *spec.attack]
     others = spec.model_dump(
         mode="json", exclude={"victim", "attack", *FREE}, exclude_defaults=True
     )
+    if spec.device == str(make_device("auto")):
+        del others["device"]
     if others:
         text = json.dumps(others, sort_keys=True)
         words.append(hashlib.sha256(text.encode()).hexdigest()[:6])

@@ -24,6 +24,7 @@ from clonecost.spec import (
     FREE,
     Spec,
     audits,
+    default_milestones,
     load_parts,
     make_attack,
     make_device,
@@ -123,7 +124,12 @@ def spec_of(run: Path, budget: int | None = None) -> Spec:
             else f"{run} is not a run folder: it has no {run_folder.SPEC}"
         )
     spec = read_spec(path)
-    return spec if budget is None else spec.model_copy(update={"budget": budget})
+    if budget is None:
+        return spec
+    larger: dict[str, object] = {"budget": budget}
+    if spec.milestones is None:  # those below were scored, or passed: no student is trained there
+        larger["milestones"] = [m for m in default_milestones(budget) if m > spec.budget]
+    return spec.model_copy(update=larger)
 
 
 # -- plan ----------------------------------------------------------------------------------------

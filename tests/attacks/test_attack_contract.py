@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from clonecost.attacks import ATTACKS, PROFILES
 from clonecost.audit import run_audit
-from clonecost.errors import AnswersError, VictimError
+from clonecost.errors import AnswersError, SpecError, VictimError
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 from conftest import BUDGET, Counting, MakeAudit, toy_attack
 
@@ -115,8 +115,21 @@ def test_file_is_short_and_stays_on_its_side_of_the_wall(name: str) -> None:
     allowed = {"attacks.base", "distill", "errors", "evolution", "losses", "oracle", "types",
                "zeroth_order"}  # fmt: skip
     assert imported <= {f"clonecost.{module}" for module in allowed}
-    assert len(text.splitlines()) <= 170
+    assert len(text.splitlines()) <= 180
     assert "oracle._" not in text
+
+
+@every_attack
+def test_settings_out_of_range_are_named_before_anything_is_paid(name: str) -> None:
+    numbers = {
+        field.name: field.default
+        for field in dataclasses.fields(ATTACKS[name])  # type: ignore[arg-type]
+        if isinstance(field.default, (int, float)) and not isinstance(field.default, bool)
+    }
+    assert numbers
+    for field in numbers:
+        with pytest.raises(SpecError, match=rf"{name}\.{field} is -1: it must be at least"):
+            ATTACKS[name](**{field: -1})
 
 
 @every_attack

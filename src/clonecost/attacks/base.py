@@ -7,8 +7,23 @@ from typing import ClassVar, Protocol, cast
 import torch
 from torch import nn
 
+from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.types import AnswerKind, LabelledInputs, Progress, no_progress
+
+
+def at_least(least: float, attack: object, *names: str) -> None:
+    """Refuse settings below `least`; called from an attack's `__post_init__`.
+
+    Raises:
+        SpecError: one sentence with the name of the attack, its field and the value.
+    """
+    for name in names:
+        value = getattr(attack, name)
+        if value is not None and not value >= least:  # catches nan, too
+            raise SpecError(
+                f"{type(attack).__name__.lower()}.{name} is {value}: it must be at least {least:g}"
+            )
 
 
 class GeneratorFactory(Protocol):

@@ -20,7 +20,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit
+from clonecost.attacks.base import AttackerKit, at_least
 from clonecost.losses import Recovery, kl, logit_l1, recover_logits
 from clonecost.oracle import Oracle
 from clonecost.types import AnswerKind
@@ -54,6 +54,13 @@ class Dfme:
 
     needs: ClassVar[AnswerKind] = "probs"
     uses_proxy: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "latent_dim", "generator_steps", "student_steps", "directions",
+                 "generator_width")  # fmt: skip
+        at_least(2, self, "batch_size")  # batch norm
+        at_least(1e-38, self, "step", "smallest_probability")
+        at_least(0, self, "student_lr", "generator_lr", "decay")
 
     @property
     def queries_per_iteration(self) -> int:

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit
+from clonecost.attacks.base import AttackerKit, at_least
 from clonecost.distill import Recipe, distill
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
@@ -37,6 +37,9 @@ class Knockoff:
 
     needs: ClassVar[AnswerKind] = "label"
     uses_proxy: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "epochs", "batch_size")
 
     def plan(self, budget: int) -> str:
         recipe = self._recipe()
