@@ -22,10 +22,11 @@ $(VENV)/dev: $(VENV)/user
 	touch $@
 
 demo: $(VENV)/user  ## audit the embedded victim with two attacks, and write a report
-	$(BIN)/clonecost audit digits-lenet --attack knockoff --proxy photos --budget 10000 --price 1 \
-		--set knockoff.recipe=shared --set knockoff.epochs=20 --out runs/demo/knockoff
-	$(BIN)/clonecost audit digits-lenet --attack dfme --budget 100000 --price 1 \
-		--set dfme.generator_width=16 --set dfme.student_lr=0.03 --out runs/demo/dfme
+	$(BIN)/clonecost audit digits-lenet --attack knockoff:shared --proxy photos --budget 20000 \
+		--set knockoff.epochs=15 --milestones 1000,2000,5000,10000 --price 1 \
+		--out runs/demo/knockoff
+	$(BIN)/clonecost audit digits-lenet --attack dfme --budget 150000 --price 1 \
+		--set dfme.generator_width=16 --set dfme.generator_lr=5e-4 --out runs/demo/dfme
 	$(BIN)/clonecost report runs/demo
 
 test: $(VENV)/dev  ## the whole test suite
