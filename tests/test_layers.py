@@ -20,7 +20,7 @@ LAYERS = [
     {"spec"},
     {"work"},
     {"console"},
-    {"cli"},
+    {"cli.*", "cli"},
 ]  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 ANYWHERE = {""}  # the package itself: its version; its public names are loaded on demand

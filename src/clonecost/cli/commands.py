@@ -1,17 +1,10 @@
-"""The command line: parses, calls, prints; nothing else.
-
-Exit status: 0 done, 1 a `--fail-above` limit was crossed, 2 it cannot be done (one sentence on
-standard error says why and what to do), 130 stopped by Ctrl-C.
-"""
+"""The commands: each parses, calls, prints; nothing else."""
 
 import json
-import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,8 +12,38 @@ from rich.markup import escape
 from rich.table import Table
 
 from clonecost import __version__
+from clonecost.cli.flags import limits_of, numbers, spec_of_flags
+from clonecost.cli.lists import KINDS, names, table
+from clonecost.cli.options import (
+    Answers,
+    AsJson,
+    Attacks,
+    Budget,
+    Classes,
+    Controls,
+    Data,
+    Defences,
+    Device,
+    FailAbove,
+    Keep,
+    Milestones,
+    Network,
+    Out,
+    Outputs,
+    Precision,
+    Price,
+    Proxy,
+    Seeds,
+    Settings,
+    Shape,
+    Student,
+    Test,
+    Trust,
+    Victim,
+)  # fmt: skip
+from clonecost.cli.saying import errors, sentences
 from clonecost.console import Display, write_out
-from clonecost.errors import CloneCostError, SpecError, suggest
+from clonecost.errors import SpecError, suggest
 
 if TYPE_CHECKING:  # torch takes a second to import: --help does not wait for it
     from clonecost.result import Result
@@ -37,164 +60,6 @@ app = typer.Typer(
 )
 train = typer.Typer(help="Make the zoo's parts; they are cached.", no_args_is_help=True)
 app.add_typer(train, name="train")
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-TRACEBACK = "CLONECOST_TRACEBACK"
-
-
-@contextmanager
-def sentences(run: Path | None = None) -> Iterator[None]:
-    """Every error is one sentence and exit status 2."""
-    try:
-        yield
-    except CloneCostError as error:
-        fail(str(error))
-    except typer.Exit:
-        raise
-    except KeyboardInterrupt:
-        again = f": `clonecost resume {run}` goes on" if run else ""
-        errors.print(f"stopped; nothing that was paid for is lost{again}", markup=False)
-        raise typer.Exit(130) from None
-    except Exception as error:  # nobody thought of this one
-        if os.environ.get(TRACEBACK):
-            raise
-        first = next(iter(str(error).splitlines()), "")
-        fail(
-            f"unexpected {type(error).__name__}: {first}; nothing that was paid for is lost; if "
-            f"your settings do not explain it, it is a bug: {TRACEBACK}=1 shows where"
-        )
-
-
-def fail(sentence: str) -> NoReturn:
-    errors.print(f"clonecost: {sentence}", style="red", markup=False)
-    raise typer.Exit(2)
-
-
-def names(kind: str) -> Callable[[str], list[str]]:
-    """Shell completion from the tables themselves."""
-
-    def complete(begun: str) -> list[str]:
-        return [name for name in _table(kind) if name.startswith(begun)]
-
-    return complete
-
-
-Victim = Annotated[
-    str,
-    typer.Argument(
-        metavar="VICTIM|SPEC.toml",
-        help="A zoo name (`clonecost list victims`), `package.module:name`, "
-        "`weights.safetensors` (with --network), `program.pt2` (with --trust), "
-        "or a TOML file with the keys below.",
-        autocompletion=names("victims"),
-    ),
-]
-Attacks = Annotated[
-    list[str] | None,
-    typer.Option("--attack", metavar="NAME[:PROFILE]", help="May be given several times. "
-                 "[default: knockoff:shared]", autocompletion=names("attacks")),
-]  # fmt: skip
-Budget = Annotated[
-    int | None, typer.Option("--budget", help="Rows that an attack may send. [default: 10000]")
-]
-Proxy = Annotated[
-    str | None,
-    typer.Option("--proxy", metavar="DATASET[:CLASSES]", help="The attacker's own unlabelled "
-                 "data: a name, .npz, .safetensors or image folder. [default: photos]",
-                 autocompletion=names("datasets")),
-]  # fmt: skip
-Student = Annotated[
-    str | None,
-    typer.Option("--student", metavar="NET", help="The clone's network. [default: the zoo "
-                 "victim's own student, else resnet20]", autocompletion=names("networks")),
-]  # fmt: skip
-Answers = Annotated[
-    str | None,
-    typer.Option("--answers", metavar="probs|top_k:K|label", help="What the API answers. "
-                 "[default: probs]"),
-]  # fmt: skip
-Precision = Annotated[
-    str | None,
-    typer.Option("--input-precision", metavar="float32|uint8", help="What the API takes; an "
-                 "image API takes 8 bits. [default: float32]"),
-]  # fmt: skip
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="ATTACK.FIELD=VALUE", help="Change a setting of an attack."),
-]
-Defences = Annotated[
-    list[str] | None,
-    typer.Option("--defence", metavar="NAME[:KEY=VALUE,...]", help="Put a defence in front of "
-                 "the victim; the first sits closest to it.", autocompletion=names("defences")),
-]  # fmt: skip
-Price = Annotated[
-    float | None, typer.Option("--price", metavar="USD", help="Price of 1,000 queries.")
-]
-Milestones = Annotated[
-    str | None,
-    typer.Option("--milestones", metavar="N,N,...", help="Score the clone after these many "
-                 "queries, too. [default: 2, 5, 10, 20 and 50 % of the budget]"),
-]  # fmt: skip
-Seeds = Annotated[
-    list[int] | None,
-    typer.Option("--seed", help="May be given several times; intervals then cover training, "
-                 "too. [default: 0]"),
-]  # fmt: skip
-Device = Annotated[
-    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N. [default: auto]")
-]
-Out = Annotated[
-    Path | None, typer.Option("--out", metavar="RUN", help="Run folder. [default: runs/...]")
-]
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="FOLDER", help="Where data sets lie; CLONECOST_DATA does "
-                 "the same."),
-]  # fmt: skip
-Keep = Annotated[
-    str | None,
-    typer.Option("--keep", metavar="auto|all|none", help="Keep what was sent, for `replay`. "
-                 "[default: auto, up to 256 MiB]"),
-]  # fmt: skip
-Controls = Annotated[
-    bool | None,
-    typer.Option("--controls/--no-controls", help="Also train the students that show what the "
-                 "queries bought (no further queries)."),
-]  # fmt: skip
-Test = Annotated[
-    str | None,
-    typer.Option("--test", metavar="DATASET", help="Your own victim's test rows: a data set or "
-                 "a file with inputs and labels.", rich_help_panel="Your own victim"),
-]  # fmt: skip
-Network = Annotated[
-    str | None, typer.Option("--network", metavar="NET", help="Of a weights file.",
-                             rich_help_panel="Your own victim"),
-]  # fmt: skip
-Outputs = Annotated[
-    str | None,
-    typer.Option("--outputs", metavar="logits|probs", help="What your model returns. [default: "
-                 "logits of a torch module, probs of any other callable]",
-                 rich_help_panel="Your own victim"),
-]  # fmt: skip
-Shape = Annotated[
-    str | None,
-    typer.Option("--shape", metavar="C,H,W", help="What your model takes. [default: as the test "
-                 "rows]", rich_help_panel="Your own victim"),
-]  # fmt: skip
-Classes = Annotated[
-    int | None, typer.Option("--classes", help="How many classes it has. [default: as the test "
-                             "rows]", rich_help_panel="Your own victim"),
-]  # fmt: skip
-Trust = Annotated[
-    bool | None,
-    typer.Option("--trust", help="The .pt2 file is mine: loading one can run any code.",
-                 rich_help_panel="Your own victim"),
-]  # fmt: skip
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-FailAbove = Annotated[
-    list[str] | None,
-    typer.Option("--fail-above", metavar="METRIC=SHARE", help="Exit with status 1 when the final "
-                 "clone's agreement, accuracy or relative_accuracy exceeds this."),
-]  # fmt: skip
 
 
 @app.command()
@@ -213,8 +78,8 @@ def audit(
     The same command goes on after a crash; what was bought is never bought again.
     """
     with sentences():
-        limits = _limits(fail_above)
-        spec = _spec(victim, locals())
+        limits = limits_of(fail_above)
+        spec = spec_of_flags(victim, locals())
         from clonecost.spec import default_out
 
         folder = out or default_out(spec)
@@ -233,7 +98,7 @@ def plan(
 ) -> None:  # fmt: skip
     """Say what an audit would ask and cost, and what is missing. Sends nothing."""
     with sentences():
-        spec = _spec(victim, locals())
+        spec = spec_of_flags(victim, locals())
         from clonecost.work import plan as make_plan
 
         found = make_plan(spec)
@@ -258,7 +123,7 @@ def resume(
     with sentences(run):
         from clonecost.work import spec_of
 
-        limits = _limits(fail_above)
+        limits = limits_of(fail_above)
         spec = spec_of(run, budget)
     _run(spec, run, as_json, limits)
 
@@ -384,7 +249,7 @@ def train_generator(
 
         if name not in generators.GENERATORS:  # before data are downloaded
             raise SpecError(suggest("generator", name, list(generators.GENERATORS)))
-        size = tuple(_numbers("shape", shape)) if shape is not None else None
+        size = tuple(numbers("shape", shape)) if shape is not None else None
         place = make_device(device or "auto")
         with Display() as display:
             rows = load(proxy or "photos", "train", root=data, shape=size, progress=display.step)
@@ -406,13 +271,12 @@ def list_(
 ) -> None:
     """What there is to choose from."""
     with sentences():
-        kinds = ["attacks", "victims", "datasets", "networks", "defences", "generators"]
-        if kind not in kinds:
-            raise SpecError(suggest("list", kind, kinds))
-        table = Table(show_header=False, box=None, pad_edge=False)
-        for name, summary in _table(kind).items():
-            table.add_row(f"[bold]{name}[/bold]", summary)
-        Console(highlight=False).print(table)
+        if kind not in KINDS:
+            raise SpecError(suggest("list", kind, KINDS))
+        rows = Table(show_header=False, box=None, pad_edge=False)
+        for name, summary in table(kind).items():
+            rows.add_row(f"[bold]{name}[/bold]", summary)
+        Console(highlight=False).print(rows)
 
 
 @app.command()
@@ -489,99 +353,3 @@ def _metric(result: "Result", metric: str) -> float:
     values = {"agreement": last.agreement.value, "accuracy": last.accuracy.value,
               "relative_accuracy": last.relative_accuracy}  # fmt: skip
     return values[metric]
-
-
-def _limits(written: list[str] | None) -> dict[str, float]:
-    limits = {}
-    for text in written or []:
-        metric, _, share = text.partition("=")
-        known = ["agreement", "accuracy", "relative_accuracy"]
-        if metric not in known:
-            raise SpecError(suggest("metric", metric, known))
-        try:
-            limits[metric] = float(share)
-        except ValueError:
-            limits[metric] = -1
-        if not 0 <= limits[metric] <= 1:  # 90 would never be exceeded
-            raise SpecError(f"--fail-above {text!r}: want {metric}=SHARE from 0 to 1, as 0.9")
-    return limits
-
-
-FLAGS = ("attack", "budget", "proxy", "student", "answers", "input_precision", "defence", "price",
-         "seed", "device", "data", "keep", "controls", "test", "network", "outputs", "classes",
-         "trust")  # fmt: skip
-
-
-def _spec(victim: str, flags: dict[str, Any]) -> "Spec":
-    """Flags (those that were given) over the keys of a TOML file, if there is one."""
-    from clonecost.spec import make_spec, parse_value, read_toml
-
-    written: dict[str, Any] = {"victim": victim}
-    where = "the command line"
-    if victim.endswith(".toml"):
-        written, where = read_toml(Path(victim)), victim
-    for name in FLAGS:
-        if flags[name] not in (None, []):
-            written[name] = flags[name]
-    for name in ("milestones", "shape"):
-        if flags[name] is not None:
-            written[name] = _numbers(name, flags[name])
-    if flags["set_"]:
-        settings: dict[str, dict[str, Any]] = {
-            k: dict(v) for k, v in written.get("set", {}).items()
-        }
-        for text in flags["set_"]:
-            left, equals, value = text.partition("=")
-            attack, dot, field = left.partition(".")
-            if not (equals and dot):
-                raise SpecError(f"--set {text!r}: want ATTACK.FIELD=VALUE, as dfme.student_lr=0.03")
-            settings.setdefault(attack, {})[field] = parse_value(value)
-        written["set"] = settings
-    return make_spec(written, where=where)
-
-
-def _numbers(name: str, text: str) -> list[int]:
-    try:
-        return [int(part.replace("_", "")) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise SpecError(f"--{name} {text!r}: want whole numbers with commas between") from None
-
-
-def _table(kind: str) -> dict[str, str]:
-    """Names with one line each."""
-    if kind == "attacks":
-        from clonecost.attacks import ATTACKS, PROFILES
-
-        found = {}
-        for name, attack in ATTACKS.items():
-            first = (sys.modules[attack.__module__].__doc__ or "").splitlines()[0]
-            profiles = ", ".join(f"{name}:{profile}" for profile in PROFILES[name])
-            found[name] = f"{first} Needs {attack.needs}. Profiles: {profiles or 'none'}."
-        return found
-    if kind == "defences":
-        from clonecost.defences import DEFENCES
-
-        return {
-            name: (sys.modules[part.__module__].__doc__ or "").splitlines()[0]
-            for name, part in DEFENCES.items()
-        }
-    if kind == "victims":
-        from clonecost.zoo import VICTIMS
-
-        return {name: recipe.summary for name, recipe in VICTIMS.items()}
-    if kind == "networks":
-        from clonecost.networks import NETWORKS
-
-        return {name: card.summary for name, card in NETWORKS.items()}
-    if kind == "generators":
-        from clonecost.generators import GENERATORS
-
-        return {name: card.summary for name, card in GENERATORS.items()}
-    from clonecost.data import DATASETS
-
-    return {name: card.summary for name, card in DATASETS.items()}
-
-
-def main() -> None:
-    """The entry point of the `clonecost` command."""
-    app()

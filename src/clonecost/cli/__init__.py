@@ -1,0 +1,15 @@
+"""The command line.
+
+Exit status: 0 done, 1 a `--fail-above` limit was crossed, 2 it cannot be done (one sentence on
+standard error says why and what to do), 130 stopped by Ctrl-C.
+"""
+
+from clonecost.cli.commands import app, audit, plan
+from clonecost.cli.flags import FLAGS
+
+__all__ = ["FLAGS", "app", "audit", "main", "plan"]
+
+
+def main() -> None:
+    """The entry point of the `clonecost` command."""
+    app()

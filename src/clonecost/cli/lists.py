@@ -1,0 +1,50 @@
+"""What there is to choose from: names with one line each, for `list` and for shell completion."""
+
+import sys
+from collections.abc import Callable
+
+KINDS = ["attacks", "victims", "datasets", "networks", "defences", "generators"]
+
+
+def names(kind: str) -> Callable[[str], list[str]]:
+    """Shell completion from the tables themselves."""
+
+    def complete(begun: str) -> list[str]:
+        return [name for name in table(kind) if name.startswith(begun)]
+
+    return complete
+
+
+def table(kind: str) -> dict[str, str]:
+    """Names with one line each."""
+    if kind == "attacks":
+        from clonecost.attacks import ATTACKS, PROFILES
+
+        found = {}
+        for name, attack in ATTACKS.items():
+            first = (sys.modules[attack.__module__].__doc__ or "").splitlines()[0]
+            profiles = ", ".join(f"{name}:{profile}" for profile in PROFILES[name])
+            found[name] = f"{first} Needs {attack.needs}. Profiles: {profiles or 'none'}."
+        return found
+    if kind == "defences":
+        from clonecost.defences import DEFENCES
+
+        return {
+            name: (sys.modules[part.__module__].__doc__ or "").splitlines()[0]
+            for name, part in DEFENCES.items()
+        }
+    if kind == "victims":
+        from clonecost.zoo import VICTIMS
+
+        return {name: recipe.summary for name, recipe in VICTIMS.items()}
+    if kind == "networks":
+        from clonecost.networks import NETWORKS
+
+        return {name: card.summary for name, card in NETWORKS.items()}
+    if kind == "generators":
+        from clonecost.generators import GENERATORS
+
+        return {name: card.summary for name, card in GENERATORS.items()}
+    from clonecost.data import DATASETS
+
+    return {name: card.summary for name, card in DATASETS.items()}
