@@ -1,5 +1,6 @@
 """A toy victim with a known answer: tests run in seconds on a CPU."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,11 @@ SMALL: dict[str, dict[str, object]] = {
              "generator_lr": 1e-3, "student_lr": 0.02},
     "knockoff": {"recipe": "shared", "epochs": 8},
 }  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What tests train is kept beside pytest's own cache, not in the user's."""
+    os.environ.setdefault("CLONECOST_CACHE", str(config.rootpath / ".pytest_cache" / "clonecost"))
 
 
 class Counting:

@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from safetensors.torch import save_file
 from torch import nn
 
+from clonecost.data.places import cache_root
 from clonecost.errors import CloneCostError
 from clonecost.victims.loaded import file_digest
 
+__all__ = ["CARD", "WEIGHTS", "Cached", "cache_root"]
+
 WEIGHTS, CARD = "weights.safetensors", "card.json"
-
-
-def cache_root() -> Path:
-    """Where trained networks are kept: CLONECOST_CACHE, or else the user's cache folder."""
-    return Path(os.environ.get("CLONECOST_CACHE") or platformdirs.user_cache_dir("clonecost"))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Hide this machine's data folders; the cache folder, which does not exist yet."""
     monkeypatch.delenv("CLONECOST_DATA", raising=False)
     monkeypatch.setattr(places, "_SYSTEM", tmp_path / "system")
+    monkeypatch.delenv("CLONECOST_CACHE", raising=False)
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda app: str(tmp_path / "cache" / app))
     return places.cache_folder()
 

@@ -9,11 +9,16 @@ VARIABLE = "CLONECOST_DATA"
 _SYSTEM = Path("/usr/share/datasets")  # Debian's dataset-* packages
 
 
-def cache_folder() -> Path:
-    """The user's own folder for downloads and decoded copies; it may not exist yet."""
+def cache_root() -> Path:
+    """Where all that can be made or fetched again is kept: CLONECOST_CACHE, or the user's cache."""
     import platformdirs  # most loads end before this is needed
 
-    return Path(platformdirs.user_cache_dir("clonecost")) / "data"
+    return Path(os.environ.get("CLONECOST_CACHE") or platformdirs.user_cache_dir("clonecost"))
+
+
+def cache_folder() -> Path:
+    """Downloads and decoded copies; it may not exist yet."""
+    return cache_root() / "data"
 
 
 def places(root: Path | None) -> list[Path]:
