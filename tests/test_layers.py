@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent / "src" / "clonecost"
 LAYERS = [
     {"errors"},
     {"types"},
-    {"augmentation", "data.*", "data", "defences.*", "kept_inputs", "losses", "networks.*",
+    {"augmentation", "data.*", "data", "defences.*", "disk", "kept_inputs", "losses", "networks.*",
      "networks", "result", "zeroth_order"},
     {"defences", "distill", "ledger", "traffic", "victims.*", "victims", "report.*", "report"},
     {"cache"},

@@ -12,7 +12,6 @@ Rows are counted in *purses*: "attack" (the price of the clone) and "evaluation"
 test rows). Within a purse every row has a position, from 0.
 """
 
-import errno
 import hashlib
 import json
 import sqlite3
@@ -27,6 +26,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from torch.nn import functional as F
 
+from clonecost.disk import disk_faults
 from clonecost.errors import LedgerError
 from clonecost.kept_inputs import KeptInputs, Packed
 from clonecost.types import Shape, as_pixels
@@ -35,8 +35,6 @@ FORMAT = "clonecost/ledger/1"
 DIGEST_BYTES = 16  # of one row: BLAKE2b-128
 GENESIS = bytes(32)
 Purse = Literal["attack", "evaluation"]
-# The disk is full, a quota is, or a file may not grow: the same remedy for all.
-FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -122,7 +120,7 @@ class Ledger:
             raise
 
     def _open(self, facts: dict[str, str]) -> None:
-        with _sentences(self.path):
+        with disk_faults(self.path):
             self._db = sqlite3.connect(self.path, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
@@ -150,7 +148,7 @@ class Ledger:
         ledger = cls.__new__(cls)
         ledger.path = path
         ledger._guard = FileLock(path.with_suffix(".lock"))
-        with _sentences(path):
+        with disk_faults(path):
             ledger._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
             ledger._load()
         return ledger
@@ -202,7 +200,7 @@ class Ledger:
         form, index, offset = None, b"", None
         if kept is not None:
             form, index = kept.form, kept.payload if kept.form == "index" else b""
-            with _sentences(self._inputs.path):
+            with disk_faults(self._inputs.path):
                 offset = self._inputs.append(kept.payload)
         with self._transaction():
             self._db.execute(
@@ -234,7 +232,7 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _sentences(self.path):
+        with disk_faults(self.path):
             head = getattr(self, "_head", GENESIS)
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -319,7 +317,7 @@ class Ledger:
 
     def verify(self) -> list[str]:
         """Recompute the chain from what the batches say now. Returns what is wrong; [] is whole."""
-        with _sentences(self.path):
+        with disk_faults(self.path):
             state = self._db.execute("PRAGMA quick_check").fetchone()[0]
             return list(self._faults()) if state == "ok" else [f"the database is damaged: {state}"]
 
@@ -391,31 +389,3 @@ def _decode(encoding: str, blob: bytes, num_classes: int) -> Tensor:
         labels = torch.frombuffer(bytearray(blob), dtype=torch.int16)
         return F.one_hot(labels.long(), num_classes).float()
     return torch.frombuffer(bytearray(blob), dtype=torch.float32).view(-1, num_classes)
-
-
-@contextmanager
-def _sentences(path: Path) -> Iterator[None]:
-    """What SQLite and the disk say, as one sentence that names the remedy."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if "full" in str(error) or "disk I/O error" in str(error):
-            raise LedgerError(_full(path)) from error
-        if "readonly" in str(error) or "unable to open" in str(error):
-            raise LedgerError(
-                f"{path} cannot be written: {error}; check its permissions"
-            ) from error
-        raise LedgerError(
-            f"{path} is damaged ({error}); restore it from a copy or start in another folder"
-        ) from error
-    except OSError as error:
-        if error.errno in FULL:
-            raise LedgerError(_full(path)) from error
-        raise LedgerError(f"{path} cannot be used: {error}") from error
-
-
-def _full(path: Path) -> str:
-    return (
-        f"{path} cannot grow: the disk is full, or it fails; nothing that was answered is lost: "
-        f"make room, then `clonecost resume {path.parent}`"
-    )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from clonecost.disk import FULL
 from clonecost.errors import RunError
-from clonecost.ledger import FULL
 from clonecost.result import Result
 
 LEDGER, RESULT, SPEC = "ledger.sqlite", "result.json", "spec.toml"
