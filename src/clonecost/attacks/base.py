@@ -42,7 +42,7 @@ class AttackerKit:
     rng: torch.Generator  # the only source of randomness, on `device`
     device: torch.device
     horizon: int  # rows that schedules are laid out for: the budget this run began with
-    milestones: tuple[int, ...] = ()  # after these many rows a look at the clone is wanted
+    milestones: tuple[int, ...] = ()  # rows after which a look at the clone is wanted, ascending
     progress: Progress = no_progress
     white_box: nn.Module | None = None  # set only if the threat model says so
 

@@ -54,8 +54,7 @@ class Knockoff:
         pool = kit.proxy
         order = torch.randperm(len(pool), generator=kit.rng, device=kit.rng.device).cpu()
         answers: list[Tensor] = []
-        budget = oracle.threat.query_budget
-        for stop in sorted({*(m for m in kit.milestones if 0 < m < budget), budget}):
+        for stop in [*kit.milestones, oracle.threat.query_budget]:
             while oracle.spent < stop:
                 first = oracle.spent
                 last = min(first + self.batch_size, stop)
