@@ -1,14 +1,20 @@
 """The documents run: Python blocks are executed, commands exist, links lead on."""
 
+import functools
 import re
+import runpy
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
+from clonecost.attacks import ATTACKS
 from clonecost.cli import app
 from clonecost.spec import make_spec
+from clonecost.types import LabelledInputs, ThreatModel, Victim
+from conftest import MakeAudit
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -80,3 +86,26 @@ def test_every_flag_of_checks_is_explained() -> None:
     )
     assert raised == explained
     assert len(raised) > 8
+
+
+def test_contributings_attack_keeps_the_contract(
+    monkeypatch: pytest.MonkeyPatch,
+    victim: Victim,
+    threat: ThreatModel,
+    test_set: LabelledInputs,
+    make_audit: MakeAudit,
+    tmp_path: Path,
+) -> None:
+    names: dict[str, Any] = {"__name__": "noise"}
+    exec(blocks(ROOT / "CONTRIBUTING.md", "python")[0], names)
+    monkeypatch.setitem(ATTACKS, "noise", names["Noise"])
+    contract = runpy.run_path(str(ROOT / "tests" / "attacks" / "test_attack_contract.py"))
+    for number, (test, more) in enumerate({
+        "test_spends_what_it_says_and_learns_something": {"victim": victim, "test_set": test_set},
+        "test_resumes_after_a_failure_without_paying_twice": {
+            "victim": victim, "tmp_path": tmp_path / "resumes"},
+        "test_a_larger_budget_goes_on_where_the_smaller_one_ended": {
+            "victim": victim, "threat": threat},
+    }.items()):  # fmt: skip
+        made = functools.partial(make_audit, out=tmp_path / str(number))
+        contract[test](name="noise", make_audit=made, **more)
