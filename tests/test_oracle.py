@@ -179,3 +179,16 @@ def test_observers_see_replayed_batches_too(victim: Victim, tmp_path: Path) -> N
         oracle(inputs[4:])
         assert seen == [(0, 4), (4, 2)]
         ledger.close()
+
+
+def test_a_victim_with_live_parameters_builds_no_graph(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, CLASSES))
+    seen: list[bool] = []
+
+    def live(inputs: Tensor, /) -> Tensor:
+        answers = model(inputs).softmax(1)
+        seen.append(answers.requires_grad)
+        return answers
+
+    open_oracle(live, tmp_path)(torch.rand(2, *SHAPE))
+    assert seen == [False]

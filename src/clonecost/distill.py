@@ -18,10 +18,9 @@ from clonecost.types import Progress, as_pixels, no_progress
 class Recipe:
     """How a network is fitted. The defaults are the shared student recipe.
 
-    Cosine decay and a validation split of what was *bought* are worth more than most differences
-    between attacks; no test row takes part in any choice. Rows are not augmented: an answer belongs
-    to the row that was sent, and a victim that is far from its own data is not the same on a
-    shifted one.
+    The epoch is chosen on rows that were *bought*; no test row takes part. Rows are not augmented:
+    an answer belongs to the row that was sent, and far from its own data a victim answers a shifted
+    row differently (LOG.md, 2026-11-23).
     """
 
     optimizer: Literal["adamw", "sgd"] = "adamw"

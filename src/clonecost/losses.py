@@ -19,11 +19,6 @@ def kl(logits: Tensor, answers: Tensor) -> Tensor:
     return F.kl_div(logits.log_softmax(1), answers, reduction="none").sum(1)
 
 
-def soft_cross_entropy(logits: Tensor, answers: Tensor) -> Tensor:
-    """-sum_k p_k log q_k: KL plus the answers' own entropy, so with the same gradient."""
-    return -(answers * logits.log_softmax(1)).sum(1)
-
-
 def recover_logits(answers: Tensor, how: Recovery = "mean", *, smallest: float = 1e-30) -> Tensor:
     """Logits from probabilities, up to a shift per row (DFME §3.4; MAZE uses the same trick).
 

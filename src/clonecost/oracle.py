@@ -124,7 +124,7 @@ class Oracle:
             digests=digests[first * DIGEST_BYTES :],
         )
         try:
-            with self._own_randomness():
+            with torch.no_grad(), self._own_randomness():
                 raw = self._victim(inputs)
             answers = self._restrict(self._check_answers(raw, len(inputs)))
         except BaseException as error:
