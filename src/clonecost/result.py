@@ -1,6 +1,7 @@
 """What an audit found, as data: `run/result.json` and the published schema behind it.
 
-Every report is a pure function of these models and the run's `samples.safetensors`.
+Every report is a pure function of these models and the run's `samples.safetensors`
+and `search.safetensors`.
 `clonecost schema` prints the JSON schema; `SCHEMA` changes when a field changes meaning or goes.
 """
 
@@ -90,6 +91,17 @@ class Traffic(Model):
     confident: float = Field(description="share of answers whose top probability exceeds 0.9")
 
 
+class Search(Model):
+    """How an attack that searches for each of its images spent its rows; targets are finished."""
+
+    targets: int = Field(ge=0, description="searches that ended, whether they reached or gave up")
+    reached: int = Field(ge=0, description="of these, how many met the threshold")
+    queries_per_class: list[int] = Field(description="rows bought by the class searched for")
+    used_rows: int = Field(ge=0, description="rows that the student is trained on")
+    wasted: float = Field(ge=0, le=1, description="1 - used_rows / spent")
+    generations: float = Field(ge=0, description="mean generations of a search that ended")
+
+
 class Flag(Model):
     """Something about the audit itself that a reader must know before believing it."""
 
@@ -141,6 +153,7 @@ class Result(Model):
     )
     price: Price
     traffic: Traffic
+    search: Search | None = Field(default=None, description="null for an attack without a search")
     controls: list[Control]
     flags: list[Flag]
     seconds: float
