@@ -89,6 +89,7 @@ def result(
             "mean_entropy": 0.7,
             "confident": 0.42,
         },
+        "search": None,
         "controls": [],
         "flags": [],
         "seconds": 312.0,
@@ -117,12 +118,28 @@ def run(name: str = "run", **changes: Any) -> Run:
     return Run(Path(name), result(**changes))
 
 
-def write(folder: Path, found: Result, *, samples: int = 0, channels: int = 1) -> Path:
-    """A run folder on disk, with `samples` rows of noise."""
+def search(**changes: Any) -> dict[str, Any]:
+    """What a search reports: 20,000 rows, 500 of them winners, the last class the dearest."""
+    return {
+        "targets": 500,
+        "reached": 450,
+        "queries_per_class": [2000, 3000, 3000, 4000, 8000],
+        "used_rows": 500,
+        "wasted": 0.975,
+        "generations": 2.5,
+    } | changes
+
+
+def write(
+    folder: Path, found: Result, *, samples: int = 0, channels: int = 1, films: int = 0
+) -> Path:
+    """A run folder on disk, with `samples` rows of noise and films of `films` searches."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "result.json").write_text(found.model_dump_json(by_alias=True), encoding="utf-8")
     if samples:
         save_file(sample_tensors(samples, channels), folder / "samples.safetensors")
+    if films:
+        save_file(film_tensors(films, channels=channels), folder / "search.safetensors")
     return folder
 
 
@@ -133,4 +150,19 @@ def sample_tensors(rows: int, channels: int = 1) -> dict[str, np.ndarray[Any, An
         "inputs": rng.integers(0, 256, (rows, channels, 8, 8), dtype=np.uint8),
         "answers": answers,
         "positions": np.arange(rows, dtype=np.int64) * 10,
+    }
+
+
+def film_tensors(
+    targets: int, *, generations: int = 6, channels: int = 1, side: int = 8
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Searches for class 0, 1, ... in turn; number n ends after n + 1 generations."""
+    rng = np.random.default_rng(0)
+    shape = (targets, generations, channels, side, side)
+    rising = np.linspace(0.002, 0.98, generations, dtype=np.float32)
+    ended = np.arange(generations)[None] > np.arange(targets)[:, None]
+    return {
+        "images": rng.integers(0, 256, shape, dtype=np.uint8),
+        "probability": np.where(ended, np.float32("nan"), rising[None]).astype(np.float32),
+        "targets": np.arange(targets, dtype=np.int64) % len(CLASSES),
     }

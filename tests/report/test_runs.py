@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from synthetic_runs import result, sample_tensors, write
+from synthetic_runs import film_tensors, result, sample_tensors, write
 
 from clonecost.errors import RunError
 from clonecost.report import load_runs, runs_in
@@ -72,3 +72,27 @@ def test_broken_samples_are_refused_with_a_remedy(tmp_path: Path) -> None:
     path.write_bytes(b"not tensors")
     with pytest.raises(RunError, match="delete it"):
         load_runs([folder])
+
+
+def test_films_of_a_search_come_back_as_written(tmp_path: Path) -> None:
+    (found,) = load_runs([write(tmp_path, result(), films=3)])
+    assert found.films is not None
+    assert len(found.films) == 3
+    expected = film_tensors(3)
+    np.testing.assert_array_equal(found.films.images, expected["images"])
+    np.testing.assert_array_equal(found.films.probability, expected["probability"])
+
+
+def test_broken_films_are_refused_with_a_remedy(tmp_path: Path) -> None:
+    folder = write(tmp_path, result())
+    good = film_tensors(4)
+    broken = {
+        "no tensor 'targets'": {k: v for k, v in good.items() if k != "targets"},
+        "'images' is uint8 with 4 dimensions": good | {"images": good["images"][0]},
+        "different length": good | {"targets": np.arange(3)},
+        "tensors of different length": good | {"probability": good["probability"][:, :2].copy()},
+    }
+    for words, tensors in broken.items():
+        save_file(tensors, folder / "search.safetensors")
+        with pytest.raises(RunError, match=f"search.safetensors.*{words}.*delete it"):
+            load_runs([folder])

@@ -10,8 +10,10 @@ from clonecost.report import figures, sheet, text
 from clonecost.report.details import class_rows, controls, flags, lowest_first, traffic
 from clonecost.report.groups import Group, group_runs, setting_words
 from clonecost.report.runs import Run
+from clonecost.report.search import chance, dearest_first, search_summary, search_words, strips
 
 FIRST_TILES, FURTHER_TILES = 32, 8  # images of a group's first seed, and of each further one
+FIRST_STRIPS, FURTHER_STRIPS = 10, 2  # the same for the films of a search
 CLASSES_SHOWN = 20  # above this many, the classes with the lowest agreement come first
 
 
@@ -28,6 +30,7 @@ def html(runs: Sequence[Run]) -> str:
                 {repr(group.first.victim): group.first.victim for group in groups}.values()
             ),
             flags=flags(groups),
+            searches=[(group, found) for group in groups if (found := search_summary(group))],
             curves=_curves(groups),
         )
     )
@@ -74,6 +77,7 @@ def _environment() -> Any:
         usd=text.usd,
         nats=text.nats,
         duration=text.duration,
+        chance=chance,
         unbroken=_unbroken,
         setting=setting_words,
         quoted=shlex.quote,
@@ -86,9 +90,14 @@ def _environment() -> Any:
         lowest_first=lowest_first,
         traffic=traffic,
         controls=controls,
+        strips=strips,
+        search_words=search_words,
+        dearest_first=dearest_first,
         CLASSES_SHOWN=CLASSES_SHOWN,
         FIRST_TILES=FIRST_TILES,
         FURTHER_TILES=FURTHER_TILES,
+        FIRST_STRIPS=FIRST_STRIPS,
+        FURTHER_STRIPS=FURTHER_STRIPS,
     )
     return environment
 

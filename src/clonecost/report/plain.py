@@ -8,6 +8,7 @@ from clonecost.report import text
 from clonecost.report.details import controls, flags
 from clonecost.report.groups import Estimate, Group, group_runs
 from clonecost.report.runs import Run
+from clonecost.report.search import dearest_first, search_summary, search_words
 
 SCHEMA = "clonecost/report/1"
 
@@ -26,6 +27,7 @@ def markdown(runs: Sequence[Run]) -> str:
         ["## Curve"],
         _curve(groups),
         *([["## Controls"], _controls(groups)] if any(map(controls, groups)) else []),
+        *_searches(groups),
         ["## Who attacks, and what against"],
         *([f"**{_plain(labels)}.** {_plain(words)}"] for labels, words in text.threats(groups)),
         _defences(groups),
@@ -103,6 +105,21 @@ def _controls(groups: Sequence[Group]) -> list[str]:
         for control in controls(group)
     ]
     return _table(["attack", "control", "agreement", "accuracy"], rows)
+
+
+def _searches(groups: Sequence[Group]) -> list[list[str]]:
+    """Sections on the attacks that search: sentences, and what each class cost; [] if none does."""
+    found = [(group, summary) for group in groups if (summary := search_summary(group))]
+    if not found:
+        return []
+    words = [[f"**{_plain(group.label)}.** {search_words(summary)}"] for group, summary in found]
+    rows = [
+        [group.label, one.name, f"{one.queries:,.0f}", text.percent(one.share, 1)]
+        for group, summary in found
+        for one in dearest_first(summary.classes)
+    ]
+    header = ["attack", "class searched for", "queries (mean per seed)", "share of all"]
+    return [["## How the search went"], *words, _table(header, rows)]
 
 
 def _defences(groups: Sequence[Group]) -> list[str]:

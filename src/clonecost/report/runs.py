@@ -1,6 +1,6 @@
 """Run folders, read from disk: the only input of every report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from clonecost.errors import RunError
 from clonecost.result import Result, read_result
 
 SAMPLES = "samples.safetensors"
+SEARCH = "search.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,17 +28,34 @@ class Samples:
 
 
 @dataclass(frozen=True, eq=False)
+class Films:
+    """The first searches of an attack that searches: T targets over G generations."""
+
+    images: NDArray[np.uint8]  # (T, G, C, H, W), 0..255: the best so far after each generation
+    probability: NDArray[np.float32]  # (T, G), of the target's class; NaN after the search ended
+    targets: NDArray[np.int64]  # (T,), the class that was searched for
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True, eq=False)
 class Run:
     """One finished audit: the folder, what it found, and a sample of what it sent."""
 
     path: Path
     result: Result
     samples: Samples | None = None
+    films: Films | None = None
 
     @property
     def name(self) -> str:
         """The folder's own name: a report that is passed on must not tell where it was made."""
         return self.path.resolve().name
+
+    def class_name(self, index: int) -> str:
+        classes = self.result.victim.classes
+        return classes[index] if 0 <= index < len(classes) else f"class {index}"
 
 
 def runs_in(path: Path) -> list[Path]:
@@ -67,7 +85,10 @@ def load_runs(paths: Sequence[Path]) -> list[Run]:
     """
     if not paths:
         raise RunError("no run folder given; name at least one")
-    return [Run(path, read_result(path), _read_samples(path / SAMPLES)) for path in paths]
+    return [
+        Run(path, read_result(path), _read_samples(path / SAMPLES), _read_films(path / SEARCH))
+        for path in paths
+    ]
 
 
 def _is_run(path: Path) -> bool:
@@ -75,26 +96,46 @@ def _is_run(path: Path) -> bool:
 
 
 def _read_samples(path: Path) -> Samples | None:
+    kinds = {"inputs": (np.uint8, 4), "answers": (np.float32, 2), "positions": (np.int64, 1)}
+    tensors = _read_tensors(path, kinds)
+    if tensors is None:
+        return None
+    samples = Samples(**tensors)
+    if not len(samples.inputs) == len(samples.answers) == len(samples.positions):
+        raise _broken(path, "tensors of different length")
+    return samples
+
+
+def _read_films(path: Path) -> Films | None:
+    kinds = {"images": (np.uint8, 5), "probability": (np.float32, 2), "targets": (np.int64, 1)}
+    tensors = _read_tensors(path, kinds)
+    if tensors is None:
+        return None
+    films = Films(**tensors)
+    if films.images.shape[:2] != films.probability.shape or len(films.probability) != len(films):
+        raise _broken(path, "tensors of different length")
+    return films
+
+
+def _read_tensors(
+    path: Path, kinds: Mapping[str, tuple[type, int]]
+) -> dict[str, NDArray[Any]] | None:
+    """The tensors that `kinds` names, each with its (dtype, dimensions); None without a file."""
     if not path.is_file():
         return None
-    # Imported here: a report of runs without samples needs no reader for them.
+    # Imported here: a report of runs without images needs no reader for them.
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         tensors = load_file(path)
-        samples = Samples(
-            inputs=_tensor(tensors, "inputs", np.uint8, 4),
-            answers=_tensor(tensors, "answers", np.float32, 2),
-            positions=_tensor(tensors, "positions", np.int64, 1),
-        )
+        return {name: _tensor(tensors, name, *kind) for name, kind in kinds.items()}
     except (SafetensorError, ValueError, KeyError) as error:
-        raise RunError(f"{path} is broken ({error}); delete it to report without images") from error
-    if not len(samples.inputs) == len(samples.answers) == len(samples.positions):
-        raise RunError(
-            f"{path} is broken (tensors of different length); delete it to report without images"
-        )
-    return samples
+        raise _broken(path, str(error)) from error
+
+
+def _broken(path: Path, why: str) -> RunError:
+    return RunError(f"{path} is broken ({why}); delete it to report without images")
 
 
 def _tensor(tensors: dict[str, NDArray[Any]], name: str, dtype: type, ndim: int) -> NDArray[Any]:

@@ -3,12 +3,15 @@
 import base64
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clonecost.report.runs import Run
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 LARGEST_PX = 96  # a bigger image is shrunk: the sheet is for the eye, the ledger for proof
 
@@ -40,11 +43,10 @@ def tiles(run: Run, most: int) -> list[Tile]:
 
 def _tile(image: NDArray[np.uint8], answer: NDArray[np.float32], position: int, run: Run) -> Tile:
     top = int(answer.argmax())
-    classes = run.result.victim.classes
     return Tile(
         source=png_uri(image),
         row=position,
-        answer=classes[top] if top < len(classes) else f"class {top}",
+        answer=run.class_name(top),
         probability=float(answer[top]),
         small=max(image.shape[1:]) <= LARGEST_PX,
     )
@@ -52,6 +54,11 @@ def _tile(image: NDArray[np.uint8], answer: NDArray[np.float32], position: int, 
 
 def png_uri(image: NDArray[np.uint8]) -> str:
     """(C, H, W) pixels 0..255 -> data URI. One channel is grey, three are RGB, else their mean."""
+    return uri(picture(image, LARGEST_PX))
+
+
+def picture(image: NDArray[np.uint8], largest: int) -> "Picture":
+    """(C, H, W) pixels 0..255 as a picture of at most `largest` pixels a side; never enlarged."""
     from PIL import Image
 
     pixels: NDArray[Any]
@@ -61,8 +68,13 @@ def png_uri(image: NDArray[np.uint8]) -> str:
         pixels = image[0]
     else:
         pixels = image.mean(axis=0).round().astype(np.uint8)
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    picture.thumbnail((LARGEST_PX, LARGEST_PX))  # never enlarges
+    found = Image.fromarray(np.ascontiguousarray(pixels))
+    found.thumbnail((largest, largest))
+    return found
+
+
+def uri(found: "Picture") -> str:
+    """A picture as the data URI of its PNG."""
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    found.save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
