@@ -1,5 +1,6 @@
 """A toy victim with a known answer: tests run in seconds on a CPU."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 import workbench
 from clonecost.attacks import ATTACKS, Attack
 from clonecost.audit import Audit
+from clonecost.generators import TrainedGenerator
+from clonecost.generators.base import standard_normal
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
 
@@ -19,6 +22,9 @@ SHAPE, CLASSES, BUDGET = (1, 8, 8), 3, 1_500
 
 # A new attack is tested by being listed in ATTACKS, with settings for the toy here if it needs any.
 SMALL: dict[str, dict[str, object]] = {
+    "black_box_ripper": {"generator": "toy", "population": 12, "elite": 4, "threshold": 0.1,
+                         "max_generations": 4, "slots": 8, "reuse": "all", "loss": "kl",
+                         "epochs": 8, "batch_size": 32},
     "dfme": {"batch_size": 32, "latent_dim": 8, "student_steps": 4, "generator_width": 8,
              "generator_lr": 1e-3, "student_lr": 0.02},
     "knockoff": {"recipe": "shared", "epochs": 8},
@@ -49,6 +55,15 @@ def toy_student() -> nn.Module:
     return nn.Sequential(
         nn.Flatten(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, CLASSES)
     )
+
+
+def toy_generator(shape: tuple[int, ...] = SHAPE) -> TrainedGenerator:
+    """Reaches every image: a pixel is the sigmoid of a latent of its own."""
+    return TrainedGenerator(
+        name="toy", proxy="noise", image_shape=shape, latent_dim=math.prod(shape), weights="toy",
+        network=nn.Unflatten(1, shape).eval(), device=torch.device("cpu"),
+        to_images=lambda network, latents: network(latents).sigmoid(), draw=standard_normal,
+    )  # fmt: skip
 
 
 def toy_attack(name: str) -> Attack:
@@ -99,6 +114,7 @@ def make_audit(
         settings: dict[str, object] = {
             "victim": victim, "threat": threat, "attack": toy_attack(attack),
             "attack_name": attack, "test": test_set, "proxy": proxy, "student": toy_student,
+            "generators": {"toy": toy_generator()},
             "out": tmp_path / "run", "milestones": (500, 1_000),
         }  # fmt: skip
         return Audit(**{**settings, **changes})  # type: ignore[arg-type]

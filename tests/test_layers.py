@@ -7,10 +7,11 @@ ROOT = Path(__file__).parent.parent / "src" / "clonecost"
 LAYERS = [
     {"errors"},
     {"types"},
-    {"augmentation", "data.*", "data", "defences.*", "disk", "kept_inputs", "losses", "networks.*",
-     "networks", "result", "zeroth_order"},
-    {"defences", "distill", "ledger", "traffic", "victims.*", "victims", "report.*", "report"},
-    {"cache"},
+    {"augmentation", "counted_noise", "data.*", "data", "defences.*", "disk", "kept_inputs",
+     "losses", "networks.*", "networks", "result", "zeroth_order"},
+    {"defences", "distill", "evolution", "ledger", "traffic", "victims.*", "victims", "report.*",
+     "report"},
+    {"cache", "search_record"},
     {"oracle", "zoo", "generators.*", "generators"},
     {"evaluate", "attacks.base"},
     {"attacks.*", "checks", "controls"},
@@ -19,6 +20,7 @@ LAYERS = [
     {"audit.*", "audit"},
     {"spec"},
     {"work"},
+    {"suite.*", "suite"},
     {"console"},
     {"cli.*", "cli"},
 ]  # fmt: skip

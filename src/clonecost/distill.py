@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.augmentation import Augment, augment
-from clonecost.losses import kl
+from clonecost.losses import STUDENT_LOSSES, StudentLoss, kl
 from clonecost.types import Progress, as_pixels, no_progress
 
 
@@ -23,7 +23,8 @@ class Recipe:
     row differently (LOG.md, 2026-11-23).
     """
 
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    loss: StudentLoss = "kl"  # of the student's probabilities, mean over a batch
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = 2e-3
     momentum: float = 0.9  # of SGD
     weight_decay: float = 0.01
@@ -45,7 +46,7 @@ def distill(
     rng: torch.Generator,
     progress: Progress = no_progress,
 ) -> None:
-    """Fit `student` in place to minimise the mean KL(answers || student).
+    """Fit `student` in place to minimise the recipe's loss, by default mean KL(answers || student).
 
     Args:
         inputs: (n, *shape), uint8 0..255 or float32 in [0, 1], on the student's device.
@@ -58,6 +59,7 @@ def distill(
     steps = -(-len(training) // recipe.batch_size)
     optimizer = _optimizer(student, recipe)
     scheduler = _scheduler(optimizer, recipe, steps)
+    distance = STUDENT_LOSSES[recipe.loss]
     best, best_state = float("inf"), None
 
     with _seeded(rng):
@@ -68,7 +70,7 @@ def distill(
                 if len(batch) == 1 and len(training) > 1:
                     continue  # batch norm needs two; another order lets this row in next time
                 x = as_pixels(augment(inputs.index_select(0, batch), recipe.augment, rng))
-                loss = kl(student(x), answers.index_select(0, batch)).mean()
+                loss = distance(student(x), answers.index_select(0, batch)).mean()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -99,9 +101,8 @@ def _optimizer(student: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             student.parameters(), lr=recipe.lr, momentum=recipe.momentum,
             weight_decay=recipe.weight_decay, fused=True,
         )  # fmt: skip
-    return torch.optim.AdamW(
-        student.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
-    )
+    adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return adam(student.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
 
 
 def _scheduler(

@@ -1,5 +1,6 @@
 """Distances between a student's logits and the victim's answers. One value per row, shape (n,)."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Recovery = Literal["mean", "min", "none"]
+StudentLoss = Literal["kl", "bce", "l1", "l2"]
 
 
 def kl(logits: Tensor, answers: Tensor) -> Tensor:
@@ -17,6 +19,28 @@ def kl(logits: Tensor, answers: Tensor) -> Tensor:
         answers: the victim's probabilities, (n, K); 0 log 0 counts as 0.
     """
     return F.kl_div(logits.log_softmax(1), answers, reduction="none").sum(1)
+
+
+def bce(logits: Tensor, answers: Tensor) -> Tensor:
+    """(1/K) sum_k -p_k log q_k - (1 - p_k) log(1 - q_k): every class is a question of its own."""
+    log = logits.log_softmax(1)
+    others = (1 - log.exp()).clamp_min(1e-7).log()  # 1 - q is nothing but rounding below that
+    return -(answers * log + (1 - answers) * others).mean(1)
+
+
+def l1(logits: Tensor, answers: Tensor) -> Tensor:
+    """sum_k |p_k - q_k|, between probabilities: in [0, 2]."""
+    return (logits.softmax(1) - answers).abs().sum(1)
+
+
+def l2(logits: Tensor, answers: Tensor) -> Tensor:
+    """The Euclidean norm of p - q, not squared; its gradient at p = q is 0."""
+    return torch.linalg.vector_norm(logits.softmax(1) - answers, dim=1)
+
+
+STUDENT_LOSSES: dict[StudentLoss, Callable[[Tensor, Tensor], Tensor]] = {
+    "kl": kl, "bce": bce, "l1": l1, "l2": l2,
+}  # fmt: skip
 
 
 def recover_logits(answers: Tensor, how: Recovery = "mean", *, smallest: float = 1e-30) -> Tensor:

@@ -12,6 +12,7 @@ from clonecost.result import Result
 
 LEDGER, RESULT, SPEC = "ledger.sqlite", "result.json", "spec.toml"
 CLONE, SAMPLES = "clone.safetensors", "samples.safetensors"
+SEARCH = "search.safetensors"
 
 
 def make(run: Path) -> None:

@@ -12,10 +12,17 @@ import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from clonecost.attacks import ATTACKS, PROFILES, Attack
-from clonecost.audit import Audit, Keep
+from clonecost.audit import Audit, Keep, wanted_generators
 from clonecost.data import load
 from clonecost.defences import DEFENCES
 from clonecost.errors import SpecError, suggest
+from clonecost.generators import (
+    GENERATORS,
+    TrainedGenerator,
+    cached_generator,
+    load_generator,
+    train_generator,
+)
 from clonecost.networks import NETWORKS
 from clonecost.types import (
     AnswerKind,
@@ -122,6 +129,11 @@ def _check_names(spec: Spec) -> None:
             raise SpecError(f"{key} {', '.join(map(str, given))}: one is given twice")
     for name in spec.attack:
         make_attack(name, spec.set)
+    for name in generators_of(spec):
+        if name not in GENERATORS and Path(name).name == name and not Path(name).is_dir():
+            raise SpecError(
+                suggest("generator", name, list(GENERATORS)) + "; or the folder of a trained one"
+            )
     for name in spec.set:
         if name not in {attack.partition(":")[0] for attack in spec.attack}:
             known = [attack.partition(":")[0] for attack in spec.attack]
@@ -252,6 +264,7 @@ class Parts:
     threat: ThreatModel
     test: LabelledInputs
     proxy: LabelledInputs | None
+    generators: dict[str, TrainedGenerator]
     true_labels: LabelledInputs | None
     student: str
 
@@ -271,13 +284,34 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
     if spec.controls and zoo:
         own = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
     classes = zoo.num_classes if zoo else spec.classes or _count_classes(test)
+    generators = _generators(spec, proxy, device, progress)
     victim = _victim(spec, shape, classes, device, progress)
     kind, top_k = _answers(spec.answers)
     threat = ThreatModel(
         input_shape=shape, num_classes=classes, query_budget=spec.budget, answers=kind,
         top_k=top_k, input_precision=spec.input_precision,
     )  # fmt: skip
-    return Parts(victim, threat, test, proxy, own, student_name(spec))
+    return Parts(victim, threat, test, proxy, generators, own, student_name(spec))
+
+
+def _generators(
+    spec: Spec, proxy: LabelledInputs | None, device: torch.device, progress: Progress
+) -> dict[str, TrainedGenerator]:
+    """Those that the attacks want: from their folder, from the cache, or trained on the proxy now.
+
+    One serves all seeds, as one victim does.
+    """
+    found = {}
+    for name in generators_of(spec):
+        if name not in GENERATORS:
+            found[name] = load_generator(Path(name), device=device)
+            continue
+        assert proxy is not None  # `needs_proxy` says so
+        folder = cached_generator(name, proxy) or train_generator(
+            name, proxy, device=device, progress=progress
+        )
+        found[name] = load_generator(folder, device=device)
+    return found
 
 
 def _count_classes(test: LabelledInputs) -> int:
@@ -296,7 +330,7 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
             victim=parts.victim.answer, victim_name=parts.victim.name,
             weights=parts.victim.weights, threat=parts.threat,
             attack=make_attack(name, spec.set), attack_name=name, test=parts.test,
-            student=parts.student, proxy=parts.proxy, out=folder,
+            student=parts.student, proxy=parts.proxy, generators=parts.generators, out=folder,
             defences=[make_defence(text) for text in spec.defence], price=spec.price,
             milestones=default_milestones(spec.budget) if milestones is None else milestones,
             seed=seed, device=make_device(spec.device), keep=spec.keep, controls=spec.controls,
@@ -346,7 +380,18 @@ def to_toml(spec: Spec) -> str:
 
 
 def needs_proxy(spec: Spec) -> bool:
+    """Whether an attack asks about proxy data, or has a generator by a name trained on them."""
+    return asks_proxy(spec) or any(name in GENERATORS for name in generators_of(spec))
+
+
+def asks_proxy(spec: Spec) -> bool:
     return any(getattr(make_attack(a, spec.set), "uses_proxy", False) for a in spec.attack)
+
+
+def generators_of(spec: Spec) -> list[str]:
+    """The trained generators that the attacks want, by name or folder, each once."""
+    wanted = [name for a in spec.attack for name in wanted_generators(make_attack(a, spec.set))]
+    return list(dict.fromkeys(wanted))
 
 
 def proxy_name(spec: Spec) -> str:

@@ -17,14 +17,17 @@ from clonecost.data import Split, load
 from clonecost.distill import Recipe, distill
 from clonecost.errors import DataError, LedgerError, RunError
 from clonecost.evaluate import Reference, score
+from clonecost.generators import CARD, GENERATORS, cached_generator
 from clonecost.ledger import Ledger, row_digests
 from clonecost.networks import build
 from clonecost.result import Result, Score, read_result
 from clonecost.spec import (
     FREE,
     Spec,
+    asks_proxy,
     audits,
     default_milestones,
+    generators_of,
     load_parts,
     make_attack,
     make_device,
@@ -37,7 +40,7 @@ from clonecost.spec import (
     to_toml,
     victim_shape,
 )
-from clonecost.types import Progress, no_progress
+from clonecost.types import LabelledInputs, Progress, no_progress
 from clonecost.victims import file_digest
 from clonecost.zoo import VICTIMS, is_trained
 
@@ -57,7 +60,7 @@ def run_spec(
     cut = singles(spec, out)
     for single, folder in [(spec, out), *cut]:
         _same_audit(folder, single)
-    done = [_finished(folder, single) for single, folder in cut]
+    done = [finished(folder, single) for single, folder in cut]
     if not all(done):
         run_folder.make(out)  # rather refused now than after a victim was trained
         todo = audits(spec, load_parts(spec, progress), out, command)
@@ -100,7 +103,7 @@ def _nothing_bought(folder: Path) -> bool:
         return ledger.totals("attack").settled + ledger.totals("evaluation").settled == 0
 
 
-def _finished(folder: Path, spec: Spec) -> Result | None:
+def finished(folder: Path, spec: Spec) -> Result | None:
     """The result of a run that this very spec has finished."""
     path = folder / run_folder.SPEC
     if not (folder / run_folder.RESULT).is_file() or not path.is_file():
@@ -170,6 +173,7 @@ def plan(spec: Spec) -> Plan:
 def _survey(spec: Spec, test: str) -> tuple[list[str], int]:
     """What is missing, and how many test rows there are (0: unknown)."""
     found, count = [], 0
+    loaded: dict[tuple[str, str], LabelledInputs] = {}
     wanted = [(test, "test")] + ([(proxy_name(spec), "train")] if needs_proxy(spec) else [])
     if spec.victim in VICTIMS and not is_trained(spec.victim):
         found.append(f"{spec.victim} is not trained yet: the audit trains it first")
@@ -184,8 +188,23 @@ def _survey(spec: Spec, test: str) -> tuple[list[str], int]:
         except DataError as error:  # an unknown name is no missing one: that is raised
             found.append(str(error))
             continue
+        loaded[name, split] = data
         count = len(data) if (name, split) == (test, "test") else count
+    found += _untrained(spec, loaded.get((proxy_name(spec), "train")))
     return list(dict.fromkeys(found)), count
+
+
+def _untrained(spec: Spec, proxy: LabelledInputs | None) -> Iterator[str]:
+    """The generators that attacks want and nobody has trained."""
+    for name in generators_of(spec):
+        if name not in GENERATORS:
+            if not (Path(name) / CARD).is_file():
+                yield f"there is no trained generator in {name}"
+        elif proxy is None or cached_generator(name, proxy) is None:
+            yield (
+                f"the generator {name} is not trained on {proxy_name(spec)} yet: the audit trains "
+                "it first, which costs time and no query"
+            )
 
 
 # -- replay --------------------------------------------------------------------------------------
@@ -221,7 +240,7 @@ def replay(
     with closing(Ledger.read(run / run_folder.LEDGER)) as ledger:
         shape, classes = ledger.input_shape, ledger.num_classes
         proxy = None
-        if needs_proxy(spec):
+        if asks_proxy(spec):
             proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
         inputs, answers = ledger.bought(proxy.inputs if proxy else None)
         test = load(test_name(spec), "test", root=spec.data, shape=shape, progress=progress)

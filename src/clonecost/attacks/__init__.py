@@ -1,17 +1,19 @@
 """The attacks that ship. Adding one = one file and one line here."""
 
-from clonecost.attacks import dfme, knockoff
+from clonecost.attacks import black_box_ripper, dfme, knockoff
 from clonecost.attacks.base import Attack, AttackerKit
 
 __all__ = ["ATTACKS", "PROFILES", "Attack", "AttackerKit"]
 
 ATTACKS: dict[str, type[Attack]] = {
+    "black_box_ripper": black_box_ripper.BlackBoxRipper,
     "dfme": dfme.Dfme,
     "knockoff": knockoff.Knockoff,
 }
 
 # Named settings of an attack, chosen as NAME:PROFILE.
 PROFILES: dict[str, dict[str, Attack]] = {
+    "black_box_ripper": dict(black_box_ripper.PROFILES),
     "dfme": dict(dfme.PROFILES),
     "knockoff": dict(knockoff.PROFILES),
 }

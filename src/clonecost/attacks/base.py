@@ -1,15 +1,23 @@
 """What an attack is given and what it must look like. There is no base class to inherit."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clonecost.errors import SpecError
+from clonecost.generators import TrainedGenerator
 from clonecost.oracle import Oracle
+from clonecost.result import Search
 from clonecost.types import AnswerKind, LabelledInputs, Progress, no_progress
+
+
+def name_of_attack(attack: object) -> str:
+    """As the lists have it: the class's name in small letters, words joined by underscores."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(attack).__name__).lower()
 
 
 def at_least(least: float, attack: object, *names: str) -> None:
@@ -22,8 +30,12 @@ def at_least(least: float, attack: object, *names: str) -> None:
         value = getattr(attack, name)
         if value is not None and not value >= least:  # catches nan, too
             raise SpecError(
-                f"{type(attack).__name__.lower()}.{name} is {value}: it must be at least {least:g}"
+                f"{name_of_attack(attack)}.{name} is {value}: it must be at least {least:g}"
             )
+
+
+def nothing_to_show(search: Search, pictures: Mapping[str, Tensor]) -> None:
+    """Show it to nobody: the default of who looks at a search."""
 
 
 class GeneratorFactory(Protocol):
@@ -38,12 +50,17 @@ class AttackerKit:
 
     student: Callable[[], nn.Module]  # an untrained student, pixels in [0, 1] -> logits
     generator: GeneratorFactory
+    # trained on data of the attacker's own, for the victim's shape; by name or folder
+    generators: Mapping[str, TrainedGenerator] = field(default_factory=dict)
     proxy: LabelledInputs | None = None  # the attacker's own data; its labels are its own
     rng: torch.Generator  # the only source of randomness, on `device`
     device: torch.device
     horizon: int  # rows that schedules are laid out for: the budget this run began with
     milestones: tuple[int, ...] = ()  # rows after which a look at the clone is wanted, ascending
     progress: Progress = no_progress
+    # For the report, of an attack that searches for its images: how that goes so far, and pictures
+    # (see `clonecost.search_record`). The last ones are kept.
+    exhibit: Callable[[Search, Mapping[str, Tensor]], None] = nothing_to_show
     white_box: nn.Module | None = None  # set only if the threat model says so
 
     def new_student(self) -> nn.Module:
@@ -53,6 +70,19 @@ class AttackerKit:
     def new_generator(self, latent_dim: int, *, width: int) -> nn.Module:
         """A generator on the device, in train mode, initialised from `rng` alone."""
         return self._initialised(lambda: self.generator(latent_dim, width=width))
+
+    def trained_generator(self, name: str) -> TrainedGenerator:
+        """One of `generators`.
+
+        Raises:
+            SpecError: it is not among them.
+        """
+        if name not in self.generators:
+            raise SpecError(
+                f"the attack wants the generator {name!r}, trained on data of the attacker's own: "
+                "name it in the attack's `generators` and give it to the audit"
+            )
+        return self.generators[name]
 
     def _initialised(self, build: Callable[[], nn.Module]) -> nn.Module:
         seed = int(torch.randint(2**62, (1,), generator=self.rng, device=self.rng.device))
@@ -77,6 +107,10 @@ class Attack(Protocol):
     `run` yields its current clone whenever there is a better one to show. The audit decides which
     of them to score; an attack never sees a score. The last one yielded is the result, also when
     the budget runs out in mid-step.
+
+    Two properties are optional. `queries_per_iteration`, an int: no smaller budget is accepted.
+    `generators`, a tuple of str: names (`clonecost list generators`) or folders of trained
+    generators that the kit must hold; named ones are trained on the proxy first, if need be.
     """
 
     needs: ClassVar[AnswerKind]  # the poorest answers it can work with

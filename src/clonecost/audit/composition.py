@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from math import prod
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from clonecost.attacks.base import Attack
+from clonecost.attacks.base import Attack, name_of_attack
 from clonecost.errors import AnswersError, SpecError
+from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
 from clonecost.types import AnswerKind, Defence, LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
@@ -31,6 +32,8 @@ class Audit:
         attack_name: the class's name in small letters when it is left out.
         test: rows with true labels, for scoring only; fitted to the threat's input shape.
         student: name in `clonecost.networks`, or a function that makes an untrained network.
+        generators: trained on the attacker's own data, by the names that the attack's settings
+            have for them; an RGB one serves a grey victim, too.
         price: USD per 1,000 rows.
         milestones: the clone is scored after these many rows, and at the end.
         keep: whether sent inputs are kept: "auto" keeps them if the first budget needs under
@@ -50,6 +53,7 @@ class Audit:
     attack_name: str = ""
     student: str | Callable[[], nn.Module] = "lenet"
     proxy: LabelledInputs | None = None
+    generators: Mapping[str, TrainedGenerator] = field(default_factory=dict)
     defences: Sequence[Defence] = ()
     price: float | None = None
     milestones: Sequence[int] = ()
@@ -68,9 +72,7 @@ class Audit:
                 object.__setattr__(self, "weights", _weights(self.victim))
             module = self.victim.to(self.device)
             object.__setattr__(self, "victim", torch_victim(module, device=self.device))
-        object.__setattr__(
-            self, "attack_name", self.attack_name or type(self.attack).__name__.lower()
-        )
+        object.__setattr__(self, "attack_name", self.attack_name or name_of_attack(self.attack))
         object.__setattr__(self, "out", Path(self.out))
 
     @property
@@ -81,6 +83,25 @@ class Audit:
         if not isinstance(self.student, str):
             return self.student()
         return build(self.student, self.threat.input_shape, self.threat.num_classes)
+
+    def fitted_generators(self) -> dict[str, TrainedGenerator]:
+        """Those that the attack wants, for the victim's shape.
+
+        Raises:
+            SpecError: one is missing, or makes images of another shape.
+        """
+        return {
+            name: self._generator(name).fitted(self.threat.input_shape)
+            for name in wanted_generators(self.attack)
+        }
+
+    def _generator(self, name: str) -> TrainedGenerator:
+        if name not in self.generators:
+            raise SpecError(
+                f"{self.attack_name} makes its images with the generator {name!r}, which the audit "
+                "was not given: put it into `generators` (`clonecost train generator` makes one)"
+            )
+        return self.generators[name]
 
     def kept_bytes(self) -> int:
         """What keeping every input of the whole budget would take at most."""
@@ -101,6 +122,8 @@ class Audit:
             "seed": self.seed,
             "device": self.device.type,
         }
+        if wanted := wanted_generators(self.attack):  # an attack without any is who it always was
+            facts["generators"] = {name: self._generator(name).weights for name in wanted}
         return json.dumps(facts, sort_keys=True, default=list)
 
 
@@ -126,6 +149,7 @@ def check(audit: Audit) -> None:
         )
     if getattr(attack, "uses_proxy", False) and not audit.proxy:
         raise SpecError(f"{audit.attack_name} asks about proxy data: name some with --proxy")
+    audit.fitted_generators()
     for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
         if data is not None and data.shape != threat.input_shape:
             raise SpecError(
@@ -151,6 +175,11 @@ def check(audit: Audit) -> None:
             f"one iteration of {audit.attack_name} costs {least:,} queries, the budget is "
             f"{threat.query_budget:,}: raise --budget to at least that"
         )
+
+
+def wanted_generators(attack: Attack) -> tuple[str, ...]:
+    """Names or folders of the trained generators without which an attack cannot run."""
+    return getattr(attack, "generators", ())
 
 
 def name_of(part: object) -> str:

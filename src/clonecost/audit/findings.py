@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from torch import nn
 
 from clonecost import provenance, run_folder
-from clonecost.audit.composition import Audit, name_of, settings_of
+from clonecost.audit.composition import Audit, name_of, settings_of, wanted_generators
 from clonecost.checks import flags
 from clonecost.data import overlap
 from clonecost.evaluate import Reference, per_class
@@ -48,7 +48,10 @@ def findings(
     history: History, seconds: float,
 ) -> Result:  # fmt: skip
     """The result of one audit; its controls are added by who runs them."""
-    proxy = audit.proxy if getattr(audit.attack, "uses_proxy", False) else None
+    used = {audit.generators[name].proxy for name in wanted_generators(audit.attack)}
+    if audit.proxy is not None and getattr(audit.attack, "uses_proxy", False):
+        used.add(audit.proxy.name)
+    proxy = audit.proxy if audit.proxy is not None and audit.proxy.name in used else None
     threat = ThreatCard(**{**asdict(audit.threat), "input_shape": list(audit.threat.input_shape)})
     totals, asked = ledger.totals("attack"), ledger.totals("evaluation")
     classes = list(audit.test.classes) or [str(k) for k in range(audit.threat.num_classes)]
@@ -74,7 +77,7 @@ def findings(
         threat=threat,
         attack=AttackCard(
             name=audit.attack_name, settings=settings, student=audit.student_name,
-            proxy=proxy.name if proxy else None,
+            proxy=", ".join(sorted(used)) or None,
         ),
         defences=defences,
         curve=outcome.curve,

@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, cast
 
 import torch
@@ -21,7 +21,7 @@ from clonecost.evaluate import Reference, score
 from clonecost.ledger import Ledger
 from clonecost.networks import build_generator
 from clonecost.oracle import Oracle
-from clonecost.result import Control, Result, Score
+from clonecost.result import Control, Result, Score, Search
 from clonecost.traffic import TrafficLog
 from clonecost.types import ThreatModel, Victim
 
@@ -73,10 +73,12 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     oracle = _open_door(audit, watcher, ledger, traffic)
     stops = {*audit.milestones, *history.stops}  # the curve keeps the points of smaller budgets
     ledger.note(stops=json.dumps(sorted(stops)))
-    kit = _kit(audit, watcher, history.horizon, stops)
+    shown = Shown()
+    kit = _kit(audit, watcher, history.horizon, stops, shown)
     outcome = _attack(audit, oracle, kit, reference, watcher)
     seconds = float(ledger.fact("seconds") or 0) + time.monotonic() - began
     result = findings(audit, ledger, reference, traffic.summary(), outcome, history, seconds)
+    result = result.model_copy(update={"search": shown.search})
     if audit.controls:
         found = _controls(audit, ledger, kit, reference)
         result = result.model_copy(update={"controls": found})
@@ -84,6 +86,8 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     run_folder.write_network(audit.out / run_folder.CLONE, outcome.clone, about_clone(audit))
     if samples := traffic.samples():
         run_folder.write_tensors(audit.out / run_folder.SAMPLES, samples, {})
+    if shown.pictures:
+        run_folder.write_tensors(audit.out / run_folder.SEARCH, dict(shown.pictures), {})
     stops.add(oracle.spent)
     files = json.dumps(digests(audit.out, result))
     ledger.note(seconds=seconds, stops=json.dumps(sorted(stops)), files=files)
@@ -120,17 +124,32 @@ def _open_door(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: TrafficL
     return Oracle(victim, audit.threat, ledger, keep=keep, observe=observe)
 
 
-def _kit(audit: Audit, watcher: Watcher, horizon: int, stops: set[int]) -> AttackerKit:
+@dataclass
+class Shown:
+    """What the attack showed last of its search; nothing, if it does not search."""
+
+    search: Search | None = None
+    pictures: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __call__(self, search: Search, pictures: Mapping[str, Tensor]) -> None:
+        self.search, self.pictures = search, pictures
+
+
+def _kit(
+    audit: Audit, watcher: Watcher, horizon: int, stops: set[int], shown: Shown
+) -> AttackerKit:
     shape, budget = audit.threat.input_shape, audit.threat.query_budget
     return AttackerKit(
         student=audit.new_student,
         generator=lambda latent_dim, *, width: build_generator(latent_dim, shape, width=width),
+        generators=audit.fitted_generators(),
         proxy=audit.proxy,
         rng=torch.Generator(audit.device).manual_seed(audit.seed),
         device=audit.device,
         horizon=horizon,
         milestones=tuple(sorted(stop for stop in stops if 0 < stop < budget)),
         progress=watcher.step,
+        exhibit=shown,
     )
 
 

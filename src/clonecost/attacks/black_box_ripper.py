@@ -1,0 +1,164 @@
+"""Black-Box Ripper: evolve a generator's latents until the victim is sure, then distill.
+
+Barbalau, Cosma, Ionescu, Popescu, NeurIPS 2020, https://arxiv.org/abs/2010.11158.
+
+    0. G learns the attacker's own images                                 no query
+    1. y = the next class in turn; x = G(p*) with p* from Algorithm 1     K + (g - 1) (K - k) rows
+       (`clonecost.evolution`), which takes g generations
+    2. min over S of the mean of  || S(x) - T(x) ||                       from scratch
+
+Differs from the paper: see docs/attacks/black_box_ripper.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.distill import Recipe, distill
+from clonecost.errors import SpecError
+from clonecost.evolution import Algorithm, Search, one_class
+from clonecost.losses import StudentLoss
+from clonecost.oracle import Oracle
+from clonecost.search_record import Record
+from clonecost.types import AnswerKind, as_pixels
+
+Rows = tuple[Tensor, Tensor]  # images as uint8, answers
+RANDOM_BATCH = 1024  # rows per call of the victim, without evolution
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlackBoxRipper:
+    generator: str = "sngan-small"  # or the folder of a trained one
+    evolve: bool = True  # off: latents ~ U(-u, u) as they come, one query each
+    population: int = 30  # K
+    elite: int = 10  # k
+    bound: float = 3.0  # u
+    mutation: float = 1.0  # standard deviation of the noise
+    children: Literal["uniform", "evenly"] = "uniform"
+    stop: Literal["fitness", "probability"] = "fitness"
+    threshold: float = 0.02  # t, of the fitness
+    confidence: float = 0.9  # where it stops by probability
+    max_generations: int = 10  # the first population is one
+    slots: int = 64  # searches side by side, fewer where the budget is small
+    reuse: Literal["evolved", "all"] = "evolved"  # all: every row that was paid for teaches
+    loss: StudentLoss = "l2"
+    epochs: int = 200
+    batch_size: int = 64
+    lr: float = 1e-3  # of Adam
+
+    needs: ClassVar[AnswerKind] = "probs"
+    uses_proxy: ClassVar[bool] = False  # its generator does
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "population", "elite", "max_generations", "slots", "epochs", "batch_size")
+        at_least(0, self, "bound", "mutation", "threshold", "confidence", "lr")
+        if self.elite >= self.population:
+            raise SpecError(
+                f"black_box_ripper.elite is {self.elite}: it must be below the population, "
+                f"{self.population}, or no child is ever asked about"
+            )
+
+    @property
+    def generators(self) -> tuple[str, ...]:
+        return (self.generator,)
+
+    @property
+    def algorithm(self) -> Algorithm:
+        if not self.evolve:  # a population of one that never gets a second generation
+            return Algorithm(population=1, elite=1, bound=self.bound, max_generations=1)
+        return Algorithm(
+            population=self.population, elite=self.elite, bound=self.bound, mutation=self.mutation,
+            children=self.children, stop=self.stop, threshold=self.threshold,
+            confidence=self.confidence, max_generations=self.max_generations,
+        )  # fmt: skip
+
+    def plan(self, budget: int) -> str:
+        then = f"then trains {self.epochs} epochs at each milestone"
+        if not self.evolve:
+            return f"asks about {budget:,} images of {self.generator} as they come, {then}"
+        most = self.algorithm.most_rows()
+        return (
+            f"evolves at least {budget // most:,} images of {self.generator} for "
+            f"{self.population} to {most} queries each, {then}"
+        )
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        generator, classes = kit.trained_generator(self.generator), oracle.threat.num_classes
+        search = Search(
+            self.algorithm, one_class(classes), slots=self._slots(kit.horizon),
+            latent_dim=generator.latent_dim, seed=_draw_seed(kit), device=kit.device,
+        )  # fmt: skip
+        record = Record(classes)
+        bought: list[Rows] = []
+        winners: list[Rows] = []
+        stops = [*kit.milestones, oracle.threat.query_budget]
+        while stops:
+            latents, targets = search.ask()
+            images = _eight_bits(generator.decode(latents))
+            answers: list[Tensor] = []
+            asked = 0
+            while stops and asked < len(images):  # one question, unless a clone is due on the way
+                part = slice(asked, asked + stops[0] - oracle.spent)
+                answers.append(oracle(as_pixels(images[part])))
+                record.bought(targets[part])
+                bought.append((images[part], answers[-1]))
+                asked += len(answers[-1])
+                if asked == len(images):
+                    standing = search.tell(images, torch.cat(answers))
+                    record.told(standing)
+                    ended = standing.where(standing.finished)
+                    winners.append((ended.images, ended.answers))
+                few = sum(len(answers) for _, answers in winners) < 2
+                taught = bought if self.reuse == "all" or few else winners
+                if oracle.spent == stops[0]:
+                    clone = self._train(taught, kit.branch(stops.pop(0)))
+                    if self.evolve:
+                        used = sum(len(answers) for _, answers in taught)
+                        kit.exhibit(record.summary(used=used), record.pictures())
+                    yield clone
+                if taught is winners:
+                    bought.clear()  # memory, at a million rows
+
+    def _slots(self, horizon: int) -> int:
+        """So few that the searches still under way when the budget ends are a small part of it."""
+        if not self.evolve:
+            return RANDOM_BATCH
+        return max(1, min(self.slots, horizon // (8 * self.algorithm.most_rows())))
+
+    def _train(self, rows: list[Rows], kit: AttackerKit) -> nn.Module:
+        student = kit.new_student()
+        images, answers = (torch.cat(part) for part in zip(*rows, strict=True))
+        recipe = Recipe(
+            loss=self.loss, optimizer="adam", lr=self.lr, weight_decay=0.0, schedule="constant",
+            batch_size=self.batch_size, epochs=self.epochs, validation=0.0,
+        )  # fmt: skip
+        distill(student, images, answers, recipe, rng=kit.rng, progress=kit.progress)
+        return student
+
+
+def _draw_seed(kit: AttackerKit) -> int:
+    return int(torch.randint(2**62, (1,), generator=kit.rng, device=kit.rng.device))
+
+
+def _eight_bits(images: Tensor) -> Tensor:
+    """As an image file has them: what the victim is asked is kept exactly in a quarter of the room.
+
+    [0, 1] -> uint8 0..255
+    """
+    return images.mul(255).round().to(torch.uint8)
+
+
+# The constants of the public code, which differ from the paper's: on grey victims, and on RGB ones.
+RELEASED = BlackBoxRipper(
+    bound=3.3, mutation=0.5, children="evenly", stop="probability", confidence=0.9, loss="bce"
+)
+PROFILES = {
+    "paper": BlackBoxRipper(),
+    "released": RELEASED,
+    "released-rgb": replace(RELEASED, max_generations=300),
+    "no-evolution": BlackBoxRipper(evolve=False),
+}
