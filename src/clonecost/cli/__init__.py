@@ -6,8 +6,9 @@ standard error says why and what to do), 130 stopped by Ctrl-C.
 
 from clonecost.cli.commands import app, audit, plan
 from clonecost.cli.flags import FLAGS
+from clonecost.cli.suites import suite
 
-__all__ = ["FLAGS", "app", "audit", "main", "plan"]
+__all__ = ["FLAGS", "app", "audit", "main", "plan", "suite"]
 
 
 def main() -> None:

@@ -266,7 +266,7 @@ def train_generator(
 @app.command("list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="attacks|victims|datasets|networks|defences|generators")
+        str, typer.Argument(metavar="attacks|victims|datasets|networks|defences|generators|suites")
     ],
 ) -> None:
     """What there is to choose from."""

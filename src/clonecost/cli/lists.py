@@ -1,9 +1,10 @@
 """What there is to choose from: names with one line each, for `list` and for shell completion."""
 
 import sys
+import tomllib
 from collections.abc import Callable
 
-KINDS = ["attacks", "victims", "datasets", "networks", "defences", "generators"]
+KINDS = ["attacks", "victims", "datasets", "networks", "defences", "generators", "suites"]
 
 
 def names(kind: str) -> Callable[[str], list[str]]:
@@ -45,6 +46,11 @@ def table(kind: str) -> dict[str, str]:
         from clonecost.generators import GENERATORS
 
         return {name: card.summary for name, card in GENERATORS.items()}
+    if kind == "suites":
+        from clonecost.suite import shipped
+
+        return {name: tomllib.loads(path.read_text(encoding="utf-8"))["title"]
+                for name, path in shipped().items()}  # fmt: skip
     from clonecost.data import DATASETS
 
     return {name: card.summary for name, card in DATASETS.items()}

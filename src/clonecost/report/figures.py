@@ -8,11 +8,11 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from markupsafe import Markup, escape
 
-from clonecost.report.groups import Estimate, Group, Point
+from clonecost.report.groups import Estimate, Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +37,21 @@ MARKERS: dict[str, str] = {
 }
 
 
+class Drawn(Protocol):
+    """What a curve is drawn from: a `Group` of a report, a row of a suite."""
+
+    @property
+    def points(self) -> tuple[Point, ...]: ...  # by queries
+    @property
+    def final(self) -> Point: ...
+    @property
+    def majority(self) -> float: ...
+    @property
+    def victim_accuracy(self) -> float: ...
+    @property
+    def white_box(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Line:
     """A horizontal line of reference."""
@@ -45,7 +60,7 @@ class Line:
     label: str  # our own words, never a user's: matplotlib reads $ as mathematics
 
 
-def curve(groups: Sequence[Group], measure: Measure, *, name: str, title: str, text: str) -> Markup:
+def curve(groups: Sequence[Drawn], measure: Measure, *, name: str, title: str, text: str) -> Markup:
     """`measure` against queries for every group, as one SVG element.
 
     `name` prefixes the ids (unique per page), `title` and `text` are read by screen readers.
@@ -117,12 +132,12 @@ def _frame(axes: "Axes", measure: Measure, queries: Sequence[int]) -> None:
         spine.set_visible(side in ("left", "bottom"))
 
 
-def _lines(groups: Sequence[Group], measure: Measure) -> list[Line]:
+def _lines(groups: Sequence[Drawn], measure: Measure) -> list[Line]:
     if measure == "agreement":
         shares = sorted({round(group.majority, 3) for group in groups})
         lines = [Line(0.9, "90 %: vulnerable"), Line(0.75, "75 %: warning")]
         return lines + [Line(share, "always the commonest class") for share in shares]
-    levels = sorted({round(group.first.victim.accuracy.value, 3) for group in groups})
+    levels = sorted({round(group.victim_accuracy, 3) for group in groups})
     return [Line(level, "the model itself") for level in levels]
 
 
@@ -142,7 +157,7 @@ def _draw_line(axes: "Axes", line: Line) -> None:
     )
 
 
-def _draw_group(axes: "Axes", group: Group, measure: Measure, index: int) -> None:
+def _draw_group(axes: "Axes", group: Drawn, measure: Measure, index: int) -> None:
     colour = _colour(index)
     style = "--" if group.white_box else "-"
     points = [point for point in group.points if point.queries > 0]

@@ -75,6 +75,10 @@ class Group:
         return fmean(run.result.majority_agreement for run in self.runs)
 
     @property
+    def victim_accuracy(self) -> float:
+        return self.first.victim.accuracy.value
+
+    @property
     def white_box(self) -> bool:
         return self.first.threat.access == "white-box"
 
@@ -104,7 +108,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     ]
     labels = _labels([group[0].result for group in ordered])
     groups = [
-        Group(label, tuple(group), _points([run.result.curve for run in group]))
+        Group(label, tuple(group), points_of([run.result.curve for run in group]))
         for label, group in zip(labels, ordered, strict=True)
     ]
     return sorted(groups, key=lambda g: (g.white_box, -g.final.agreement.value, g.spent, g.label))
@@ -144,7 +148,7 @@ def answer_words(result: Result) -> str:
     return words[result.threat.answers]
 
 
-def _points(curves: Sequence[Sequence[Score]]) -> tuple[Point, ...]:
+def points_of(curves: Sequence[Sequence[Score]]) -> tuple[Point, ...]:
     """One point per milestone; at each, every seed counts with its last clone bought by then."""
     if len({len(curve) for curve in curves}) == 1:
         # The same milestones, which an attack may overshoot by another few rows in each seed.

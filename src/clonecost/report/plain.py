@@ -78,7 +78,7 @@ def _prices(groups: Sequence[Group]) -> list[str]:
         ]
         for group in groups
     ]
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _curve(groups: Sequence[Group]) -> list[str]:
@@ -95,7 +95,7 @@ def _curve(groups: Sequence[Group]) -> list[str]:
         for group in groups
         for point in group.points
     ]
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _controls(groups: Sequence[Group]) -> list[str]:
@@ -104,7 +104,7 @@ def _controls(groups: Sequence[Group]) -> list[str]:
         for group in groups
         for control in controls(group)
     ]
-    return _table(["attack", "control", "agreement", "accuracy"], rows)
+    return markdown_table(["attack", "control", "agreement", "accuracy"], rows)
 
 
 def _searches(groups: Sequence[Group]) -> list[list[str]]:
@@ -119,12 +119,12 @@ def _searches(groups: Sequence[Group]) -> list[list[str]]:
         for one in dearest_first(summary.classes)
     ]
     header = ["attack", "class searched for", "queries (mean per seed)", "share of all"]
-    return [["## How the search went"], *words, _table(header, rows)]
+    return [["## How the search went"], *words, markdown_table(header, rows)]
 
 
 def _defences(groups: Sequence[Group]) -> list[str]:
     header = ["attack", *text.threat_facts(groups[0])]
-    return _table(header, [[g.label, *text.threat_facts(g).values()] for g in groups])
+    return markdown_table(header, [[g.label, *text.threat_facts(g).values()] for g in groups])
 
 
 def _flags(groups: Sequence[Group]) -> list[str]:
@@ -162,7 +162,7 @@ def _provenance(runs: Sequence[Run]) -> list[str]:
                 origin.command,
             ]
         )
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _reached(group: Group, level: float) -> str:
@@ -175,7 +175,8 @@ def _interval(estimate: Estimate) -> str:
     return f"{text.percent(estimate.value, 1)} ({shown})"
 
 
-def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+def markdown_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """The lines of a table; nothing in a cell is obeyed as Markdown or HTML."""
     names = list(header)
     lines = [names, ["---"] * len(names), *([_plain(cell) for cell in row] for row in rows)]
     return [f"| {' | '.join(line)} |" for line in lines]
