@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import workbench
 from clonecost.attacks import ATTACKS, Attack
+from clonecost.attacks.base import name_of_attack
 from clonecost.audit import Audit
 from clonecost.generators import TrainedGenerator
 from clonecost.generators.base import standard_normal
@@ -110,11 +111,12 @@ def make_audit(
 ) -> MakeAudit:  # fmt: skip
     """An audit of the toy; every field can be replaced."""
 
-    def make(attack: str = "knockoff", **changes: object) -> Audit:
+    def make(attack: str | Attack = "knockoff", **changes: object) -> Audit:
+        chosen = toy_attack(attack) if isinstance(attack, str) else attack
         settings: dict[str, object] = {
-            "victim": victim, "threat": threat, "attack": toy_attack(attack),
-            "attack_name": attack, "test": test_set, "proxy": proxy, "student": toy_student,
-            "generators": {"toy": toy_generator()},
+            "victim": victim, "threat": threat, "attack": chosen,
+            "attack_name": name_of_attack(chosen), "test": test_set, "proxy": proxy,
+            "generators": {"toy": toy_generator()}, "student": toy_student,
             "out": tmp_path / "run", "milestones": (500, 1_000),
         }  # fmt: skip
         return Audit(**{**settings, **changes})  # type: ignore[arg-type]
