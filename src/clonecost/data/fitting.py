@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from clonecost.errors import DataError
 from clonecost.types import LabelledInputs, Shape
 
-_LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
+LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 _CHUNK = 1 << 22  # values converted at a time: 16 MB of float32
 
 
@@ -66,7 +66,7 @@ def _fit(inputs: Tensor, shape: Shape) -> Tensor:
     x = inputs.float() if inputs.dtype == torch.uint8 else inputs.float() * 255
     channels, *size = shape
     if x.shape[1] == 3 and channels == 1:
-        x = (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        x = (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
     if list(x.shape[2:]) != size:
         x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
     return x.expand(-1, channels, -1, -1)

@@ -6,7 +6,9 @@ from clonecost.generators.catalogue import GENERATORS
 from clonecost.generators.trained import (
     SAMPLES,
     cached_generator,
+    is_path,
     load_generator,
+    ready_generator,
     train_generator,
 )
 
@@ -17,6 +19,8 @@ __all__ = [
     "GeneratorCard",
     "TrainedGenerator",
     "cached_generator",
+    "is_path",
     "load_generator",
+    "ready_generator",
     "train_generator",
 ]

@@ -25,6 +25,7 @@ from clonecost.errors import DataError, SpecError, suggest
 from clonecost.generators.base import GeneratorCard, Recipe, TrainedGenerator
 from clonecost.generators.catalogue import GENERATORS
 from clonecost.generators.sample_sheet import GRID, sample_sheet
+from clonecost.generators.sngan import count_classes
 from clonecost.types import LabelledInputs, Progress, Shape, no_progress
 
 SAMPLES = "samples.png"
@@ -45,12 +46,13 @@ def train_generator(
 ) -> Path:
     """Train a generator, whether it is cached or not, and return its folder in the cache.
 
-    `proxy` is (n, C, H, W) with C 1 or 3, n at least 10; its labels are not looked at. `epochs`
-    shortens the published recipe (and is cached apart); `cache` defaults to `cache_root()`. No
-    victim is asked anything.
+    `proxy` is (n, C, H, W) with C 1 or 3, n at least 10; its labels are looked at by conditional
+    generators only. `epochs` shortens the recipe (and is cached apart); `cache` defaults to
+    `cache_root()`. No victim is asked anything.
 
     Raises:
-        SpecError: no generator of that name, less than one epoch, or images it cannot make.
+        SpecError: no generator of that name, less than one epoch, images it cannot make, or no
+            classes for one that is conditioned on them.
         DataError: the proxy has too few rows, or the cache cannot be written.
     """
     row, recipe = _row(name, epochs)
@@ -70,7 +72,8 @@ def train_generator(
         "seed": seed,
         "recipe": asdict(recipe),  # type: ignore[call-overload]  # every recipe is a dataclass
         "shape": list(proxy.shape),
-        "proxy": {"name": proxy.name, "sha256": _digest(proxy), "rows": len(proxy)},
+        "classes": made.classes,
+        "proxy": {"name": proxy.name, "sha256": _digest(proxy, row), "rows": len(proxy)},
         "trained_on": len(kept),
         "quality": {**made.quality, "rows": len(held_out)},
         "parameters": sum(tensor.numel() for tensor in made.network.parameters()),
@@ -82,7 +85,7 @@ def train_generator(
         "losses": made.losses,
     }
     rng = torch.Generator().manual_seed(SHEET_SEED)
-    latents = row.latents(GRID * GRID, row.latent_dim, rng).to(device)
+    latents = row.latents(GRID * GRID, row.latent_dim + made.classes, rng).to(device)
     panels = {"samples": row.decode(made.network, latents), **made.panels}
     place.write(made.network, card, {SAMPLES: sample_sheet(panels)})
     return place.folder
@@ -102,17 +105,57 @@ def cached_generator(
         SpecError: as `train_generator`.
         DataError: something is there, and it is damaged.
     """
-    _, recipe = _row(name, epochs)
+    row, recipe = _row(name, epochs)
     place = _cached(name, proxy, epochs, seed, cache)
     card = place.card()
     if card is None or card.get("recipe") != _as_json(recipe):
         return None
     found = card.get("proxy")
-    same = isinstance(found, dict) and found.get("sha256") == _digest(proxy)
+    same = isinstance(found, dict) and found.get("sha256") == _digest(proxy, row)
     return place.folder if same else None
 
 
-def load_generator(folder: Path, *, device: torch.device | str = "cpu") -> TrainedGenerator:
+def ready_generator(
+    name: str,
+    proxy: LabelledInputs | None,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    low_precision: bool = False,
+    cache: Path | None = None,
+    progress: Progress = no_progress,
+) -> TrainedGenerator:
+    """The generator of that name for these proxy rows: from the cache, else it is trained now.
+
+    `name` may also be the path of a generator's folder; then the proxy is not looked at.
+
+    Raises:
+        SpecError: as `train_generator`, or a name comes without a proxy.
+        DataError: as `train_generator` and `load_generator`.
+    """
+    if is_path(name):
+        return load_generator(Path(name), device=device, low_precision=low_precision)
+    row, _ = _row(name, None)
+    if proxy is None:
+        raise SpecError(
+            f"generator {name!r} is trained on proxy data, and there are none; name them with "
+            "--proxy, or name the folder of a trained generator"
+        )
+    _check(proxy, row)
+    folder = cached_generator(name, proxy, seed=seed, cache=cache) or train_generator(
+        name, proxy, seed=seed, cache=cache, device=device, progress=progress
+    )
+    return load_generator(folder, device=device, low_precision=low_precision)
+
+
+def is_path(name: str) -> bool:
+    """Does it mean a folder, as against a row of the table?"""
+    return name not in GENERATORS and (Path(name).is_dir() or bool(re.search(r"[\\/]", name)))
+
+
+def load_generator(
+    folder: Path, *, device: torch.device | str = "cpu", low_precision: bool = False
+) -> TrainedGenerator:
     """The generator that `train_generator` left in `folder`. Draws no random numbers.
 
     Raises:
@@ -128,24 +171,28 @@ def load_generator(folder: Path, *, device: torch.device | str = "cpu") -> Train
     weights = place.weights()
     try:
         name, shape = str(card["name"]), tuple(int(side) for side in card["shape"])
-        row = GENERATORS[name]
+        row, classes = GENERATORS[name], int(card.get("classes", 0))
         with torch.device("meta"):  # neither memory nor initial weights for what is replaced
-            network = row.build(shape)
+            network = row.build(row.recipe, shape, classes)
         network.load_state_dict(load_file(weights), assign=True)
         proxy = str(card["proxy"]["name"])
     except (KeyError, TypeError, ValueError, RuntimeError, SpecError, SafetensorError) as error:
         raise place.damaged() from error
     device = torch.device(device)
+    network = network.to(device).eval().requires_grad_(False)
+    if device.type == "cpu":  # up to twice as fast there; pays on a GPU with low precision only
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainedGenerator(
         name=name,
         proxy=proxy,
         image_shape=shape,
-        latent_dim=row.latent_dim,
+        latent_dim=row.latent_dim + classes,
         weights=card["sha256"],
-        network=network.to(device).eval().requires_grad_(False),
+        network=network,
         device=device,
         to_images=row.decode,
         draw=row.latents,
+        low_precision=low_precision,
     )
 
 
@@ -172,8 +219,9 @@ def _check(proxy: LabelledInputs, row: GeneratorCard) -> None:
             f"the proxy {proxy.name or 'given'} has {len(proxy)} rows; a generator needs at least "
             f"{HELD_OUT}, and is good with thousands"
         )
+    classes = count_classes(proxy) if row.conditional else 0
     with torch.device("meta"):
-        row.build(proxy.shape)
+        row.build(row.recipe, proxy.shape, classes)
 
 
 def _split(data: LabelledInputs) -> tuple[LabelledInputs, LabelledInputs]:
@@ -183,10 +231,11 @@ def _split(data: LabelledInputs) -> tuple[LabelledInputs, LabelledInputs]:
     return data.take(order[cut:]), data.take(order[:cut])
 
 
-def _digest(data: LabelledInputs) -> str:
-    """sha256 of the pixels, in their order and shape."""
+def _digest(data: LabelledInputs, row: GeneratorCard) -> str:
+    """sha256 of what it learns from: pixels in their order and shape, and labels if they count."""
     said = hashlib.sha256(f"{data.inputs.dtype}{tuple(data.inputs.shape)}".encode())
-    said.update(data.inputs.cpu().contiguous().view(-1).numpy().data)
+    for part in (data.inputs, data.labels) if row.conditional else (data.inputs,):
+        said.update(part.cpu().contiguous().view(-1).numpy().data)
     return said.hexdigest()
 
 

@@ -32,6 +32,9 @@ class VaeRecipe:
     latent_dim: int = LATENT_DIM
 
 
+SMALL = VaeRecipe(epochs=15, width=16)  # one cycle of beta
+
+
 def betas(epochs: int) -> list[float]:
     """The weight of the KL in each epoch: one CYCLE after another, of 15 epochs each.
 
@@ -68,7 +71,7 @@ def train_vae(
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        vae = Vae(data.shape, recipe.latent_dim, recipe.width).to(device)
+        vae = build_vae(recipe, data.shape).to(device)
     _lay_out(vae, torch.channels_last)
     losses = _fit(vae.train(), data.to(device), recipe, seed, device, progress)
     _lay_out(vae.eval().requires_grad_(False), torch.contiguous_format)
@@ -80,9 +83,9 @@ def train_vae(
     })  # fmt: skip
 
 
-def build_vae(shape: Shape) -> Vae:
-    """The network as published, untrained; see `Vae`."""
-    return Vae(shape)
+def build_vae(recipe: VaeRecipe, shape: Shape, classes: int = 0) -> Vae:
+    """The network, untrained; see `Vae`. It knows no classes."""
+    return Vae(shape, recipe.latent_dim, recipe.width)
 
 
 def decode_vae(network: nn.Module, latents: Tensor) -> Tensor:

@@ -167,8 +167,8 @@ def to_space(pixels: Tensor) -> Tensor:
 
 
 def to_pixels(outputs: Tensor) -> Tensor:
-    """The decoder's unbounded output -> pixels in [0, 1], clamped."""
-    return ((outputs + 1) / 2).clamp(0, 1)
+    """The decoder's unbounded output -> float32 pixels in [0, 1], clamped."""
+    return ((outputs.float() + 1) / 2).clamp(0, 1)
 
 
 def _inner(image_shape: Shape) -> tuple[int, int]:

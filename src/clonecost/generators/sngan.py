@@ -1,0 +1,193 @@
+"""SNGAN on the attacker's own data: hinge loss, spectral norm, an average of G's weights.
+
+    L_D = E max(0, 1 - D(x, y)) + E max(0, 1 + D(G(z), y))    a few steps for each of G's
+    L_G = -E D(G(z), y)                                       z ~ N(0, I), y as in the data
+
+Miyato et al. 2018 (1802.05957, 1802.05637); networks in `clonecost.networks.sngan`. The authors of
+Black-Box Ripper do not publish how theirs was trained: constants as in AutoGAN's SNGAN (width of D,
+rates, steps of D). What is kept is the moving average of G's weights, its batch norm statistics
+taken anew from latents. Costs no queries.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+
+from clonecost.errors import SpecError
+from clonecost.generators.base import Made
+from clonecost.networks.sngan import (
+    LATENT_DIM,
+    ProjectionDiscriminator,
+    SnganGenerator,
+    one_hot_latents,
+    pixels_of,
+)
+from clonecost.types import LabelledInputs, Progress, Shape
+
+REPORT_EVERY = 20  # steps of D between two calls of the progress function
+SHOWN = 64  # images in a panel
+STATISTICS = 40  # batches of latents that G's batch norm is measured with at the end
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnganRecipe:
+    epochs: int = 356  # passes of D over 45,000 rows: 50,000 steps of G
+    batch_size: int = 64  # of D, real and generated each
+    generator_batch_size: int = 128
+    critic_steps: int = 5  # steps of D for each of G
+    lr: float = 2e-4  # of both, falling linearly to 0
+    betas: tuple[float, float] = (0.0, 0.9)
+    ema: float = 0.999
+    width: int = 256  # of G
+    critic_width: int = 128  # of D
+    conditional: bool = False  # on the data's classes, with the projection discriminator
+    low_precision: bool = True  # bfloat16 in convolutions while training, never in measuring
+
+
+SMALL = SnganRecipe(
+    epochs=12, generator_batch_size=64, critic_steps=2, width=48, critic_width=48
+)  # an hour of one core, as far as an hour goes
+
+
+def train_sngan(
+    data: LabelledInputs,
+    held_out: LabelledInputs,
+    recipe: SnganRecipe,
+    *,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> Made:
+    """Train on `data`, (n, C, H, W); its labels count only where the recipe is conditional.
+
+    The same seed gives the same weights on the same machine with the same number of threads; the
+    global random state is left as it was. Losses are means over an epoch's steps.
+
+    Raises:
+        SpecError: H or W is no multiple of 8, or a conditional recipe finds no two classes.
+    """
+    classes = count_classes(data) if recipe.conditional else 0
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        generator = build_sngan(recipe, data.shape, classes)
+        critic = ProjectionDiscriminator(data.shape[0], recipe.critic_width, classes)
+        for network in (generator, critic):
+            # convolutions of small images run faster channels-last, on CPUs too
+            network.to(device).train()
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        average = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
+        rng = torch.Generator(device).manual_seed(seed)
+        losses = list(fit(generator, critic, average, data.to(device), recipe, rng, progress))
+        draws = (
+            draw_latents(recipe.generator_batch_size, data, generator.classes, rng)[0]
+            for _ in range(STATISTICS)
+        )
+        update_bn(draws, average, device)
+    made = average.module.eval().requires_grad_(False)
+    made.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    shown = held_out.rows(slice(SHOWN), device)
+    return Made(made, losses, {}, {"held-out proxy images": shown}, classes)
+
+
+def count_classes(data: LabelledInputs) -> int:
+    """How many classes the proxy names.
+
+    Raises:
+        SpecError: fewer than two, so that there is nothing to condition on.
+    """
+    found = int(data.labels.max()) + 1
+    if int(data.labels.min()) < 0 or found < 2:
+        raise SpecError(
+            f"{data.name or 'the proxy'} names no classes to condition on: train a generator "
+            "without them, as sngan"
+        )
+    return found
+
+
+def build_sngan(recipe: SnganRecipe, shape: Shape, classes: int = 0) -> SnganGenerator:
+    """The generator, untrained; see `SnganGenerator`."""
+    return SnganGenerator(shape, recipe.width, classes)
+
+
+def decode_sngan(network: nn.Module, latents: Tensor) -> Tensor:
+    """(n, 128 + classes) -> (n, C, H, W) pixels in [0, 1]."""
+    return pixels_of(network(latents))
+
+
+def draw_latents(
+    count: int, data: LabelledInputs, classes: int, rng: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """Latents with classes as frequent as in the data, and the classes, (count,), if there are."""
+    z = torch.randn(count, LATENT_DIM, generator=rng, device=rng.device)
+    if not classes:
+        return z, None
+    rows = torch.randint(len(data), (count,), generator=rng, device=rng.device)
+    labels = data.labels.to(rng.device)[rows]
+    return one_hot_latents(z, labels, classes), labels
+
+
+def fit(
+    generator: SnganGenerator,
+    critic: ProjectionDiscriminator,
+    average: AveragedModel,
+    data: LabelledInputs,
+    recipe: SnganRecipe,
+    rng: torch.Generator,
+    progress: Progress,
+) -> Iterator[dict[str, float]]:
+    """Train all three in place; yields the mean losses of every epoch."""
+    device, classes = rng.device, generator.classes
+    opt_g, opt_d = (
+        Adam(network.parameters(), recipe.lr, recipe.betas, fused=True)
+        for network in (generator, critic)
+    )
+    steps = len(data) // recipe.batch_size or 1
+    total = steps * recipe.epochs
+    fall_g = LambdaLR(opt_g, lambda past: 1 - past / max(1, total // recipe.critic_steps))
+    fall_d = LambdaLR(opt_d, lambda past: 1 - past / total)
+    half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.low_precision)
+    done = 0
+    for epoch in range(1, recipe.epochs + 1):
+        sums = torch.zeros(2, device=device)
+        for rows in torch.randperm(len(data), generator=rng, device=device).split(
+            recipe.batch_size
+        )[:steps]:
+            # D step
+            real = data.rows(rows, device) * 2 - 1
+            z, drawn = draw_latents(len(rows), data, classes, rng)
+            with half:
+                with torch.no_grad():
+                    fake = generator(z).float()
+                both = torch.cat([real, fake]).contiguous(memory_format=torch.channels_last)
+                # one pass over both: a step of the power iteration belongs to a step of D
+                scores = critic(
+                    both, None if drawn is None else torch.cat([data.labels[rows], drawn])
+                )
+            on_real, on_fake = scores.float().split(len(rows))
+            loss_d = (1 - on_real).relu().mean() + (1 + on_fake).relu().mean()
+            opt_d.zero_grad()
+            loss_d.backward()
+            opt_d.step()
+            fall_d.step()
+            sums[0] += loss_d.detach()
+            done += 1
+
+            if done % recipe.critic_steps == 0:  # G step
+                z, drawn = draw_latents(recipe.generator_batch_size, data, classes, rng)
+                with half:
+                    loss_g = -critic(generator(z), drawn).float().mean()
+                opt_g.zero_grad()
+                loss_g.backward()
+                opt_g.step()
+                fall_g.step()
+                average.update_parameters(generator)
+                sums[1] += loss_g.detach()
+            if done % REPORT_EVERY == 0 or done == total:
+                progress("training steps", done, total)
+        mean_d, mean_g = (sums / torch.tensor([steps, steps / recipe.critic_steps])).tolist()
+        yield {"epoch": epoch, "critic": mean_d, "generator": mean_g}
