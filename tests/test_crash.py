@@ -16,7 +16,7 @@ import pytest
 
 from cli_runs import MINE, SMALL_DFME, asked, command, environment, run
 from clonecost.attacks import ATTACKS
-from workbench import TEST_ROWS
+from workbench import GENERATOR, TEST_ROWS
 
 BUDGET, CLONE = 480, "clone.safetensors"
 # A new attack is killed, too, once it has settings for a small run here.
@@ -24,6 +24,12 @@ SMALL: dict[str, list[str]] = {
     "knockoff": ["--attack", "knockoff", "--set", "knockoff.epochs=3", "--set",
                  "knockoff.batch_size=32", "--milestones", "200"],
     "dfme": [*SMALL_DFME, "--milestones", "200"],
+    "black_box_ripper": [
+        "--attack", "black_box_ripper", "--milestones", "200",
+        *(f"--set=black_box_ripper.{key}={value}" for key, value in {
+            "generator": GENERATOR, "population": 9, "elite": 3, "max_generations": 3, "slots": 4,
+            "epochs": 3, "loss": "kl"}.items()),
+    ],
 }  # fmt: skip
 
 Undisturbed = Callable[[str], tuple[Path, list[str]]]

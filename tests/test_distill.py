@@ -31,6 +31,10 @@ RECIPES = {
     "sgd steps": Recipe(optimizer="sgd", lr=0.3, schedule="step", step_epochs=20, epochs=30,
                         augment="none", validation=0.0),
     "constant": Recipe(epochs=30, schedule="constant", augment="none", lr=1e-2),
+    "adam": Recipe(epochs=30, optimizer="adam", weight_decay=0.0, lr=1e-2),
+    "bce": Recipe(epochs=30, loss="bce", lr=1e-2),
+    "l1": Recipe(epochs=30, loss="l1", lr=1e-2),
+    "l2": Recipe(epochs=30, loss="l2", lr=1e-2),
 }  # fmt: skip
 
 

@@ -1,7 +1,18 @@
+import pytest
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy, cross_entropy
 
-from clonecost.losses import entropy, kl, logit_l1, recover_logits
+from clonecost.losses import (
+    STUDENT_LOSSES,
+    StudentLoss,
+    bce,
+    entropy,
+    kl,
+    l1,
+    l2,
+    logit_l1,
+    recover_logits,
+)
 
 
 def test_kl_is_the_formula() -> None:
@@ -15,6 +26,35 @@ def test_kl_is_the_formula() -> None:
 def test_kl_of_hard_labels_is_the_cross_entropy() -> None:
     logits, hard = torch.randn(5, 4), torch.eye(4)[torch.tensor([0, 3, 1, 1, 2])]
     torch.testing.assert_close(kl(logits, hard), cross_entropy(logits, hard, reduction="none"))
+
+
+def test_losses_between_probabilities_are_their_formulas() -> None:
+    logits, answers = torch.randn(5, 4), torch.randn(5, 4).softmax(1)
+    q = logits.softmax(1)
+    torch.testing.assert_close(l1(logits, answers), (q - answers).abs().sum(1))
+    torch.testing.assert_close(l2(logits, answers), (q - answers).square().sum(1).sqrt())
+    want = binary_cross_entropy(q, answers, reduction="none").mean(1)
+    torch.testing.assert_close(bce(logits, answers), want)
+
+
+@pytest.mark.parametrize("loss", STUDENT_LOSSES)
+def test_a_student_that_is_sure_can_still_learn(loss: StudentLoss) -> None:
+    """Softmax in float32 is exactly 1 and 0 there; nothing may become infinite."""
+    logits = torch.tensor([[80.0, -80.0, 0.0], [120.0, 0.0, 0.0]], requires_grad=True)
+    for wanted in (0, 1):
+        answers = torch.eye(3)[[wanted, wanted]]
+        found = STUDENT_LOSSES[loss](logits, answers)
+        (gradient,) = torch.autograd.grad(found.sum(), logits)
+        assert torch.isfinite(found).all()
+        assert torch.isfinite(gradient).all()
+        assert (found < 1e-6).all() if wanted == 0 else (found > 0.9).all()
+
+
+def test_bce_tells_the_student_that_is_sure_and_wrong() -> None:
+    logits = torch.tensor([[30.0, 0.0, 0.0]], requires_grad=True)
+    (gradient,) = torch.autograd.grad(bce(logits, torch.tensor([[0.0, 1.0, 0.0]])).sum(), logits)
+    assert gradient[0, 0] > 0.3
+    assert gradient[0, 1] < -0.3
 
 
 def test_mean_recovery_gives_centred_logits_back() -> None:

@@ -15,20 +15,25 @@ from clonecost.attacks.dfme import Dfme
 from clonecost.attacks.knockoff import Knockoff
 from clonecost.defences.rounding import Rounding
 from clonecost.errors import CloneCostError, SpecError
+from clonecost.result import read_result
 from clonecost.spec import (
     FREE,
     Spec,
+    asks_proxy,
     default_milestones,
     default_out,
+    generators_of,
     make_attack,
     make_defence,
     make_device,
     make_spec,
+    needs_proxy,
     parse_value,
     read_spec,
     singles,
     to_toml,
 )
+from workbench import GENERATOR
 
 FULL: dict[str, Any] = {
     "victim": "own:probs", "attack": ["dfme:svhn", "knockoff"], "budget": 700, "proxy": "photos",
@@ -209,3 +214,52 @@ def test_devices() -> None:
     for name in ("cuda:99", "meta", "gpu", ""):
         with pytest.raises(CloneCostError, match="is not there"):
             make_device(name)
+
+
+def test_a_generator_by_name_needs_the_proxy_and_a_folder_does_not() -> None:
+    def spec(generator: str, *others: str) -> Spec:
+        return make_spec({
+            "victim": "digits-lenet", "attack": ["black_box_ripper", *others],
+            "set": {"black_box_ripper": {"generator": generator}},
+        })  # fmt: skip
+
+    assert generators_of(spec("vae", "dfme")) == ["vae"]
+    assert needs_proxy(spec("vae"))
+    assert not asks_proxy(spec("vae"))
+    assert not needs_proxy(spec("some/folder"))
+    assert needs_proxy(spec("some/folder", "knockoff"))
+    with pytest.raises(SpecError, match="unknown generator 'sngam-small'; did you mean"):
+        spec("sngam-small")
+
+
+def test_a_generator_is_trained_once_for_all_seeds_and_fitted_to_the_victim(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench)
+    ripper = [f"--set=black_box_ripper.{key}={value}" for key, value in {
+        "generator": GENERATOR, "population": 9, "elite": 3, "epochs": 2}.items()]  # fmt: skip
+    out = tmp_path / "run"
+    mine = [word for word in MINE if word not in ("--proxy", "proxy.npz")]
+    said = run("audit", *mine, "--attack", "black_box_ripper", *ripper, "--budget", "150",
+               "--milestones", "40", "--seed", "0", "--seed", "1", "--out", out)  # fmt: skip
+    assert said.status == 0, said.err
+    for seed in (0, 1):
+        found = read_result(out / f"black_box_ripper-seed{seed}")
+        assert (found.spent, found.attack.proxy) == (150, "proxy")
+        assert found.search is not None
+        assert found.provenance.seed == seed
+    again = run("replay", out / "black_box_ripper-seed0", "--student", "half-lenet")
+    assert again.status == 0, again.err
+
+
+def test_plan_says_which_generator_is_missing(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench)
+    monkeypatch.setenv("CLONECOST_CACHE", str(tmp_path))
+    said = run("plan", *MINE, "--attack", "black_box_ripper")
+    words = " ".join((said.out + said.err).split())
+    assert "generator sngan-small is not trained on proxy.npz yet" in words
+    gone = run("plan", *MINE, "--attack", "black_box_ripper",
+               "--set", "black_box_ripper.generator=gone/away")  # fmt: skip
+    assert "no trained generator in gone/away" in " ".join((gone.out + gone.err).split())

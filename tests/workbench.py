@@ -8,10 +8,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clonecost.generators import train_generator
 from clonecost.networks import build
+from clonecost.types import LabelledInputs
 
 SHAPE, CLASSES = (1, 16, 16), 4
 TEST_ROWS, PROXY_ROWS = 200, 400
+GENERATOR = "generators/sngan-small-proxy-1x16x16-seed0-epochs1"
 
 # Logs a digest of each row before it is answered, as a billing department would: O_APPEND, so that
 # nothing is lost when the process is killed. After OWN_STOP_AT logged rows it never answers.
@@ -63,7 +66,7 @@ def a_list(inputs):
 
 
 def make(folder: Path) -> Path:
-    """lenet.safetensors, own.py, test.npz and proxy.npz in `folder`; a second of work."""
+    """lenet.safetensors, own.py, test.npz, proxy.npz and GENERATOR in `folder`; seconds of work."""
     rng = torch.Generator().manual_seed(0)
     train, labels = images(1_000, rng)
     with torch.random.fork_rng():
@@ -81,6 +84,8 @@ def make(folder: Path) -> Path:
     np.savez(folder / "test.npz", inputs=inputs.numpy(), labels=labels.numpy())
     proxy, _ = images(PROXY_ROWS, rng)
     np.savez(folder / "proxy.npz", inputs=proxy.numpy())
+    few = LabelledInputs(proxy, torch.full((PROXY_ROWS,), -1), name="proxy")
+    assert train_generator("sngan-small", few, epochs=1, cache=folder) == folder / GENERATOR
     return folder
 
 

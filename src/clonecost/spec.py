@@ -16,13 +16,7 @@ from clonecost.audit import Audit, Keep, wanted_generators
 from clonecost.data import load
 from clonecost.defences import DEFENCES
 from clonecost.errors import SpecError, suggest
-from clonecost.generators import (
-    GENERATORS,
-    TrainedGenerator,
-    cached_generator,
-    load_generator,
-    train_generator,
-)
+from clonecost.generators import GENERATORS, TrainedGenerator, is_path, ready_generator
 from clonecost.networks import NETWORKS
 from clonecost.types import (
     AnswerKind,
@@ -130,7 +124,7 @@ def _check_names(spec: Spec) -> None:
     for name in spec.attack:
         make_attack(name, spec.set)
     for name in generators_of(spec):
-        if name not in GENERATORS and Path(name).name == name and not Path(name).is_dir():
+        if name not in GENERATORS and not is_path(name):
             raise SpecError(
                 suggest("generator", name, list(GENERATORS)) + "; or the folder of a trained one"
             )
@@ -301,17 +295,10 @@ def _generators(
 
     One serves all seeds, as one victim does.
     """
-    found = {}
-    for name in generators_of(spec):
-        if name not in GENERATORS:
-            found[name] = load_generator(Path(name), device=device)
-            continue
-        assert proxy is not None  # `needs_proxy` says so
-        folder = cached_generator(name, proxy) or train_generator(
-            name, proxy, device=device, progress=progress
-        )
-        found[name] = load_generator(folder, device=device)
-    return found
+    return {
+        name: ready_generator(name, proxy, device=device, progress=progress)
+        for name in generators_of(spec)
+    }
 
 
 def _count_classes(test: LabelledInputs) -> int:
@@ -381,7 +368,7 @@ def to_toml(spec: Spec) -> str:
 
 def needs_proxy(spec: Spec) -> bool:
     """Whether an attack asks about proxy data, or has a generator by a name trained on them."""
-    return asks_proxy(spec) or any(name in GENERATORS for name in generators_of(spec))
+    return asks_proxy(spec) or any(not is_path(name) for name in generators_of(spec))
 
 
 def asks_proxy(spec: Spec) -> bool:

@@ -17,7 +17,7 @@ from clonecost.data import Split, load
 from clonecost.distill import Recipe, distill
 from clonecost.errors import DataError, LedgerError, RunError
 from clonecost.evaluate import Reference, score
-from clonecost.generators import CARD, GENERATORS, cached_generator
+from clonecost.generators import CARD, cached_generator, is_path
 from clonecost.ledger import Ledger, row_digests
 from clonecost.networks import build
 from clonecost.result import Result, Score, read_result
@@ -197,7 +197,7 @@ def _survey(spec: Spec, test: str) -> tuple[list[str], int]:
 def _untrained(spec: Spec, proxy: LabelledInputs | None) -> Iterator[str]:
     """The generators that attacks want and nobody has trained."""
     for name in generators_of(spec):
-        if name not in GENERATORS:
+        if is_path(name):
             if not (Path(name) / CARD).is_file():
                 yield f"there is no trained generator in {name}"
         elif proxy is None or cached_generator(name, proxy) is None:
