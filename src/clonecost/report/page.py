@@ -78,7 +78,7 @@ def _environment() -> Any:
         nats=text.nats,
         duration=text.duration,
         chance=chance,
-        unbroken=_unbroken,
+        unbroken=unbroken,
         setting=setting_words,
         quoted=shlex.quote,
     )
@@ -102,6 +102,6 @@ def _environment() -> Any:
     return environment
 
 
-def _unbroken(sentence: str) -> Markup:
+def unbroken(sentence: str) -> Markup:
     """No line break between a number and its percent sign."""
     return Markup(str(escape(sentence)).replace(" %", "&nbsp;%"))

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from clonecost.report import figures
 from clonecost.report.groups import Estimate, Point
+from clonecost.report.page import unbroken
 from clonecost.report.plain import markdown_table
 from clonecost.report.text import count, duration, percent, percent_range
 from clonecost.suite.table import LEAST, CellCard, ColumnCard, Interval, RowCard, Table
@@ -15,8 +16,9 @@ from clonecost.suite.table import LEAST, CellCard, ColumnCard, Interval, RowCard
 RULES = (
     "Accuracy: the clone names the true class; agreement: it names the victim’s own top class. "
     f"Both are means over seeds, with Student’s 95 % interval from {LEAST} seeds on; fewer have "
-    "none. Queries: rows answered to the attack, for one clone. Paper: the figure that was "
-    "published; nobody measured it here, and papers do not print their queries."
+    "none. White box: a reference that reads the network itself. Queries: rows answered to the "
+    "attack, for one clone. Paper: the figure that was published; nobody measured it here, and "
+    "papers do not print their queries."
 )
 
 
@@ -37,7 +39,8 @@ class Curve:
 
 def markdown(table: Table) -> str:
     """A Markdown table for every column of the suite."""
-    sections = [[f"# {table.title}"], [table.scale_title + ". " + table.scale_note]]
+    scale = f"Scale {table.scale}: {table.scale_title}. {table.scale_note}"
+    sections = [[f"# {table.title}"], [scale]]
     if table.note:
         sections.append([table.note])
     sections += [[f"**Warning.** {warning}"] for warning in table.warnings]
@@ -90,7 +93,7 @@ def missing_words(cell: CellCard) -> str:
 
 
 def row_marks(row: RowCard) -> str:
-    marks = [("ours", row.ours), ("white box: reads the network itself", row.white_box)]
+    marks = [("ours", row.ours), ("white box", row.white_box)]
     return ", ".join(words for words, holds in marks if holds)
 
 
@@ -209,7 +212,9 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, duration=duration, number="{:,}".format)
+    environment.filters.update(
+        unbroken=unbroken, percent=percent, duration=duration, number="{:,}".format
+    )
     environment.globals.update(
         interval_words=interval_words, seeds_words=seeds_words, paper_words=paper_words,
         missing_words=missing_words, row_marks=row_marks, queries_words=queries_words,

@@ -145,8 +145,8 @@ def _cell(suite: Suite, scale: Scale, column: Column, row: Row, seeds: list[int]
         reasons += [] if layer.not_run is None else [layer.not_run]
     where = f"column {column.name}, row {row.name}"
     attack = values.pop("attack", None)
-    if attack is None and any(reasons):  # no layer can take back that there is no attack
-        why = next(reason for reason in reversed(reasons) if reason)
+    if attack is None and any(reasons):  # a scale can neither take that back nor explain it better
+        why = row.not_run or next(reason for reason in reversed(reasons) if reason)
         return Cell(column=column, row=row, spec=None, not_run=why)
     if not isinstance(attack, str):
         raise SpecError(f"{where}: attack = {attack!r}: a cell is one attack, NAME or NAME:PROFILE")
