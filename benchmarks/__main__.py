@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import dfme_iteration, distillation, knockoff, ledger_batch, memory
+from benchmarks import dfme_iteration, distillation, evolution, knockoff, ledger_batch, memory
 from benchmarks.measuring import Outcome, save
 
 RESULTS = Path(__file__).parent / "results"
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "distillation": distillation.run,
     "knockoff": knockoff.run,
     "dfme_iteration": dfme_iteration.run,
+    "evolution": evolution.run,
     "memory": memory.run,
 }
 
