@@ -88,7 +88,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"trained on proxy data, and there are none; .*--proxy"):
         ready_generator("vae", None, cache=tmp_path)
     plain = replace(noise(), labels=torch.zeros(40, dtype=torch.int64))
-    with pytest.raises(SpecError, match="names no classes to condition on"):
+    with pytest.raises(SpecError, match="has no classes to condition on"):
         ready_generator("sngan-projection", plain, cache=tmp_path)
 
 

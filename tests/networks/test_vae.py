@@ -7,15 +7,9 @@ from torch.distributions import Normal, kl_divergence
 
 from clonecost.errors import SpecError
 from clonecost.networks import Vae
-from clonecost.networks.vae import (
-    EqualisedConv2d,
-    EqualisedLinear,
-    PixelNorm,
-    elbo_terms,
-    reparametrise,
-    to_pixels,
-    to_space,
-)
+from clonecost.networks.equalised import EqualisedConv2d, EqualisedLinear, PixelNorm
+from clonecost.networks.images import to_pixels, to_space
+from clonecost.networks.vae import elbo_terms, reparametrise
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -3,12 +3,11 @@
 from clonecost.cache import CARD
 from clonecost.generators.base import GeneratorCard, TrainedGenerator
 from clonecost.generators.catalogue import GENERATORS
+from clonecost.generators.ready import is_path, ready_generator
 from clonecost.generators.trained import (
     SAMPLES,
     cached_generator,
-    is_path,
     load_generator,
-    ready_generator,
     train_generator,
 )
 

@@ -16,22 +16,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torch.optim.swa_utils import AveragedModel
 
 from clonecost.errors import SpecError
+from clonecost.generators import adversarial as gan
 from clonecost.generators.base import Made
+from clonecost.networks.images import to_pixels, to_space
 from clonecost.networks.sngan import (
     LATENT_DIM,
     ProjectionDiscriminator,
     SnganGenerator,
     one_hot_latents,
-    pixels_of,
 )
 from clonecost.types import LabelledInputs, Progress, Shape
-
-REPORT_EVERY = 20  # steps of D between two calls of the progress function
-SHOWN = 64  # images in a panel
-STATISTICS = 40  # batches of latents that G's batch norm is measured with at the end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,35 +73,31 @@ def train_sngan(
         torch.manual_seed(seed)
         generator = build_sngan(recipe, data.shape, classes)
         critic = ProjectionDiscriminator(data.shape[0], recipe.critic_width, classes)
-        for network in (generator, critic):
-            # convolutions of small images run faster channels-last, on CPUs too
-            network.to(device).train()
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        average = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
+        gan.ready(generator, device)
+        gan.ready(critic, device)
+        average = gan.averaged(generator, recipe.ema)
         rng = torch.Generator(device).manual_seed(seed)
         losses = list(fit(generator, critic, average, data.to(device), recipe, rng, progress))
         draws = (
-            draw_latents(recipe.generator_batch_size, data, generator.classes, rng)[0]
-            for _ in range(STATISTICS)
+            draw_latents(recipe.generator_batch_size, data, classes, rng)[0]
+            for _ in range(gan.STATISTICS)
         )
-        update_bn(draws, average, device)
-    made = average.module.eval().requires_grad_(False)
-    made.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    shown = held_out.rows(slice(SHOWN), device)
-    return Made(made, losses, {}, {"held-out proxy images": shown}, classes)
+        network = gan.kept(average, draws, device)
+    shown = held_out.rows(slice(gan.SHOWN), device)
+    return Made(network, losses, {}, {"held-out proxy images": shown}, classes)
 
 
 def count_classes(data: LabelledInputs) -> int:
-    """How many classes the proxy names.
+    """How many classes the proxy has.
 
     Raises:
         SpecError: fewer than two, so that there is nothing to condition on.
     """
-    found = int(data.labels.max()) + 1
+    found = max(len(data.classes), int(data.labels.max()) + 1)
     if int(data.labels.min()) < 0 or found < 2:
         raise SpecError(
-            f"{data.name or 'the proxy'} names no classes to condition on: train a generator "
-            "without them, as sngan"
+            f"{data.name or 'the proxy'} has no classes to condition on; name another proxy, or "
+            "train a generator without classes, as sngan"
         )
     return found
 
@@ -116,7 +109,7 @@ def build_sngan(recipe: SnganRecipe, shape: Shape, classes: int = 0) -> SnganGen
 
 def decode_sngan(network: nn.Module, latents: Tensor) -> Tensor:
     """(n, 128 + classes) -> (n, C, H, W) pixels in [0, 1]."""
-    return pixels_of(network(latents))
+    return to_pixels(network(latents))
 
 
 def draw_latents(
@@ -131,6 +124,11 @@ def draw_latents(
     return one_hot_latents(z, labels, classes), labels
 
 
+def hinge(on_real: Tensor, on_fake: Tensor) -> Tensor:
+    """The critic's loss from its scores."""
+    return (1 - on_real).relu().mean() + (1 + on_fake).relu().mean()
+
+
 def fit(
     generator: SnganGenerator,
     critic: ProjectionDiscriminator,
@@ -142,11 +140,9 @@ def fit(
 ) -> Iterator[dict[str, float]]:
     """Train all three in place; yields the mean losses of every epoch."""
     device, classes = rng.device, generator.classes
-    opt_g, opt_d = (
-        Adam(network.parameters(), recipe.lr, recipe.betas, fused=True)
-        for network in (generator, critic)
-    )
-    steps = len(data) // recipe.batch_size or 1
+    opt_g = Adam(generator.parameters(), recipe.lr, recipe.betas, fused=True)
+    opt_d = Adam(critic.parameters(), recipe.lr, recipe.betas, fused=True)
+    steps = gan.steps_of(len(data), recipe.batch_size)
     total = steps * recipe.epochs
     fall_g = LambdaLR(opt_g, lambda past: 1 - past / max(1, total // recipe.critic_steps))
     fall_d = LambdaLR(opt_d, lambda past: 1 - past / total)
@@ -154,40 +150,31 @@ def fit(
     done = 0
     for epoch in range(1, recipe.epochs + 1):
         sums = torch.zeros(2, device=device)
-        for rows in torch.randperm(len(data), generator=rng, device=device).split(
-            recipe.batch_size
-        )[:steps]:
+        for rows in gan.batches(len(data), recipe.batch_size, rng):
             # D step
-            real = data.rows(rows, device) * 2 - 1
             z, drawn = draw_latents(len(rows), data, classes, rng)
             with half:
                 with torch.no_grad():
                     fake = generator(z).float()
-                both = torch.cat([real, fake]).contiguous(memory_format=torch.channels_last)
+                both = gan.channels_last(torch.cat([to_space(data.rows(rows, device)), fake]))
+                labels = None if drawn is None else torch.cat([data.labels[rows], drawn])
                 # one pass over both: a step of the power iteration belongs to a step of D
-                scores = critic(
-                    both, None if drawn is None else torch.cat([data.labels[rows], drawn])
-                )
-            on_real, on_fake = scores.float().split(len(rows))
-            loss_d = (1 - on_real).relu().mean() + (1 + on_fake).relu().mean()
-            opt_d.zero_grad()
-            loss_d.backward()
-            opt_d.step()
+                scores = critic(both, labels).float()
+            loss_d = hinge(*scores.split(len(rows)))
+            gan.descend(loss_d, opt_d)
             fall_d.step()
             sums[0] += loss_d.detach()
             done += 1
 
             if done % recipe.critic_steps == 0:  # G step
                 z, drawn = draw_latents(recipe.generator_batch_size, data, classes, rng)
-                with half:
+                with gan.frozen(critic), half:
                     loss_g = -critic(generator(z), drawn).float().mean()
-                opt_g.zero_grad()
-                loss_g.backward()
-                opt_g.step()
+                    gan.descend(loss_g, opt_g)
                 fall_g.step()
                 average.update_parameters(generator)
                 sums[1] += loss_g.detach()
-            if done % REPORT_EVERY == 0 or done == total:
+            if done % gan.REPORT_EVERY == 0 or done == total:
                 progress("training steps", done, total)
-        mean_d, mean_g = (sums / torch.tensor([steps, steps / recipe.critic_steps])).tolist()
+        mean_d, mean_g = (sums.cpu() / torch.tensor([steps, steps / recipe.critic_steps])).tolist()
         yield {"epoch": epoch, "critic": mean_d, "generator": mean_g}

@@ -18,12 +18,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 import clonecost
 from clonecost.cache import Cached, cache_root
 from clonecost.errors import DataError, SpecError, suggest
-from clonecost.generators.base import GeneratorCard, Recipe, TrainedGenerator
+from clonecost.generators.base import GeneratorCard, Made, Recipe, TrainedGenerator
 from clonecost.generators.catalogue import GENERATORS
+from clonecost.generators.frechet import MEASURED, likeness
 from clonecost.generators.sample_sheet import GRID, sample_sheet
 from clonecost.generators.sngan import count_classes
 from clonecost.types import LabelledInputs, Progress, Shape, no_progress
@@ -31,7 +33,8 @@ from clonecost.types import LabelledInputs, Progress, Shape, no_progress
 SAMPLES = "samples.png"
 HELD_OUT = 10  # one row in so many is measured on
 SPLIT_SEED = 20_240_103  # the same rows for every generator and every seed
-SHEET_SEED = 20_240_104  # of the latents whose images are shown
+SHEET_SEED = 20_240_104  # of the latents whose images are shown and measured
+CHUNK = 128  # images made at a time
 
 
 def train_generator(
@@ -67,6 +70,7 @@ def train_generator(
         progress=lambda _, done, total: progress(f"training {name}", done, total),
     )  # fmt: skip
     seconds = time.perf_counter() - started
+    samples = _samples(row, made, min(MEASURED, len(held_out)), device)
     card = {
         "name": name,
         "seed": seed,
@@ -75,7 +79,7 @@ def train_generator(
         "classes": made.classes,
         "proxy": {"name": proxy.name, "sha256": _digest(proxy, row), "rows": len(proxy)},
         "trained_on": len(kept),
-        "quality": {**made.quality, "rows": len(held_out)},
+        "quality": {**made.quality, **likeness(kept, held_out, samples), "rows": len(held_out)},
         "parameters": sum(tensor.numel() for tensor in made.network.parameters()),
         "seconds": round(seconds, 1),
         "device": device.type,
@@ -84,9 +88,7 @@ def train_generator(
         "clonecost": clonecost.__version__,
         "losses": made.losses,
     }
-    rng = torch.Generator().manual_seed(SHEET_SEED)
-    latents = row.latents(GRID * GRID, row.latent_dim + made.classes, rng).to(device)
-    panels = {"samples": row.decode(made.network, latents), **made.panels}
+    panels = {"samples": samples[: GRID * GRID], **made.panels}
     place.write(made.network, card, {SAMPLES: sample_sheet(panels)})
     return place.folder
 
@@ -113,44 +115,6 @@ def cached_generator(
     found = card.get("proxy")
     same = isinstance(found, dict) and found.get("sha256") == _digest(proxy, row)
     return place.folder if same else None
-
-
-def ready_generator(
-    name: str,
-    proxy: LabelledInputs | None,
-    *,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    low_precision: bool = False,
-    cache: Path | None = None,
-    progress: Progress = no_progress,
-) -> TrainedGenerator:
-    """The generator of that name for these proxy rows: from the cache, else it is trained now.
-
-    `name` may also be the path of a generator's folder; then the proxy is not looked at.
-
-    Raises:
-        SpecError: as `train_generator`, or a name comes without a proxy.
-        DataError: as `train_generator` and `load_generator`.
-    """
-    if is_path(name):
-        return load_generator(Path(name), device=device, low_precision=low_precision)
-    row, _ = _row(name, None)
-    if proxy is None:
-        raise SpecError(
-            f"generator {name!r} is trained on proxy data, and there are none; name them with "
-            "--proxy, or name the folder of a trained generator"
-        )
-    _check(proxy, row)
-    folder = cached_generator(name, proxy, seed=seed, cache=cache) or train_generator(
-        name, proxy, seed=seed, cache=cache, device=device, progress=progress
-    )
-    return load_generator(folder, device=device, low_precision=low_precision)
-
-
-def is_path(name: str) -> bool:
-    """Does it mean a folder, as against a row of the table?"""
-    return name not in GENERATORS and (Path(name).is_dir() or bool(re.search(r"[\\/]", name)))
 
 
 def load_generator(
@@ -222,6 +186,14 @@ def _check(proxy: LabelledInputs, row: GeneratorCard) -> None:
     classes = count_classes(proxy) if row.conditional else 0
     with torch.device("meta"):
         row.build(row.recipe, proxy.shape, classes)
+
+
+def _samples(row: GeneratorCard, made: Made, rows: int, device: torch.device) -> Tensor:
+    """Images to show and to measure, on the CPU: at least a panel of them."""
+    rng = torch.Generator().manual_seed(SHEET_SEED)
+    latents = row.latents(max(GRID * GRID, rows), row.latent_dim + made.classes, rng)
+    chunks = latents.to(device).split(CHUNK)
+    return torch.cat([row.decode(made.network, chunk).cpu() for chunk in chunks])
 
 
 def _split(data: LabelledInputs) -> tuple[LabelledInputs, LabelledInputs]:

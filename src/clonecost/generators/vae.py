@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from clonecost.generators.base import Made
-from clonecost.networks.vae import LATENT_DIM, Vae, VaeOutput, elbo_terms, to_pixels, to_space
+from clonecost.networks.images import to_pixels, to_space
+from clonecost.networks.vae import LATENT_DIM, Vae, VaeOutput, elbo_terms
 from clonecost.types import LabelledInputs, Progress, Shape
 
 CYCLE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0, 1.0, 1.0)

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from clonecost.errors import SpecError
+from clonecost.networks.images import smallest_maps
 from clonecost.types import Shape
 
 LATENT_DIM = 128
-SIDES = 8  # H and W are multiples of it: three doublings in G
+HALVINGS = 3  # of the sides: three doublings in G
 
 
 class ConditionalBatchNorm2d(nn.Module):
@@ -78,14 +79,9 @@ class SnganGenerator(nn.Module):
 
     def __init__(self, image_shape: Shape, width: int = 256, classes: int = 0) -> None:
         super().__init__()
-        if len(image_shape) != 3 or min(image_shape) < 1 or any(s % SIDES for s in image_shape[1:]):
-            raise SpecError(
-                f"SNGAN makes images (C, H, W) with H and W multiples of {SIDES}, not "
-                f"{tuple(image_shape)}; name such a shape, as 1,32,32"
-            )
         if width < 1 or classes < 0:
             raise SpecError(f"SNGAN needs width >= 1 and classes >= 0, got {width} and {classes}")
-        channels, inner = image_shape[0], (image_shape[1] // SIDES, image_shape[2] // SIDES)
+        channels, inner = image_shape[0], smallest_maps("SNGAN", image_shape, HALVINGS)
         self.latent_dim, self.classes = LATENT_DIM + classes, classes
         self.enter = nn.Linear(LATENT_DIM, width * inner[0] * inner[1])
         self.unflatten = nn.Unflatten(1, (width, *inner))
@@ -157,11 +153,6 @@ def _start(network: nn.Module) -> None:
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-
-
-def pixels_of(images: Tensor) -> Tensor:
-    """[-1, 1] -> float32 pixels in [0, 1], also from a lower precision."""
-    return ((images.float() + 1) / 2).clamp(0, 1)
 
 
 def one_hot_latents(noise: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -1,56 +1,22 @@
 """The VAE of Black-Box Ripper (NeurIPS 2020): its decoder is the body of that paper's ProGAN.
 
-The network's own space is [-1, 1]: `to_space` leads there from pixels, `to_pixels` back. The
-decoder ends in a linear layer, so its output is not bound to that range. The authors hand it to the
-victim as it is; ours is clamped on the way back, because an image API takes pixels.
-
-All layers are equalised (ProGAN, ICLR 2018, section 4.1): weights start as N(0, 1) and are scaled
-at run time by sqrt(2 / fan_in), so that Adam's steps are of one relative size in every layer.
+The network's own space is [-1, 1], see `clonecost.networks.images`. The decoder ends in a linear
+layer, so its output is not bound to that range. The authors hand it to the victim as it is; ours is
+clamped on the way back, because an image API takes pixels. All layers are equalised.
 """
 
-from math import prod, sqrt
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from clonecost.errors import SpecError
+from clonecost.networks.equalised import SLOPE, EqualisedConv2d, EqualisedLinear, down, entry, up
+from clonecost.networks.images import smallest_maps
 from clonecost.types import Shape
 
 LATENT_DIM = 256
-SIDES = 8  # H and W are multiples of it: three poolings on the way in, three doublings out
-SLOPE = 0.2  # of every LeakyReLU
-
-
-class EqualisedConv2d(nn.Conv2d):
-    """A convolution whose weights are scaled by sqrt(2 / fan_in) at run time; biases start at 0."""
-
-    def __init__(self, incoming: int, outgoing: int, kernel: int | Shape, padding: int = 0) -> None:
-        super().__init__(incoming, outgoing, kernel, padding=padding)  # type: ignore[arg-type]
-        self.scale = sqrt(2 / (incoming * prod(self.kernel_size)))
-        _start(self.weight, self.bias)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self._conv_forward(inputs, self.weight * self.scale, self.bias)
-
-
-class EqualisedLinear(nn.Linear):
-    """A linear layer whose weights are scaled by sqrt(2 / fan_in) at run time."""
-
-    def __init__(self, incoming: int, outgoing: int) -> None:
-        super().__init__(incoming, outgoing)
-        self.scale = sqrt(2 / incoming)
-        _start(self.weight, self.bias)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return nn.functional.linear(inputs, self.weight * self.scale, self.bias)
-
-
-class PixelNorm(nn.Module):
-    """x / sqrt(mean over channels of x^2 + 1e-8): every place of a map gets unit length."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return inputs * (inputs.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+HALVINGS = 3  # of the sides on the way in, and as many doublings on the way out
 
 
 class Encoder(nn.Module):
@@ -61,10 +27,10 @@ class Encoder(nn.Module):
 
     def __init__(self, image_shape: Shape, latent_dim: int = LATENT_DIM, width: int = 32) -> None:
         super().__init__()
-        channels, inner = image_shape[0], _inner(image_shape)
+        channels, inner = image_shape[0], smallest_maps("the VAE", image_shape, HALVINGS)
         self.body = nn.Sequential(
             EqualisedConv2d(channels, width, 1), nn.LeakyReLU(SLOPE),
-            _down(width), _down(2 * width), _down(4 * width),
+            down(width), down(2 * width), down(4 * width),
             EqualisedConv2d(8 * width, 8 * width, 3, 1), nn.LeakyReLU(SLOPE),
             EqualisedConv2d(8 * width, 16 * width, inner), nn.LeakyReLU(SLOPE),
             nn.Flatten(),
@@ -83,13 +49,10 @@ class Decoder(nn.Module):
 
     def __init__(self, image_shape: Shape, latent_dim: int = LATENT_DIM, width: int = 32) -> None:
         super().__init__()
-        channels, inner = image_shape[0], _inner(image_shape)
-        wide = 8 * width
+        channels, inner = image_shape[0], smallest_maps("the VAE", image_shape, HALVINGS)
         self.body = nn.Sequential(
-            EqualisedLinear(latent_dim, wide * prod(inner)), nn.Unflatten(1, (wide, *inner)),
-            PixelNorm(), nn.LeakyReLU(SLOPE),
-            *_normed(wide, wide),
-            _up(4 * width), _up(2 * width), _up(width),
+            *entry(latent_dim, 8 * width, inner),
+            up(4 * width), up(2 * width), up(width),
             EqualisedConv2d(width, channels, 1),
         )  # fmt: skip
 
@@ -112,11 +75,6 @@ class Vae(nn.Module):
 
     def __init__(self, image_shape: Shape, latent_dim: int = LATENT_DIM, width: int = 32) -> None:
         super().__init__()
-        if len(image_shape) != 3 or min(image_shape) < 1 or any(s % SIDES for s in image_shape[1:]):
-            raise SpecError(
-                f"the VAE makes images (C, H, W) with H and W multiples of {SIDES}, not "
-                f"{tuple(image_shape)}; name such a shape, as 1,32,32"
-            )
         if latent_dim < 1 or width < 1:
             raise SpecError(
                 f"the VAE needs latent_dim >= 1 and width >= 1, got {latent_dim} and {width}"
@@ -159,47 +117,3 @@ def elbo_terms(
     error = (inputs - reconstruction).square().flatten(1).sum(1)
     kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
     return ElboTerms(error, kl)
-
-
-def to_space(pixels: Tensor) -> Tensor:
-    """Pixels in [0, 1] -> the network's space, [-1, 1]."""
-    return pixels * 2 - 1
-
-
-def to_pixels(outputs: Tensor) -> Tensor:
-    """The decoder's unbounded output -> float32 pixels in [0, 1], clamped."""
-    return ((outputs.float() + 1) / 2).clamp(0, 1)
-
-
-def _inner(image_shape: Shape) -> tuple[int, int]:
-    """(H, W) of the smallest maps."""
-    return image_shape[1] // SIDES, image_shape[2] // SIDES
-
-
-def _down(width: int) -> nn.Sequential:
-    """Twice the channels, half the sides."""
-    return nn.Sequential(
-        EqualisedConv2d(width, width, 3, 1), nn.LeakyReLU(SLOPE),
-        EqualisedConv2d(width, 2 * width, 3, 1), nn.LeakyReLU(SLOPE),
-        nn.MaxPool2d(2),
-    )  # fmt: skip
-
-
-def _up(width: int) -> nn.Sequential:
-    """From 2 * width channels to width, twice the sides."""
-    return nn.Sequential(
-        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
-        *_normed(2 * width, width),
-        *_normed(width, width),
-    )
-
-
-def _normed(incoming: int, outgoing: int) -> list[nn.Module]:
-    return [EqualisedConv2d(incoming, outgoing, 3, 1), PixelNorm(), nn.LeakyReLU(SLOPE)]
-
-
-def _start(weight: Tensor, bias: Tensor | None) -> None:
-    if not weight.is_meta:  # torch would load a second's worth of modules, to draw nothing
-        nn.init.normal_(weight)
-    if bias is not None:
-        nn.init.zeros_(bias)

@@ -1,0 +1,118 @@
+"""DCGAN on the attacker's own data, as DeGAN trains it when it does without the victim.
+
+    L_D = E softplus(-D(x)) + E softplus(D(G(z)))    that is binary cross-entropy, D giving logits
+    L_G = E softplus(-D(G(z)))                       z ~ N(0, I), one step of each in turn
+
+Radford et al. 2016 (1511.06434); Addepalli et al. 2020 (1912.11960), whose further terms of L_G
+need gradients of the victim and are no part of this. Costs no queries.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+from torch.optim import Adam
+from torch.optim.swa_utils import AveragedModel
+
+from clonecost.generators import adversarial as gan
+from clonecost.generators.base import Made, standard_normal
+from clonecost.networks.dcgan import LATENT_DIM, DcganDiscriminator, DcganGenerator
+from clonecost.networks.images import to_pixels, to_space
+from clonecost.types import LabelledInputs, Progress, Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class DcganRecipe:
+    epochs: int = 200
+    batch_size: int = 2048  # real and generated each
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    ema: float = 0.0  # of G's weights; 0: what is kept is the last ones
+    width: int = 64
+    low_precision: bool = True  # bfloat16 in convolutions while training, never in measuring
+
+
+SMALL = DcganRecipe(epochs=30, batch_size=128, ema=0.999, width=32)
+
+
+def train_dcgan(
+    data: LabelledInputs,
+    held_out: LabelledInputs,
+    recipe: DcganRecipe,
+    *,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> Made:
+    """Train on `data`, (n, C, H, W); its labels are not looked at.
+
+    The same seed gives the same weights on the same machine with the same number of threads; the
+    global random state is left as it was. Losses are means over an epoch's steps.
+
+    Raises:
+        SpecError: H or W is no multiple of 16.
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        generator = build_dcgan(recipe, data.shape)
+        critic = DcganDiscriminator(data.shape, recipe.width)
+        gan.ready(generator, device)
+        gan.ready(critic, device)
+        average = gan.averaged(generator, recipe.ema)
+        rng = torch.Generator(device).manual_seed(seed)
+        losses = list(fit(generator, critic, average, data.to(device), recipe, rng, progress))
+        size = min(recipe.batch_size, 256)
+        draws = (standard_normal(size, LATENT_DIM, rng) for _ in range(gan.STATISTICS))
+        network = gan.kept(average, draws, device)
+    shown = held_out.rows(slice(gan.SHOWN), device)
+    return Made(network, losses, {}, {"held-out proxy images": shown})
+
+
+def build_dcgan(recipe: DcganRecipe, shape: Shape, classes: int = 0) -> DcganGenerator:
+    """The generator, untrained; see `DcganGenerator`. It knows no classes."""
+    return DcganGenerator(shape, recipe.width)
+
+
+def decode_dcgan(network: nn.Module, latents: Tensor) -> Tensor:
+    """(n, 100) -> (n, C, H, W) pixels in [0, 1]."""
+    return to_pixels(network(latents))
+
+
+def fit(
+    generator: DcganGenerator,
+    critic: DcganDiscriminator,
+    average: AveragedModel,
+    data: LabelledInputs,
+    recipe: DcganRecipe,
+    rng: torch.Generator,
+    progress: Progress,
+) -> Iterator[dict[str, float]]:
+    """Train all three in place; yields the mean losses of every epoch."""
+    device = rng.device
+    opt_g = Adam(generator.parameters(), recipe.lr, recipe.betas, fused=True)
+    opt_d = Adam(critic.parameters(), recipe.lr, recipe.betas, fused=True)
+    half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.low_precision)
+    steps = gan.steps_of(len(data), recipe.batch_size)
+    done, total = 0, steps * recipe.epochs
+    for epoch in range(1, recipe.epochs + 1):
+        sums = torch.zeros(2, device=device)
+        for rows in gan.batches(len(data), recipe.batch_size, rng):
+            real = gan.channels_last(to_space(data.rows(rows, device)))
+            with half:
+                fake = generator(standard_normal(len(rows), LATENT_DIM, rng))
+                # two passes: real and generated images have batch statistics of their own
+                on_real, on_fake = critic(real).float(), critic(fake.detach()).float()
+            loss_d = softplus(-on_real).mean() + softplus(on_fake).mean()
+            gan.descend(loss_d, opt_d)
+            with gan.frozen(critic), half:
+                loss_g = softplus(-critic(fake).float()).mean()
+                gan.descend(loss_g, opt_g)
+            average.update_parameters(generator)
+            sums += torch.stack([loss_d.detach(), loss_g.detach()])
+            done += 1
+            if done % gan.REPORT_EVERY == 0 or done == total:
+                progress("training steps", done, total)
+        mean_d, mean_g = (sums / steps).tolist()
+        yield {"epoch": epoch, "critic": mean_d, "generator": mean_g}

@@ -1,0 +1,154 @@
+"""The ProGAN of Black-Box Ripper (NeurIPS 2020), trained on the attacker's own data.
+
+    L_D = E D(G(z)) - E D(x) + .005 E (D(x)^2 + D(G(z))^2) + 10 E (|grad D(x')| - 1)^2
+    L_G = -E D(G(z)),    z ~ U(-5, 5)^256,    x' = G(z) + e (x - G(z)), e ~ U(0, 1) for each row
+
+One step of each in turn, seven stages: 4x4, then 8, 16, 32, each faded in and then trained as it
+is. Karras et al. 2018 (1710.10196), Gulrajani et al. 2017 (1704.00028). What is kept is the moving
+average of G's weights. Costs no queries.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.swa_utils import AveragedModel
+
+from clonecost.generators import adversarial as gan
+from clonecost.generators.base import Made
+from clonecost.networks.images import to_pixels, to_space
+from clonecost.networks.progan import GROWTH, LATENT_DIM, ProganCritic, ProganGenerator, shrunk
+from clonecost.types import LabelledInputs, Progress, Shape
+
+STAGES = [
+    (0, False), *((stage, fading) for stage in range(1, GROWTH + 1) for fading in (True, False))
+]  # fmt: skip
+REACH = 5.0  # latents are uniform up to here
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProganRecipe:
+    epochs: int = 400  # of each of the seven stages
+    batch_size: int = 256
+    lr: float = 1e-2
+    betas: tuple[float, float] = (0.0, 0.99)
+    drift: float = 0.005
+    penalty: float = 10.0
+    slope: float = 1.0  # that the penalty asks for
+    ema: float = 0.999
+    width: int = 32  # channels of the widest maps
+    low_precision: bool = True  # bfloat16 in convolutions while training, but for the penalty
+
+
+SMALL = ProganRecipe(epochs=4, batch_size=64, lr=2e-3, width=16)
+
+
+def train_progan(
+    data: LabelledInputs,
+    held_out: LabelledInputs,
+    recipe: ProganRecipe,
+    *,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> Made:
+    """Train on `data`, (n, C, H, W); its labels are not looked at.
+
+    The same seed gives the same weights on the same machine with the same number of threads; the
+    global random state is left as it was. Losses are means over an epoch's steps.
+
+    Raises:
+        SpecError: H or W is no multiple of 8.
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        generator = build_progan(recipe, data.shape)
+        critic = ProganCritic(data.shape, recipe.width)
+        gan.ready(generator, device)
+        gan.ready(critic, device)
+        average = gan.averaged(generator, recipe.ema)
+        rng = torch.Generator(device).manual_seed(seed)
+        losses = list(fit(generator, critic, average, data.to(device), recipe, rng, progress))
+        network = gan.kept(average, (), device)  # there is no batch norm to be measured
+    shown = held_out.rows(slice(gan.SHOWN), device)
+    return Made(network, losses, {}, {"held-out proxy images": shown})
+
+
+def build_progan(recipe: ProganRecipe, shape: Shape, classes: int = 0) -> ProganGenerator:
+    """The generator, untrained; see `ProganGenerator`. It knows no classes."""
+    return ProganGenerator(shape, recipe.width)
+
+
+def decode_progan(network: nn.Module, latents: Tensor) -> Tensor:
+    """(n, 256) -> (n, C, H, W) pixels in [0, 1]; what is outside is clamped."""
+    return to_pixels(network(latents))
+
+
+def uniform(count: int, latent_dim: int, rng: torch.Generator) -> Tensor:
+    """U(-5, 5)"""
+    z = torch.rand(count, latent_dim, generator=rng, device=rng.device)
+    return (2 * z - 1) * REACH
+
+
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, slope: float,
+    rng: torch.Generator,
+) -> Tensor:  # fmt: skip
+    """Mean of (|grad D| - slope)^2 between real and generated images; it has a gradient itself."""
+    mix = torch.rand(len(real), 1, 1, 1, generator=rng, device=rng.device)
+    between = fake.lerp(real, mix).detach().requires_grad_()
+    (slopes,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    lengths = (slopes.flatten(1).square().sum(1) + 1e-12).sqrt()  # differentiable at 0, too
+    return (lengths - slope).square().mean()
+
+
+def fit(
+    generator: ProganGenerator,
+    critic: ProganCritic,
+    average: AveragedModel,
+    data: LabelledInputs,
+    recipe: ProganRecipe,
+    rng: torch.Generator,
+    progress: Progress,
+) -> Iterator[dict[str, float]]:
+    """Train all three in place; yields the mean losses of every epoch."""
+    device = rng.device
+    opt_g = Adam(generator.parameters(), recipe.lr, recipe.betas, fused=True)
+    opt_d = Adam(critic.parameters(), recipe.lr, recipe.betas, fused=True)
+    half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.low_precision)
+    steps = gan.steps_of(len(data), recipe.batch_size)
+    faded = steps * recipe.epochs  # steps of a stage
+    done, total = 0, faded * len(STAGES)
+    for number, (stage, fading) in enumerate(STAGES):
+        for epoch in range(1, recipe.epochs + 1):
+            sums = torch.zeros(3, device=device)
+            for rows in gan.batches(len(data), recipe.batch_size, rng):
+                alpha = (done % faded + 1) / faded if fading else 1.0
+
+                def score(images: Tensor, stage: int = stage, alpha: float = alpha) -> Tensor:
+                    return critic(images, stage, alpha).float()
+
+                real = shrunk(to_space(data.rows(rows, device)), stage, alpha)
+                real = gan.channels_last(real)
+                with half:
+                    fake = generator(uniform(len(rows), LATENT_DIM, rng), stage, alpha).float()
+                    on_real, on_fake = score(real), score(fake.detach())
+                penalty = gradient_penalty(score, real, fake.detach(), recipe.slope, rng)
+                loss_d = on_fake.mean() - on_real.mean() + recipe.penalty * penalty
+                loss_d = loss_d + recipe.drift * (on_real.square() + on_fake.square()).mean()
+                gan.descend(loss_d, opt_d)
+                with gan.frozen(critic), half:
+                    loss_g = -score(fake).mean()
+                    gan.descend(loss_g, opt_g)
+                average.update_parameters(generator)
+                sums += torch.stack([loss_d.detach(), loss_g.detach(), penalty.detach()])
+                done += 1
+                if done % gan.REPORT_EVERY == 0 or done == total:
+                    progress("training steps", done, total)
+            mean_d, mean_g, mean_p = (sums / steps).tolist()
+            yield {
+                "epoch": number * recipe.epochs + epoch, "stage": stage, "fading": float(fading),
+                "critic": mean_d, "generator": mean_g, "penalty": mean_p,
+            }  # fmt: skip

@@ -1,0 +1,87 @@
+"""DCGAN for images of 32x32 (or other multiples of 16), as DeGAN and DFMS use it.
+
+Radford et al., ICLR 2016, https://arxiv.org/abs/1511.06434; widths and last layers as in DeGAN,
+AAAI 2020, https://arxiv.org/abs/1912.11960. No biases; convolutions start as N(0, .02^2), scales of
+batch norm as N(1, .02^2). The networks' own space is [-1, 1]: G ends in tanh.
+"""
+
+from torch import Tensor, nn
+
+from clonecost.errors import SpecError
+from clonecost.networks.images import smallest_maps
+from clonecost.types import Shape
+
+LATENT_DIM = 100
+SLOPE = 0.2  # of every LeakyReLU
+HALVINGS = 4  # of the sides in D; G starts from maps of twice that size
+
+
+class DcganGenerator(nn.Module):
+    """(n, 100) -> (n, C, H, W) in [-1, 1]. 3,573,824 parameters for RGB of 32x32 and width 64.
+
+    Raises:
+        SpecError: H or W is no multiple of 16, or the width is not positive.
+    """
+
+    def __init__(self, image_shape: Shape, width: int = 64) -> None:
+        super().__init__()
+        smallest, channels = _smallest(image_shape, width), image_shape[0]
+        inner = (2 * smallest[0], 2 * smallest[1])
+        self.body = nn.Sequential(
+            nn.Unflatten(1, (LATENT_DIM, 1, 1)),
+            nn.ConvTranspose2d(LATENT_DIM, 8 * width, inner, bias=False),
+            nn.BatchNorm2d(8 * width), nn.ReLU(),
+            *_up(4 * width), *_up(2 * width), *_up(width),
+            nn.ConvTranspose2d(width, channels, 1, bias=False),
+            nn.Tanh(),
+        )  # fmt: skip
+        _start(self)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.body(latents)
+
+
+class DcganDiscriminator(nn.Module):
+    """(n, C, H, W) in [-1, 1] -> (n,) logits of being real; 2,759,424 parameters for RGB of 32x32.
+
+    The published network ends in a sigmoid: here that is the loss's.
+    """
+
+    def __init__(self, image_shape: Shape, width: int = 64) -> None:
+        super().__init__()
+        smallest = _smallest(image_shape, width)
+        self.body = nn.Sequential(
+            nn.Conv2d(image_shape[0], width, 4, 2, 1, bias=False), nn.LeakyReLU(SLOPE),
+            *_down(width), *_down(2 * width), *_down(4 * width),
+            nn.Conv2d(8 * width, 1, smallest, bias=False), nn.Flatten(0),
+        )  # fmt: skip
+        _start(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.body(images)
+
+
+def _smallest(image_shape: Shape, width: int) -> tuple[int, int]:
+    if width < 1:
+        raise SpecError(f"DCGAN needs width >= 1, got {width}")
+    return smallest_maps("DCGAN", image_shape, HALVINGS)
+
+
+def _up(width: int) -> list[nn.Module]:
+    """From 2 * width channels to width, twice the sides."""
+    convolution = nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False)
+    return [convolution, nn.BatchNorm2d(width), nn.ReLU()]
+
+
+def _down(width: int) -> list[nn.Module]:
+    """Twice the channels, half the sides."""
+    convolution = nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False)
+    return [convolution, nn.BatchNorm2d(2 * width), nn.LeakyReLU(SLOPE)]
+
+
+def _start(network: nn.Module) -> None:
+    for layer in network.modules():
+        drawn = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d)
+        if drawn and not layer.weight.is_meta:
+            mean = 1.0 if isinstance(layer, nn.BatchNorm2d) else 0.0
+            nn.init.normal_(layer.weight, mean, 0.02)
