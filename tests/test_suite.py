@@ -1,11 +1,13 @@
 """Suites: cells are specs, numbers are runs', and a table goes on where it was stopped."""
 
+import importlib
 import json
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from torch import Tensor
 
 from cli_runs import asked, run
 from clonecost.errors import RunError, SpecError
@@ -23,6 +25,7 @@ from clonecost.suite import (
     read_table,
     shipped,
 )
+from workbench import TEST_ROWS
 
 TOY = """
 title = "A toy"
@@ -242,6 +245,31 @@ def test_it_goes_on_where_it_was_stopped(toy: Path, tmp_path: Path) -> None:
     assert run("suite", toy, "--out", out, "--row", "ours").status == 0
     assert read_table(out / "small" / "results.json").cell("ours", "mine").seeds == [0, 1, 2]
     assert len(asked(log)) == 3 * before
+
+
+def test_stopped_within_a_run_it_buys_nothing_twice(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = importlib.import_module("own")
+    whole = own.probs
+
+    def until_ctrl_c(inputs: Tensor) -> Tensor:
+        if len(asked(tmp_path / "asked")) >= TEST_ROWS + 60 + TEST_ROWS + 20:
+            raise KeyboardInterrupt
+        return cast(Tensor, whole(inputs))
+
+    words = ["suite", toy, "--out", tmp_path / "out", "--row", "knockoff", "--seed", "0",
+             "--seed", "1"]  # fmt: skip
+    edited(toy, "{ epochs = 2 }", "{ epochs = 2, batch_size = 10 }")
+    monkeypatch.setattr(own, "probs", until_ctrl_c)
+    assert run(*words).status == 130
+    results = tmp_path / "out" / "small" / "results.json"
+    assert read_table(results).cell("knockoff", "mine").seeds == [0]
+    monkeypatch.setattr(own, "probs", whole)
+    assert run(*words).status == 0
+    cell = read_table(results).cell("knockoff", "mine")
+    assert [run_.resumed for run_ in cell.runs] == [0, 1]
+    assert len(asked(tmp_path / "asked")) == 2 * (TEST_ROWS + 60)
 
 
 def test_a_run_of_another_spec_is_no_number_of_this_table(toy: Path, tmp_path: Path) -> None:

@@ -99,6 +99,8 @@ def _run(todo: "list[Job]", faults: dict[Path, str], write: Callable[[], None]) 
     from clonecost.audit import Watcher
     from clonecost.suite import run_suite
 
+    if not todo:
+        errors.print("nothing to run: the suite says why in each cell", style="yellow")
     with Display() as display:
 
         def watch(job: "Job") -> "Callable[[Audit], Watcher]":
