@@ -44,6 +44,7 @@ class BlackBoxRipper:
     confidence: float = 0.9  # where it stops by probability
     max_generations: int = 10  # the first population is one
     slots: int = 64  # searches side by side, fewer where the budget is small
+    low_precision: bool = False  # the generator computes in bfloat16
     reuse: Literal["evolved", "all"] = "evolved"  # all: every row that was paid for teaches
     loss: StudentLoss = "l2"
     epochs: int = 200
@@ -87,7 +88,9 @@ class BlackBoxRipper:
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
-        generator, classes = kit.trained_generator(self.generator), oracle.threat.num_classes
+        classes = oracle.threat.num_classes
+        generator = kit.trained_generator(self.generator)
+        generator = replace(generator, low_precision=self.low_precision)
         search = Search(
             self.algorithm, one_class(classes), slots=self._slots(kit.horizon),
             latent_dim=generator.latent_dim, seed=_draw_seed(kit), device=kit.device,
