@@ -165,3 +165,30 @@ def test_what_cannot_be_made_is_refused() -> None:
             Vae(shape)
     with pytest.raises(SpecError, match="latent_dim >= 1"):
         Vae((1, 8, 8), 0)
+
+
+def test_the_loss_of_a_real_network_is_its_evidence_bound() -> None:
+    """With one latent the evidence and the posterior are integrals that can be taken."""
+    vae = small((1, 8, 8), latent_dim=1, width=2).double().eval()
+    with torch.no_grad():  # less contrast: fewer draws tell the mean
+        vae.decoder.body[-1].weight.mul_(0.2)  # type: ignore[operator]
+    x = (torch.rand(1, 1, 8, 8, generator=rng()) * 2 - 1).double()
+    constant = 64 / 2 * log(pi)
+    grid = torch.linspace(-40, 40, 8_001, dtype=torch.float64)[:, None]
+    step = (grid[1] - grid[0]).item()
+    with torch.no_grad():
+        mean, log_variance = vae.encoder(x).unbind(1)
+        decoded = vae.decoder(grid)
+        error = elbo_terms(x.expand(len(grid), -1, -1, -1), decoded, mean, log_variance)
+        joint = Normal(0.0, 1.0).log_prob(grid)[:, 0] - error.reconstruction - constant
+        evidence = joint.logsumexp(0) + log(step)
+        q = Normal(mean, (log_variance / 2).exp()).log_prob(grid)[:, 0]
+        gap = (q.exp() * (q - (joint - evidence))).sum() * step  # KL(q || posterior)
+        z = reparametrise(*(part.expand(4_000, 1) for part in (mean, log_variance)), rng())
+        many = elbo_terms(x.expand(4_000, -1, -1, -1), vae.decoder(z), mean, log_variance)
+    bounds = -(many.reconstruction + many.kl) - constant
+    assert q.exp().sum() * step == pytest.approx(1, abs=1e-6)  # the grid is wide enough
+    assert gap > 0.1
+    noise = (bounds.std() / 4_000**0.5).item()
+    assert noise < 0.5
+    assert bounds.mean().item() == pytest.approx((evidence - gap).item(), abs=3 * noise + 0.01)

@@ -229,7 +229,11 @@ def train_victim(
 
 @train.command("generator")
 def train_generator(
-    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=names("generators"))],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", autocompletion=names("generators"),
+                       help="One of `clonecost list generators`; `-small` ones suit two cores."),
+    ],
     proxy: Proxy = None,
     shape: Annotated[
         str | None,

@@ -63,10 +63,12 @@ GENERATORS: dict[str, GeneratorCard] = {
         progan.ProganRecipe(),
         "growing GAN of Black-Box Ripper, 256 latents ~ U(-5, 5), 2.2 M parameters",
     ),
-    "progan-small": _progan(progan.SMALL, "as progan, half as wide, 28 epochs: for two cores"),
+    "progan-small": _progan(
+        progan.SMALL, "as progan, half as wide, 2 epochs a stage: for two cores"
+    ),
     "dcgan": _dcgan(
         dcgan.DcganRecipe(),
         "GAN of DeGAN and DFMS, 100 latents ~ N(0, I), 3.6 M parameters",
     ),
-    "dcgan-small": _dcgan(dcgan.SMALL, "as dcgan, half as wide, 30 epochs: for two cores"),
+    "dcgan-small": _dcgan(dcgan.SMALL, "as dcgan, half as wide, 60 epochs: for two cores"),
 }

@@ -81,7 +81,7 @@ def _down(width: int) -> list[nn.Module]:
 
 def _start(network: nn.Module) -> None:
     for layer in network.modules():
-        drawn = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d)
-        if drawn and not layer.weight.is_meta:
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
             mean = 1.0 if isinstance(layer, nn.BatchNorm2d) else 0.0
-            nn.init.normal_(layer.weight, mean, 0.02)
+            if not layer.weight.is_meta:
+                nn.init.normal_(layer.weight, mean, 0.02)
