@@ -7,7 +7,6 @@ Radford et al. 2016 (1511.06434); Addepalli et al. 2020 (1912.11960), whose furt
 need gradients of the victim and are no part of this. Costs no queries.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from clonecost.generators import adversarial as gan
 from clonecost.generators.base import Made, standard_normal
+from clonecost.generators.unfinished import NOWHERE, Stateful, Unfinished
 from clonecost.networks.dcgan import LATENT_DIM, DcganDiscriminator, DcganGenerator
 from clonecost.networks.images import to_pixels, to_space
 from clonecost.types import LabelledInputs, Progress, Shape
@@ -45,6 +45,7 @@ def train_dcgan(
     seed: int,
     device: torch.device,
     progress: Progress,
+    unfinished: Unfinished = NOWHERE,
 ) -> Made:
     """Train on `data`, (n, C, H, W); its labels are not looked at.
 
@@ -62,7 +63,8 @@ def train_dcgan(
         gan.ready(critic, device)
         average = gan.averaged(generator, recipe.ema)
         rng = torch.Generator(device).manual_seed(seed)
-        losses = list(fit(generator, critic, average, data.to(device), recipe, rng, progress))
+        on_device = data.to(device)
+        losses = fit(generator, critic, average, on_device, recipe, rng, progress, unfinished)
         size = min(recipe.batch_size, 256)
         draws = (standard_normal(size, LATENT_DIM, rng) for _ in range(gan.STATISTICS))
         network = gan.kept(average, draws, device)
@@ -88,15 +90,22 @@ def fit(
     recipe: DcganRecipe,
     rng: torch.Generator,
     progress: Progress,
-) -> Iterator[dict[str, float]]:
-    """Train all three in place; yields the mean losses of every epoch."""
+    unfinished: Unfinished,
+) -> list[dict[str, float]]:
+    """Train all three in place; the mean losses of every epoch."""
     device = rng.device
     opt_g = Adam(generator.parameters(), recipe.lr, recipe.betas, fused=True)
     opt_d = Adam(critic.parameters(), recipe.lr, recipe.betas, fused=True)
     half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.low_precision)
     steps = gan.steps_of(len(data), recipe.batch_size)
-    done, total = 0, steps * recipe.epochs
-    for epoch in range(1, recipe.epochs + 1):
+    total = steps * recipe.epochs
+    parts: dict[str, Stateful] = {
+        "generator": generator, "critic": critic, "average": average,
+        "opt_g": opt_g, "opt_d": opt_d,
+    }  # fmt: skip
+    losses = unfinished.restore(parts, {"rng": rng})
+    done = steps * len(losses)
+    for epoch in range(len(losses) + 1, recipe.epochs + 1):
         sums = torch.zeros(2, device=device)
         for rows in gan.batches(len(data), recipe.batch_size, rng):
             real = gan.channels_last(to_space(data.rows(rows, device)))
@@ -115,4 +124,6 @@ def fit(
             if done % gan.REPORT_EVERY == 0 or done == total:
                 progress("training steps", done, total)
         mean_d, mean_g = (sums / steps).tolist()
-        yield {"epoch": epoch, "critic": mean_d, "generator": mean_g}
+        losses.append({"epoch": epoch, "critic": mean_d, "generator": mean_g})
+        unfinished.keep(parts, {"rng": rng}, losses)
+    return losses

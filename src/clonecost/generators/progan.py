@@ -8,7 +8,7 @@ is. Karras et al. 2018 (1710.10196), Gulrajani et al. 2017 (1704.00028). What is
 average of G's weights. Costs no queries.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from clonecost.generators import adversarial as gan
 from clonecost.generators.base import Made
+from clonecost.generators.unfinished import NOWHERE, Stateful, Unfinished
 from clonecost.networks.images import to_pixels, to_space
 from clonecost.networks.progan import GROWTH, LATENT_DIM, ProganCritic, ProganGenerator, shrunk
 from clonecost.types import LabelledInputs, Progress, Shape
@@ -53,6 +54,7 @@ def train_progan(
     seed: int,
     device: torch.device,
     progress: Progress,
+    unfinished: Unfinished = NOWHERE,
 ) -> Made:
     """Train on `data`, (n, C, H, W); its labels are not looked at.
 
@@ -70,7 +72,8 @@ def train_progan(
         gan.ready(critic, device)
         average = gan.averaged(generator, recipe.ema)
         rng = torch.Generator(device).manual_seed(seed)
-        losses = list(fit(generator, critic, average, data.to(device), recipe, rng, progress))
+        on_device = data.to(device)
+        losses = fit(generator, critic, average, on_device, recipe, rng, progress, unfinished)
         network = gan.kept(average, (), device)  # there is no batch norm to be measured
     shown = held_out.rows(slice(gan.SHOWN), device)
     return Made(network, losses, {}, {"held-out proxy images": shown})
@@ -112,43 +115,52 @@ def fit(
     recipe: ProganRecipe,
     rng: torch.Generator,
     progress: Progress,
-) -> Iterator[dict[str, float]]:
-    """Train all three in place; yields the mean losses of every epoch."""
+    unfinished: Unfinished,
+) -> list[dict[str, float]]:
+    """Train all three in place; the mean losses of every epoch."""
     device = rng.device
     opt_g = Adam(generator.parameters(), recipe.lr, recipe.betas, fused=True)
     opt_d = Adam(critic.parameters(), recipe.lr, recipe.betas, fused=True)
     half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.low_precision)
     steps = gan.steps_of(len(data), recipe.batch_size)
     faded = steps * recipe.epochs  # steps of a stage
-    done, total = 0, faded * len(STAGES)
-    for number, (stage, fading) in enumerate(STAGES):
-        for epoch in range(1, recipe.epochs + 1):
-            sums = torch.zeros(3, device=device)
-            for rows in gan.batches(len(data), recipe.batch_size, rng):
-                alpha = (done % faded + 1) / faded if fading else 1.0
+    total = faded * len(STAGES)
+    parts: dict[str, Stateful] = {
+        "generator": generator, "critic": critic, "average": average,
+        "opt_g": opt_g, "opt_d": opt_d,
+    }  # fmt: skip
+    losses = unfinished.restore(parts, {"rng": rng})
+    done = steps * len(losses)
+    for epoch in range(len(losses) + 1, recipe.epochs * len(STAGES) + 1):
+        stage, fading = STAGES[(epoch - 1) // recipe.epochs]
+        sums = torch.zeros(3, device=device)
+        for rows in gan.batches(len(data), recipe.batch_size, rng):
+            alpha = (done % faded + 1) / faded if fading else 1.0
 
-                def score(images: Tensor, stage: int = stage, alpha: float = alpha) -> Tensor:
-                    return critic(images, stage, alpha).float()
+            def score(images: Tensor, stage: int = stage, alpha: float = alpha) -> Tensor:
+                return critic(images, stage, alpha).float()
 
-                real = shrunk(to_space(data.rows(rows, device)), stage, alpha)
-                real = gan.channels_last(real)
-                with half:
-                    fake = generator(uniform(len(rows), LATENT_DIM, rng), stage, alpha).float()
-                    on_real, on_fake = score(real), score(fake.detach())
-                    penalty = gradient_penalty(score, real, fake.detach(), recipe.slope, rng)
-                loss_d = on_fake.mean() - on_real.mean() + recipe.penalty * penalty
-                loss_d = loss_d + recipe.drift * (on_real.square() + on_fake.square()).mean()
-                gan.descend(loss_d, opt_d)
-                with gan.frozen(critic), half:
-                    loss_g = -score(fake).mean()
-                    gan.descend(loss_g, opt_g)
-                average.update_parameters(generator)
-                sums += torch.stack([loss_d.detach(), loss_g.detach(), penalty.detach()])
-                done += 1
-                if done % gan.REPORT_EVERY == 0 or done == total:
-                    progress("training steps", done, total)
-            mean_d, mean_g, mean_p = (sums / steps).tolist()
-            yield {
-                "epoch": number * recipe.epochs + epoch, "stage": stage, "fading": float(fading),
-                "critic": mean_d, "generator": mean_g, "penalty": mean_p,
-            }  # fmt: skip
+            real = shrunk(to_space(data.rows(rows, device)), stage, alpha)
+            real = gan.channels_last(real)
+            with half:
+                fake = generator(uniform(len(rows), LATENT_DIM, rng), stage, alpha).float()
+                on_real, on_fake = score(real), score(fake.detach())
+                penalty = gradient_penalty(score, real, fake.detach(), recipe.slope, rng)
+            loss_d = on_fake.mean() - on_real.mean() + recipe.penalty * penalty
+            loss_d = loss_d + recipe.drift * (on_real.square() + on_fake.square()).mean()
+            gan.descend(loss_d, opt_d)
+            with gan.frozen(critic), half:
+                loss_g = -score(fake).mean()
+                gan.descend(loss_g, opt_g)
+            average.update_parameters(generator)
+            sums += torch.stack([loss_d.detach(), loss_g.detach(), penalty.detach()])
+            done += 1
+            if done % gan.REPORT_EVERY == 0 or done == total:
+                progress("training steps", done, total)
+        mean_d, mean_g, mean_p = (sums / steps).tolist()
+        losses.append({
+            "epoch": epoch, "stage": stage, "fading": float(fading),
+            "critic": mean_d, "generator": mean_g, "penalty": mean_p,
+        })  # fmt: skip
+        unfinished.keep(parts, {"rng": rng}, losses)
+    return losses

@@ -9,7 +9,6 @@ rates, steps of D). What is kept is the moving average of G's weights, its batch
 taken anew from latents. Costs no queries.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from clonecost.errors import SpecError
 from clonecost.generators import adversarial as gan
 from clonecost.generators.base import Made
+from clonecost.generators.unfinished import NOWHERE, Stateful, Unfinished
 from clonecost.networks.images import to_pixels, to_space
 from clonecost.networks.sngan import (
     LATENT_DIM,
@@ -59,6 +59,7 @@ def train_sngan(
     seed: int,
     device: torch.device,
     progress: Progress,
+    unfinished: Unfinished = NOWHERE,
 ) -> Made:
     """Train on `data`, (n, C, H, W); its labels count only where the recipe is conditional.
 
@@ -77,7 +78,8 @@ def train_sngan(
         gan.ready(critic, device)
         average = gan.averaged(generator, recipe.ema)
         rng = torch.Generator(device).manual_seed(seed)
-        losses = list(fit(generator, critic, average, data.to(device), recipe, rng, progress))
+        on_device = data.to(device)
+        losses = fit(generator, critic, average, on_device, recipe, rng, progress, unfinished)
         draws = (
             draw_latents(recipe.generator_batch_size, data, classes, rng)[0]
             for _ in range(gan.STATISTICS)
@@ -137,8 +139,9 @@ def fit(
     recipe: SnganRecipe,
     rng: torch.Generator,
     progress: Progress,
-) -> Iterator[dict[str, float]]:
-    """Train all three in place; yields the mean losses of every epoch."""
+    unfinished: Unfinished,
+) -> list[dict[str, float]]:
+    """Train all three in place; the mean losses of every epoch."""
     device, classes = rng.device, generator.classes
     opt_g = Adam(generator.parameters(), recipe.lr, recipe.betas, fused=True)
     opt_d = Adam(critic.parameters(), recipe.lr, recipe.betas, fused=True)
@@ -147,8 +150,13 @@ def fit(
     fall_g = LambdaLR(opt_g, lambda past: 1 - past / max(1, total // recipe.critic_steps))
     fall_d = LambdaLR(opt_d, lambda past: 1 - past / total)
     half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.low_precision)
-    done = 0
-    for epoch in range(1, recipe.epochs + 1):
+    parts: dict[str, Stateful] = {
+        "generator": generator, "critic": critic, "average": average,
+        "opt_g": opt_g, "opt_d": opt_d, "fall_g": fall_g, "fall_d": fall_d,
+    }  # fmt: skip
+    losses = unfinished.restore(parts, {"rng": rng})
+    done = steps * len(losses)
+    for epoch in range(len(losses) + 1, recipe.epochs + 1):
         sums = torch.zeros(2, device=device)
         for rows in gan.batches(len(data), recipe.batch_size, rng):
             # D step
@@ -177,4 +185,6 @@ def fit(
             if done % gan.REPORT_EVERY == 0 or done == total:
                 progress("training steps", done, total)
         mean_d, mean_g = (sums.cpu() / torch.tensor([steps, steps / recipe.critic_steps])).tolist()
-        yield {"epoch": epoch, "critic": mean_d, "generator": mean_g}
+        losses.append({"epoch": epoch, "critic": mean_d, "generator": mean_g})
+        unfinished.keep(parts, {"rng": rng}, losses)
+    return losses

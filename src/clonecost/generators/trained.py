@@ -10,7 +10,6 @@ A tenth of the rows is held out, by a fixed seed, and only measured on.
 import hashlib
 import json
 import re
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from clonecost.generators.catalogue import GENERATORS
 from clonecost.generators.frechet import MEASURED, likeness
 from clonecost.generators.sample_sheet import GRID, sample_sheet
 from clonecost.generators.sngan import count_classes
+from clonecost.generators.unfinished import UNFINISHED, Unfinished
 from clonecost.types import LabelledInputs, Progress, Shape, no_progress
 
 SAMPLES = "samples.png"
@@ -51,7 +51,7 @@ def train_generator(
 
     `proxy` is (n, C, H, W) with C 1 or 3, n at least 10; its labels are looked at by conditional
     generators only. `epochs` shortens the recipe (and is cached apart); `cache` defaults to
-    `cache_root()`. No victim is asked anything.
+    `cache_root()`. One that was cut off goes on after its last epoch. No victim is asked anything.
 
     Raises:
         SpecError: no generator of that name, less than one epoch, images it cannot make, or no
@@ -62,14 +62,18 @@ def train_generator(
     _check(proxy, row)
     place = _cached(name, proxy, epochs, seed, cache)
     place.must_be_writable()
-    kept, held_out = _split(proxy)
-    started = time.perf_counter()
     device = torch.device(device)
+    kept, held_out = _split(proxy)
+    meant_for = json.dumps(
+        [name, _as_json(recipe), seed, _digest(proxy, row), torch.__version__, str(device)]
+    )
+    unfinished = Unfinished(place.folder / UNFINISHED, meant_for)
     made = row.train(
         kept, held_out, recipe, seed=seed, device=device,
         progress=lambda _, done, total: progress(f"training {name}", done, total),
+        unfinished=unfinished,
     )  # fmt: skip
-    seconds = time.perf_counter() - started
+    seconds = unfinished.seconds
     samples = _samples(row, made, min(MEASURED, len(held_out)), device)
     card = {
         "name": name,
@@ -90,6 +94,7 @@ def train_generator(
     }
     panels = {"samples": samples[: GRID * GRID], **made.panels}
     place.write(made.network, card, {SAMPLES: sample_sheet(panels)})
+    unfinished.drop()
     return place.folder
 
 

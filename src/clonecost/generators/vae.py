@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from clonecost.generators.base import Made
+from clonecost.generators.unfinished import NOWHERE, Stateful, Unfinished
 from clonecost.networks.images import to_pixels, to_space
 from clonecost.networks.vae import LATENT_DIM, Vae, VaeOutput, elbo_terms
 from clonecost.types import LabelledInputs, Progress, Shape
@@ -60,6 +61,7 @@ def train_vae(
     seed: int,
     device: torch.device,
     progress: Progress,
+    unfinished: Unfinished = NOWHERE,
 ) -> Made:
     """Train on `data` and measure on `held_out`, both (n, C, H, W).
 
@@ -74,7 +76,7 @@ def train_vae(
         torch.manual_seed(seed)
         vae = build_vae(recipe, data.shape).to(device)
     _lay_out(vae, torch.channels_last)
-    losses = _fit(vae.train(), data.to(device), recipe, seed, device, progress)
+    losses = _fit(vae.train(), data.to(device), recipe, seed, device, progress, unfinished)
     _lay_out(vae.eval().requires_grad_(False), torch.contiguous_format)
     shown = held_out.rows(slice(SHOWN), device)
     again = _measured_with(vae, shown, torch.Generator(device).manual_seed(MEASURE_SEED))
@@ -102,14 +104,17 @@ def _fit(
     seed: int,
     device: torch.device,
     progress: Progress,
+    unfinished: Unfinished,
 ) -> list[dict[str, float]]:
     order_rng = torch.Generator().manual_seed(seed)  # on the CPU: the same order on every device
     rng = torch.Generator(device).manual_seed(seed)
     optimiser = Adam(vae.parameters(), recipe.lr)
-    losses = []
+    parts: dict[str, Stateful] = {"vae": vae, "optimiser": optimiser}
+    rngs = {"order": order_rng, "latents": rng}
+    losses = unfinished.restore(parts, rngs)
     steps = -(-len(data) // recipe.batch_size)
-    done, total = 0, steps * recipe.epochs
-    for epoch, beta in enumerate(betas(recipe.epochs), start=1):
+    done, total = steps * len(losses), steps * recipe.epochs
+    for epoch, beta in list(enumerate(betas(recipe.epochs), start=1))[len(losses) :]:
         sums = torch.zeros(2, device=device)
         order = torch.randperm(len(data), generator=order_rng).to(device)
         for rows in order.split(recipe.batch_size):
@@ -126,6 +131,7 @@ def _fit(
                 progress("training steps", done, total)
         error, kl = (sums / len(data)).tolist()
         losses.append({"epoch": epoch, "beta": beta, "squared_error": error, "kl": kl})
+        unfinished.keep(parts, rngs, losses)
     return losses
 
 
