@@ -28,6 +28,7 @@ SMALL: dict[str, dict[str, object]] = {
                          "epochs": 8, "batch_size": 32},
     "dfme": {"batch_size": 32, "latent_dim": 8, "student_steps": 4, "generator_width": 8,
              "generator_lr": 1e-3, "student_lr": 0.02},
+    "frugal_ripper": {"round_size": 100, "epochs": 8, "batch_size": 32},
     "knockoff": {"recipe": "shared", "epochs": 8},
 }  # fmt: skip
 

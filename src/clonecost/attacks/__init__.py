@@ -1,6 +1,6 @@
 """The attacks that ship. Adding one = one file and one line here."""
 
-from clonecost.attacks import black_box_ripper, dfme, knockoff
+from clonecost.attacks import black_box_ripper, dfme, frugal_ripper, knockoff
 from clonecost.attacks.base import Attack, AttackerKit
 
 __all__ = ["ATTACKS", "PROFILES", "Attack", "AttackerKit"]
@@ -8,6 +8,7 @@ __all__ = ["ATTACKS", "PROFILES", "Attack", "AttackerKit"]
 ATTACKS: dict[str, type[Attack]] = {
     "black_box_ripper": black_box_ripper.BlackBoxRipper,
     "dfme": dfme.Dfme,
+    "frugal_ripper": frugal_ripper.FrugalRipper,
     "knockoff": knockoff.Knockoff,
 }
 

@@ -106,6 +106,7 @@ class Audit:
     def kept_bytes(self) -> int:
         """What keeping every input of the whole budget would take at most."""
         from_pool = getattr(self.attack, "uses_proxy", False)
+        from_pool = from_pool and getattr(self.attack, "asks_proxy_as_is", True)
         return self.threat.query_budget * (4 if from_pool else 4 * prod(self.threat.input_shape))
 
     def identity(self) -> str:

@@ -1,0 +1,45 @@
+"""Students that are trained on the way, to tell an attack which rows are worth asking about."""
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.losses import kl
+from clonecost.types import as_pixels
+
+CHUNK = 512  # rows at a time when nothing is learnt: what caches like
+
+
+class Scout:
+    """A student that goes on learning as rows come in. It is no clone: nobody scores it.
+
+    Args:
+        student: untrained; it is trained in place by AdamW on the mean KL(answers || student).
+        rng: on the student's device; decides which rows it sees.
+    """
+
+    def __init__(
+        self, student: nn.Module, *, lr: float, batch_size: int, rng: torch.Generator
+    ) -> None:
+        self.student, self._batch_size, self._rng = student, batch_size, rng
+        self._optimizer = torch.optim.AdamW(student.parameters(), lr, weight_decay=0.01, fused=True)
+
+    def learn(self, inputs: Tensor, answers: Tensor, *, seen: int) -> None:
+        """Draw some `seen` rows, whole batches of them, from (n, *shape) and (n, K), and learn."""
+        steps = -(-seen // self._batch_size)
+        picks = torch.randint(
+            len(inputs), (steps, self._batch_size), generator=self._rng, device=inputs.device
+        )
+        for pick in picks:
+            x, y = inputs.index_select(0, pick), answers.index_select(0, pick)
+            loss = kl(self.student(as_pixels(x)), y).mean()
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._optimizer.step()
+
+    @torch.no_grad()
+    def answers(self, inputs: Tensor) -> Tensor:
+        """(n, *shape), uint8 or pixels in [0, 1] -> (n, K) probabilities, in eval mode."""
+        self.student.eval()
+        parts = [self.student(as_pixels(x)).softmax(1) for x in inputs.split(CHUNK)]
+        self.student.train()
+        return torch.cat(parts)
