@@ -5,7 +5,7 @@ trains on the winners: some 100 queries for a row of the student's. Here every r
 a row of the student's, and what is not worth asking is found out for nothing:
 
     1. candidates    new ones: views of proxy images, or of G(z), z ~ N(0, I);
-                     children: two bought rows, each class of the victim's as often, crossed, mutated
+                     children: two bought rows, each of the victim's classes as often, crossed
     2. fitness       entropy of m = (S_1(x) + S_2(x)) / 2 for two scouts S_1, S_2       no query
     3. selection     the fittest of each class of m, more of the classes that lack rows
     4. y = T(x)      of the selected; they are the next parents                  one query a row
