@@ -43,20 +43,22 @@ def some(share: float, before: Tensor, after: Tensor, rng: torch.Generator) -> T
 
 
 def contrast(pictures: Tensor, rng: torch.Generator) -> Tensor:
-    """Stretched between a random quantile, below which all is black, and the top one."""
-    low = _at_quantile(pictures, _between(0, 0.8, len(pictures), rng))
-    high = _at_quantile(pictures, torch.full_like(low, 0.98))
+    """Stretched: black below a random level around the picture's mean, white above its lightest."""
+    mean, spread = _mean_and_spread(pictures)
+    low = (mean + spread * _between(-1.5, 0.85, len(pictures), rng)).clamp_min(0)
+    high = pictures.amax((1, 2, 3), keepdim=True)
     top = _between(0.5, 1.2, len(pictures), rng)
     return ((pictures - low) / (high - low + 0.05) * top).clamp(0, 1)
 
 
 def outlines(pictures: Tensor, rng: torch.Generator) -> Tensor:
-    """(n, 1, H, W) of 0 and 1: where a blurred picture is lighter than a random quantile of it."""
-    side = min(pictures.shape[2:]) // 4 * 2 + 1  # of the blur, odd
-    blurred = pictures.mean(1, keepdim=True)
-    for _ in range(2):
-        blurred = F.avg_pool2d(blurred, side, 1, side // 2)
-    return (blurred > _at_quantile(blurred, _between(0.2, 0.8, len(blurred), rng))).float()
+    """(n, 1, H, W) of 0 and 1: where a blurred picture is lighter than a level around its mean."""
+    sides = pictures.shape[2:]
+    small = [max(2, side // 6) for side in sides]
+    coarse = F.adaptive_avg_pool2d(pictures.mean(1, keepdim=True), small)
+    blurred = F.interpolate(coarse, sides, mode="bilinear")
+    mean, spread = _mean_and_spread(blurred)
+    return (blurred > mean + spread * _between(-0.85, 0.85, len(blurred), rng)).float()
 
 
 def turn(
@@ -105,8 +107,7 @@ def _between(low: float, high: float, n: int, rng: torch.Generator) -> Tensor:
     return low + (high - low) * torch.rand(n, 1, 1, 1, generator=rng, device=rng.device)
 
 
-def _at_quantile(pictures: Tensor, share: Tensor) -> Tensor:
-    """(n, 1, 1, 1): the value below which this share (n, 1, 1, 1) of a picture's values lies."""
-    values = pictures.flatten(1).sort(1).values
-    place = (share.flatten(1) * (values.shape[1] - 1)).long()
-    return values.gather(1, place).view(-1, 1, 1, 1)
+def _mean_and_spread(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each picture's values, (n, 1, 1, 1)."""
+    spread, mean = torch.std_mean(pictures, (1, 2, 3), keepdim=True)
+    return mean, spread
