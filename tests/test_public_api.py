@@ -27,10 +27,10 @@ from conftest import CLASSES, SHAPE, MakeAudit, toy_student
 
 def test_the_public_names_are_pinned() -> None:
     assert set(clonecost.__all__) == {
-        "ATTACKS", "Attack", "AttackerKit", "Audit", "CloneCostError", "DEFENCES", "Defence",
-        "Dfme", "Knockoff", "LabelledInputs", "Oracle", "Recipe", "Result", "Rounding",
-        "ThreatModel", "Victim", "Watcher", "defend", "headline", "load", "run_audit",
-        "torch_victim", "zoo_model", "zoo_victim",
+        "ATTACKS", "Attack", "AttackerKit", "Audit", "BlackBoxRipper", "CloneCostError",
+        "DEFENCES", "Defence", "Dfme", "FrugalRipper", "Knockoff", "LabelledInputs", "Oracle",
+        "Recipe", "Result", "Rounding", "ThreatModel", "Victim", "Watcher", "defend", "headline",
+        "load", "ready_generator", "run_audit", "torch_victim", "zoo_model", "zoo_victim",
     }  # fmt: skip
     assert set(clonecost._HOME) == set(clonecost.__all__)
     assert set(clonecost.__all__) <= set(dir(clonecost))

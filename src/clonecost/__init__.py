@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clonecost.attacks import ATTACKS, Attack
     from clonecost.attacks.base import AttackerKit
+    from clonecost.attacks.black_box_ripper import BlackBoxRipper
     from clonecost.attacks.dfme import Dfme
+    from clonecost.attacks.frugal_ripper import FrugalRipper
     from clonecost.attacks.knockoff import Knockoff
     from clonecost.audit import Audit, Watcher, run_audit
     from clonecost.data import load
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from clonecost.defences.rounding import Rounding
     from clonecost.distill import Recipe
     from clonecost.errors import CloneCostError
+    from clonecost.generators import ready_generator
     from clonecost.oracle import Oracle
     from clonecost.report import headline
     from clonecost.result import Result
@@ -30,10 +33,12 @@ _HOME = {
     "Attack": "attacks",
     "AttackerKit": "attacks.base",
     "Audit": "audit",
+    "BlackBoxRipper": "attacks.black_box_ripper",
     "CloneCostError": "errors",
     "DEFENCES": "defences",
     "Defence": "types",
     "Dfme": "attacks.dfme",
+    "FrugalRipper": "attacks.frugal_ripper",
     "Knockoff": "attacks.knockoff",
     "LabelledInputs": "types",
     "Oracle": "oracle",
@@ -46,6 +51,7 @@ _HOME = {
     "defend": "defences",
     "headline": "report",
     "load": "data",
+    "ready_generator": "generators",
     "run_audit": "audit",
     "torch_victim": "victims",
     "zoo_model": "zoo",
@@ -58,9 +64,11 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "Attack",
     "AttackerKit",
     "Audit",
+    "BlackBoxRipper",
     "CloneCostError",
     "Defence",
     "Dfme",
+    "FrugalRipper",
     "Knockoff",
     "LabelledInputs",
     "Oracle",
@@ -73,6 +81,7 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "defend",
     "headline",
     "load",
+    "ready_generator",
     "run_audit",
     "torch_victim",
     "zoo_model",

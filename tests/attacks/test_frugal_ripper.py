@@ -1,0 +1,108 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from clonecost.attacks.base import AttackerKit
+from clonecost.attacks.frugal_ripper import FrugalRipper
+from clonecost.audit import run_audit
+from clonecost.errors import SpecError
+from clonecost.types import LabelledInputs, ThreatModel, Victim
+from conftest import CLASSES, Counting, MakeAudit
+
+SMALL = FrugalRipper(round_size=100, epochs=4, batch_size=32)
+TEST_ROWS = 400
+
+
+def test_no_row_is_paid_for_twice(victim: Victim, make_audit: MakeAudit) -> None:
+    counting = Counting(victim)
+    spent = run_audit(make_audit(SMALL, victim=counting)).spent
+    asked = counting.rows[TEST_ROWS:]
+    assert len(set(asked)) == len(asked) == spent
+
+
+def test_what_is_sent_is_an_8_bit_image(victim: Victim, make_audit: MakeAudit) -> None:
+    counting = Counting(victim)
+    run_audit(make_audit(SMALL, victim=counting))
+    rows = torch.stack([torch.frombuffer(bytearray(r), dtype=torch.float32)
+                        for r in counting.rows[TEST_ROWS:]])  # fmt: skip
+    assert torch.equal(rows, (rows * 255).round() / 255)
+
+
+def test_balance_seeks_the_class_that_is_rare(
+    victim: Victim, make_audit: MakeAudit, tmp_path: Path
+) -> None:
+    def lopsided(inputs: torch.Tensor) -> torch.Tensor:
+        answers = victim(inputs) * torch.tensor([1.0, 1.0, 0.3])
+        return answers / answers.sum(1, keepdim=True)
+
+    def share_of_the_rarest(attack: FrugalRipper, name: str) -> float:
+        audit = make_audit(attack, victim=lopsided, out=tmp_path / name)
+        histogram = run_audit(audit).traffic.class_histogram
+        return min(histogram) / sum(histogram)
+
+    by_chance = share_of_the_rarest(replace(SMALL, candidates=1, children=0.0), "chance")
+    sought = share_of_the_rarest(SMALL, "sought")
+    assert sought > 1.5 * by_chance + 0.02
+
+
+def test_without_labels_worth_more_it_still_learns(
+    victim: Victim, threat: ThreatModel, make_audit: MakeAudit
+) -> None:
+    labels = replace(threat, answers="label")
+    result = run_audit(make_audit(replace(SMALL, epochs=8), threat=labels))
+    assert result.curve[-1].agreement.low > result.majority_agreement
+
+
+@pytest.mark.parametrize("fitness", ["entropy", "disagreement", "none"])
+@pytest.mark.parametrize("balance", [True, False])
+def test_selection_takes_as_many_as_wanted_and_none_twice(fitness: str, balance: bool) -> None:
+    attack = FrugalRipper(fitness=fitness, balance=balance)  # type: ignore[arg-type]
+    rng = torch.Generator().manual_seed(0)
+    candidates = torch.arange(600, dtype=torch.int64).view(600, 1, 1, 1)
+
+    class Guess:
+        """Nine of ten candidates look like class 0."""
+
+        def answers(self, rows: torch.Tensor) -> torch.Tensor:
+            guess = torch.where(rows.flatten() % 10 == 0, rows.flatten() // 10 % 2 + 1, 0)
+            sure = torch.linspace(0.4, 0.9, len(rows))[:, None]
+            one_hot = torch.nn.functional.one_hot(guess, CLASSES)
+            return sure * one_hot + (1 - sure) * (1 - one_hot) / 2
+
+    kit = AttackerKit(
+        student=torch.nn.Identity, generator=None,  # type: ignore[arg-type]
+        rng=rng, device=torch.device("cpu"), horizon=1,
+    )  # fmt: skip
+    bought = torch.eye(CLASSES).repeat(10, 1)
+    found = attack._select(candidates, 90, bought, [Guess(), Guess()], kit)  # type: ignore[list-item]
+    assert found.shape == (90,)
+    assert len(found.unique()) == 90
+    rare = (found % 10 == 0).sum().item()
+    if balance:
+        assert rare == 60  # 30 of each of the two rare classes, of which there are 30 each
+        if fitness == "entropy":  # of class 0, those of which the scouts are least sure
+            assert found[found % 10 != 0].max() < 40
+
+
+def test_a_generator_can_be_the_source(make_audit: MakeAudit) -> None:
+    result = run_audit(make_audit(replace(SMALL, source="toy")))
+    assert result.curve[-1].agreement.low > result.majority_agreement
+
+
+def test_without_proxy_or_generator_it_says_what_is_missing(make_audit: MakeAudit) -> None:
+    with pytest.raises(SpecError, match="frugal_ripper asks about proxy data"):
+        run_audit(make_audit("frugal_ripper", proxy=None))
+
+
+def test_children_is_a_share() -> None:
+    with pytest.raises(SpecError, match=r"frugal_ripper\.children is 1\.5: it is a share"):
+        FrugalRipper(children=1.5)
+
+
+def test_kept_inputs_are_reckoned_as_whole_images(
+    proxy: LabelledInputs, make_audit: MakeAudit
+) -> None:
+    audit = make_audit(SMALL, proxy=proxy)
+    assert audit.kept_bytes() == audit.threat.query_budget * 4 * 64
