@@ -54,7 +54,7 @@ def contrast(pictures: Tensor, rng: torch.Generator) -> Tensor:
 def outlines(pictures: Tensor, rng: torch.Generator) -> Tensor:
     """(n, 1, H, W) of 0 and 1: where a blurred picture is lighter than a level around its mean."""
     sides = pictures.shape[2:]
-    small = [max(2, side // 6) for side in sides]
+    small = max(2, sides[0] // 6), max(2, sides[1] // 6)
     coarse = F.adaptive_avg_pool2d(pictures.mean(1, keepdim=True), small)
     blurred = F.interpolate(coarse, sides, mode="bilinear")
     mean, spread = _mean_and_spread(blurred)

@@ -140,7 +140,7 @@ def test_settings_are_frozen_keyword_only_and_survive_their_repr(name: str) -> N
     with pytest.raises(TypeError):
         ATTACKS[name](32)  # type: ignore[call-arg]
     assert eval(repr(attack), {type(attack).__name__: type(attack)}) == attack
-    assert all(isinstance(profile, type(attack)) for profile in PROFILES.get(name, {}).values())
+    assert all(isinstance(profile, type(attack)) for profile in PROFILES[name].values())
 
 
 @every_attack

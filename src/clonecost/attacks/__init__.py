@@ -16,5 +16,6 @@ ATTACKS: dict[str, type[Attack]] = {
 PROFILES: dict[str, dict[str, Attack]] = {
     "black_box_ripper": dict(black_box_ripper.PROFILES),
     "dfme": dict(dfme.PROFILES),
+    "frugal_ripper": {},
     "knockoff": dict(knockoff.PROFILES),
 }
