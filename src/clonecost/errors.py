@@ -73,4 +73,4 @@ def suggest(kind: str, name: str, known: "list[str] | tuple[str, ...]") -> str:
 
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {kind} {name!r}; {hint}known: {', '.join(sorted(known))}"
+    return f"unknown {kind} {name!r}; {hint}known: {', '.join(sorted(known)) or 'none'}"
