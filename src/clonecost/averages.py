@@ -5,6 +5,7 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from clonecost.types import as_pixels
 
@@ -15,28 +16,27 @@ class WeightAverages:
     """a <- d a + (1 - d) w after every step, for each decay d; batch norm's statistics, too.
 
     Args:
-        network: whose weights w are averaged. They must change in place, as optimisers do it; the
-            averages begin at what they are now.
+        network: whose weights w are averaged; the averages begin at what they are now.
         decays: each in [0, 1).
     """
 
     def __init__(self, network: nn.Module, decays: Sequence[float]) -> None:
-        self._network, self._now = network, _values(network)
-        self._averages = [(decay, [value.clone() for value in self._now]) for decay in decays]
+        self._network = network
+        self._averages = [
+            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+            for decay in decays
+        ]
+        self.update()  # torch's first update copies
 
-    @torch.no_grad()
     def update(self) -> None:
         """Take one step into account."""
-        for decay, average in self._averages:
-            torch._foreach_lerp_(average, self._now, 1 - decay)
+        for average in self._averages:
+            average.update_parameters(self._network)
 
-    @torch.no_grad()
     def networks(self) -> list[nn.Module]:
         """Copies in eval mode: of the network as it is, then of each average in its order."""
-        copies = [deepcopy(self._network).eval() for _ in range(len(self._averages) + 1)]
-        for copy, (_, average) in zip(copies[1:], self._averages, strict=True):
-            torch._foreach_copy_(_values(copy), average)
-        return copies
+        now = [self._network, *(average.module for average in self._averages)]
+        return [deepcopy(network).eval() for network in now]
 
     def best(self, inputs: Tensor, answers: Tensor) -> nn.Module:
         """The copy with the highest `per_class_agreement` there; the first of equals.
@@ -61,9 +61,3 @@ def per_class_agreement(network: nn.Module, inputs: Tensor, answers: Tensor) -> 
     rows = named.bincount(minlength=answers.shape[1])
     agreed = named[torch.cat(parts) == named].bincount(minlength=answers.shape[1])
     return (agreed / rows.clamp_min(1)).sum() / (rows > 0).sum()
-
-
-def _values(network: nn.Module) -> list[Tensor]:
-    """Weights and statistics, not the counters of batches."""
-    of = [*network.parameters(), *network.buffers()]
-    return [tensor.detach() for tensor in of if tensor.is_floating_point()]

@@ -12,6 +12,7 @@ Related: active mixup (Wang et al., CVPR 2020) mixes and selects by confidence, 
 class and without descent. What each part is worth: docs/attacks/frugal_ripper.md.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -32,7 +33,7 @@ LEAST = 0.02  # of a round's rows: what every class gets
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frugal:
+class Frugal(ABC):
     """An attack in this manner says in `new` where its pictures come from."""
 
     children: float = 0.6  # share of the candidates that descend from bought rows
@@ -57,9 +58,9 @@ class Frugal:
             name = name_of_attack(self)
             raise SpecError(f"{name}.children is {self.children}: it is a share, at most 1")
 
+    @abstractmethod
     def new(self, count: int, shape: Shape, kit: AttackerKit) -> Tensor:
         """(count, *shape) pixels of the attack's own; not rounded, never asked as they are."""
-        raise NotImplementedError
 
     def plan(self, budget: int) -> str:
         return (
