@@ -41,7 +41,8 @@ FULL: dict[str, Any] = {
     "set": {"dfme": {"student_lr": 0.03, "decay_at": [0.2, 0.4], "recovery": "none"},
             "knockoff": {"epochs": "none"}},
     "defence": ["rounding:decimals=1"], "price": 2.5, "milestones": [3, 1], "seed": [4, 5],
-    "device": "cpu", "keep": "all", "controls": True, "data": "somewhere", "test": "digits",
+    "device": "cpu", "keep": "all", "controls": True, "compile": "all", "data": "somewhere",
+    "test": "digits",
     "network": "lenet", "outputs": "logits", "shape": [1, 16, 16], "classes": 4, "trust": True,
 }  # fmt: skip
 

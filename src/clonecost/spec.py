@@ -20,6 +20,7 @@ from clonecost.generators import GENERATORS, TrainedGenerator, is_path, ready_ge
 from clonecost.networks import NETWORKS
 from clonecost.types import (
     AnswerKind,
+    Compiled,
     Defence,
     InputPrecision,
     LabelledInputs,
@@ -65,6 +66,7 @@ class Spec(BaseModel):
     device: str = "auto"
     keep: Keep = "auto"
     controls: bool = False
+    compile: Compiled = "no"
     data: Path | None = None
     # of a victim that is not in the zoo:
     test: str | None = None
@@ -321,6 +323,7 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
             defences=[make_defence(text) for text in spec.defence], price=spec.price,
             milestones=default_milestones(spec.budget) if milestones is None else milestones,
             seed=seed, device=make_device(spec.device), keep=spec.keep, controls=spec.controls,
+            compile=spec.compile,
             true_labels=parts.true_labels, command=command, spec=to_toml(single),
         ))  # fmt: skip
     return found

@@ -10,6 +10,7 @@ from torch import Tensor
 AnswerKind = Literal["label", "top_k", "probs"]
 InputPrecision = Literal["float32", "uint8"]
 Shape = tuple[int, ...]
+Compiled = Literal["no", "generator", "all"]  # which networks of an attack torch.compile speeds up
 # What a question is for: an attack says it at the door, and the bill is split by it. Only answers
 # of "training" teach a clone directly.
 Purpose = Literal["training", "gradients", "search", "validation"]

@@ -119,7 +119,7 @@ def test_file_is_short_and_stays_on_its_side_of_the_wall(name: str) -> None:
                "rand_augment", "replay", "scouts", "search_record", "types",
                "wasserstein", "zeroth_order"}  # fmt: skip
     assert imported <= {f"clonecost.{module}" for module in allowed}
-    assert len(text.splitlines()) <= 180
+    assert len(text.splitlines()) <= 200
     assert "oracle._" not in text
 
 

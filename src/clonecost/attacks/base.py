@@ -12,7 +12,7 @@ from clonecost.errors import SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.oracle import Oracle
 from clonecost.result import Search
-from clonecost.types import AnswerKind, LabelledInputs, Progress, no_progress
+from clonecost.types import AnswerKind, Compiled, LabelledInputs, Progress, no_progress
 
 
 def name_of_attack(attack: object) -> str:
@@ -56,6 +56,7 @@ class AttackerKit:
     rng: torch.Generator  # the only source of randomness, on `device`
     device: torch.device
     horizon: int  # rows that schedules are laid out for: the budget this run began with
+    compile: Compiled = "no"  # generators, or students too, run through torch.compile
     milestones: tuple[int, ...] = ()  # rows after which a look at the clone is wanted, ascending
     progress: Progress = no_progress
     # For the report, of an attack that searches for its images: how that goes so far, and pictures
@@ -65,11 +66,23 @@ class AttackerKit:
 
     def new_student(self) -> nn.Module:
         """A student on the device, in train mode, initialised from `rng` alone."""
-        return self.initialised(self.student)
+        student = self.initialised(self.student)
+        if self.compile == "all":
+            student.compile()
+        return student
 
     def new_generator(self, latent_dim: int, *, width: int) -> nn.Module:
         """A generator on the device, in train mode, initialised from `rng` alone."""
-        return self.initialised(lambda: self.generator(latent_dim, width=width))
+        return self.compiled(self.initialised(lambda: self.generator(latent_dim, width=width)))
+
+    def compiled(self, generator: nn.Module) -> nn.Module:
+        """A generator of the attack's own, through torch.compile if the audit says so.
+
+        In place: names of weights, copies and what is saved stay as they are.
+        """
+        if self.compile != "no":
+            generator.compile()
+        return generator
 
     def trained_generator(self, name: str) -> TrainedGenerator:
         """One of `generators`.

@@ -86,7 +86,7 @@ class Dfms:
         if kit.proxy is None:
             raise SpecError("dfms begins with proxy data: name some with --proxy, as `shapes`")
         proxy, shape = kit.proxy.to(kit.device), oracle.threat.input_shape
-        generator = kit.initialised(lambda: DcganGenerator(shape, self.gan_width))
+        generator = kit.compiled(kit.initialised(lambda: DcganGenerator(shape, self.gan_width)))
         own_rows, generated_rows, validation_rows = self._rows(kit.horizon)
 
         def new_gan() -> DivGan:

@@ -91,7 +91,8 @@ class Maze:
         """As many iterations as the rest of the budget holds."""
         size, student = self.batch_size, kit.new_student()
         shape, latent_dim, width = oracle.threat.input_shape, self.latent_dim, self.generator_width
-        generator = kit.initialised(lambda: Conv3Generator(shape, latent_dim, width=width))
+        network = kit.initialised(lambda: Conv3Generator(shape, latent_dim, width=width))
+        generator = kit.compiled(network)
         planned = self.planned_iterations(oracle, kit)
         student_opt, student_fall = annealed(student, self.student_lr, planned)
         generator_opt, generator_fall = annealed(generator, self.generator_lr, planned)

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from math import prod
@@ -15,7 +17,7 @@ from clonecost.attacks.base import Attack, name_of_attack
 from clonecost.errors import AnswersError, SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
-from clonecost.types import AnswerKind, Defence, LabelledInputs, ThreatModel, Victim
+from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
 
 Keep = Literal["auto", "all", "none"]
@@ -38,6 +40,8 @@ class Audit:
         milestones: the clone is scored after these many rows, and at the end.
         keep: whether sent inputs are kept: "auto" keeps them if the first budget needs under
             256 MiB (rows of the proxy take 4 bytes each).
+        compile: run the attack's generators ("generator"), or its students too ("all"), through
+            torch.compile. Other rounding, so another run; pays from some 100,000 rows on.
         weights: sha256 of the victim's weights or file.
         true_labels: the victim's own training data, for the control of that name only.
         command: what was typed, for the record.
@@ -61,6 +65,7 @@ class Audit:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     keep: Keep = "auto"
     controls: bool = False
+    compile: Compiled = "no"
     weights: str | None = None
     true_labels: LabelledInputs | None = None
     command: str = ""
@@ -125,6 +130,8 @@ class Audit:
         }
         if wanted := wanted_generators(self.attack):  # an attack without any is who it always was
             facts["generators"] = {name: self._generator(name).weights for name in wanted}
+        if self.compile != "no":
+            facts["compile"] = self.compile
         return json.dumps(facts, sort_keys=True, default=list)
 
 
@@ -150,6 +157,11 @@ def check(audit: Audit) -> None:
         )
     if getattr(attack, "uses_proxy", False) and not audit.proxy:
         raise SpecError(f"{audit.attack_name} asks about proxy data: name some with --proxy")
+    if audit.compile != "no" and audit.device.type == "cpu" and not _compiler():
+        raise SpecError(
+            "compile needs a C++ compiler on a CPU, and none is found: install g++, name one in "
+            "the environment variable CXX, or leave compile out"
+        )
     audit.fitted_generators()
     for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
         if data is not None and data.shape != threat.input_shape:
@@ -192,6 +204,10 @@ def settings_of(part: object) -> dict[str, Any]:
     """The fields of a dataclass as JSON has them; none of any other callable."""
     found = asdict(cast(Any, part)) if is_dataclass(part) else {}
     return json.loads(json.dumps(found, default=str))
+
+
+def _compiler() -> str | None:
+    return shutil.which(os.environ.get("CXX") or "g++") or shutil.which("clang++")
 
 
 def _fingerprint(data: LabelledInputs | None) -> list[str | int] | None:

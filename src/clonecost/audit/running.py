@@ -148,6 +148,7 @@ def _kit(
         rng=torch.Generator(audit.device).manual_seed(audit.seed),
         device=audit.device,
         horizon=horizon,
+        compile=audit.compile,
         milestones=tuple(sorted(stop for stop in stops if 0 < stop < budget)),
         progress=watcher.step,
         exhibit=shown,

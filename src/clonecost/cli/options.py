@@ -89,6 +89,11 @@ Controls = Annotated[
     typer.Option("--controls/--no-controls", help="Also train the students that show what the "
                  "queries bought (no further queries)."),
 ]  # fmt: skip
+Compile = Annotated[
+    str | None,
+    typer.Option("--compile", metavar="no|generator|all", help="Run the attack's generators, or "
+                 "its students too, through torch.compile. [default: no]"),
+]  # fmt: skip
 Test = Annotated[
     str | None,
     typer.Option("--test", metavar="DATASET", help="Your own victim's test rows: a data set or "
