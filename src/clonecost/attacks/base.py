@@ -143,9 +143,11 @@ class Attack(Protocol):
     of them to score; an attack never sees a score. The last one yielded is the result, also when
     the budget runs out in mid-step.
 
-    Two properties are optional. `queries_per_iteration`, an int: no smaller budget is accepted.
+    Some properties are optional. `queries_per_iteration`, an int: no smaller budget is accepted.
     `generators`, a tuple of str: names (`clonecost list generators`) or folders of trained
     generators that the kit must hold; named ones are trained on the proxy first, if need be.
+    `needs_proxy_labels`, a bool: the proxy is refused if its labels do not tell two classes apart.
+    `asks_proxy_as_is`, a bool: no, if what is asked is made from the proxy.
     """
 
     needs: ClassVar[AnswerKind]  # the poorest answers it can work with

@@ -27,7 +27,6 @@ from torch.nn import functional as F
 from clonecost.attacks.base import AttackerKit, at_least, portions
 from clonecost.attacks.knockoff import PAPER
 from clonecost.distill import Recipe, distill
-from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.types import AnswerKind
 
@@ -45,6 +44,7 @@ class KnockoffAdaptive:
 
     needs: ClassVar[AnswerKind] = "label"
     uses_proxy: ClassVar[bool] = True
+    needs_proxy_labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         at_least(2, self, "batch_size")  # batch norm
@@ -59,7 +59,9 @@ class KnockoffAdaptive:
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
-        pool, (arms, arm) = kit.owned(self), self._arms(kit)
+        pool = kit.owned(self)
+        found, arm = pool.labels.to(kit.device).unique(return_inverse=True)
+        arms = len(found)
         classes = oracle.threat.num_classes
         stops = [*kit.milestones, oracle.threat.query_budget]
         preference, pulls = torch.zeros(2, arms, device=kit.device)  # H, and N
@@ -99,17 +101,6 @@ class KnockoffAdaptive:
             rewards = torch.cat([rewards, fresh])[-max(self.window, len(chosen)) :]
             pulls += drawn.bincount(minlength=arms)
             preference += gradient(policy, pulls, drawn, mean_reward(rewards))
-
-    def _arms(self, kit: AttackerKit) -> tuple[int, Tensor]:
-        """How many classes the pool has, and which one each of its rows is of."""
-        pool = kit.owned(self)
-        found, arm = pool.labels.unique(return_inverse=True)
-        if len(found) < 2 or int(found[0]) < 0:
-            raise SpecError(
-                f"knockoff_adaptive chooses among the classes of the attacker's own data, and "
-                f"{pool.name or 'the proxy'} has no two of them: bring labels, or use knockoff"
-            )
-        return len(found), arm.to(kit.device)
 
     def _draw(self, policy: Tensor, arm: Tensor, unused: Tensor, kit: AttackerKit) -> Tensor:
         """(batch,) places in the pool; they are no longer `unused`. A used-up pool starts over."""

@@ -150,6 +150,14 @@ def check(audit: Audit) -> None:
         )
     if getattr(attack, "uses_proxy", False) and not audit.proxy:
         raise SpecError(f"{audit.attack_name} asks about proxy data: name some with --proxy")
+    if getattr(attack, "needs_proxy_labels", False) and audit.proxy:
+        classes = audit.proxy.labels.unique()
+        if len(classes) < 2 or int(classes[0]) < 0:
+            raise SpecError(
+                f"{audit.attack_name} chooses among the classes of the attacker's own data, and "
+                f"{audit.proxy.name or 'the proxy'} does not tell two of them apart: bring labels, "
+                "or choose another attack (`clonecost list attacks`)"
+            )
     audit.fitted_generators()
     for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
         if data is not None and data.shape != threat.input_shape:
