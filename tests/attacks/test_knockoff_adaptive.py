@@ -95,6 +95,12 @@ def test_no_row_is_drawn_twice_until_all_were() -> None:
     assert len(set(asked[600:].tolist())) == 100
 
 
+def test_a_single_row_that_is_left_of_the_pool_is_asked_too() -> None:
+    labels = torch.arange(65) % 2
+    asked = drawn(labels, 130, batch_size=32)
+    assert sorted(asked[:65].tolist()) == sorted(asked[65:].tolist()) == list(range(65))
+
+
 def test_labels_that_skip_numbers_are_classes_all_the_same() -> None:
     assert len(drawn(torch.tensor([0, 7, 7, 90] * 20), 80, batch_size=16).unique()) == 80
 

@@ -88,6 +88,8 @@ class KnockoffAdaptive:
                     yield self._clone(inputs, answers, kit.branch(oracle.spent))
             if not oracle.remaining:
                 return
+            if len(chosen) == 1:
+                continue  # the last of the pool: batch norm needs two
             y, drawn = answers[-len(chosen) :], arm[chosen]
             # the loss before the step is what rewards; the step takes the same forward
             losses = F.cross_entropy(
