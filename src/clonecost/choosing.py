@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.losses import entropy
-from clonecost.types import as_pixels
+from clonecost.types import Progress, as_pixels, no_progress
 
 CHUNK = 512  # rows at a time when nothing is learnt: what caches like
 OVERSHOOT = 0.02  # of DeepFool: it looks for the next step a little beyond the boundary
@@ -48,8 +48,9 @@ def k_centre(points: Tensor, centres: Tensor, count: int) -> Tensor:
 
 
 def boundary_distance(
-    student: nn.Module, inputs: Tensor, *, steps: int = 3, rivals: int = 3
-) -> Tensor:
+    student: nn.Module, inputs: Tensor, *, steps: int = 3, rivals: int = 3,
+    progress: Progress = no_progress,
+) -> Tensor:  # fmt: skip
     """(n,) L2 lengths of DeepFool's way to the nearest boundary of the student's own class.
 
     Moosavi-Dezfooli, Fawzi, Frossard, CVPR 2016, https://arxiv.org/abs/1511.04599, algorithm 2:
@@ -89,7 +90,7 @@ def boundary_distance(
             moved = moved - (length * slope * inside).view_as(x)
         return torch.linalg.vector_norm(moved.flatten(1), dim=1)
 
-    return _each_chunk(student, inputs, way)
+    return _each_chunk(student, inputs, way, progress)
 
 
 def entropy_gradients(student: nn.Module, inputs: Tensor) -> Tensor:
@@ -100,12 +101,18 @@ def entropy_gradients(student: nn.Module, inputs: Tensor) -> Tensor:
         total = entropy(student(at).softmax(1).clamp_min(1e-30)).sum()
         return torch.autograd.grad(total, at)[0].flatten(1)
 
-    return _each_chunk(student, inputs, slope)
+    return _each_chunk(student, inputs, slope, no_progress)
 
 
-def _each_chunk(student: nn.Module, inputs: Tensor, what: Callable[[Tensor], Tensor]) -> Tensor:
+def _each_chunk(
+    student: nn.Module, inputs: Tensor, what: Callable[[Tensor], Tensor], progress: Progress
+) -> Tensor:
+    found: list[Tensor] = []
     with _judging(student), torch.enable_grad():
-        return torch.cat([what(as_pixels(x).detach().clone()) for x in inputs.split(CHUNK)])
+        for chunk in inputs.split(CHUNK):
+            found.append(what(as_pixels(chunk).detach().clone()))
+            progress("choosing what to ask", min(len(found) * CHUNK, len(inputs)), len(inputs))
+    return torch.cat(found)
 
 
 @contextmanager

@@ -101,8 +101,9 @@ class ActiveThief:
             return candidates[picks.cpu()]
         if self.strategy != "k_centre":
             far = boundary_distance(
-                student, inputs, steps=self.deepfool_steps, rivals=self.deepfool_rivals
-            )
+                student, inputs, steps=self.deepfool_steps, rivals=self.deepfool_rivals,
+                progress=kit.progress,
+            )  # fmt: skip
             liked = count if self.strategy == "dfal" else int(self.shortlist * count)
             picks = far.topk(min(liked, len(far)), largest=False).indices
             candidates, inputs = candidates[picks.cpu()], inputs[picks]
