@@ -12,7 +12,7 @@ from clonecost.choosing import (
     k_centre,
     probabilities,
 )
-from conftest import SHAPE, toy_student
+from conftest import CLASSES, SHAPE, toy_student
 
 
 def some(count: int = 50) -> Tensor:
@@ -52,6 +52,8 @@ def test_k_centre_is_the_greedy_of_the_paper() -> None:
 def test_k_centre_never_takes_a_point_twice() -> None:
     twins = torch.ones(6, 2)
     assert sorted(k_centre(twins, twins[:1], 6).tolist()) == list(range(6))
+    broken = torch.full((6, 2), torch.nan)
+    assert sorted(k_centre(broken, twins, 6).tolist()) == list(range(6))
 
 
 @pytest.mark.parametrize("chunk", [7, 512])
@@ -85,6 +87,13 @@ def test_more_steps_of_deepfool_reach_the_boundary_of_a_curved_student() -> None
     one, many = (boundary_distance(Parabola(), x, steps=steps) for steps in (1, 7))
     assert (many / want - 1).abs().max() < 1.1 * OVERSHOOT
     assert (one / want).max() < 0.8
+
+
+def test_where_the_student_is_flat_no_boundary_is_near() -> None:
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES))
+    with torch.no_grad():
+        flat[1].weight.zero_()  # type: ignore[operator, union-attr]
+    assert boundary_distance(flat, some(3)).tolist() == [torch.inf] * 3
 
 
 def test_gradient_of_the_entropy() -> None:

@@ -32,9 +32,10 @@ def k_centre(points: Tensor, centres: Tensor, count: int) -> Tensor:
     farthest of all is at most twice as far away as with the best choice.
 
     Args:
-        points: (n, d), to choose from, n >= count.
+        points: (n, d), to choose from, n >= count; NaN counts as 0.
         centres: (m, d), chosen already; m may be 0, then the first point is the first choice.
     """
+    points, centres = points.nan_to_num(), centres.nan_to_num()
     nearest = torch.full((len(points),), torch.inf, device=points.device)
     for some in centres.split(1024) if len(centres) else ():
         nearest = torch.minimum(nearest, torch.cdist(points, some).amin(1))
@@ -58,7 +59,7 @@ def boundary_distance(
         l = argmin_k |f_y - f_k| / |grad f_y - grad f_k|,  and a step of that length towards it
 
     For a linear student one step is exact. A row that has not crossed after `steps` counts as far
-    as it came. Pixels are not clipped on the way.
+    as it came, one where the student is flat as infinitely far. Pixels are not clipped on the way.
 
     Args:
         rivals: only so many of the likeliest other classes are measured, as they were at the start.
@@ -70,6 +71,7 @@ def boundary_distance(
         top = logits.topk(min(rivals + 1, logits.shape[1])).indices
         own, others = top[:, :1], top[:, 1:]
         moved = torch.zeros_like(x)
+        inside = torch.ones_like(own, dtype=torch.bool)
         for _ in range(steps):
             at = (x + (1 + OVERSHOOT) * moved).requires_grad_()
             logits = student(at)
@@ -88,7 +90,8 @@ def boundary_distance(
             slope = slopes.take_along_dim(nearest.unsqueeze(2), 1).squeeze(1)
             inside = (margins > 0).all(1, keepdim=True)  # who has crossed stays
             moved = moved - (length * slope * inside).view_as(x)
-        return torch.linalg.vector_norm(moved.flatten(1), dim=1)
+        far = torch.linalg.vector_norm(moved.flatten(1), dim=1)
+        return torch.where((far == 0) & inside.squeeze(1), torch.inf, far)  # flat: no way out
 
     return _each_chunk(student, inputs, way, progress)
 
