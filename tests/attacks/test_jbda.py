@@ -49,7 +49,7 @@ def sizes(make_audit: MakeAudit, victim: Victim, attack: Jbda, budget: int) -> l
 
     threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=budget)
     run_audit(make_audit(attack, victim=counting, threat=threat, milestones=()))
-    return calls[-sum(1 for _ in _after(calls, 400)) :]
+    return list(_after(calls, 400))
 
 
 def _after(calls: list[int], rows: int) -> Iterator[int]:
