@@ -23,9 +23,12 @@ SHAPE, CLASSES, BUDGET = (1, 8, 8), 3, 1_500
 
 # A new attack is tested by being listed in ATTACKS, with settings for the toy here if it needs any.
 SMALL: dict[str, dict[str, object]] = {
+    "active_thief": {"recipe": "shared", "epochs": 8, "round_epochs": 3, "seed_rows": 300,
+                     "round_rows": 400, "candidates": 1_000, "deepfool_steps": 2},
     "black_box_ripper": {"generator": "toy", "population": 12, "elite": 4, "threshold": 0.1,
                          "max_generations": 4, "slots": 8, "reuse": "all", "loss": "kl",
                          "epochs": 8, "batch_size": 32},
+    "copycat": {"recipe": "shared", "epochs": 8},
     "dfme": {"batch_size": 32, "latent_dim": 8, "student_steps": 4, "generator_width": 8,
              "generator_lr": 1e-3, "student_lr": 0.02},
     "dfms": {"batch_size": 8, "gan_width": 4, "gan_epochs": 2, "div_gan_epochs": 1,
@@ -39,7 +42,10 @@ SMALL: dict[str, dict[str, object]] = {
     "frugal_ripper": {"round_size": 100, "epochs": 8, "batch_size": 32},
     "ideal": {"batch_size": 50, "latent_dim": 16, "generator_width": 8, "generator_steps": 10,
               "student_steps": 40, "student_batch": 32, "student_lr": 0.05},
+    "jbda": {"seeds": 100, "epochs": 5, "batch_size": 32},
     "knockoff": {"recipe": "shared", "epochs": 8},
+    "knockoff_adaptive": {"recipe": "shared", "epochs": 8, "batch_size": 50, "window": 200},
+    "marich": {"seed_rows": 300, "round_rows": 400, "candidates": 1_000, "round_epochs": 3},
     "maze": {"batch_size": 16, "latent_dim": 8, "directions": 2, "clone_steps": 3,
              "generator_width": 8, "generator_lr": 1e-3, "student_lr": 0.02},
     # as many seeds as an iteration has rows: what it spends is still whole iterations
@@ -116,7 +122,7 @@ def test_set(victim: Victim) -> LabelledInputs:
 def proxy() -> LabelledInputs:
     inputs = torch.rand(4_000, *SHAPE, generator=torch.Generator().manual_seed(2))
     pixels = inputs.mul(255).round().to(torch.uint8)
-    return LabelledInputs(pixels, torch.zeros(4_000, dtype=torch.int64), ("?",), "noise")
+    return LabelledInputs(pixels, torch.arange(4_000) % 4, ("p", "q", "r", "s"), "noise")
 
 
 MakeAudit = Callable[..., Audit]

@@ -27,9 +27,10 @@ from conftest import CLASSES, SHAPE, MakeAudit, toy_student
 
 def test_the_public_names_are_pinned() -> None:
     assert set(clonecost.__all__) == {
-        "ATTACKS", "Attack", "AttackerKit", "Audit", "BlackBoxRipper", "CloneCostError",
-        "DEFENCES", "Defence", "Dfme", "Dfms", "Disguide", "DualStudents", "ExNihilo",
-        "FrugalRipper", "Ideal", "Knockoff", "LabelledInputs", "Maze", "MazePd", "MazeStar",
+        "ATTACKS", "ActiveThief", "Attack", "AttackerKit", "Audit", "BlackBoxRipper",
+        "CloneCostError", "Copycat", "DEFENCES", "Defence", "Dfme", "Dfms", "Disguide",
+        "DualStudents", "ExNihilo", "FrugalRipper", "Ideal", "Jbda", "Knockoff", "KnockoffAdaptive",
+        "LabelledInputs", "Marich", "Maze", "MazePd", "MazeStar",
         "Oracle", "Recipe", "Result", "Rounding", "ThreatModel", "Victim", "Watcher", "defend",
         "headline", "load", "ready_generator", "run_audit", "torch_victim", "zoo_model",
         "zoo_victim",

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clonecost.attacks import ATTACKS, Attack
+    from clonecost.attacks.active_thief import ActiveThief
     from clonecost.attacks.base import AttackerKit
     from clonecost.attacks.black_box_ripper import BlackBoxRipper
+    from clonecost.attacks.copycat import Copycat
     from clonecost.attacks.dfme import Dfme
     from clonecost.attacks.dfms import Dfms
     from clonecost.attacks.disguide import Disguide
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from clonecost.attacks.ex_nihilo import ExNihilo
     from clonecost.attacks.frugal_ripper import FrugalRipper
     from clonecost.attacks.ideal import Ideal
+    from clonecost.attacks.jbda import Jbda
     from clonecost.attacks.knockoff import Knockoff
+    from clonecost.attacks.knockoff_adaptive import KnockoffAdaptive
+    from clonecost.attacks.marich import Marich
     from clonecost.attacks.maze import Maze
     from clonecost.attacks.maze_pd import MazePd
     from clonecost.attacks.maze_star import MazeStar
@@ -38,11 +43,13 @@ __version__ = "0.1.0"
 
 _HOME = {
     "ATTACKS": "attacks",
+    "ActiveThief": "attacks.active_thief",
     "Attack": "attacks",
     "AttackerKit": "attacks.base",
     "Audit": "audit",
     "BlackBoxRipper": "attacks.black_box_ripper",
     "CloneCostError": "errors",
+    "Copycat": "attacks.copycat",
     "DEFENCES": "defences",
     "Defence": "types",
     "Dfme": "attacks.dfme",
@@ -52,8 +59,11 @@ _HOME = {
     "ExNihilo": "attacks.ex_nihilo",
     "FrugalRipper": "attacks.frugal_ripper",
     "Ideal": "attacks.ideal",
+    "Jbda": "attacks.jbda",
     "Knockoff": "attacks.knockoff",
+    "KnockoffAdaptive": "attacks.knockoff_adaptive",
     "LabelledInputs": "types",
+    "Marich": "attacks.marich",
     "Maze": "attacks.maze",
     "MazePd": "attacks.maze_pd",
     "MazeStar": "attacks.maze_star",
@@ -77,11 +87,13 @@ _HOME = {
 __all__ = [  # the same names, spelt out for type checkers; a test compares the two
     "ATTACKS",
     "DEFENCES",
+    "ActiveThief",
     "Attack",
     "AttackerKit",
     "Audit",
     "BlackBoxRipper",
     "CloneCostError",
+    "Copycat",
     "Defence",
     "Dfme",
     "Dfms",
@@ -90,8 +102,11 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "ExNihilo",
     "FrugalRipper",
     "Ideal",
+    "Jbda",
     "Knockoff",
+    "KnockoffAdaptive",
     "LabelledInputs",
+    "Marich",
     "Maze",
     "MazePd",
     "MazeStar",

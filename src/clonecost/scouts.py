@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from clonecost.choosing import CHUNK as CHUNK
+from clonecost.choosing import probabilities
 from clonecost.losses import kl
 from clonecost.types import as_pixels
-
-CHUNK = 512  # rows at a time when nothing is learnt: what caches like
 
 
 class Scout:
@@ -36,10 +36,6 @@ class Scout:
             loss.backward()
             self._optimizer.step()
 
-    @torch.no_grad()
     def answers(self, inputs: Tensor) -> Tensor:
         """(n, *shape), uint8 or pixels in [0, 1] -> (n, K) probabilities, in eval mode."""
-        self.student.eval()
-        parts = [self.student(as_pixels(x)).softmax(1) for x in inputs.split(CHUNK)]
-        self.student.train()
-        return torch.cat(parts)
+        return probabilities(self.student, inputs)

@@ -1,7 +1,9 @@
 """The attacks that ship. Adding one = one file and one line here."""
 
 from clonecost.attacks import (
+    active_thief,
     black_box_ripper,
+    copycat,
     dfme,
     dfms,
     disguide,
@@ -9,7 +11,10 @@ from clonecost.attacks import (
     ex_nihilo,
     frugal_ripper,
     ideal,
+    jbda,
     knockoff,
+    knockoff_adaptive,
+    marich,
     maze,
     maze_pd,
     maze_star,
@@ -19,7 +24,9 @@ from clonecost.attacks.base import Attack, AttackerKit
 __all__ = ["ATTACKS", "PROFILES", "Attack", "AttackerKit"]
 
 ATTACKS: dict[str, type[Attack]] = {
+    "active_thief": active_thief.ActiveThief,
     "black_box_ripper": black_box_ripper.BlackBoxRipper,
+    "copycat": copycat.Copycat,
     "dfme": dfme.Dfme,
     "dfms": dfms.Dfms,
     "disguide": disguide.Disguide,
@@ -27,7 +34,10 @@ ATTACKS: dict[str, type[Attack]] = {
     "ex_nihilo": ex_nihilo.ExNihilo,
     "frugal_ripper": frugal_ripper.FrugalRipper,
     "ideal": ideal.Ideal,
+    "jbda": jbda.Jbda,
     "knockoff": knockoff.Knockoff,
+    "knockoff_adaptive": knockoff_adaptive.KnockoffAdaptive,
+    "marich": marich.Marich,
     "maze": maze.Maze,
     "maze_pd": maze_pd.MazePd,
     "maze_star": maze_star.MazeStar,
@@ -35,7 +45,9 @@ ATTACKS: dict[str, type[Attack]] = {
 
 # Named settings of an attack, chosen as NAME:PROFILE.
 PROFILES: dict[str, dict[str, Attack]] = {
+    "active_thief": dict(active_thief.PROFILES),
     "black_box_ripper": dict(black_box_ripper.PROFILES),
+    "copycat": dict(copycat.PROFILES),
     "dfme": dict(dfme.PROFILES),
     "dfms": {},
     "disguide": dict(disguide.PROFILES),
@@ -43,7 +55,10 @@ PROFILES: dict[str, dict[str, Attack]] = {
     "ex_nihilo": {},
     "frugal_ripper": {},
     "ideal": {},
+    "jbda": {},
     "knockoff": dict(knockoff.PROFILES),
+    "knockoff_adaptive": dict(knockoff_adaptive.PROFILES),
+    "marich": dict(marich.PROFILES),
     "maze": dict(maze.PROFILES),
     "maze_pd": {},
     "maze_star": dict(maze_star.PROFILES),

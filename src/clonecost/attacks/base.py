@@ -1,7 +1,7 @@
 """What an attack is given and what it must look like. There is no base class to inherit."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol, cast
 
@@ -32,6 +32,25 @@ def at_least(least: float, attack: object, *names: str) -> None:
             raise SpecError(
                 f"{name_of_attack(attack)}.{name} is {value}: it must be at least {least:g}"
             )
+
+
+def portions(rows: Tensor, spent: int, stops: Sequence[int]) -> Iterator[tuple[Tensor, bool]]:
+    """Cut what a round asks about where clones are due: (what to ask now, is one due after it?).
+
+    A round is laid out before it is cut, so the questions of a run depend neither on where its
+    clones are wanted nor on its budget.
+
+    Args:
+        rows: (n, ...) of the round: images, or their places in the pool.
+        spent: rows answered before the round.
+        stops: ascending; the last one is the budget, and what it does not hold is left out.
+    """
+    first = 0
+    for cut in (stop - spent for stop in stops if stop > spent):
+        last = min(cut, len(rows))
+        if first < last:
+            yield rows[first:last], last == cut
+        first = last
 
 
 def nothing_to_show(search: Search, pictures: Mapping[str, Tensor]) -> None:
@@ -109,6 +128,18 @@ class AttackerKit:
         # convolutions of small images run up to three times faster in this layout, on CPUs too
         return cast(nn.Module, network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
+    def owned(self, attack: object) -> LabelledInputs:
+        """The attacker's own data.
+
+        Raises:
+            SpecError: there are none; the sentence names the attack.
+        """
+        if self.proxy is None:
+            raise SpecError(
+                f"{name_of_attack(attack)} asks the victim about proxy data: name some with --proxy"
+            )
+        return self.proxy
+
     def branch(self, key: int) -> "AttackerKit":
         """The same kit with randomness that depends on the seed and `key` only, not on the past.
 
@@ -125,9 +156,11 @@ class Attack(Protocol):
     of them to score; an attack never sees a score. The last one yielded is the result, also when
     the budget runs out in mid-step.
 
-    Two properties are optional. `queries_per_iteration`, an int: no smaller budget is accepted.
+    Some properties are optional. `queries_per_iteration`, an int: no smaller budget is accepted.
     `generators`, a tuple of str: names (`clonecost list generators`) or folders of trained
     generators that the kit must hold; named ones are trained on the proxy first, if need be.
+    `needs_proxy_labels`, a bool: the proxy is refused if its labels do not tell two classes apart.
+    `asks_proxy_as_is`, a bool: no, if what is asked is made from the proxy.
     """
 
     needs: ClassVar[AnswerKind]  # the poorest answers it can work with

@@ -162,6 +162,14 @@ def check(audit: Audit) -> None:
             "compile needs a C++ compiler on a CPU, and none is found: install g++, name one in "
             "the environment variable CXX, or leave compile out"
         )
+    if getattr(attack, "needs_proxy_labels", False) and audit.proxy:
+        classes = audit.proxy.labels.unique()
+        if len(classes) < 2 or int(classes[0]) < 0:
+            raise SpecError(
+                f"{audit.attack_name} chooses among the classes of the attacker's own data, and "
+                f"{audit.proxy.name or 'the proxy'} does not tell two of them apart: bring labels, "
+                "or choose another attack (`clonecost list attacks`)"
+            )
     audit.fitted_generators()
     for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
         if data is not None and data.shape != threat.input_shape:
