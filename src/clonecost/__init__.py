@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from clonecost.attacks import ATTACKS, Attack
     from clonecost.attacks.base import AttackerKit
     from clonecost.attacks.black_box_ripper import BlackBoxRipper
+    from clonecost.attacks.degan import Degan
     from clonecost.attacks.dfme import Dfme
     from clonecost.attacks.dfms import Dfms
     from clonecost.attacks.disguide import Disguide
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from clonecost.attacks.maze import Maze
     from clonecost.attacks.maze_pd import MazePd
     from clonecost.attacks.maze_star import MazeStar
+    from clonecost.attacks.zskd import Zskd
     from clonecost.audit import Audit, Watcher, run_audit
     from clonecost.data import load
     from clonecost.defences import DEFENCES, defend
@@ -45,6 +47,7 @@ _HOME = {
     "CloneCostError": "errors",
     "DEFENCES": "defences",
     "Defence": "types",
+    "Degan": "attacks.degan",
     "Dfme": "attacks.dfme",
     "Dfms": "attacks.dfms",
     "Disguide": "attacks.disguide",
@@ -64,6 +67,7 @@ _HOME = {
     "ThreatModel": "types",
     "Victim": "types",
     "Watcher": "audit",
+    "Zskd": "attacks.zskd",
     "defend": "defences",
     "headline": "report",
     "load": "data",
@@ -83,6 +87,7 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "BlackBoxRipper",
     "CloneCostError",
     "Defence",
+    "Degan",
     "Dfme",
     "Dfms",
     "Disguide",
@@ -102,6 +107,7 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "ThreatModel",
     "Victim",
     "Watcher",
+    "Zskd",
     "defend",
     "headline",
     "load",

@@ -2,6 +2,7 @@
 
 from clonecost.attacks import (
     black_box_ripper,
+    degan,
     dfme,
     dfms,
     disguide,
@@ -13,6 +14,7 @@ from clonecost.attacks import (
     maze,
     maze_pd,
     maze_star,
+    zskd,
 )
 from clonecost.attacks.base import Attack, AttackerKit
 
@@ -20,6 +22,7 @@ __all__ = ["ATTACKS", "PROFILES", "Attack", "AttackerKit"]
 
 ATTACKS: dict[str, type[Attack]] = {
     "black_box_ripper": black_box_ripper.BlackBoxRipper,
+    "degan": degan.Degan,
     "dfme": dfme.Dfme,
     "dfms": dfms.Dfms,
     "disguide": disguide.Disguide,
@@ -31,11 +34,13 @@ ATTACKS: dict[str, type[Attack]] = {
     "maze": maze.Maze,
     "maze_pd": maze_pd.MazePd,
     "maze_star": maze_star.MazeStar,
+    "zskd": zskd.Zskd,
 }
 
 # Named settings of an attack, chosen as NAME:PROFILE.
 PROFILES: dict[str, dict[str, Attack]] = {
     "black_box_ripper": dict(black_box_ripper.PROFILES),
+    "degan": {},
     "dfme": dict(dfme.PROFILES),
     "dfms": {},
     "disguide": dict(disguide.PROFILES),
@@ -47,4 +52,5 @@ PROFILES: dict[str, dict[str, Attack]] = {
     "maze": dict(maze.PROFILES),
     "maze_pd": {},
     "maze_star": dict(maze_star.PROFILES),
+    "zskd": {},
 }

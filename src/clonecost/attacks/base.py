@@ -8,11 +8,11 @@ from typing import ClassVar, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import SpecError
+from clonecost.errors import AnswersError, SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.oracle import Oracle
 from clonecost.result import Search
-from clonecost.types import AnswerKind, LabelledInputs, Progress, no_progress
+from clonecost.types import Access, AnswerKind, LabelledInputs, Progress, no_progress
 
 
 def name_of_attack(attack: object) -> str:
@@ -32,6 +32,30 @@ def at_least(least: float, attack: object, *names: str) -> None:
             raise SpecError(
                 f"{name_of_attack(attack)}.{name} is {value}: it must be at least {least:g}"
             )
+
+
+def reads_network(attack: object) -> bool:
+    """Whether an attack, or its class, is a white-box reference."""
+    return bool(getattr(attack, "white_box", False))
+
+
+def check_access(attack: object, name: str, access: Access) -> None:
+    """Refuse an attack in the wrong kind of box: both ways its row would be called what it is not.
+
+    Raises:
+        AnswersError: it reads the network, which an API does not give.
+        SpecError: it asks through the API, and the network would be open to it.
+    """
+    if reads_network(attack) and access != "white-box":
+        raise AnswersError(
+            f"{name} reads the victim's own network, which no API gives: it is a reference, not an "
+            "attack through the API, and runs only with --access white-box"
+        )
+    if access == "white-box" and not reads_network(attack):
+        raise SpecError(
+            f"{name} asks through the API and reads no network: run it apart, without --access "
+            "white-box"
+        )
 
 
 def nothing_to_show(search: Search, pictures: Mapping[str, Tensor]) -> None:
@@ -61,7 +85,9 @@ class AttackerKit:
     # For the report, of an attack that searches for its images: how that goes so far, and pictures
     # (see `clonecost.search_record`). The last ones are kept.
     exhibit: Callable[[Search, Mapping[str, Tensor]], None] = nothing_to_show
-    white_box: nn.Module | None = None  # set only if the threat model says so
+    # The victim's network, pixels in [0, 1] -> logits: a frozen copy in eval mode that gradients
+    # pass through to its inputs. Set only if the threat model's access is "white-box".
+    white_box: nn.Module | None = None
 
     def new_student(self) -> nn.Module:
         """A student on the device, in train mode, initialised from `rng` alone."""
@@ -112,9 +138,11 @@ class Attack(Protocol):
     of them to score; an attack never sees a score. The last one yielded is the result, also when
     the budget runs out in mid-step.
 
-    Two properties are optional. `queries_per_iteration`, an int: no smaller budget is accepted.
+    Three more are optional. `queries_per_iteration`, an int: no smaller budget is accepted.
     `generators`, a tuple of str: names (`clonecost list generators`) or folders of trained
     generators that the kit must hold; named ones are trained on the proxy first, if need be.
+    `white_box`, a bool: it reads the victim's network, so it is a reference and no attack through
+    the API. It runs in a white box only, where no other attack runs.
     """
 
     needs: ClassVar[AnswerKind]  # the poorest answers it can work with
