@@ -29,10 +29,10 @@ def test_the_public_names_are_pinned() -> None:
     assert set(clonecost.__all__) == {
         "ATTACKS", "Attack", "AttackerKit", "Audit", "BlackBoxRipper", "CloneCostError",
         "DEFENCES", "Defence", "Degan", "Dfme", "Dfms", "Disguide", "DualStudents",
-        "ExNihilo", "FrugalRipper", "Ideal", "Knockoff", "LabelledInputs", "Maze", "MazePd", "MazeStar",
-        "Oracle", "Recipe", "Result", "Rounding", "ThreatModel", "Victim", "Watcher", "Zskd",
-        "defend", "headline", "load", "ready_generator", "run_audit", "torch_victim", "zoo_model",
-        "zoo_victim",
+        "ExNihilo", "FrugalRipper", "Ideal", "Knockoff", "LabelledInputs", "Maze", "MazePd",
+        "MazeStar", "Oracle", "Recipe", "Result", "Rounding", "ThreatModel", "Victim", "Watcher",
+        "Zskd", "defend", "headline", "load", "ready_generator", "run_audit", "torch_victim",
+        "zoo_model", "zoo_victim",
     }  # fmt: skip
     assert set(clonecost._HOME) == set(clonecost.__all__)
     assert set(clonecost.__all__) <= set(dir(clonecost))
