@@ -19,6 +19,7 @@ from clonecost.spec import make_spec, read_spec
 from clonecost.suite import cells, read_suite
 from clonecost.types import AnswerKind, ThreatModel, Victim
 from clonecost.victims import load_victim
+from clonecost.victims.torch_model import open_network
 from clonecost.zoo import zoo_victim
 from conftest import SHAPE, Counting, MakeAudit
 from workbench import TEST_ROWS
@@ -98,23 +99,28 @@ def test_victims_are_loaded_with_their_network_on_request_only(
     weights = {"network": "lenet", "input_shape": (1, 16, 16), "num_classes": 4}
     assert load_victim("lenet.safetensors", **weights).network is None  # type: ignore[arg-type]
     x = torch.rand(3, 1, 16, 16)
-    for where, outputs in (
-        ("lenet.safetensors", "logits"),
-        ("own:net", None),
-        ("own:net", "probs"),
-    ):
-        loaded = load_victim(where, **weights, outputs=outputs, white_box=True)  # type: ignore[arg-type]
+    for where in ("lenet.safetensors", "own:net"):
+        loaded = load_victim(where, **weights, white_box=True)  # type: ignore[arg-type]
         assert loaded.network is not None
-        if outputs != "probs":  # this network gives logits: it only plays one that does not
-            torch.testing.assert_close(loaded.network(x).softmax(1), loaded.answer(x))
-        else:
-            shares = loaded.answer(x).clamp_min(1e-30)
-            torch.testing.assert_close(loaded.network(x), shares.log(), atol=60, rtol=0)
+        torch.testing.assert_close(loaded.network(x).softmax(1), loaded.answer(x))
     assert zoo_victim("digits-lenet").network is None
     digits = zoo_victim("digits-lenet", white_box=True)
     assert digits.network is not None
     y = torch.rand(3, 1, 32, 32)
     torch.testing.assert_close(digits.network(y).softmax(1), digits.answer(y))
+
+
+def test_a_network_of_probabilities_is_shown_as_one_of_logits() -> None:
+    network = nn.Sequential(nn.Linear(4, 3), nn.Softmax(1))
+    x = torch.rand(5, 4, requires_grad=True)
+    logits = open_network(network, "probs")(x)
+    torch.testing.assert_close(logits.softmax(1), network(x))
+    logits.sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0
+    sure = open_network(nn.Identity(), "probs")(torch.tensor([[1.0, 0.0]]))
+    assert sure.isfinite().all()
+    assert open_network(network, "logits") is network
 
 
 # -- what is refused, before anything is sent ----------------------------------------------------
@@ -187,6 +193,7 @@ def test_no_query_from_the_command_to_the_page(
     planned = run("plan", *FILE, *QUICK, *OPEN)
     assert planned.status == 0, planned.err
     assert "asks nothing" in " ".join(planned.out.split())
+    assert "white box: a reference" in " ".join(planned.out.split())
     assert "at most 0 of the attacks" in planned.out
     said = run("audit", *FILE, *QUICK, *OPEN, "--out", out, "--price", "1", "--controls")
     assert said.status == 0, said.err
