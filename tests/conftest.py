@@ -1,5 +1,6 @@
 """A toy victim with a known answer: tests run in seconds on a CPU."""
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 import workbench
 from clonecost.attacks import ATTACKS, Attack
-from clonecost.attacks.base import name_of_attack
+from clonecost.attacks.base import name_of_attack, reads_network
 from clonecost.audit import Audit
 from clonecost.generators import TrainedGenerator
 from clonecost.generators.base import standard_normal
@@ -29,6 +30,8 @@ SMALL: dict[str, dict[str, object]] = {
                          "max_generations": 4, "slots": 8, "reuse": "all", "loss": "kl",
                          "epochs": 8, "batch_size": 32},
     "copycat": {"recipe": "shared", "epochs": 8},
+    "degan": {"gan_epochs": 1, "gan_batch": 80, "gan_width": 4, "batches": 20, "epochs": 6,
+              "validation_batches": 5, "patience": 2, "batch_size": 32},
     "dfme": {"batch_size": 32, "latent_dim": 8, "student_steps": 4, "generator_width": 8,
              "generator_lr": 1e-3, "student_lr": 0.02},
     "dfms": {"batch_size": 8, "gan_width": 4, "gan_epochs": 2, "div_gan_epochs": 1,
@@ -53,6 +56,8 @@ SMALL: dict[str, dict[str, object]] = {
                 "generator_width": 8, "generator_lr": 1e-3, "student_lr": 0.02, "seeds": 80},
     "maze_star": {"batch_size": 16, "latent_dim": 8, "directions": 2, "student_steps": 4,
                   "generator_width": 8, "generator_lr": 1e-3, "student_lr": 0.02},
+    "zskd": {"impressions": 1_200, "steps": 40, "impression_lr": 0.05, "epochs": 12,
+             "augment": False},
 }  # fmt: skip
 
 
@@ -96,7 +101,7 @@ def toy_attack(name: str) -> Attack:
 
 
 @pytest.fixture
-def victim() -> Victim:
+def network() -> nn.Module:
     """Linear on centred pixels, so that every class owns its share of the cube."""
     with torch.random.fork_rng():
         torch.manual_seed(7)
@@ -104,7 +109,12 @@ def victim() -> Victim:
     with torch.no_grad():
         linear.weight.mul_(8)  # confident answers
         linear.bias.copy_(-linear.weight.sum(1) / 2)
-    return torch_victim(nn.Sequential(nn.Flatten(), linear))
+    return nn.Sequential(nn.Flatten(), linear)
+
+
+@pytest.fixture
+def victim(network: nn.Module) -> Victim:
+    return torch_victim(network)
 
 
 @pytest.fixture
@@ -130,15 +140,19 @@ MakeAudit = Callable[..., Audit]
 
 @pytest.fixture
 def make_audit(
-    victim: Victim, threat: ThreatModel, test_set: LabelledInputs, proxy: LabelledInputs,
-    tmp_path: Path,
+    victim: Victim, network: nn.Module, threat: ThreatModel, test_set: LabelledInputs,
+    proxy: LabelledInputs, tmp_path: Path,
 ) -> MakeAudit:  # fmt: skip
-    """An audit of the toy; every field can be replaced."""
+    """An audit of the toy, in a white box if its attack needs one; every field can be replaced."""
 
     def make(attack: str | Attack = "knockoff", **changes: object) -> Audit:
         chosen = toy_attack(attack) if isinstance(attack, str) else attack
+        box: dict[str, object] = {"threat": threat}
+        if reads_network(chosen):
+            open_to_it = dataclasses.replace(threat, access="white-box", query_budget=0)
+            box = {"threat": open_to_it, "network": network}
         settings: dict[str, object] = {
-            "victim": victim, "threat": threat, "attack": chosen,
+            **box, "victim": victim, "attack": chosen,
             "attack_name": name_of_attack(chosen), "test": test_set, "proxy": proxy,
             "generators": {"toy": toy_generator()}, "student": toy_student,
             "out": tmp_path / "run", "milestones": (500, 1_000),

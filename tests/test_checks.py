@@ -53,6 +53,7 @@ RAISED: dict[str, dict[str, Any]] = {
     "differences-in-8-bit": {"settings": DIFFERENCES, "threat": threat(input_precision="uint8")},
     "differences-of-coarse-answers": {"settings": DIFFERENCES, "threat": threat(answers="top_k")},
     "published-wiring": {"settings": {"wiring": "published"}},
+    "white-box-reference": {"threat": threat(access="white-box")},
     "clone-learned-nothing": {"curve": [point(100, 0.31)]},
     "clone-got-worse": {"curve": [point(50, 0.9), point(100, 0.8)]},
     "one-sided-questions": {

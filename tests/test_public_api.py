@@ -28,11 +28,11 @@ from conftest import CLASSES, SHAPE, MakeAudit, toy_student
 def test_the_public_names_are_pinned() -> None:
     assert set(clonecost.__all__) == {
         "ATTACKS", "ActiveThief", "Attack", "AttackerKit", "Audit", "BlackBoxRipper",
-        "CloneCostError", "Copycat", "DEFENCES", "Defence", "Dfme", "Dfms", "Disguide",
+        "CloneCostError", "Copycat", "DEFENCES", "Defence", "Degan", "Dfme", "Dfms", "Disguide",
         "DualStudents", "ExNihilo", "FrugalRipper", "Ideal", "Jbda", "Knockoff", "KnockoffAdaptive",
         "LabelledInputs", "Marich", "Maze", "MazePd", "MazeStar",
-        "Oracle", "Recipe", "Result", "Rounding", "ThreatModel", "Victim", "Watcher", "defend",
-        "headline", "load", "ready_generator", "run_audit", "torch_victim", "zoo_model",
+        "Oracle", "Recipe", "Result", "Rounding", "ThreatModel", "Victim", "Watcher", "Zskd",
+        "defend", "headline", "load", "ready_generator", "run_audit", "torch_victim", "zoo_model",
         "zoo_victim",
     }  # fmt: skip
     assert set(clonecost._HOME) == set(clonecost.__all__)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from clonecost.attacks.base import AttackerKit
     from clonecost.attacks.black_box_ripper import BlackBoxRipper
     from clonecost.attacks.copycat import Copycat
+    from clonecost.attacks.degan import Degan
     from clonecost.attacks.dfme import Dfme
     from clonecost.attacks.dfms import Dfms
     from clonecost.attacks.disguide import Disguide
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from clonecost.attacks.maze import Maze
     from clonecost.attacks.maze_pd import MazePd
     from clonecost.attacks.maze_star import MazeStar
+    from clonecost.attacks.zskd import Zskd
     from clonecost.audit import Audit, Watcher, run_audit
     from clonecost.data import load
     from clonecost.defences import DEFENCES, defend
@@ -52,6 +54,7 @@ _HOME = {
     "Copycat": "attacks.copycat",
     "DEFENCES": "defences",
     "Defence": "types",
+    "Degan": "attacks.degan",
     "Dfme": "attacks.dfme",
     "Dfms": "attacks.dfms",
     "Disguide": "attacks.disguide",
@@ -74,6 +77,7 @@ _HOME = {
     "ThreatModel": "types",
     "Victim": "types",
     "Watcher": "audit",
+    "Zskd": "attacks.zskd",
     "defend": "defences",
     "headline": "report",
     "load": "data",
@@ -95,6 +99,7 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "CloneCostError",
     "Copycat",
     "Defence",
+    "Degan",
     "Dfme",
     "Dfms",
     "Disguide",
@@ -117,6 +122,7 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "ThreatModel",
     "Victim",
     "Watcher",
+    "Zskd",
     "defend",
     "headline",
     "load",

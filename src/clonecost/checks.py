@@ -56,6 +56,12 @@ def _data(test_rows: int, overlap: int, accuracy: Rate, majority: float) -> Iter
 def _attack(
     threat: ThreatCard, attack: str, settings: dict[str, object], defences: Sequence[str]
 ) -> Iterable[Flag]:
+    if threat.access == "white-box":
+        yield _info(
+            "white-box-reference",
+            f"{attack} read the victim's own network: a reference to hold attacks against, and no "
+            "finding about the API",
+        )
     differences = "step" in settings and "directions" in settings
     if differences and threat.input_precision == "uint8":
         yield _warning(

@@ -2,9 +2,11 @@
 
     L_D = E softplus(-D(x)) + E softplus(D(G(z)))        binary cross-entropy, D giving logits
     L_G = E softplus(-D(G(z))) + w sum_k p_k log p_k     p = mean of the clone's softmax over G(z)
+                               + c E H(clone(G(z)))
 
-Sanyal, Addepalli, Babu, CVPR 2022, https://arxiv.org/abs/2204.11022. Costs no queries: gradients
-are the clone's.
+Sanyal, Addepalli, Babu, CVPR 2022, https://arxiv.org/abs/2204.11022; Addepalli et al., AAAI 2020,
+https://arxiv.org/abs/1912.11960, where the victim itself stands in the clone's place. Costs no
+queries: gradients are the clone's, or those of a white box.
 """
 
 from collections.abc import Iterator
@@ -13,15 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from clonecost.augmentation import augment
+from clonecost.augmentation import Augment, augment
 from clonecost.diversity import imbalance
+from clonecost.losses import entropy
 from clonecost.networks.dcgan import LATENT_DIM
 from clonecost.networks.images import to_pixels, to_space
 from clonecost.types import LabelledInputs, as_bytes, as_pixels
 
 
 class DivGan:
-    """G and D with an optimiser each, and the real images that D sees: cropped and mirrored.
+    """G and D with an optimiser each, and the real images that D sees.
 
     Args:
         generator: (n, 100) -> (n, C, H, W) in [-1, 1], in train mode, where it stays.
@@ -29,12 +32,14 @@ class DivGan:
         data: the real images, on the device; its labels are not looked at.
         lr: of both, Adam with betas (.5, .999).
         rng: on the device.
+        augment: how D's real images are varied.
     """
 
     def __init__(
         self, generator: nn.Module, discriminator: nn.Module, data: LabelledInputs, *,
-        batch_size: int, lr: float, rng: torch.Generator,
+        batch_size: int, lr: float, rng: torch.Generator, augment: Augment = "crop+flip",
     ) -> None:  # fmt: skip
+        self._augment: Augment = augment
         self._generator, self._discriminator = generator, discriminator
         self._opt_g, self._opt_d = (
             torch.optim.Adam(n.parameters(), lr, (0.5, 0.999), fused=True)
@@ -55,16 +60,23 @@ class DivGan:
         parts = [as_bytes(self.images()) for _ in range(-(-count // self._batch_size))]
         return torch.cat(parts)[:count]
 
-    def learn(self, fake: Tensor, clone: nn.Module | None = None, weight: float = 0.0) -> None:
+    def learn(
+        self, fake: Tensor, clone: nn.Module | None = None, weight: float = 0.0,
+        certainty: float = 0.0,
+    ) -> None:  # fmt: skip
         """One step of G, then one of D, both on `fake` from `images`.
 
         Args:
             clone: pixels -> logits, in eval mode; None: a plain GAN. Its weights get no gradient.
             weight: w, of the clone's part of L_G.
+            certainty: c, of the mean entropy of its answers.
         """
         loss = softplus(-self._discriminator(to_space(fake))).mean()
         if clone is not None:
-            loss = loss + weight * imbalance(clone(fake))
+            logits = clone(fake)
+            loss = loss + weight * imbalance(logits)
+            if certainty:
+                loss = loss + certainty * entropy(logits.softmax(1)).mean()
         self._opt_g.zero_grad()
         # asking for G's gradients only spares those of D's and the clone's weights
         torch.autograd.backward(loss, inputs=list(self._generator.parameters()))
@@ -83,4 +95,4 @@ class DivGan:
         while True:
             order = torch.randperm(len(data), generator=self._rng, device=self._rng.device)
             for rows in order.split(self._batch_size)[: self.epoch]:
-                yield as_pixels(augment(data.inputs[rows], "crop+flip", self._rng))
+                yield as_pixels(augment(data.inputs[rows], self._augment, self._rng))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from clonecost.errors import RunError
-from clonecost.types import AnswerKind, InputPrecision, Purpose
+from clonecost.types import Access, AnswerKind, InputPrecision, Purpose
 
 SCHEMA: Literal["clonecost/result/1"] = "clonecost/result/1"
 
@@ -62,7 +62,7 @@ class ThreatCard(Model):
     answers: AnswerKind
     top_k: int | None
     input_precision: InputPrecision
-    access: Literal["black-box", "white-box"]
+    access: Access
 
 
 class AttackCard(Model):

@@ -12,13 +12,16 @@ import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from clonecost.attacks import ATTACKS, PROFILES, Attack
+from clonecost.attacks.base import check_access
 from clonecost.audit import Audit, Keep, wanted_generators
+from clonecost.audit.composition import WITHOUT_DEFENCES
 from clonecost.data import load
 from clonecost.defences import DEFENCES
 from clonecost.errors import SpecError, suggest
 from clonecost.generators import GENERATORS, TrainedGenerator, is_path, ready_generator
 from clonecost.networks import NETWORKS
 from clonecost.types import (
+    Access,
     AnswerKind,
     Compiled,
     Defence,
@@ -40,6 +43,10 @@ FREE = {"budget", "price", "milestones", "controls", "data", "keep"}
 OWN = ("network", "outputs", "shape", "classes", "trust")  # what only a user's own victim needs
 
 
+def _not_negative(value: int) -> int:
+    return value if value == 0 else _positive(value)  # 0 is for white boxes: see _check_access
+
+
 def _positive(value: int) -> int:
     if value < 1:
         raise ValueError(f"{value} is not a number of queries")
@@ -53,11 +60,12 @@ class Spec(BaseModel):
 
     victim: str
     attack: list[str] = Field(default=["knockoff:shared"], min_length=1)
-    budget: Annotated[int, AfterValidator(_positive)] = 10_000
+    budget: Annotated[int, AfterValidator(_not_negative)] = 10_000
     proxy: str | None = None
     student: str | None = None
     answers: str = "probs"
     input_precision: InputPrecision = "float32"
+    access: Access = "black-box"
     set: dict[str, dict[str, Scalar | list[float]]] = {}
     defence: list[str] = []
     price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
@@ -97,7 +105,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def make_spec(written: dict[str, Any], *, where: str = "the audit") -> Spec:
-    """Check what was written. One attack, defence or seed need not stand in a list."""
+    """Check what was written. One attack, defence or seed need not stand in a list.
+
+    In a white box the budget is 0 unless it is said: what reads the network asks nothing.
+    """
+    if written.get("access") == "white-box":
+        written = {"budget": 0, **written}
     for key in ("attack", "defence", "seed"):
         if key in written and not isinstance(written[key], list):
             written = {**written, key: [written[key]]}
@@ -123,8 +136,7 @@ def _check_names(spec: Spec) -> None:
         given = getattr(spec, key)
         if len(set(given)) < len(given):
             raise SpecError(f"{key} {', '.join(map(str, given))}: one is given twice")
-    for name in spec.attack:
-        make_attack(name, spec.set)
+    _check_access(spec)
     for name in generators_of(spec):
         if name not in GENERATORS and not is_path(name):
             raise SpecError(
@@ -142,6 +154,17 @@ def _check_names(spec: Spec) -> None:
         if network is not None and network not in NETWORKS:
             raise SpecError(suggest(what, network, list(NETWORKS)))
     _answers(spec.answers)
+
+
+def _check_access(spec: Spec) -> None:
+    for name in spec.attack:
+        check_access(make_attack(name, spec.set), name, spec.access)
+    if spec.access == "white-box" and spec.defence:
+        raise SpecError(WITHOUT_DEFENCES)
+    if spec.access != "white-box" and spec.budget == 0:
+        raise SpecError(
+            "budget = 0: 0 is not a number of queries; only a white-box reference asks nothing"
+        )
 
 
 def _check_victim(spec: Spec) -> None:
@@ -285,7 +308,7 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
     kind, top_k = _answers(spec.answers)
     threat = ThreatModel(
         input_shape=shape, num_classes=classes, query_budget=spec.budget, answers=kind,
-        top_k=top_k, input_precision=spec.input_precision,
+        top_k=top_k, input_precision=spec.input_precision, access=spec.access,
     )  # fmt: skip
     return Parts(victim, threat, test, proxy, generators, own, student_name(spec))
 
@@ -317,7 +340,7 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
         (name,), (seed,) = single.attack, single.seed
         found.append(Audit(
             victim=parts.victim.answer, victim_name=parts.victim.name,
-            weights=parts.victim.weights, threat=parts.threat,
+            network=parts.victim.network, weights=parts.victim.weights, threat=parts.threat,
             attack=make_attack(name, spec.set), attack_name=name, test=parts.test,
             student=parts.student, proxy=parts.proxy, generators=parts.generators, out=folder,
             defences=[make_defence(text) for text in spec.defence], price=spec.price,
@@ -421,9 +444,12 @@ def student_name(spec: Spec) -> str:
 def _victim(
     spec: Spec, shape: Shape, classes: int, device: torch.device, progress: Progress
 ) -> LoadedVictim:
+    white_box = spec.access == "white-box"
     if spec.victim in VICTIMS:
-        return zoo_victim(spec.victim, root=spec.data, device=device, progress=progress)
+        return zoo_victim(
+            spec.victim, root=spec.data, device=device, progress=progress, white_box=white_box
+        )
     return load_victim(
         spec.victim, network=spec.network, input_shape=shape, num_classes=classes,
-        outputs=spec.outputs, device=device, trust=spec.trust,
+        outputs=spec.outputs, device=device, trust=spec.trust, white_box=white_box,
     )  # fmt: skip

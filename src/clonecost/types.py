@@ -9,6 +9,8 @@ from torch import Tensor
 
 AnswerKind = Literal["label", "top_k", "probs"]
 InputPrecision = Literal["float32", "uint8"]
+# White box: the attacker also holds the network. No audit of an API, a reference beside it.
+Access = Literal["black-box", "white-box"]
 Shape = tuple[int, ...]
 Compiled = Literal["no", "generator", "all"]  # which networks of an attack torch.compile speeds up
 # What a question is for: an attack says it at the door, and the bill is split by it. Only answers
@@ -41,11 +43,11 @@ class ThreatModel:
 
     input_shape: Shape  # (C, H, W) pixels in [0, 1]
     num_classes: int  # K
-    query_budget: int  # in rows, not batches
+    query_budget: int  # in rows, not batches; may be 0 in a white box
     answers: AnswerKind = "probs"
     top_k: int | None = None  # how many classes a "top_k" answer names
     input_precision: InputPrecision = "float32"  # a real image API takes 8 bits
-    access: Literal["black-box", "white-box"] = "black-box"  # white box: reference rows only
+    access: Access = "black-box"
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,8 @@ def plan(spec: Spec) -> Plan:
         lines.append(
             ("money", f"at most ${rows * spec.price / 1000:,.2f} for the attacks' queries")
         )
+    if spec.access == "white-box":
+        lines.append(("access", "white box: a reference, not an attack through the API"))
     lines.append(("answers", f"{spec.answers}, inputs {spec.input_precision}"))
     lines.append(("defences", ", ".join(spec.defence) or "none"))
     return Plan(lines, missing)

@@ -142,8 +142,9 @@ def zoo_victim(
     device: torch.device | str = "cpu",
     epochs: int | None = None,
     progress: Progress = no_progress,
+    white_box: bool = False,
 ) -> LoadedVictim:
-    """`zoo_model`, served as a victim: no attribute of it leads back to the network."""
+    """`zoo_model`, served as a victim: no attribute leads to the network but in a white box."""
     model = zoo_model(
         name, root=root, cache=cache, seed=seed, device=device, epochs=epochs, progress=progress
     )
@@ -154,6 +155,7 @@ def zoo_victim(
         input_shape=recipe.input_shape,
         num_classes=recipe.num_classes,
         weights=file_digest(_cached(name, cache, seed, epochs).folder / WEIGHTS),
+        network=model if white_box else None,
     )
 
 

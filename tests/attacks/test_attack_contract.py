@@ -8,14 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from clonecost.attacks import ATTACKS, PROFILES
-from clonecost.audit import run_audit
+from clonecost.attacks.base import reads_network
+from clonecost.audit import Watcher, run_audit
 from clonecost.errors import AnswersError, SpecError, VictimError
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 from conftest import BUDGET, Counting, MakeAudit, toy_attack
 
+WHITE_BOXES = sorted(name for name in ATTACKS if reads_network(ATTACKS[name]))
 every_attack = pytest.mark.parametrize("name", sorted(ATTACKS))
+every_asking_attack = pytest.mark.parametrize("name", sorted(set(ATTACKS) - set(WHITE_BOXES)))
+every_white_box = pytest.mark.parametrize("name", WHITE_BOXES)
 TEST_ROWS = 400
 
 
@@ -33,7 +38,7 @@ def test_spends_what_it_says_and_learns_something(
     assert queries[-1] == result.spent == result.traffic.rows
 
 
-@every_attack
+@every_asking_attack
 def test_resumes_after_a_failure_without_paying_twice(
     name: str, victim: Victim, make_audit: MakeAudit, tmp_path: Path
 ) -> None:
@@ -54,7 +59,7 @@ def test_resumes_after_a_failure_without_paying_twice(
     assert [flag.code for flag in resumed.flags].count("lost-rows") == 1
 
 
-@every_attack
+@every_asking_attack
 def test_a_larger_budget_goes_on_where_the_smaller_one_ended(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
@@ -67,7 +72,7 @@ def test_a_larger_budget_goes_on_where_the_smaller_one_ended(
     assert before.curve[-1] in after.curve  # the first budget's clone is still on the curve
 
 
-@every_attack
+@every_asking_attack
 def test_needs_are_refused_before_the_first_query(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
@@ -82,7 +87,7 @@ def test_needs_are_refused_before_the_first_query(
         assert counting.seen == 0
 
 
-@every_attack
+@every_asking_attack
 def test_price_per_iteration_is_what_it_sends(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
@@ -94,6 +99,37 @@ def test_price_per_iteration_is_what_it_sends(
     exactly = dataclasses.replace(threat, query_budget=3 * cost + cost - 1)
     result = run_audit(make_audit(name, victim=counting, threat=exactly, milestones=()))
     assert counting.seen - TEST_ROWS == result.spent == 3 * cost
+
+
+@every_white_box
+def test_a_white_box_asks_nothing_and_makes_the_same_clone_after_a_crash(
+    name: str, network: nn.Module, victim: Victim, make_audit: MakeAudit, tmp_path: Path
+) -> None:
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    counting = Counting(victim)
+    straight = run_audit(make_audit(name, victim=counting, out=tmp_path / "straight"))
+    assert counting.seen == TEST_ROWS  # the evaluation's
+    assert [score.queries for score in straight.curve] == [straight.spent] == [0]
+    assert straight.threat.access == "white-box"
+    assert "white-box-reference" in [flag.code for flag in straight.flags]
+
+    told = []
+
+    def crash(what: str, done: int, total: int) -> None:
+        told.append(what)
+        if done == total and "student" in what:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(make_audit(name, out=tmp_path / "resumed"), Watcher(step=crash))
+    resumed = run_audit(make_audit(name, victim=counting, out=tmp_path / "resumed"))
+    assert counting.seen == TEST_ROWS  # bought before the crash
+    assert len(set(told)) > 2  # the evaluation, the images, the student
+    assert resumed.curve == straight.curve
+    one, two = (load_file(tmp_path / o / "clone.safetensors") for o in ("straight", "resumed"))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert all(torch.equal(network.state_dict()[key], before[key]) for key in before)
+    assert all(p.requires_grad and p.grad is None for p in network.parameters())
 
 
 @every_attack

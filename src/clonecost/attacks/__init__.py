@@ -4,6 +4,7 @@ from clonecost.attacks import (
     active_thief,
     black_box_ripper,
     copycat,
+    degan,
     dfme,
     dfms,
     disguide,
@@ -18,6 +19,7 @@ from clonecost.attacks import (
     maze,
     maze_pd,
     maze_star,
+    zskd,
 )
 from clonecost.attacks.base import Attack, AttackerKit
 
@@ -27,6 +29,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "active_thief": active_thief.ActiveThief,
     "black_box_ripper": black_box_ripper.BlackBoxRipper,
     "copycat": copycat.Copycat,
+    "degan": degan.Degan,
     "dfme": dfme.Dfme,
     "dfms": dfms.Dfms,
     "disguide": disguide.Disguide,
@@ -41,6 +44,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "maze": maze.Maze,
     "maze_pd": maze_pd.MazePd,
     "maze_star": maze_star.MazeStar,
+    "zskd": zskd.Zskd,
 }
 
 # Named settings of an attack, chosen as NAME:PROFILE.
@@ -48,6 +52,7 @@ PROFILES: dict[str, dict[str, Attack]] = {
     "active_thief": dict(active_thief.PROFILES),
     "black_box_ripper": dict(black_box_ripper.PROFILES),
     "copycat": dict(copycat.PROFILES),
+    "degan": {},
     "dfme": dict(dfme.PROFILES),
     "dfms": {},
     "disguide": dict(disguide.PROFILES),
@@ -62,4 +67,5 @@ PROFILES: dict[str, dict[str, Attack]] = {
     "maze": dict(maze.PROFILES),
     "maze_pd": {},
     "maze_star": dict(maze_star.PROFILES),
+    "zskd": {},
 }

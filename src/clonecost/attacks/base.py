@@ -8,11 +8,11 @@ from typing import ClassVar, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import SpecError
+from clonecost.errors import AnswersError, SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.oracle import Oracle
 from clonecost.result import Search
-from clonecost.types import AnswerKind, Compiled, LabelledInputs, Progress, no_progress
+from clonecost.types import Access, AnswerKind, Compiled, LabelledInputs, Progress, no_progress
 
 
 def name_of_attack(attack: object) -> str:
@@ -53,6 +53,30 @@ def portions(rows: Tensor, spent: int, stops: Sequence[int]) -> Iterator[tuple[T
         first = last
 
 
+def reads_network(attack: object) -> bool:
+    """Whether an attack, or its class, is a white-box reference."""
+    return bool(getattr(attack, "white_box", False))
+
+
+def check_access(attack: object, name: str, access: Access) -> None:
+    """Refuse an attack in the wrong kind of box: both ways its row would be called what it is not.
+
+    Raises:
+        AnswersError: it reads the network, which an API does not give.
+        SpecError: it asks through the API, and the network would be open to it.
+    """
+    if reads_network(attack) and access != "white-box":
+        raise AnswersError(
+            f"{name} reads the victim's own network, which no API gives: it is a reference, not an "
+            "attack through the API, and runs only with --access white-box"
+        )
+    if access == "white-box" and not reads_network(attack):
+        raise SpecError(
+            f"{name} asks through the API and reads no network: run it apart, without --access "
+            "white-box"
+        )
+
+
 def nothing_to_show(search: Search, pictures: Mapping[str, Tensor]) -> None:
     """Show it to nobody: the default of who looks at a search."""
 
@@ -81,7 +105,9 @@ class AttackerKit:
     # For the report, of an attack that searches for its images: how that goes so far, and pictures
     # (see `clonecost.search_record`). The last ones are kept.
     exhibit: Callable[[Search, Mapping[str, Tensor]], None] = nothing_to_show
-    white_box: nn.Module | None = None  # set only if the threat model says so
+    # The victim's network, pixels in [0, 1] -> logits: a frozen copy in eval mode that gradients
+    # pass through to its inputs. Set only if the threat model's access is "white-box".
+    white_box: nn.Module | None = None
 
     def new_student(self) -> nn.Module:
         """A student on the device, in train mode, initialised from `rng` alone."""
@@ -161,6 +187,8 @@ class Attack(Protocol):
     generators that the kit must hold; named ones are trained on the proxy first, if need be.
     `needs_proxy_labels`, a bool: the proxy is refused if its labels do not tell two classes apart.
     `asks_proxy_as_is`, a bool: no, if what is asked is made from the proxy.
+    `white_box`, a bool: it reads the victim's network, so it is a reference and no attack through
+    the API. It runs in a white box only, where no other attack runs.
     """
 
     needs: ClassVar[AnswerKind]  # the poorest answers it can work with

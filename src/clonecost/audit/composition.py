@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, is_dataclass
 from math import prod
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from clonecost.attacks.base import Attack, name_of_attack
+from clonecost.attacks.base import Attack, check_access, name_of_attack
 from clonecost.errors import AnswersError, SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
@@ -21,6 +22,10 @@ from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, Threa
 from clonecost.victims import torch_victim
 
 Keep = Literal["auto", "all", "none"]
+WITHOUT_DEFENCES = (
+    "defences stand before the API, and a white-box reference reads the network behind it: run it "
+    "without --defence"
+)
 RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
 
 
@@ -42,6 +47,8 @@ class Audit:
             256 MiB (rows of the proxy take 4 bytes each).
         compile: run the attack's generators ("generator"), or its students too ("all"), through
             torch.compile. Other rounding, so another run; pays from some 100,000 rows on.
+        network: the victim's own, pixels in [0, 1] -> logits, for an attack in a white box only;
+            of a victim that is a module it is the module.
         weights: sha256 of the victim's weights or file.
         true_labels: the victim's own training data, for the control of that name only.
         command: what was typed, for the record.
@@ -66,6 +73,7 @@ class Audit:
     keep: Keep = "auto"
     controls: bool = False
     compile: Compiled = "no"
+    network: nn.Module | None = None
     weights: str | None = None
     true_labels: LabelledInputs | None = None
     command: str = ""
@@ -76,7 +84,11 @@ class Audit:
             if self.weights is None:
                 object.__setattr__(self, "weights", _weights(self.victim))
             module = self.victim.to(self.device)
+            if self.threat.access == "white-box" and self.network is None:
+                object.__setattr__(self, "network", module)
             object.__setattr__(self, "victim", torch_victim(module, device=self.device))
+        if self.network is not None and self.weights is None:
+            object.__setattr__(self, "weights", _weights(self.network))
         object.__setattr__(self, "attack_name", self.attack_name or name_of_attack(self.attack))
         object.__setattr__(self, "out", Path(self.out))
 
@@ -107,6 +119,15 @@ class Audit:
                 "was not given: put it into `generators` (`clonecost train generator` makes one)"
             )
         return self.generators[name]
+
+    def open_network(self) -> nn.Module | None:
+        """What a white box shows: a copy of the network in eval mode, its parameters frozen.
+
+        A copy, so that nothing done to it can change the victim. None in a black box.
+        """
+        if self.threat.access != "white-box" or self.network is None:
+            return None
+        return deepcopy(self.network).to(self.device).eval().requires_grad_(False)
 
     def kept_bytes(self) -> int:
         """What keeping every input of the whole budget would take at most."""
@@ -139,16 +160,19 @@ def check(audit: Audit) -> None:
     """Refuse what cannot work, before anything is sent.
 
     Raises:
-        AnswersError: the attack needs richer answers.
+        AnswersError: the attack needs richer answers, or the network itself.
         SpecError: shapes, classes, or settings contradict each other.
     """
     threat, attack = audit.threat, audit.attack
+    check_access(attack, audit.attack_name, threat.access)
+    if threat.access == "white-box":
+        _check_white_box(audit)
     if RANK[attack.needs] > RANK[threat.answers]:
         raise AnswersError(
             f"{audit.attack_name} needs answers of kind {attack.needs!r}, this threat model gives "
             f"{threat.answers!r}: choose another attack (`clonecost list attacks`) or --answers"
         )
-    if threat.query_budget < 1:
+    if threat.query_budget < (0 if threat.access == "white-box" else 1):
         raise SpecError(f"the budget is {threat.query_budget}: at least one query is needed")
     if threat.answers == "top_k" and not 1 <= (threat.top_k or 0) < threat.num_classes:
         raise SpecError(
@@ -190,12 +214,22 @@ def check(audit: Audit) -> None:
     if isinstance(audit.student, str):
         with torch.device("meta"):  # takes no time and draws no random numbers
             audit.new_student()
-    least = getattr(attack, "queries_per_iteration", 1)
+    least = getattr(attack, "queries_per_iteration", 0)
     if threat.query_budget < least:
         raise SpecError(
             f"one iteration of {audit.attack_name} costs {least:,} queries, the budget is "
             f"{threat.query_budget:,}: raise --budget to at least that"
         )
+
+
+def _check_white_box(audit: Audit) -> None:
+    if audit.network is None:
+        raise SpecError(
+            f"the victim {audit.victim_name} has no network to look into: a white box takes one of "
+            "the zoo, an nn.Module, or weights.safetensors with --network"
+        )
+    if audit.defences:
+        raise SpecError(WITHOUT_DEFENCES)
 
 
 def wanted_generators(attack: Attack) -> tuple[str, ...]:

@@ -152,6 +152,7 @@ def _kit(
         milestones=tuple(sorted(stop for stop in stops if 0 < stop < budget)),
         progress=watcher.step,
         exhibit=shown,
+        white_box=audit.open_network(),
     )
 
 
@@ -160,9 +161,10 @@ def _controls(
 ) -> list[Control]:
     pool = audit.proxy.inputs if audit.proxy else None
     branch = kit.branch(-1)
+    kept = ledger.fact("keep") == "all" and ledger.totals("attack").settled > 0
     return run_controls(
         new_student=branch.new_student,
-        bought=ledger.bought(pool) if ledger.fact("keep") == "all" else None,
+        bought=ledger.bought(pool) if kept else None,
         true_labels=audit.true_labels,
         reference=reference,
         rng=branch.rng,

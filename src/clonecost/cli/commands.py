@@ -15,6 +15,7 @@ from clonecost import __version__
 from clonecost.cli.flags import limits_of, numbers, spec_of_flags
 from clonecost.cli.lists import KINDS, names, table
 from clonecost.cli.options import (
+    Access,
     Answers,
     AsJson,
     Attacks,
@@ -67,7 +68,7 @@ app.add_typer(train, name="train")
 def audit(
     victim: Victim, attack: Attacks = None, budget: Budget = None, proxy: Proxy = None,
     student: Student = None, answers: Answers = None, input_precision: Precision = None,
-    set_: Settings = None, defence: Defences = None, price: Price = None,
+    access: Access = None, set_: Settings = None, defence: Defences = None, price: Price = None,
     milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
     data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
     test: Test = None,
@@ -92,7 +93,7 @@ def audit(
 def plan(
     victim: Victim, attack: Attacks = None, budget: Budget = None, proxy: Proxy = None,
     student: Student = None, answers: Answers = None, input_precision: Precision = None,
-    set_: Settings = None, defence: Defences = None, price: Price = None,
+    access: Access = None, set_: Settings = None, defence: Defences = None, price: Price = None,
     milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
     data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
     test: Test = None,

@@ -8,9 +8,9 @@ from clonecost.errors import SpecError, suggest
 if TYPE_CHECKING:
     from clonecost.spec import Spec
 
-FLAGS = ("attack", "budget", "proxy", "student", "answers", "input_precision", "defence", "price",
-         "seed", "device", "data", "keep", "controls", "compile", "test", "network", "outputs",
-         "classes", "trust")  # fmt: skip
+FLAGS = ("attack", "budget", "proxy", "student", "answers", "input_precision", "access",
+         "defence", "price", "seed", "device", "data", "keep", "controls", "compile", "test",
+         "network", "outputs", "classes", "trust")  # fmt: skip
 
 
 def spec_of_flags(victim: str, flags: dict[str, Any]) -> "Spec":

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 KINDS = ["attacks", "victims", "datasets", "networks", "defences", "generators", "suites"]
 
+WHITE_BOX = "White box: a reference, not an attack through the API; wants --access white-box."
+
 
 def names(kind: str) -> Callable[[str], list[str]]:
     """Shell completion from the tables themselves."""
@@ -20,12 +22,14 @@ def table(kind: str) -> dict[str, str]:
     """Names with one line each."""
     if kind == "attacks":
         from clonecost.attacks import ATTACKS, PROFILES
+        from clonecost.attacks.base import reads_network
 
         found = {}
         for name, attack in ATTACKS.items():
             first = (sys.modules[attack.__module__].__doc__ or "").splitlines()[0]
             profiles = ", ".join(f"{name}:{profile}" for profile in PROFILES[name])
-            found[name] = f"{first} Needs {attack.needs}. Profiles: {profiles or 'none'}."
+            needs = WHITE_BOX if reads_network(attack) else f"Needs {attack.needs}."
+            found[name] = f"{first} {needs} Profiles: {profiles or 'none'}."
         return found
     if kind == "defences":
         from clonecost.defences import DEFENCES

@@ -46,6 +46,11 @@ Precision = Annotated[
     typer.Option("--input-precision", metavar="float32|uint8", help="What the API takes; an "
                  "image API takes 8 bits. [default: float32]"),
 ]  # fmt: skip
+Access = Annotated[
+    str | None,
+    typer.Option("--access", metavar="black-box|white-box", help="white-box: for references that "
+                 "read the network itself (`clonecost list attacks`). [default: black-box]"),
+]  # fmt: skip
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="ATTACK.FIELD=VALUE", help="Change a setting of an attack."),

@@ -115,11 +115,13 @@ def threat_words(result: Result) -> str:
         if threat.access == "white-box"
         else "The attacker sees the model only through its API."
     )
-    return (
-        f"{access} It may send {count(threat.query_budget, 'input')} of shape {size} in "
-        f"{pixels[threat.input_precision]}, and reads {seen} of each answer. It {holds} and "
-        f"trains the student {attack.student}."
+    asks = (
+        f"It may send {count(threat.query_budget, 'input')} of shape {size} in "
+        f"{pixels[threat.input_precision]}, and reads {seen} of each answer."
+        if threat.query_budget
+        else f"It asks the API nothing; inputs have the shape {size}."
     )
+    return f"{access} {asks} It {holds} and trains the student {attack.student}."
 
 
 def threats(groups: Sequence[Group]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from clonecost.networks import NETWORKS, build
 from clonecost.types import Shape, Victim
 from clonecost.victims.loaded import LoadedVictim, file_digest
 from clonecost.victims.python_object import object_victim
-from clonecost.victims.torch_model import Outputs, serve, torch_victim
+from clonecost.victims.torch_model import Outputs, open_network, serve, torch_victim
 
 PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".joblib")
 
@@ -26,6 +26,7 @@ def load_victim(
     outputs: Outputs | None = None,
     device: torch.device | str = "cpu",
     trust: bool = False,
+    white_box: bool = False,
 ) -> LoadedVictim:
     """Load the victim that `where` names:
 
@@ -38,18 +39,19 @@ def load_victim(
       `trust=True` only for one that you made yourself.
 
     `outputs` says what the victim returns (None: an nn.Module or a program logits, any other
-    callable probabilities); answers are always probabilities.
+    callable probabilities); answers are always probabilities. `white_box` also gives the network.
 
     Raises:
-        VictimError: the victim cannot be loaded.
+        VictimError: the victim cannot be loaded, or has no network that a white box could show.
         SpecError: the network is unknown or cannot take this shape.
     """
     path = Path(where)
     digest: str | None = None
+    opened: nn.Module | None = None
     if path.suffix == ".safetensors":
-        answer, digest = _from_weights(
-            path, network, input_shape, num_classes, outputs or "logits", device
-        )
+        model = _from_weights(path, network, input_shape, num_classes)
+        kind, digest = outputs or "logits", file_digest(path)
+        answer, opened = torch_victim(model, outputs=kind, device=device), open_network(model, kind)
     elif path.suffix == ".pt2":
         answer, digest = _from_program(path, outputs or "logits", device, trust)
     elif path.suffix in PICKLES:
@@ -58,10 +60,15 @@ def load_victim(
             "state_dict with safetensors.torch.save_file and give that file"
         )
     elif ":" in where:
-        answer = object_victim(where, outputs=outputs, device=device)
+        answer, opened = object_victim(where, outputs=outputs, device=device)
     else:
         raise VictimError(
             f"victim {where!r} is not package.module:name, nor a .safetensors or .pt2 file"
+        )
+    if white_box and opened is None:
+        raise VictimError(
+            f"victim {where!r} has no network to look into, only answers: a white box takes one of "
+            "the zoo, an nn.Module, or weights.safetensors with --network"
         )
     return LoadedVictim(
         name=where if digest is None else path.name,
@@ -69,6 +76,7 @@ def load_victim(
         input_shape=input_shape,
         num_classes=num_classes,
         weights=digest,
+        network=opened if white_box else None,
     )
 
 
@@ -116,17 +124,14 @@ def _from_weights(
     network: str | None,
     input_shape: Shape | None,
     num_classes: int | None,
-    outputs: Outputs,
-    device: torch.device | str,
-) -> tuple[Victim, str]:
+) -> nn.Module:
     if network is None:
         raise VictimError(
             f"{path} holds weights only: name their network, one of {', '.join(NETWORKS)}"
         )
     if input_shape is None or num_classes is None:
         raise VictimError(f"{path} holds weights only: give its input shape and number of classes")
-    model = load_weights(path, network, input_shape, num_classes)
-    return torch_victim(model, outputs=outputs, device=device), file_digest(path)
+    return load_weights(path, network, input_shape, num_classes)
 
 
 def _from_program(

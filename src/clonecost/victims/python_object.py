@@ -11,21 +11,25 @@ from torch import Tensor, nn
 
 from clonecost.errors import VictimError
 from clonecost.types import Victim
-from clonecost.victims.torch_model import Outputs, failures_named, torch_victim
+from clonecost.victims.torch_model import Outputs, failures_named, open_network, torch_victim
 
 
-def object_victim(where: str, *, outputs: Outputs | None, device: torch.device | str) -> Victim:
+def object_victim(
+    where: str, *, outputs: Outputs | None, device: torch.device | str
+) -> tuple[Victim, nn.Module | None]:
     """The victim called `package.module:name`, or made by `package.module:name()`.
 
     It is an `nn.Module`, whose `outputs` are logits unless it is said that they are probabilities,
     or any other callable, with which it is the other way round. Importing runs the module's code.
+    The network beside it, for a white box, is None unless the victim is a module.
 
     Raises:
         VictimError: nothing of that name can be imported, or it is neither of the two.
     """
     found = _import(where)
     if isinstance(found, nn.Module):
-        return torch_victim(found, outputs=outputs or "logits", device=device)
+        kind = outputs or "logits"
+        return torch_victim(found, outputs=kind, device=device), open_network(found, kind)
     if isinstance(found, type):
         raise VictimError(f"victim {where!r} is a class; write {where + '()'!r} to make one")
     if not callable(found):
@@ -39,7 +43,7 @@ def object_victim(where: str, *, outputs: Outputs | None, device: torch.device |
             values = found(inputs)
             return values.float().softmax(1) if outputs == "logits" else values
 
-    return answer
+    return answer, None
 
 
 def _import(where: str) -> object:
