@@ -10,9 +10,15 @@ from clonecost.attacks import (
     frugal_ripper,
     ideal,
     knockoff,
+    lowd_meek,
     maze,
     maze_pd,
     maze_star,
+    tramer_adaptive_retrain,
+    tramer_kernel_lr,
+    tramer_lr,
+    tramer_mlp,
+    tramer_tree,
 )
 from clonecost.attacks.base import Attack, AttackerKit
 
@@ -28,9 +34,15 @@ ATTACKS: dict[str, type[Attack]] = {
     "frugal_ripper": frugal_ripper.FrugalRipper,
     "ideal": ideal.Ideal,
     "knockoff": knockoff.Knockoff,
+    "lowd_meek": lowd_meek.LowdMeek,
     "maze": maze.Maze,
     "maze_pd": maze_pd.MazePd,
     "maze_star": maze_star.MazeStar,
+    "tramer_adaptive_retrain": tramer_adaptive_retrain.TramerAdaptiveRetrain,
+    "tramer_kernel_lr": tramer_kernel_lr.TramerKernelLr,
+    "tramer_lr": tramer_lr.TramerLr,
+    "tramer_mlp": tramer_mlp.TramerMlp,
+    "tramer_tree": tramer_tree.TramerTree,
 }
 
 # Named settings of an attack, chosen as NAME:PROFILE.
@@ -44,7 +56,13 @@ PROFILES: dict[str, dict[str, Attack]] = {
     "frugal_ripper": {},
     "ideal": {},
     "knockoff": dict(knockoff.PROFILES),
+    "lowd_meek": {},
     "maze": dict(maze.PROFILES),
     "maze_pd": {},
     "maze_star": dict(maze_star.PROFILES),
+    "tramer_adaptive_retrain": {},
+    "tramer_kernel_lr": {},
+    "tramer_lr": dict(tramer_lr.PROFILES),
+    "tramer_mlp": {},
+    "tramer_tree": {},
 }

@@ -12,7 +12,14 @@ from clonecost.errors import SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.oracle import Oracle
 from clonecost.result import Search
-from clonecost.types import AnswerKind, LabelledInputs, Progress, no_progress
+from clonecost.types import (
+    AnswerKind,
+    Feature,
+    LabelledInputs,
+    Progress,
+    ThreatModel,
+    no_progress,
+)
 
 
 def name_of_attack(attack: object) -> str:
@@ -32,6 +39,20 @@ def at_least(least: float, attack: object, *names: str) -> None:
             raise SpecError(
                 f"{name_of_attack(attack)}.{name} is {value}: it must be at least {least:g}"
             )
+
+
+def table_of(threat: ThreatModel) -> tuple[Feature, ...]:
+    """The features of the table that an attack on tables asks about.
+
+    Raises:
+        SpecError: the victim takes images.
+    """
+    if threat.features is None:
+        raise SpecError(
+            "this attack asks about rows of a table, the victim takes images: give the threat "
+            "model its `features`, or choose another attack (`clonecost list attacks`)"
+        )
+    return threat.features
 
 
 def nothing_to_show(search: Search, pictures: Mapping[str, Tensor]) -> None:
@@ -112,9 +133,10 @@ class Attack(Protocol):
     of them to score; an attack never sees a score. The last one yielded is the result, also when
     the budget runs out in mid-step.
 
-    Two properties are optional. `queries_per_iteration`, an int: no smaller budget is accepted.
-    `generators`, a tuple of str: names (`clonecost list generators`) or folders of trained
-    generators that the kit must hold; named ones are trained on the proxy first, if need be.
+    Three properties are optional. `takes`, "images" (without it) or "table": what is asked about.
+    `queries_per_iteration`, an int: no smaller budget is accepted. `generators`, a tuple of str:
+    names (`clonecost list generators`) or folders of trained generators that the kit must hold;
+    named ones are trained on the proxy first, if need be.
     """
 
     needs: ClassVar[AnswerKind]  # the poorest answers it can work with
