@@ -105,7 +105,9 @@ def _rbf_svm(
         at += len(one.support_)
     model = RbfModel(features, at, classes, gamma=gamma)
     with torch.no_grad():
-        model.representers.copy_(torch.from_numpy(np.concatenate([s.support_vectors_ for s in found])))
+        model.representers.copy_(
+            torch.from_numpy(np.concatenate([s.support_vectors_ for s in found]))
+        )
     _set(model.out, _both(weights), _both(np.concatenate([one.intercept_ for one in found])))
     return model
 

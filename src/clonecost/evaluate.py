@@ -97,7 +97,8 @@ def _on_table(clone: nn.Module, logits: Tensor, reference: Reference) -> TableSc
         return None
     guess = logits.argmax(1)
     found = TableScore(
-        r_test=rate(guess != reference.verdicts), tv_test=_total_variation(logits, reference.answers)
+        r_test=rate(guess != reference.verdicts),
+        tv_test=_total_variation(logits, reference.answers),
     )
     if reference.uniform is None:
         return found

@@ -15,7 +15,7 @@ https://arxiv.org/abs/1609.02943, §6.2. With labels f(x) = [w x + b > 0] on a b
 Differs from the paper: see docs/attacks/lowd_meek.md.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -23,14 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, at_least, table_of
-from clonecost.attacks.stages import ask
-from clonecost.errors import SpecError
+from clonecost.attacks.stages import Asking, ask
 from clonecost.features import Extraction, bounds, uniform_rows
 from clonecost.networks.table_models import LinearModel, SameAnswer
 from clonecost.oracle import Oracle
 from clonecost.types import AnswerKind, Feature, ThreatModel
-
-Asking = Generator[nn.Module, None, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +53,9 @@ class LowdMeek:
     def unfit(self, threat: ThreatModel) -> str | None:
         """Why it cannot attack this, if it cannot."""
         if threat.num_classes != 2:
-            return f"it finds one hyperplane between two classes, this victim has {threat.num_classes}"
+            return (
+                f"it finds one hyperplane between two classes, this victim has {threat.num_classes}"
+            )
         named = [feature.name for feature in threat.features or () if feature.categories]
         return f"it moves along numbers, {named[0]!r} is a category" if named else None
 
@@ -105,7 +104,7 @@ class _Plane:
         """(n, d) -> (n,) int64."""
         rows = (self.extract.middle + points * self.extract.reach).float()
         rows = rows.maximum(self.least).minimum(self.greatest).to(self.kit.device)
-        answers = yield from ask(self.oracle, self.kit, rows, self.clone, purpose="search")
+        answers = yield from ask(self.oracle, self.kit, rows, self.clone)
         named = answers.argmax(1).cpu()
         self.seen += named.bincount(minlength=2)
         return named
@@ -155,7 +154,7 @@ class _Plane:
 
     @torch.no_grad()
     def clone(self, _: Tensor | None = None) -> nn.Module:
-        """The hyperplane as it stands; before there is one, the labels as often as they were seen."""
+        """The hyperplane as it stands; before there is one, how often each label was seen."""
         if not len(self.lines):
             return SameAnswer((self.seen + 1) / (self.seen + 1).sum()).to(self.kit.device)
         at = (self.low + self.high) / 2

@@ -9,13 +9,15 @@ from torch import Tensor, nn
 from clonecost.attacks.base import AttackerKit, table_of
 from clonecost.features import uniform_rows
 from clonecost.oracle import Oracle
-from clonecost.types import Purpose
+
+# A part of an attack that hands over clones on its way, and returns what it found.
+Asking = Generator[nn.Module, None, Tensor]
 
 
 def ask(
     oracle: Oracle, kit: AttackerKit, rows: Tensor, clone: Callable[[Tensor], nn.Module], *,
-    most: int = 1_024, purpose: Purpose = "training",
-) -> Generator[nn.Module, None, Tensor]:  # fmt: skip
+    most: int = 1_024,
+) -> Asking:  # fmt: skip
     """The answers to `rows`, (n, K), bought `most` at a time.
 
     Wherever a milestone or the end of the budget falls between them, `clone(answers so far)` is
@@ -30,7 +32,7 @@ def ask(
     while first < len(rows):
         stop = next((stop for stop in stops if stop > oracle.spent), oracle.spent + most)
         count = min(most, stop - oracle.spent, len(rows) - first)
-        answers.append(oracle(rows[first : first + count], purpose=purpose))
+        answers.append(oracle(rows[first : first + count]))
         first += count
         if oracle.spent == stop:
             yield clone(torch.cat(answers))

@@ -38,7 +38,9 @@ class TramerAdaptiveRetrain:
     model: Family = "softmax"  # what the attacker takes the victim for
     hidden: int = 20  # units, of an MLP
     gamma: float = 1.0  # of an RBF kernel, after extraction
-    penalty: float = 1e4  # C, the inverse weight of the penalty; labels of a separable class want much
+    penalty: float = (
+        1e4  # C, the inverse weight of the penalty; labels of a separable class want much
+    )
     rounds: int = 5  # adaptive: the budget is cut into so many
     boundary: float = 0.75  # adaptive: the share of a round that lies on the clone's boundary
     distance: float = 0.1  # line_search: how near the two ends come
@@ -125,7 +127,9 @@ def _adaptive(attack: TramerAdaptiveRetrain, pool: _Pool, features: tuple[Featur
     yield from pool.buy(uniform_rows(features, size, kit.rng))
     for turn in count(2):
         clone = pool.train(kit.branch(-turn), torch.cat(pool.rows), torch.cat(pool.answers))
-        rows = _on_boundary(features, clone, uniform_rows(features, 8 * size, kit.rng), near, kit.rng)
+        rows = _on_boundary(
+            features, clone, uniform_rows(features, 8 * size, kit.rng), near, kit.rng
+        )
         yield from pool.buy(torch.cat([rows, uniform_rows(features, size - near, kit.rng)]))
 
 

@@ -3,9 +3,9 @@
 Tramèr, Zhang, Juels, Reiter, Ristenpart, USENIX Security 2016, https://arxiv.org/abs/1609.02943,
 §4.1.1 and §4.1.2. In the space after feature extraction, X = [-1, 1]^d:
 
-    binary   p = s(w x + b), so logit p(x) = w x + b       one linear equation a query: d + 1 of them
-    softmax  p_k ~ exp(w_k x + b_k)                        unknowns k = c (d + 1), queries alpha k
-    ovr      p_k ~ s(w_k x + b_k)                          the same
+    binary   p = s(w x + b), so logit p(x) = w x + b     one linear equation a query, d + 1 of them
+    softmax  p_k ~ exp(w_k x + b_k)                      unknowns k = c (d + 1), queries alpha k
+    ovr      p_k ~ s(w_k x + b_k)                        the same
 
     x_1 ... x_m ~ U(X), all asked at once;  min over W, b of
         sum_i CE(victim(x_i), f(x_i; W, b)) + lambda/2 |W, b|^2,   lambda = 1e-16, 1e-15 ... 1e-9:
@@ -16,6 +16,7 @@ Differs from the paper: see docs/attacks/tramer_lr.md.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import scipy.linalg
@@ -50,8 +51,8 @@ class TramerLr:
 
     def plan(self, budget: int) -> str:
         return (
-            f"asks {self.alpha:g} rows for each unknown, at most {budget:,}: d + 1 unknowns for two "
-            "classes, c (d + 1) for more; then solves for them"
+            f"asks {self.alpha:g} rows for each unknown, at most {budget:,}: d + 1 unknowns of two "
+            "classes, c (d + 1) of more; then solves for them"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
@@ -76,7 +77,7 @@ class TramerLr:
             model = LinearModel(features, answers.shape[1], ovr=self.model == "ovr").to(kit.device)
             nn.utils.vector_to_parameters(start, model.parameters())
             solve(
-                model, lambda m=model, w=weight: cross_entropy(m, rows, answers, w),
+                model, partial(cross_entropy, model, rows, answers, weight),
                 solver="bfgs" if len(start) < 1_000 else "l-bfgs-b",
                 gradient=self.gradient, iterations=self.iterations,
             )  # fmt: skip

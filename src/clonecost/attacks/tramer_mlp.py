@@ -3,7 +3,7 @@
 Tramèr, Zhang, Juels, Reiter, Ristenpart, USENIX Security 2016, https://arxiv.org/abs/1609.02943,
 §4.1.2. In the space after feature extraction, X = [-1, 1]^d, with h hidden units:
 
-    p = softmax(V tanh(W x + b) + c)               unknowns k = h (d + 1) + c (h + 1), queries alpha k
+    p = softmax(V tanh(W x + b) + c)          unknowns k = h (d + 1) + c (h + 1), queries alpha k
     x_1 ... x_m ~ U(X), all asked at once
     W ~ U(-g, g), g = sqrt(6 / (d + h)), from a seed of the attacker's own;  V = 0
     min over W, b, V, c of  sum_i CE(victim(x_i), p(x_i)) + lambda/2 |W, b, V, c|^2
@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, at_least, table_of

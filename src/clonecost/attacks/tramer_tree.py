@@ -15,7 +15,7 @@ Of all rows in Q with different ids the lines are followed at once: a round is a
 Differs from the paper: see docs/attacks/tramer_tree.md.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -24,13 +24,11 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, at_least, table_of
-from clonecost.attacks.stages import ask
+from clonecost.attacks.stages import Asking, ask
 from clonecost.features import bounds, is_category
 from clonecost.networks.table_models import RuleModel, SameAnswer
 from clonecost.oracle import Oracle
 from clonecost.types import AnswerKind
-
-Asking = Generator[nn.Module, None, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +44,23 @@ class TramerTree:
 
     def plan(self, budget: int) -> str:
         return (
-            f"follows every feature from each leaf that it finds, thresholds to {self.epsilon:g} of "
-            f"a range, until no leaf is new; at most {budget:,} rows"
+            f"follows every feature from each leaf that it finds, until no leaf is new: at most "
+            f"{budget:,} rows; finds thresholds to {self.epsilon:g} of a range"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
         tree = _Tree(oracle, kit, steps=round(1 / self.epsilon))
-        queue = tree.random_point()  # (q, d) places on the grid
+        share = torch.rand(1, len(tree.most), generator=kit.rng, device=kit.rng.device).cpu()
+        queue = (share * (tree.most + 1)).long().minimum(tree.most)  # (q, d) points of the grid
         while len(queue):
             ids = yield from tree.ids(queue)
-            fresh = [at for at in range(len(queue)) if not tree.knows(queue[at], int(ids[at]))]
+            fresh = tree.unknown(queue, ids)
             queue, ids = queue[fresh], ids[fresh]
             # of rows with the same id, which may be one leaf, one is followed and the others wait
-            first = [at for at in range(len(queue)) if int(ids[at]) not in ids[:at].tolist()]
-            wait = [at for at in range(len(queue)) if at not in first]
-            found = yield from tree.follow(queue[first], ids[first])
-            queue = torch.cat([queue[wait], found])
+            follow = torch.zeros(len(queue), dtype=torch.bool)
+            follow[np.unique(ids, return_index=True)[1]] = True
+            found = yield from tree.follow(queue[follow], ids[follow])
+            queue = torch.cat([queue[~follow], found])
             kit.progress("leaves found", len(tree.leaves), len(tree.leaves) + len(queue))
         yield tree.clone()
 
@@ -87,21 +86,13 @@ class _Tree:
         self.step = (high - self.low) / self.most
         self.sets = int(self.most[self.category].max()) + 1 if bool(self.category.any()) else 0
 
-    def random_point(self) -> Tensor:
-        share = torch.rand(1, len(self.most), generator=self.kit.rng, device=self.kit.rng.device)
-        return (share.cpu() * (self.most + 1)).long().minimum(self.most)
-
-    def rows(self, points: Tensor) -> Tensor:
-        """(n, d) float32, as the API takes them; a box's ends are between two of them."""
-        return (self.low + points * self.step).float()
-
     def ids(self, points: Tensor) -> Asking:
         """(n, d) -> (n,) the id of each; only points that are new are asked about."""
         keys = [point.tobytes() for point in points.numpy()]
         new = {key: at for at, key in enumerate(keys) if key not in self.known}  # each once
         if new:
-            rows = self.rows(points[list(new.values())]).to(self.kit.device)
-            answers = yield from ask(self.oracle, self.kit, rows, self.clone, purpose="search")
+            rows = (self.low + points[list(new.values())] * self.step).float().to(self.kit.device)
+            answers = yield from ask(self.oracle, self.kit, rows, self.clone)
             for key, answer in zip(new, answers.cpu(), strict=True):
                 self.known[key] = self._id(answer)
         return torch.tensor([self.known[key] for key in keys])
@@ -112,21 +103,23 @@ class _Tree:
             self.answers.append(answer)
         return found
 
-    def knows(self, point: Tensor, own: int) -> bool:
-        return any(
-            leaf == own and bool(((point >= low) & (point <= high)).all())
-            and bool(allowed[self.category, point[self.category]].all())
-            for leaf, low, high, allowed in self.leaves
-        )  # fmt: skip
+    def unknown(self, points: Tensor, ids: Tensor) -> Tensor:
+        """(n,) bool: in no box of a leaf with the same id."""
+        found = torch.zeros(len(points), dtype=torch.bool)
+        for leaf, low, high, allowed in self.leaves:
+            inside = ((points >= low) & (points <= high)).all(1) & (ids == leaf)
+            found |= inside & allowed[self.category, points[:, self.category]].all(1)
+        return ~found
 
     def follow(self, points: Tensor, ids: Tensor) -> Asking:
-        """Record the leaf of each point, (p, d); returns a point for all else on its lines, (q, d)."""
+        """Record the leaf of each point, (p, d); returns a point of all else that it met."""
         shape = points.shape
         low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
         point, number, below = (yield from self._thresholds(points, ids)).unbind(1)
         above = below >= points[point, number]  # the threshold lies above the leaf's own value
         for chosen, ends, least in ((~above, low, np.maximum), (above, high, np.minimum)):
-            least.at(ends, (point[chosen], number[chosen]), below[chosen].numpy() + 0.5)
+            place = point[chosen].numpy(), number[chosen].numpy()
+            least.at(ends, place, below[chosen].numpy() + 0.5)
         beyond = [_moved(points[point], number, below + above.long())]
         allowed = torch.ones(*shape, self.sets, dtype=torch.bool)
         for feature in self.category.nonzero()[:, 0].tolist():
@@ -171,13 +164,13 @@ class _Tree:
         """The leaves found so far; before the first one, the mean of what was answered."""
         if not self.leaves:
             classes = self.oracle.threat.num_classes
-            seen = self.answers or [torch.full((classes,), 1 / classes)]
-            return SameAnswer(torch.stack(seen).mean(0)).to(self.kit.device)
+            seen = torch.stack(self.answers or [torch.ones(classes) / classes])
+            return SameAnswer(seen.mean(0)).to(self.kit.device)
         ids, low, high, allowed = zip(*self.leaves, strict=True)
-        boxes = (self.low + torch.stack(ends) * self.step for ends in (low, high))
-        answers = torch.stack([self.answers[leaf] for leaf in ids])
-        rules = RuleModel(*boxes, torch.stack(allowed), self.category, answers)
-        return rules.to(self.kit.device)
+        return RuleModel(
+            self.low + torch.stack(low) * self.step, self.low + torch.stack(high) * self.step,
+            torch.stack(allowed), self.category, torch.stack([self.answers[leaf] for leaf in ids]),
+        ).to(self.kit.device)  # fmt: skip
 
 
 def _moved(points: Tensor, feature: Tensor, place: Tensor) -> Tensor:

@@ -215,7 +215,9 @@ def _check_kind(audit: Audit) -> None:
     try:
         check_rows(threat.features, audit.test.inputs)
     except QueryError as error:
-        raise SpecError(f"the test set {audit.test.name} is not what the victim takes: {error}") from error
+        raise SpecError(
+            f"the test set {audit.test.name} is not what the victim takes: {error}"
+        ) from error
 
 
 def wrong_kind(name: str, attack: Attack, *, table: bool) -> str | None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 FLAGS = ("attack", "budget", "proxy", "student", "answers", "input_precision", "defence", "price",
          "seed", "device", "data", "keep", "controls", "test", "network", "outputs", "classes",
-         "trust")  # fmt: skip
+         "trust", "allow", "uniform")  # fmt: skip
 
 
 def spec_of_flags(victim: str, flags: dict[str, Any]) -> "Spec":

@@ -108,8 +108,7 @@ class RuleModel(nn.Module):
     def leaf(self, rows: Tensor) -> Tensor:
         """(n, d) -> (n,) the first leaf whose box holds the row, else the one nearest to do so.
 
-        Between the last value that was seen on one side of a threshold and the first one on the
-        other a row is in no box; it goes where most of the conditions hold.
+        A row of a leaf that nobody found is in no box; it goes where most conditions hold.
         """
         x = rows[:, None, :]  # (n, 1, d) against (L, d)
         inside = (x >= self.low) & (x <= self.high)

@@ -63,8 +63,8 @@ def skops_victim(path: Path, allow: Sequence[str] = ()) -> Any:
         if unknown:
             flags = " ".join(f"--allow {name}" for name in sorted(unknown))
             raise VictimError(
-                f"{path} holds types that loading it would run code of: {', '.join(sorted(unknown))}; "
-                f"if you made the file or know them, allow each by name: {flags}"
+                f"{path} holds types that are not known to be harmless, and loading it can run "
+                f"their code: if you made the file or know them, allow each by name: {flags}"
             )
         found = skops.io.load(path, trusted=list(allow))
     except VictimError:

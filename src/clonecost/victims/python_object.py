@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from clonecost.errors import VictimError
 from clonecost.types import Victim
+from clonecost.victims.estimator import is_estimator, sklearn_victim
 from clonecost.victims.torch_model import Outputs, failures_named, torch_victim
 
 
@@ -18,7 +19,8 @@ def object_victim(where: str, *, outputs: Outputs | None, device: torch.device |
     """The victim called `package.module:name`, or made by `package.module:name()`.
 
     It is an `nn.Module`, whose `outputs` are logits unless it is said that they are probabilities,
-    or any other callable, with which it is the other way round. Importing runs the module's code.
+    a scikit-learn estimator, or any other callable, whose outputs are probabilities unless it is
+    said that they are logits. Importing runs the module's code.
 
     Raises:
         VictimError: nothing of that name can be imported, or it is neither of the two.
@@ -26,12 +28,14 @@ def object_victim(where: str, *, outputs: Outputs | None, device: torch.device |
     found = _import(where)
     if isinstance(found, nn.Module):
         return torch_victim(found, outputs=outputs or "logits", device=device)
+    if is_estimator(found) and not isinstance(found, type):
+        return sklearn_victim(found)
     if isinstance(found, type):
         raise VictimError(f"victim {where!r} is a class; write {where + '()'!r} to make one")
     if not callable(found):
         raise VictimError(
-            f"victim {where!r} is a {type(found).__name__}; it must be an nn.Module or a callable "
-            "from inputs to probabilities"
+            f"victim {where!r} is a {type(found).__name__}; it must be an nn.Module, a "
+            "scikit-learn estimator, or a callable from inputs to probabilities"
         )
 
     def answer(inputs: Tensor, /) -> Tensor:
