@@ -165,10 +165,11 @@ def table_errors(group: Group) -> str | None:
     errors = [error for error in found if error is not None]
     if not errors:
         return None
-    tests = fmean(error.r_test.value for error in errors)
+    wrong = fmean(error.r_test.value for error in errors)
+    off = fmean(error.tv_test for error in errors)
     words = (
-        f"On the test rows the clone names another class in {percent(tests, 2)} (R_test), and its "
-        f"probabilities are off by {fmean(error.tv_test for error in errors):.1e} in total variation"
+        f"On the test rows the clone names another class in {percent(wrong, 2)} (R_test), and its "
+        f"probabilities are off by {off:.1e} in total variation"
     )
     even = [(e.r_unif.value, e.tv_unif, e.uniform_rows) for e in errors if e.r_unif is not None]
     if not even:
