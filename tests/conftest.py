@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,13 @@ import workbench
 from clonecost.attacks import ATTACKS, Attack
 from clonecost.attacks.base import name_of_attack, reads_network
 from clonecost.audit import Audit
+from clonecost.features import uniform_rows
 from clonecost.generators import TrainedGenerator
 from clonecost.generators.base import standard_normal
-from clonecost.types import LabelledInputs, ThreatModel, Victim
-from clonecost.victims import torch_victim
+from clonecost.networks.table_models import LinearModel
+from clonecost.types import Feature, LabelledInputs, ThreatModel, Victim
+from clonecost.victims import sklearn_victim, torch_victim
+from clonecost.victims.table_models import CountedTree
 
 torch.set_num_threads(1)  # tiny tensors: threads only wait for each other
 SHAPE, CLASSES, BUDGET = (1, 8, 8), 3, 1_500
@@ -58,6 +62,10 @@ SMALL: dict[str, dict[str, object]] = {
                   "generator_width": 8, "generator_lr": 1e-3, "student_lr": 0.02},
     "zskd": {"impressions": 1_200, "steps": 40, "impression_lr": 0.05, "epochs": 12,
              "augment": False},
+    # more rows for each unknown than the budget holds: it is spent to the end
+    "tramer_lr": {"alpha": 1_000.0},
+    "tramer_mlp": {"alpha": 1_000.0, "hidden": 4, "iterations": 60},
+    "tramer_kernel_lr": {"alpha": 1_000.0, "representers": 6, "iterations": 60},
 }  # fmt: skip
 
 
@@ -100,6 +108,61 @@ def toy_attack(name: str) -> Attack:
     return ATTACKS[name](**SMALL.get(name, {}))
 
 
+@dataclass(frozen=True)
+class TableToy:
+    """A table with a known model behind it."""
+
+    features: tuple[Feature, ...]
+    classes: int
+    answer: Victim
+
+
+def numbers(count: int) -> tuple[Feature, ...]:
+    """Features of different ranges."""
+    return tuple(Feature(name=f"n{k}", low=-1 - k % 3, high=1 + k % 2) for k in range(count))
+
+
+COLOUR = Feature(name="colour", categories=("red", "green", "blue"))
+
+
+def linear_toy(features: tuple[Feature, ...], classes: int) -> TableToy:
+    """Softmax regression that answers in float64, as an estimator does."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = LinearModel(features, classes)
+        with torch.no_grad():
+            model.linear.weight.normal_()
+            model.linear.bias.normal_(std=0.1)
+    return TableToy(features, classes, lambda rows: model(rows).softmax(1).detach())
+
+
+def tree_toy(features: tuple[Feature, ...], leaves: int = 60) -> TableToy:
+    """A tree whose leaves have answers of their own."""
+    rows = uniform_rows(features, 2_000, torch.Generator().manual_seed(3)).double()
+    labels = (3 * (rows[:, 0] * rows[:, 1] + rows[:, 2]).sin()).round().long() % CLASSES
+    tree = CountedTree(leaves, 0).fit(rows.numpy(), labels.numpy())
+    return TableToy(features, CLASSES, sklearn_victim(tree))
+
+
+# The victim of an attack on tables is of the kind that it solves for.
+TABLE_TOYS: dict[str, Callable[[], TableToy]] = {
+    "lowd_meek": lambda: linear_toy(numbers(60), 2),
+    "tramer_adaptive_retrain": lambda: linear_toy((*numbers(6), COLOUR), CLASSES),
+    "tramer_kernel_lr": lambda: linear_toy(numbers(4), CLASSES),
+    "tramer_lr": lambda: linear_toy((*numbers(6), COLOUR), CLASSES),
+    "tramer_mlp": lambda: linear_toy(numbers(6), CLASSES),
+    "tramer_tree": lambda: tree_toy((*numbers(6), COLOUR)),
+}
+
+
+@pytest.fixture
+def table_toy(request: pytest.FixtureRequest) -> TableToy | None:
+    """Of a test that is parametrised with the name of an attack on tables; else None."""
+    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    make = TABLE_TOYS.get(parameters.get("name"))
+    return make() if make else None
+
+
 @pytest.fixture
 def network() -> nn.Module:
     """Linear on centred pixels, so that every class owns its share of the cube."""
@@ -113,17 +176,26 @@ def network() -> nn.Module:
 
 
 @pytest.fixture
-def victim(network: nn.Module) -> Victim:
-    return torch_victim(network)
+def victim(network: nn.Module, table_toy: TableToy | None) -> Victim:
+    return table_toy.answer if table_toy else torch_victim(network)
 
 
 @pytest.fixture
-def threat() -> ThreatModel:
+def threat(table_toy: TableToy | None) -> ThreatModel:
+    if table_toy:
+        return ThreatModel(
+            input_shape=(len(table_toy.features),), num_classes=table_toy.classes,
+            query_budget=BUDGET, features=table_toy.features,
+        )  # fmt: skip
     return ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=BUDGET)
 
 
 @pytest.fixture
-def test_set(victim: Victim) -> LabelledInputs:
+def test_set(victim: Victim, table_toy: TableToy | None) -> LabelledInputs:
+    if table_toy:
+        rows = uniform_rows(table_toy.features, 400, torch.Generator().manual_seed(1))
+        names = tuple("abc"[: table_toy.classes])
+        return LabelledInputs(rows, victim(rows).argmax(1), names, "toy", table_toy.features)
     inputs = torch.rand(400, *SHAPE, generator=torch.Generator().manual_seed(1))
     return LabelledInputs(inputs, victim(inputs).argmax(1), ("a", "b", "c"), "toy")
 
@@ -157,6 +229,8 @@ def make_audit(
             "generators": {"toy": toy_generator()}, "student": toy_student,
             "out": tmp_path / "run", "milestones": (500, 1_000),
         }  # fmt: skip
+        if threat.features is not None:
+            settings |= {"proxy": None, "uniform": 0}
         return Audit(**{**settings, **changes})  # type: ignore[arg-type]
 
     return make

@@ -29,11 +29,12 @@ def test_the_public_names_are_pinned() -> None:
     assert set(clonecost.__all__) == {
         "ATTACKS", "ActiveThief", "Attack", "AttackerKit", "Audit", "BlackBoxRipper",
         "CloneCostError", "Copycat", "DEFENCES", "Defence", "Degan", "Dfme", "Dfms", "Disguide",
-        "DualStudents", "ExNihilo", "FrugalRipper", "Ideal", "Jbda", "Knockoff", "KnockoffAdaptive",
-        "LabelledInputs", "Marich", "Maze", "MazePd", "MazeStar",
-        "Oracle", "Recipe", "Result", "Rounding", "ThreatModel", "Victim", "Watcher", "Zskd",
-        "defend", "headline", "load", "ready_generator", "run_audit", "torch_victim", "zoo_model",
-        "zoo_victim",
+        "DualStudents", "ExNihilo", "Feature", "FrugalRipper", "Ideal", "Jbda", "Knockoff",
+        "KnockoffAdaptive", "LabelledInputs", "LowdMeek", "Marich", "Maze", "MazePd", "MazeStar",
+        "Oracle", "Recipe", "Result", "Rounding", "ThreatModel", "TramerAdaptiveRetrain",
+        "TramerKernelLr", "TramerLr", "TramerMlp", "TramerTree", "Victim", "Watcher", "Zskd",
+        "defend", "headline", "load", "load_table", "ready_generator", "run_audit",
+        "sklearn_victim", "table", "table_victim", "torch_victim", "zoo_model", "zoo_victim",
     }  # fmt: skip
     assert set(clonecost._HOME) == set(clonecost.__all__)
     assert set(clonecost.__all__) <= set(dir(clonecost))

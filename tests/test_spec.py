@@ -42,7 +42,7 @@ FULL: dict[str, Any] = {
             "knockoff": {"epochs": "none"}},
     "defence": ["rounding:decimals=1"], "price": 2.5, "milestones": [3, 1], "seed": [4, 5],
     "device": "cpu", "keep": "all", "controls": True, "compile": "all", "data": "somewhere",
-    "test": "digits",
+    "test": "digits", "allow": ["sklearn.tree._tree.Tree"], "uniform": 7,
     "network": "lenet", "outputs": "logits", "shape": [1, 16, 16], "classes": 4, "trust": True,
 }  # fmt: skip
 

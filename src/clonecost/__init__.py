@@ -22,13 +22,20 @@ if TYPE_CHECKING:
     from clonecost.attacks.jbda import Jbda
     from clonecost.attacks.knockoff import Knockoff
     from clonecost.attacks.knockoff_adaptive import KnockoffAdaptive
+    from clonecost.attacks.lowd_meek import LowdMeek
     from clonecost.attacks.marich import Marich
     from clonecost.attacks.maze import Maze
     from clonecost.attacks.maze_pd import MazePd
     from clonecost.attacks.maze_star import MazeStar
+    from clonecost.attacks.tramer_adaptive_retrain import TramerAdaptiveRetrain
+    from clonecost.attacks.tramer_kernel_lr import TramerKernelLr
+    from clonecost.attacks.tramer_lr import TramerLr
+    from clonecost.attacks.tramer_mlp import TramerMlp
+    from clonecost.attacks.tramer_tree import TramerTree
     from clonecost.attacks.zskd import Zskd
     from clonecost.audit import Audit, Watcher, run_audit
     from clonecost.data import load
+    from clonecost.data.tables import load_table, table
     from clonecost.defences import DEFENCES, defend
     from clonecost.defences.rounding import Rounding
     from clonecost.distill import Recipe
@@ -37,8 +44,9 @@ if TYPE_CHECKING:
     from clonecost.oracle import Oracle
     from clonecost.report import headline
     from clonecost.result import Result
-    from clonecost.types import Defence, LabelledInputs, ThreatModel, Victim
-    from clonecost.victims import torch_victim
+    from clonecost.table_zoo import table_victim
+    from clonecost.types import Defence, Feature, LabelledInputs, ThreatModel, Victim
+    from clonecost.victims import sklearn_victim, torch_victim
     from clonecost.zoo import zoo_model, zoo_victim
 
 __version__ = "0.1.0"
@@ -60,12 +68,14 @@ _HOME = {
     "Disguide": "attacks.disguide",
     "DualStudents": "attacks.dual_students",
     "ExNihilo": "attacks.ex_nihilo",
+    "Feature": "types",
     "FrugalRipper": "attacks.frugal_ripper",
     "Ideal": "attacks.ideal",
     "Jbda": "attacks.jbda",
     "Knockoff": "attacks.knockoff",
     "KnockoffAdaptive": "attacks.knockoff_adaptive",
     "LabelledInputs": "types",
+    "LowdMeek": "attacks.lowd_meek",
     "Marich": "attacks.marich",
     "Maze": "attacks.maze",
     "MazePd": "attacks.maze_pd",
@@ -75,14 +85,23 @@ _HOME = {
     "Result": "result",
     "Rounding": "defences.rounding",
     "ThreatModel": "types",
+    "TramerAdaptiveRetrain": "attacks.tramer_adaptive_retrain",
+    "TramerKernelLr": "attacks.tramer_kernel_lr",
+    "TramerLr": "attacks.tramer_lr",
+    "TramerMlp": "attacks.tramer_mlp",
+    "TramerTree": "attacks.tramer_tree",
     "Victim": "types",
     "Watcher": "audit",
     "Zskd": "attacks.zskd",
     "defend": "defences",
     "headline": "report",
     "load": "data",
+    "load_table": "data.tables",
     "ready_generator": "generators",
     "run_audit": "audit",
+    "sklearn_victim": "victims",
+    "table": "data.tables",
+    "table_victim": "table_zoo",
     "torch_victim": "victims",
     "zoo_model": "zoo",
     "zoo_victim": "zoo",
@@ -105,12 +124,14 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "Disguide",
     "DualStudents",
     "ExNihilo",
+    "Feature",
     "FrugalRipper",
     "Ideal",
     "Jbda",
     "Knockoff",
     "KnockoffAdaptive",
     "LabelledInputs",
+    "LowdMeek",
     "Marich",
     "Maze",
     "MazePd",
@@ -120,14 +141,23 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "Result",
     "Rounding",
     "ThreatModel",
+    "TramerAdaptiveRetrain",
+    "TramerKernelLr",
+    "TramerLr",
+    "TramerMlp",
+    "TramerTree",
     "Victim",
     "Watcher",
     "Zskd",
     "defend",
     "headline",
     "load",
+    "load_table",
     "ready_generator",
     "run_audit",
+    "sklearn_victim",
+    "table",
+    "table_victim",
     "torch_victim",
     "zoo_model",
     "zoo_victim",

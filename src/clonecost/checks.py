@@ -27,7 +27,7 @@ def flags(
     found = [
         *_data(test_rows, overlap, victim_accuracy, majority),
         *_attack(threat, attack, settings, defences),
-        *_outcome(curve, majority, traffic),
+        *_outcome(threat, curve, majority, traffic),
         *_run(lost, resumed),
     ]
     return sorted(found, key=lambda flag: flag.severity != "warning")
@@ -83,7 +83,9 @@ def _attack(
         )
 
 
-def _outcome(curve: Sequence[Score], majority: float, traffic: Traffic) -> Iterable[Flag]:
+def _outcome(
+    threat: ThreatCard, curve: Sequence[Score], majority: float, traffic: Traffic
+) -> Iterable[Flag]:
     last = curve[-1].agreement
     best = max(curve, key=lambda score: score.agreement.value)
     if last.low <= majority:
@@ -99,7 +101,9 @@ def _outcome(curve: Sequence[Score], majority: float, traffic: Traffic) -> Itera
             "queries): training was unstable, the last clone is the result all the same",
         )
     commonest = max(traffic.class_histogram, default=0) / max(1, traffic.rows)
-    if commonest > 0.9:
+    # equations are solved on probabilities: of a table they teach all classes, whichever wins
+    solved = threat.features is not None and threat.answers == "probs"
+    if commonest > 0.9 and not solved:
         yield _warning(
             "one-sided-questions",
             f"{commonest:.0%} of the answers name one class: what was asked hardly taught others",

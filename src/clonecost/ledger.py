@@ -46,7 +46,7 @@ CREATE TABLE batches (
     digests  BLOB    NOT NULL,                    -- 16 bytes a row
     state    TEXT    NOT NULL CHECK (state IN ('reserved', 'settled', 'lost')),
     reason   TEXT,                                -- why it was lost
-    encoding TEXT,                                -- of the answers: 'float32' or 'label'
+    encoding TEXT,                                -- of the answers: 'float32', 'float64', 'label'
     answers  BLOB,
     form     TEXT,                                -- of kept inputs: 'index', 'uint8' or 'float32'
     offset   INTEGER,                             -- of kept inputs, in inputs.bin
@@ -67,7 +67,7 @@ class Recorded:
     """Rows that were bought before."""
 
     digests: bytes  # 16 bytes a row
-    answers: Tensor  # (count, K) float32
+    answers: Tensor  # (count, K) float32, or float64 where the victim's were kept so
 
 
 @dataclass(frozen=True)
@@ -381,11 +381,16 @@ def _answered(
 def _encode(answers: Tensor, labels_only: bool) -> tuple[str, bytes]:
     if labels_only:
         return "label", answers.argmax(1).to("cpu", torch.int16).numpy().tobytes()
-    return "float32", answers.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+    # a table's exact attacks live on digits that float32 does not hold
+    kind = "float64" if answers.dtype == torch.float64 else "float32"
+    return kind, answers.detach().to("cpu", _FLOATS[kind]).contiguous().numpy().tobytes()
 
 
 def _decode(encoding: str, blob: bytes, num_classes: int) -> Tensor:
     if encoding == "label":
         labels = torch.frombuffer(bytearray(blob), dtype=torch.int16)
         return F.one_hot(labels.long(), num_classes).float()
-    return torch.frombuffer(bytearray(blob), dtype=torch.float32).view(-1, num_classes)
+    return torch.frombuffer(bytearray(blob), dtype=_FLOATS[encoding]).view(-1, num_classes)
+
+
+_FLOATS = {"float32": torch.float32, "float64": torch.float64}

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clonecost.errors import BudgetError, CloneCostError, QueryError, ReplayError, VictimError
+from clonecost.features import check_rows
 from clonecost.kept_inputs import pack
 from clonecost.ledger import DIGEST_BYTES, Ledger, Purse, row_digests
 from clonecost.types import Purpose, ThreatModel, Victim
@@ -65,7 +66,10 @@ class Oracle:
     def __call__(
         self, inputs: Tensor, *, index: Tensor | None = None, purpose: Purpose = "training"
     ) -> Tensor:
-        """(n, *input_shape) pixels in [0, 1] -> (n, K) answers on the simplex; costs n queries.
+        """(n, *input_shape) inputs -> (n, K) answers on the simplex; costs n queries.
+
+        Inputs are pixels in [0, 1], or a table's rows within the ranges of its features. A table's
+        victim that answers in float64 is heard in float64; all other answers are float32.
 
         A label-only victim answers one-hot, a top-k victim keeps k classes and renormalises, so a
         caller never branches on the kind. Where the threat model says uint8, inputs are rounded to
@@ -77,7 +81,8 @@ class Oracle:
             purpose: what the rows are bought for; the report splits the bill by it.
 
         Raises:
-            QueryError: wrong shape, or pixels outside [0, 1]; nothing was charged.
+            QueryError: wrong shape, pixels outside [0, 1], or a value that a table's feature cannot
+                have; nothing was charged.
             BudgetError: n does not fit; nothing was charged and nothing sent.
             ReplayError: the recorded run asked something else at this place.
             VictimError: the victim failed or answered nonsense; these rows count as lost.
@@ -152,6 +157,9 @@ class Oracle:
             raise QueryError(f"want inputs of shape (n, {shape}), got {tuple(inputs.shape)}")
         if inputs.dtype != torch.float32:
             raise QueryError(f"want float32 inputs, got {inputs.dtype}")
+        if self.threat.features is not None:
+            check_rows(self.threat.features, inputs)
+            return
         low, high = inputs.amin(), inputs.amax()  # four times as fast as aminmax, channels-last
         if not (low >= 0 and high <= 1):  # also catches nan
             if torch.isnan(low) or torch.isnan(high):
@@ -169,7 +177,8 @@ class Oracle:
                 f"want answers of shape {want} (rows, classes), the victim gave {got}: "
                 "does its number of classes match the test set (--classes)?"
             )
-        answers = answers.detach().float()
+        exact = self.threat.features is not None and answers.dtype == torch.float64
+        answers = answers.detach() if exact else answers.detach().float()
         low, sums = answers.amin(), answers.sum(1)
         if not torch.isfinite(sums).all():
             bad = int((~torch.isfinite(answers).all(1)).sum())

@@ -28,6 +28,16 @@ class Rate(Model):
     high: float = Field(ge=0, le=1)
 
 
+class TableScore(Model):
+    """Errors of a clone of a table's model as Tramèr et al. (USENIX Security 2016) have them."""
+
+    r_test: Rate = Field(description="clone names another class than the victim: 1 - agreement")
+    tv_test: float = Field(description="mean total variation distance of the probabilities, tests")
+    uniform_rows: int = Field(default=0, description="drawn evenly from the ranges of the features")
+    r_unif: Rate | None = Field(default=None, description="as r_test, on the uniform rows")
+    tv_unif: float | None = Field(default=None, description="as tv_test, on the uniform rows")
+
+
 class Score(Model):
     """A clone, scored on the test set after `queries` rows."""
 
@@ -36,6 +46,7 @@ class Score(Model):
     agreement: Rate = Field(description="clone names the undefended victim's top class (fidelity)")
     relative_accuracy: float = Field(description="clone's accuracy / victim's accuracy")
     kl: float = Field(description="mean KL(victim || clone) in nats on the test set")
+    table: TableScore | None = Field(default=None, description="null for a victim of images")
 
 
 class ClassAgreement(Model):
@@ -55,6 +66,15 @@ class VictimCard(Model):
     weights: str | None = Field(description="sha256 of the victim's weights or file, when known")
 
 
+class FeatureCard(Model):
+    """A column of a table: a number from low to high, or one of the categories."""
+
+    name: str
+    low: float
+    high: float
+    categories: list[str]
+
+
 class ThreatCard(Model):
     input_shape: list[int]
     num_classes: int
@@ -63,6 +83,7 @@ class ThreatCard(Model):
     top_k: int | None
     input_precision: InputPrecision
     access: Access
+    features: list[FeatureCard] | None = Field(default=None, description="null: pixels in [0, 1]")
 
 
 class AttackCard(Model):
@@ -162,7 +183,8 @@ class Result(Model):
     spent: int = Field(description="rows answered to the attack: the price of this clone")
     lost: int = Field(description="rows sent whose answer never arrived or was unusable; paid too")
     evaluation: int = Field(
-        description="rows of the test set, bought apart from the undefended victim"
+        description="rows of the test set, and uniform rows of a table, bought apart from the "
+        "undefended victim"
     )
     ended: Literal["finished", "budget_exhausted"]
     majority_agreement: float = Field(

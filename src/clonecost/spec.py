@@ -13,13 +13,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from clonecost.attacks import ATTACKS, PROFILES, Attack
 from clonecost.attacks.base import check_access
-from clonecost.audit import Audit, Keep, wanted_generators
+from clonecost.audit import OWN_MODEL, UNIFORM, Audit, Keep, wanted_generators, wrong_kind
 from clonecost.audit.composition import WITHOUT_DEFENCES
 from clonecost.data import load
+from clonecost.data.tables import load_table
 from clonecost.defences import DEFENCES
 from clonecost.errors import SpecError, suggest
 from clonecost.generators import GENERATORS, TrainedGenerator, is_path, ready_generator
 from clonecost.networks import NETWORKS
+from clonecost.table_zoo import TABLE_VICTIMS, table_victim
 from clonecost.types import (
     Access,
     AnswerKind,
@@ -40,7 +42,14 @@ SERIES = (0.02, 0.05, 0.1, 0.2, 0.5)  # of the budget: where the clone is scored
 
 # What may change when a run goes on: nothing that would change its questions.
 FREE = {"budget", "price", "milestones", "controls", "data", "keep"}
-OWN = ("network", "outputs", "shape", "classes", "trust")  # what only a user's own victim needs
+OWN = (
+    "network",
+    "outputs",
+    "shape",
+    "classes",
+    "trust",
+    "allow",
+)  # what only a user's own victim needs
 
 
 def _not_negative(value: int) -> int:
@@ -76,6 +85,7 @@ class Spec(BaseModel):
     controls: bool = False
     compile: Compiled = "no"
     data: Path | None = None
+    uniform: Annotated[int, Field(ge=0)] = UNIFORM  # evaluation rows of a table
     # of a victim that is not in the zoo:
     test: str | None = None
     network: str | None = None
@@ -83,6 +93,7 @@ class Spec(BaseModel):
     shape: list[int] | None = None
     classes: int | None = None
     trust: bool = False
+    allow: list[str] = []
 
 
 def read_spec(path: Path) -> Spec:
@@ -111,7 +122,7 @@ def make_spec(written: dict[str, Any], *, where: str = "the audit") -> Spec:
     """
     if written.get("access") == "white-box":
         written = {"budget": 0, **written}
-    for key in ("attack", "defence", "seed"):
+    for key in ("attack", "defence", "seed", "allow"):
         if key in written and not isinstance(written[key], list):
             written = {**written, key: [written[key]]}
     try:
@@ -137,6 +148,9 @@ def _check_names(spec: Spec) -> None:
         if len(set(given)) < len(given):
             raise SpecError(f"{key} {', '.join(map(str, given))}: one is given twice")
     _check_access(spec)
+    for name in spec.attack:
+        if refused := wrong_kind(name, make_attack(name, spec.set), table=of_table(spec)):
+            raise SpecError(refused)
     for name in generators_of(spec):
         if name not in GENERATORS and not is_path(name):
             raise SpecError(
@@ -168,7 +182,7 @@ def _check_access(spec: Spec) -> None:
 
 
 def _check_victim(spec: Spec) -> None:
-    if spec.victim in VICTIMS:
+    if spec.victim in VICTIMS or spec.victim in TABLE_VICTIMS:
         given = [key for key in OWN if getattr(spec, key)]
         if given:
             raise SpecError(
@@ -179,8 +193,9 @@ def _check_victim(spec: Spec) -> None:
         raise SpecError(f"{spec.victim} is a run folder: `clonecost resume {spec.victim}` goes on")
     elif ":" not in spec.victim and not Path(spec.victim).suffix:
         raise SpecError(
-            suggest("victim", spec.victim, list(VICTIMS))
-            + "; or give your own: package.module:name, weights.safetensors or program.pt2"
+            suggest("victim", spec.victim, [*VICTIMS, *TABLE_VICTIMS])
+            + "; or give your own: package.module:name, weights.safetensors, program.pt2 or "
+            "model.skops"
         )
 
 
@@ -290,6 +305,8 @@ class Parts:
 
 def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
     """Load the data and load (or train) the victim. Sends nothing to the victim."""
+    if of_table(spec):
+        return _table_parts(spec)
     device = make_device(spec.device)
     zoo = VICTIMS.get(spec.victim)
     shape = victim_shape(spec)
@@ -311,6 +328,26 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
         top_k=top_k, input_precision=spec.input_precision, access=spec.access,
     )  # fmt: skip
     return Parts(victim, threat, test, proxy, generators, own, student_name(spec))
+
+
+def _table_parts(spec: Spec) -> Parts:
+    """The same of a table, which has neither proxy nor student."""
+    if spec.victim in TABLE_VICTIMS:
+        victim, test = table_victim(spec.victim)
+        test = load_table(spec.test, "test") if spec.test else test
+    else:
+        test = load_table(test_name(spec), "test")
+        classes = spec.classes or _count_classes(test)
+        victim = load_victim(
+            spec.victim, input_shape=test.shape, num_classes=classes, outputs=spec.outputs,
+            device=make_device(spec.device), trust=spec.trust, allow=spec.allow,
+        )  # fmt: skip
+    kind, top_k = _answers(spec.answers)
+    threat = ThreatModel(
+        input_shape=test.shape, num_classes=victim.num_classes or 0, query_budget=spec.budget,
+        answers=kind, top_k=top_k, input_precision=spec.input_precision, features=test.features,
+    )  # fmt: skip
+    return Parts(victim, threat, test, None, {}, None, student_name(spec))
 
 
 def _generators(
@@ -347,6 +384,7 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
             milestones=default_milestones(spec.budget) if milestones is None else milestones,
             seed=seed, device=make_device(spec.device), keep=spec.keep, controls=spec.controls,
             compile=spec.compile,
+            uniform=spec.uniform,
             true_labels=parts.true_labels, command=command, spec=to_toml(single),
         ))  # fmt: skip
     return found
@@ -392,6 +430,15 @@ def to_toml(spec: Spec) -> str:
     return tomlkit.dumps({"victim": written.pop("victim"), **written})
 
 
+def of_table(spec: Spec) -> bool:
+    """Whether the victim takes rows of a table: as the zoo or the file says, else the attacks."""
+    if spec.victim in TABLE_VICTIMS or Path(spec.victim).suffix == ".skops":
+        return True
+    if spec.victim in VICTIMS or ":" not in spec.victim:
+        return False
+    return any(getattr(make_attack(a, spec.set), "takes", "") == "table" for a in spec.attack)
+
+
 def needs_proxy(spec: Spec) -> bool:
     """Whether an attack asks about proxy data, or has a generator by a name trained on them."""
     return asks_proxy(spec) or any(not is_path(name) for name in generators_of(spec))
@@ -422,6 +469,8 @@ def test_name(spec: Spec) -> str:
         return spec.test
     if spec.victim in VICTIMS:
         return VICTIMS[spec.victim].dataset
+    if spec.victim in TABLE_VICTIMS:
+        return TABLE_VICTIMS[spec.victim].table
     raise SpecError(
         f"{spec.victim} is not in the zoo, so name the rows to measure agreement on: "
         "--test DATASET, or a file with inputs and labels"
@@ -436,6 +485,8 @@ def victim_shape(spec: Spec) -> Shape | None:
 
 
 def student_name(spec: Spec) -> str:
+    if of_table(spec):
+        return OWN_MODEL
     if spec.student:
         return spec.student
     return VICTIMS[spec.victim].student if spec.victim in VICTIMS else "resnet20"

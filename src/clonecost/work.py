@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from clonecost import run_folder
 from clonecost.audit import Audit, Watcher, check, run_audit
 from clonecost.data import Split, load
+from clonecost.data.tables import load_table
 from clonecost.distill import Recipe, distill
 from clonecost.errors import DataError, LedgerError, RunError
 from clonecost.evaluate import Reference, score
@@ -32,6 +33,7 @@ from clonecost.spec import (
     make_attack,
     make_device,
     needs_proxy,
+    of_table,
     proxy_name,
     read_spec,
     singles,
@@ -160,7 +162,10 @@ def plan(spec: Spec) -> Plan:
     missing, count = _survey(spec, test)
     if count:
         count *= len(runs)
-        lines.append(("evaluation", f"{count:,} rows of {test}, apart, from the undefended victim"))
+        even = " and uniform ones" if of_table(spec) and spec.uniform else ""
+        lines.append(
+            ("evaluation", f"{count:,} rows of {test}{even}, apart, from the undefended victim")
+        )
     if spec.price is not None:
         lines.append(
             ("money", f"at most ${rows * spec.price / 1000:,.2f} for the attacks' queries")
@@ -174,6 +179,8 @@ def plan(spec: Spec) -> Plan:
 
 def _survey(spec: Spec, test: str) -> tuple[list[str], int]:
     """What is missing, and how many test rows there are (0: unknown)."""
+    if of_table(spec):
+        return _survey_table(spec, test)
     found, count = [], 0
     loaded: dict[tuple[str, str], LabelledInputs] = {}
     wanted = [(test, "test")] + ([(proxy_name(spec), "train")] if needs_proxy(spec) else [])
@@ -194,6 +201,15 @@ def _survey(spec: Spec, test: str) -> tuple[list[str], int]:
         count = len(data) if (name, split) == (test, "test") else count
     found += _untrained(spec, loaded.get((proxy_name(spec), "train")))
     return list(dict.fromkeys(found)), count
+
+
+def _survey_table(spec: Spec, test: str) -> tuple[list[str], int]:
+    path = Path(spec.victim)
+    found = [f"there is no file {path}"] if path.suffix == ".skops" and not path.is_file() else []
+    try:
+        return found, len(load_table(test, "test")) + spec.uniform
+    except DataError as error:
+        return [*found, str(error)], 0
 
 
 def _untrained(spec: Spec, proxy: LabelledInputs | None) -> Iterator[str]:
@@ -237,6 +253,10 @@ def replay(
         LedgerError: the run did not keep its inputs, or its data have changed.
     """
     spec = spec_of(run)
+    if of_table(spec):
+        raise RunError(
+            f"{run} attacked a table: its clone is solved for, there is no other student to train"
+        )
     began = time.monotonic()
     device = make_device(spec.device)
     with closing(Ledger.read(run / run_folder.LEDGER)) as ledger:

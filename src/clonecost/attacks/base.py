@@ -12,7 +12,16 @@ from clonecost.errors import AnswersError, SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.oracle import Oracle
 from clonecost.result import Search
-from clonecost.types import Access, AnswerKind, Compiled, LabelledInputs, Progress, no_progress
+from clonecost.types import (
+    Access,
+    AnswerKind,
+    Compiled,
+    Feature,
+    LabelledInputs,
+    Progress,
+    ThreatModel,
+    no_progress,
+)
 
 
 def name_of_attack(attack: object) -> str:
@@ -75,6 +84,20 @@ def check_access(attack: object, name: str, access: Access) -> None:
             f"{name} asks through the API and reads no network: run it apart, without --access "
             "white-box"
         )
+
+
+def table_of(threat: ThreatModel) -> tuple[Feature, ...]:
+    """The features of the table that an attack on tables asks about.
+
+    Raises:
+        SpecError: the victim takes images.
+    """
+    if threat.features is None:
+        raise SpecError(
+            "this attack asks about rows of a table, the victim takes images: give the threat "
+            "model its `features`, or choose another attack (`clonecost list attacks`)"
+        )
+    return threat.features
 
 
 def nothing_to_show(search: Search, pictures: Mapping[str, Tensor]) -> None:
@@ -182,7 +205,8 @@ class Attack(Protocol):
     of them to score; an attack never sees a score. The last one yielded is the result, also when
     the budget runs out in mid-step.
 
-    Some properties are optional. `queries_per_iteration`, an int: no smaller budget is accepted.
+    Some properties are optional. `takes`, "images" (without it) or "table": what is asked about.
+    `queries_per_iteration`, an int: no smaller budget is accepted.
     `generators`, a tuple of str: names (`clonecost list generators`) or folders of trained
     generators that the kit must hold; named ones are trained on the proxy first, if need be.
     `needs_proxy_labels`, a bool: the proxy is refused if its labels do not tell two classes apart.

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from clonecost.attacks.base import Attack, check_access, name_of_attack
-from clonecost.errors import AnswersError, SpecError
+from clonecost.errors import AnswersError, QueryError, SpecError
+from clonecost.features import check_rows
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
 from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, ThreatModel, Victim
@@ -26,6 +27,8 @@ WITHOUT_DEFENCES = (
     "defences stand before the API, and a white-box reference reads the network behind it: run it "
     "without --defence"
 )
+OWN_MODEL = "a model of the attack's own"  # of a table: what it solves for is the clone
+UNIFORM = 10_000  # rows: as many as Tramèr et al. take
 RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
 
 
@@ -34,13 +37,15 @@ class Audit:
     """Everything that one audit is composed of.
 
     Attributes:
-        victim: (n, *input_shape) pixels in [0, 1] -> (n, K) probabilities; a module that gives
-            logits is soft-maxed.
+        victim: (n, *input_shape) pixels in [0, 1], or values of a table's features -> (n, K)
+            probabilities; a module that gives logits is soft-maxed.
         attack_name: the class's name in small letters when it is left out.
         test: rows with true labels, for scoring only; fitted to the threat's input shape.
         student: name in `clonecost.networks`, or a function that makes an untrained network.
         generators: trained on the attacker's own data, by the names that the attack's settings
             have for them; an RGB one serves a grey victim, too.
+        uniform: of a table's victim, how many uniform rows are bought for the evaluation, apart:
+            agreement far from the test rows (Tramèr et al.'s R_unif). 0 is none.
         price: USD per 1,000 rows.
         milestones: the clone is scored after these many rows, and at the end.
         keep: whether sent inputs are kept: "auto" keeps them if the first budget needs under
@@ -66,6 +71,7 @@ class Audit:
     proxy: LabelledInputs | None = None
     generators: Mapping[str, TrainedGenerator] = field(default_factory=dict)
     defences: Sequence[Defence] = ()
+    uniform: int = UNIFORM
     price: float | None = None
     milestones: Sequence[int] = ()
     seed: int = 0
@@ -94,6 +100,8 @@ class Audit:
 
     @property
     def student_name(self) -> str:
+        if self.threat.features is not None:
+            return OWN_MODEL
         return self.student if isinstance(self.student, str) else name_of(self.student)
 
     def new_student(self) -> nn.Module:
@@ -138,6 +146,8 @@ class Audit:
     def identity(self) -> str:
         """What makes this audit itself and no other: all but the budget, which may grow."""
         threat = {k: v for k, v in asdict(self.threat).items() if k != "query_budget"}
+        if threat["features"] is None:  # a run of images is who it always was
+            del threat["features"]
         facts = {
             "victim": [self.victim_name, self.weights],
             "threat": threat,
@@ -167,6 +177,7 @@ def check(audit: Audit) -> None:
     check_access(attack, audit.attack_name, threat.access)
     if threat.access == "white-box":
         _check_white_box(audit)
+    _check_kind(audit)
     if RANK[attack.needs] > RANK[threat.answers]:
         raise AnswersError(
             f"{audit.attack_name} needs answers of kind {attack.needs!r}, this threat model gives "
@@ -211,7 +222,7 @@ def check(audit: Audit) -> None:
             f"the test set has labels up to {top}, the victim {threat.num_classes} classes: "
             "is this the test set of that victim?"
         )
-    if isinstance(audit.student, str):
+    if isinstance(audit.student, str) and threat.features is None:
         with torch.device("meta"):  # takes no time and draws no random numbers
             audit.new_student()
     least = getattr(attack, "queries_per_iteration", 0)
@@ -230,6 +241,49 @@ def _check_white_box(audit: Audit) -> None:
         )
     if audit.defences:
         raise SpecError(WITHOUT_DEFENCES)
+
+
+def _check_kind(audit: Audit) -> None:
+    """Images or a table: attack, victim and test rows must mean the same."""
+    threat, attack = audit.threat, audit.attack
+    if refused := wrong_kind(audit.attack_name, attack, table=threat.features is not None):
+        raise SpecError(refused)
+    if threat.features is None:
+        return
+    if len(threat.input_shape) != 1 or len(threat.features) != threat.input_shape[0]:
+        raise SpecError(
+            f"the threat model has {len(threat.features)} features and inputs of shape "
+            f"{threat.input_shape}: a table's rows are ({len(threat.features)},)"
+        )
+    if threat.input_precision == "uint8":
+        raise SpecError("inputs of 8 bits are pixels: a table's rows are float32")
+    if audit.controls:
+        raise SpecError(
+            "controls train a student network, and an attack on a table has none: leave them out"
+        )
+    unfit: Callable[[ThreatModel], str | None] = getattr(attack, "unfit", lambda threat: None)
+    if why := unfit(threat):
+        raise SpecError(f"{audit.attack_name} cannot attack {audit.victim_name}: {why}")
+    if audit.test.features is None:
+        object.__setattr__(audit, "test", replace(audit.test, features=threat.features))
+    try:
+        check_rows(threat.features, audit.test.inputs)
+    except QueryError as error:
+        raise SpecError(
+            f"the test set {audit.test.name} is not what the victim takes: {error}"
+        ) from error
+
+
+def wrong_kind(name: str, attack: Attack, *, table: bool) -> str | None:
+    """Why an attack on images cannot attack a table, or the other way round; None: it can."""
+    takes = getattr(attack, "takes", "images")
+    if takes == ("table" if table else "images"):
+        return None
+    other = "rows of a table" if table else "images"
+    return (
+        f"{name} asks about {'images' if table else 'rows of a table'}, this victim takes {other}: "
+        "choose another attack (`clonecost list attacks`)"
+    )
 
 
 def wanted_generators(attack: Attack) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def findings(
     if audit.proxy is not None and getattr(audit.attack, "uses_proxy", False):
         used.add(audit.proxy.name)
     proxy = audit.proxy if audit.proxy is not None and audit.proxy.name in used else None
-    threat = ThreatCard(**{**asdict(audit.threat), "input_shape": list(audit.threat.input_shape)})
+    threat = ThreatCard.model_validate(json.loads(json.dumps(asdict(audit.threat))))
     totals, asked = ledger.totals("attack"), ledger.totals("evaluation")
     classes = list(audit.test.classes) or [str(k) for k in range(audit.threat.num_classes)]
     settings = settings_of(audit.attack)

@@ -85,7 +85,7 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
 
     about = about_clone(audit, outcome.clone)
     run_folder.write_network(audit.out / run_folder.CLONE, outcome.clone, about)
-    if samples := traffic.samples():
+    if audit.threat.features is None and (samples := traffic.samples()):
         run_folder.write_tensors(audit.out / run_folder.SAMPLES, samples, {})
     if shown.pictures:
         run_folder.write_tensors(audit.out / run_folder.SEARCH, dict(shown.pictures), {})
@@ -101,16 +101,18 @@ def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
 
     def observe(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
         asking = "asking the victim about the test set"
-        watcher.step(asking, position + len(inputs), len(audit.test))
+        watcher.step(asking, position + len(inputs), purse.query_budget)
 
+    uniform = audit.uniform if audit.threat.features is not None else 0
     purse = ThreatModel(
         input_shape=audit.threat.input_shape,
         num_classes=audit.threat.num_classes,
-        query_budget=len(audit.test),
+        query_budget=len(audit.test) + uniform,
+        features=audit.threat.features,
     )
     victim = cast(Victim, audit.victim)
     oracle = Oracle(victim, purse, ledger, purse="evaluation", observe=observe)
-    return Reference.buy(oracle, audit.test, audit.device)
+    return Reference.buy(oracle, audit.test, audit.device, uniform=uniform)
 
 
 def _open_door(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: TrafficLog) -> Oracle:

@@ -16,6 +16,7 @@ from clonecost.cli.flags import limits_of, numbers, spec_of_flags
 from clonecost.cli.lists import KINDS, names, table
 from clonecost.cli.options import (
     Access,
+    Allow,
     Answers,
     AsJson,
     Attacks,
@@ -41,6 +42,7 @@ from clonecost.cli.options import (
     Student,
     Test,
     Trust,
+    Uniform,
     Victim,
 )  # fmt: skip
 from clonecost.cli.saying import errors, sentences
@@ -73,8 +75,8 @@ def audit(
     data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
     test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
-    classes: Classes = None, trust: Trust = None, as_json: AsJson = False,
-    fail_above: FailAbove = None,
+    classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
+    as_json: AsJson = False, fail_above: FailAbove = None,
 ) -> None:  # fmt: skip
     """Attack the victim within the budget and report the price of its clone.
 
@@ -98,7 +100,7 @@ def plan(
     data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
     test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
-    classes: Classes = None, trust: Trust = None,
+    classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
 ) -> None:  # fmt: skip
     """Say what an audit would ask and cost, and what is missing. Sends nothing."""
     with sentences():

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 FLAGS = ("attack", "budget", "proxy", "student", "answers", "input_precision", "access",
          "defence", "price", "seed", "device", "data", "keep", "controls", "compile", "test",
-         "network", "outputs", "classes", "trust")  # fmt: skip
+         "network", "outputs", "classes", "trust", "allow", "uniform")  # fmt: skip
 
 
 def spec_of_flags(victim: str, flags: dict[str, Any]) -> "Spec":

@@ -3,6 +3,11 @@
 import sys
 import tomllib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clonecost.table_zoo import TableVictim
+    from clonecost.zoo import VictimRecipe
 
 KINDS = ["attacks", "victims", "datasets", "networks", "defences", "generators", "suites"]
 
@@ -39,9 +44,11 @@ def table(kind: str) -> dict[str, str]:
             for name, part in DEFENCES.items()
         }
     if kind == "victims":
+        from clonecost.table_zoo import TABLE_VICTIMS
         from clonecost.zoo import VICTIMS
 
-        return {name: recipe.summary for name, recipe in VICTIMS.items()}
+        both: dict[str, VictimRecipe | TableVictim] = {**VICTIMS, **TABLE_VICTIMS}
+        return {name: recipe.summary for name, recipe in both.items()}
     if kind == "networks":
         from clonecost.networks import NETWORKS
 
@@ -56,5 +63,7 @@ def table(kind: str) -> dict[str, str]:
         return {name: tomllib.loads(path.read_text(encoding="utf-8"))["title"]
                 for name, path in shipped().items()}  # fmt: skip
     from clonecost.data import DATASETS
+    from clonecost.data.tables import TABLES
 
-    return {name: card.summary for name, card in DATASETS.items()}
+    tables = {name: f"table: {card.summary}" for name, card in TABLES.items()}
+    return {name: card.summary for name, card in DATASETS.items()} | tables

@@ -13,7 +13,7 @@ Victim = Annotated[
         metavar="VICTIM|SPEC.toml",
         help="A zoo name (`clonecost list victims`), `package.module:name`, "
         "`weights.safetensors` (with --network), `program.pt2` (with --trust), "
-        "or a TOML file with the keys below.",
+        "`model.skops` (a table), or a TOML file with the keys below.",
         autocompletion=names("victims"),
     ),
 ]
@@ -127,6 +127,16 @@ Trust = Annotated[
     bool | None,
     typer.Option("--trust", help="The .pt2 file is mine: loading one can run any code.",
                  rich_help_panel="Your own victim"),
+]  # fmt: skip
+Allow = Annotated[
+    list[str] | None,
+    typer.Option("--allow", metavar="TYPE", help="A type in the .skops file that is mine or that I "
+                 "know; may be given several times.", rich_help_panel="Your own victim"),
+]  # fmt: skip
+Uniform = Annotated[
+    int | None,
+    typer.Option("--uniform", metavar="N", help="Of a table: evaluation rows drawn evenly from its "
+                 "ranges, counted apart. [default: 10000]"),
 ]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 FailAbove = Annotated[

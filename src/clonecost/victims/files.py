@@ -1,5 +1,6 @@
-"""Victims by what the user has: a name to import, a file of weights, or an exported program."""
+"""Victims by what the user has: a name to import, a file of weights, a program, an estimator."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from clonecost.errors import VictimError
 from clonecost.networks import NETWORKS, build
 from clonecost.types import Shape, Victim
+from clonecost.victims.estimator import sklearn_victim, skops_victim
 from clonecost.victims.loaded import LoadedVictim, file_digest
 from clonecost.victims.python_object import object_victim
 from clonecost.victims.torch_model import Outputs, open_network, serve, torch_victim
@@ -27,16 +29,19 @@ def load_victim(
     device: torch.device | str = "cpu",
     trust: bool = False,
     white_box: bool = False,
+    allow: Sequence[str] = (),
 ) -> LoadedVictim:
     """Load the victim that `where` names:
 
-    - `package.module:name`: an nn.Module, or a callable inputs -> probabilities; with `()` at the
-      end a factory of one. Found in the current folder, too.
+    - `package.module:name`: an nn.Module, a scikit-learn estimator, or a callable inputs ->
+      probabilities; with `()` at the end a factory of one. Found in the current folder, too.
     - `weights.safetensors`: weights for `network` (see `clonecost.networks.NETWORKS`), which needs
       `input_shape` and `num_classes`.
     - `program.pt2`: a program saved by `torch.export.save`, exported in eval mode and with a
       dynamic batch. **torch unpickles such a file, which can run any code in it**: give
       `trust=True` only for one that you made yourself.
+    - `model.skops`: a scikit-learn estimator or pipeline saved by skops, for a table. Types in it
+      that are not known to be harmless must be named in `allow`.
 
     `outputs` says what the victim returns (None: an nn.Module or a program logits, any other
     callable probabilities); answers are always probabilities. `white_box` also gives the network.
@@ -54,16 +59,20 @@ def load_victim(
         answer, opened = torch_victim(model, outputs=kind, device=device), open_network(model, kind)
     elif path.suffix == ".pt2":
         answer, digest = _from_program(path, outputs or "logits", device, trust)
+    elif path.suffix == ".skops":
+        _must_exist(path)
+        answer, digest = sklearn_victim(skops_victim(path, allow)), file_digest(path)
     elif path.suffix in PICKLES:
         raise VictimError(
             f"victim {where!r} is a pickle, which can run any code when it is loaded; save the "
-            "state_dict with safetensors.torch.save_file and give that file"
+            "state_dict with safetensors.torch.save_file, or a scikit-learn model with "
+            "skops.io.dump, and give that file"
         )
     elif ":" in where:
         answer, opened = object_victim(where, outputs=outputs, device=device)
     else:
         raise VictimError(
-            f"victim {where!r} is not package.module:name, nor a .safetensors or .pt2 file"
+            f"victim {where!r} is not package.module:name, nor a .safetensors, .pt2 or .skops file"
         )
     if white_box and opened is None:
         raise VictimError(
