@@ -6,12 +6,12 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent / "src" / "clonecost"
 LAYERS = [
     {"errors"},
-    {"types"},
-    {"augmentation", "averages", "counted_noise", "data.*", "data", "defences.*", "disk",
-     "diversity", "drawings", "kept_inputs", "losses", "networks.*", "networks", "pictures",
-     "rand_augment", "replay", "result", "wasserstein", "zeroth_order"},
+    {"disk", "types"},
+    {"augmentation", "averages", "counted_noise", "data.*", "data", "defences.*",
+     "diversity", "drawings", "kept_inputs", "loops", "losses", "networks.*", "networks",
+     "pictures", "rand_augment", "replay", "result", "wasserstein", "zeroth_order"},
     {"defences", "distill", "div_gan", "evolution", "imitation", "ledger", "report.*", "report",
-     "scouts", "traffic", "victims.*", "victims"},
+     "scouts", "snapshots", "traffic", "victims.*", "victims"},
     {"cache", "search_record"},
     {"oracle", "zoo", "generators.*", "generators"},
     {"evaluate", "attacks.base"},

@@ -273,6 +273,11 @@ class Ledger:
         """The last digest of the chain, in hex: it proves all events up to here."""
         return self._head.hex()
 
+    def has(self, head: str) -> bool:
+        """Was this ever the head of the chain?"""
+        found = self._db.execute("SELECT 1 FROM chain WHERE digest = ?", (bytes.fromhex(head),))
+        return bytes.fromhex(head) == GENESIS or found.fetchone() is not None
+
     def fact(self, key: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])

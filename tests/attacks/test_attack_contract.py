@@ -3,20 +3,48 @@
 import ast
 import dataclasses
 import inspect
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from clonecost.attacks import ATTACKS, PROFILES
-from clonecost.audit import run_audit
+from clonecost.audit import Watcher, run_audit
 from clonecost.errors import AnswersError, SpecError, VictimError
+from clonecost.oracle import Oracle
+from clonecost.result import Result
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 from conftest import BUDGET, Counting, MakeAudit, toy_attack
 
 every_attack = pytest.mark.parametrize("name", sorted(ATTACKS))
 TEST_ROWS = 400
+
+
+def counted(run: Callable[[], Result | None]) -> tuple[Result | None, int]:
+    """What it found, and how many steps all optimisers took for it."""
+    steps = 0
+
+    def step(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    hook = register_optimizer_step_post_hook(step)
+    try:
+        found = run()
+    finally:
+        hook.remove()
+    return found, steps
+
+
+def without_time(result: Result | None) -> dict[str, Any]:
+    """All that must be the same however often a run was interrupted."""
+    assert result is not None
+    found = result.model_dump(exclude={"seconds", "provenance", "lost", "flags"})
+    return found
 
 
 @every_attack
@@ -52,6 +80,48 @@ def test_resumes_after_a_failure_without_paying_twice(
     assert not set(first.rows) & set(second.rows)  # no row was asked twice
     assert first.seen + second.seen == straight.spent + TEST_ROWS
     assert [flag.code for flag in resumed.flags].count("lost-rows") == 1
+
+
+@every_attack
+def test_goes_on_from_a_snapshot_with_little_to_do_again(
+    name: str, victim: Victim, make_audit: MakeAudit, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    straight, steps = counted(lambda: run_audit(make_audit(name, out=tmp_path / "straight")))
+    notices: list[str] = []
+    watcher = Watcher(notice=notices.append)
+
+    def part(victim: Counting, pauses: bool) -> Result | None:
+        audit = make_audit(name, victim=victim, out=tmp_path / "resumed", snapshot_every=0.0)
+        try:
+            return run_audit(audit, watcher)
+        except VictimError:
+            assert pauses
+            return None
+
+    first, second = Counting(victim, fail_at=TEST_ROWS + 1_100), Counting(victim)
+    _, before = counted(lambda: part(first, pauses=True))
+    replayed: list[int] = []
+    answered = Oracle._replay
+
+    def replay(oracle: Oracle, digests: bytes, count: int) -> torch.Tensor | None:
+        known = answered(oracle, digests, count)
+        if oracle.threat.query_budget == BUDGET:
+            replayed.append(0 if known is None else len(known))
+        return known
+
+    monkeypatch.setattr(Oracle, "_replay", replay)
+    resumed, after = counted(lambda: part(second, pauses=False))
+    assert resumed is not None
+    print(name, steps, before, after, before + after - steps, sum(replayed))
+    assert without_time(resumed) == without_time(straight)
+    files = ("clone.safetensors", "samples.safetensors")
+    for file in files:
+        one, two = ((tmp_path / out / file).read_bytes() for out in ("straight", "resumed"))
+        assert one == two, file
+    assert first.seen + second.seen == straight.spent + TEST_ROWS
+    assert notices == []
+    assert not (tmp_path / "resumed" / "snapshots").exists()
 
 
 @every_attack
@@ -114,7 +184,7 @@ def test_file_is_short_and_stays_on_its_side_of_the_wall(name: str) -> None:
     }
     allowed = {"attacks.base", "attacks.dfme", "attacks.frugal", "attacks.maze",
                "averages", "distill", "div_gan", "diversity", "drawings", "errors",
-               "evolution", "imitation", "losses", "networks.dcgan", "networks.images",
+               "evolution", "imitation", "loops", "losses", "networks.dcgan", "networks.images",
                "networks.maze", "networks.soft_vote", "oracle", "pictures",
                "rand_augment", "replay", "scouts", "search_record", "types",
                "wasserstein", "zeroth_order"}  # fmt: skip

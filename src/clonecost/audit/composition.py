@@ -15,6 +15,7 @@ from clonecost.attacks.base import Attack, name_of_attack
 from clonecost.errors import AnswersError, SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
+from clonecost.snapshots import EVERY
 from clonecost.types import AnswerKind, Defence, LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
 
@@ -39,6 +40,7 @@ class Audit:
         keep: whether sent inputs are kept: "auto" keeps them if the first budget needs under
             256 MiB (rows of the proxy take 4 bytes each).
         weights: sha256 of the victim's weights or file.
+        snapshot_every: seconds between snapshots, from which a killed run goes on.
         true_labels: the victim's own training data, for the control of that name only.
         command: what was typed, for the record.
         spec: the audit as TOML, for `clonecost resume`; an audit made in Python has none.
@@ -61,6 +63,7 @@ class Audit:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     keep: Keep = "auto"
     controls: bool = False
+    snapshot_every: float = EVERY
     weights: str | None = None
     true_labels: LabelledInputs | None = None
     command: str = ""
