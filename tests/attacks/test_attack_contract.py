@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,25 @@ def counted(run: Callable[[], Result | None]) -> tuple[Result | None, int]:
     return found, steps
 
 
+def rows_replayed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of the attack's purse, batch by batch, from now on."""
+    rows: list[int] = []
+    replay = Oracle._replay
+
+    def noted(oracle: Oracle, digests: bytes, count: int) -> torch.Tensor | None:
+        known = replay(oracle, digests, count)
+        if known is not None and oracle._purse == "attack":
+            rows.append(len(known))
+        return known
+
+    monkeypatch.setattr(Oracle, "_replay", noted)
+    return rows
+
+
 def without_time(result: Result | None) -> dict[str, Any]:
     """All that must be the same however often a run was interrupted."""
     assert result is not None
-    found = result.model_dump(exclude={"seconds", "provenance", "lost", "flags"})
-    return found
+    return result.model_dump(exclude={"seconds", "provenance", "lost", "flags"})
 
 
 @every_attack
@@ -84,44 +99,54 @@ def test_resumes_after_a_failure_without_paying_twice(
 
 @every_attack
 def test_goes_on_from_a_snapshot_with_little_to_do_again(
-    name: str, victim: Victim, make_audit: MakeAudit, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, victim: Victim, threat: ThreatModel, proxy: LabelledInputs, make_audit: MakeAudit,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    straight, steps = counted(lambda: run_audit(make_audit(name, out=tmp_path / "straight")))
+    """Stopped while it asks, then while it trains: what is done again is less than an iteration."""
+    budget, attack = 600, toy_attack(name)
+    few = {"threat": replace(threat, query_budget=budget), "proxy": proxy.take(slice(0, 400)),
+           "milestones": (250, 500)}  # fmt: skip
+    straight, steps = counted(lambda: run_audit(make_audit(name, **few, out=tmp_path / "one")))
+    assert straight is not None
     notices: list[str] = []
-    watcher = Watcher(notice=notices.append)
+    stopped: list[int] = []
 
-    def part(victim: Counting, pauses: bool) -> Result | None:
-        audit = make_audit(name, victim=victim, out=tmp_path / "resumed", snapshot_every=0.0)
+    def stop_half_way(what: str, done: int, total: int) -> None:
+        if "train" in what and 2 * done >= total and not stopped:
+            stopped.append(done)
+            raise KeyboardInterrupt
+
+    def part(victim: Victim, watcher: Watcher) -> Result | None:
+        audit = make_audit(name, **few, victim=victim, out=tmp_path / "two", snapshot_every=0.0)
         try:
             return run_audit(audit, watcher)
-        except VictimError:
-            assert pauses
+        except (VictimError, KeyboardInterrupt):
             return None
 
-    first, second = Counting(victim, fail_at=TEST_ROWS + 1_100), Counting(victim)
-    _, before = counted(lambda: part(first, pauses=True))
-    replayed: list[int] = []
-    answered = Oracle._replay
+    asked = Counting(victim, fail_at=TEST_ROWS + 440)
+    _, done = counted(lambda: part(asked, Watcher()))
+    assert (tmp_path / "two" / "snapshots").is_dir()
+    again = Counting(victim)
+    replayed = rows_replayed(monkeypatch)
+    resumed, more = counted(lambda: part(again, Watcher(notice=notices.append, step=stop_half_way)))
+    done += more
+    if stopped:
+        assert resumed is None
+        resumed, more = counted(lambda: part(again, Watcher(notice=notices.append)))
+        done += more
 
-    def replay(oracle: Oracle, digests: bytes, count: int) -> torch.Tensor | None:
-        known = answered(oracle, digests, count)
-        if oracle.threat.query_budget == BUDGET:
-            replayed.append(0 if known is None else len(known))
-        return known
-
-    monkeypatch.setattr(Oracle, "_replay", replay)
-    resumed, after = counted(lambda: part(second, pauses=False))
-    assert resumed is not None
-    print(name, steps, before, after, before + after - steps, sum(replayed))
     assert without_time(resumed) == without_time(straight)
-    files = ("clone.safetensors", "samples.safetensors")
-    for file in files:
-        one, two = ((tmp_path / out / file).read_bytes() for out in ("straight", "resumed"))
+    for file in ("clone.safetensors", "samples.safetensors"):
+        one, two = ((tmp_path / out / file).read_bytes() for out in ("one", "two"))
         assert one == two, file
-    assert first.seen + second.seen == straight.spent + TEST_ROWS
+    assert asked.seen + again.seen == straight.spent + TEST_ROWS
+    assert done - steps <= steps / 5
+    # rows are looked up again, not bought: what comes before the loop, and one turn of it
+    beforehand = getattr(attack, "seeds", 0) + int(getattr(attack, "before", 0) * budget)
+    turn = getattr(attack, "queries_per_iteration", 250)  # at most from one milestone to the next
+    assert sum(replayed) <= (1 + len(stopped)) * (beforehand + turn)
     assert notices == []
-    assert not (tmp_path / "resumed" / "snapshots").exists()
+    assert not (tmp_path / "two" / "snapshots").exists()
 
 
 @every_attack
