@@ -222,8 +222,11 @@ class Place:
         return {"spent": oracle._spent, "victims_randomness": oracle._victims_randomness}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.go_on_after(state["spent"])
+        self._oracle._victims_randomness = state["victims_randomness"]
+
+    def go_on_after(self, spent: int) -> None:
         """Raises ValueError when so many rows were never bought."""
-        oracle = self._oracle
-        if not 0 <= state["spent"] <= oracle._bought:
-            raise ValueError(f"{state['spent']:,} rows: only {oracle._bought:,} were bought")
-        oracle._spent, oracle._victims_randomness = state["spent"], state["victims_randomness"]
+        if not 0 <= spent <= self._oracle._bought:
+            raise ValueError(f"{spent:,} rows: only {self._oracle._bought:,} were bought")
+        self._oracle._spent = spent

@@ -168,8 +168,8 @@ class Snapshots:
                 put(part, found[name])
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
-                f"the snapshot {path} does not fit this attack, whose code must have changed since "
-                f"({error}): delete {self.folder}, then `clonecost resume {self.folder.parent}`"
+                f"the snapshot {path} does not fit this attack, whose code must have changed "
+                f"since: delete {self.folder}, then `clonecost resume {self.folder.parent}`"
             ) from error
         self._begun = about["begun"]
         self.restored += 1
@@ -227,8 +227,8 @@ def put(part: Any, held: Any) -> None:
 def flatten(tree: Any) -> tuple[Any, dict[str, Tensor]]:
     """Nested dicts, lists, tuples, tensors and plain values -> JSON, and the tensors by name.
 
-    Types of keys, tuples, devices and strides come back: an optimiser's fused step walks through a
-    weight and its momentum side by side, so both must lie in memory in the same order.
+    Types of keys, tuples, devices and strides come back: a weight and its momentum lie in memory in
+    the same order, as they did.
     """
     tensors: dict[str, Tensor] = {}
     held: set[int] = set()

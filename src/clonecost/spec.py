@@ -18,6 +18,7 @@ from clonecost.defences import DEFENCES
 from clonecost.errors import SpecError, suggest
 from clonecost.generators import GENERATORS, TrainedGenerator, is_path, ready_generator
 from clonecost.networks import NETWORKS
+from clonecost.snapshots import EVERY
 from clonecost.types import (
     AnswerKind,
     Defence,
@@ -35,7 +36,7 @@ Scalar = bool | int | float | str
 SERIES = (0.02, 0.05, 0.1, 0.2, 0.5)  # of the budget: where the clone is scored by default
 
 # What may change when a run goes on: nothing that would change its questions.
-FREE = {"budget", "price", "milestones", "controls", "data", "keep"}
+FREE = {"budget", "price", "milestones", "controls", "data", "keep", "snapshot_every", "spot_check"}
 OWN = ("network", "outputs", "shape", "classes", "trust")  # what only a user's own victim needs
 
 
@@ -65,6 +66,8 @@ class Spec(BaseModel):
     device: str = "auto"
     keep: Keep = "auto"
     controls: bool = False
+    snapshot_every: Annotated[float, Field(ge=0, allow_inf_nan=False)] = EVERY
+    spot_check: Annotated[int, Field(ge=0)] | None = None
     data: Path | None = None
     # of a victim that is not in the zoo:
     test: str | None = None
@@ -321,6 +324,7 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
             defences=[make_defence(text) for text in spec.defence], price=spec.price,
             milestones=default_milestones(spec.budget) if milestones is None else milestones,
             seed=seed, device=make_device(spec.device), keep=spec.keep, controls=spec.controls,
+            snapshot_every=spec.snapshot_every, spot_check=spec.spot_check,
             true_labels=parts.true_labels, command=command, spec=to_toml(single),
         ))  # fmt: skip
     return found

@@ -41,6 +41,8 @@ class Audit:
             256 MiB (rows of the proxy take 4 bytes each).
         weights: sha256 of the victim's weights or file.
         snapshot_every: seconds between snapshots, from which a killed run goes on.
+        spot_check: rows that are asked again when a run is resumed and when it ends; None: 20 of a
+            victim at the other end of a wire, none of a model in this process.
         true_labels: the victim's own training data, for the control of that name only.
         command: what was typed, for the record.
         spec: the audit as TOML, for `clonecost resume`; an audit made in Python has none.
@@ -64,6 +66,7 @@ class Audit:
     keep: Keep = "auto"
     controls: bool = False
     snapshot_every: float = EVERY
+    spot_check: int | None = None
     weights: str | None = None
     true_labels: LabelledInputs | None = None
     command: str = ""

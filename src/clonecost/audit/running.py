@@ -15,6 +15,7 @@ from clonecost import run_folder
 from clonecost.attacks.base import AttackerKit
 from clonecost.audit.composition import Audit, check
 from clonecost.audit.findings import History, Outcome, about_clone, digests, findings
+from clonecost.audit.spot_check import findings_of, spot_check
 from clonecost.controls import run_controls
 from clonecost.defences import defend
 from clonecost.errors import BudgetError, SpecError
@@ -73,6 +74,8 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
 
 def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began: float) -> Result:
     reference = _buy_reference(audit, watcher, ledger)
+    if history.resumed:
+        _check_spots(audit, watcher, ledger, reference)
     traffic = TrafficLog(audit.threat.query_budget, audit.threat.num_classes)
     oracle = _open_door(audit, watcher, ledger, traffic)
     stops = {*audit.milestones, *history.stops}  # the curve keeps the points of smaller budgets
@@ -83,8 +86,11 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     snapshots = _snapshots(audit, watcher, ledger, kit, parts)
     kit = replace(kit, loop=snapshots.loop)
     outcome = _attack(audit, oracle, kit, curve, snapshots)
+    _check_spots(audit, watcher, ledger, reference)
     seconds = float(ledger.fact("seconds") or 0) + time.monotonic() - began
-    result = findings(audit, ledger, reference, traffic.summary(), outcome, history, seconds)
+    result = findings(
+        audit, ledger, reference, traffic.summary(), outcome, history, seconds, findings_of(ledger)
+    )
     result = result.model_copy(update={"search": shown.search})
     if audit.controls:
         found = _controls(audit, ledger, kit, reference)
@@ -119,6 +125,19 @@ def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
     victim = cast(Victim, audit.victim)
     oracle = Oracle(victim, purse, ledger, purse="evaluation", observe=observe)
     return Reference.buy(oracle, audit.test, audit.device)
+
+
+def _check_spots(audit: Audit, watcher: Watcher, ledger: Ledger, reference: Reference) -> None:
+    """Ask a few rows again; what comes of it is for the report, and the run goes on anyway."""
+    before = findings_of(ledger)
+    if failed := spot_check(audit, ledger, reference):
+        watcher.notice(failed)
+    found = findings_of(ledger)
+    if found and found.changed > (before.changed if before else 0):
+        watcher.notice(
+            f"the victim is not the one that was asked before: {found.changed} of {found.asked} "
+            f"rows that were asked again are answered otherwise, by up to {found.largest:.2g}"
+        )
 
 
 def _open_door(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: TrafficLog) -> Oracle:

@@ -36,6 +36,8 @@ from clonecost.cli.options import (
     Seeds,
     Settings,
     Shape,
+    SnapshotEvery,
+    SpotCheck,
     Student,
     Test,
     Trust,
@@ -68,7 +70,8 @@ def audit(
     student: Student = None, answers: Answers = None, input_precision: Precision = None,
     set_: Settings = None, defence: Defences = None, price: Price = None,
     milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
-    data: Data = None, keep: Keep = None, controls: Controls = None, test: Test = None,
+    data: Data = None, keep: Keep = None, controls: Controls = None,
+    snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
     classes: Classes = None, trust: Trust = None, as_json: AsJson = False,
     fail_above: FailAbove = None,
@@ -92,7 +95,8 @@ def plan(
     student: Student = None, answers: Answers = None, input_precision: Precision = None,
     set_: Settings = None, defence: Defences = None, price: Price = None,
     milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
-    data: Data = None, keep: Keep = None, controls: Controls = None, test: Test = None,
+    data: Data = None, keep: Keep = None, controls: Controls = None,
+    snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
     classes: Classes = None, trust: Trust = None,
 ) -> None:  # fmt: skip
@@ -315,7 +319,9 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
             begun.append(audit)
             seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
             display.begin(f"{audit.attack_name} on {audit.victim_name}{seed}")
-            return Watcher(spent=display.spent, step=display.step, scored=display.scored)
+            return Watcher(
+                spent=display.spent, step=display.step, scored=display.scored, notice=display.notice
+            )
 
         command = shlex.join(["clonecost", *sys.argv[1:]])
         for folder, result in run_spec(

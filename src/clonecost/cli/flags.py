@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from clonecost.spec import Spec
 
 FLAGS = ("attack", "budget", "proxy", "student", "answers", "input_precision", "defence", "price",
-         "seed", "device", "data", "keep", "controls", "test", "network", "outputs", "classes",
+         "seed", "device", "data", "keep", "controls", "snapshot_every",
+         "spot_check", "test", "network", "outputs", "classes",
          "trust")  # fmt: skip
 
 
