@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from clonecost.checks import flags
-from clonecost.result import Rate, Score, ThreatCard, Traffic
+from clonecost.result import Rate, Score, SpotCheck, ThreatCard, Traffic
 
 
 def rate(value: float, spread: float = 0.02) -> Rate:
@@ -59,6 +59,8 @@ RAISED: dict[str, dict[str, Any]] = {
     "one-sided-questions": {
         "traffic": EVEN.model_copy(update={"class_histogram": [91, 9, 0, 0]}),
     },
+    "victim-changed": {"spot": SpotCheck(rows=20, asked=20, changed=1, largest=0.5)},
+    "spot-check-failed": {"spot": SpotCheck(rows=20, asked=10, changed=0, largest=0)},
     "lost-rows": {"lost": 1},
     "resumed": {"resumed": 1},
 }

@@ -6,13 +6,13 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent / "src" / "clonecost"
 LAYERS = [
     {"errors"},
-    {"types"},
+    {"disk", "types"},
     {"features"},
     {"augmentation", "averages", "copycat_views", "counted_noise", "data.*", "data", "defences.*",
-     "disk", "diversity", "drawings", "kept_inputs", "losses", "networks.*", "networks", "pictures",
-     "rand_augment", "replay", "result", "wasserstein", "zeroth_order"},
+     "diversity", "drawings", "kept_inputs", "loops", "losses", "networks.*", "networks",
+     "pictures", "rand_augment", "replay", "result", "wasserstein", "zeroth_order"},
     {"choosing", "defences", "distill", "div_gan", "equations", "estimators", "evolution",
-     "imitation", "ledger", "report.*", "report", "traffic", "victims.*", "victims"},
+     "imitation", "ledger", "report.*", "report", "snapshots", "traffic", "victims.*", "victims"},
     {"cache", "scouts", "search_record"},
     {"oracle", "zoo", "table_zoo", "generators.*", "generators"},
     {"evaluate", "attacks.base"},

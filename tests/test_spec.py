@@ -41,8 +41,9 @@ FULL: dict[str, Any] = {
     "set": {"dfme": {"student_lr": 0.03, "decay_at": [0.2, 0.4], "recovery": "none"},
             "knockoff": {"epochs": "none"}},
     "defence": ["rounding:decimals=1"], "price": 2.5, "milestones": [3, 1], "seed": [4, 5],
-    "device": "cpu", "keep": "all", "controls": True, "compile": "all", "data": "somewhere",
-    "test": "digits", "allow": ["sklearn.tree._tree.Tree"], "uniform": 7,
+    "device": "cpu", "keep": "all", "controls": True, "compile": "all", "snapshot_every": 60.0,
+    "spot_check": 5, "data": "somewhere", "test": "digits", "allow": ["sklearn.tree._tree.Tree"],
+    "uniform": 7,
     "network": "lenet", "outputs": "logits", "shape": [1, 16, 16], "classes": 4, "trust": True,
 }  # fmt: skip
 
@@ -191,7 +192,8 @@ def test_singles_have_a_folder_each(tmp_path: Path) -> None:
 def test_the_default_folder_depends_on_what_is_asked_and_on_nothing_else() -> None:
     plain = make_spec({"victim": "digits-lenet"})
     assert default_out(plain) == Path("runs/digits-lenet-knockoff-shared")
-    free = {"price": 1.0, "milestones": [5], "controls": True, "data": "x", "keep": "all"}
+    free = {"price": 1.0, "milestones": [5], "controls": True, "data": "x", "keep": "all",
+            "snapshot_every": 1.0, "spot_check": 3}  # fmt: skip
     assert set(free) | {"budget"} == FREE
     assert default_out(make_spec({"victim": "digits-lenet", **free})) == default_out(plain)
     others = [{"seed": 1}, {"answers": "label"}, {"defence": "rounding"}, {"student": "lenet"},

@@ -5,7 +5,7 @@ Each flag is documented in docs/flags.md with what raises it and what to do.
 
 from collections.abc import Iterable, Sequence
 
-from clonecost.result import Flag, Rate, Score, ThreatCard, Traffic
+from clonecost.result import Flag, Rate, Score, SpotCheck, ThreatCard, Traffic
 
 
 def flags(
@@ -22,13 +22,14 @@ def flags(
     traffic: Traffic,
     lost: int,
     resumed: int,
+    spot: SpotCheck | None = None,
 ) -> list[Flag]:
     """Everything that is doubtful about one audit, worst first."""
     found = [
         *_data(test_rows, overlap, victim_accuracy, majority),
         *_attack(threat, attack, settings, defences),
         *_outcome(threat, curve, majority, traffic),
-        *_run(lost, resumed),
+        *_run(lost, resumed, spot),
     ]
     return sorted(found, key=lambda flag: flag.severity != "warning")
 
@@ -110,7 +111,20 @@ def _outcome(
         )
 
 
-def _run(lost: int, resumed: int) -> Iterable[Flag]:
+def _run(lost: int, resumed: int, spot: SpotCheck | None) -> Iterable[Flag]:
+    if spot and spot.changed:
+        yield _warning(
+            "victim-changed",
+            f"{spot.changed} of {spot.asked} rows that were asked again got other answers, by up "
+            f"to {spot.largest:.2g}: another model, answers drawn at random, or rows mixed up; "
+            "the clone learnt from all of them",
+        )
+    if spot and spot.asked < spot.rows:
+        yield _info(
+            "spot-check-failed",
+            f"{spot.rows - spot.asked} of {spot.rows} rows of the spot checks were paid and not "
+            "compared: whether the victim changed is less sure",
+        )
     if lost:
         yield _info(
             "lost-rows",

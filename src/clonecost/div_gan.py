@@ -9,7 +9,7 @@ https://arxiv.org/abs/1912.11960, where the victim itself stands in the clone's 
 queries: gradients are the clone's, or those of a white box.
 """
 
-from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch.nn.functional import softplus
 
 from clonecost.augmentation import Augment, augment
 from clonecost.diversity import imbalance
+from clonecost.loops import Stateful
 from clonecost.losses import entropy
 from clonecost.networks.dcgan import LATENT_DIM
 from clonecost.networks.images import to_pixels, to_space
@@ -45,8 +46,9 @@ class DivGan:
             torch.optim.Adam(n.parameters(), lr, (0.5, 0.999), fused=True)
             for n in (generator, discriminator)
         )
-        self._batch_size, self._rng, self._real = batch_size, rng, self._draw(data)
+        self._batch_size, self._rng, self._data = batch_size, rng, data
         self.epoch = max(1, len(data) // batch_size)  # steps
+        self._order, self._shown = torch.empty(0, dtype=torch.int64), self.epoch  # of the data
 
     def images(self) -> Tensor:
         """(batch_size, C, H, W) pixels in [0, 1], with a graph that leads to G."""
@@ -83,16 +85,32 @@ class DivGan:
         self._opt_g.step()
 
         # two passes: real and generated images have batch statistics of their own
-        on_real = self._discriminator(to_space(next(self._real)))
+        on_real = self._discriminator(to_space(self._real()))
         on_fake = self._discriminator(to_space(fake.detach()))
         loss = softplus(-on_real).mean() + softplus(on_fake).mean()
         self._opt_d.zero_grad()
         loss.backward()
         self._opt_d.step()
 
-    def _draw(self, data: LabelledInputs) -> Iterator[Tensor]:
-        """Batches of pixels, epoch after epoch in a new order; what does not fill one is left."""
-        while True:
-            order = torch.randperm(len(data), generator=self._rng, device=self._rng.device)
-            for rows in order.split(self._batch_size)[: self.epoch]:
-                yield as_pixels(augment(data.inputs[rows], self._augment, self._rng))
+    def _real(self) -> Tensor:
+        """The next batch of pixels: epochs in ever new orders; what does not fill one is left."""
+        if self._shown == self.epoch:
+            rows = len(self._data)
+            self._order = torch.randperm(rows, generator=self._rng, device=self._rng.device)
+            self._shown = 0
+        rows = self._order.split(self._batch_size)[self._shown]
+        self._shown += 1
+        return as_pixels(augment(self._data.inputs[rows], self._augment, self._rng))
+
+    @property
+    def _parts(self) -> list[Stateful]:
+        return [self._generator, self._discriminator, self._opt_g, self._opt_d]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"parts": [part.state_dict() for part in self._parts], "order": self._order,
+                "shown": self._shown}  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for part, held in zip(self._parts, state["parts"], strict=True):
+            part.load_state_dict(held)
+        self._order, self._shown = state["order"], state["shown"]

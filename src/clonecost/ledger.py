@@ -8,8 +8,9 @@ Each event (reserved, settled, lost) adds a link to a chain of SHA-256 digests o
 it says, so that a later change, insertion or deletion is found; the head of the chain stands in
 `result.json`. Answers are kept always, inputs on request (`kept_inputs`).
 
-Rows are counted in *purses*: "attack" (the price of the clone) and "evaluation" (the owner's own
-test rows). Within a purse every row has a position, from 0.
+Rows are counted in *purses*: "attack" (the price of the clone), "evaluation" (the owner's own
+test rows) and "spot" (rows asked again, to see whether the victim is still the same). Within a
+purse every row has a position, from 0.
 """
 
 import hashlib
@@ -34,7 +35,7 @@ from clonecost.types import Shape, as_pixels
 FORMAT = "clonecost/ledger/1"
 DIGEST_BYTES = 16  # of one row: BLAKE2b-128
 GENESIS = bytes(32)
-Purse = Literal["attack", "evaluation"]
+Purse = Literal["attack", "evaluation", "spot"]
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -273,6 +274,11 @@ class Ledger:
         """The last digest of the chain, in hex: it proves all events up to here."""
         return self._head.hex()
 
+    def has(self, head: str) -> bool:
+        """Was this ever the head of the chain?"""
+        found = self._db.execute("SELECT 1 FROM chain WHERE digest = ?", (bytes.fromhex(head),))
+        return bytes.fromhex(head) == GENESIS or found.fetchone() is not None
+
     def fact(self, key: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
@@ -314,6 +320,30 @@ class Ledger:
         if len({rows.dtype for rows in inputs}) > 1:  # some batches happened to be 8-bit images
             inputs = [as_pixels(rows) for rows in inputs]
         return torch.cat(inputs), torch.cat(answers)
+
+    def some_bought(
+        self, count: int, rng: torch.Generator, pool: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        """A few rows of the attack, (count, *shape) pixels, with their answers (count, K).
+
+        None when a row that was drawn was not kept, or comes from a pool that is not given.
+        """
+        bought = self.totals("attack").settled
+        if not bought or not count:
+            return None
+        inputs, answers = [], []
+        for place in torch.randint(bought, (count,), generator=rng).tolist():
+            found = self._db.execute(
+                "SELECT position, count, encoding, answers, form, offset FROM batches "
+                "WHERE purse = 'attack' AND state = 'settled' AND position <= ? "
+                "AND position + count > ?", (place, place)
+            ).fetchone()  # fmt: skip
+            if found is None or found[4] is None or (found[4] == "index" and pool is None):
+                return None
+            position, rows, encoding, blob, form, offset = found
+            inputs.append(as_pixels(self._inputs.rows(form, offset, rows, pool)[place - position]))
+            answers.append(_decode(encoding, blob, self.num_classes)[place - position])
+        return torch.stack(inputs), torch.stack(answers)
 
     def verify(self) -> list[str]:
         """Recompute the chain from what the batches say now. Returns what is wrong; [] is whole."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -214,3 +215,27 @@ class Oracle:
         finally:
             self._victims_randomness = torch.get_rng_state()
             torch.set_rng_state(attacks)
+
+
+class Place:
+    """Where an oracle stands, for a snapshot: nothing that an attack is given.
+
+    A snapshot puts it after rows that were bought before, without their being asked about again.
+    """
+
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
+
+    def state_dict(self) -> dict[str, Any]:
+        oracle = self._oracle
+        return {"spent": oracle._spent, "victims_randomness": oracle._victims_randomness}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.go_on_after(state["spent"])
+        self._oracle._victims_randomness = state["victims_randomness"]
+
+    def go_on_after(self, spent: int) -> None:
+        """Raises ValueError when so many rows were never bought."""
+        if not 0 <= spent <= self._oracle._bought:
+            raise ValueError(f"{spent:,} rows: only {self._oracle._bought:,} were bought")
+        self._oracle._spent = spent

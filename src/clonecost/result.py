@@ -140,6 +140,15 @@ class Search(Model):
     generations: float = Field(ge=0, description="mean generations of a search that ended")
 
 
+class SpotCheck(Model):
+    """Rows that were asked again, to see whether the victim still answers as it did."""
+
+    rows: int = Field(ge=0, description="paid for it, in a purse of their own")
+    asked: int = Field(ge=0, description="of these, how many were answered and compared")
+    changed: int = Field(ge=0, description="of these, how many were answered otherwise than before")
+    largest: float = Field(ge=0, le=1, description="largest change of a probability")
+
+
 class Flag(Model):
     """Something about the audit itself that a reader must know before believing it."""
 
@@ -193,6 +202,7 @@ class Result(Model):
     price: Price
     traffic: Traffic
     search: Search | None = Field(default=None, description="null for an attack without a search")
+    spot_check: SpotCheck | None = Field(default=None, description="null when none was made")
     controls: list[Control]
     flags: list[Flag]
     seconds: float

@@ -1,5 +1,7 @@
 """Students that are trained on the way, to tell an attack which rows are worth asking about."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +37,13 @@ class Scout:
             self._optimizer.zero_grad()
             loss.backward()
             self._optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"student": self.student.state_dict(), "optimizer": self._optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.student.load_state_dict(state["student"])
+        self._optimizer.load_state_dict(state["optimizer"])
 
     def answers(self, inputs: Tensor) -> Tensor:
         """(n, *shape), uint8 or pixels in [0, 1] -> (n, K) probabilities, in eval mode."""

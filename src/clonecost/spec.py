@@ -21,6 +21,7 @@ from clonecost.defences import DEFENCES
 from clonecost.errors import SpecError, suggest
 from clonecost.generators import GENERATORS, TrainedGenerator, is_path, ready_generator
 from clonecost.networks import NETWORKS
+from clonecost.snapshots import EVERY
 from clonecost.table_zoo import TABLE_VICTIMS, table_victim
 from clonecost.types import (
     Access,
@@ -41,15 +42,9 @@ Scalar = bool | int | float | str
 SERIES = (0.02, 0.05, 0.1, 0.2, 0.5)  # of the budget: where the clone is scored by default
 
 # What may change when a run goes on: nothing that would change its questions.
-FREE = {"budget", "price", "milestones", "controls", "data", "keep"}
-OWN = (
-    "network",
-    "outputs",
-    "shape",
-    "classes",
-    "trust",
-    "allow",
-)  # what only a user's own victim needs
+FREE = {"budget", "price", "milestones", "controls", "data", "keep", "snapshot_every", "spot_check"}
+# what only a user's own victim needs
+OWN = ("network", "outputs", "shape", "classes", "trust", "allow")
 
 
 def _not_negative(value: int) -> int:
@@ -84,6 +79,8 @@ class Spec(BaseModel):
     keep: Keep = "auto"
     controls: bool = False
     compile: Compiled = "no"
+    snapshot_every: Annotated[float, Field(ge=0, allow_inf_nan=False)] = EVERY
+    spot_check: Annotated[int, Field(ge=0)] | None = None
     data: Path | None = None
     uniform: Annotated[int, Field(ge=0)] = UNIFORM  # evaluation rows of a table
     # of a victim that is not in the zoo:
@@ -383,8 +380,8 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
             defences=[make_defence(text) for text in spec.defence], price=spec.price,
             milestones=default_milestones(spec.budget) if milestones is None else milestones,
             seed=seed, device=make_device(spec.device), keep=spec.keep, controls=spec.controls,
-            compile=spec.compile,
-            uniform=spec.uniform,
+            compile=spec.compile, uniform=spec.uniform,
+            snapshot_every=spec.snapshot_every, spot_check=spec.spot_check,
             true_labels=parts.true_labels, command=command, spec=to_toml(single),
         ))  # fmt: skip
     return found

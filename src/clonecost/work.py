@@ -322,13 +322,19 @@ def _altered(run: Path, ledger: Ledger) -> Iterator[str]:
 
 def _disagreements(result: Result, ledger: Ledger) -> Iterator[str]:
     attack, evaluation = ledger.totals("attack"), ledger.totals("evaluation")
-    rows = sum((attack.settled, attack.lost, evaluation.settled, evaluation.lost))
+    spot = ledger.totals("spot")
+    rows = sum(purse.settled + purse.lost for purse in (attack, evaluation, spot))
     said_and_found = [
         ("head of the chain", result.provenance.ledger_head, ledger.head),
         ("rows in the ledger", result.provenance.ledger_rows, rows),
         ("rows spent", result.spent, attack.settled),
         ("rows lost", result.lost, attack.lost),
         ("rows of the evaluation", result.evaluation, evaluation.settled + evaluation.lost),
+        (
+            "rows of spot checks",
+            result.spot_check.rows if result.spot_check else 0,
+            spot.settled + spot.lost,
+        ),
     ]
     for what, said, found in said_and_found:
         if said != found:

@@ -3,17 +3,23 @@
 import ast
 import dataclasses
 import inspect
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from clonecost.attacks import ATTACKS, PROFILES
 from clonecost.attacks.base import reads_network
 from clonecost.audit import Watcher, run_audit
 from clonecost.errors import AnswersError, SpecError, VictimError
+from clonecost.oracle import Oracle
+from clonecost.result import Result
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 from conftest import BUDGET, Counting, MakeAudit, toy_attack
 
@@ -22,6 +28,43 @@ every_attack = pytest.mark.parametrize("name", sorted(ATTACKS))
 every_asking_attack = pytest.mark.parametrize("name", sorted(set(ATTACKS) - set(WHITE_BOXES)))
 every_white_box = pytest.mark.parametrize("name", WHITE_BOXES)
 TEST_ROWS = 400
+
+
+def counted(run: Callable[[], Result | None]) -> tuple[Result | None, int]:
+    """What it found, and how many steps all optimisers took for it."""
+    steps = 0
+
+    def step(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    hook = register_optimizer_step_post_hook(step)
+    try:
+        found = run()
+    finally:
+        hook.remove()
+    return found, steps
+
+
+def rows_replayed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of the attack's purse, batch by batch, from now on."""
+    rows: list[int] = []
+    replay = Oracle._replay
+
+    def noted(oracle: Oracle, digests: bytes, count: int) -> torch.Tensor | None:
+        known = replay(oracle, digests, count)
+        if known is not None and oracle._purse == "attack":
+            rows.append(len(known))
+        return known
+
+    monkeypatch.setattr(Oracle, "_replay", noted)
+    return rows
+
+
+def without_time(result: Result | None) -> dict[str, Any]:
+    """All that must be the same however often a run was interrupted."""
+    assert result is not None
+    return result.model_dump(exclude={"seconds", "provenance", "lost", "flags"})
 
 
 @every_attack
@@ -57,6 +100,58 @@ def test_resumes_after_a_failure_without_paying_twice(
     assert not set(first.rows) & set(second.rows)  # no row was asked twice
     assert first.seen + second.seen == straight.spent + TEST_ROWS
     assert [flag.code for flag in resumed.flags].count("lost-rows") == 1
+
+
+@every_asking_attack
+def test_goes_on_from_a_snapshot_with_little_to_do_again(
+    name: str, victim: Victim, threat: ThreatModel, proxy: LabelledInputs, make_audit: MakeAudit,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Stopped while it asks, then while it trains: what is done again is less than an iteration."""
+    budget, attack = 600, toy_attack(name)
+    few = {"threat": replace(threat, query_budget=budget), "proxy": proxy.take(slice(0, 400)),
+           "milestones": (250, 500)}  # fmt: skip
+    straight, steps = counted(lambda: run_audit(make_audit(name, **few, out=tmp_path / "one")))
+    assert straight is not None
+    notices: list[str] = []
+    stopped: list[int] = []
+
+    def stop_half_way(what: str, done: int, total: int) -> None:
+        if "train" in what and 2 * done >= total and not stopped:
+            stopped.append(done)
+            raise KeyboardInterrupt
+
+    def part(victim: Victim, watcher: Watcher) -> Result | None:
+        audit = make_audit(name, **few, victim=victim, out=tmp_path / "two", snapshot_every=0.0)
+        try:
+            return run_audit(audit, watcher)
+        except (VictimError, KeyboardInterrupt):
+            return None
+
+    asked = Counting(victim, fail_at=TEST_ROWS + 440)
+    _, done = counted(lambda: part(asked, Watcher()))
+    assert (tmp_path / "two" / "snapshots").is_dir()
+    again = Counting(victim)
+    replayed = rows_replayed(monkeypatch)
+    resumed, more = counted(lambda: part(again, Watcher(notice=notices.append, step=stop_half_way)))
+    done += more
+    if stopped:
+        assert resumed is None
+        resumed, more = counted(lambda: part(again, Watcher(notice=notices.append)))
+        done += more
+
+    assert without_time(resumed) == without_time(straight)
+    for file in ("clone.safetensors", "samples.safetensors"):
+        one, two = ((tmp_path / out / file).read_bytes() for out in ("one", "two"))
+        assert one == two, file
+    assert asked.seen + again.seen == straight.spent + TEST_ROWS
+    assert done - steps <= steps / 5
+    # rows are looked up again, not bought: what comes before the loop, and one turn of it
+    beforehand = getattr(attack, "seeds", 0) + int(getattr(attack, "before", 0) * budget)
+    turn = getattr(attack, "queries_per_iteration", 250)  # at most from one milestone to the next
+    assert sum(replayed) <= (1 + len(stopped)) * (beforehand + turn)
+    assert notices == []
+    assert not (tmp_path / "two" / "snapshots").exists()
 
 
 @every_asking_attack
@@ -152,7 +247,7 @@ def test_file_is_short_and_stays_on_its_side_of_the_wall(name: str) -> None:
                "attacks.knockoff", "attacks.maze", "attacks.stages", "averages", "choosing",
                "copycat_views", "distill", "div_gan", "diversity", "drawings", "equations",
                "errors", "estimators", "features", "networks.table_models",
-               "evolution", "imitation", "losses", "networks.dcgan", "networks.images",
+               "evolution", "imitation", "loops", "losses", "networks.dcgan", "networks.images",
                "networks.maze", "networks.soft_vote", "oracle", "pictures",
                "rand_augment", "replay", "scouts", "search_record", "types",
                "wasserstein", "zeroth_order"}  # fmt: skip

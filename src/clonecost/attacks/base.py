@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from clonecost.errors import AnswersError, SpecError
 from clonecost.generators import TrainedGenerator
+from clonecost.loops import Loop, plain
 from clonecost.oracle import Oracle
 from clonecost.result import Search
 from clonecost.types import (
@@ -125,6 +126,9 @@ class AttackerKit:
     compile: Compiled = "no"  # generators, or students too, run through torch.compile
     milestones: tuple[int, ...] = ()  # rows after which a look at the clone is wanted, ascending
     progress: Progress = no_progress
+    # Every loop that takes long runs in one of these: a killed run goes on in its middle. It is
+    # told what its iterations depend on; `rng`, the torch state and what was asked are kept anyway.
+    loop: Loop = plain
     # For the report, of an attack that searches for its images: how that goes so far, and pictures
     # (see `clonecost.search_record`). The last ones are kept.
     exhibit: Callable[[Search, Mapping[str, Tensor]], None] = nothing_to_show

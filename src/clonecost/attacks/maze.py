@@ -64,8 +64,7 @@ class Maze:
     def __post_init__(self) -> None:
         at_least(1, self, "latent_dim", "generator_steps", "directions", "memory",
                  "generator_width")  # fmt: skip
-        at_least(2, self, "batch_size")  # batch norm
-        at_least(2, self, "clone_steps")  # one that is paid already, one that is kept
+        at_least(2, self, "batch_size", "clone_steps")  # batch norm; one is paid, one is kept
         at_least(1e-38, self, "step")
         at_least(0, self, "replay_steps", "student_lr", "generator_lr")
 
@@ -100,8 +99,7 @@ class Maze:
 
         def draw() -> Tensor:
             """A batch of images before tanh. G's batch norm sees batches of B, as published."""
-            z = torch.randn(size, latent_dim, generator=kit.rng, device=kit.device)
-            return generator(z)
+            return generator(torch.randn(size, latent_dim, generator=kit.rng, device=kit.device))
 
         def disagreement(raw: Tensor) -> Tensor:
             nonlocal paid
@@ -116,7 +114,10 @@ class Maze:
             loss.backward()
             student_opt.step()
 
-        while oracle.remaining >= self.queries_per_iteration:
+        for _ in kit.loop(
+            lambda _: oracle.remaining >= self.queries_per_iteration, memory=memory, prior=prior,
+            parts=[student, generator, student_opt, generator_opt, student_fall, generator_fall],
+        ):  # fmt: skip
             # G steps: ascend the disagreement
             student.eval()
             for _ in range(self.generator_steps):
@@ -177,5 +178,4 @@ def annealed(
     return optimizer, CosineAnnealingLR(optimizer, max(1, iterations))
 
 
-# The authors' instructions for Fashion-MNIST.
-PROFILES = {"fmnist": Maze(generator_lr=1e-3)}
+PROFILES = {"fmnist": Maze(generator_lr=1e-3)}  # the authors' instructions for Fashion-MNIST

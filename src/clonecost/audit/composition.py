@@ -19,6 +19,7 @@ from clonecost.errors import AnswersError, QueryError, SpecError
 from clonecost.features import check_rows
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
+from clonecost.snapshots import EVERY
 from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
 
@@ -55,6 +56,9 @@ class Audit:
         network: the victim's own, pixels in [0, 1] -> logits, for an attack in a white box only;
             of a victim that is a module it is the module.
         weights: sha256 of the victim's weights or file.
+        snapshot_every: seconds between snapshots, from which a killed run goes on.
+        spot_check: rows that are asked again when a run is resumed and when it ends; None: 20 of a
+            victim at the other end of a wire, none of a model in this process.
         true_labels: the victim's own training data, for the control of that name only.
         command: what was typed, for the record.
         spec: the audit as TOML, for `clonecost resume`; an audit made in Python has none.
@@ -80,6 +84,8 @@ class Audit:
     controls: bool = False
     compile: Compiled = "no"
     network: nn.Module | None = None
+    snapshot_every: float = EVERY
+    spot_check: int | None = None
     weights: str | None = None
     true_labels: LabelledInputs | None = None
     command: str = ""

@@ -21,6 +21,7 @@ from clonecost.result import (
     Price,
     Result,
     Score,
+    SpotCheck,
     ThreatCard,
     Traffic,
     VictimCard,
@@ -46,7 +47,7 @@ class History(NamedTuple):
 
 def findings(
     audit: Audit, ledger: Ledger, reference: Reference, traffic: Traffic, outcome: Outcome,
-    history: History, seconds: float,
+    history: History, seconds: float, spot: SpotCheck | None = None,
 ) -> Result:  # fmt: skip
     """The result of one audit; its controls are added by who runs them."""
     used = {audit.generators[name].proxy for name in wanted_generators(audit.attack)}
@@ -67,7 +68,7 @@ def findings(
         victim_accuracy=reference.victim_accuracy(), majority=reference.majority(),
         test_rows=len(audit.test),
         overlap=overlap(proxy, audit.test) if proxy else 0,
-        traffic=traffic, lost=totals.lost, resumed=history.resumed,
+        traffic=traffic, lost=totals.lost, resumed=history.resumed, spot=spot,
     )  # fmt: skip
     return Result(
         victim=VictimCard(
@@ -93,12 +94,14 @@ def findings(
             usd=None if audit.price is None else paid * audit.price / 1000,
         ),
         traffic=traffic,
+        spot_check=spot,
         controls=[],
         flags=found,
         seconds=seconds,
         provenance=provenance.collect(
             command=audit.command, seed=audit.seed, device=str(audit.device),
-            ledger_head=ledger.head, ledger_rows=paid + asked.settled + asked.lost,
+            ledger_head=ledger.head,
+            ledger_rows=paid + asked.settled + asked.lost + (spot.rows if spot else 0),
             resumed=history.resumed,
         ),
     )  # fmt: skip

@@ -39,6 +39,8 @@ from clonecost.cli.options import (
     Seeds,
     Settings,
     Shape,
+    SnapshotEvery,
+    SpotCheck,
     Student,
     Test,
     Trust,
@@ -73,7 +75,7 @@ def audit(
     access: Access = None, set_: Settings = None, defence: Defences = None, price: Price = None,
     milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
     data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
-    test: Test = None,
+    snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
     classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
     as_json: AsJson = False, fail_above: FailAbove = None,
@@ -98,7 +100,7 @@ def plan(
     access: Access = None, set_: Settings = None, defence: Defences = None, price: Price = None,
     milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
     data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
-    test: Test = None,
+    snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
     classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
 ) -> None:  # fmt: skip
@@ -321,7 +323,9 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
             begun.append(audit)
             seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
             display.begin(f"{audit.attack_name} on {audit.victim_name}{seed}")
-            return Watcher(spent=display.spent, step=display.step, scored=display.scored)
+            return Watcher(
+                spent=display.spent, step=display.step, scored=display.scored, notice=display.notice
+            )
 
         command = shlex.join(["clonecost", *sys.argv[1:]])
         for folder, result in run_spec(

@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from clonecost.spec import Spec
 
 FLAGS = ("attack", "budget", "proxy", "student", "answers", "input_precision", "access",
-         "defence", "price", "seed", "device", "data", "keep", "controls", "compile", "test",
-         "network", "outputs", "classes", "trust", "allow", "uniform")  # fmt: skip
+         "defence", "price", "seed", "device", "data", "keep", "controls", "compile",
+         "snapshot_every", "spot_check", "test", "network", "outputs", "classes", "trust", "allow",
+         "uniform")  # fmt: skip
 
 
 def spec_of_flags(victim: str, flags: dict[str, Any]) -> "Spec":

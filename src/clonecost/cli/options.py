@@ -99,6 +99,17 @@ Compile = Annotated[
     typer.Option("--compile", metavar="no|generator|all", help="Run the attack's generators, or "
                  "its students too, through torch.compile. [default: no]"),
 ]  # fmt: skip
+SnapshotEvery = Annotated[
+    float | None,
+    typer.Option("--snapshot-every", metavar="SECONDS", help="How much a killed run may have to "
+                 "compute again, about. [default: 120]"),
+]  # fmt: skip
+SpotCheck = Annotated[
+    int | None,
+    typer.Option("--spot-check", metavar="ROWS", help="Paid rows that are asked again when a run "
+                 "resumes and when it ends: is it still the same model? [default: 20 of an "
+                 "endpoint, else 0]"),
+]  # fmt: skip
 Test = Annotated[
     str | None,
     typer.Option("--test", metavar="DATASET", help="Your own victim's test rows: a data set or "
