@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from clonecost.answers import check_answers, restrict, to_eight_bits
 from clonecost.errors import BudgetError, CloneCostError, QueryError, ReplayError, VictimError
 from clonecost.kept_inputs import pack
 from clonecost.ledger import DIGEST_BYTES, Ledger, Purse, row_digests
@@ -85,7 +85,7 @@ class Oracle:
         self._check_inputs(inputs)
         inputs = inputs.detach()
         if self.threat.input_precision == "uint8":
-            inputs = inputs.mul(255).round_().div_(255)
+            inputs = to_eight_bits(inputs)
         count = len(inputs)
         if count > self.remaining:
             budget = self.threat.query_budget
@@ -130,7 +130,8 @@ class Oracle:
         try:
             with torch.no_grad(), self._own_randomness():
                 raw = self._victim(inputs)
-            answers = self._restrict(self._check_answers(raw, len(inputs)))
+            probs = check_answers(raw, len(inputs), self.threat.num_classes)
+            answers = restrict(probs, self.threat.answers, self.threat.top_k)
         except BaseException as error:
             self._ledger.lose(batch, f"{type(error).__name__}: {error}")
             if isinstance(error, CloneCostError) or not isinstance(error, Exception):
@@ -160,40 +161,6 @@ class Oracle:
                     "their learning rates (`--set ATTACK.FIELD=VALUE`); nothing was sent"
                 )
             raise QueryError(f"want pixels in [0, 1], got [{low:.3g}, {high:.3g}]")
-
-    def _check_answers(self, answers: Tensor, count: int) -> Tensor:
-        want = (count, self.threat.num_classes)
-        if not isinstance(answers, Tensor) or tuple(answers.shape) != want:
-            got = tuple(answers.shape) if isinstance(answers, Tensor) else type(answers).__name__
-            raise VictimError(
-                f"want answers of shape {want} (rows, classes), the victim gave {got}: "
-                "does its number of classes match the test set (--classes)?"
-            )
-        answers = answers.detach().float()
-        low, sums = answers.amin(), answers.sum(1)
-        if not torch.isfinite(sums).all():
-            bad = int((~torch.isfinite(answers).all(1)).sum())
-            raise VictimError(f"the victim answered NaN or infinity for {bad} of {count} rows")
-        logits = "if it gives logits, say so (`--outputs logits`)"
-        if low < -1e-6:
-            raise VictimError(
-                f"the victim answered {low:.3g}: no probability is negative; {logits}"
-            )
-        off = (sums - 1).abs().max()
-        if off > 0.01:
-            raise VictimError(f"the victim's answers miss a sum of 1 by {off:.3g}; {logits}")
-        return answers
-
-    def _restrict(self, probs: Tensor) -> Tensor:
-        """What the threat model lets an attacker see of the answers."""
-        if self.threat.answers == "label":
-            return F.one_hot(probs.argmax(1), self.threat.num_classes).float()
-        if self.threat.answers == "top_k":
-            assert self.threat.top_k is not None
-            top = probs.topk(self.threat.top_k, dim=1)
-            kept = torch.zeros_like(probs).scatter_(1, top.indices, top.values)
-            return kept / kept.sum(1, keepdim=True)
-        return probs
 
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:

@@ -139,7 +139,7 @@ def _check_names(spec: Spec) -> None:
     for what, network in (("student", spec.student), ("network", spec.network)):
         if network is not None and network not in NETWORKS:
             raise SpecError(suggest(what, network, list(NETWORKS)))
-    _answers(spec.answers)
+    answer_kind(spec.answers)
 
 
 def _check_victim(spec: Spec) -> None:
@@ -215,7 +215,8 @@ def _with(part: Any, settings: dict[str, Any], name: str) -> Any:
         raise SpecError(f"{name}.{key} = {first['input']!r}: {first['msg']}") from error
 
 
-def _answers(text: str) -> tuple[AnswerKind, int | None]:
+def answer_kind(text: str) -> tuple[AnswerKind, int | None]:
+    """probs, label or top_k:K -> the kind, and K."""
     kind, _, k = text.partition(":")
     if kind == "top_k" and k.isdigit():
         return "top_k", int(k)
@@ -279,8 +280,8 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
         own = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
     classes = zoo.num_classes if zoo else spec.classes or _count_classes(test)
     generators = _generators(spec, proxy, device, progress)
-    victim = _victim(spec, shape, classes, device, progress)
-    kind, top_k = _answers(spec.answers)
+    victim = bring_victim(spec, shape, classes, device, progress)
+    kind, top_k = answer_kind(spec.answers)
     threat = ThreatModel(
         input_shape=shape, num_classes=classes, query_budget=spec.budget, answers=kind,
         top_k=top_k, input_precision=spec.input_precision,
@@ -415,9 +416,18 @@ def student_name(spec: Spec) -> str:
     return VICTIMS[spec.victim].student if spec.victim in VICTIMS else "resnet20"
 
 
-def _victim(
-    spec: Spec, shape: Shape, classes: int, device: torch.device, progress: Progress
+def bring_victim(
+    spec: Spec,
+    shape: Shape | None,
+    classes: int | None,
+    device: torch.device,
+    progress: Progress = no_progress,
 ) -> LoadedVictim:
+    """The victim that the spec names: from the zoo (trained now if need be) or the user's own.
+
+    Raises:
+        VictimError: it cannot be loaded.
+    """
     if spec.victim in VICTIMS:
         return zoo_victim(spec.victim, root=spec.data, device=device, progress=progress)
     return load_victim(
