@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import torch
 from aiolimiter import AsyncLimiter
-from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi import Depends, FastAPI, Header, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -27,17 +27,12 @@ from torch import Tensor
 
 from clonecost import __version__
 from clonecost.errors import SpecError, VictimError
+from clonecost.serving.description import ANSWERED, refusals, request_body
 from clonecost.serving.metrics import Metrics
 from clonecost.serving.model import ServedModel
 from clonecost.serving.protocol import (
-    BINARY,
     HEAD_LENGTH,
-    INPUT,
-    JSON,
-    ErrorBody,
     Health,
-    InferenceRequest,
-    InferenceResponse,
     ModelMetadata,
     RefusedError,
     ServerMetadata,
@@ -152,8 +147,10 @@ def make_app(
     def guarded(*statuses: int) -> dict[str, Any]:
         """Settings of a route: who may use it, and the refusals that its description names."""
         if token is None:
-            return {"responses": _refusals(*statuses)}
-        return {"dependencies": [Depends(allowed)], "responses": _refusals(401, *statuses)}
+            return {"responses": refusals(*statuses)}
+        return {"dependencies": [Depends(allowed)], "responses": refusals(401, *statuses)}
+
+    Name = Annotated[str, Path(json_schema_extra={"enum": [model.name], "example": model.name})]
 
     def known(name: str) -> str:
         if name != model.name:
@@ -173,12 +170,12 @@ def make_app(
         return ServerMetadata(name="clonecost", version=__version__, extensions=EXTENSIONS)
 
     @app.get("/v2/models/{name}", **guarded(404))
-    async def model_metadata(name: str) -> ModelMetadata:
+    async def model_metadata(name: Name) -> ModelMetadata:
         known(name)
         return metadata(model)
 
     @app.get("/v2/models/{name}/ready", response_model_exclude_none=True, **guarded(404))
-    async def model_ready(name: str) -> Health:
+    async def model_ready(name: Name) -> Health:
         return Health(name=known(name), ready=True)
 
     @app.get("/metrics", response_class=Response, **guarded())
@@ -186,12 +183,14 @@ def make_app(
         return Response(told.text(), media_type=CONTENT_TYPE_LATEST)
 
     of_infer = guarded(400, 404, 413, 429, 500)
-    of_infer["responses"][200] = _ANSWERED
-    of_infer["openapi_extra"] = {"requestBody": _request_body(model, limits)}
+    of_infer["responses"][200] = ANSWERED
+    of_infer["openapi_extra"] = {
+        "requestBody": request_body(model, limits.max_rows, limits.max_bytes)
+    }
 
     @app.post("/v2/models/{name}/infer", **of_infer)
     async def infer(
-        name: str,
+        name: Name,
         request: Request,
         head_length: Annotated[int | None, Header(alias=HEAD_LENGTH, ge=0)] = None,
     ) -> Response:
@@ -247,40 +246,3 @@ def _answer_errors(app: FastAPI, metrics: Metrics) -> None:
     async def other(request: Request, error: HTTPException) -> Response:
         return said(error.status_code, f"{request.method} {request.url.path}: {error.detail}",
                     error.headers)  # fmt: skip
-
-
-_WHY = {
-    400: "the request is not one for this model",
-    401: "no token, or not the right one",
-    404: "no model of that name",
-    413: "too many rows or bytes for one request",
-    429: "too fast",
-    500: "the model failed or answered nonsense",
-}
-
-
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": ErrorBody, "description": _WHY[status]} for status in statuses}
-
-
-_ANSWERED = {
-    "description": "one answer for each row, in the order of the rows",
-    "model": InferenceResponse,
-    "content": {BINARY: {"schema": {"type": "string", "format": "binary"}}},
-}
-
-
-def _request_body(model: ServedModel, limits: Limits) -> dict[str, Any]:
-    """For the OpenAPI description; the body itself is read by `decode`."""
-    example = {"inputs": [{
-        "name": INPUT, "datatype": "FP32", "shape": [1, *model.input_shape],
-        "data": [0.5] * math.prod(model.input_shape),
-    }]}  # fmt: skip
-    return {
-        "required": True,
-        "description": f"At most {limits.max_rows:,} rows and {limits.max_bytes:,} bytes.",
-        "content": {
-            JSON: {"schema": InferenceRequest.model_json_schema(), "example": example},
-            BINARY: {"schema": {"type": "string", "format": "binary"}},
-        },
-    }
