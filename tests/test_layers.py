@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent / "src" / "clonecost"
 LAYERS = [
     {"errors"},
     {"types"},
-    {"augmentation", "averages", "counted_noise", "data.*", "data", "defences.*", "disk",
+    {"augmentation", "averages", "counted_noise", "data.*", "data", "defences.*", "disk", "flight",
      "diversity", "drawings", "kept_inputs", "losses", "networks.*", "networks", "pictures",
      "rand_augment", "replay", "result", "wasserstein", "zeroth_order"},
     {"defences", "distill", "div_gan", "evolution", "imitation", "ledger", "report.*", "report",
