@@ -47,7 +47,7 @@ CREATE TABLE batches (
     digests  BLOB    NOT NULL,                    -- 16 bytes a row
     state    TEXT    NOT NULL CHECK (state IN ('reserved', 'settled', 'lost')),
     reason   TEXT,                                -- why it was lost
-    unsent   INTEGER NOT NULL DEFAULT 0,          -- of a lost batch: rows that never reached a victim
+    unsent   INTEGER NOT NULL DEFAULT 0,          -- of a lost batch: rows that never arrived
     encoding TEXT,                                -- of the answers: 'float32' or 'label'
     answers  BLOB,
     form     TEXT,                                -- of kept inputs: 'index', 'uint8' or 'float32'
@@ -355,8 +355,8 @@ class Ledger:
                 return
             last, states[batch] = seq, event
             row = self._db.execute(
-                f"SELECT purse, position, count, digests, reason, {self._unsent}, encoding, answers, "
-                "form, offset FROM batches WHERE id = ?", (batch,)
+                f"SELECT purse, position, count, digests, reason, {self._unsent}, encoding, "
+                "answers, form, offset FROM batches WHERE id = ?", (batch,)
             ).fetchone()  # fmt: skip
             if row is None:
                 yield f"batch {batch} was deleted"
