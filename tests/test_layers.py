@@ -8,6 +8,7 @@ LAYERS = [
     {"errors"},
     {"types"},
     {"answers", "augmentation", "averages", "counted_noise", "data.*", "data", "defences.*", "disk",
+     "flight",
      "diversity", "drawings", "kept_inputs", "losses", "networks.*", "networks", "pictures",
      "rand_augment", "replay", "result", "wasserstein", "zeroth_order"},
     {"defences", "distill", "div_gan", "evolution", "imitation", "ledger", "report.*", "report",

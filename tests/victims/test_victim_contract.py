@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clonecost.victims import LoadedVictim, load_victim, load_weights, torch_victim
-from workbench import CLASSES, SHAPE, export
+from workbench import CLASSES, SHAPE, export, export_onnx
 
 Make = Callable[[Path, Path], LoadedVictim]
 
@@ -37,9 +37,17 @@ def program(bench: Path, scratch: Path) -> LoadedVictim:
     return load_victim(str(scratch / "net.pt2"), input_shape=SHAPE, num_classes=CLASSES, trust=True)
 
 
+def onnx(bench: Path, scratch: Path) -> LoadedVictim:
+    path = scratch.parent / "contract.onnx"
+    if not path.is_file():  # seconds: once for all tests
+        network = load_weights(bench / "lenet.safetensors", "lenet", SHAPE, CLASSES)
+        export_onnx(network, path)
+    return load_victim(str(path), input_shape=SHAPE, num_classes=CLASSES)
+
+
 WAYS: dict[str, Make] = {
     "weights": weights, "module": module, "function": function, "raw function": raw_function,
-    "program": program,
+    "program": program, "onnx": onnx,
 }  # fmt: skip
 
 
