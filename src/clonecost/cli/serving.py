@@ -26,6 +26,7 @@ from clonecost.console import Display, write_out
 from clonecost.errors import SpecError
 
 LIMITS = "Limits"
+AUDIT_ONLY = (*FLAGS, "milestones", "set_")  # what no server has a flag for
 
 
 @app.command()
@@ -65,7 +66,12 @@ def serve(
             ) from error
         token = _token(token_env)
         limits = serving.Limits(max_rows=max_rows, max_bytes=max_bytes, rate=rate)
-        spec = spec_of_flags(victim, {**dict.fromkeys([*FLAGS, "milestones", "set_"]), **locals()})
+        given = {
+            "defence": defence, "answers": answers, "input_precision": input_precision,
+            "device": device, "data": data, "network": network, "outputs": outputs,
+            "shape": shape, "classes": classes, "trust": trust,
+        }  # fmt: skip
+        spec = spec_of_flags(victim, {**dict.fromkeys(AUDIT_ONLY), **given})
         with serving.bind(host, port) as listening:  # a taken port is told before a victim trains
             with Display() as display:
                 model = serving.served_model(spec, name=name, progress=display.step)
