@@ -50,7 +50,7 @@ check: $(VENV)/dev $(MLSERVER)/ready  ## formatter, linter, strict types, then t
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
 
-bench: $(VENV)/user  ## speed and memory against their floors; prints a table, writes JSON
+bench: $(VENV)/dev  ## speed and memory against their floors; prints a table, writes JSON
 	$(BIN)/python -m benchmarks
 
 clean:  ## the environments and the demo's run

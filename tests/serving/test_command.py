@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from cli_runs import command, environment, run
+from clonecost.serving import bind
 from clonecost.serving.model import url_name
 from clonecost.victims import load_victim
 from live_server import answers, in_binary
@@ -96,6 +97,14 @@ def test_a_taken_port_is_one_sentence() -> None:
         said = run("serve", *OWN, "--port", taken.getsockname()[1])
     assert said.status == 2
     assert "choose others with --host and --port" in said.err
+
+
+def test_no_answer_waits_for_a_delayed_acknowledgement() -> None:
+    """asyncio looks at the accepted socket's protocol before it turns Nagle's algorithm off."""
+    with bind("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.proto == socket.IPPROTO_TCP
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
