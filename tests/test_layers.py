@@ -12,7 +12,7 @@ LAYERS = [
      "diversity", "drawings", "kept_inputs", "losses", "networks.*", "networks", "pictures",
      "rand_augment", "replay", "result", "wasserstein", "zeroth_order"},
     {"defences", "distill", "div_gan", "evolution", "imitation", "ledger", "report.*", "report",
-     "scouts", "traffic", "victims.*", "victims"},
+     "scouts", "traffic", "victims.*", "victims.endpoints.*", "victims.endpoints", "victims"},
     {"cache", "search_record"},
     {"oracle", "zoo", "generators.*", "generators"},
     {"evaluate", "attacks.base"},

@@ -79,6 +79,7 @@ REFUSED = {
     "answers": ([*OWN, "--answers", "labels"], "answers 'labels'"),
     "defence": ([*OWN, "--defence", "round"], "did you mean 'rounding'"),
     "victim": (["digit-lenet"], "did you mean 'digits-lenet'"),
+    "endpoint": (["http://127.0.0.1:1/v2/models/m"], "is served already"),
     "missing": (["absent.safetensors", "--network", "lenet", *OWN[1:]], "no file absent"),
 }
 

@@ -26,16 +26,22 @@ from clonecost.cli.options import (
     Device,
     FailAbove,
     Keep,
+    Layout,
+    MaxLost,
+    Mean,
     Milestones,
     Network,
     Out,
     Outputs,
+    Pixels,
     Precision,
     Price,
     Proxy,
+    Rate,
     Seeds,
     Settings,
     Shape,
+    Std,
     Student,
     Test,
     Trust,
@@ -70,8 +76,9 @@ def audit(
     milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
     data: Data = None, keep: Keep = None, controls: Controls = None, test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
-    classes: Classes = None, trust: Trust = None, as_json: AsJson = False,
-    fail_above: FailAbove = None,
+    classes: Classes = None, trust: Trust = None, layout: Layout = None, pixels: Pixels = None,
+    mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
+    as_json: AsJson = False, fail_above: FailAbove = None,
 ) -> None:  # fmt: skip
     """Attack the victim within the budget and report the price of its clone.
 
@@ -94,7 +101,8 @@ def plan(
     milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
     data: Data = None, keep: Keep = None, controls: Controls = None, test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
-    classes: Classes = None, trust: Trust = None,
+    classes: Classes = None, trust: Trust = None, layout: Layout = None, pixels: Pixels = None,
+    mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
 ) -> None:  # fmt: skip
     """Say what an audit would ask and cost, and what is missing. Sends nothing."""
     with sentences():
@@ -116,6 +124,7 @@ def resume(
     budget: Annotated[
         int | None, typer.Option("--budget", help="A larger one than before.")
     ] = None,
+    max_lost: MaxLost = None,
     as_json: AsJson = False,
     fail_above: FailAbove = None,
 ) -> None:
@@ -124,7 +133,7 @@ def resume(
         from clonecost.work import spec_of
 
         limits = limits_of(fail_above)
-        spec = spec_of(run, budget)
+        spec = spec_of(run, budget, max_lost)
     _run(spec, run, as_json, limits)
 
 
@@ -314,7 +323,10 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
         def watch(audit: Audit) -> Watcher:
             begun.append(audit)
             seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
-            display.begin(f"{audit.attack_name} on {audit.victim_name}{seed}")
+            display.begin(
+                f"{audit.attack_name} on {audit.victim_name}{seed}", price=audit.price,
+                rate=audit.endpoint().rate if audit.endpoint else None,
+            )  # fmt: skip
             return Watcher(spent=display.spent, step=display.step, scored=display.scored)
 
         command = shlex.join(["clonecost", *sys.argv[1:]])

@@ -14,10 +14,14 @@ from clonecost.cli.options import (
     Data,
     Defences,
     Device,
+    Layout,
+    Mean,
     Network,
     Outputs,
+    Pixels,
     Precision,
     Shape,
+    Std,
     Trust,
     Victim,
 )
@@ -26,7 +30,7 @@ from clonecost.console import Display, write_out
 from clonecost.errors import SpecError
 
 LIMITS = "Limits"
-AUDIT_ONLY = (*FLAGS, "milestones", "set_")  # what no server has a flag for
+ALL_FLAGS = (*FLAGS, "milestones", "set_", "shape", "mean", "std")
 
 
 @app.command()
@@ -50,7 +54,8 @@ def serve(
     max_bytes: Annotated[int, typer.Option("--max-bytes", help="Of a request's body.",
                                            rich_help_panel=LIMITS)] = 64 * 1024**2,
     device: Device = None, data: Data = None, network: Network = None, outputs: Outputs = None,
-    shape: Shape = None, classes: Classes = None, trust: Trust = None,
+    shape: Shape = None, classes: Classes = None, trust: Trust = None, layout: Layout = None,
+    pixels: Pixels = None, mean: Mean = None, std: Std = None,
 ) -> None:  # fmt: skip
     """Serve a victim over HTTP (Open Inference Protocol v2) until Ctrl-C.
 
@@ -69,9 +74,10 @@ def serve(
         given = {
             "defence": defence, "answers": answers, "input_precision": input_precision,
             "device": device, "data": data, "network": network, "outputs": outputs,
-            "shape": shape, "classes": classes, "trust": trust,
+            "shape": shape, "classes": classes, "trust": trust, "layout": layout, "pixels": pixels,
+            "mean": mean, "std": std,
         }  # fmt: skip
-        spec = spec_of_flags(victim, {**dict.fromkeys(AUDIT_ONLY), **given})
+        spec = spec_of_flags(victim, {**dict.fromkeys(ALL_FLAGS), **given})
         with serving.bind(host, port) as listening:  # a taken port is told before a victim trains
             with Display() as display:
                 model = serving.served_model(spec, name=name, progress=display.step)

@@ -13,6 +13,7 @@ from clonecost.spec import (
     Spec,
     answer_kind,
     bring_victim,
+    endpoint_url,
     make_defence,
     make_device,
     victim_shape,
@@ -65,9 +66,15 @@ def served_model(
         name: as in the URL; by default made from the victim's.
 
     Raises:
-        SpecError: nothing says what a victim of the user's own takes, or how many classes it has.
+        SpecError: it is an endpoint; or nothing says what a victim of the user's own takes, or how
+            many classes it has.
         VictimError: the victim cannot be loaded.
     """
+    if endpoint_url(spec):
+        raise SpecError(
+            f"{spec.victim} is served already, and rows that went through here would be in no "
+            "ledger: audit it where it is"
+        )
     zoo = VICTIMS.get(spec.victim)
     shape, classes = victim_shape(spec), zoo.num_classes if zoo else spec.classes
     victim = bring_victim(spec, shape, classes, make_device(spec.device), progress)

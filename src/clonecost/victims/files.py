@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from clonecost.errors import VictimError
 from clonecost.networks import NETWORKS, build
 from clonecost.types import Shape, Victim
+from clonecost.victims.endpoints import endpoint_victim, is_url
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded import LoadedVictim, file_digest, must_exist
 from clonecost.victims.onnx import onnx_victim
@@ -38,6 +39,8 @@ def load_victim(
       `input_shape` and `num_classes`.
     - `model.onnx`: a graph for ONNX Runtime (extra `onnx`), with its `input_shape`; `form` says how
       it wants its pixels, the other ways take them in [0, 1].
+    - `http://127.0.0.1:8000/v2/models/NAME`: a model served on this machine under the Open
+      Inference Protocol; see `clonecost.victims.endpoints.endpoint_victim` for all others.
     - `program.pt2`: a program saved by `torch.export.save`, exported in eval mode and with a
       dynamic batch. **torch unpickles such a file, which can run any code in it**: give
       `trust=True` only for one that you made yourself.
@@ -49,8 +52,17 @@ def load_victim(
         VictimError: the victim cannot be loaded.
         SpecError: the network is unknown or cannot take this shape.
     """
+    if is_url(where):
+        return endpoint_victim(
+            where, input_shape=input_shape, num_classes=num_classes, outputs=outputs, form=form
+        )
     path = Path(where)
     digest: str | None = None
+    if form not in (None, InputForm()) and path.suffix != ".onnx":
+        raise VictimError(
+            f"victim {where!r} takes pixels in [0, 1], channels first: layout, pixels, mean and "
+            "std describe an ONNX file or an endpoint; wrap your model so that it does the rest"
+        )
     if path.suffix == ".safetensors":
         answer, digest = _from_weights(
             path, network, input_shape, num_classes, outputs or "logits", device
@@ -71,7 +83,8 @@ def load_victim(
         answer = object_victim(where, outputs=outputs, device=device)
     else:
         raise VictimError(
-            f"victim {where!r} is not package.module:name, nor a .safetensors, .onnx or .pt2 file"
+            f"victim {where!r} is not package.module:name, nor a .safetensors, .onnx or .pt2 file, "
+            "nor the address of an endpoint"
         )
     return LoadedVictim(
         name=where if digest is None else path.name,
