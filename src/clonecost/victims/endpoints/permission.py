@@ -5,6 +5,8 @@ import re
 from datetime import date
 from urllib.parse import parse_qsl, urlsplit
 
+import httpx2
+
 from clonecost.errors import SpecError
 from clonecost.result import Authorisation
 
@@ -23,14 +25,15 @@ def is_url(text: str) -> bool:
 def is_local(url: str) -> bool:
     """Whether the address is this very machine: `localhost` or a loopback address, no other name.
 
-    No name is looked up: what it leads to can change between the look and the question.
+    No name is looked up: what it leads to can change between the look and the question. Two parsers
+    must find the same host, the client's own among them.
     """
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
+        host = httpx2.URL(url).host
+        if host != urlsplit(url).hostname:
+            return False
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except (ValueError, httpx2.InvalidURL):
         return False
 
 
@@ -42,8 +45,8 @@ def check_address(url: str) -> None:
     """
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
+        host, _, _ = parts.hostname, parts.port, httpx2.URL(url)
+    except (ValueError, httpx2.InvalidURL) as error:
         raise SpecError(f"the victim's address cannot be read: {error}") from error
     if not is_url(url) or not host:
         raise SpecError(f"{url!r} is no address of an endpoint: want http://HOST/... or https://")
@@ -61,7 +64,7 @@ def refusal(url: str, authorisation: Authorisation | None) -> str | None:
     """Why this endpoint must not be asked; None: it may be."""
     if is_local(url):
         return None
-    host = urlsplit(url).hostname
+    host = re.split(r"[/?#]", url, maxsplit=3)[2].rpartition("@")[2]  # as written
     if authorisation is None:
         return (
             f"{host} is not this machine, and the audit names no permission to clone what it "

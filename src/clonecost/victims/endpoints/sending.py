@@ -111,6 +111,11 @@ class Sender:
         """Median seconds of an answered request."""
         return median(self.seconds) if self.seconds else None
 
+    def close(self) -> None:
+        """Give the connections back; what is under way is waited for by nobody."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.client.close()
+
     def __call__(self, inputs: Tensor) -> Tensor:
         flight = current()
         flight.board()

@@ -1,6 +1,7 @@
 """An endpoint as a victim: permission, then dialect, then a sender with a pace."""
 
 import math
+import weakref
 
 import httpx2
 import torch
@@ -84,10 +85,14 @@ def endpoint_victim(
         trust_env=not is_local(url),  # this machine is reached without a proxy
     )
     dialect: Dialect
-    if settings.body is not None:
-        dialect = make_template(url, settings, secrets, form, input_shape, num_classes)
-    else:
-        dialect = _connected(client, url, settings, secrets, form, input_shape, num_classes)
+    try:
+        if settings.body is not None:
+            dialect = make_template(url, settings, secrets, form, input_shape, num_classes)
+        else:
+            dialect = _connected(client, url, settings, secrets, form, input_shape, num_classes)
+    except BaseException:
+        client.close()
+        raise
     sender = Sender(
         client=client, dialect=dialect, rate=rate, concurrency=settings.concurrency,
         # no request larger than a second's worth: the cap then holds in every second
@@ -99,6 +104,8 @@ def endpoint_victim(
         with torch.no_grad():
             scores = sender(inputs)
             return scores.softmax(1) if outputs == "logits" else scores
+
+    weakref.finalize(answer, sender.close)
 
     def card() -> EndpointCard:
         return EndpointCard(
