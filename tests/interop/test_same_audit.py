@@ -33,7 +33,8 @@ from live_server import live
 VICTIM, BUDGET = "digits-lenet", 600
 SHAPE, CLASSES = VICTIMS[VICTIM].input_shape, VICTIMS[VICTIM].num_classes
 ANSWERS, CURVE, WEIGHTS = 1e-5, 0.01, 1e-3
-# As many rows as a torch model gets at once in memory: sums of another batch may round otherwise.
+# As many rows as a torch model gets at once in memory: sums of another batch may round otherwise. (A
+# quarter of what may be lost is in flight at most, so `max_lost` must leave room for that.)
 ROWS = 128
 
 
@@ -48,7 +49,7 @@ class Run:
 
 def audit(folder: Path, **victim: Any) -> Run:
     spec = make_spec({
-        "attack": "knockoff:shared", "set": {"knockoff": {"epochs": 3}}, "proxy": "photos",
+        "attack": "knockoff:shared", "set": {"knockoff": {"epochs": 15}}, "proxy": "photos",
         "budget": BUDGET, "milestones": [200], "student": "half-lenet", "device": "cpu", **victim,
     })  # fmt: skip
     ((_, result),) = run_spec(spec, folder, watch=lambda _: Watcher())
@@ -68,7 +69,7 @@ def audit(folder: Path, **victim: Any) -> Run:
 def at(url: str, **endpoint: Any) -> dict[str, Any]:
     """The keys of a spec that audits an address."""
     return {
-        "victim": url, "test": "digits", "shape": list(SHAPE), "rate": 1e6,
+        "victim": url, "test": "digits", "shape": list(SHAPE), "rate": 1e6, "max_lost": 40 * ROWS,
         "endpoint": {"batch_size": ROWS, "timeout": 120, **endpoint},
     }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import math
 import weakref
+import weakref
 
 import httpx2
 import torch
@@ -99,6 +100,7 @@ def endpoint_victim(
         rows_per_request=min(dialect.rows_per_request, max(1, int(rate))),
         attempts=settings.attempts, hide=secrets.hide, progress=progress,
     )  # fmt: skip
+    weakref.finalize(sender, client.close)  # a server that keeps connections leaves sockets open
 
     def answer(inputs: Tensor, /) -> Tensor:
         with torch.no_grad():
