@@ -32,9 +32,9 @@ from live_server import live
 
 VICTIM, BUDGET = "digits-lenet", 600
 SHAPE, CLASSES = VICTIMS[VICTIM].input_shape, VICTIMS[VICTIM].num_classes
-ANSWERS, CURVE, WEIGHTS = 1e-5, 0.01, 1e-3
-# As many rows as a torch model gets at once in memory: sums of another batch may round otherwise. (A
-# quarter of what may be lost is in flight at most, so `max_lost` must leave room for that.)
+ANSWERS, CURVE, WEIGHTS = 1e-5, 0.01, 1e-4  # of the weights 5e-6 was measured
+# As many rows as a torch model gets at once in memory: sums of another batch may round otherwise.
+# (At most a quarter of what may be lost is in flight, so `max_lost` must leave room for that.)
 ROWS = 128
 
 
@@ -49,7 +49,7 @@ class Run:
 
 def audit(folder: Path, **victim: Any) -> Run:
     spec = make_spec({
-        "attack": "knockoff:shared", "set": {"knockoff": {"epochs": 15}}, "proxy": "photos",
+        "attack": "knockoff:shared", "set": {"knockoff": {"epochs": 8}}, "proxy": "photos",
         "budget": BUDGET, "milestones": [200], "student": "half-lenet", "device": "cpu", **victim,
     })  # fmt: skip
     ((_, result),) = run_spec(spec, folder, watch=lambda _: Watcher())
@@ -140,10 +140,5 @@ def must_be_close(run: Run, memory: Run) -> None:
     for here, there in zip(run.result.curve, memory.result.curve, strict=True):
         assert here.queries == there.queries
         assert abs(here.agreement.value - there.agreement.value) <= CURVE
-    print(
-        max((run.clone[k].float() - v.float()).abs().max() for k, v in memory.clone.items()),
-        [s.agreement.value for s in memory.result.curve],
-        [s.agreement.value for s in run.result.curve],
-    )
     for key, value in memory.clone.items():
         torch.testing.assert_close(run.clone[key], value, atol=WEIGHTS, rtol=0)

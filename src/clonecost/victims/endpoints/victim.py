@@ -2,7 +2,6 @@
 
 import math
 import weakref
-import weakref
 
 import httpx2
 import torch
