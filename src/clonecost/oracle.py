@@ -54,7 +54,7 @@ class Oracle:
         max_lost: rows that the whole run may lose, all purses together; None: no limit. Then at
             most a quarter of what may still be lost is in flight, so that the limit holds whatever
             happens, and a failure leaves room for another attempt.
-        arrived: is told of every portion.
+        arrived: is told of every portion of a batch but the last.
     """
 
     def __init__(
@@ -156,7 +156,8 @@ class Oracle:
             ids = digests[part.start * DIGEST_BYTES : part.stop * DIGEST_BYTES]
             yield self._send(inputs[part], on_cpu[part], ids, self._spent + first, rows)
             first = part.stop
-            self._arrived(self._spent + first)
+            if first < len(inputs):  # of the whole batch the observer is told
+                self._arrived(self._spent + first)
 
     def _send(
         self, inputs: Tensor, on_cpu: Tensor, digests: bytes, position: int, index: Tensor | None

@@ -486,9 +486,13 @@ def endpoint_url(spec: Spec) -> str | None:
 
 
 def lost_limit(spec: Spec) -> int | None:
-    """Rows that a run may pay for and not get: of an endpoint a tenth of the budget by default."""
+    """Rows that a run may pay for and not get.
+
+    Of an endpoint by default a tenth of the budget, but at least 100: as a quarter of them may be
+    in flight, fewer would make it crawl.
+    """
     if spec.max_lost is None and endpoint_url(spec):
-        return max(1, spec.budget // 10)
+        return max(100, spec.budget // 10)
     return spec.max_lost
 
 

@@ -142,7 +142,8 @@ Rate = Annotated[
 MaxLost = Annotated[
     int | None, typer.Option("--max-lost", metavar="N", help="Rows that may be paid without an "
                              "answer before the audit stops. [default: of an endpoint a tenth of "
-                             "the budget, else no limit]", rich_help_panel="An endpoint"),
+                             "the budget, at least 100; else no limit]",
+                             rich_help_panel="An endpoint"),
 ]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 FailAbove = Annotated[
