@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from clonecost.errors import VictimError
 from clonecost.networks import NETWORKS, build
 from clonecost.types import Shape, Victim
+from clonecost.victims.endpoints import endpoint_victim, is_url
 from clonecost.victims.estimator import sklearn_victim, skops_victim
-from clonecost.victims.loaded import LoadedVictim, file_digest
+from clonecost.victims.input_form import InputForm
+from clonecost.victims.loaded import LoadedVictim, file_digest, must_exist
+from clonecost.victims.onnx import onnx_victim
 from clonecost.victims.python_object import object_victim
 from clonecost.victims.torch_model import Outputs, open_network, serve, torch_victim
 
@@ -30,6 +33,7 @@ def load_victim(
     trust: bool = False,
     white_box: bool = False,
     allow: Sequence[str] = (),
+    form: InputForm | None = None,
 ) -> LoadedVictim:
     """Load the victim that `where` names:
 
@@ -37,22 +41,36 @@ def load_victim(
       probabilities; with `()` at the end a factory of one. Found in the current folder, too.
     - `weights.safetensors`: weights for `network` (see `clonecost.networks.NETWORKS`), which needs
       `input_shape` and `num_classes`.
+    - `model.onnx`: a graph for ONNX Runtime (extra `onnx`), with its `input_shape`; `form` says how
+      it wants its pixels, the other ways take them in [0, 1].
+    - `http://127.0.0.1:8000/v2/models/NAME`: a model served on this machine under the Open
+      Inference Protocol; see `clonecost.victims.endpoints.endpoint_victim` for all others.
     - `program.pt2`: a program saved by `torch.export.save`, exported in eval mode and with a
       dynamic batch. **torch unpickles such a file, which can run any code in it**: give
       `trust=True` only for one that you made yourself.
     - `model.skops`: a scikit-learn estimator or pipeline saved by skops, for a table. Types in it
       that are not known to be harmless must be named in `allow`.
 
-    `outputs` says what the victim returns (None: an nn.Module or a program logits, any other
-    callable probabilities); answers are always probabilities. `white_box` also gives the network.
+    `outputs` says what the victim returns (None: an nn.Module or a program logits, an ONNX graph
+    what it shows, any other callable probabilities); answers are always probabilities. `white_box`
+    also gives the network.
 
     Raises:
         VictimError: the victim cannot be loaded, or has no network that a white box could show.
         SpecError: the network is unknown or cannot take this shape.
     """
+    if is_url(where):
+        return endpoint_victim(
+            where, input_shape=input_shape, num_classes=num_classes, outputs=outputs, form=form
+        )
     path = Path(where)
     digest: str | None = None
     opened: nn.Module | None = None
+    if form not in (None, InputForm()) and path.suffix != ".onnx":
+        raise VictimError(
+            f"victim {where!r} takes pixels in [0, 1], channels first: layout, pixels, mean and "
+            "std describe an ONNX file or an endpoint; wrap your model so that it does the rest"
+        )
     if path.suffix == ".safetensors":
         model = _from_weights(path, network, input_shape, num_classes)
         kind, digest = outputs or "logits", file_digest(path)
@@ -60,8 +78,13 @@ def load_victim(
     elif path.suffix == ".pt2":
         answer, digest = _from_program(path, outputs or "logits", device, trust)
     elif path.suffix == ".skops":
-        _must_exist(path)
+        must_exist(path)
         answer, digest = sklearn_victim(skops_victim(path, allow)), file_digest(path)
+    elif path.suffix == ".onnx":
+        return onnx_victim(
+            path, input_shape=input_shape, num_classes=num_classes, outputs=outputs,
+            form=form, device=device,
+        )  # fmt: skip
     elif path.suffix in PICKLES:
         raise VictimError(
             f"victim {where!r} is a pickle, which can run any code when it is loaded; save the "
@@ -72,7 +95,8 @@ def load_victim(
         answer, opened = object_victim(where, outputs=outputs, device=device)
     else:
         raise VictimError(
-            f"victim {where!r} is not package.module:name, nor a .safetensors, .pt2 or .skops file"
+            f"victim {where!r} is not package.module:name, nor a .safetensors, .onnx, .pt2 or "
+            ".skops file, nor the address of an endpoint"
         )
     if white_box and opened is None:
         raise VictimError(
@@ -98,7 +122,7 @@ def load_weights(path: Path, network: str, input_shape: Shape, num_classes: int)
         VictimError: no such file, not safetensors, or not exactly the network's tensors.
         SpecError: the network is unknown or cannot take this shape.
     """
-    _must_exist(path)
+    must_exist(path)
     with torch.device("meta"):  # neither memory nor initial weights for what is replaced at once
         model = build(network, input_shape, num_classes)
     try:
@@ -151,7 +175,7 @@ def _from_program(
             f"{path} is a torch.export program, which torch unpickles: it can run any code; "
             "load it with trust=True only if you made it yourself"
         )
-    _must_exist(path)
+    must_exist(path)
     try:
         # eval mode was fixed at the export: an exported module refuses eval()
         program = torch.export.load(path).module().to(device)
@@ -160,8 +184,3 @@ def _from_program(
         raise VictimError(f"{path} cannot be loaded as a torch.export program: {first}") from error
     victim = serve(program, outputs=outputs, device=device)
     return victim, file_digest(path)
-
-
-def _must_exist(path: Path) -> None:
-    if not path.is_file():
-        raise VictimError(f"there is no file {path}; check the path")
