@@ -43,6 +43,7 @@ FULL: dict[str, Any] = {
     "defence": ["rounding:decimals=1"], "price": 2.5, "milestones": [3, 1], "seed": [4, 5],
     "device": "cpu", "keep": "all", "controls": True, "data": "somewhere", "test": "digits",
     "network": "lenet", "outputs": "logits", "shape": [1, 16, 16], "classes": 4, "trust": True,
+    "allow": ["mine.Type"], "uniform": 500,
 }  # fmt: skip
 
 
