@@ -59,7 +59,12 @@ def test_commands_are_ones_that_the_program_has(page: str, line: str) -> None:
     assert {word for word in words if word.startswith("--")} <= options
 
 
-@pytest.mark.parametrize("code", blocks(ROOT / "docs" / "spec.md", "toml"))
+SPECS = [
+    code for page in ("spec.md", "endpoints.md") for code in blocks(ROOT / "docs" / page, "toml")
+]
+
+
+@pytest.mark.parametrize("code", SPECS)
 def test_the_example_spec_is_one(code: str) -> None:
     import tomllib
 

@@ -79,6 +79,7 @@ TAMPERINGS = [
     "UPDATE batches SET count = 3 WHERE id = 2",
     "UPDATE batches SET position = 400 WHERE id = 2",
     "UPDATE batches SET state = 'lost' WHERE id = 2",
+    "UPDATE batches SET unsent = 1 WHERE state = 'lost'",
     "DELETE FROM batches WHERE id = 2",
     "DELETE FROM chain WHERE batch = 2",
     "DELETE FROM chain WHERE batch = 2; DELETE FROM batches WHERE id = 2",
@@ -93,6 +94,7 @@ def test_verify_finds(tampering: str, tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     for k in range(3):
         buy(ledger, 4 * k, torch.rand(4, *SHAPE))
+    ledger.lose(ledger.reserve(purse="attack", position=12, digests=bytes(48)), "time-out")
     assert ledger.verify() == []
     ledger.close()
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
@@ -176,3 +178,20 @@ def test_digests_do_not_depend_on_how_a_row_is_stored(tmp_path: Path) -> None:
     pixels = torch.randint(256, (5, *SHAPE), dtype=torch.uint8)
     assert row_digests(pixels) == row_digests(pixels / 255)
     assert len({row_digests(pixels)[k * 16 : k * 16 + 16] for k in range(5)}) == 5
+
+
+def test_a_ledger_from_before_endpoints_reads_and_goes_on(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    buy(ledger, 0, torch.rand(4, *SHAPE))
+    ledger.lose(ledger.reserve(purse="attack", position=4, digests=bytes(48)), "time-out")
+    ledger.close()
+    db = sqlite3.connect(tmp_path / "ledger.sqlite")
+    db.execute("ALTER TABLE batches DROP COLUMN unsent")
+    db.close()
+    read = Ledger.read(tmp_path / "ledger.sqlite")
+    assert (read.verify(), read.totals("attack").lost, read.lost) == ([], 3, 3)
+    read.close()
+    again = open_ledger(tmp_path)
+    batch = again.reserve(purse="attack", position=4, digests=bytes(48))
+    again.lose(batch, "half of it was refused", unsent=2)
+    assert (again.verify(), again.totals("attack").lost, again.lost) == ([], 4, 4)

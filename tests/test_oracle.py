@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from clonecost.errors import BudgetError, QueryError, ReplayError, VictimError
+from clonecost.errors import BudgetError, LostRowsError, QueryError, ReplayError, VictimError
+from clonecost.flight import current
 from clonecost.ledger import Ledger
 from clonecost.oracle import Oracle
 from clonecost.types import ThreatModel, Victim
@@ -195,3 +196,109 @@ def test_a_victim_with_live_parameters_builds_no_graph(tmp_path: Path) -> None:
 
     open_oracle(live, tmp_path)(torch.rand(2, *SHAPE))
     assert seen == [False]
+
+
+class Wire:
+    """A remote victim: each call plays the next scene, then answers."""
+
+    def __init__(self, victim: Victim, *scenes: str) -> None:
+        self.victim, self.scenes, self.billed = victim, list(scenes), 0
+        self.sizes: list[int] = []
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        flight, count = current(), len(inputs)
+        flight.board()
+        self.sizes.append(count)
+        while True:
+            scene = self.scenes.pop(0) if self.scenes else "answered"
+            if scene == "broken off":
+                raise VictimError("stopped before anything went out")
+            flight.sent(count)
+            if scene == "refused":
+                flight.refused(count)
+                continue
+            self.billed += count
+            if scene == "answered":
+                return self.victim(inputs)
+            if scene == "gone":
+                raise VictimError("gave up")
+            flight.lost(inputs, scene)
+
+
+def wired(wire: Wire, path: Path, **limits: int | None) -> Oracle:
+    threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=100)
+    return Oracle(wire, threat, open_ledger(path), **limits)
+
+
+@pytest.mark.parametrize(
+    ("scenes", "lost"),
+    [((), 0), (("refused",), 0), (("timed out",), 8), (("timed out", "refused", "reset"), 16),
+     (("gone",), 8), (("timed out", "gone"), 16), (("refused", "broken off"), 0),
+     (("timed out", "broken off"), 8)],
+)  # fmt: skip
+def test_rows_at_the_victim_are_those_settled_and_lost(
+    scenes: tuple[str, ...], lost: int, victim: Victim, tmp_path: Path
+) -> None:
+    wire = Wire(victim, *scenes)
+    oracle = wired(wire, tmp_path)
+    if scenes and scenes[-1] in ("gone", "broken off"):
+        with pytest.raises(VictimError):
+            oracle(torch.rand(8, *SHAPE))
+    else:
+        oracle(torch.rand(8, *SHAPE))
+    oracle(torch.rand(4, *SHAPE))
+    totals = oracle._ledger.totals("attack")
+    assert (totals.lost, totals.settled + totals.lost) == (lost, wire.billed)
+    assert oracle._ledger.lost == lost
+    assert oracle._ledger.verify() == []
+    oracle._ledger.close()
+    again = open_ledger(tmp_path)
+    assert (again.lost, again.totals("attack")) == (lost, totals)
+
+
+def test_a_defence_in_front_does_not_hide_what_was_lost(victim: Victim, tmp_path: Path) -> None:
+    wire = Wire(victim, "timed out")
+    threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=100)
+    Oracle(lambda x: wire(x).sqrt().softmax(1), threat, open_ledger(tmp_path))(
+        torch.rand(8, *SHAPE)
+    )
+    assert wire.billed == 16
+
+
+@pytest.mark.parametrize("limit", [1, 7, 8, 30, 33])
+def test_no_row_more_than_the_limit_is_ever_lost(
+    limit: int, victim: Victim, tmp_path: Path
+) -> None:
+    inputs = torch.rand(60, *SHAPE)
+    billed = 0
+    for _ in range(100):  # resumed as often as it takes, it never answers
+        wire = Wire(victim, *["timed out"] * 2, "gone")
+        oracle = wired(wire, tmp_path, portion=16, max_lost=limit)
+        with pytest.raises((VictimError, LostRowsError)) as failed:
+            oracle(inputs)
+        billed += wire.billed
+        assert oracle._ledger.lost == billed <= limit
+        oracle._ledger.close()
+        if failed.type is LostRowsError and not wire.billed:
+            break
+    assert billed == limit
+    assert "clonecost resume" in str(failed.value)
+    wire = Wire(victim)
+    assert len(wired(wire, tmp_path, portion=16, max_lost=limit + 100)(inputs)) == 60
+    assert max(wire.sizes) == 16
+
+
+def test_portions_are_settled_one_by_one_and_told(victim: Victim, tmp_path: Path) -> None:
+    told: list[int] = []
+    wire = Wire(victim, "answered", "answered", "gone")
+    threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=100)
+    inputs = torch.rand(10, *SHAPE)
+    oracle = Oracle(wire, threat, open_ledger(tmp_path), portion=4, arrived=told.append)
+    with pytest.raises(VictimError, match="gave up"):
+        oracle(inputs)
+    totals = oracle._ledger.totals("attack")
+    assert (totals.settled, totals.lost, told) == (8, 2, [4, 8])
+    oracle._ledger.close()
+    again = Oracle(Wire(victim), threat, open_ledger(tmp_path), portion=4)
+    torch.testing.assert_close(again(inputs), victim(inputs))
+    assert again._ledger.totals("attack").settled == 10

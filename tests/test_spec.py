@@ -33,6 +33,7 @@ from clonecost.spec import (
     singles,
     to_toml,
 )
+from clonecost.victims.endpoints import EndpointSettings
 from workbench import GENERATOR
 
 FULL: dict[str, Any] = {
@@ -44,25 +45,47 @@ FULL: dict[str, Any] = {
     "device": "cpu", "keep": "all", "controls": True, "snapshot_every": 60.0, "spot_check": 5,
     "data": "somewhere", "test": "digits",
     "network": "lenet", "outputs": "logits", "shape": [1, 16, 16], "classes": 4, "trust": True,
+    "layout": "nhwc", "pixels": "0..255", "mean": [0.5], "std": [0.25], "max_lost": 9,
 }  # fmt: skip
 
 
-def test_the_example_has_every_key() -> None:
-    assert set(FULL) == set(Spec.model_fields)
+# The same of an endpoint: the keys that no other victim has.
+REMOTE: dict[str, Any] = {
+    "victim": "shop", "rate": 5.0,
+    "endpoint": {
+        "url": "https://shop.example/v1/classify", "method": "PUT",
+        "headers": {"Authorization": "Bearer env:SHOP_TOKEN"}, "input": "in", "output": "out",
+        "binary": False, "body": {"instances": "$inputs", "key": "env:SHOP_KEY"},
+        "row": {"b64": "$input"}, "encoding": "jpeg", "answers": "predictions[*].scores",
+        "label": "name", "score": "p", "classes": ["a", "b", "c", "d"], "top_k": 2,
+        "batch_size": 8, "concurrency": 2, "timeout": 5.0, "attempts": 3, "latency": 0.2,
+    },
+    "authorisation": {"owner": "Shop Ltd", "granted_by": "A. Buyer", "date": "2026-01-31",
+                      "scope": "the staging model, 10,000 rows"},
+}  # fmt: skip
+TABLES = {"endpoint", "authorisation"}  # too much for flags: they stand in a file only
+
+
+def test_the_examples_have_every_key() -> None:
+    assert set(FULL) | set(REMOTE) == set(Spec.model_fields)
+    assert set(REMOTE["endpoint"]) == set(EndpointSettings.model_fields)
     defaults = Spec(victim="x").model_dump()
-    whole = make_spec(FULL).model_dump()
-    assert [key for key in FULL if whole[key] == defaults[key]] == []
+    for example in (FULL, REMOTE):
+        whole = make_spec(example).model_dump()
+        assert [key for key in example if whole[key] == defaults[key]] == []
+    usual, told = EndpointSettings().model_dump(), REMOTE["endpoint"]
+    assert [key for key in told if told[key] == usual[key]] == []
 
 
 @pytest.mark.parametrize("command", [cli.audit, cli.plan])
 def test_every_flag_has_its_key_and_every_key_its_flag(command: Any) -> None:
     words = set(inspect.signature(command).parameters) - {"out", "as_json", "fail_above"}
-    assert {word.rstrip("_") for word in words} == set(Spec.model_fields)
-    assert {*cli.FLAGS, "milestones", "shape", "set_", "victim"} == words
+    assert {word.rstrip("_") for word in words} == set(Spec.model_fields) - TABLES
+    assert {*cli.FLAGS, "milestones", "shape", "mean", "std", "set_", "victim"} == words
 
 
 def test_what_is_written_reads_back(tmp_path: Path) -> None:
-    for spec in (make_spec(FULL), make_spec({"victim": "digits-lenet"})):
+    for spec in (make_spec(FULL), make_spec(REMOTE), make_spec({"victim": "digits-lenet"})):
         (tmp_path / "spec.toml").write_text(to_toml(spec), encoding="utf-8")
         assert read_spec(tmp_path / "spec.toml") == spec
 
@@ -192,14 +215,20 @@ def test_the_default_folder_depends_on_what_is_asked_and_on_nothing_else() -> No
     plain = make_spec({"victim": "digits-lenet"})
     assert default_out(plain) == Path("runs/digits-lenet-knockoff-shared")
     free = {"price": 1.0, "milestones": [5], "controls": True, "data": "x", "keep": "all",
-            "snapshot_every": 1.0, "spot_check": 3}  # fmt: skip
-    assert set(free) | {"budget"} == FREE
+            "snapshot_every": 1.0, "spot_check": 3, "max_lost": 5}  # fmt: skip
+    assert set(free) | {"budget", "rate", "authorisation"} == FREE
     assert default_out(make_spec({"victim": "digits-lenet", **free})) == default_out(plain)
     others = [{"seed": 1}, {"answers": "label"}, {"defence": "rounding"}, {"student": "lenet"},
               {"set": {"knockoff": {"epochs": 1}}}, {"proxy": "x"},
               {"input_precision": "uint8"}]  # fmt: skip
     folders = {default_out(make_spec({"victim": "digits-lenet", **other})) for other in others}
     assert len(folders | {default_out(plain)}) == len(others) + 1
+    remote = make_spec(REMOTE)
+    other = {**REMOTE["endpoint"], "timeout": 9.0, "headers": {}}
+    faster = make_spec({**REMOTE, "rate": 9.0, "endpoint": other})
+    assert default_out(faster) == default_out(remote)
+    other = {**REMOTE["endpoint"], "encoding": "png"}
+    assert default_out(make_spec({**REMOTE, "endpoint": other})) != default_out(remote)
     strange = make_spec({"victim": "/tmp/a b/ö[1].safetensors", "network": "lenet"})
     assert default_out(strange).name.isascii()
     assert default_out(strange).parent == Path("runs")

@@ -1,5 +1,6 @@
 """What a newcomer brings: a victim in each form that is taken, test rows, and some proxy images."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,13 @@ def export(network: nn.Module, path: Path) -> None:
         network.eval(), (torch.rand(2, *SHAPE),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
     )
     torch.export.save(program, path)
+
+
+def export_onnx(network: nn.Module, path: Path) -> None:
+    """An ONNX graph with a dynamic batch; takes torch a few seconds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, while it exports
+        torch.onnx.export(
+            network.eval(), (torch.rand(2, *SHAPE),), path, dynamo=True, verbose=False,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+        )  # fmt: skip

@@ -33,6 +33,8 @@ class Display:
         self._tasks: dict[str, TaskID] = {}
         self._said: dict[str, int] = {}
         self._title = ""
+        self._price: float | None = None
+        self._rate: float | None = None
 
     def __enter__(self) -> "Display":
         self._bars.start()
@@ -46,8 +48,14 @@ class Display:
     ) -> None:
         self._bars.stop()
 
-    def begin(self, title: str) -> None:
-        """A new audit: its bars replace the last one's."""
+    def begin(self, title: str, *, price: float | None = None, rate: float | None = None) -> None:
+        """A new audit: its bars replace the last one's.
+
+        Args:
+            price: USD for 1,000 rows, when the bill is to be shown.
+            rate: rows a second at most, of an endpoint: how long the rest takes is then shown.
+        """
+        self._price, self._rate = price, rate
         for task in self._tasks.values():
             self._bars.remove_task(task)
         self._tasks.clear()
@@ -57,7 +65,13 @@ class Display:
 
     def spent(self, spent: int, budget: int) -> None:
         """Rows bought so far."""
-        self._show("queries", spent, budget, f"{spent:,} spent, {budget - spent:,} left")
+        bill = "" if self._price is None else f" (${spent * self._price / 1000:,.2f})"
+        left, rest = budget - spent, ""
+        if self._rate and left:
+            from clonecost.report.text import duration
+
+            rest = f", at least {duration(left / self._rate)}"
+        self._show("queries", spent, budget, f"{spent:,} spent{bill}, {left:,} left{rest}")
 
     def step(self, what: str, done: int, total: int) -> None:
         """Any other step that takes a while: (what, done, of how many)."""

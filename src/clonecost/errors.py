@@ -5,6 +5,7 @@ CloneCostError
 ├── DataError      a data set, or a generator trained on one, is missing, broken, or does not fit
 ├── VictimError    the victim cannot be loaded, failed, or answered with something unusable
 ├── QueryError     the inputs are not what the victim's API accepts; nothing was sent
+├── LostRowsError  too many rows were paid without an answer; no more are risked
 ├── BudgetError    the batch does not fit the remaining budget; nothing was sent
 ├── AnswersError   the attack needs answers that this threat model does not give
 ├── LedgerError    the ledger is broken, altered, in use, or of another audit
@@ -35,6 +36,10 @@ class VictimError(CloneCostError):
 
 
 class QueryError(CloneCostError):
+    pass
+
+
+class LostRowsError(CloneCostError):
     pass
 
 

@@ -2,7 +2,8 @@
 
 One SQLite file per run (write-ahead log, every commit synced). A batch is *reserved* before the
 victim is asked and *settled* after the answer. A crash in between leaves a reservation: on the next
-opening it becomes *lost*, because the victim may have served and billed it.
+opening it becomes *lost*, because the victim may have served and billed it. Rows of a lost batch
+that surely never reached the victim are noted as unsent and count nowhere.
 
 Each event (reserved, settled, lost) adds a link to a chain of SHA-256 digests over everything that
 it says, so that a later change, insertion or deletion is found; the head of the chain stands in
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from filelock import FileLock, Timeout
@@ -36,6 +37,7 @@ FORMAT = "clonecost/ledger/1"
 DIGEST_BYTES = 16  # of one row: BLAKE2b-128
 GENESIS = bytes(32)
 Purse = Literal["attack", "evaluation", "spot"]
+PURSES: tuple[Purse, ...] = get_args(Purse)
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -47,6 +49,7 @@ CREATE TABLE batches (
     digests  BLOB    NOT NULL,                    -- 16 bytes a row
     state    TEXT    NOT NULL CHECK (state IN ('reserved', 'settled', 'lost')),
     reason   TEXT,                                -- why it was lost
+    unsent   INTEGER NOT NULL DEFAULT 0,          -- of a lost batch: rows that never arrived
     encoding TEXT,                                -- of the answers: 'float32' or 'label'
     answers  BLOB,
     form     TEXT,                                -- of kept inputs: 'index', 'uint8' or 'float32'
@@ -73,7 +76,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Totals:
-    """Rows of one purse by state."""
+    """Rows of one purse by state; those that never reached a victim are in none."""
 
     settled: int = 0
     lost: int = 0
@@ -130,7 +133,7 @@ class Ledger:
                     for statement in SCHEMA.strip().split(";\n"):
                         self._db.execute(statement)
                     self._db.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
-            self._load()
+            self._load(add_columns=True)
         if self.fact("audit") != facts["audit"]:
             raise LedgerError(
                 f"{self.path.parent} holds the record of another audit; go on with that one by "
@@ -154,18 +157,25 @@ class Ledger:
             ledger._load()
         return ledger
 
-    def _load(self) -> None:
+    def _load(self, *, add_columns: bool = False) -> None:
         tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
         if not {"meta", "batches", "chain"} <= tables or self.fact("format") != FORMAT:
             raise LedgerError(
                 f"{self.path} is not a {FORMAT} record: broken, or of another version; "
                 "move it away or name another run folder with --out"
             )
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(batches)")}
+        self._unsent = "unsent"
+        if "unsent" not in columns and add_columns:  # a ledger from before endpoints
+            self._db.execute("ALTER TABLE batches ADD COLUMN unsent INTEGER NOT NULL DEFAULT 0")
+        elif "unsent" not in columns:
+            self._unsent = "0"
         self.num_classes = int(self.fact("num_classes") or 0)
         self.input_shape: Shape = tuple(json.loads(self.fact("input_shape") or "[]"))
         self._inputs = KeptInputs(self.path.with_name("inputs.bin"), self.input_shape)
         last = self._db.execute("SELECT digest FROM chain ORDER BY seq DESC LIMIT 1").fetchone()
         self._head: bytes = last[0] if last else GENESIS
+        self._lost = sum(self.totals(purse).lost for purse in PURSES)
 
     def close(self) -> None:
         """Close the file. Reservations still open become lost at the next opening."""
@@ -211,13 +221,22 @@ class Ledger:
             )
             self._link(batch, "settled", _answered(encoding, blob, form, offset, index))
 
-    def lose(self, batch: int, reason: str) -> None:
-        """The answer never came or was unusable: paid for, but of no use."""
+    def lose(self, batch: int, reason: str, *, unsent: int = 0) -> None:
+        """The answer never came or was unusable: paid for, but of no use.
+
+        Args:
+            unsent: rows of the batch that surely never reached the victim: they are not counted.
+        """
         with self._transaction():
+            (count,) = self._db.execute(
+                "SELECT count FROM batches WHERE id = ?", (batch,)
+            ).fetchone()
             self._db.execute(
-                "UPDATE batches SET state = 'lost', reason = ? WHERE id = ?", (reason, batch)
+                "UPDATE batches SET state = 'lost', reason = ?, unsent = ? WHERE id = ?",
+                (reason, unsent, batch),
             )
-            self._link(batch, "lost", reason.encode())
+            self._link(batch, "lost", _gone(reason, unsent))
+        self._lost += count - unsent
 
     def note(self, **facts: str | float) -> None:
         """Keep facts about the run, all or none; they are not part of the chain."""
@@ -265,9 +284,15 @@ class Ledger:
 
     def totals(self, purse: Purse) -> Totals:
         rows = self._db.execute(
-            "SELECT state, SUM(count) FROM batches WHERE purse = ? GROUP BY state", (purse,)
-        )
+            f"SELECT state, SUM(count - {self._unsent}) FROM batches WHERE purse = ? "
+            "GROUP BY state", (purse,)
+        )  # fmt: skip
         return Totals(**dict(rows.fetchall()))
+
+    @property
+    def lost(self) -> int:
+        """Rows lost so far, in all purses together: paid, but of no use."""
+        return self._lost
 
     @property
     def head(self) -> str:
@@ -361,8 +386,8 @@ class Ledger:
                 return
             last, states[batch] = seq, event
             row = self._db.execute(
-                "SELECT purse, position, count, digests, reason, encoding, answers, form, offset "
-                "FROM batches WHERE id = ?", (batch,)
+                f"SELECT purse, position, count, digests, reason, {self._unsent}, encoding, "
+                "answers, form, offset FROM batches WHERE id = ?", (batch,)
             ).fetchone()  # fmt: skip
             if row is None:
                 yield f"batch {batch} was deleted"
@@ -382,12 +407,13 @@ class Ledger:
 
     def _said(  # the columns of one batch, in the order of the query above
         self, event: str, purse: str, position: int, count: int, digests: bytes,
-        reason: str | None, encoding: str, answers: bytes, form: str | None, offset: int | None,
+        reason: str | None, unsent: int, encoding: str, answers: bytes, form: str | None,
+        offset: int | None,
     ) -> bytes:  # fmt: skip
         if event == "reserved":
             return _asked(purse, position, count, digests)
         if event == "lost":
-            return (reason or "").encode()
+            return _gone(reason or "", unsent)
         index = b""
         if form == "index" and offset is not None:
             index = self._inputs.payload("index", offset, count)
@@ -400,6 +426,10 @@ def _next(head: bytes, batch: int, event: str, said: bytes) -> bytes:
 
 def _asked(purse: str, position: int, count: int, digests: bytes) -> bytes:
     return f"{purse}|{position}|{count}|".encode() + digests
+
+
+def _gone(reason: str, unsent: int) -> bytes:
+    return (f"{unsent} unsent|{reason}" if unsent else reason).encode()
 
 
 def _answered(

@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clonecost.errors import BudgetError, CloneCostError, QueryError, ReplayError, VictimError
+from clonecost.errors import (
+    BudgetError,
+    CloneCostError,
+    LostRowsError,
+    QueryError,
+    ReplayError,
+    VictimError,
+)
+from clonecost.flight import Flight, flown
 from clonecost.kept_inputs import pack
 from clonecost.ledger import DIGEST_BYTES, Ledger, Purse, row_digests
 from clonecost.types import Purpose, ThreatModel, Victim
@@ -18,7 +26,15 @@ from clonecost.types import Purpose, ThreatModel, Victim
 Observer = Callable[[int, Tensor, Tensor, Purpose], None]
 
 
+# Told how many rows of the purse were answered so far, also within a long batch.
+Arrival = Callable[[int], None]
+
+
 def no_observer(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
+    pass
+
+
+def no_arrival(rows: int) -> None:
     pass
 
 
@@ -34,6 +50,12 @@ class Oracle:
         purse: from which account the rows are paid.
         keep: also keep the inputs, so that another student can be trained without the victim.
         observe: is shown every batch; cannot change it.
+        portion: rows that are in flight at once, at most; None: a whole batch. What is in flight
+            when a process dies is lost.
+        max_lost: rows that the whole run may lose, all purses together; None: no limit. Then at
+            most a quarter of what may still be lost is in flight, so that the limit holds whatever
+            happens, and a failure leaves room for another attempt.
+        arrived: is told of every portion of a batch but the last.
     """
 
     def __init__(
@@ -45,8 +67,12 @@ class Oracle:
         purse: Purse = "attack",
         keep: bool = False,
         observe: Observer = no_observer,
+        portion: int | None = None,
+        max_lost: int | None = None,
+        arrived: Arrival = no_arrival,
     ) -> None:
         self.threat = threat
+        self._portion, self._max_lost, self._arrived = portion, max_lost, arrived
         self._victim, self._ledger, self._purse = victim, ledger, purse
         self._keep, self._observe = keep, observe
         self._spent = 0
@@ -82,6 +108,7 @@ class Oracle:
             BudgetError: n does not fit; nothing was charged and nothing sent.
             ReplayError: the recorded run asked something else at this place.
             VictimError: the victim failed or answered nonsense; these rows count as lost.
+            LostRowsError: as many rows are lost as may be; nothing more was sent.
         """
         self._check_inputs(inputs)
         inputs = inputs.detach()
@@ -98,8 +125,8 @@ class Oracle:
         fresh = 0 if known is None else len(known)
         answers = [] if known is None else [known.to(inputs.device)]
         if fresh < count:
-            rows = index[fresh:].cpu() if index is not None else None
-            answers.append(self._buy(inputs[fresh:], on_cpu[fresh:], digests, fresh, rows))
+            rows = index.cpu() if index is not None else None
+            answers += self._buy(inputs, on_cpu, digests, fresh, rows)
         answered = torch.cat(answers)
         self._observe(self._spent, inputs, answered, purpose)
         self._spent += count
@@ -122,18 +149,29 @@ class Oracle:
 
     def _buy(
         self, inputs: Tensor, on_cpu: Tensor, digests: bytes, first: int, index: Tensor | None
+    ) -> Iterator[Tensor]:
+        """The answers to the rows from `first` on, in as many portions as it takes."""
+        while first < len(inputs):
+            part = slice(first, first + self._sendable(len(inputs) - first))
+            rows = index[part] if index is not None else None
+            ids = digests[part.start * DIGEST_BYTES : part.stop * DIGEST_BYTES]
+            yield self._send(inputs[part], on_cpu[part], ids, self._spent + first, rows)
+            first = part.stop
+            if first < len(inputs):  # of the whole batch the observer is told
+                self._arrived(self._spent + first)
+
+    def _send(
+        self, inputs: Tensor, on_cpu: Tensor, digests: bytes, position: int, index: Tensor | None
     ) -> Tensor:
-        batch = self._ledger.reserve(
-            purse=self._purse,
-            position=self._spent + first,
-            digests=digests[first * DIGEST_BYTES :],
-        )
+        batch = self._ledger.reserve(purse=self._purse, position=position, digests=digests)
+        flight = Flight(lambda lost, why: self._lose(lost, position, len(inputs), why))
         try:
-            with torch.no_grad(), self._own_randomness():
+            with torch.no_grad(), self._own_randomness(), flown(flight):
                 raw = self._victim(inputs)
             answers = self._restrict(self._check_answers(raw, len(inputs)))
         except BaseException as error:
-            self._ledger.lose(batch, f"{type(error).__name__}: {error}")
+            unsent = flight.never_sent(len(inputs))
+            self._ledger.lose(batch, f"{type(error).__name__}: {error}", unsent=unsent)
             if isinstance(error, CloneCostError) or not isinstance(error, Exception):
                 raise
             raise VictimError(
@@ -145,6 +183,34 @@ class Oracle:
         kept = pack(on_cpu, index) if self._keep else None
         self._ledger.settle(batch, answers, labels_only=labels_only, kept=kept)
         return answers.to(inputs.device)
+
+    def _sendable(self, wanted: int) -> int:
+        """How many rows may go out together now."""
+        wanted = min(wanted, self._portion or wanted)
+        if self._max_lost is None:
+            return wanted
+        left = self._max_lost - self._ledger.lost
+        if left < 1:
+            raise self._too_many_lost()
+        return min(wanted, max(1, left // 4))
+
+    def _lose(self, inputs: Tensor, position: int, in_flight: int, reason: str) -> None:
+        """Write rows that go out again as lost, if the limit holds even when they fail again."""
+        after = self._ledger.lost + len(inputs) + in_flight
+        if self._max_lost is not None and after > self._max_lost:
+            raise self._too_many_lost(reason)
+        batch = self._ledger.reserve(
+            purse=self._purse, position=position, digests=row_digests(inputs)
+        )
+        self._ledger.lose(batch, reason)
+
+    def _too_many_lost(self, reason: str = "") -> LostRowsError:
+        why = f" (the last time: {reason})" if reason else ""
+        return LostRowsError(
+            f"rows that are paid and not answered{why} have come to their limit of "
+            f"{self._max_lost:,}, so nothing more is sent: see what ails the victim, then "
+            f"`clonecost resume {self._ledger.path.parent} --max-lost N` goes on with a larger one"
+        )
 
     def _check_inputs(self, inputs: Tensor) -> None:
         want = self.threat.input_shape

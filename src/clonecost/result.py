@@ -5,10 +5,18 @@ and `search.safetensors`.
 `clonecost schema` prints the JSON schema; `SCHEMA` changes when a field changes meaning or goes.
 """
 
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+)
 
 from clonecost.errors import RunError
 from clonecost.types import AnswerKind, InputPrecision, Purpose
@@ -53,6 +61,40 @@ class VictimCard(Model):
     test_rows: int
     classes: list[str]
     weights: str | None = Field(description="sha256 of the victim's weights or file, when known")
+    served: str = Field(default="", description="how it was run or reached, where that is known")
+
+
+class Authorisation(Model):
+    """Who allowed that somebody else's machine is asked: needed for every one that is not local."""
+
+    owner: str = Field(min_length=1, description="whose model it is")
+    granted_by: str = Field(min_length=1, description="who gave the permission, in writing")
+    date: str = Field(description="when, as YYYY-MM-DD")
+    scope: str = Field(min_length=1, description="what it covers, in words")
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _is_a_day(cls, value: object) -> str:
+        return date.fromisoformat(str(value)[:10]).isoformat()
+
+
+class EndpointCard(Model):
+    """A victim at the other end of a wire: how it was asked, and how fast it answered."""
+
+    url: str
+    protocol: str
+    authorisation: Authorisation | None = Field(description="null for an endpoint on this machine")
+    rate: float = Field(description="rows a second, at most: the cap that was kept to")
+    rows_per_request: int
+    requests: int = Field(description="answered in the last session of the audit")
+    latency: float | None = Field(
+        description="median seconds of a request in that session, waiting for the cap not included"
+    )
+    lost_limit: int | None = Field(description="rows that the run might lose at most")
+
+    def hours(self, rows: int) -> float:
+        """What sending so many rows takes at least, under the cap."""
+        return rows / self.rate / 3600
 
 
 class ThreatCard(Model):
@@ -165,6 +207,7 @@ class Result(Model):
     victim: VictimCard
     threat: ThreatCard
     attack: AttackCard
+    endpoint: EndpointCard | None = Field(default=None, description="null for a local victim")
     defences: list[DefenceCard]
     curve: list[Score] = Field(min_length=1, description="by queries; the last one is the verdict")
     per_class: list[ClassAgreement]

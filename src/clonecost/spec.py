@@ -18,6 +18,7 @@ from clonecost.defences import DEFENCES
 from clonecost.errors import SpecError, suggest
 from clonecost.generators import GENERATORS, TrainedGenerator, is_path, ready_generator
 from clonecost.networks import NETWORKS
+from clonecost.result import Authorisation
 from clonecost.snapshots import EVERY
 from clonecost.types import (
     AnswerKind,
@@ -30,14 +31,30 @@ from clonecost.types import (
     no_progress,
 )
 from clonecost.victims import LoadedVictim, load_victim
+from clonecost.victims.endpoints import FREE as FREE_OF_ENDPOINT
+from clonecost.victims.endpoints import (
+    RATE,
+    EndpointSettings,
+    check_endpoint,
+    endpoint_victim,
+    is_url,
+    must_be_allowed,
+)
+from clonecost.victims.input_form import InputForm, Layout, Pixels
 from clonecost.zoo import VICTIMS, zoo_victim
 
 Scalar = bool | int | float | str
 SERIES = (0.02, 0.05, 0.1, 0.2, 0.5)  # of the budget: where the clone is scored by default
 
 # What may change when a run goes on: nothing that would change its questions.
-FREE = {"budget", "price", "milestones", "controls", "data", "keep", "snapshot_every", "spot_check"}
-OWN = ("network", "outputs", "shape", "classes", "trust")  # what only a user's own victim needs
+FREE = {
+    "budget", "price", "milestones", "controls", "data", "keep", "rate", "max_lost",
+    "authorisation", "snapshot_every", "spot_check",
+}  # fmt: skip
+FORM = ("layout", "pixels", "mean", "std")
+REMOTE = ("endpoint", "rate", "authorisation")  # what only an endpoint needs
+# what only a user's own victim needs
+OWN = ("network", "outputs", "shape", "classes", "trust", *FORM, *REMOTE)
 
 
 def _positive(value: int) -> int:
@@ -76,6 +93,21 @@ class Spec(BaseModel):
     shape: list[int] | None = None
     classes: int | None = None
     trust: bool = False
+    layout: Layout | None = None
+    pixels: Pixels | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    # of an endpoint:
+    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_lost: Annotated[int, Field(ge=1)] | None = None
+    endpoint: EndpointSettings | None = None
+    authorisation: Authorisation | None = None
+
+    def fixed(self) -> dict[str, Any]:
+        """The keys that stay what they are when a run goes on."""
+        # pydantic's stubs do not know that one key may go whole and another in part
+        left_out: Any = {**dict.fromkeys(FREE, True), "endpoint": FREE_OF_ENDPOINT}
+        return self.model_dump(mode="json", exclude=left_out)
 
 
 def read_spec(path: Path) -> Spec:
@@ -153,12 +185,20 @@ def _check_victim(spec: Spec) -> None:
                 f"{given[0]} describes a victim of your own; {spec.victim} is one of the zoo, "
                 "which knows its own"
             )
+    elif url := endpoint_url(spec):
+        check_endpoint(url, spec.endpoint or EndpointSettings())
+    elif given := [key for key in REMOTE if getattr(spec, key) is not None]:
+        raise SpecError(
+            f"{given[0]} describes an endpoint, {spec.victim} is none: give its address as the "
+            "victim, or as endpoint.url"
+        )
     elif (Path(spec.victim) / "spec.toml").is_file():
         raise SpecError(f"{spec.victim} is a run folder: `clonecost resume {spec.victim}` goes on")
     elif ":" not in spec.victim and not Path(spec.victim).suffix:
         raise SpecError(
             suggest("victim", spec.victim, list(VICTIMS))
-            + "; or give your own: package.module:name, weights.safetensors or program.pt2"
+            + "; or give your own: package.module:name, weights.safetensors, model.onnx, "
+            "program.pt2, or the address of an endpoint"
         )
 
 
@@ -267,7 +307,12 @@ class Parts:
 
 
 def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
-    """Load the data and load (or train) the victim. Sends nothing to the victim."""
+    """Load the data and load (or train) the victim. Sends no row to the victim.
+
+    An endpoint is asked what it takes, if it is one that may be asked.
+    """
+    if url := endpoint_url(spec):
+        must_be_allowed(url, spec.authorisation)
     device = make_device(spec.device)
     zoo = VICTIMS.get(spec.victim)
     shape = victim_shape(spec)
@@ -283,6 +328,11 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
     classes = zoo.num_classes if zoo else spec.classes or _count_classes(test)
     generators = _generators(spec, proxy, device, progress)
     victim = _victim(spec, shape, classes, device, progress)
+    if victim.takes == "uint8" and spec.input_precision != "uint8":
+        raise SpecError(
+            f"{victim.name} takes 8-bit pixels, so finer ones would be rounded on the way and the "
+            "ledger would not say what was sent: add --input-precision uint8"
+        )
     kind, top_k = _answers(spec.answers)
     threat = ThreatModel(
         input_shape=shape, num_classes=classes, query_budget=spec.budget, answers=kind,
@@ -326,6 +376,8 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
             seed=seed, device=make_device(spec.device), keep=spec.keep, controls=spec.controls,
             snapshot_every=spec.snapshot_every, spot_check=spec.spot_check,
             true_labels=parts.true_labels, command=command, spec=to_toml(single),
+            served=parts.victim.served, endpoint=parts.victim.endpoint,
+            rows_in_flight=parts.victim.rows_in_flight, max_lost=lost_limit(spec),
         ))  # fmt: skip
     return found
 
@@ -351,11 +403,13 @@ def default_out(spec: Spec) -> Path:
     into it.
     """
     words = [spec.victim, *spec.attack]
-    others = spec.model_dump(
-        mode="json", exclude={"victim", "attack", *FREE}, exclude_defaults=True
-    )
+    usual = Spec(victim=spec.victim).fixed()
+    others = {
+        key: value for key, value in spec.fixed().items()
+        if key not in ("victim", "attack") and value != usual[key]
+    }  # fmt: skip
     if spec.device == str(make_device("auto")):
-        del others["device"]
+        others.pop("device", None)
     if others:
         text = json.dumps(others, sort_keys=True)
         words.append(hashlib.sha256(text.encode()).hexdigest()[:6])
@@ -419,12 +473,48 @@ def student_name(spec: Spec) -> str:
     return VICTIMS[spec.victim].student if spec.victim in VICTIMS else "resnet20"
 
 
+def endpoint_url(spec: Spec) -> str | None:
+    """The address that is asked; None for a victim in this process.
+
+    Raises:
+        SpecError: there is a table [endpoint] and no address.
+    """
+    if spec.endpoint and spec.endpoint.url:
+        return spec.endpoint.url
+    if is_url(spec.victim):
+        return spec.victim
+    if spec.endpoint:
+        raise SpecError("[endpoint] has no url, and the victim is none either")
+    return None
+
+
+def lost_limit(spec: Spec) -> int | None:
+    """Rows that a run may pay for and not get.
+
+    Of an endpoint by default a tenth of the budget, but at least 100: as a quarter of them may be
+    in flight, fewer would make it crawl.
+    """
+    if spec.max_lost is None and endpoint_url(spec):
+        return max(100, spec.budget // 10)
+    return spec.max_lost
+
+
 def _victim(
     spec: Spec, shape: Shape, classes: int, device: torch.device, progress: Progress
 ) -> LoadedVictim:
     if spec.victim in VICTIMS:
         return zoo_victim(spec.victim, root=spec.data, device=device, progress=progress)
+    form = InputForm(
+        layout=spec.layout, pixels=spec.pixels or "0..1", mean=tuple(spec.mean or ()),
+        std=tuple(spec.std or ()),
+    )  # fmt: skip
+    if endpoint_url(spec):
+        return endpoint_victim(
+            spec.victim, input_shape=shape, num_classes=classes, settings=spec.endpoint,
+            authorisation=spec.authorisation, outputs=spec.outputs, form=form,
+            rate=spec.rate or RATE, progress=progress,
+        )  # fmt: skip
     return load_victim(
-        spec.victim, network=spec.network, input_shape=shape, num_classes=classes,
+        spec.victim, form=form, network=spec.network, input_shape=shape, num_classes=classes,
         outputs=spec.outputs, device=device, trust=spec.trust,
     )  # fmt: skip

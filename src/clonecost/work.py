@@ -20,15 +20,17 @@ from clonecost.evaluate import Reference, score
 from clonecost.generators import CARD, cached_generator, is_path
 from clonecost.ledger import Ledger, row_digests
 from clonecost.networks import build
+from clonecost.report.text import duration
 from clonecost.result import Result, Score, read_result
 from clonecost.spec import (
-    FREE,
     Spec,
     asks_proxy,
     audits,
     default_milestones,
+    endpoint_url,
     generators_of,
     load_parts,
+    lost_limit,
     make_attack,
     make_device,
     needs_proxy,
@@ -42,6 +44,7 @@ from clonecost.spec import (
 )
 from clonecost.types import LabelledInputs, Progress, no_progress
 from clonecost.victims import file_digest
+from clonecost.victims.endpoints import RATE, EndpointSettings, is_local, least_seconds, refusal
 from clonecost.zoo import VICTIMS, is_trained
 
 Watch = Callable[[Audit], Watcher]
@@ -80,8 +83,8 @@ def _same_audit(folder: Path, spec: Spec) -> None:
     if not path.is_file() or _nothing_bought(folder):
         return
     held = read_spec(path)
-    before, now = held.model_dump(), spec.model_dump()
-    differs = [key for key in before if key not in FREE and before[key] != now[key]]
+    before, now = held.fixed(), spec.fixed()
+    differs = [key for key in before if before[key] != now[key]]
     if differs:
         raise RunError(
             f"{folder} holds another audit (its {differs[0]} is {before[differs[0]]!r}, not "
@@ -111,8 +114,8 @@ def finished(folder: Path, spec: Spec) -> Result | None:
     return read_result(folder) if path.read_text(encoding="utf-8") == to_toml(spec) else None
 
 
-def spec_of(run: Path, budget: int | None = None) -> Spec:
-    """The spec of a run folder, with a larger budget if one is given.
+def spec_of(run: Path, budget: int | None = None, max_lost: int | None = None) -> Spec:
+    """The spec of a run folder, with a larger budget or limit of losses if one is given.
 
     Raises:
         RunError: there is none.
@@ -127,6 +130,8 @@ def spec_of(run: Path, budget: int | None = None) -> Spec:
             else f"{run} is not a run folder: it has no {run_folder.SPEC}"
         )
     spec = read_spec(path)
+    if max_lost is not None:
+        spec = spec.model_copy(update={"max_lost": max_lost})
     if budget is None:
         return spec
     larger: dict[str, object] = {"budget": budget}
@@ -158,16 +163,44 @@ def plan(spec: Spec) -> Plan:
     lines.append(("runs", f"{len(spec.attack)} attack(s) x {len(spec.seed)} seed(s)"))
     lines.append(("queries", f"at most {rows:,} of the attacks, all counted"))
     missing, count = _survey(spec, test)
+    count *= len(runs)
     if count:
-        count *= len(runs)
         lines.append(("evaluation", f"{count:,} rows of {test}, apart, from the undefended victim"))
     if spec.price is not None:
         lines.append(
             ("money", f"at most ${rows * spec.price / 1000:,.2f} for the attacks' queries")
         )
+    lines += _endpoint(spec, rows + count, len(runs))
     lines.append(("answers", f"{spec.answers}, inputs {spec.input_precision}"))
     lines.append(("defences", ", ".join(spec.defence) or "none"))
     return Plan(lines, missing)
+
+
+def _endpoint(spec: Spec, rows: int, runs: int) -> Iterator[tuple[str, str]]:
+    """Of a remote victim: how it would be asked, who allows it, how long it takes, what it risks.
+
+    Args:
+        rows: of the attacks and of the evaluation, over all runs.
+    """
+    url = endpoint_url(spec)
+    if url is None:
+        return
+    settings, rate = spec.endpoint or EndpointSettings(), spec.rate or RATE
+    yield "endpoint", f"{url}, at most {rate:g} rows a second"
+    if permit := spec.authorisation:
+        words = f"{permit.granted_by} for {permit.owner}, {permit.date}: {permit.scope}"
+    else:
+        words = "none needed, it is this machine" if is_local(url) else "none yet"
+    yield "permission", words
+    known = "" if settings.latency is None else f" and {settings.latency:g} s a request"
+    least = duration(least_seconds(rows, settings, rate))
+    yield "time", f"at least {least} for {rows:,} rows at that rate{known}"
+    lost = (lost_limit(spec) or 0) * runs
+    words = f"at most {lost:,} rows more, should the endpoint fail to answer"
+    if spec.price is not None:
+        cost = (rows + lost) * spec.price / 1000
+        words += f"; with them and the evaluation at most ${cost:,.2f}"
+    yield "losses", words
 
 
 def _survey(spec: Spec, test: str) -> tuple[list[str], int]:
@@ -178,7 +211,11 @@ def _survey(spec: Spec, test: str) -> tuple[list[str], int]:
     if spec.victim in VICTIMS and not is_trained(spec.victim):
         found.append(f"{spec.victim} is not trained yet: the audit trains it first")
         wanted.append((VICTIMS[spec.victim].dataset, "train"))
-    if Path(spec.victim).suffix and ":" not in spec.victim and not Path(spec.victim).is_file():
+    url = endpoint_url(spec)
+    if url and (reason := refusal(url, spec.authorisation)):
+        found.append(reason)
+    is_file = not url and Path(spec.victim).suffix and ":" not in spec.victim
+    if is_file and not Path(spec.victim).is_file():
         found.append(f"there is no file {spec.victim}")
     for name, split in wanted:
         try:

@@ -1,6 +1,7 @@
 """Whatever way a network is brought, it gives the same answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import torch
 from torch import Tensor
 
 from clonecost.victims import LoadedVictim, load_victim, load_weights, torch_victim
-from workbench import CLASSES, SHAPE, export
+from clonecost.victims.endpoints import EndpointSettings, endpoint_victim
+from endpoint_servers import Server, serving
+from workbench import CLASSES, SHAPE, export, export_onnx
 
 Make = Callable[[Path, Path], LoadedVictim]
 
@@ -37,9 +40,56 @@ def program(bench: Path, scratch: Path) -> LoadedVictim:
     return load_victim(str(scratch / "net.pt2"), input_shape=SHAPE, num_classes=CLASSES, trust=True)
 
 
+def onnx(bench: Path, scratch: Path) -> LoadedVictim:
+    path = scratch.parent / "contract.onnx"
+    if not path.is_file():  # seconds: once for all tests
+        network = load_weights(bench / "lenet.safetensors", "lenet", SHAPE, CLASSES)
+        export_onnx(network, path)
+    return load_victim(str(path), input_shape=SHAPE, num_classes=CLASSES)
+
+
+OPEN = ExitStack()  # the servers of this file
+
+
+@pytest.fixture(scope="module", autouse=True)
+def close_servers() -> Iterator[None]:
+    yield
+    OPEN.close()
+
+
+def remote(bench: Path, binary: bool, **described: object) -> LoadedVictim:
+    """The network behind a server of its own."""
+    network = load_weights(bench / "lenet.safetensors", "lenet", SHAPE, CLASSES)
+    model = network.requires_grad_(False)
+    server = OPEN.enter_context(serving(Server(
+        lambda inputs: model(inputs).softmax(1), list(SHAPE), CLASSES, binary=binary,
+        reply=lambda scores: {"predictions": scores.tolist()},
+    )))  # fmt: skip
+    settings = EndpointSettings.model_validate(described)
+    where = server.model_url if settings.body is None else f"{server.url}/classify"
+    return endpoint_victim(
+        where, input_shape=SHAPE, num_classes=CLASSES, rate=1e6, settings=settings
+    )
+
+
+def binary_endpoint(bench: Path, _: Path) -> LoadedVictim:
+    return remote(bench, binary=True)
+
+
+def json_endpoint(bench: Path, _: Path) -> LoadedVictim:
+    return remote(bench, binary=False)
+
+
+def template(bench: Path, _: Path) -> LoadedVictim:
+    return remote(
+        bench, binary=False, body={"instances": "$inputs"}, encoding="array", answers="predictions"
+    )
+
+
 WAYS: dict[str, Make] = {
     "weights": weights, "module": module, "function": function, "raw function": raw_function,
-    "program": program,
+    "program": program, "onnx": onnx, "binary endpoint": binary_endpoint,
+    "JSON endpoint": json_endpoint, "template": template,
 }  # fmt: skip
 
 

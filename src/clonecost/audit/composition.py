@@ -15,6 +15,7 @@ from clonecost.attacks.base import Attack, name_of_attack
 from clonecost.errors import AnswersError, SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
+from clonecost.result import EndpointCard
 from clonecost.snapshots import EVERY
 from clonecost.types import AnswerKind, Defence, LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
@@ -45,6 +46,10 @@ class Audit:
             victim at the other end of a wire, none of a model in this process.
         true_labels: the victim's own training data, for the control of that name only.
         command: what was typed, for the record.
+        served: how the victim is run or reached, in words.
+        endpoint: of a remote victim: what is known of it so far.
+        rows_in_flight: of a remote victim: rows that may be under way at once.
+        max_lost: rows that may be paid without an answer, in the whole run; None: no limit.
         spec: the audit as TOML, for `clonecost resume`; an audit made in Python has none.
     """
 
@@ -70,6 +75,10 @@ class Audit:
     weights: str | None = None
     true_labels: LabelledInputs | None = None
     command: str = ""
+    served: str = ""
+    endpoint: Callable[[], EndpointCard] | None = None
+    rows_in_flight: int | None = None
+    max_lost: int | None = None
     spec: str = ""
 
     def __post_init__(self) -> None:

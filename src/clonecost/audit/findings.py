@@ -18,6 +18,7 @@ from clonecost.networks.soft_vote import SoftVote
 from clonecost.result import (
     AttackCard,
     DefenceCard,
+    EndpointCard,
     Price,
     Result,
     Score,
@@ -74,8 +75,9 @@ def findings(
         victim=VictimCard(
             name=audit.victim_name, accuracy=reference.victim_accuracy(),
             test_set=audit.test.name, test_rows=len(audit.test), classes=classes,
-            weights=audit.weights,
+            weights=audit.weights, served=audit.served,
         ),
+        endpoint=_endpoint(audit),
         threat=threat,
         attack=AttackCard(
             name=audit.attack_name, settings=settings, student=audit.student_name,
@@ -105,6 +107,12 @@ def findings(
             resumed=history.resumed,
         ),
     )  # fmt: skip
+
+
+def _endpoint(audit: Audit) -> EndpointCard | None:
+    if audit.endpoint is None:
+        return None
+    return audit.endpoint().model_copy(update={"lost_limit": audit.max_lost})
 
 
 def digests(run: Path, result: Result) -> dict[str, str]:

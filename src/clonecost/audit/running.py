@@ -123,7 +123,10 @@ def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
         query_budget=len(audit.test),
     )
     victim = cast(Victim, audit.victim)
-    oracle = Oracle(victim, purse, ledger, purse="evaluation", observe=observe)
+    oracle = Oracle(
+        victim, purse, ledger, purse="evaluation", observe=observe, portion=audit.rows_in_flight,
+        max_lost=audit.max_lost,
+    )  # fmt: skip
     return Reference.buy(oracle, audit.test, audit.device)
 
 
@@ -149,7 +152,11 @@ def _open_door(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: TrafficL
 
     victim = defend(cast(Victim, audit.victim), *audit.defences)
     keep = ledger.fact("keep") == "all"
-    return Oracle(victim, audit.threat, ledger, keep=keep, observe=observe)
+    return Oracle(
+        victim, audit.threat, ledger, keep=keep, observe=observe, portion=audit.rows_in_flight,
+        max_lost=audit.max_lost,
+        arrived=lambda rows: watcher.spent(rows, audit.threat.query_budget),
+    )  # fmt: skip
 
 
 @dataclass

@@ -26,18 +26,24 @@ from clonecost.cli.options import (
     Device,
     FailAbove,
     Keep,
+    Layout,
+    MaxLost,
+    Mean,
     Milestones,
     Network,
     Out,
     Outputs,
+    Pixels,
     Precision,
     Price,
     Proxy,
+    Rate,
     Seeds,
     Settings,
     Shape,
     SnapshotEvery,
     SpotCheck,
+    Std,
     Student,
     Test,
     Trust,
@@ -73,8 +79,9 @@ def audit(
     data: Data = None, keep: Keep = None, controls: Controls = None,
     snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
-    classes: Classes = None, trust: Trust = None, as_json: AsJson = False,
-    fail_above: FailAbove = None,
+    classes: Classes = None, trust: Trust = None, layout: Layout = None, pixels: Pixels = None,
+    mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
+    as_json: AsJson = False, fail_above: FailAbove = None,
 ) -> None:  # fmt: skip
     """Attack the victim within the budget and report the price of its clone.
 
@@ -98,7 +105,8 @@ def plan(
     data: Data = None, keep: Keep = None, controls: Controls = None,
     snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
-    classes: Classes = None, trust: Trust = None,
+    classes: Classes = None, trust: Trust = None, layout: Layout = None, pixels: Pixels = None,
+    mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
 ) -> None:  # fmt: skip
     """Say what an audit would ask and cost, and what is missing. Sends nothing."""
     with sentences():
@@ -120,6 +128,7 @@ def resume(
     budget: Annotated[
         int | None, typer.Option("--budget", help="A larger one than before.")
     ] = None,
+    max_lost: MaxLost = None,
     as_json: AsJson = False,
     fail_above: FailAbove = None,
 ) -> None:
@@ -128,7 +137,7 @@ def resume(
         from clonecost.work import spec_of
 
         limits = limits_of(fail_above)
-        spec = spec_of(run, budget)
+        spec = spec_of(run, budget, max_lost)
     _run(spec, run, as_json, limits)
 
 
@@ -318,7 +327,10 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
         def watch(audit: Audit) -> Watcher:
             begun.append(audit)
             seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
-            display.begin(f"{audit.attack_name} on {audit.victim_name}{seed}")
+            display.begin(
+                f"{audit.attack_name} on {audit.victim_name}{seed}", price=audit.price,
+                rate=audit.endpoint().rate if audit.endpoint else None,
+            )  # fmt: skip
             return Watcher(
                 spent=display.spent, step=display.step, scored=display.scored, notice=display.notice
             )

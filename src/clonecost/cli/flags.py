@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from clonecost.spec import Spec
 
 FLAGS = ("attack", "budget", "proxy", "student", "answers", "input_precision", "defence", "price",
-         "seed", "device", "data", "keep", "controls", "snapshot_every",
-         "spot_check", "test", "network", "outputs", "classes",
-         "trust")  # fmt: skip
+         "seed", "device", "data", "keep", "controls", "snapshot_every", "spot_check", "test",
+         "network", "outputs", "classes", "trust", "layout", "pixels", "rate",
+         "max_lost")  # fmt: skip
 
 
 def spec_of_flags(victim: str, flags: dict[str, Any]) -> "Spec":
@@ -28,6 +28,9 @@ def spec_of_flags(victim: str, flags: dict[str, Any]) -> "Spec":
     for name in ("milestones", "shape"):
         if flags[name] is not None:
             written[name] = numbers(name, flags[name])
+    for name in ("mean", "std"):
+        if flags[name] is not None:
+            written[name] = decimals(name, flags[name])
     if flags["set_"]:
         settings: dict[str, dict[str, Any]] = {
             k: dict(v) for k, v in written.get("set", {}).items()
@@ -47,6 +50,13 @@ def numbers(name: str, text: str) -> list[int]:
         return [int(part.replace("_", "")) for part in text.split(",") if part.strip()]
     except ValueError:
         raise SpecError(f"--{name} {text!r}: want whole numbers with commas between") from None
+
+
+def decimals(name: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise SpecError(f"--{name} {text!r}: want numbers with commas between") from None
 
 
 def limits_of(written: list[str] | None) -> dict[str, float]:

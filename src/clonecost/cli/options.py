@@ -12,8 +12,8 @@ Victim = Annotated[
     typer.Argument(
         metavar="VICTIM|SPEC.toml",
         help="A zoo name (`clonecost list victims`), `package.module:name`, "
-        "`weights.safetensors` (with --network), `program.pt2` (with --trust), "
-        "or a TOML file with the keys below.",
+        "`weights.safetensors` (with --network), `model.onnx`, `program.pt2` (with --trust), "
+        "`http://127.0.0.1:8000/v2/models/NAME`, or a TOML file with the keys below.",
         autocompletion=names("victims"),
     ),
 ]
@@ -128,6 +128,33 @@ Trust = Annotated[
     bool | None,
     typer.Option("--trust", help="The .pt2 file is mine: loading one can run any code.",
                  rich_help_panel="Your own victim"),
+]  # fmt: skip
+Layout = Annotated[
+    str | None, typer.Option("--layout", metavar="nchw|nhwc", help="Where your ONNX file or "
+                             "endpoint has the channels. [default: as its own shape says]",
+                             rich_help_panel="Your own victim"),
+]  # fmt: skip
+Pixels = Annotated[
+    str | None, typer.Option("--pixels", metavar="0..1|0..255", help="The range it takes. "
+                             "[default: 0..1]", rich_help_panel="Your own victim"),
+]  # fmt: skip
+Mean = Annotated[
+    str | None, typer.Option("--mean", metavar="M,M,M", help="What it wants subtracted from the "
+                             "pixels, by channel.", rich_help_panel="Your own victim"),
+]  # fmt: skip
+Std = Annotated[
+    str | None, typer.Option("--std", metavar="S,S,S", help="What it then wants them divided by.",
+                             rich_help_panel="Your own victim"),
+]  # fmt: skip
+Rate = Annotated[
+    float | None, typer.Option("--rate", metavar="N", help="Rows a second that an endpoint gets "
+                               "at most. [default: 100]", rich_help_panel="An endpoint"),
+]  # fmt: skip
+MaxLost = Annotated[
+    int | None, typer.Option("--max-lost", metavar="N", help="Rows that may be paid without an "
+                             "answer before the audit stops. [default: of an endpoint a tenth of "
+                             "the budget, at least 100; else no limit]",
+                             rich_help_panel="An endpoint"),
 ]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 FailAbove = Annotated[

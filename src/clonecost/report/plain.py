@@ -22,6 +22,7 @@ def markdown(runs: Sequence[Run]) -> str:
     subject = _plain(victims[0]) if len(victims) == 1 else f"{len(victims)} models"
     sections = [
         [f"# What it costs to clone {subject}"],
+        *_endpoints(groups),
         *([_verdict(group)] for group in groups),
         [text.VERDICT_RULE],
         ["## Price and worth"],
@@ -52,6 +53,14 @@ def as_json(runs: Sequence[Run]) -> str:
     results = [json.loads(run.result.model_dump_json(by_alias=True)) for run in runs]
     document = results[0] if len(results) == 1 else {"schema": SCHEMA, "runs": results}
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _endpoints(groups: Sequence[Group]) -> list[list[str]]:
+    """How each remote victim was asked, and who allowed it; [] for local ones."""
+    return [
+        [_plain(words), "", *(f"- {name}: {_plain(fact)}" for name, fact in facts)]
+        for words, facts in text.endpoint_words(groups)
+    ]
 
 
 def _verdict(group: Group) -> str:
@@ -202,8 +211,9 @@ def _provenance(runs: Sequence[Run]) -> list[str]:
 
 
 def _reached(group: Group, level: float) -> str:
-    cost = text.reached_usd(group, level)
-    return text.reached(group, level) + ("" if cost == "–" else f" ({cost})")
+    cost, hours = text.reached_usd(group, level), text.reached_hours(group, level)
+    small = ", ".join(part for part in (cost, hours) if part not in ("–", ""))
+    return text.reached(group, level) + (f" ({small})" if small else "")
 
 
 def _interval(estimate: Estimate) -> str:

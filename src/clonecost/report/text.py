@@ -144,6 +144,40 @@ def threat_facts(group: Group) -> dict[str, str]:
     }
 
 
+def endpoint_words(groups: Sequence[Group]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Of every remote victim: one sentence on its traffic, and the facts of the permission."""
+    told: dict[str, tuple[str, list[tuple[str, str]]]] = {}
+    for group in groups:
+        found = [run.result for run in group.runs if run.result.endpoint]
+        if not found or found[0].endpoint is None:
+            continue
+        card = found[0].endpoint
+        took = ""
+        if card.latency is not None:
+            took = f"; one took {card.latency:.2g} s (median of {card.requests:,})"
+        words = (
+            f"Asked over the network at {card.url} ({card.protocol}), at most {card.rate:g} rows "
+            f"a second, {card.rows_per_request} rows a request{took}."
+        )
+        permit = card.authorisation
+        facts = (
+            [("Authorisation", "none needed: the endpoint is on the machine of the audit")]
+            if permit is None
+            else [("Owner", permit.owner), ("Authorised by", permit.granted_by),
+                  ("On", permit.date), ("Scope", permit.scope)]
+        )  # fmt: skip
+        told.setdefault(f"{card.url} {facts}", (words, facts))
+    return list(told.values())
+
+
+def reached_hours(group: Group, level: float) -> str:
+    """What sending those queries takes at the endpoint's rate cap: "≥ 2.8 h"; "" elsewhere."""
+    queries, card = group.reached(level), group.first.endpoint
+    if queries is None or card is None or group.white_box:
+        return ""
+    return f"≥ {duration(3600 * card.hours(queries))}"
+
+
 def percent(value: float, decimals: int = 0) -> str:
     """A share as "91 %"; more decimals where rounding would say 0, 75, 90 or 100 and be wrong."""
     return f"{_percent(value, decimals)} %" if math.isfinite(value) else "–"

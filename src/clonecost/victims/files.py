@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from clonecost.errors import VictimError
 from clonecost.networks import NETWORKS, build
 from clonecost.types import Shape, Victim
-from clonecost.victims.loaded import LoadedVictim, file_digest
+from clonecost.victims.endpoints import endpoint_victim, is_url
+from clonecost.victims.input_form import InputForm
+from clonecost.victims.loaded import LoadedVictim, file_digest, must_exist
+from clonecost.victims.onnx import onnx_victim
 from clonecost.victims.python_object import object_victim
 from clonecost.victims.torch_model import Outputs, serve, torch_victim
 
@@ -26,6 +29,7 @@ def load_victim(
     outputs: Outputs | None = None,
     device: torch.device | str = "cpu",
     trust: bool = False,
+    form: InputForm | None = None,
 ) -> LoadedVictim:
     """Load the victim that `where` names:
 
@@ -33,25 +37,43 @@ def load_victim(
       end a factory of one. Found in the current folder, too.
     - `weights.safetensors`: weights for `network` (see `clonecost.networks.NETWORKS`), which needs
       `input_shape` and `num_classes`.
+    - `model.onnx`: a graph for ONNX Runtime (extra `onnx`), with its `input_shape`; `form` says how
+      it wants its pixels, the other ways take them in [0, 1].
+    - `http://127.0.0.1:8000/v2/models/NAME`: a model served on this machine under the Open
+      Inference Protocol; see `clonecost.victims.endpoints.endpoint_victim` for all others.
     - `program.pt2`: a program saved by `torch.export.save`, exported in eval mode and with a
       dynamic batch. **torch unpickles such a file, which can run any code in it**: give
       `trust=True` only for one that you made yourself.
 
-    `outputs` says what the victim returns (None: an nn.Module or a program logits, any other
-    callable probabilities); answers are always probabilities.
+    `outputs` says what the victim returns (None: an nn.Module or a program logits, an ONNX graph
+    what it shows, any other callable probabilities); answers are always probabilities.
 
     Raises:
         VictimError: the victim cannot be loaded.
         SpecError: the network is unknown or cannot take this shape.
     """
+    if is_url(where):
+        return endpoint_victim(
+            where, input_shape=input_shape, num_classes=num_classes, outputs=outputs, form=form
+        )
     path = Path(where)
     digest: str | None = None
+    if form not in (None, InputForm()) and path.suffix != ".onnx":
+        raise VictimError(
+            f"victim {where!r} takes pixels in [0, 1], channels first: layout, pixels, mean and "
+            "std describe an ONNX file or an endpoint; wrap your model so that it does the rest"
+        )
     if path.suffix == ".safetensors":
         answer, digest = _from_weights(
             path, network, input_shape, num_classes, outputs or "logits", device
         )
     elif path.suffix == ".pt2":
         answer, digest = _from_program(path, outputs or "logits", device, trust)
+    elif path.suffix == ".onnx":
+        return onnx_victim(
+            path, input_shape=input_shape, num_classes=num_classes, outputs=outputs,
+            form=form, device=device,
+        )  # fmt: skip
     elif path.suffix in PICKLES:
         raise VictimError(
             f"victim {where!r} is a pickle, which can run any code when it is loaded; save the "
@@ -61,7 +83,8 @@ def load_victim(
         answer = object_victim(where, outputs=outputs, device=device)
     else:
         raise VictimError(
-            f"victim {where!r} is not package.module:name, nor a .safetensors or .pt2 file"
+            f"victim {where!r} is not package.module:name, nor a .safetensors, .onnx or .pt2 file, "
+            "nor the address of an endpoint"
         )
     return LoadedVictim(
         name=where if digest is None else path.name,
@@ -81,7 +104,7 @@ def load_weights(path: Path, network: str, input_shape: Shape, num_classes: int)
         VictimError: no such file, not safetensors, or not exactly the network's tensors.
         SpecError: the network is unknown or cannot take this shape.
     """
-    _must_exist(path)
+    must_exist(path)
     with torch.device("meta"):  # neither memory nor initial weights for what is replaced at once
         model = build(network, input_shape, num_classes)
     try:
@@ -137,7 +160,7 @@ def _from_program(
             f"{path} is a torch.export program, which torch unpickles: it can run any code; "
             "load it with trust=True only if you made it yourself"
         )
-    _must_exist(path)
+    must_exist(path)
     try:
         # eval mode was fixed at the export: an exported module refuses eval()
         program = torch.export.load(path).module().to(device)
@@ -146,8 +169,3 @@ def _from_program(
         raise VictimError(f"{path} cannot be loaded as a torch.export program: {first}") from error
     victim = serve(program, outputs=outputs, device=device)
     return victim, file_digest(path)
-
-
-def _must_exist(path: Path) -> None:
-    if not path.is_file():
-        raise VictimError(f"there is no file {path}; check the path")

@@ -1,10 +1,13 @@
 """What every way of loading a victim gives back."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clonecost.types import Shape, Victim
+from clonecost.errors import VictimError
+from clonecost.result import EndpointCard
+from clonecost.types import InputPrecision, Shape, Victim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,9 +17,23 @@ class LoadedVictim:
     input_shape: Shape | None  # None: the victim does not say, the audit must
     num_classes: int | None
     weights: str | None  # sha256 of the file the victim came from; None when it is no file
+    served: str = ""  # how it is run or reached, in words, where that was found out
+    takes: InputPrecision = "float32"  # uint8: whatever is sent is rounded to 8 bits on the way
+    rows_in_flight: int | None = None  # of a remote victim: rows that are under way at once
+    endpoint: Callable[[], EndpointCard] | None = None  # of a remote victim: what is known so far
 
 
 def file_digest(path: Path) -> str:
     """sha256 of a file, as hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def must_exist(path: Path) -> None:
+    """Refuse a path where no file is.
+
+    Raises:
+        VictimError: with the path.
+    """
+    if not path.is_file():
+        raise VictimError(f"there is no file {path}; check the path")

@@ -1,0 +1,214 @@
+"""Open Inference Protocol v2 (KServe, Triton, MLServer, Seldon, OpenVINO) over HTTP.
+
+What the model takes is read from `GET /v2/models/NAME`; tensors travel in binary where
+`GET /v2` lists the extension `binary_tensor_data`, else as JSON, which is some 30 times as slow.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import numpy as np
+import torch
+from pydantic import BaseModel, ValidationError
+from torch import Tensor
+
+from clonecost.errors import VictimError, suggest
+from clonecost.types import InputPrecision, Shape
+from clonecost.victims.endpoints.sending import exchange
+from clonecost.victims.endpoints.settings import EndpointSettings
+from clonecost.victims.input_form import Arrangement, InputForm, Sizes, shaped
+
+MODEL = re.compile(
+    r"(?P<model>(?P<server>[^?#]*/v2)/models/[^/?#]+(/versions/[^/?#]+)?)(/infer)?/?"
+)
+HEAD_LENGTH = "Inference-Header-Content-Length"
+BINARY = "binary_tensor_data"
+DTYPES: dict[str, Any] = {"FP32": "<f4", "FP64": "<f8", "FP16": "<f2", "UINT8": "u1"}
+ROWS = 32  # of a request, when nobody says
+
+
+class TensorMetadata(BaseModel):
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class Metadata(BaseModel):
+    """What `GET /v2/models/NAME` tells, as far as it is needed here."""
+
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+def speaks_it(url: str) -> bool:
+    """Whether the address is one of a model under this protocol."""
+    return MODEL.fullmatch(url) is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenInference:
+    """One model of one server; a `Dialect`."""
+
+    url: str  # of the inference
+    input: str
+    datatype: str
+    sizes: Sizes
+    output: str
+    binary: bool
+    form: InputForm
+    arrangement: Arrangement
+    rows_per_request: int
+    method: str = "POST"
+
+    @property
+    def takes(self) -> InputPrecision:
+        return "uint8" if self.datatype == "UINT8" else "float32"
+
+    @property
+    def served(self) -> str:
+        way = "binary" if self.binary else "JSON"
+        return f"Open Inference Protocol v2, {way}, {self.datatype}, {self.arrangement}"
+
+    def ask(self, inputs: Tensor) -> tuple[dict[str, str], bytes]:
+        values = shaped(self.form.apply(inputs, self.arrangement), self.sizes).numpy()
+        if self.datatype == "UINT8":
+            values = values.round().clip(0, 255)
+        values = values.astype(DTYPES[self.datatype])
+        tensor: dict[str, Any] = {
+            "name": self.input, "datatype": self.datatype, "shape": list(values.shape),
+        }  # fmt: skip
+        if not self.binary:
+            tensor["data"] = values.ravel().tolist()
+            body = {"inputs": [tensor], "outputs": [{"name": self.output}]}
+            return {"Content-Type": "application/json"}, json.dumps(body).encode()
+        raw = values.tobytes()
+        tensor["parameters"] = {"binary_data_size": len(raw)}
+        output = {"name": self.output, "parameters": {"binary_data": True}}
+        head = json.dumps({"inputs": [tensor], "outputs": [output]}).encode()
+        headers = {"Content-Type": "application/octet-stream", HEAD_LENGTH: str(len(head))}
+        return headers, head + raw
+
+    def read(self, response: httpx2.Response, rows: int) -> Tensor:
+        try:
+            found = self._scores(response)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise VictimError(
+                f"{self.url} answered with something that is no inference response "
+                f"({type(error).__name__}: {error})"
+            ) from error
+        # a trailing (.., 1, 1) is a pooled image of one pixel
+        if found.ndim < 2 or found.shape[0] != rows or any(n != 1 for n in found.shape[2:]):
+            raise VictimError(
+                f"{self.url} answered shape {tuple(found.shape)} to {rows} rows; want ({rows}, "
+                "classes)"
+            )
+        return torch.from_numpy(found.astype(np.float32)).view(rows, -1)
+
+    def _scores(self, response: httpx2.Response) -> Any:
+        content = response.content
+        length = response.headers.get(HEAD_LENGTH)
+        head = json.loads(content if length is None else content[: int(length)])
+        at = len(content) if length is None else int(length)
+        for tensor in head["outputs"]:
+            size = tensor.get("parameters", {}).get("binary_data_size")
+            if tensor["name"] == self.output:
+                dtype, shape = np.dtype(DTYPES[tensor["datatype"]]), tensor["shape"]
+                if size is None:
+                    return np.array(tensor["data"], dtype).reshape(shape)
+                return np.frombuffer(content[at : at + size], dtype).reshape(shape)
+            at += size or 0
+        raise KeyError(self.output)
+
+
+def connect(
+    client: httpx2.Client, url: str, settings: EndpointSettings, form: InputForm,
+    input_shape: Shape, num_classes: int | None,
+) -> OpenInference:  # fmt: skip
+    """Read what the server says of the model, and settle how it is asked. Sends no row.
+
+    Raises:
+        VictimError: it takes another shape, gives another number of classes, or is no such server.
+        UnansweredError: nobody answers.
+    """
+    found = MODEL.fullmatch(url)
+    assert found is not None
+    origin = found["model"]
+    metadata = _metadata(client, origin)
+    takes = _pick("input", settings.input, metadata.inputs, origin)
+    gives = _pick("output", settings.output, metadata.outputs, origin)
+    if takes.datatype not in DTYPES or gives.datatype not in DTYPES:
+        raise VictimError(
+            f"{origin} takes {takes.datatype} and gives {gives.datatype}; only "
+            f"{', '.join(DTYPES)} are images and scores"
+        )
+    batch, *sizes = takes.shape or [-1]
+    if batch > 1:
+        raise VictimError(
+            f"{origin} takes exactly {batch} rows at a time, and rows that fill a batch up would "
+            "be paid for: serve the model with a dynamic batch"
+        )
+    classes = gives.shape[1] if len(gives.shape) > 1 else -1
+    if num_classes is not None and classes > 0 and classes != num_classes:
+        raise VictimError(
+            f"{origin} has {classes} classes, the audit {num_classes}: is this its test set, or "
+            "give --classes"
+        )
+    if takes.datatype == "UINT8" and form == InputForm(layout=form.layout):
+        form = InputForm(layout=form.layout, pixels="0..255")  # it cannot mean anything else
+    row: Sizes = [size if size > 0 else None for size in sizes]
+    binary = settings.binary
+    if binary is None:
+        binary = BINARY in _extensions(client, found["server"])
+    return OpenInference(
+        url=f"{origin}/infer",
+        input=takes.name,
+        datatype=takes.datatype,
+        sizes=row,
+        output=gives.name,
+        binary=binary,
+        form=form,
+        arrangement=form.arrangement(row, input_shape, origin),
+        rows_per_request=1 if batch == 1 else settings.batch_size or ROWS,
+    )
+
+
+def _metadata(client: httpx2.Client, origin: str) -> Metadata:
+    response = exchange(client, "GET", origin)
+    try:
+        return Metadata.model_validate_json(response.content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its body"
+        raise VictimError(
+            f"{origin} is no model under the Open Inference Protocol v2 ({where}: {first['msg']}); "
+            "for another API say endpoint.body and endpoint.answers"
+        ) from error
+
+
+def _extensions(client: httpx2.Client, server: str) -> Sequence[str]:
+    """What the server can beyond the protocol; a server that does not say can nothing more."""
+    try:
+        found = exchange(client, "GET", server).json().get("extensions", [])
+    except (VictimError, ValueError, AttributeError):
+        return []
+    return found if isinstance(found, list) else []
+
+
+def _pick(
+    what: str, name: str | None, tensors: list[TensorMetadata], origin: str
+) -> TensorMetadata:
+    names = [tensor.name for tensor in tensors]
+    if name is not None:
+        if name not in names:
+            raise VictimError(f"{origin}: {suggest(what, name, names)}")
+        return tensors[names.index(name)]
+    if len(tensors) != 1:
+        raise VictimError(
+            f"{origin} has the {what}s {', '.join(names) or 'none'}: say which one is meant as "
+            f"endpoint.{what}"
+        )
+    return tensors[0]

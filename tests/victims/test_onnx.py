@@ -1,0 +1,179 @@
+"""ONNX files as other people make them: every layout, type and batch, and the broken ones."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper, save
+from torch import Tensor
+
+from clonecost.errors import VictimError
+from clonecost.victims import LoadedVictim, load_victim
+from clonecost.victims.input_form import InputForm
+
+SHAPE, CLASSES = (3, 4, 5), 6
+WEIGHT = torch.rand(60, CLASSES, generator=torch.Generator().manual_seed(0)) - 0.5
+NUMPY: dict[int, Any] = {
+    TensorProto.FLOAT: np.float32, TensorProto.DOUBLE: np.float64, TensorProto.FLOAT16: np.float16,
+}  # fmt: skip
+Sizes = list[int | str]
+
+
+def graph(
+    path: Path, sizes: Sizes, *, type_: int = TensorProto.FLOAT, probs: bool = False,
+    weight: Tensor = WEIGHT, outputs: int = 1,
+) -> Path:  # fmt: skip
+    """Row by row flat, times the weight, and perhaps a soft-max."""
+    inner = TensorProto.FLOAT if type_ == TensorProto.UINT8 else type_
+    nodes = [
+        helper.make_node("Cast", ["image"], ["cast"], to=inner),
+        helper.make_node("Flatten", ["cast"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probs"]),
+    ]
+    names = ["probs" if probs else "logits", "flat"][:outputs]
+    made = helper.make_graph(
+        nodes, "made", [helper.make_tensor_value_info("image", type_, sizes)],
+        [helper.make_tensor_value_info(name, inner, [sizes[0], None]) for name in names],
+        [numpy_helper.from_array(weight.numpy().astype(NUMPY[inner]), "weight")],
+    )  # fmt: skip
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    save(model, path)
+    return path
+
+
+def loaded(path: Path, **how: Any) -> LoadedVictim:
+    return load_victim(str(path), **{"input_shape": SHAPE, "num_classes": CLASSES, **how})
+
+
+def rows(count: int = 5) -> Tensor:
+    """8-bit images, so that no type loses anything but float16."""
+    rng = torch.Generator().manual_seed(count)
+    return torch.randint(256, (count, *SHAPE), generator=rng) / 255
+
+
+def expected(inputs: Tensor) -> Tensor:
+    return (inputs.flatten(1) @ WEIGHT).softmax(1)
+
+
+@pytest.mark.parametrize("probs", [False, True])
+@pytest.mark.parametrize(
+    "sizes", [["n", 3, 4, 5], ["n", 3, "h", "w"], [2, 3, 4, 5], [1, 3, 4, 5], [None, 3, None, 5]]
+)
+def test_channels_first_any_batch_logits_or_probabilities(
+    sizes: Sizes, probs: bool, tmp_path: Path
+) -> None:
+    victim = loaded(graph(tmp_path / "m.onnx", sizes, probs=probs))
+    torch.testing.assert_close(victim.answer(rows(5)), expected(rows(5)), atol=1e-6, rtol=0)
+    assert victim.served == (
+        f"ONNX Runtime on CPU, nchw, gives {'probs' if probs else 'logits'} (as a grey image shows)"
+    )
+    assert victim.num_classes == CLASSES
+
+
+def test_channels_last_is_read_off_the_graph(tmp_path: Path) -> None:
+    victim = loaded(graph(tmp_path / "m.onnx", ["n", 4, 5, 3]))
+    torch.testing.assert_close(victim.answer(rows()), expected(rows().permute(0, 2, 3, 1)))
+    assert "nhwc" in victim.served
+
+
+def test_an_open_layout_must_be_told(tmp_path: Path) -> None:
+    path = graph(tmp_path / "m.onnx", ["n", "a", "b", "c"])
+    with pytest.raises(VictimError, match=r"\(any, any, any\).* say --layout nchw or"):
+        loaded(path)
+    for layout, order in (("nchw", (0, 1, 2, 3)), ("nhwc", (0, 2, 3, 1))):
+        victim = loaded(path, form=InputForm(layout=layout))  # type: ignore[arg-type]
+        torch.testing.assert_close(victim.answer(rows()), expected(rows().permute(order)))
+
+
+@pytest.mark.parametrize("sizes", [["n", 60], ["n", 6, 10]])
+def test_colours_are_never_flattened_by_guess_and_grey_is(sizes: Sizes, tmp_path: Path) -> None:
+    path = graph(tmp_path / "m.onnx", sizes)
+    with pytest.raises(VictimError, match="give the right one with --shape"):
+        loaded(path)
+    inputs = torch.rand(3, 1, 6, 10)
+    answers = loaded(path, input_shape=(1, 6, 10)).answer(inputs)
+    torch.testing.assert_close(answers, expected(inputs))
+
+
+def test_features_in_their_order(tmp_path: Path) -> None:
+    path = graph(tmp_path / "m.onnx", ["n", 60])
+    inputs = torch.rand(3, 60)
+    torch.testing.assert_close(loaded(path, input_shape=(60,)).answer(inputs), expected(inputs))
+    with pytest.raises(VictimError, match=r"rows of shape \(60\), the audit has \(61,\)"):
+        loaded(path, input_shape=(61,))
+
+
+def test_the_range_and_normalisation_that_the_owner_tells(tmp_path: Path) -> None:
+    path = graph(tmp_path / "m.onnx", ["n", 3, 4, 5])
+    mean, std = (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)
+    victim = loaded(path, form=InputForm(pixels="0..255", mean=mean, std=std))
+    centred = (rows() * 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    torch.testing.assert_close(victim.answer(rows()), expected(centred), atol=1e-5, rtol=1e-4)
+    with pytest.raises(VictimError, match=r"mean has 2 values for 3 channel\(s\)"):
+        loaded(path, form=InputForm(mean=(1.0, 2.0)))
+    with pytest.raises(VictimError, match="a deviation is above 0"):
+        loaded(path, form=InputForm(std=(0.0,)))
+
+
+@pytest.mark.parametrize("type_", [*NUMPY, TensorProto.UINT8])
+def test_every_type_of_pixels(type_: int, tmp_path: Path) -> None:
+    bytes_ = type_ == TensorProto.UINT8
+    weight = WEIGHT / 255 if bytes_ else WEIGHT
+    victim = loaded(graph(tmp_path / "m.onnx", ["n", 3, 4, 5], type_=type_, weight=weight))
+    half = type_ == TensorProto.FLOAT16
+    torch.testing.assert_close(
+        victim.answer(rows()), expected(rows()), atol=2e-3 if half else 1e-6, rtol=0
+    )
+    assert victim.takes == ("uint8" if bytes_ else "float32")
+
+
+def test_what_it_shows_can_be_overruled_unless_it_is_impossible(tmp_path: Path) -> None:
+    probs = graph(tmp_path / "p.onnx", ["n", 3, 4, 5], probs=True)
+    twice = loaded(probs, outputs="logits")
+    torch.testing.assert_close(twice.answer(rows()), expected(rows()).softmax(1))
+    assert twice.served.endswith("gives logits (as told)")
+    logits = graph(tmp_path / "l.onnx", ["n", 3, 4, 5])
+    with pytest.raises(VictimError, match="no probabilities: say `--outputs logits`"):
+        loaded(logits, outputs="probs")
+
+
+def test_what_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
+    path = graph(tmp_path / "m.onnx", ["n", 3, 4, 5])
+    with pytest.raises(VictimError, match="has 6 classes, the audit 7"):
+        loaded(path, num_classes=7)
+    with pytest.raises(VictimError, match=r"rows of shape \(3, 4, 5\), which \(3, 8, 8\) does not"):
+        loaded(path, input_shape=(3, 8, 8))
+    with pytest.raises(VictimError, match=r"which \(3, 4, 5\) as nhwc does not fit"):
+        loaded(path, form=InputForm(layout="nhwc"))
+    with pytest.raises(VictimError, match=r"outputs logits .*, flat .*; exactly one"):
+        loaded(graph(tmp_path / "two.onnx", ["n", 3, 4, 5], outputs=2))
+    with pytest.raises(VictimError, match="give input_shape"):
+        loaded(path, input_shape=None)
+    (tmp_path / "broken.onnx").write_bytes(path.read_bytes()[:100])
+    with pytest.raises(VictimError, match="cannot be loaded as ONNX") as broken:
+        loaded(tmp_path / "broken.onnx")
+    assert "\n" not in str(broken.value)
+    with pytest.raises(VictimError, match="there is no file"):
+        loaded(tmp_path / "absent.onnx")
+
+
+def test_without_onnx_runtime_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(VictimError, match=r"pip install 'clonecost\[onnx\]'"):
+        loaded(graph(tmp_path / "m.onnx", ["n", 3, 4, 5]))
+
+
+def test_weights_beside_the_graph_are_part_of_the_digest(tmp_path: Path) -> None:
+    path = graph(tmp_path / "m.onnx", ["n", 3, 4, 5])
+    alone = loaded(path).weights
+    assert alone == hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "m.onnx.data").write_bytes(b"one")
+    one = loaded(path).weights
+    (tmp_path / "m.onnx.data").write_bytes(b"two")
+    assert len({alone, one, loaded(path).weights}) == 3
