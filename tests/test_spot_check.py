@@ -9,6 +9,7 @@ from torch import Tensor
 from clonecost.audit import Watcher, run_audit
 from clonecost.errors import VictimError
 from clonecost.ledger import Ledger
+from clonecost.result import EndpointCard
 from clonecost.types import Victim
 from clonecost.work import verify
 from conftest import BUDGET, Counting, MakeAudit
@@ -58,14 +59,17 @@ def test_rows_are_counted_apart_and_the_clone_is_the_same(
 def test_a_victim_at_the_end_of_a_wire_is_checked_by_default(
     victim: Victim, make_audit: MakeAudit, tmp_path: Path
 ) -> None:
-    remote = Counting(victim)
-    remote.remote = True  # type: ignore[attr-defined]
-    found = run_audit(make_audit(victim=remote)).spot_check
+    card = EndpointCard(
+        url="http://127.0.0.1/", protocol="test", authorisation=None, rate=9.0, rows_per_request=1,
+        requests=1, latency=None, lost_limit=None,
+    )  # fmt: skip
+    wire = {"endpoint": lambda: card}
+    found = run_audit(make_audit(victim=victim, **wire)).spot_check
     assert found is not None
     assert found.asked == 20
     off = Counting(victim)
-    off.remote = True  # type: ignore[attr-defined]
-    assert run_audit(make_audit(victim=off, spot_check=0, out=tmp_path / "off")).spot_check is None
+    made = make_audit(victim=off, spot_check=0, out=tmp_path / "off", **wire)
+    assert run_audit(made).spot_check is None
     assert off.seen == TEST_ROWS + BUDGET
 
 

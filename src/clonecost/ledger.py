@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from filelock import FileLock, Timeout
@@ -37,6 +37,7 @@ FORMAT = "clonecost/ledger/1"
 DIGEST_BYTES = 16  # of one row: BLAKE2b-128
 GENESIS = bytes(32)
 Purse = Literal["attack", "evaluation", "spot"]
+PURSES: tuple[Purse, ...] = get_args(Purse)
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -174,7 +175,7 @@ class Ledger:
         self._inputs = KeptInputs(self.path.with_name("inputs.bin"), self.input_shape)
         last = self._db.execute("SELECT digest FROM chain ORDER BY seq DESC LIMIT 1").fetchone()
         self._head: bytes = last[0] if last else GENESIS
-        self._lost = self.totals("attack").lost + self.totals("evaluation").lost
+        self._lost = sum(self.totals(purse).lost for purse in PURSES)
 
     def close(self) -> None:
         """Close the file. Reservations still open become lost at the next opening."""

@@ -31,7 +31,7 @@ def rows_to_check(audit: Audit) -> int:
     """How many rows each check asks."""
     if audit.spot_check is not None:
         return audit.spot_check
-    return ROWS if getattr(audit.victim, "remote", False) else 0
+    return 0 if audit.endpoint is None else ROWS
 
 
 def spot_check(audit: Audit, ledger: Ledger, reference: Reference) -> str | None:
@@ -81,6 +81,9 @@ def _asked_again(
     """(n,): the largest change of a probability in each row."""
     spent = ledger.totals("spot").settled
     threat = replace(threat, query_budget=spent + len(inputs))
-    oracle = Oracle(cast(Victim, audit.victim), threat, ledger, purse="spot")
+    oracle = Oracle(
+        cast(Victim, audit.victim), threat, ledger, purse="spot", portion=audit.rows_in_flight,
+        max_lost=audit.max_lost,
+    )  # fmt: skip
     Place(oracle).go_on_after(spent)  # never from the record: that is what is in question
     return (oracle(inputs.to(audit.device)).cpu() - answers.cpu()).abs().amax(1)
