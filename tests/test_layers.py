@@ -22,7 +22,7 @@ LAYERS = [
     {"attacks", "run_folder"},
     {"provenance"},
     {"audit.*", "audit"},
-    {"spec"},
+    {"spec.*", "spec"},
     {"serving.*", "serving", "work"},
     {"suite.*", "suite"},
     {"console"},
