@@ -109,7 +109,10 @@ def draw(runs: dict[str, list[list[dict[str, float]]]], path: Path) -> None:
                     [p["queries"] for p in points], [p[loss] for p in points], color=colour,
                     linewidth=1.2, label=f"gradient of {loss}" if number == 0 else None,
                 )  # fmt: skip
-        axis.set(title=f"DFME trained with {trained}", xlabel="queries", yscale="log")
+        axis.set(title=f"DFME trained with {trained}", xlabel="thousands of queries", yscale="log")
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}")
+        axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes[0].set_ylabel("mean norm of dL/dx")
     axes[0].legend(frameon=False)
     figure.savefig(path, metadata={"Date": None})
@@ -131,7 +134,7 @@ def main() -> None:
         ledger_head="",
         ledger_rows=0,
         resumed=0,
-    ).model_dump(  # fmt: skip
+    ).model_dump(
         include={"version", "revision", "created", "python", "torch", "platform"}
     )
     given.out.mkdir(parents=True, exist_ok=True)
