@@ -173,7 +173,9 @@ class Ledger:
         self._inputs = KeptInputs(self.path.with_name("inputs.bin"), self.input_shape)
         last = self._db.execute("SELECT digest FROM chain ORDER BY seq DESC LIMIT 1").fetchone()
         self._head: bytes = last[0] if last else GENESIS
-        self._lost = self.totals("attack").lost + self.totals("evaluation").lost
+        (self._lost,) = self._db.execute(
+            f"SELECT COALESCE(SUM(count - {self._unsent}), 0) FROM batches WHERE state = 'lost'"
+        ).fetchone()
 
     def close(self) -> None:
         """Close the file. Reservations still open become lost at the next opening."""
