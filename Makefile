@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Small networks on a shared machine: more threads than idle cores only wait for each other.
 export OMP_NUM_THREADS ?= 1
+# A server that we did not write, for the tests; its pins exclude ours.
+MLSERVER := .venv-mlserver
+export CLONECOST_MLSERVER ?= $(CURDIR)/$(MLSERVER)/bin/python
 
 .PHONY: setup demo test check bench clean
 
@@ -21,6 +24,15 @@ $(VENV)/dev: $(VENV)/user
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
+$(MLSERVER)/ready: constraints-mlserver.txt
+	mkdir -p $(MLSERVER)
+	if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
+		$(PYTHON) -m venv $(MLSERVER) && \
+		$(MLSERVER)/bin/python -m pip install -q --no-compile --disable-pip-version-check \
+			-c $< mlserver onnxruntime numpy; \
+	else echo "MLServer ends at Python 3.12: its tests will be skipped"; fi
+	touch $@
+
 demo: $(VENV)/user  ## audit the embedded victim with two attacks, and write a report
 	$(BIN)/clonecost audit digits-lenet --attack knockoff:shared --proxy photos --budget 20000 \
 		--set knockoff.epochs=15 --milestones 1000,2000,5000,10000 --price 1 \
@@ -29,17 +41,17 @@ demo: $(VENV)/user  ## audit the embedded victim with two attacks, and write a r
 		--set dfme.generator_width=16 --set dfme.generator_lr=5e-4 --out runs/demo/dfme
 	$(BIN)/clonecost report runs/demo
 
-test: $(VENV)/dev  ## the whole test suite
+test: $(VENV)/dev $(MLSERVER)/ready  ## the whole test suite
 	$(BIN)/python -m pytest -n 2
 
-check: $(VENV)/dev  ## formatter, linter, strict types, then the tests
+check: $(VENV)/dev $(MLSERVER)/ready  ## formatter, linter, strict types, then the tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
 
-bench: $(VENV)/user  ## speed and memory against their floors; prints a table, writes JSON
+bench: $(VENV)/dev  ## speed and memory against their floors; prints a table, writes JSON
 	$(BIN)/python -m benchmarks
 
-clean:  ## the environment and the demo's run
-	rm -rf $(VENV) runs/demo
+clean:  ## the environments and the demo's run
+	rm -rf $(VENV) $(MLSERVER) runs/demo

@@ -10,7 +10,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import dfme_iteration, distillation, evolution, knockoff, ledger_batch, memory
+from benchmarks import (
+    dfme_iteration,
+    distillation,
+    evolution,
+    knockoff,
+    ledger_batch,
+    memory,
+    serving,
+)
 from benchmarks.measuring import Outcome, save
 
 RESULTS = Path(__file__).parent / "results"
@@ -21,6 +29,7 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "dfme_iteration": dfme_iteration.run,
     "evolution": evolution.run,
     "memory": memory.run,
+    "serving": serving.run,
 }
 
 

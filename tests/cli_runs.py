@@ -36,7 +36,8 @@ def run(*words: str | Path) -> Said:
 
 def environment(bench: Path, **more: str) -> dict[str, str]:
     """For a real process: one thread, the bench's modules, no terminal's colours."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(bench), **more}
+    path = os.pathsep.join(filter(None, [str(bench), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **more}
 
 
 def command(*words: str | Path) -> list[str]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from clonecost.answers import check_answers, restrict, to_eight_bits
 from clonecost.errors import (
     BudgetError,
     CloneCostError,
@@ -15,6 +16,7 @@ from clonecost.errors import (
     ReplayError,
     VictimError,
 )
+from clonecost.features import check_rows
 from clonecost.flight import Flight, flown
 from clonecost.kept_inputs import pack
 from clonecost.ledger import DIGEST_BYTES, Ledger, Purse, row_digests
@@ -91,7 +93,10 @@ class Oracle:
     def __call__(
         self, inputs: Tensor, *, index: Tensor | None = None, purpose: Purpose = "training"
     ) -> Tensor:
-        """(n, *input_shape) pixels in [0, 1] -> (n, K) answers on the simplex; costs n queries.
+        """(n, *input_shape) inputs -> (n, K) answers on the simplex; costs n queries.
+
+        Inputs are pixels in [0, 1], or a table's rows within the ranges of its features. A table's
+        victim that answers in float64 is heard in float64; all other answers are float32.
 
         A label-only victim answers one-hot, a top-k victim keeps k classes and renormalises, so a
         caller never branches on the kind. Where the threat model says uint8, inputs are rounded to
@@ -103,7 +108,8 @@ class Oracle:
             purpose: what the rows are bought for; the report splits the bill by it.
 
         Raises:
-            QueryError: wrong shape, or pixels outside [0, 1]; nothing was charged.
+            QueryError: wrong shape, pixels outside [0, 1], or a value that a table's feature cannot
+                have; nothing was charged.
             BudgetError: n does not fit; nothing was charged and nothing sent.
             ReplayError: the recorded run asked something else at this place.
             VictimError: the victim failed or answered nonsense; these rows count as lost.
@@ -112,7 +118,7 @@ class Oracle:
         self._check_inputs(inputs)
         inputs = inputs.detach()
         if self.threat.input_precision == "uint8":
-            inputs = inputs.mul(255).round_().div_(255)
+            inputs = to_eight_bits(inputs)
         count = len(inputs)
         if count > self.remaining:
             budget = self.threat.query_budget
@@ -167,7 +173,9 @@ class Oracle:
         try:
             with torch.no_grad(), self._own_randomness(), flown(flight):
                 raw = self._victim(inputs)
-            answers = self._restrict(self._check_answers(raw, len(inputs)))
+            exact = self.threat.features is not None  # equations are solved from its answers
+            probs = check_answers(raw, len(inputs), self.threat.num_classes, exact=exact)
+            answers = restrict(probs, self.threat.answers, self.threat.top_k)
         except BaseException as error:
             unsent = flight.never_sent(len(inputs))
             self._ledger.lose(batch, f"{type(error).__name__}: {error}", unsent=unsent)
@@ -218,6 +226,9 @@ class Oracle:
             raise QueryError(f"want inputs of shape (n, {shape}), got {tuple(inputs.shape)}")
         if inputs.dtype != torch.float32:
             raise QueryError(f"want float32 inputs, got {inputs.dtype}")
+        if self.threat.features is not None:
+            check_rows(self.threat.features, inputs)
+            return
         low, high = inputs.amin(), inputs.amax()  # four times as fast as aminmax, channels-last
         if not (low >= 0 and high <= 1):  # also catches nan
             if torch.isnan(low) or torch.isnan(high):
@@ -226,40 +237,6 @@ class Oracle:
                     "their learning rates (`--set ATTACK.FIELD=VALUE`); nothing was sent"
                 )
             raise QueryError(f"want pixels in [0, 1], got [{low:.3g}, {high:.3g}]")
-
-    def _check_answers(self, answers: Tensor, count: int) -> Tensor:
-        want = (count, self.threat.num_classes)
-        if not isinstance(answers, Tensor) or tuple(answers.shape) != want:
-            got = tuple(answers.shape) if isinstance(answers, Tensor) else type(answers).__name__
-            raise VictimError(
-                f"want answers of shape {want} (rows, classes), the victim gave {got}: "
-                "does its number of classes match the test set (--classes)?"
-            )
-        answers = answers.detach().float()
-        low, sums = answers.amin(), answers.sum(1)
-        if not torch.isfinite(sums).all():
-            bad = int((~torch.isfinite(answers).all(1)).sum())
-            raise VictimError(f"the victim answered NaN or infinity for {bad} of {count} rows")
-        logits = "if it gives logits, say so (`--outputs logits`)"
-        if low < -1e-6:
-            raise VictimError(
-                f"the victim answered {low:.3g}: no probability is negative; {logits}"
-            )
-        off = (sums - 1).abs().max()
-        if off > 0.01:
-            raise VictimError(f"the victim's answers miss a sum of 1 by {off:.3g}; {logits}")
-        return answers
-
-    def _restrict(self, probs: Tensor) -> Tensor:
-        """What the threat model lets an attacker see of the answers."""
-        if self.threat.answers == "label":
-            return F.one_hot(probs.argmax(1), self.threat.num_classes).float()
-        if self.threat.answers == "top_k":
-            assert self.threat.top_k is not None
-            top = probs.topk(self.threat.top_k, dim=1)
-            kept = torch.zeros_like(probs).scatter_(1, top.indices, top.values)
-            return kept / kept.sum(1, keepdim=True)
-        return probs
 
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:
@@ -271,3 +248,27 @@ class Oracle:
         finally:
             self._victims_randomness = torch.get_rng_state()
             torch.set_rng_state(attacks)
+
+
+class Place:
+    """Where an oracle stands, for a snapshot: nothing that an attack is given.
+
+    A snapshot puts it after rows that were bought before, without their being asked about again.
+    """
+
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
+
+    def state_dict(self) -> dict[str, Any]:
+        oracle = self._oracle
+        return {"spent": oracle._spent, "victims_randomness": oracle._victims_randomness}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.go_on_after(state["spent"])
+        self._oracle._victims_randomness = state["victims_randomness"]
+
+    def go_on_after(self, spent: int) -> None:
+        """Raises ValueError when so many rows were never bought."""
+        if not 0 <= spent <= self._oracle._bought:
+            raise ValueError(f"{spent:,} rows: only {self._oracle._bought:,} were bought")
+        self._oracle._spent = spent

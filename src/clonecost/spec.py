@@ -12,15 +12,22 @@ import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from clonecost.attacks import ATTACKS, PROFILES, Attack
-from clonecost.audit import Audit, Keep, wanted_generators
+from clonecost.attacks.base import check_access
+from clonecost.audit import OWN_MODEL, UNIFORM, Audit, Keep, wanted_generators, wrong_kind
+from clonecost.audit.composition import WITHOUT_DEFENCES
 from clonecost.data import load
+from clonecost.data.tables import load_table
 from clonecost.defences import DEFENCES
 from clonecost.errors import SpecError, suggest
 from clonecost.generators import GENERATORS, TrainedGenerator, is_path, ready_generator
 from clonecost.networks import NETWORKS
 from clonecost.result import Authorisation
+from clonecost.snapshots import EVERY
+from clonecost.table_zoo import TABLE_VICTIMS, table_victim
 from clonecost.types import (
+    Access,
     AnswerKind,
+    Compiled,
     Defence,
     InputPrecision,
     LabelledInputs,
@@ -48,12 +55,16 @@ SERIES = (0.02, 0.05, 0.1, 0.2, 0.5)  # of the budget: where the clone is scored
 # What may change when a run goes on: nothing that would change its questions.
 FREE = {
     "budget", "price", "milestones", "controls", "data", "keep", "rate", "max_lost",
-    "authorisation",
+    "authorisation", "snapshot_every", "spot_check",
 }  # fmt: skip
 FORM = ("layout", "pixels", "mean", "std")
 REMOTE = ("endpoint", "rate", "authorisation")  # what only an endpoint needs
 # what only a user's own victim needs
-OWN = ("network", "outputs", "shape", "classes", "trust", *FORM, *REMOTE)
+OWN = ("network", "outputs", "shape", "classes", "trust", "allow", *FORM, *REMOTE)
+
+
+def _not_negative(value: int) -> int:
+    return value if value == 0 else _positive(value)  # 0 is for white boxes: see _check_access
 
 
 def _positive(value: int) -> int:
@@ -69,11 +80,12 @@ class Spec(BaseModel):
 
     victim: str
     attack: list[str] = Field(default=["knockoff:shared"], min_length=1)
-    budget: Annotated[int, AfterValidator(_positive)] = 10_000
+    budget: Annotated[int, AfterValidator(_not_negative)] = 10_000
     proxy: str | None = None
     student: str | None = None
     answers: str = "probs"
     input_precision: InputPrecision = "float32"
+    access: Access = "black-box"
     set: dict[str, dict[str, Scalar | list[float]]] = {}
     defence: list[str] = []
     price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
@@ -82,7 +94,11 @@ class Spec(BaseModel):
     device: str = "auto"
     keep: Keep = "auto"
     controls: bool = False
+    compile: Compiled = "no"
+    snapshot_every: Annotated[float, Field(ge=0, allow_inf_nan=False)] = EVERY
+    spot_check: Annotated[int, Field(ge=0)] | None = None
     data: Path | None = None
+    uniform: Annotated[int, Field(ge=0)] = UNIFORM  # evaluation rows of a table
     # of a victim that is not in the zoo:
     test: str | None = None
     network: str | None = None
@@ -90,6 +106,7 @@ class Spec(BaseModel):
     shape: list[int] | None = None
     classes: int | None = None
     trust: bool = False
+    allow: list[str] = []
     layout: Layout | None = None
     pixels: Pixels | None = None
     mean: list[float] | None = None
@@ -127,8 +144,13 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def make_spec(written: dict[str, Any], *, where: str = "the audit") -> Spec:
-    """Check what was written. One attack, defence or seed need not stand in a list."""
-    for key in ("attack", "defence", "seed"):
+    """Check what was written. One attack, defence or seed need not stand in a list.
+
+    In a white box the budget is 0 unless it is said: what reads the network asks nothing.
+    """
+    if written.get("access") == "white-box":
+        written = {"budget": 0, **written}
+    for key in ("attack", "defence", "seed", "allow"):
         if key in written and not isinstance(written[key], list):
             written = {**written, key: [written[key]]}
     try:
@@ -153,8 +175,10 @@ def _check_names(spec: Spec) -> None:
         given = getattr(spec, key)
         if len(set(given)) < len(given):
             raise SpecError(f"{key} {', '.join(map(str, given))}: one is given twice")
+    _check_access(spec)
     for name in spec.attack:
-        make_attack(name, spec.set)
+        if refused := wrong_kind(name, make_attack(name, spec.set), table=of_table(spec)):
+            raise SpecError(refused)
     for name in generators_of(spec):
         if name not in GENERATORS and not is_path(name):
             raise SpecError(
@@ -171,11 +195,22 @@ def _check_names(spec: Spec) -> None:
     for what, network in (("student", spec.student), ("network", spec.network)):
         if network is not None and network not in NETWORKS:
             raise SpecError(suggest(what, network, list(NETWORKS)))
-    _answers(spec.answers)
+    answer_kind(spec.answers)
+
+
+def _check_access(spec: Spec) -> None:
+    for name in spec.attack:
+        check_access(make_attack(name, spec.set), name, spec.access)
+    if spec.access == "white-box" and spec.defence:
+        raise SpecError(WITHOUT_DEFENCES)
+    if spec.access != "white-box" and spec.budget == 0:
+        raise SpecError(
+            "budget = 0: 0 is not a number of queries; only a white-box reference asks nothing"
+        )
 
 
 def _check_victim(spec: Spec) -> None:
-    if spec.victim in VICTIMS:
+    if spec.victim in VICTIMS or spec.victim in TABLE_VICTIMS:
         given = [key for key in OWN if getattr(spec, key)]
         if given:
             raise SpecError(
@@ -193,9 +228,9 @@ def _check_victim(spec: Spec) -> None:
         raise SpecError(f"{spec.victim} is a run folder: `clonecost resume {spec.victim}` goes on")
     elif ":" not in spec.victim and not Path(spec.victim).suffix:
         raise SpecError(
-            suggest("victim", spec.victim, list(VICTIMS))
+            suggest("victim", spec.victim, [*VICTIMS, *TABLE_VICTIMS])
             + "; or give your own: package.module:name, weights.safetensors, model.onnx, "
-            "program.pt2, or the address of an endpoint"
+            "program.pt2, model.skops, or the address of an endpoint"
         )
 
 
@@ -255,7 +290,8 @@ def _with(part: Any, settings: dict[str, Any], name: str) -> Any:
         raise SpecError(f"{name}.{key} = {first['input']!r}: {first['msg']}") from error
 
 
-def _answers(text: str) -> tuple[AnswerKind, int | None]:
+def answer_kind(text: str) -> tuple[AnswerKind, int | None]:
+    """probs, label or top_k:K -> the kind, and K."""
     kind, _, k = text.partition(":")
     if kind == "top_k" and k.isdigit():
         return "top_k", int(k)
@@ -310,6 +346,8 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
     """
     if url := endpoint_url(spec):
         must_be_allowed(url, spec.authorisation)
+    if of_table(spec):
+        return _table_parts(spec)
     device = make_device(spec.device)
     zoo = VICTIMS.get(spec.victim)
     shape = victim_shape(spec)
@@ -324,18 +362,38 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
         own = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
     classes = zoo.num_classes if zoo else spec.classes or _count_classes(test)
     generators = _generators(spec, proxy, device, progress)
-    victim = _victim(spec, shape, classes, device, progress)
+    victim = bring_victim(spec, shape, classes, device, progress)
     if victim.takes == "uint8" and spec.input_precision != "uint8":
         raise SpecError(
             f"{victim.name} takes 8-bit pixels, so finer ones would be rounded on the way and the "
             "ledger would not say what was sent: add --input-precision uint8"
         )
-    kind, top_k = _answers(spec.answers)
+    kind, top_k = answer_kind(spec.answers)
     threat = ThreatModel(
         input_shape=shape, num_classes=classes, query_budget=spec.budget, answers=kind,
-        top_k=top_k, input_precision=spec.input_precision,
+        top_k=top_k, input_precision=spec.input_precision, access=spec.access,
     )  # fmt: skip
     return Parts(victim, threat, test, proxy, generators, own, student_name(spec))
+
+
+def _table_parts(spec: Spec) -> Parts:
+    """The same of a table, which has neither proxy nor student."""
+    if spec.victim in TABLE_VICTIMS:
+        victim, test = table_victim(spec.victim)
+        test = load_table(spec.test, "test") if spec.test else test
+    else:
+        test = load_table(test_name(spec), "test")
+        classes = spec.classes or _count_classes(test)
+        victim = load_victim(
+            spec.victim, input_shape=test.shape, num_classes=classes, outputs=spec.outputs,
+            device=make_device(spec.device), trust=spec.trust, allow=spec.allow,
+        )  # fmt: skip
+    kind, top_k = answer_kind(spec.answers)
+    threat = ThreatModel(
+        input_shape=test.shape, num_classes=victim.num_classes or 0, query_budget=spec.budget,
+        answers=kind, top_k=top_k, input_precision=spec.input_precision, features=test.features,
+    )  # fmt: skip
+    return Parts(victim, threat, test, None, {}, None, student_name(spec))
 
 
 def _generators(
@@ -365,12 +423,14 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
         (name,), (seed,) = single.attack, single.seed
         found.append(Audit(
             victim=parts.victim.answer, victim_name=parts.victim.name,
-            weights=parts.victim.weights, threat=parts.threat,
+            network=parts.victim.network, weights=parts.victim.weights, threat=parts.threat,
             attack=make_attack(name, spec.set), attack_name=name, test=parts.test,
             student=parts.student, proxy=parts.proxy, generators=parts.generators, out=folder,
             defences=[make_defence(text) for text in spec.defence], price=spec.price,
             milestones=default_milestones(spec.budget) if milestones is None else milestones,
             seed=seed, device=make_device(spec.device), keep=spec.keep, controls=spec.controls,
+            compile=spec.compile, uniform=spec.uniform,
+            snapshot_every=spec.snapshot_every, spot_check=spec.spot_check,
             true_labels=parts.true_labels, command=command, spec=to_toml(single),
             served=parts.victim.served, endpoint=parts.victim.endpoint,
             rows_in_flight=parts.victim.rows_in_flight, max_lost=lost_limit(spec),
@@ -420,6 +480,15 @@ def to_toml(spec: Spec) -> str:
     return tomlkit.dumps({"victim": written.pop("victim"), **written})
 
 
+def of_table(spec: Spec) -> bool:
+    """Whether the victim takes rows of a table: as the zoo or the file says, else the attacks."""
+    if spec.victim in TABLE_VICTIMS or Path(spec.victim).suffix == ".skops":
+        return True
+    if spec.victim in VICTIMS or ":" not in spec.victim:
+        return False
+    return any(getattr(make_attack(a, spec.set), "takes", "") == "table" for a in spec.attack)
+
+
 def needs_proxy(spec: Spec) -> bool:
     """Whether an attack asks about proxy data, or has a generator by a name trained on them."""
     return asks_proxy(spec) or any(not is_path(name) for name in generators_of(spec))
@@ -450,6 +519,8 @@ def test_name(spec: Spec) -> str:
         return spec.test
     if spec.victim in VICTIMS:
         return VICTIMS[spec.victim].dataset
+    if spec.victim in TABLE_VICTIMS:
+        return TABLE_VICTIMS[spec.victim].table
     raise SpecError(
         f"{spec.victim} is not in the zoo, so name the rows to measure agreement on: "
         "--test DATASET, or a file with inputs and labels"
@@ -464,6 +535,8 @@ def victim_shape(spec: Spec) -> Shape | None:
 
 
 def student_name(spec: Spec) -> str:
+    if of_table(spec):
+        return OWN_MODEL
     if spec.student:
         return spec.student
     return VICTIMS[spec.victim].student if spec.victim in VICTIMS else "resnet20"
@@ -495,11 +568,23 @@ def lost_limit(spec: Spec) -> int | None:
     return spec.max_lost
 
 
-def _victim(
-    spec: Spec, shape: Shape, classes: int, device: torch.device, progress: Progress
+def bring_victim(
+    spec: Spec,
+    shape: Shape | None,
+    classes: int | None,
+    device: torch.device,
+    progress: Progress = no_progress,
 ) -> LoadedVictim:
+    """The victim that the spec names: from the zoo (trained now if need be) or the user's own.
+
+    Raises:
+        VictimError: it cannot be loaded.
+    """
+    white_box = spec.access == "white-box"
     if spec.victim in VICTIMS:
-        return zoo_victim(spec.victim, root=spec.data, device=device, progress=progress)
+        return zoo_victim(
+            spec.victim, root=spec.data, device=device, progress=progress, white_box=white_box
+        )
     form = InputForm(
         layout=spec.layout, pixels=spec.pixels or "0..1", mean=tuple(spec.mean or ()),
         std=tuple(spec.std or ()),
@@ -512,5 +597,5 @@ def _victim(
         )  # fmt: skip
     return load_victim(
         spec.victim, form=form, network=spec.network, input_shape=shape, num_classes=classes,
-        outputs=spec.outputs, device=device, trust=spec.trust,
+        outputs=spec.outputs, device=device, trust=spec.trust, white_box=white_box,
     )  # fmt: skip

@@ -6,9 +6,10 @@ standard error says why and what to do), 130 stopped by Ctrl-C.
 
 from clonecost.cli.commands import app, audit, plan
 from clonecost.cli.flags import FLAGS
+from clonecost.cli.serving import serve
 from clonecost.cli.suites import suite
 
-__all__ = ["FLAGS", "app", "audit", "main", "plan", "suite"]
+__all__ = ["FLAGS", "app", "audit", "main", "plan", "serve", "suite"]
 
 
 def main() -> None:

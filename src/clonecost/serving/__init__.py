@@ -1,0 +1,17 @@
+"""Serve a victim over the Open Inference Protocol v2, as `clonecost serve` does."""
+
+from clonecost.serving.app import Limits, make_app
+from clonecost.serving.metrics import Metrics
+from clonecost.serving.model import ServedModel, served_model
+from clonecost.serving.running import address_of, bind, run
+
+__all__ = [
+    "Limits",
+    "Metrics",
+    "ServedModel",
+    "address_of",
+    "bind",
+    "make_app",
+    "run",
+    "served_model",
+]

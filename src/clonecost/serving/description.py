@@ -1,0 +1,75 @@
+"""What the OpenAPI description says beyond the types: the body of a request, and refusals."""
+
+import math
+from typing import Any
+
+from clonecost.serving.model import ServedModel
+from clonecost.serving.protocol import BINARY, INPUT, JSON, OUTPUT, ErrorBody, InferenceResponse
+
+_WHY = {
+    400: "the request is not one for this model",
+    401: "no token, or not the right one",
+    404: "no model of that name",
+    413: "too many rows or bytes for one request",
+    429: "too fast: ask again after as many seconds as Retry-After says",
+    500: "the model failed or answered nonsense",
+}
+_IN_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+ANSWERED = {
+    "description": "one answer for each row, in the order of the rows",
+    "model": InferenceResponse,
+    "content": {BINARY: _IN_BINARY},
+}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What may be answered instead, for a route's `responses`."""
+    return {status: {"model": ErrorBody, "description": _WHY[status]} for status in statuses}
+
+
+def request_body(model: ServedModel, max_rows: int, max_bytes: int) -> dict[str, Any]:
+    """Of an inference request to this model, as far as a schema can say it."""
+    sides = [{"const": side} for side in model.input_shape]
+    parameters = {"type": "object"}
+    tensor = {
+        "type": "object",
+        "required": ["name", "datatype", "shape", "data"],
+        "properties": {
+            "name": {"const": INPUT},
+            "datatype": {"const": "FP32"},
+            "shape": {
+                "type": "array", "minItems": 1 + len(sides), "maxItems": 1 + len(sides),
+                "prefixItems": [{"type": "integer", "minimum": 1, "maximum": max_rows}, *sides],
+            },
+            "data": {
+                "type": "array", "minItems": 1, "items": {"type": ["number", "array"]},
+                "description": "flat or nested, as many numbers from 0 to 1 as `shape` asks for",
+            },
+            "parameters": parameters,
+        },
+    }  # fmt: skip
+    output = {
+        "type": "object",
+        "required": ["name"],
+        "properties": {"name": {"const": OUTPUT}, "parameters": parameters},
+    }
+    schema = {
+        "type": "object",
+        "required": ["inputs"],
+        "properties": {
+            "id": {"type": "string"},
+            "parameters": parameters,
+            "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": tensor},
+            "outputs": {"type": "array", "items": output},
+        },
+    }
+    example = {"inputs": [{
+        "name": INPUT, "datatype": "FP32", "shape": [1, *model.input_shape],
+        "data": [0.5] * math.prod(model.input_shape),
+    }]}  # fmt: skip
+    return {
+        "required": True,
+        "description": f"At most {max_rows:,} rows and {max_bytes:,} bytes.",
+        "content": {JSON: {"schema": schema, "example": example}, BINARY: _IN_BINARY},
+    }

@@ -1,0 +1,98 @@
+"""What is served: a victim behind its defences, and what its API takes and shows."""
+
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clonecost.answers import check_answers, restrict, to_eight_bits
+from clonecost.defences import defend
+from clonecost.errors import SpecError
+from clonecost.spec import (
+    Spec,
+    answer_kind,
+    bring_victim,
+    endpoint_url,
+    make_defence,
+    make_device,
+    victim_shape,
+)
+from clonecost.types import AnswerKind, InputPrecision, Progress, Shape, Victim, no_progress
+from clonecost.victims.torch_model import failures_named
+from clonecost.zoo import VICTIMS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """Called with (n, *input_shape) pixels in [0, 1] it gives what the API shows: (n, K).
+
+    The same policy as the oracle's: what is served is what an audit of the victim attacks.
+
+    Raises:
+        SpecError: `top_k` is not between 1 and the number of classes.
+        VictimError: (when called) the victim failed or answered nonsense.
+    """
+
+    name: str  # as in its URL
+    victim: Victim  # defences included
+    input_shape: Shape
+    num_classes: int
+    answers: AnswerKind = "probs"
+    top_k: int | None = None
+    input_precision: InputPrecision = "float32"
+
+    def __post_init__(self) -> None:
+        if self.answers == "top_k" and not 1 <= (self.top_k or 0) <= self.num_classes:
+            raise SpecError(
+                f"answers top_k:{self.top_k}: {self.name} has {self.num_classes} classes, "
+                f"choose from 1 to {self.num_classes}"
+            )
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        if self.input_precision == "uint8":
+            inputs = to_eight_bits(inputs)
+        with torch.no_grad(), failures_named(tuple(inputs.shape)):  # a defence may fail, too
+            probs = check_answers(self.victim(inputs), len(inputs), self.num_classes)
+            return restrict(probs, self.answers, self.top_k)
+
+
+def served_model(
+    spec: Spec, *, name: str | None = None, progress: Progress = no_progress
+) -> ServedModel:
+    """The victim of a spec with its defences, answers and input precision; the rest is ignored.
+
+    Args:
+        name: as in the URL; by default made from the victim's.
+
+    Raises:
+        SpecError: it is an endpoint; or nothing says what a victim of the user's own takes, or how
+            many classes it has.
+        VictimError: the victim cannot be loaded.
+    """
+    if endpoint_url(spec):
+        raise SpecError(
+            f"{spec.victim} is served already, and rows that went through here would be in no "
+            "ledger: audit it where it is"
+        )
+    zoo = VICTIMS.get(spec.victim)
+    shape, classes = victim_shape(spec), zoo.num_classes if zoo else spec.classes
+    victim = bring_victim(spec, shape, classes, make_device(spec.device), progress)
+    shape, classes = victim.input_shape or shape, victim.num_classes or classes
+    if shape is None or classes is None:
+        raise SpecError(
+            f"{victim.name} does not say what it takes and gives: add --shape C,H,W and --classes K"
+        )
+    kind, top_k = answer_kind(spec.answers)
+    return ServedModel(
+        name=name or url_name(spec.victim),
+        victim=defend(victim.answer, *(make_defence(text) for text in spec.defence)),
+        input_shape=shape, num_classes=classes, answers=kind, top_k=top_k,
+        input_precision=spec.input_precision,
+    )  # fmt: skip
+
+
+def url_name(victim: str) -> str:
+    """A victim's name as one segment of a URL: `own:net` -> own-net, `a/net.onnx` -> net."""
+    last = re.sub(r"\.(safetensors|pt2|onnx)$", "", re.split(r"[/\\]", victim)[-1])
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-.") or "model"
