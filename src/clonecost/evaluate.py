@@ -1,7 +1,7 @@
 """How good is a clone? Pure functions of a clone and verdicts bought beforehand."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from scipy.stats import binomtest
@@ -45,6 +45,7 @@ class Reference:
         index = torch.arange(len(test))
         answers = torch.cat([oracle(test.rows(rows, device)) for rows in index.split(BATCH)])
         features = oracle.threat.features
+        test = replace(test, features=features)
         if features is None or not uniform:
             return cls(test.to(device), answers)
         rng = torch.Generator().manual_seed(UNIFORM_SEED)

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, is_dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -279,8 +279,6 @@ def _check_kind(audit: Audit) -> None:
     unfit: Callable[[ThreatModel], str | None] = getattr(attack, "unfit", lambda threat: None)
     if why := unfit(threat):
         raise SpecError(f"{audit.attack_name} cannot attack {audit.victim_name}: {why}")
-    if audit.test.features is None:
-        object.__setattr__(audit, "test", replace(audit.test, features=threat.features))
     try:
         check_rows(threat.features, audit.test.inputs)
     except QueryError as error:
