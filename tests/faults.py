@@ -28,10 +28,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -42,8 +44,10 @@ from clonecost.ledger import Ledger
 from clonecost.result import Result, read_result
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
+from clonecost.victims.endpoints import EndpointSettings, endpoint_victim, sending
 from clonecost.work import verify
 from conftest import CLASSES, SHAPE, toy_attack, toy_generator, toy_student
+from endpoint_servers import Scene, Server, serving
 
 BUDGET, TEST_ROWS = 300, 60
 ATTACKS = ("knockoff", "dfme", "disguide", "dual_students", "maze", "maze_pd", "ideal",
@@ -80,6 +84,11 @@ def linear() -> Victim:
         layer.weight.mul_(8)
         layer.bias.copy_(-layer.weight.sum(1) / 2)
     return torch_victim(nn.Sequential(nn.Flatten(), layer))
+
+
+def row_by_row(victim: Victim) -> Victim:
+    """The same answers in whatever batches the rows come: retries cut them anew."""
+    return lambda inputs: torch.cat([victim(row) for row in inputs.split(1)])
 
 
 @dataclass
@@ -256,6 +265,103 @@ def damaged_snapshot(bench: Bench, dice: random.Random) -> None:
         )
 
 
+# -- a victim at the other end of a wire ---------------------------------------------------------
+
+REMOTE = {"ctrl_c", "killed", "full_disk", "file_limit", "slow", "second_process"}
+
+
+class FaultyServer:
+    """An endpoint in a process of its own: a share of its requests goes wrong, and it counts."""
+
+    def __init__(self) -> None:
+        self._meter, self._mood = mmap.mmap(-1, 8), mmap.mmap(-1, 8)
+        here, there = os.pipe()
+        self._process = os.fork()
+        if self._process == 0:
+            self._serve(there)
+        self.url = os.read(here, 100).decode()
+
+    @property
+    def rows(self) -> int:
+        """That it worked on, answered or not."""
+        time.sleep(0.3)  # what a killed client had sent may still come in
+        return int(struct.unpack("q", self._meter[:8])[0])
+
+    def upset(self, percent: int) -> None:
+        """So many requests of a hundred go wrong from now on."""
+        self._mood[:8] = struct.pack("q", percent)
+
+    def close(self) -> None:
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+
+    def _serve(self, there: int) -> None:
+        meter, mood, dice = self._meter, self._mood, random.Random(0)
+        busy, late = ("status", 429, {"Retry-After": "0.02"}, ""), ("status", 503, {}, "busy")
+        page, gone = ("status", 500, {}, "<html>"), ("status", 404, {}, "gone")
+        kinds: list[Scene] = [
+            busy, ("status", 429, {}, "slowly"), late, page, gone, "reset", "slow", "half",
+        ]  # fmt: skip
+
+        def wrong() -> bool:
+            return bool(dice.randrange(100) < struct.unpack("q", mood[:8])[0])
+
+        class Scenes(list[Scene]):
+            def __bool__(self) -> bool:
+                return wrong()
+
+            def pop(self, index: object = 0) -> Scene:
+                return dice.choice(kinds)
+
+        class Metered(Server):
+            def __setattr__(self, name: str, value: object) -> None:
+                if name == "rows":
+                    meter[:8] = struct.pack("q", value)
+                super().__setattr__(name, value)
+
+        def spoil(scores: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+            if not wrong() or dice.random() < 0.7:
+                return scores
+            return dice.choice([scores * np.nan, scores[:, 1:], scores[:-1], scores - 1])
+
+        server = Metered(row_by_row(linear()), list(SHAPE), CLASSES, scenes=Scenes(), spoil=spoil)
+        with serving(server):
+            os.write(there, server.model_url.encode())
+            signal.pause()
+        os._exit(0)
+
+
+class RemoteWire(Wire):
+    """Faults on this side of the wire; the meter is the server's."""
+
+    def __init__(self, server: FaultyServer) -> None:
+        self.server = server
+        self.disturb = lambda wire, rows: None
+
+    @property
+    def rows(self) -> int:
+        return self.server.rows
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        self.disturb(self, len(inputs))
+        return self._victim(inputs)
+
+
+class RemoteBench(Bench):
+    def audit(self) -> Audit:
+        sending.FIRST_PAUSE, sending.LONGEST_PAUSE = 0.01, 0.02
+        wire = self.victim
+        assert isinstance(wire, RemoteWire)
+        settings = EndpointSettings(batch_size=8, concurrency=2, timeout=0.5)
+        loaded = endpoint_victim(
+            wire.server.url, input_shape=SHAPE, num_classes=CLASSES, rate=1e6, settings=settings
+        )
+        wire._victim = loaded.answer
+        return replace(
+            super().audit(), endpoint=loaded.endpoint, rows_in_flight=loaded.rows_in_flight
+        )
+
+
 # -- sessions ------------------------------------------------------------------------------------
 
 
@@ -309,9 +415,11 @@ def outcome(result: Result) -> dict[str, object]:
     return result.model_dump(include={"curve", "per_class", "traffic", "search", "spent", "ended"})
 
 
-def straight(attack: str, folder: Path) -> tuple[dict[str, object], dict[str, bytes]]:
+def straight(
+    attack: str, folder: Path, victim: Victim
+) -> tuple[dict[str, object], dict[str, bytes]]:
     """The undisturbed run of an attack."""
-    bench = Bench(attack, folder / f"straight-{attack}")
+    bench = Bench(attack, folder / f"straight-{attack}", victim)
     bench.folder.mkdir(exist_ok=True)
     return outcome(run_audit(bench.audit())), files(bench)
 
@@ -324,6 +432,7 @@ def files(bench: Bench) -> dict[str, bytes]:
 def play(
     number: int, seed: int, folder: Path,
     known: dict[str, tuple[dict[str, object], dict[str, bytes]]], tally: Counter[str],
+    server: "FaultyServer | None" = None,
 ) -> None:  # fmt: skip
     """One schedule.
 
@@ -331,18 +440,23 @@ def play(
         AssertionError: something that must hold does not.
     """
     dice = random.Random(1_000_003 * seed + number)
-    attack = ATTACKS[number % len(ATTACKS)]
+    attacks = ATTACKS if server is None else ("knockoff", "disguide")
+    attack = attacks[number % len(attacks)]
     if attack not in known:
-        known[attack] = straight(attack, folder)
-    wire = Wire(linear())
-    bench = Bench(
+        model = linear() if server is None else row_by_row(linear())
+        known[attack] = straight(attack, folder, model)
+    wire = Wire(linear()) if server is None else RemoteWire(server)
+    bench = (Bench if server is None else RemoteBench)(
         attack, folder / f"{number}", wire, every=dice.choice([0.0, 0.0, 0.05, 120.0]),
         keep=dice.choice(["all", "none"]),
     )  # fmt: skip
+    earlier = wire.rows
+    if server is not None:
+        server.upset(dice.choice([0, 10, 30]))
     bench.folder.mkdir()
     spare = 0  # rows that may be in the ledger and never reached the victim
     for _ in range(dice.randrange(1, 6)):
-        name = dice.choice(sorted(FAULTS))
+        name = dice.choice(sorted(FAULTS if server is None else REMOTE))
         at, private = dice.randrange(1, TEST_ROWS + BUDGET), random.Random(dice.random())
         fault = partial(FAULTS[name], bench, wire, at, private)
         status, said = session(bench, wire, fault)
@@ -353,7 +467,7 @@ def play(
             assert said.strip(), name
             assert "\n" not in said.strip(), said
         booked, bought = accounted(bench)
-        over = booked - wire.rows - spare
+        over = booked - (wire.rows - earlier) - spare
         assert over >= 0, f"{name}: {-over} rows at the victim are in no book"
         assert over == 0 or name in ANYWHERE, f"{name}: {over} rows were charged and never sent"
         spare += over
@@ -362,15 +476,20 @@ def play(
             power_cut(bench, dice)
             accounted(bench)
         damaged_snapshot(bench, dice)
+    if server is not None:
+        server.upset(0)
     status, said = session(bench, wire, lambda: None)
     assert status == 0, said
     booked, bought = accounted(bench)
     result = read_result(bench.run)
-    assert booked - spare == wire.rows == result.provenance.ledger_rows - spare
+    rows = wire.rows - earlier
+    assert booked - spare == rows, f"{booked} in the books, {rows} at the victim"
+    assert rows == result.provenance.ledger_rows - spare
     assert bought == result.spent
     before, written = known[attack]
-    assert outcome(result) == before
-    assert files(bench) == written
+    assert "victim-changed" not in [flag.code for flag in result.flags]
+    assert outcome(result) == before, "another result"
+    assert files(bench) == written, "another clone, or other samples"
     assert verify(bench.run) == []
     assert not (bench.run / "snapshots").exists()
     tally["lost rows"] += result.lost
@@ -383,20 +502,24 @@ def main() -> int:
     parser.add_argument("--schedules", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--http", action="store_true", help="a victim behind a faulty server")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     tally: Counter[str] = Counter()
     known: dict[str, tuple[dict[str, object], dict[str, bytes]]] = {}
+    server = FaultyServer() if asked.http else None
     broken = 0
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as place, suppress(KeyboardInterrupt):
         for number in range(asked.first, asked.first + asked.schedules):
             try:
-                play(number, asked.seed, Path(place), known, tally)
+                play(number, asked.seed, Path(place), known, tally, server)
             except AssertionError as error:
                 broken += 1
                 print(f"schedule {number} (seed {asked.seed}): {error}", flush=True)
             tally["schedules"] += 1
+    if server is not None:
+        server.close()
     print(f"{tally['schedules']} schedules, {broken} broken, {time.monotonic() - began:.0f} s")
     print(", ".join(f"{name} {count}" for name, count in sorted(tally.items())))
     return 1 if broken else 0

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from clonecost import run_folder
 from clonecost.audit import Audit, Watcher, check, run_audit
+from clonecost.audit.spot_check import ROWS
 from clonecost.data import Split, load
 from clonecost.data.tables import load_table
 from clonecost.distill import Recipe, distill
@@ -202,6 +203,8 @@ def _endpoint(spec: Spec, rows: int, runs: int) -> Iterator[tuple[str, str]]:
     known = "" if settings.latency is None else f" and {settings.latency:g} s a request"
     least = duration(least_seconds(rows, settings, rate))
     yield "time", f"at least {least} for {rows:,} rows at that rate{known}"
+    if again := ROWS if spec.spot_check is None else spec.spot_check:
+        yield "spot check", f"{again:,} rows more, when a run ends and each time that it resumes"
     lost = (lost_limit(spec) or 0) * runs
     words = f"at most {lost:,} rows more, should the endpoint fail to answer"
     if spec.price is not None:
