@@ -69,22 +69,30 @@ class ActiveThief:
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
         pool = kit.owned(self)
         stops = [*kit.milestones, oracle.threat.query_budget]
-        asked = torch.empty(0, dtype=torch.int64)
-        answers = torch.empty(0, oracle.threat.num_classes, device=kit.device)
+        asked: list[Tensor] = []
+        answers: list[Tensor] = []
         left = torch.ones(len(pool), dtype=torch.bool)
-        chosen = mixed(left, kit)[: self.seed_rows]
-        while len(chosen) and oracle.remaining:
-            for rows, due in portions(chosen, oracle.spent, stops):
-                answers = torch.cat([answers, oracle(pool.rows(rows, kit.device), index=rows)])
-                asked = torch.cat([asked, rows])
+        chosen = [mixed(left, kit)[: self.seed_rows]]  # of the round that comes
+        for _ in kit.loop(
+            lambda _: len(chosen[0]) > 0 and oracle.remaining > 0,
+            asked=asked, answers=answers, chosen=chosen,
+        ):  # fmt: skip
+            for rows, due in portions(chosen[0], oracle.spent, stops):
+                answers.append(oracle(pool.rows(rows, kit.device), index=rows))
+                asked.append(rows)
                 if due:
-                    branch = kit.branch(oracle.spent)
-                    yield self._student(pool, asked, answers, branch, self.epochs)
+                    bought, branch = (
+                        (torch.cat(asked), torch.cat(answers)),
+                        kit.branch(oracle.spent),
+                    )
+                    yield self._student(pool, *bought, branch, self.epochs)
             if oracle.remaining:
-                left[asked] = False
-                chosen = self._choose(pool, left, asked, answers, kit)
+                bought = torch.cat(asked), torch.cat(answers)
+                left[bought[0]] = False
+                chosen[0] = self._choose(pool, left, *bought, kit)
         if oracle.remaining:  # the pool is used up
-            yield self._student(pool, asked, answers, kit.branch(oracle.spent), self.epochs)
+            bought, branch = (torch.cat(asked), torch.cat(answers)), kit.branch(oracle.spent)
+            yield self._student(pool, *bought, branch, self.epochs)
 
     def _choose(
         self, pool: LabelledInputs, left: Tensor, asked: Tensor, answers: Tensor, kit: AttackerKit
@@ -121,7 +129,7 @@ class ActiveThief:
         recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
         student = kit.new_student()
         inputs = pool.inputs[asked].to(kit.device)
-        distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress)
+        distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student
 
 

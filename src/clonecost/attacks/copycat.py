@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clonecost.attacks.base import AttackerKit, at_least, portions
+from clonecost.attacks.base import AttackerKit, at_least
 from clonecost.copycat_views import VIEWS, vary
 from clonecost.distill import Recipe, distill
 from clonecost.oracle import Oracle
@@ -55,19 +55,16 @@ class Copycat:
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
         pool, classes = kit.owned(self), oracle.threat.num_classes
-        stops = [*kit.milestones, oracle.threat.query_budget]
+        wanted = [*kit.milestones, oracle.threat.query_budget]
+        stops = sorted({min(stop, len(pool)) for stop in wanted})  # the pool may be used up before
         order = torch.randperm(len(pool), generator=kit.rng, device=kit.device).cpu()
-        labels = torch.empty(0, dtype=torch.int64, device=kit.device)
-        for batch in order.split(self.batch_size):
-            for rows, due in portions(batch, oracle.spent, stops):
-                answers = oracle(pool.rows(rows, kit.device), index=rows)
-                labels = torch.cat([labels, answers.argmax(1)])
-                if due:
-                    inputs = pool.inputs[order[: oracle.spent]].to(kit.device)
-                    yield self._clone(inputs, labels, classes, kit.branch(oracle.spent))
-        if oracle.remaining:  # the pool is used up
-            inputs = pool.inputs[order].to(kit.device)
-            yield self._clone(inputs, labels, classes, kit.branch(oracle.spent))
+        labels: list[Tensor] = []
+        for turn in kit.loop(lambda turn: turn < len(stops), labels=labels):
+            stop = stops[turn]
+            for rows in order[oracle.spent : stop].split(self.batch_size):
+                labels.append(oracle(pool.rows(rows, kit.device), index=rows).argmax(1))
+            inputs = pool.inputs[order[:stop]].to(kit.device)
+            yield self._clone(inputs, torch.cat(labels), classes, kit.branch(stop))
 
     def _clone(self, inputs: Tensor, labels: Tensor, classes: int, kit: AttackerKit) -> nn.Module:
         recipe = PAPER if self.recipe == "paper" else Recipe()
@@ -76,7 +73,7 @@ class Copycat:
             inputs, labels = balanced(inputs, labels, self.per_class, kit.rng)
         student = kit.new_student()
         answers = F.one_hot(labels, classes).float()
-        distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress)
+        distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student
 
 

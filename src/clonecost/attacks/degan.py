@@ -15,7 +15,7 @@ Differs from the paper: see docs/attacks/degan.md.
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,7 @@ class Degan:
             proxy, batch_size=self.gan_batch or max(2, len(proxy) // STEPS_AN_EPOCH),
             lr=self.gan_lr, rng=kit.rng, augment="none",
         )  # fmt: skip
-        for epoch in range(self.gan_epochs):
+        for epoch in kit.loop(lambda done: done < self.gan_epochs, gan=gan):
             for _ in range(gan.epoch):
                 gan.learn(gan.images(), victim, self.diversity, self.certainty)
             kit.progress("training DeGAN", epoch + 1, self.gan_epochs)
@@ -103,8 +103,11 @@ class Degan:
         def fresh(batches: int) -> tuple[Tensor, Tensor]:
             return answered(generator, victim, batches * self.batch_size, kit.rng)
 
-        best, since, state = -1.0, 0, student.state_dict()
-        for epoch in range(self.epochs):
+        best: dict[str, Any] = {"found": -1.0, "since": 0, "weights": student.state_dict()}
+        for epoch in kit.loop(
+            lambda done: done < self.epochs and best["since"] <= self.patience,
+            student=student, optimizer=optimizer, best=best,
+        ):  # fmt: skip
             student.train()
             images, logits = fresh(self.batches)
             for x, v in zip(
@@ -116,12 +119,10 @@ class Degan:
                 optimizer.step()
             kit.progress(f"training the student at {rate:g}", epoch + 1, self.epochs)
             found = agreement(student.eval(), *fresh(self.validation_batches))
-            since += 1
-            if found > best:
-                best, since, state = found, 0, deepcopy(student.state_dict())
-            if since > self.patience:
-                break
-        student.load_state_dict(state)
+            best["since"] += 1
+            if found > best["found"]:
+                best.update(found=found, since=0, weights=deepcopy(student.state_dict()))
+        student.load_state_dict(best["weights"])
 
 
 @torch.no_grad()

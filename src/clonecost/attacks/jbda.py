@@ -63,22 +63,25 @@ class Jbda:
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
         pool = kit.owned(self)
         stops = [*kit.milestones, oracle.threat.query_budget]
-        points = torch.empty(0, *oracle.threat.input_shape, dtype=torch.uint8, device=kit.device)
-        answers = torch.empty(0, oracle.threat.num_classes, device=kit.device)
+        answers: list[Tensor] = []
         substitute = kit.new_student()
         picks = torch.randperm(len(pool), generator=kit.rng, device=kit.device)[: self.seeds]
-        new = as_bytes(pool.rows(picks.cpu(), kit.device))
-        for rho in range(self.rounds):
-            for some, due in portions(new, oracle.spent, stops):
-                answers = torch.cat([answers, oracle(as_pixels(some))])
-                points = torch.cat([points, some])  # the old ones keep their places
+        points = [as_bytes(pool.rows(picks.cpu(), kit.device))]  # the last ones are yet to be asked
+        for rho in kit.loop(
+            lambda rho: rho < self.rounds and oracle.remaining > 0,
+            substitute=substitute, points=points, answers=answers,
+        ):  # fmt: skip
+            for some, due in portions(points[-1], oracle.spent, stops):
+                answers.append(oracle(as_pixels(some)))
                 if due and oracle.remaining:
-                    yield self._trained(substitute, points, answers, kit.branch(oracle.spent))
-            substitute = self._trained(substitute, points, answers, kit.branch(oracle.spent))
-            yield substitute
-            if not oracle.remaining:
-                return
-            new = self._augmented(substitute, points, answers, rho, kit)
+                    bought = bought_so_far(points, answers)
+                    yield self._trained(substitute, *bought, kit.branch(oracle.spent))
+            bought = bought_so_far(points, answers)
+            learnt = self._trained(substitute, *bought, kit.branch(oracle.spent))
+            yield learnt
+            substitute.load_state_dict(learnt.state_dict())
+            if oracle.remaining:
+                points.append(self._augmented(substitute, *bought, rho, kit))
 
     def _trained(
         self, substitute: nn.Module, points: Tensor, answers: Tensor, kit: AttackerKit
@@ -89,7 +92,7 @@ class Jbda:
             optimizer="adam", lr=self.lr, weight_decay=0.0, batch_size=self.batch_size,
             epochs=self.epochs, schedule="constant", validation=0.0,
         )  # fmt: skip
-        distill(learnt, points, answers, recipe, rng=kit.rng, progress=kit.progress)
+        distill(learnt, points, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return learnt
 
     def _augmented(
@@ -105,6 +108,12 @@ class Jbda:
         moved = x + step * jacobian_signs(substitute, x, named, of=self.jacobian)
         new = as_bytes(moved.clamp(0, 1))
         return new[unseen(keys_of(new), keys_of(points))]
+
+
+def bought_so_far(points: list[Tensor], answers: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Points (n, C, H, W) and answers (n, K), the oldest first; a round may be half asked."""
+    answered = torch.cat(answers)
+    return torch.cat(points)[: len(answered)], answered
 
 
 def jacobian_signs(

@@ -64,33 +64,37 @@ class KnockoffAdaptive:
         arms = len(found)
         classes = oracle.threat.num_classes
         stops = [*kit.milestones, oracle.threat.query_budget]
-        preference, pulls = torch.zeros(2, arms, device=kit.device)  # H, and N
         student = kit.new_student()
         learner = torch.optim.SGD(student.parameters(), self.lr, self.momentum, fused=True)
-        asked = torch.empty(0, dtype=torch.int64)
-        answers = torch.empty(0, classes, device=kit.device)
-        rewards = torch.empty(0, 3, device=kit.device)  # of the last Delta rows
-        unused = torch.ones(len(pool), dtype=torch.bool, device=kit.device)
-        while oracle.remaining:
-            policy = preference.softmax(0)
-            chosen = self._draw(policy, arm, unused, kit)
-            recent = answers[-self.window :]
+        asked: list[Tensor] = []
+        answers = [torch.empty(0, classes, device=kit.device)]
+        bandit = {
+            "preference": torch.zeros(arms, device=kit.device),  # H
+            "pulls": torch.zeros(arms, device=kit.device),  # N
+            "rewards": torch.empty(0, 3, device=kit.device),  # of the last Delta rows
+            "unused": torch.ones(len(pool), dtype=torch.bool, device=kit.device),
+        }
+        for _ in kit.loop(
+            lambda _: oracle.remaining > 0, student=student, learner=learner, asked=asked,
+            answers=answers, bandit=bandit,
+        ):  # fmt: skip
+            policy = bandit["preference"].softmax(0)
+            chosen = self._draw(policy, arm, bandit["unused"], kit)
+            recent = torch.cat(answers)[-self.window :]
             mean = (
                 recent.mean(0)
                 if len(recent)
                 else torch.full((classes,), 1 / classes, device=kit.device)
             )
             for rows, due in portions(chosen.cpu(), oracle.spent, stops):
-                answers = torch.cat([answers, oracle(pool.rows(rows, kit.device), index=rows)])
-                asked = torch.cat([asked, rows])
+                answers.append(oracle(pool.rows(rows, kit.device), index=rows))
+                asked.append(rows)
                 if due:
-                    inputs = pool.inputs[asked].to(kit.device)
-                    yield self._clone(inputs, answers, kit.branch(oracle.spent))
-            if not oracle.remaining:
-                return
-            if len(chosen) == 1:
+                    inputs = pool.inputs[torch.cat(asked)].to(kit.device)
+                    yield self._clone(inputs, torch.cat(answers), kit.branch(oracle.spent))
+            if not oracle.remaining or len(chosen) == 1:
                 continue  # the last of the pool: batch norm needs two
-            y, drawn = answers[-len(chosen) :], arm[chosen]
+            y, drawn = torch.cat(answers)[-len(chosen) :], arm[chosen]
             # the loss before the step is what rewards; the step takes the same forward
             losses = F.cross_entropy(
                 student(pool.rows(chosen.cpu(), kit.device)), y, reduction="none"
@@ -100,9 +104,11 @@ class KnockoffAdaptive:
             learner.step()
 
             fresh = torch.stack([certainty(y), diversity(y, mean), losses.detach()], 1)
-            rewards = torch.cat([rewards, fresh])[-max(self.window, len(chosen)) :]
-            pulls += drawn.bincount(minlength=arms)
-            preference += gradient(policy, pulls, drawn, mean_reward(rewards))
+            rewards = torch.cat([bandit["rewards"], fresh])[-max(self.window, len(chosen)) :]
+            bandit["rewards"] = rewards
+            bandit["pulls"] += drawn.bincount(minlength=arms)
+            step = gradient(policy, bandit["pulls"], drawn, mean_reward(rewards))
+            bandit["preference"] += step
 
     def _draw(self, policy: Tensor, arm: Tensor, unused: Tensor, kit: AttackerKit) -> Tensor:
         """(batch,) places in the pool; they are no longer `unused`. A used-up pool starts over."""
@@ -119,7 +125,7 @@ class KnockoffAdaptive:
         recipe = PAPER if self.recipe == "paper" else Recipe()
         recipe = recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
         student = kit.new_student()
-        distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress)
+        distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student
 
 

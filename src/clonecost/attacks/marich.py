@@ -74,27 +74,33 @@ class Marich:
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
         pool = kit.owned(self)
         stops = [*kit.milestones, oracle.threat.query_budget]
-        asked = torch.empty(0, dtype=torch.int64)
-        answers = torch.empty(0, oracle.threat.num_classes, device=kit.device)
+        asked: list[Tensor] = []
+        answers: list[Tensor] = []
         left = torch.ones(len(pool), dtype=torch.bool)
-        student, past = kit.new_student(), 0
-        chosen = mixed(left, kit)[: self.seed_rows]
-        while len(chosen) and oracle.remaining:
-            for rows, due in portions(chosen, oracle.spent, stops):
-                answers = torch.cat([answers, oracle(pool.rows(rows, kit.device), index=rows)])
-                asked = torch.cat([asked, rows])
+        student = kit.new_student()
+        chosen = [mixed(left, kit)[: self.seed_rows]]  # of every round, and of the one that comes
+        for past in kit.loop(
+            lambda _: len(chosen[-1]) > 0 and oracle.remaining > 0,
+            student=student, asked=asked, answers=answers, chosen=chosen,
+        ):  # fmt: skip
+            for rows, due in portions(chosen[-1], oracle.spent, stops):
+                answers.append(oracle(pool.rows(rows, kit.device), index=rows))
+                asked.append(rows)
                 if due:  # a copy goes on from here: the rounds do not depend on who looks
-                    branch = kit.branch(oracle.spent)
-                    yield self._clone(student, pool, asked, answers, branch, past)
+                    bought, branch = (
+                        (torch.cat(asked), torch.cat(answers)),
+                        kit.branch(oracle.spent),
+                    )
+                    yield self._clone(student, pool, *bought, branch, past)
             if oracle.remaining:
-                left[asked] = False
-                branch = kit.branch(oracle.spent)
-                student = self._goes_on(student, pool, asked, answers, branch, past)
-                chosen = self._choose(student, pool, left, asked, answers, kit, past)
-                past += 1
+                bought, branch = (torch.cat(asked), torch.cat(answers)), kit.branch(oracle.spent)
+                left[bought[0]] = False
+                learnt = self._goes_on(student, pool, *bought, branch, past)
+                student.load_state_dict(learnt.state_dict())
+                chosen.append(self._choose(student, pool, left, *bought, kit, past))
         if oracle.remaining:  # the pool is used up
-            branch = kit.branch(oracle.spent)
-            yield self._clone(student, pool, asked, answers, branch, past)
+            bought, branch = (torch.cat(asked), torch.cat(answers)), kit.branch(oracle.spent)
+            yield self._clone(student, pool, *bought, branch, len(chosen) - 1)
 
     def _choose(
         self, student: nn.Module, pool: LabelledInputs, left: Tensor, asked: Tensor,
@@ -130,7 +136,7 @@ class Marich:
             schedule="constant", validation=0.0,
         )  # fmt: skip
         inputs = pool.inputs[asked].to(kit.device)
-        distill(learnt, inputs, answers, recipe, rng=kit.rng, progress=kit.progress)
+        distill(learnt, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return learnt
 
     def _clone(
@@ -142,7 +148,7 @@ class Marich:
         fresh = kit.new_student()
         recipe = Recipe() if self.epochs is None else replace(Recipe(), epochs=self.epochs)
         inputs = pool.inputs[asked].to(kit.device)
-        distill(fresh, inputs, answers, recipe, rng=kit.rng, progress=kit.progress)
+        distill(fresh, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return fresh
 
 

@@ -49,6 +49,8 @@ def equations(
     most = min(max(1, ceil(wanted)), oracle.threat.query_budget)
     rows = uniform_rows(table_of(oracle.threat), most, kit.rng)
     answers: list[Tensor] = []
-    for stop in sorted({min(stop, most) for stop in [*kit.milestones, most]}):
+    stops = sorted({min(stop, most) for stop in [*kit.milestones, most]})
+    for turn in kit.loop(lambda turn: turn < len(stops), answers=answers):
+        stop = stops[turn]
         answers.append(oracle(rows[oracle.spent : stop]))
         yield kit.branch(stop), rows[:stop], torch.cat(answers)

@@ -84,7 +84,8 @@ class Zskd:
         """(n, *shape) uint8 for targets (n, K), n a multiple of GROUP."""
         made: list[Tensor] = []
         parts = targets.split(max(1, self.at_once // GROUP) * GROUP)
-        for number, wanted in enumerate(parts):
+        for number in kit.loop(lambda done: done < len(parts), made=made):
+            wanted = parts[number]
             x = torch.rand(len(wanted), *shape, generator=kit.rng, device=kit.device)
             x.requires_grad_()
             optimizer = torch.optim.Adam([x], self.impression_lr, fused=True)
@@ -105,7 +106,9 @@ class Zskd:
     def _distilled(self, images: Tensor, victim: nn.Module, kit: AttackerKit) -> nn.Module:
         student = kit.new_student()
         optimizer = torch.optim.Adam(student.parameters(), self.lr, fused=True)
-        for epoch in range(self.epochs):
+        for epoch in kit.loop(
+            lambda done: done < self.epochs, student=student, optimizer=optimizer
+        ):
             order = torch.randperm(len(images), generator=kit.rng, device=kit.device)
             for rows in order.split(self.batch_size):
                 if len(rows) == 1:
