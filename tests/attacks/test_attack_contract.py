@@ -28,7 +28,7 @@ every_attack = pytest.mark.parametrize("name", sorted(ATTACKS))
 every_asking_attack = pytest.mark.parametrize("name", sorted(set(ATTACKS) - set(WHITE_BOXES)))
 every_white_box = pytest.mark.parametrize("name", WHITE_BOXES)
 # These walk through a table from one part of the attack to the next, without a loop that could be
-# kept, and compute for seconds at most: they go on from the ledger, as if nothing had been computed.
+# kept, and compute for seconds at most: they go on from the ledger, as if nothing was computed.
 COMPUTED_AGAIN_IN_SECONDS = {"lowd_meek", "tramer_adaptive_retrain", "tramer_tree"}
 every_attack_with_snapshots = pytest.mark.parametrize(
     "name", sorted(set(ATTACKS) - set(WHITE_BOXES) - COMPUTED_AGAIN_IN_SECONDS)

@@ -81,18 +81,15 @@ class ActiveThief:
                 answers.append(oracle(pool.rows(rows, kit.device), index=rows))
                 asked.append(rows)
                 if due:
-                    bought, branch = (
-                        (torch.cat(asked), torch.cat(answers)),
-                        kit.branch(oracle.spent),
-                    )
-                    yield self._student(pool, *bought, branch, self.epochs)
+                    bought = torch.cat(asked), torch.cat(answers)
+                    yield self._student(pool, *bought, kit.branch(oracle.spent), self.epochs)
             if oracle.remaining:
                 bought = torch.cat(asked), torch.cat(answers)
                 left[bought[0]] = False
                 chosen[0] = self._choose(pool, left, *bought, kit)
         if oracle.remaining:  # the pool is used up
-            bought, branch = (torch.cat(asked), torch.cat(answers)), kit.branch(oracle.spent)
-            yield self._student(pool, *bought, branch, self.epochs)
+            bought = torch.cat(asked), torch.cat(answers)
+            yield self._student(pool, *bought, kit.branch(oracle.spent), self.epochs)
 
     def _choose(
         self, pool: LabelledInputs, left: Tensor, asked: Tensor, answers: Tensor, kit: AttackerKit

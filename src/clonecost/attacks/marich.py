@@ -87,10 +87,8 @@ class Marich:
                 answers.append(oracle(pool.rows(rows, kit.device), index=rows))
                 asked.append(rows)
                 if due:  # a copy goes on from here: the rounds do not depend on who looks
-                    bought, branch = (
-                        (torch.cat(asked), torch.cat(answers)),
-                        kit.branch(oracle.spent),
-                    )
+                    bought = torch.cat(asked), torch.cat(answers)
+                    branch = kit.branch(oracle.spent)
                     yield self._clone(student, pool, *bought, branch, past)
             if oracle.remaining:
                 bought, branch = (torch.cat(asked), torch.cat(answers)), kit.branch(oracle.spent)
