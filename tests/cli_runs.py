@@ -1,13 +1,15 @@
-"""Running the command line in this process: the real parser, real files, captured output."""
+"""Running the command line, here or in a process: the real parser, real files, captured output."""
 
+import multiprocessing
 import os
 import sys
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from typer.testing import CliRunner
 
-from clonecost.cli import app
+from clonecost.cli import app, main
 
 # A victim of one's own, small enough for a test; to be run in the folder of `workbench.make`.
 MINE = ["own:probs", "--test", "test.npz", "--proxy", "proxy.npz", "--student", "lenet"]
@@ -42,6 +44,30 @@ def environment(bench: Path, **more: str) -> dict[str, str]:
 
 def command(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "clonecost", *map(str, words)]
+
+
+# Processes for tests that need many: each is forked from one that has imported all of this, so that
+# they do not spend most of their time with imports.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["clonecost.work", "clonecost.report", "clonecost.cli.commands"])
+
+
+def forked(*words: str | Path, bench: Path, said: Path, **more: str) -> ForkServerProcess:
+    """`clonecost WORDS...` in a process of its own, in the bench; what it says goes into a file."""
+    process = FORKS.Process(target=_session, args=([*map(str, words)], bench, said, more))
+    process.start()
+    return process
+
+
+def _session(words: list[str], bench: Path, said: Path, more: dict[str, str]) -> None:
+    file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    os.environ.update(more)
+    os.chdir(bench)
+    sys.path.insert(0, str(bench))
+    sys.argv = ["clonecost", *words]
+    main()
 
 
 def asked(log: Path) -> list[str]:

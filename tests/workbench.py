@@ -68,7 +68,7 @@ def a_list(inputs):
 
 
 def make(folder: Path) -> Path:
-    """lenet.safetensors, own.py, test.npz, proxy.npz and GENERATOR in `folder`; seconds of work."""
+    """lenet.safetensors, own.py, test.npz, proxy.npz, labelled.npz and GENERATOR in `folder`; seconds of work."""
     rng = torch.Generator().manual_seed(0)
     train, labels = images(1_000, rng)
     with torch.random.fork_rng():
@@ -84,8 +84,9 @@ def make(folder: Path) -> Path:
     (folder / "own.py").write_text(MODULE, encoding="utf-8")
     inputs, labels = images(TEST_ROWS, rng)
     np.savez(folder / "test.npz", inputs=inputs.numpy(), labels=labels.numpy())
-    proxy, _ = images(PROXY_ROWS, rng)
+    proxy, labels = images(PROXY_ROWS, rng)
     np.savez(folder / "proxy.npz", inputs=proxy.numpy())
+    np.savez(folder / "labelled.npz", inputs=proxy.numpy(), labels=labels.numpy())
     few = LabelledInputs(proxy, torch.full((PROXY_ROWS,), -1), name="proxy")
     assert train_generator("sngan-small", few, epochs=1, cache=folder) == folder / GENERATOR
     return folder
