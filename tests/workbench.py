@@ -68,7 +68,7 @@ def a_list(inputs):
 
 
 def make(folder: Path) -> Path:
-    """lenet.safetensors, own.py, test.npz, proxy.npz, labelled.npz and GENERATOR in `folder`; seconds of work."""
+    """The network, own.py, test.npz, proxy.npz, labelled.npz and GENERATOR; seconds of work."""
     rng = torch.Generator().manual_seed(0)
     train, labels = images(1_000, rng)
     with torch.random.fork_rng():
