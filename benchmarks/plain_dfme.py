@@ -5,7 +5,8 @@ Written from the published algorithm and the known habits of its scripts, consta
     G step:   one direction after the other, S and V on B images each time, then on the base points
     S steps:  s times: G on fresh latents, its graph kept, then detached; V on B; S and SGD's step
 
-in PyTorch's ordinary layout (N, C, H, W) with optimisers as they come. The victim is the bare
+in PyTorch's ordinary layout (N, C, H, W) with optimisers as they come; G doubles its maps, then
+convolves them. The victim is the bare
 module: no oracle, no ledger, no digests, no count. That flatters this side by what they cost.
 """
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from benchmarks.stage import CLASSES, Scene
 from clonecost.attacks.dfme import Dfme
 from clonecost.networks import Normalise, build, build_generator
+from clonecost.networks.enlarging import EnlargingConv2d
 
 
 def plain_loop(scene: Scene, attack: Dfme) -> Callable[[], None]:
@@ -26,7 +28,9 @@ def plain_loop(scene: Scene, attack: Dfme) -> Callable[[], None]:
     victim, student = (
         ordinary(build(name, scene.shape, CLASSES)) for name in (scene.victim, scene.student)
     )
-    generator = build_generator(attack.latent_dim, scene.shape, width=attack.generator_width)
+    generator = ordinary(
+        build_generator(attack.latent_dim, scene.shape, width=attack.generator_width)
+    )
     student_opt = torch.optim.SGD(
         student.parameters(), lr=attack.student_lr, momentum=0.9, weight_decay=5e-4
     )
@@ -90,10 +94,19 @@ class PlainNormalise(nn.Module):
         return (inputs - self.mean) / self.std
 
 
+def doubled(ours: EnlargingConv2d) -> nn.Module:
+    """As ours, by an enlarged map."""
+    plain = nn.Conv2d(ours.in_channels, ours.out_channels, 3, padding=1)
+    plain.load_state_dict(ours.state_dict())
+    return nn.Sequential(nn.Upsample(scale_factor=2), plain)
+
+
 def ordinary(network: nn.Module) -> nn.Module:
-    """The network in the layout that PyTorch makes."""
+    """The network in the layout that PyTorch makes, of the layers that papers name."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, Normalise):
                 setattr(module, name, PlainNormalise(child))
+            elif isinstance(child, EnlargingConv2d):
+                setattr(module, name, doubled(child))
     return network

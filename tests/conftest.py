@@ -1,8 +1,10 @@
 """A toy victim with a known answer: tests run in seconds on a CPU."""
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,21 +13,29 @@ from torch import Tensor, nn
 
 import workbench
 from clonecost.attacks import ATTACKS, Attack
-from clonecost.attacks.base import name_of_attack
+from clonecost.attacks.base import name_of_attack, reads_network
 from clonecost.audit import Audit
+from clonecost.features import uniform_rows
 from clonecost.generators import TrainedGenerator
 from clonecost.generators.base import standard_normal
-from clonecost.types import LabelledInputs, ThreatModel, Victim
-from clonecost.victims import torch_victim
+from clonecost.networks.table_models import LinearModel
+from clonecost.types import Feature, LabelledInputs, ThreatModel, Victim
+from clonecost.victims import sklearn_victim, torch_victim
+from clonecost.victims.table_models import CountedTree
 
 torch.set_num_threads(1)  # tiny tensors: threads only wait for each other
 SHAPE, CLASSES, BUDGET = (1, 8, 8), 3, 1_500
 
 # A new attack is tested by being listed in ATTACKS, with settings for the toy here if it needs any.
 SMALL: dict[str, dict[str, object]] = {
+    "active_thief": {"recipe": "shared", "epochs": 8, "round_epochs": 3, "seed_rows": 300,
+                     "round_rows": 400, "candidates": 1_000, "deepfool_steps": 2},
     "black_box_ripper": {"generator": "toy", "population": 12, "elite": 4, "threshold": 0.1,
                          "max_generations": 4, "slots": 8, "reuse": "all", "loss": "kl",
                          "epochs": 8, "batch_size": 32},
+    "copycat": {"recipe": "shared", "epochs": 8},
+    "degan": {"gan_epochs": 1, "gan_batch": 80, "gan_width": 4, "batches": 20, "epochs": 6,
+              "validation_batches": 5, "patience": 2, "batch_size": 32},
     "dfme": {"batch_size": 32, "latent_dim": 8, "student_steps": 4, "generator_width": 8,
              "generator_lr": 1e-3, "student_lr": 0.02},
     "dfms": {"batch_size": 8, "gan_width": 4, "gan_epochs": 2, "div_gan_epochs": 1,
@@ -39,7 +49,10 @@ SMALL: dict[str, dict[str, object]] = {
     "frugal_ripper": {"round_size": 100, "epochs": 8, "batch_size": 32},
     "ideal": {"batch_size": 50, "latent_dim": 16, "generator_width": 8, "generator_steps": 10,
               "student_steps": 40, "student_batch": 32, "student_lr": 0.05},
+    "jbda": {"seeds": 100, "epochs": 5, "batch_size": 32},
     "knockoff": {"recipe": "shared", "epochs": 8},
+    "knockoff_adaptive": {"recipe": "shared", "epochs": 8, "batch_size": 50, "window": 200},
+    "marich": {"seed_rows": 300, "round_rows": 400, "candidates": 1_000, "round_epochs": 3},
     "maze": {"batch_size": 16, "latent_dim": 8, "directions": 2, "clone_steps": 3,
              "generator_width": 8, "generator_lr": 1e-3, "student_lr": 0.02},
     # as many seeds as an iteration has rows: what it spends is still whole iterations
@@ -47,6 +60,12 @@ SMALL: dict[str, dict[str, object]] = {
                 "generator_width": 8, "generator_lr": 1e-3, "student_lr": 0.02, "seeds": 80},
     "maze_star": {"batch_size": 16, "latent_dim": 8, "directions": 2, "student_steps": 4,
                   "generator_width": 8, "generator_lr": 1e-3, "student_lr": 0.02},
+    "zskd": {"impressions": 1_200, "steps": 40, "impression_lr": 0.05, "epochs": 12,
+             "augment": False},
+    # more rows for each unknown than the budget holds: it is spent to the end
+    "tramer_lr": {"alpha": 1_000.0},
+    "tramer_mlp": {"alpha": 1_000.0, "hidden": 4, "iterations": 60},
+    "tramer_kernel_lr": {"alpha": 1_000.0, "representers": 6, "iterations": 60},
 }  # fmt: skip
 
 
@@ -89,8 +108,63 @@ def toy_attack(name: str) -> Attack:
     return ATTACKS[name](**SMALL.get(name, {}))
 
 
+@dataclass(frozen=True)
+class TableToy:
+    """A table with a known model behind it."""
+
+    features: tuple[Feature, ...]
+    classes: int
+    answer: Victim
+
+
+def numbers(count: int) -> tuple[Feature, ...]:
+    """Features of different ranges."""
+    return tuple(Feature(name=f"n{k}", low=-1 - k % 3, high=1 + k % 2) for k in range(count))
+
+
+COLOUR = Feature(name="colour", categories=("red", "green", "blue"))
+
+
+def linear_toy(features: tuple[Feature, ...], classes: int) -> TableToy:
+    """Softmax regression that answers in float64, as an estimator does."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = LinearModel(features, classes)
+        with torch.no_grad():
+            model.linear.weight.normal_()
+            model.linear.bias.normal_(std=0.1)
+    return TableToy(features, classes, lambda rows: model(rows).softmax(1).detach())
+
+
+def tree_toy(features: tuple[Feature, ...], leaves: int = 60) -> TableToy:
+    """A tree whose leaves have answers of their own."""
+    rows = uniform_rows(features, 2_000, torch.Generator().manual_seed(3)).double()
+    labels = (3 * (rows[:, 0] * rows[:, 1] + rows[:, 2]).sin()).round().long() % CLASSES
+    tree = CountedTree(leaves, 0).fit(rows.numpy(), labels.numpy())
+    return TableToy(features, CLASSES, sklearn_victim(tree))
+
+
+# The victim of an attack on tables is of the kind that it solves for.
+TABLE_TOYS: dict[str, Callable[[], TableToy]] = {
+    "lowd_meek": lambda: linear_toy(numbers(60), 2),
+    "tramer_adaptive_retrain": lambda: linear_toy((*numbers(6), COLOUR), CLASSES),
+    "tramer_kernel_lr": lambda: linear_toy(numbers(4), CLASSES),
+    "tramer_lr": lambda: linear_toy((*numbers(6), COLOUR), CLASSES),
+    "tramer_mlp": lambda: linear_toy(numbers(6), CLASSES),
+    "tramer_tree": lambda: tree_toy((*numbers(6), COLOUR)),
+}
+
+
 @pytest.fixture
-def victim() -> Victim:
+def table_toy(request: pytest.FixtureRequest) -> TableToy | None:
+    """Of a test that is parametrised with the name of an attack on tables; else None."""
+    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    make = TABLE_TOYS.get(parameters.get("name"))
+    return make() if make else None
+
+
+@pytest.fixture
+def network() -> nn.Module:
     """Linear on centred pixels, so that every class owns its share of the cube."""
     with torch.random.fork_rng():
         torch.manual_seed(7)
@@ -98,16 +172,30 @@ def victim() -> Victim:
     with torch.no_grad():
         linear.weight.mul_(8)  # confident answers
         linear.bias.copy_(-linear.weight.sum(1) / 2)
-    return torch_victim(nn.Sequential(nn.Flatten(), linear))
+    return nn.Sequential(nn.Flatten(), linear)
 
 
 @pytest.fixture
-def threat() -> ThreatModel:
+def victim(network: nn.Module, table_toy: TableToy | None) -> Victim:
+    return table_toy.answer if table_toy else torch_victim(network)
+
+
+@pytest.fixture
+def threat(table_toy: TableToy | None) -> ThreatModel:
+    if table_toy:
+        return ThreatModel(
+            input_shape=(len(table_toy.features),), num_classes=table_toy.classes,
+            query_budget=BUDGET, features=table_toy.features,
+        )  # fmt: skip
     return ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=BUDGET)
 
 
 @pytest.fixture
-def test_set(victim: Victim) -> LabelledInputs:
+def test_set(victim: Victim, table_toy: TableToy | None) -> LabelledInputs:
+    if table_toy:
+        rows = uniform_rows(table_toy.features, 400, torch.Generator().manual_seed(1))
+        names = tuple("abc"[: table_toy.classes])
+        return LabelledInputs(rows, victim(rows).argmax(1), names, "toy", table_toy.features)
     inputs = torch.rand(400, *SHAPE, generator=torch.Generator().manual_seed(1))
     return LabelledInputs(inputs, victim(inputs).argmax(1), ("a", "b", "c"), "toy")
 
@@ -116,7 +204,7 @@ def test_set(victim: Victim) -> LabelledInputs:
 def proxy() -> LabelledInputs:
     inputs = torch.rand(4_000, *SHAPE, generator=torch.Generator().manual_seed(2))
     pixels = inputs.mul(255).round().to(torch.uint8)
-    return LabelledInputs(pixels, torch.zeros(4_000, dtype=torch.int64), ("?",), "noise")
+    return LabelledInputs(pixels, torch.arange(4_000) % 4, ("p", "q", "r", "s"), "noise")
 
 
 MakeAudit = Callable[..., Audit]
@@ -124,19 +212,25 @@ MakeAudit = Callable[..., Audit]
 
 @pytest.fixture
 def make_audit(
-    victim: Victim, threat: ThreatModel, test_set: LabelledInputs, proxy: LabelledInputs,
-    tmp_path: Path,
+    victim: Victim, network: nn.Module, threat: ThreatModel, test_set: LabelledInputs,
+    proxy: LabelledInputs, tmp_path: Path,
 ) -> MakeAudit:  # fmt: skip
-    """An audit of the toy; every field can be replaced."""
+    """An audit of the toy, in a white box if its attack needs one; every field can be replaced."""
 
     def make(attack: str | Attack = "knockoff", **changes: object) -> Audit:
         chosen = toy_attack(attack) if isinstance(attack, str) else attack
+        box: dict[str, object] = {"threat": threat}
+        if reads_network(chosen):
+            open_to_it = dataclasses.replace(threat, access="white-box", query_budget=0)
+            box = {"threat": open_to_it, "network": network}
         settings: dict[str, object] = {
-            "victim": victim, "threat": threat, "attack": chosen,
+            **box, "victim": victim, "attack": chosen,
             "attack_name": name_of_attack(chosen), "test": test_set, "proxy": proxy,
             "generators": {"toy": toy_generator()}, "student": toy_student,
             "out": tmp_path / "run", "milestones": (500, 1_000),
         }  # fmt: skip
+        if threat.features is not None:
+            settings |= {"proxy": None, "uniform": 0}
         return Audit(**{**settings, **changes})  # type: ignore[arg-type]
 
     return make

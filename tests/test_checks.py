@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from clonecost.checks import flags
-from clonecost.result import Rate, Score, ThreatCard, Traffic
+from clonecost.result import Rate, Score, SpotCheck, ThreatCard, Traffic
 
 
 def rate(value: float, spread: float = 0.02) -> Rate:
@@ -53,11 +53,14 @@ RAISED: dict[str, dict[str, Any]] = {
     "differences-in-8-bit": {"settings": DIFFERENCES, "threat": threat(input_precision="uint8")},
     "differences-of-coarse-answers": {"settings": DIFFERENCES, "threat": threat(answers="top_k")},
     "published-wiring": {"settings": {"wiring": "published"}},
+    "white-box-reference": {"threat": threat(access="white-box")},
     "clone-learned-nothing": {"curve": [point(100, 0.31)]},
     "clone-got-worse": {"curve": [point(50, 0.9), point(100, 0.8)]},
     "one-sided-questions": {
         "traffic": EVEN.model_copy(update={"class_histogram": [91, 9, 0, 0]}),
     },
+    "victim-changed": {"spot": SpotCheck(rows=20, asked=20, changed=1, largest=0.5)},
+    "spot-check-failed": {"spot": SpotCheck(rows=20, asked=10, changed=0, largest=0)},
     "lost-rows": {"lost": 1},
     "resumed": {"resumed": 1},
 }

@@ -16,6 +16,7 @@ import pytest
 
 from cli_runs import MINE, SMALL_DFME, asked, command, environment, run
 from clonecost.attacks import ATTACKS
+from clonecost.attacks.base import reads_network
 from workbench import GENERATOR, TEST_ROWS
 
 BUDGET, CLONE = 480, "clone.safetensors"
@@ -164,7 +165,8 @@ KILLS = [1, TEST_ROWS + 20, TEST_ROWS + 240, TEST_ROWS + 400]
 
 
 def test_every_attack_is_killed_here() -> None:
-    assert set(SMALL) == set(ATTACKS), "give the new attack settings for a small run in SMALL"
+    asking = {name for name in ATTACKS if not reads_network(ATTACKS[name])}
+    assert set(SMALL) == asking, "give the new attack settings for a small run in SMALL"
 
 
 @pytest.mark.parametrize("attack", sorted(SMALL))

@@ -8,6 +8,7 @@ from clonecost.losses import (
     bce,
     entropy,
     kl,
+    kl_at,
     l1,
     l2,
     logit_l1,
@@ -26,6 +27,15 @@ def test_kl_is_the_formula() -> None:
 def test_kl_of_hard_labels_is_the_cross_entropy() -> None:
     logits, hard = torch.randn(5, 4), torch.eye(4)[torch.tensor([0, 3, 1, 1, 2])]
     torch.testing.assert_close(kl(logits, hard), cross_entropy(logits, hard, reduction="none"))
+
+
+def test_kl_at_a_temperature_is_a_distance_between_centred_logits() -> None:
+    s, v = torch.randn(2, 6, 4, dtype=torch.float64)
+    want = 9 * kl(s / 3, (v / 3).softmax(1))
+    torch.testing.assert_close(kl_at(s, v, 3), want)
+    torch.testing.assert_close(kl_at(v + 5, v, 3), torch.zeros(6).double(), atol=1e-12, rtol=0)
+    half_variance = (v - s).var(1, correction=0) / 2
+    torch.testing.assert_close(kl_at(s, v, 1e4), half_variance, rtol=1e-3, atol=0)
 
 
 def test_losses_between_probabilities_are_their_formulas() -> None:

@@ -27,12 +27,14 @@ from conftest import CLASSES, SHAPE, MakeAudit, toy_student
 
 def test_the_public_names_are_pinned() -> None:
     assert set(clonecost.__all__) == {
-        "ATTACKS", "Attack", "AttackerKit", "Audit", "BlackBoxRipper", "CloneCostError",
-        "DEFENCES", "Defence", "Dfme", "Dfms", "Disguide", "DualStudents", "ExNihilo",
-        "FrugalRipper", "Ideal", "Knockoff", "LabelledInputs", "Maze", "MazePd", "MazeStar",
-        "Oracle", "Recipe", "Result", "Rounding", "ThreatModel", "Victim", "Watcher", "defend",
-        "headline", "load", "ready_generator", "run_audit", "torch_victim", "zoo_model",
-        "zoo_victim",
+        "ATTACKS", "ActiveThief", "Attack", "AttackerKit", "Audit", "BlackBoxRipper",
+        "CloneCostError", "Copycat", "DEFENCES", "Defence", "Degan", "Dfme", "Dfms", "Disguide",
+        "DualStudents", "ExNihilo", "Feature", "FrugalRipper", "Ideal", "Jbda", "Knockoff",
+        "KnockoffAdaptive", "LabelledInputs", "LowdMeek", "Marich", "Maze", "MazePd", "MazeStar",
+        "Oracle", "Recipe", "Result", "Rounding", "ThreatModel", "TramerAdaptiveRetrain",
+        "TramerKernelLr", "TramerLr", "TramerMlp", "TramerTree", "Victim", "Watcher", "Zskd",
+        "defend", "headline", "load", "load_table", "ready_generator", "run_audit",
+        "sklearn_victim", "table", "table_victim", "torch_victim", "zoo_model", "zoo_victim",
     }  # fmt: skip
     assert set(clonecost._HOME) == set(clonecost.__all__)
     assert set(clonecost.__all__) <= set(dir(clonecost))

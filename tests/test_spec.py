@@ -42,7 +42,9 @@ FULL: dict[str, Any] = {
     "set": {"dfme": {"student_lr": 0.03, "decay_at": [0.2, 0.4], "recovery": "none"},
             "knockoff": {"epochs": "none"}},
     "defence": ["rounding:decimals=1"], "price": 2.5, "milestones": [3, 1], "seed": [4, 5],
-    "device": "cpu", "keep": "all", "controls": True, "data": "somewhere", "test": "digits",
+    "device": "cpu", "keep": "all", "controls": True, "compile": "all", "snapshot_every": 60.0,
+    "spot_check": 5, "data": "somewhere", "test": "digits", "allow": ["sklearn.tree._tree.Tree"],
+    "uniform": 7,
     "network": "lenet", "outputs": "logits", "shape": [1, 16, 16], "classes": 4, "trust": True,
     "layout": "nhwc", "pixels": "0..255", "mean": [0.5], "std": [0.25], "max_lost": 9,
 }  # fmt: skip
@@ -66,7 +68,8 @@ TABLES = {"endpoint", "authorisation"}  # too much for flags: they stand in a fi
 
 
 def test_the_examples_have_every_key() -> None:
-    assert set(FULL) | set(REMOTE) == set(Spec.model_fields)
+    # a white box has no --defence
+    assert set(FULL) | set(REMOTE) | {"access"} == set(Spec.model_fields)
     assert set(REMOTE["endpoint"]) == set(EndpointSettings.model_fields)
     defaults = Spec(victim="x").model_dump()
     for example in (FULL, REMOTE):
@@ -214,7 +217,7 @@ def test_the_default_folder_depends_on_what_is_asked_and_on_nothing_else() -> No
     plain = make_spec({"victim": "digits-lenet"})
     assert default_out(plain) == Path("runs/digits-lenet-knockoff-shared")
     free = {"price": 1.0, "milestones": [5], "controls": True, "data": "x", "keep": "all",
-            "max_lost": 5}  # fmt: skip
+            "snapshot_every": 1.0, "spot_check": 3, "max_lost": 5}  # fmt: skip
     assert set(free) | {"budget", "rate", "authorisation"} == FREE
     assert default_out(make_spec({"victim": "digits-lenet", **free})) == default_out(plain)
     others = [{"seed": 1}, {"answers": "label"}, {"defence": "rounding"}, {"student": "lenet"},

@@ -14,12 +14,14 @@ from clonecost.errors import RunError, SpecError
 from clonecost.report.groups import t_interval
 from clonecost.result import read_result
 from clonecost.suite import (
+    Table,
     cells,
     find,
     gather,
     html,
     jobs,
     markdown,
+    merged,
     plan_suite,
     read_suite,
     read_table,
@@ -320,6 +322,32 @@ def test_results_are_rendered_without_runs(toy: Path, tmp_path: Path) -> None:
         kept.write_text(json.dumps(wrong), encoding="utf-8")
         with pytest.raises(RunError, match=sentence):
             read_table(kept)
+
+
+def test_rows_that_were_run_apart_are_merged(toy: Path, tmp_path: Path) -> None:
+    for row in ("ours", "knockoff"):
+        said = run("suite", toy, "--out", tmp_path / row, "--seed", "0", "--row", row)
+        assert said.status == 0
+    old, new = (tmp_path / row / "small" / "results.json" for row in ("ours", "knockoff"))
+    kept, more = read_table(old), read_table(new)
+    assert run("suite", "--render-only", old, "--merge", new).status == 0
+    both = read_table(old)
+    assert both.cell("ours", "mine") == kept.cell("ours", "mine")
+    assert both.cell("knockoff", "mine") == more.cell("knockoff", "mine")
+    assert both.cell("knockoff", "broken").not_run == "no time"
+    assert both.cell("teacher", "mine").not_run is None
+    assert both.warnings == []
+    assert (tmp_path / "ours" / "small" / "results.md").is_file()
+    assert (
+        "both have runs of row knockoff" in run("suite", "--render-only", old, "--merge", new).err
+    )
+    with pytest.raises(RunError, match="do not have the same rows and columns"):
+        merged(kept, more.model_copy(update={"scale": "large"}))
+    other = json.loads(more.model_dump_json())
+    other["cells"][2]["runs"][0]["victim_weights"] = "ff" * 32  # a function has no digest
+    (warning,) = merged(kept, Table.model_validate(other)).warnings
+    assert "different weights" in warning
+    assert "--merge goes with a results file" in run("suite", toy, "--merge", new).err
 
 
 def with_cell(document: dict[str, Any], number: int, **changes: Any) -> dict[str, Any]:

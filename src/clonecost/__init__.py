@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clonecost.attacks import ATTACKS, Attack
+    from clonecost.attacks.active_thief import ActiveThief
     from clonecost.attacks.base import AttackerKit
     from clonecost.attacks.black_box_ripper import BlackBoxRipper
+    from clonecost.attacks.copycat import Copycat
+    from clonecost.attacks.degan import Degan
     from clonecost.attacks.dfme import Dfme
     from clonecost.attacks.dfms import Dfms
     from clonecost.attacks.disguide import Disguide
@@ -16,12 +19,23 @@ if TYPE_CHECKING:
     from clonecost.attacks.ex_nihilo import ExNihilo
     from clonecost.attacks.frugal_ripper import FrugalRipper
     from clonecost.attacks.ideal import Ideal
+    from clonecost.attacks.jbda import Jbda
     from clonecost.attacks.knockoff import Knockoff
+    from clonecost.attacks.knockoff_adaptive import KnockoffAdaptive
+    from clonecost.attacks.lowd_meek import LowdMeek
+    from clonecost.attacks.marich import Marich
     from clonecost.attacks.maze import Maze
     from clonecost.attacks.maze_pd import MazePd
     from clonecost.attacks.maze_star import MazeStar
+    from clonecost.attacks.tramer_adaptive_retrain import TramerAdaptiveRetrain
+    from clonecost.attacks.tramer_kernel_lr import TramerKernelLr
+    from clonecost.attacks.tramer_lr import TramerLr
+    from clonecost.attacks.tramer_mlp import TramerMlp
+    from clonecost.attacks.tramer_tree import TramerTree
+    from clonecost.attacks.zskd import Zskd
     from clonecost.audit import Audit, Watcher, run_audit
     from clonecost.data import load
+    from clonecost.data.tables import load_table, table
     from clonecost.defences import DEFENCES, defend
     from clonecost.defences.rounding import Rounding
     from clonecost.distill import Recipe
@@ -30,30 +44,39 @@ if TYPE_CHECKING:
     from clonecost.oracle import Oracle
     from clonecost.report import headline
     from clonecost.result import Result
-    from clonecost.types import Defence, LabelledInputs, ThreatModel, Victim
-    from clonecost.victims import torch_victim
+    from clonecost.table_zoo import table_victim
+    from clonecost.types import Defence, Feature, LabelledInputs, ThreatModel, Victim
+    from clonecost.victims import sklearn_victim, torch_victim
     from clonecost.zoo import zoo_model, zoo_victim
 
 __version__ = "0.1.0"
 
 _HOME = {
     "ATTACKS": "attacks",
+    "ActiveThief": "attacks.active_thief",
     "Attack": "attacks",
     "AttackerKit": "attacks.base",
     "Audit": "audit",
     "BlackBoxRipper": "attacks.black_box_ripper",
     "CloneCostError": "errors",
+    "Copycat": "attacks.copycat",
     "DEFENCES": "defences",
     "Defence": "types",
+    "Degan": "attacks.degan",
     "Dfme": "attacks.dfme",
     "Dfms": "attacks.dfms",
     "Disguide": "attacks.disguide",
     "DualStudents": "attacks.dual_students",
     "ExNihilo": "attacks.ex_nihilo",
+    "Feature": "types",
     "FrugalRipper": "attacks.frugal_ripper",
     "Ideal": "attacks.ideal",
+    "Jbda": "attacks.jbda",
     "Knockoff": "attacks.knockoff",
+    "KnockoffAdaptive": "attacks.knockoff_adaptive",
     "LabelledInputs": "types",
+    "LowdMeek": "attacks.lowd_meek",
+    "Marich": "attacks.marich",
     "Maze": "attacks.maze",
     "MazePd": "attacks.maze_pd",
     "MazeStar": "attacks.maze_star",
@@ -62,13 +85,23 @@ _HOME = {
     "Result": "result",
     "Rounding": "defences.rounding",
     "ThreatModel": "types",
+    "TramerAdaptiveRetrain": "attacks.tramer_adaptive_retrain",
+    "TramerKernelLr": "attacks.tramer_kernel_lr",
+    "TramerLr": "attacks.tramer_lr",
+    "TramerMlp": "attacks.tramer_mlp",
+    "TramerTree": "attacks.tramer_tree",
     "Victim": "types",
     "Watcher": "audit",
+    "Zskd": "attacks.zskd",
     "defend": "defences",
     "headline": "report",
     "load": "data",
+    "load_table": "data.tables",
     "ready_generator": "generators",
     "run_audit": "audit",
+    "sklearn_victim": "victims",
+    "table": "data.tables",
+    "table_victim": "table_zoo",
     "torch_victim": "victims",
     "zoo_model": "zoo",
     "zoo_victim": "zoo",
@@ -77,21 +110,29 @@ _HOME = {
 __all__ = [  # the same names, spelt out for type checkers; a test compares the two
     "ATTACKS",
     "DEFENCES",
+    "ActiveThief",
     "Attack",
     "AttackerKit",
     "Audit",
     "BlackBoxRipper",
     "CloneCostError",
+    "Copycat",
     "Defence",
+    "Degan",
     "Dfme",
     "Dfms",
     "Disguide",
     "DualStudents",
     "ExNihilo",
+    "Feature",
     "FrugalRipper",
     "Ideal",
+    "Jbda",
     "Knockoff",
+    "KnockoffAdaptive",
     "LabelledInputs",
+    "LowdMeek",
+    "Marich",
     "Maze",
     "MazePd",
     "MazeStar",
@@ -100,13 +141,23 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "Result",
     "Rounding",
     "ThreatModel",
+    "TramerAdaptiveRetrain",
+    "TramerKernelLr",
+    "TramerLr",
+    "TramerMlp",
+    "TramerTree",
     "Victim",
     "Watcher",
+    "Zskd",
     "defend",
     "headline",
     "load",
+    "load_table",
     "ready_generator",
     "run_audit",
+    "sklearn_victim",
+    "table",
+    "table_victim",
     "torch_victim",
     "zoo_model",
     "zoo_victim",

@@ -17,8 +17,10 @@ def to_eight_bits(pixels: Tensor) -> Tensor:
     return pixels.mul(255).round_().div_(255)
 
 
-def check_answers(answers: Tensor, count: int, num_classes: int) -> Tensor:
+def check_answers(answers: Tensor, count: int, num_classes: int, *, exact: bool = False) -> Tensor:
     """What a victim gave for `count` rows, as float32 (count, num_classes) without a gradient.
+
+    With `exact`, float64 stays float64.
 
     Raises:
         VictimError: another shape, or rows that are no probabilities.
@@ -30,7 +32,9 @@ def check_answers(answers: Tensor, count: int, num_classes: int) -> Tensor:
             f"want answers of shape {want} (rows, classes), the victim gave {got}: "
             "does its number of classes match the test set (--classes)?"
         )
-    answers = answers.detach().float()
+    answers = answers.detach()
+    if not (exact and answers.dtype == torch.float64):
+        answers = answers.float()
     low, sums = answers.amin(), answers.sum(1)
     if not torch.isfinite(sums).all():
         bad = int((~torch.isfinite(answers).all(1)).sum())

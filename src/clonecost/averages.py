@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,14 @@ class WeightAverages:
         """Take one step into account."""
         for average in self._averages:
             average.update_parameters(self._network)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of the averages; the network itself is its owner's."""
+        return {"averages": [average.state_dict() for average in self._averages]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for average, held in zip(self._averages, state["averages"], strict=True):
+            average.load_state_dict(held)
 
     def networks(self) -> list[nn.Module]:
         """Copies in eval mode: of the network as it is, then of each average in its order."""

@@ -5,7 +5,7 @@ Each flag is documented in docs/flags.md with what raises it and what to do.
 
 from collections.abc import Iterable, Sequence
 
-from clonecost.result import Flag, Rate, Score, ThreatCard, Traffic
+from clonecost.result import Flag, Rate, Score, SpotCheck, ThreatCard, Traffic
 
 
 def flags(
@@ -22,13 +22,14 @@ def flags(
     traffic: Traffic,
     lost: int,
     resumed: int,
+    spot: SpotCheck | None = None,
 ) -> list[Flag]:
     """Everything that is doubtful about one audit, worst first."""
     found = [
         *_data(test_rows, overlap, victim_accuracy, majority),
         *_attack(threat, attack, settings, defences),
-        *_outcome(curve, majority, traffic),
-        *_run(lost, resumed),
+        *_outcome(threat, curve, majority, traffic),
+        *_run(lost, resumed, spot),
     ]
     return sorted(found, key=lambda flag: flag.severity != "warning")
 
@@ -56,6 +57,12 @@ def _data(test_rows: int, overlap: int, accuracy: Rate, majority: float) -> Iter
 def _attack(
     threat: ThreatCard, attack: str, settings: dict[str, object], defences: Sequence[str]
 ) -> Iterable[Flag]:
+    if threat.access == "white-box":
+        yield _info(
+            "white-box-reference",
+            f"{attack} read the victim's own network: a reference to hold attacks against, and no "
+            "finding about the API",
+        )
     differences = "step" in settings and "directions" in settings
     if differences and threat.input_precision == "uint8":
         yield _warning(
@@ -77,7 +84,9 @@ def _attack(
         )
 
 
-def _outcome(curve: Sequence[Score], majority: float, traffic: Traffic) -> Iterable[Flag]:
+def _outcome(
+    threat: ThreatCard, curve: Sequence[Score], majority: float, traffic: Traffic
+) -> Iterable[Flag]:
     last = curve[-1].agreement
     best = max(curve, key=lambda score: score.agreement.value)
     if last.low <= majority:
@@ -93,14 +102,29 @@ def _outcome(curve: Sequence[Score], majority: float, traffic: Traffic) -> Itera
             "queries): training was unstable, the last clone is the result all the same",
         )
     commonest = max(traffic.class_histogram, default=0) / max(1, traffic.rows)
-    if commonest > 0.9:
+    # equations are solved on probabilities: of a table they teach all classes, whichever wins
+    solved = threat.features is not None and threat.answers == "probs"
+    if commonest > 0.9 and not solved:
         yield _warning(
             "one-sided-questions",
             f"{commonest:.0%} of the answers name one class: what was asked hardly taught others",
         )
 
 
-def _run(lost: int, resumed: int) -> Iterable[Flag]:
+def _run(lost: int, resumed: int, spot: SpotCheck | None) -> Iterable[Flag]:
+    if spot and spot.changed:
+        yield _warning(
+            "victim-changed",
+            f"{spot.changed} of {spot.asked} rows that were asked again got other answers, by up "
+            f"to {spot.largest:.2g}: another model, answers drawn at random, or rows mixed up; "
+            "the clone learnt from all of them",
+        )
+    if spot and spot.asked < spot.rows:
+        yield _info(
+            "spot-check-failed",
+            f"{spot.rows - spot.asked} of {spot.rows} rows of the spot checks were paid and not "
+            "compared: whether the victim changed is less sure",
+        )
     if lost:
         yield _info(
             "lost-rows",

@@ -89,6 +89,10 @@ class Display:
             self._bars.update(self._tasks["queries"], note=note)
         self.console.print(text, soft_wrap=True)
 
+    def notice(self, sentence: str) -> None:
+        """Something that the user should know, and that stops nothing."""
+        self.console.print(sentence, style="yellow", markup=False, soft_wrap=True)
+
     def _show(self, what: str, done: int, total: int, counted: str) -> None:
         if not self.console.is_terminal:
             self._line(what, done, total, counted)

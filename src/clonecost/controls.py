@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from clonecost.distill import Recipe, distill
 from clonecost.evaluate import Reference, score
+from clonecost.loops import Loop, plain
 from clonecost.result import Control
 from clonecost.types import LabelledInputs, Progress
 
@@ -23,6 +24,7 @@ def run_controls(
     reference: Reference,
     rng: torch.Generator,
     progress: Progress,
+    loop: Loop = plain,
 ) -> list[Control]:
     """Score each control that can be made from what is given, with the shared recipe.
 
@@ -38,7 +40,7 @@ def run_controls(
         student = new_student()
         distill(
             student, inputs.to(rng.device), answers.to(rng.device), Recipe(), rng=rng,
-            progress=progress,
+            progress=progress, loop=loop,
         )  # fmt: skip
         return student
 

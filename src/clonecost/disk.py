@@ -1,6 +1,7 @@
 """What SQLite and the disk say, as one sentence that names the remedy."""
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,17 @@ def disk_faults(path: Path) -> Iterator[None]:
         if error.errno in FULL:
             raise LedgerError(_full(path)) from error
         raise LedgerError(f"{path} cannot be used: {error}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names durable: a new file outlives a power cut only when its folder is synced, too."""
+    if os.name == "nt":  # folders cannot be opened there, and need not be
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _full(path: Path) -> str:

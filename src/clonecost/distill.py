@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from clonecost.augmentation import Augment, augment
+from clonecost.loops import Loop, plain
 from clonecost.losses import STUDENT_LOSSES, StudentLoss, kl
 from clonecost.types import Progress, as_pixels, no_progress
 
@@ -45,6 +45,7 @@ def distill(
     *,
     rng: torch.Generator,
     progress: Progress = no_progress,
+    loop: Loop = plain,
 ) -> None:
     """Fit `student` in place to minimise the recipe's loss, by default mean KL(answers || student).
 
@@ -52,6 +53,7 @@ def distill(
         inputs: (n, *shape), uint8 0..255 or float32 in [0, 1], on the student's device.
         answers: (n, K) on the simplex (hard labels are one-hot), on the same device.
         rng: on the same device; decides the split, the order, the augmentation and dropout.
+        loop: over the epochs; the kit's goes on in the middle of a training that was killed.
     """
     order = torch.randperm(len(inputs), generator=rng, device=rng.device)
     aside = int(recipe.validation * len(inputs))
@@ -60,10 +62,11 @@ def distill(
     optimizer = _optimizer(student, recipe)
     scheduler = _scheduler(optimizer, recipe, steps)
     distance = STUDENT_LOSSES[recipe.loss]
-    best, best_state = float("inf"), None
+    best: dict[str, Any] = {"kl": float("inf"), "weights": None}
+    state = {"student": student, "optimizer": optimizer, "scheduler": scheduler, "best": best}
 
     with _seeded(rng):
-        for epoch in range(recipe.epochs):
+        for epoch in loop(lambda epoch: epoch < recipe.epochs, **state, rng=rng):
             student.train()
             order = training[torch.randperm(len(training), generator=rng, device=rng.device)]
             for batch in order.split(recipe.batch_size):
@@ -78,10 +81,11 @@ def distill(
             progress("training the student", epoch + 1, recipe.epochs)
             if aside and epoch >= recipe.epochs // 2:  # before, the rate is still high
                 found = mean_kl(student, inputs[held_out], answers[held_out])
-                if found < best:
-                    best, best_state = found, deepcopy(student.state_dict())
-    if best_state is not None:
-        student.load_state_dict(best_state)
+                if found < best["kl"]:
+                    weights = {name: w.clone() for name, w in student.state_dict().items()}
+                    best.update(kl=found, weights=weights)
+    if best["weights"] is not None:
+        student.load_state_dict(best["weights"])
 
 
 @torch.no_grad()

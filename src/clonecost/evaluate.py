@@ -7,12 +7,14 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from clonecost.losses import kl
+from clonecost.features import uniform_rows
+from clonecost.losses import kl, l1
 from clonecost.oracle import Oracle
-from clonecost.result import ClassAgreement, Rate, Score
+from clonecost.result import ClassAgreement, Rate, Score, TableScore
 from clonecost.types import LabelledInputs
 
 BATCH = 512
+UNIFORM_SEED = 1_609_02943  # of the rows behind R_unif: the same for all audits of a table
 
 
 def rate(hits: Tensor) -> Rate:
@@ -28,13 +30,27 @@ class Reference:
 
     test: LabelledInputs  # on the scoring device
     answers: Tensor  # (n, K) probabilities
+    # of a table: rows drawn evenly from the ranges of its features, (u, d), and their answers
+    uniform: tuple[Tensor, Tensor] | None = None
 
     @classmethod
-    def buy(cls, oracle: Oracle, test: LabelledInputs, device: torch.device) -> "Reference":
-        """Ask for every test row once, through the evaluation purse: costs len(test) there."""
+    def buy(
+        cls, oracle: Oracle, test: LabelledInputs, device: torch.device, *, uniform: int = 0
+    ) -> "Reference":
+        """Ask for every test row once, through the evaluation purse: costs len(test) there.
+
+        Args:
+            uniform: of a table's victim, ask about so many uniform rows, too.
+        """
         index = torch.arange(len(test))
         answers = torch.cat([oracle(test.rows(rows, device)) for rows in index.split(BATCH)])
-        return cls(test.to(device), answers)
+        features = oracle.threat.features
+        if features is None or not uniform:
+            return cls(test.to(device), answers)
+        rng = torch.Generator().manual_seed(UNIFORM_SEED)
+        rows = uniform_rows(features, uniform, rng).to(device)
+        bought = rows, torch.cat([oracle(part) for part in rows.split(BATCH)])
+        return cls(test.to(device), answers, bought)
 
     @property
     def verdicts(self) -> Tensor:
@@ -70,7 +86,35 @@ def score(clone: nn.Module, reference: Reference, *, queries: int) -> Score:
         agreement=rate(guess == reference.verdicts),
         relative_accuracy=accuracy.value / victims if victims else 0.0,
         kl=float(kl(logits, reference.answers).mean()),
+        table=_on_table(clone, logits, reference),
     )
+
+
+@torch.no_grad()
+def _on_table(clone: nn.Module, logits: Tensor, reference: Reference) -> TableScore | None:
+    """Tramèr et al.'s errors, USENIX Security 2016, §4.1; None for images."""
+    if reference.test.features is None:
+        return None
+    guess = logits.argmax(1)
+    found = TableScore(
+        r_test=rate(guess != reference.verdicts),
+        tv_test=_total_variation(logits, reference.answers),
+    )
+    if reference.uniform is None:
+        return found
+    rows, answers = reference.uniform
+    frozen = copy.deepcopy(clone).eval()
+    logits = torch.cat([frozen(part) for part in rows.split(BATCH)])
+    return found.model_copy(update={
+        "uniform_rows": len(rows),
+        "r_unif": rate(logits.argmax(1) != answers.argmax(1)),
+        "tv_unif": _total_variation(logits, answers),
+    })  # fmt: skip
+
+
+def _total_variation(logits: Tensor, answers: Tensor) -> float:
+    """The mean of 1/2 sum_k |p_k - q_k|."""
+    return float(l1(logits, answers).mean() / 2)
 
 
 def per_class(clone: nn.Module, reference: Reference) -> list[ClassAgreement]:

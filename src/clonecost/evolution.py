@@ -16,7 +16,7 @@ one K. A finished slot begins with the next target at once.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -155,6 +155,20 @@ class Search:
         standing = self._standing(targets)
         self._refill(standing.finished)
         return standing
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where all slots are, after a `tell`."""
+        return {
+            "begun": self._begun, "numbers": self._numbers, "generations": self._generations,
+            "new": self._new, "latents": self._latents, "fitness": self._fitness,
+            "best": self._best,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._begun, self._numbers = state["begun"], state["numbers"]
+        self._generations, self._new = state["generations"], state["new"]
+        self._latents, self._fitness = state["latents"], state["fitness"]
+        self._best = state["best"]
 
     def _keep_best(self, rows: Tensor, images: Tensor, answers: Tensor) -> None:
         """`rows` (slots,): which new row is now a slot's fittest; -1: it is still an old one."""

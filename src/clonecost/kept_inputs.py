@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from clonecost.disk import sync_folder
 from clonecost.errors import LedgerError
 from clonecost.types import Shape, as_pixels
 
@@ -54,6 +55,8 @@ class KeptInputs:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
+        if offset == 0:  # the file is new
+            sync_folder(self.path.parent)
         return offset
 
     def payload(self, form: Form, offset: int, count: int) -> bytes:

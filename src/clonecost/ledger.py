@@ -9,8 +9,9 @@ Each event (reserved, settled, lost) adds a link to a chain of SHA-256 digests o
 it says, so that a later change, insertion or deletion is found; the head of the chain stands in
 `result.json`. Answers are kept always, inputs on request (`kept_inputs`).
 
-Rows are counted in *purses*: "attack" (the price of the clone) and "evaluation" (the owner's own
-test rows). Within a purse every row has a position, from 0.
+Rows are counted in *purses*: "attack" (the price of the clone), "evaluation" (the owner's own
+test rows) and "spot" (rows asked again, to see whether the victim is still the same). Within a
+purse every row has a position, from 0.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from filelock import FileLock, Timeout
@@ -35,7 +36,8 @@ from clonecost.types import Shape, as_pixels
 FORMAT = "clonecost/ledger/1"
 DIGEST_BYTES = 16  # of one row: BLAKE2b-128
 GENESIS = bytes(32)
-Purse = Literal["attack", "evaluation"]
+Purse = Literal["attack", "evaluation", "spot"]
+PURSES: tuple[Purse, ...] = get_args(Purse)
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -48,7 +50,7 @@ CREATE TABLE batches (
     state    TEXT    NOT NULL CHECK (state IN ('reserved', 'settled', 'lost')),
     reason   TEXT,                                -- why it was lost
     unsent   INTEGER NOT NULL DEFAULT 0,          -- of a lost batch: rows that never arrived
-    encoding TEXT,                                -- of the answers: 'float32' or 'label'
+    encoding TEXT,                                -- of the answers: 'float32', 'float64', 'label'
     answers  BLOB,
     form     TEXT,                                -- of kept inputs: 'index', 'uint8' or 'float32'
     offset   INTEGER,                             -- of kept inputs, in inputs.bin
@@ -69,7 +71,7 @@ class Recorded:
     """Rows that were bought before."""
 
     digests: bytes  # 16 bytes a row
-    answers: Tensor  # (count, K) float32
+    answers: Tensor  # (count, K) float32, or float64 where the victim's were kept so
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ class Ledger:
         self._inputs = KeptInputs(self.path.with_name("inputs.bin"), self.input_shape)
         last = self._db.execute("SELECT digest FROM chain ORDER BY seq DESC LIMIT 1").fetchone()
         self._head: bytes = last[0] if last else GENESIS
-        self._lost = self.totals("attack").lost + self.totals("evaluation").lost
+        self._lost = sum(self.totals(purse).lost for purse in PURSES)
 
     def close(self) -> None:
         """Close the file. Reservations still open become lost at the next opening."""
@@ -297,6 +299,11 @@ class Ledger:
         """The last digest of the chain, in hex: it proves all events up to here."""
         return self._head.hex()
 
+    def has(self, head: str) -> bool:
+        """Was this ever the head of the chain?"""
+        found = self._db.execute("SELECT 1 FROM chain WHERE digest = ?", (bytes.fromhex(head),))
+        return bytes.fromhex(head) == GENESIS or found.fetchone() is not None
+
     def fact(self, key: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
@@ -338,6 +345,30 @@ class Ledger:
         if len({rows.dtype for rows in inputs}) > 1:  # some batches happened to be 8-bit images
             inputs = [as_pixels(rows) for rows in inputs]
         return torch.cat(inputs), torch.cat(answers)
+
+    def some_bought(
+        self, count: int, rng: torch.Generator, pool: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        """A few rows of the attack, (count, *shape) pixels, with their answers (count, K).
+
+        None when a row that was drawn was not kept, or comes from a pool that is not given.
+        """
+        bought = self.totals("attack").settled
+        if not bought or not count:
+            return None
+        inputs, answers = [], []
+        for place in torch.randint(bought, (count,), generator=rng).tolist():
+            found = self._db.execute(
+                "SELECT position, count, encoding, answers, form, offset FROM batches "
+                "WHERE purse = 'attack' AND state = 'settled' AND position <= ? "
+                "AND position + count > ?", (place, place)
+            ).fetchone()  # fmt: skip
+            if found is None or found[4] is None or (found[4] == "index" and pool is None):
+                return None
+            position, rows, encoding, blob, form, offset = found
+            inputs.append(as_pixels(self._inputs.rows(form, offset, rows, pool)[place - position]))
+            answers.append(_decode(encoding, blob, self.num_classes)[place - position])
+        return torch.stack(inputs), torch.stack(answers)
 
     def verify(self) -> list[str]:
         """Recompute the chain from what the batches say now. Returns what is wrong; [] is whole."""
@@ -410,11 +441,16 @@ def _answered(
 def _encode(answers: Tensor, labels_only: bool) -> tuple[str, bytes]:
     if labels_only:
         return "label", answers.argmax(1).to("cpu", torch.int16).numpy().tobytes()
-    return "float32", answers.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+    # a table's exact attacks live on digits that float32 does not hold
+    kind = "float64" if answers.dtype == torch.float64 else "float32"
+    return kind, answers.detach().to("cpu", _FLOATS[kind]).contiguous().numpy().tobytes()
 
 
 def _decode(encoding: str, blob: bytes, num_classes: int) -> Tensor:
     if encoding == "label":
         labels = torch.frombuffer(bytearray(blob), dtype=torch.int16)
         return F.one_hot(labels.long(), num_classes).float()
-    return torch.frombuffer(bytearray(blob), dtype=torch.float32).view(-1, num_classes)
+    return torch.frombuffer(bytearray(blob), dtype=_FLOATS[encoding]).view(-1, num_classes)
+
+
+_FLOATS = {"float32": torch.float32, "float64": torch.float64}

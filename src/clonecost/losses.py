@@ -21,6 +21,20 @@ def kl(logits: Tensor, answers: Tensor) -> Tensor:
     return F.kl_div(logits.log_softmax(1), answers, reduction="none").sum(1)
 
 
+def kl_at(logits: Tensor, victims: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(softmax(v / T) || softmax(s / T)), between logits: distillation of Hinton et al. 2015.
+
+    The factor keeps the gradient's size: for large T the value nears half the variance over classes
+    of v - s, so it is a distance between centred logits.
+
+    Args:
+        logits: the student's, (n, K).
+        victims: the victim's, (n, K): only a white box shows them.
+        temperature: T > 0.
+    """
+    return temperature**2 * kl(logits / temperature, (victims / temperature).softmax(1))
+
+
 def bce(logits: Tensor, answers: Tensor) -> Tensor:
     """(1/K) sum_k -p_k log q_k - (1 - p_k) log(1 - q_k): every class is a question of its own."""
     log = logits.log_softmax(1)

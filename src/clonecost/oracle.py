@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from clonecost.errors import (
     ReplayError,
     VictimError,
 )
+from clonecost.features import check_rows
 from clonecost.flight import Flight, flown
 from clonecost.kept_inputs import pack
 from clonecost.ledger import DIGEST_BYTES, Ledger, Purse, row_digests
@@ -91,7 +93,10 @@ class Oracle:
     def __call__(
         self, inputs: Tensor, *, index: Tensor | None = None, purpose: Purpose = "training"
     ) -> Tensor:
-        """(n, *input_shape) pixels in [0, 1] -> (n, K) answers on the simplex; costs n queries.
+        """(n, *input_shape) inputs -> (n, K) answers on the simplex; costs n queries.
+
+        Inputs are pixels in [0, 1], or a table's rows within the ranges of its features. A table's
+        victim that answers in float64 is heard in float64; all other answers are float32.
 
         A label-only victim answers one-hot, a top-k victim keeps k classes and renormalises, so a
         caller never branches on the kind. Where the threat model says uint8, inputs are rounded to
@@ -103,7 +108,8 @@ class Oracle:
             purpose: what the rows are bought for; the report splits the bill by it.
 
         Raises:
-            QueryError: wrong shape, or pixels outside [0, 1]; nothing was charged.
+            QueryError: wrong shape, pixels outside [0, 1], or a value that a table's feature cannot
+                have; nothing was charged.
             BudgetError: n does not fit; nothing was charged and nothing sent.
             ReplayError: the recorded run asked something else at this place.
             VictimError: the victim failed or answered nonsense; these rows count as lost.
@@ -167,7 +173,8 @@ class Oracle:
         try:
             with torch.no_grad(), self._own_randomness(), flown(flight):
                 raw = self._victim(inputs)
-            probs = check_answers(raw, len(inputs), self.threat.num_classes)
+            exact = self.threat.features is not None  # equations are solved from its answers
+            probs = check_answers(raw, len(inputs), self.threat.num_classes, exact=exact)
             answers = restrict(probs, self.threat.answers, self.threat.top_k)
         except BaseException as error:
             unsent = flight.never_sent(len(inputs))
@@ -219,6 +226,9 @@ class Oracle:
             raise QueryError(f"want inputs of shape (n, {shape}), got {tuple(inputs.shape)}")
         if inputs.dtype != torch.float32:
             raise QueryError(f"want float32 inputs, got {inputs.dtype}")
+        if self.threat.features is not None:
+            check_rows(self.threat.features, inputs)
+            return
         low, high = inputs.amin(), inputs.amax()  # four times as fast as aminmax, channels-last
         if not (low >= 0 and high <= 1):  # also catches nan
             if torch.isnan(low) or torch.isnan(high):
@@ -238,3 +248,27 @@ class Oracle:
         finally:
             self._victims_randomness = torch.get_rng_state()
             torch.set_rng_state(attacks)
+
+
+class Place:
+    """Where an oracle stands, for a snapshot: nothing that an attack is given.
+
+    A snapshot puts it after rows that were bought before, without their being asked about again.
+    """
+
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
+
+    def state_dict(self) -> dict[str, Any]:
+        oracle = self._oracle
+        return {"spent": oracle._spent, "victims_randomness": oracle._victims_randomness}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.go_on_after(state["spent"])
+        self._oracle._victims_randomness = state["victims_randomness"]
+
+    def go_on_after(self, spent: int) -> None:
+        """Raises ValueError when so many rows were never bought."""
+        if not 0 <= spent <= self._oracle._bought:
+            raise ValueError(f"{spent:,} rows: only {self._oracle._bought:,} were bought")
+        self._oracle._spent = spent

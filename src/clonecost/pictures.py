@@ -97,7 +97,7 @@ def unseen(keys: Tensor, before: Tensor) -> Tensor:
 def keys_of(pictures: Tensor) -> Tensor:
     """(n,) int64 of uint8 pictures: the same for the same, another but with odds of some 2^-60."""
     rng = torch.Generator().manual_seed(0)
-    factors = torch.randint(-(2**62), 2**62, (pictures[0].numel(),), generator=rng)
+    factors = torch.randint(-(2**62), 2**62, (pictures.shape[1:].numel(),), generator=rng)
     factors = factors.to(pictures.device)
     return torch.cat([(x.flatten(1) * factors).sum(1) for x in pictures.split(1024)])
 

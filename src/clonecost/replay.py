@@ -1,5 +1,7 @@
 """What was bought, to be learnt from again: a ring of fixed size, one byte a pixel."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,15 @@ class Replay:
         """(count, C, H, W) pixels in [0, 1] and (count, K): at random, with repetition."""
         picks = torch.randint(len(self), (count,), generator=rng, device=self._images.device)
         return as_pixels(self._images.index_select(0, picks)), self._answers.index_select(0, picks)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"images": self.images, "answers": self.answers, "added": self._added}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Of a ring of the same capacity."""
+        self._added = state["added"]
+        self.images.copy_(state["images"])
+        self.answers.copy_(state["answers"])
 
     @property
     def images(self) -> Tensor:

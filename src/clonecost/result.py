@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from clonecost.errors import RunError
-from clonecost.types import AnswerKind, InputPrecision, Purpose
+from clonecost.types import Access, AnswerKind, InputPrecision, Purpose
 
 SCHEMA: Literal["clonecost/result/1"] = "clonecost/result/1"
 
@@ -36,6 +36,16 @@ class Rate(Model):
     high: float = Field(ge=0, le=1)
 
 
+class TableScore(Model):
+    """Errors of a clone of a table's model as Tramèr et al. (USENIX Security 2016) have them."""
+
+    r_test: Rate = Field(description="clone names another class than the victim: 1 - agreement")
+    tv_test: float = Field(description="mean total variation distance of the probabilities, tests")
+    uniform_rows: int = Field(default=0, description="drawn evenly from the ranges of the features")
+    r_unif: Rate | None = Field(default=None, description="as r_test, on the uniform rows")
+    tv_unif: float | None = Field(default=None, description="as tv_test, on the uniform rows")
+
+
 class Score(Model):
     """A clone, scored on the test set after `queries` rows."""
 
@@ -44,6 +54,7 @@ class Score(Model):
     agreement: Rate = Field(description="clone names the undefended victim's top class (fidelity)")
     relative_accuracy: float = Field(description="clone's accuracy / victim's accuracy")
     kl: float = Field(description="mean KL(victim || clone) in nats on the test set")
+    table: TableScore | None = Field(default=None, description="null for a victim of images")
 
 
 class ClassAgreement(Model):
@@ -97,6 +108,15 @@ class EndpointCard(Model):
         return rows / self.rate / 3600
 
 
+class FeatureCard(Model):
+    """A column of a table: a number from low to high, or one of the categories."""
+
+    name: str
+    low: float
+    high: float
+    categories: list[str]
+
+
 class ThreatCard(Model):
     input_shape: list[int]
     num_classes: int
@@ -104,7 +124,8 @@ class ThreatCard(Model):
     answers: AnswerKind
     top_k: int | None
     input_precision: InputPrecision
-    access: Literal["black-box", "white-box"]
+    access: Access
+    features: list[FeatureCard] | None = Field(default=None, description="null: pixels in [0, 1]")
 
 
 class AttackCard(Model):
@@ -161,6 +182,15 @@ class Search(Model):
     generations: float = Field(ge=0, description="mean generations of a search that ended")
 
 
+class SpotCheck(Model):
+    """Rows that were asked again, to see whether the victim still answers as it did."""
+
+    rows: int = Field(ge=0, description="paid for it, in a purse of their own")
+    asked: int = Field(ge=0, description="of these, how many were answered and compared")
+    changed: int = Field(ge=0, description="of these, how many were answered otherwise than before")
+    largest: float = Field(ge=0, le=1, description="largest change of a probability")
+
+
 class Flag(Model):
     """Something about the audit itself that a reader must know before believing it."""
 
@@ -205,7 +235,8 @@ class Result(Model):
     spent: int = Field(description="rows answered to the attack: the price of this clone")
     lost: int = Field(description="rows sent whose answer never arrived or was unusable; paid too")
     evaluation: int = Field(
-        description="rows of the test set, bought apart from the undefended victim"
+        description="rows of the test set, and uniform rows of a table, bought apart from the "
+        "undefended victim"
     )
     ended: Literal["finished", "budget_exhausted"]
     majority_agreement: float = Field(
@@ -214,6 +245,7 @@ class Result(Model):
     price: Price
     traffic: Traffic
     search: Search | None = Field(default=None, description="null for an attack without a search")
+    spot_check: SpotCheck | None = Field(default=None, description="null when none was made")
     controls: list[Control]
     flags: list[Flag]
     seconds: float

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from clonecost.disk import FULL
+from clonecost.disk import FULL, sync_folder
 from clonecost.errors import RunError
 from clonecost.result import Result
 
 LEDGER, RESULT, SPEC = "ledger.sqlite", "result.json", "spec.toml"
 CLONE, SAMPLES = "clone.safetensors", "samples.safetensors"
-SEARCH = "search.safetensors"
+SEARCH, SNAPSHOTS = "search.safetensors", "snapshots"
 
 
 def make(run: Path) -> None:
@@ -43,6 +43,7 @@ def write(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
         full = error.errno in FULL
         remedy = (

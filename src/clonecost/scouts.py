@@ -1,12 +1,14 @@
 """Students that are trained on the way, to tell an attack which rows are worth asking about."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from clonecost.choosing import CHUNK as CHUNK
+from clonecost.choosing import probabilities
 from clonecost.losses import kl
 from clonecost.types import as_pixels
-
-CHUNK = 512  # rows at a time when nothing is learnt: what caches like
 
 
 class Scout:
@@ -36,10 +38,13 @@ class Scout:
             loss.backward()
             self._optimizer.step()
 
-    @torch.no_grad()
+    def state_dict(self) -> dict[str, Any]:
+        return {"student": self.student.state_dict(), "optimizer": self._optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.student.load_state_dict(state["student"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
     def answers(self, inputs: Tensor) -> Tensor:
         """(n, *shape), uint8 or pixels in [0, 1] -> (n, K) probabilities, in eval mode."""
-        self.student.eval()
-        parts = [self.student(as_pixels(x)).softmax(1) for x in inputs.split(CHUNK)]
-        self.student.train()
-        return torch.cat(parts)
+        return probabilities(self.student, inputs)

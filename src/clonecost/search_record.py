@@ -1,6 +1,6 @@
 """What an attack's searches cost and how the first few went: numbers and pictures of them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,6 +48,16 @@ class Record:
         of = zip(shown.images.cpu(), sure, shown.classes.tolist(), strict=True)
         at = zip(shown.numbers.tolist(), shown.generations.tolist(), strict=True)
         self._frames.update(zip(at, map(Frame._make, of), strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        counts = self._targets, self._reached, self._generations
+        frames = {at: tuple(frame) for at, frame in self._frames.items()}
+        return {"rows": self._rows, "counts": counts, "frames": frames}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._rows = state["rows"]
+        self._targets, self._reached, self._generations = state["counts"]
+        self._frames = {at: Frame._make(frame) for at, frame in state["frames"].items()}
 
     def summary(self, *, used: int) -> Search:
         """The numbers, when `used` rows train the student."""

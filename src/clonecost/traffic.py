@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +41,7 @@ class TrafficLog:
         self._confident += (answers.amax(1) > 0.9).sum()
         tops, entropies = answers.argmax(1), entropy(answers).double()
         for span, part in self._cut(position, len(answers)):
-            sums = self._sums[span] or Sums(self._classes, answers.device)
+            sums = self._sums[span] or Sums.empty(self._classes, answers.device)
             sums.add(tops[part], entropies[part])
             self._sums[span] = sums
             self._rows[span] += part.stop - part.start
@@ -70,6 +72,21 @@ class TrafficLog:
     def _keep(self, row: int, image: Tensor, answer: Tensor) -> None:
         # clone: a view would keep its whole batch in memory for the rest of the run
         self._samples.append((row, image.cpu().clone(), answer.cpu().clone()))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that was watched so far; of the same budget only it can be gone on with."""
+        return {
+            "wanted": self._wanted, "rows": self._rows, "purposes": dict(self._purposes),
+            "sums": [s and {"histogram": s.histogram, "entropy": s.entropy} for s in self._sums],
+            "confident": self._confident, "samples": self._samples, "makeshift": self._makeshift,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._wanted, self._rows = list(state["wanted"]), list(state["rows"])
+        self._purposes = Counter(state["purposes"])
+        self._sums = [s and Sums(s["histogram"], s["entropy"]) for s in state["sums"]]
+        self._confident, self._samples = state["confident"], list(state["samples"])
+        self._makeshift = state["makeshift"]
 
     def summary(self) -> Traffic:
         spans = [
@@ -106,12 +123,19 @@ class TrafficLog:
         }
 
 
+@dataclass
 class Sums:
     """Of the answers in one span, on their device."""
 
-    def __init__(self, num_classes: int, device: torch.device) -> None:
-        self.histogram = torch.zeros(num_classes, dtype=torch.int64, device=device)
-        self.entropy = torch.zeros((), dtype=torch.float64, device=device)
+    histogram: Tensor  # (K,) int64
+    entropy: Tensor  # () float64
+
+    @classmethod
+    def empty(cls, num_classes: int, device: torch.device) -> "Sums":
+        return cls(
+            torch.zeros(num_classes, dtype=torch.int64, device=device),
+            torch.zeros((), dtype=torch.float64, device=device),
+        )
 
     def add(self, tops: Tensor, entropies: Tensor) -> None:
         self.histogram.index_add_(0, tops, torch.ones_like(tops))  # bincount waits for the device

@@ -1,5 +1,6 @@
 """The shared vocabulary. Imports torch only; every other module may import this one."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -9,7 +10,10 @@ from torch import Tensor
 
 AnswerKind = Literal["label", "top_k", "probs"]
 InputPrecision = Literal["float32", "uint8"]
+# White box: the attacker also holds the network. No audit of an API, a reference beside it.
+Access = Literal["black-box", "white-box"]
 Shape = tuple[int, ...]
+Compiled = Literal["no", "generator", "all"]  # which networks of an attack torch.compile speeds up
 # What a question is for: an attack says it at the door, and the bill is split by it. Only answers
 # of "training" teach a clone directly.
 Purpose = Literal["training", "gradients", "search", "validation"]
@@ -26,7 +30,10 @@ class Victim(Protocol):
     """The classifier under audit: local or remote, defended or not."""
 
     def __call__(self, inputs: Tensor, /) -> Tensor:
-        """(n, *input_shape) float32 pixels in [0, 1] -> (n, K) probabilities (rows sum to 1)."""
+        """(n, *input_shape) float32 -> (n, K) probabilities (rows sum to 1).
+
+        Inputs are pixels in [0, 1], or values of a table's features.
+        """
         ...
 
 
@@ -35,30 +42,62 @@ Defence = Callable[[Victim], Victim]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Feature:
+    """One column of a table: a number between `low` and `high`, or one of `categories`.
+
+    A category is sent as its place in `categories`: 0, 1, 2, ...
+
+    Raises:
+        ValueError: `low` is not below `high`, or one of them is not finite, or there is only one
+            category.
+    """
+
+    name: str
+    low: float = -1.0
+    high: float = 1.0
+    categories: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.categories) == 1:
+            raise ValueError(f"the feature {self.name!r} has one category: it can say nothing")
+        if self.categories:
+            object.__setattr__(self, "low", 0.0)
+            object.__setattr__(self, "high", float(len(self.categories) - 1))
+        if not -math.inf < self.low < self.high < math.inf:  # also catches nan
+            raise ValueError(
+                f"the feature {self.name!r} reaches from {self.low:g} to {self.high:g}: "
+                "want two numbers, the smaller one first"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ThreatModel:
     """What the attacker knows, sees and may spend: page one of every report."""
 
-    input_shape: Shape  # (C, H, W) pixels in [0, 1]
+    input_shape: Shape  # (C, H, W) pixels in [0, 1], or (d,) values of `features`
     num_classes: int  # K
-    query_budget: int  # in rows, not batches
+    query_budget: int  # in rows, not batches; may be 0 in a white box
     answers: AnswerKind = "probs"
     top_k: int | None = None  # how many classes a "top_k" answer names
     input_precision: InputPrecision = "float32"  # a real image API takes 8 bits
-    access: Literal["black-box", "white-box"] = "black-box"  # white box: reference rows only
+    access: Access = "black-box"
+    features: tuple[Feature, ...] | None = None  # of a table, in order; None: pixels
 
 
 @dataclass(frozen=True)
 class LabelledInputs:
     """A data set in memory.
 
-    `inputs` is (n, *shape): uint8 pixels 0..255 (a quarter of the memory), or float32 in [0, 1].
-    `labels` is (n,) int64. Take batches with `rows`, which always gives float32 in [0, 1].
+    `inputs` is (n, *shape): uint8 pixels 0..255 (a quarter of the memory), or float32 in [0, 1];
+    of a table (n, d) float32, as they are. `labels` is (n,) int64. Take batches with `rows`, which
+    always gives float32.
     """
 
     inputs: Tensor
     labels: Tensor
     classes: tuple[str, ...] = ()  # names of the labels; empty when the data set has none
     name: str = ""
+    features: tuple[Feature, ...] | None = None  # the columns of a table; None: pixels
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -68,7 +107,7 @@ class LabelledInputs:
         return tuple(self.inputs.shape[1:])
 
     def rows(self, index: Tensor | slice, device: torch.device | str = "cpu") -> Tensor:
-        """The rows at `index` as float32 in [0, 1] on `device`, shape (len(index), *shape)."""
+        """The rows at `index` as float32 on `device`, shape (len(index), *shape)."""
         return as_pixels(self.inputs[index].to(device))
 
     def to(self, device: torch.device | str) -> "LabelledInputs":

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from clonecost import run_folder
 from clonecost.audit import Audit, Watcher, check, run_audit
 from clonecost.data import Split, load
+from clonecost.data.tables import load_table
 from clonecost.distill import Recipe, distill
 from clonecost.errors import DataError, LedgerError, RunError
 from clonecost.evaluate import Reference, score
@@ -34,6 +35,7 @@ from clonecost.spec import (
     make_attack,
     make_device,
     needs_proxy,
+    of_table,
     proxy_name,
     read_spec,
     singles,
@@ -165,11 +167,16 @@ def plan(spec: Spec) -> Plan:
     missing, count = _survey(spec, test)
     count *= len(runs)
     if count:
-        lines.append(("evaluation", f"{count:,} rows of {test}, apart, from the undefended victim"))
+        even = " and uniform ones" if of_table(spec) and spec.uniform else ""
+        lines.append(
+            ("evaluation", f"{count:,} rows of {test}{even}, apart, from the undefended victim")
+        )
     if spec.price is not None:
         lines.append(
             ("money", f"at most ${rows * spec.price / 1000:,.2f} for the attacks' queries")
         )
+    if spec.access == "white-box":
+        lines.append(("access", "white box: a reference, not an attack through the API"))
     lines += _endpoint(spec, rows + count, len(runs))
     lines.append(("answers", f"{spec.answers}, inputs {spec.input_precision}"))
     lines.append(("defences", ", ".join(spec.defence) or "none"))
@@ -205,6 +212,8 @@ def _endpoint(spec: Spec, rows: int, runs: int) -> Iterator[tuple[str, str]]:
 
 def _survey(spec: Spec, test: str) -> tuple[list[str], int]:
     """What is missing, and how many test rows there are (0: unknown)."""
+    if of_table(spec):
+        return _survey_table(spec, test)
     found, count = [], 0
     loaded: dict[tuple[str, str], LabelledInputs] = {}
     wanted = [(test, "test")] + ([(proxy_name(spec), "train")] if needs_proxy(spec) else [])
@@ -229,6 +238,15 @@ def _survey(spec: Spec, test: str) -> tuple[list[str], int]:
         count = len(data) if (name, split) == (test, "test") else count
     found += _untrained(spec, loaded.get((proxy_name(spec), "train")))
     return list(dict.fromkeys(found)), count
+
+
+def _survey_table(spec: Spec, test: str) -> tuple[list[str], int]:
+    path = Path(spec.victim)
+    found = [f"there is no file {path}"] if path.suffix == ".skops" and not path.is_file() else []
+    try:
+        return found, len(load_table(test, "test")) + spec.uniform
+    except DataError as error:
+        return [*found, str(error)], 0
 
 
 def _untrained(spec: Spec, proxy: LabelledInputs | None) -> Iterator[str]:
@@ -272,6 +290,10 @@ def replay(
         LedgerError: the run did not keep its inputs, or its data have changed.
     """
     spec = spec_of(run)
+    if of_table(spec):
+        raise RunError(
+            f"{run} attacked a table: its clone is solved for, there is no other student to train"
+        )
     began = time.monotonic()
     device = make_device(spec.device)
     with closing(Ledger.read(run / run_folder.LEDGER)) as ledger:
@@ -337,13 +359,19 @@ def _altered(run: Path, ledger: Ledger) -> Iterator[str]:
 
 def _disagreements(result: Result, ledger: Ledger) -> Iterator[str]:
     attack, evaluation = ledger.totals("attack"), ledger.totals("evaluation")
-    rows = sum((attack.settled, attack.lost, evaluation.settled, evaluation.lost))
+    spot = ledger.totals("spot")
+    rows = sum(purse.settled + purse.lost for purse in (attack, evaluation, spot))
     said_and_found = [
         ("head of the chain", result.provenance.ledger_head, ledger.head),
         ("rows in the ledger", result.provenance.ledger_rows, rows),
         ("rows spent", result.spent, attack.settled),
         ("rows lost", result.lost, attack.lost),
         ("rows of the evaluation", result.evaluation, evaluation.settled + evaluation.lost),
+        (
+            "rows of spot checks",
+            result.spot_check.rows if result.spot_check else 0,
+            spot.settled + spot.lost,
+        ),
     ]
     for what, said, found in said_and_found:
         if said != found:

@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from clonecost.attacks import PROFILES
 from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.dfme import Dfme
 from clonecost.audit import run_audit
+from clonecost.errors import SpecError
 from clonecost.networks import build_generator
 from clonecost.oracle import Oracle
 from clonecost.types import Purpose, ThreatModel
@@ -118,3 +120,22 @@ def test_8_bit_inputs_raise_the_flag(threat: ThreatModel, make_audit: MakeAudit)
     codes = [flag.code for flag in run_audit(make_audit("dfme", threat=coarse)).flags]
     assert "differences-in-8-bit" in codes
     assert isinstance(Oracle, type)
+
+
+@pytest.mark.parametrize(("mode", "count"), [("no", 0), ("generator", 1), ("all", 2)])
+def test_compile_reaches_the_networks_that_it_names(
+    mode: str, count: int, make_audit: MakeAudit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(module))
+    monkeypatch.setenv("CXX", sys.executable)  # any program that is there
+    run_audit(make_audit("dfme", compile=mode))
+    assert len(compiled) == count
+
+
+def test_compile_without_a_compiler_is_refused_before_anything_is_asked(
+    make_audit: MakeAudit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda program: None)
+    with pytest.raises(SpecError, match=r"needs a C\+\+ compiler"):
+        run_audit(make_audit("dfme", compile="generator"))

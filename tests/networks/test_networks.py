@@ -33,6 +33,7 @@ def parameters(network: nn.Module) -> int:
         ("resnet34-8x", RGB, 10, 21_282_122),
         ("wrn-22-2", RGB, 10, 1_079_642),
         ("resnet20", RGB, 10, 272_474),
+        ("resnet8", RGB, 10, 78_042),
     ],
 )
 def test_parameter_count_is_the_papers(
@@ -96,7 +97,7 @@ def test_weights_round_trip_through_safetensors(name: str, tmp_path: Path) -> No
         assert torch.equal(network(inputs), other(inputs))  # the normalisation came with them
 
 
-@pytest.mark.parametrize("name", ["resnet18-8x", "resnet20", "wrn-22-2"])
+@pytest.mark.parametrize("name", ["resnet18-8x", "resnet20", "resnet8", "wrn-22-2"])
 def test_convolutions_start_with_kaiming_fan_out(name: str) -> None:
     torch.manual_seed(0)
     for module in build(name, RGB, 10).modules():

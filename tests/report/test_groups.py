@@ -79,7 +79,7 @@ def test_the_strongest_attack_comes_first_and_references_last() -> None:
             run(attack="strong", curve=[(10, 0.8)]),
         ]
     )
-    assert [group.label for group in groups] == ["strong", "weak", "zskd"]
+    assert [group.label for group in groups] == ["strong", "weak", "zskd (white box)"]
 
 
 def test_milestones_that_seeds_overshoot_differently_are_paired() -> None:

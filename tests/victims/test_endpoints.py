@@ -383,6 +383,16 @@ def test_the_pause_that_is_asked_for_is_kept(start: Start, counted: Callable[...
     assert seconds_until("soon") == seconds_until("") == seconds_until("-3") == 0
 
 
+def test_who_watches_is_told_of_a_pause_and_of_nothing_else(start: Start) -> None:
+    server, told = start(), list[tuple[int, int]]()
+    victim = reach(server, progress=lambda what, done, total: told.append((done, total)))
+    victim.answer(rows(4))
+    assert told == []
+    server.scenes.append(BUSY)
+    victim.answer(rows(4))
+    assert told == [(0, 1), (1, 1)]
+
+
 def test_what_it_took_is_on_the_card(start: Start) -> None:
     server = start()
     victim = reach(server)

@@ -1,7 +1,10 @@
 """The attacks that ship. Adding one = one file and one line here."""
 
 from clonecost.attacks import (
+    active_thief,
     black_box_ripper,
+    copycat,
+    degan,
     dfme,
     dfms,
     disguide,
@@ -9,17 +12,30 @@ from clonecost.attacks import (
     ex_nihilo,
     frugal_ripper,
     ideal,
+    jbda,
     knockoff,
+    knockoff_adaptive,
+    lowd_meek,
+    marich,
     maze,
     maze_pd,
     maze_star,
+    tramer_adaptive_retrain,
+    tramer_kernel_lr,
+    tramer_lr,
+    tramer_mlp,
+    tramer_tree,
+    zskd,
 )
 from clonecost.attacks.base import Attack, AttackerKit
 
 __all__ = ["ATTACKS", "PROFILES", "Attack", "AttackerKit"]
 
 ATTACKS: dict[str, type[Attack]] = {
+    "active_thief": active_thief.ActiveThief,
     "black_box_ripper": black_box_ripper.BlackBoxRipper,
+    "copycat": copycat.Copycat,
+    "degan": degan.Degan,
     "dfme": dfme.Dfme,
     "dfms": dfms.Dfms,
     "disguide": disguide.Disguide,
@@ -27,15 +43,28 @@ ATTACKS: dict[str, type[Attack]] = {
     "ex_nihilo": ex_nihilo.ExNihilo,
     "frugal_ripper": frugal_ripper.FrugalRipper,
     "ideal": ideal.Ideal,
+    "jbda": jbda.Jbda,
     "knockoff": knockoff.Knockoff,
+    "knockoff_adaptive": knockoff_adaptive.KnockoffAdaptive,
+    "lowd_meek": lowd_meek.LowdMeek,
+    "marich": marich.Marich,
     "maze": maze.Maze,
     "maze_pd": maze_pd.MazePd,
     "maze_star": maze_star.MazeStar,
+    "tramer_adaptive_retrain": tramer_adaptive_retrain.TramerAdaptiveRetrain,
+    "tramer_kernel_lr": tramer_kernel_lr.TramerKernelLr,
+    "tramer_lr": tramer_lr.TramerLr,
+    "tramer_mlp": tramer_mlp.TramerMlp,
+    "tramer_tree": tramer_tree.TramerTree,
+    "zskd": zskd.Zskd,
 }
 
 # Named settings of an attack, chosen as NAME:PROFILE.
 PROFILES: dict[str, dict[str, Attack]] = {
+    "active_thief": dict(active_thief.PROFILES),
     "black_box_ripper": dict(black_box_ripper.PROFILES),
+    "copycat": dict(copycat.PROFILES),
+    "degan": {},
     "dfme": dict(dfme.PROFILES),
     "dfms": {},
     "disguide": dict(disguide.PROFILES),
@@ -43,8 +72,18 @@ PROFILES: dict[str, dict[str, Attack]] = {
     "ex_nihilo": {},
     "frugal_ripper": {},
     "ideal": {},
+    "jbda": {},
     "knockoff": dict(knockoff.PROFILES),
+    "knockoff_adaptive": dict(knockoff_adaptive.PROFILES),
+    "lowd_meek": {},
+    "marich": dict(marich.PROFILES),
     "maze": dict(maze.PROFILES),
     "maze_pd": {},
     "maze_star": dict(maze_star.PROFILES),
+    "tramer_adaptive_retrain": {},
+    "tramer_kernel_lr": {},
+    "tramer_lr": dict(tramer_lr.PROFILES),
+    "tramer_mlp": {},
+    "tramer_tree": {},
+    "zskd": {},
 }

@@ -1,18 +1,28 @@
 """What an attack is given and what it must look like. There is no base class to inherit."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import SpecError
+from clonecost.errors import AnswersError, SpecError
 from clonecost.generators import TrainedGenerator
+from clonecost.loops import Loop, plain
 from clonecost.oracle import Oracle
 from clonecost.result import Search
-from clonecost.types import AnswerKind, LabelledInputs, Progress, no_progress
+from clonecost.types import (
+    Access,
+    AnswerKind,
+    Compiled,
+    Feature,
+    LabelledInputs,
+    Progress,
+    ThreatModel,
+    no_progress,
+)
 
 
 def name_of_attack(attack: object) -> str:
@@ -32,6 +42,63 @@ def at_least(least: float, attack: object, *names: str) -> None:
             raise SpecError(
                 f"{name_of_attack(attack)}.{name} is {value}: it must be at least {least:g}"
             )
+
+
+def portions(rows: Tensor, spent: int, stops: Sequence[int]) -> Iterator[tuple[Tensor, bool]]:
+    """Cut what a round asks about where clones are due: (what to ask now, is one due after it?).
+
+    A round is laid out before it is cut, so the questions of a run depend neither on where its
+    clones are wanted nor on its budget.
+
+    Args:
+        rows: (n, ...) of the round: images, or their places in the pool.
+        spent: rows answered before the round.
+        stops: ascending; the last one is the budget, and what it does not hold is left out.
+    """
+    first = 0
+    for cut in (stop - spent for stop in stops if stop > spent):
+        last = min(cut, len(rows))
+        if first < last:
+            yield rows[first:last], last == cut
+        first = last
+
+
+def reads_network(attack: object) -> bool:
+    """Whether an attack, or its class, is a white-box reference."""
+    return bool(getattr(attack, "white_box", False))
+
+
+def check_access(attack: object, name: str, access: Access) -> None:
+    """Refuse an attack in the wrong kind of box: both ways its row would be called what it is not.
+
+    Raises:
+        AnswersError: it reads the network, which an API does not give.
+        SpecError: it asks through the API, and the network would be open to it.
+    """
+    if reads_network(attack) and access != "white-box":
+        raise AnswersError(
+            f"{name} reads the victim's own network, which no API gives: it is a reference, not an "
+            "attack through the API, and runs only with --access white-box"
+        )
+    if access == "white-box" and not reads_network(attack):
+        raise SpecError(
+            f"{name} asks through the API and reads no network: run it apart, without --access "
+            "white-box"
+        )
+
+
+def table_of(threat: ThreatModel) -> tuple[Feature, ...]:
+    """The features of the table that an attack on tables asks about.
+
+    Raises:
+        SpecError: the victim takes images.
+    """
+    if threat.features is None:
+        raise SpecError(
+            "this attack asks about rows of a table, the victim takes images: give the threat "
+            "model its `features`, or choose another attack (`clonecost list attacks`)"
+        )
+    return threat.features
 
 
 def nothing_to_show(search: Search, pictures: Mapping[str, Tensor]) -> None:
@@ -56,20 +123,38 @@ class AttackerKit:
     rng: torch.Generator  # the only source of randomness, on `device`
     device: torch.device
     horizon: int  # rows that schedules are laid out for: the budget this run began with
+    compile: Compiled = "no"  # generators, or students too, run through torch.compile
     milestones: tuple[int, ...] = ()  # rows after which a look at the clone is wanted, ascending
     progress: Progress = no_progress
+    # Every loop that takes long runs in one of these: a killed run goes on in its middle. It is
+    # told what its iterations depend on; `rng`, the torch state and what was asked are kept anyway.
+    loop: Loop = plain
     # For the report, of an attack that searches for its images: how that goes so far, and pictures
     # (see `clonecost.search_record`). The last ones are kept.
     exhibit: Callable[[Search, Mapping[str, Tensor]], None] = nothing_to_show
-    white_box: nn.Module | None = None  # set only if the threat model says so
+    # The victim's network, pixels in [0, 1] -> logits: a frozen copy in eval mode that gradients
+    # pass through to its inputs. Set only if the threat model's access is "white-box".
+    white_box: nn.Module | None = None
 
     def new_student(self) -> nn.Module:
         """A student on the device, in train mode, initialised from `rng` alone."""
-        return self.initialised(self.student)
+        student = self.initialised(self.student)
+        if self.compile == "all":
+            student.compile()
+        return student
 
     def new_generator(self, latent_dim: int, *, width: int) -> nn.Module:
         """A generator on the device, in train mode, initialised from `rng` alone."""
-        return self.initialised(lambda: self.generator(latent_dim, width=width))
+        return self.compiled(self.initialised(lambda: self.generator(latent_dim, width=width)))
+
+    def compiled(self, generator: nn.Module) -> nn.Module:
+        """A generator of the attack's own, through torch.compile if the audit says so.
+
+        In place: names of weights, copies and what is saved stay as they are.
+        """
+        if self.compile != "no":
+            generator.compile()
+        return generator
 
     def trained_generator(self, name: str) -> TrainedGenerator:
         """One of `generators`.
@@ -96,6 +181,18 @@ class AttackerKit:
         # convolutions of small images run up to three times faster in this layout, on CPUs too
         return cast(nn.Module, network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
+    def owned(self, attack: object) -> LabelledInputs:
+        """The attacker's own data.
+
+        Raises:
+            SpecError: there are none; the sentence names the attack.
+        """
+        if self.proxy is None:
+            raise SpecError(
+                f"{name_of_attack(attack)} asks the victim about proxy data: name some with --proxy"
+            )
+        return self.proxy
+
     def branch(self, key: int) -> "AttackerKit":
         """The same kit with randomness that depends on the seed and `key` only, not on the past.
 
@@ -112,9 +209,14 @@ class Attack(Protocol):
     of them to score; an attack never sees a score. The last one yielded is the result, also when
     the budget runs out in mid-step.
 
-    Two properties are optional. `queries_per_iteration`, an int: no smaller budget is accepted.
+    Some properties are optional. `takes`, "images" (without it) or "table": what is asked about.
+    `queries_per_iteration`, an int: no smaller budget is accepted.
     `generators`, a tuple of str: names (`clonecost list generators`) or folders of trained
     generators that the kit must hold; named ones are trained on the proxy first, if need be.
+    `needs_proxy_labels`, a bool: the proxy is refused if its labels do not tell two classes apart.
+    `asks_proxy_as_is`, a bool: no, if what is asked is made from the proxy.
+    `white_box`, a bool: it reads the victim's network, so it is a reference and no attack through
+    the API. It runs in a white box only, where no other attack runs.
     """
 
     needs: ClassVar[AnswerKind]  # the poorest answers it can work with

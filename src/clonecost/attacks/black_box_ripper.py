@@ -104,7 +104,10 @@ class BlackBoxRipper:
         bought: list[Rows] = []
         winners: list[Rows] = []
         stops = [*kit.milestones, oracle.threat.query_budget]
-        while stops:
+        for _ in kit.loop(
+            lambda _: bool(stops),
+            search=search, record=record, bought=bought, winners=winners, stops=stops,
+        ):  # fmt: skip
             latents, targets = search.ask()
             images = as_bytes(generator.decode(latents))
             answers: list[Tensor] = []
@@ -144,7 +147,7 @@ class BlackBoxRipper:
             loss=self.loss, optimizer="adam", lr=self.lr, weight_decay=0.0, schedule="constant",
             batch_size=self.batch_size, epochs=self.epochs, validation=0.0,
         )  # fmt: skip
-        distill(student, images, answers, recipe, rng=kit.rng, progress=kit.progress)
+        distill(student, images, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student
 
 

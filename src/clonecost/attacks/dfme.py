@@ -97,12 +97,13 @@ class Dfme:
             answers = oracle(images, purpose="gradients")
             return self._distance(student(images), self._recover(answers))
 
-        iteration = 0
-        while oracle.remaining >= self.queries_per_iteration:
+        for iteration in kit.loop(
+            lambda _: oracle.remaining >= self.queries_per_iteration, schedules=schedules,
+            networks=[student, generator], optimizers=[student_opt, generator_opt],
+        ):  # fmt: skip
             if iteration and iteration % EPOCH == 0:
                 for schedule in schedules:
                     schedule.step()
-            iteration += 1
 
             # G step: ascend the disagreement
             student.eval()

@@ -36,6 +36,7 @@ from clonecost.oracle import Oracle
 from clonecost.rand_augment import rand_augment
 from clonecost.types import AnswerKind, Purpose, as_bytes, as_pixels
 
+Rows = tuple[Tensor, Tensor]  # images as uint8, answers
 ASKED_AT_ONCE = 2048  # rows, wherever nothing is learnt in between
 
 
@@ -86,17 +87,15 @@ class Dfms:
         if kit.proxy is None:
             raise SpecError("dfms begins with proxy data: name some with --proxy, as `shapes`")
         proxy, shape = kit.proxy.to(kit.device), oracle.threat.input_shape
-        generator = kit.initialised(lambda: DcganGenerator(shape, self.gan_width))
+        generator = kit.compiled(kit.initialised(lambda: DcganGenerator(shape, self.gan_width)))
         own_rows, generated_rows, validation_rows = self._rows(kit.horizon)
 
         def new_gan() -> DivGan:
             """G goes on, D begins anew."""
-            return DivGan(
-                generator, kit.initialised(lambda: DcganDiscriminator(shape, self.gan_width)),
-                proxy, batch_size=self.batch_size, lr=self.gan_lr, rng=kit.rng,
-            )  # fmt: skip
+            d, lr = kit.initialised(lambda: DcganDiscriminator(shape, self.gan_width)), self.gan_lr
+            return DivGan(generator, d, proxy, batch_size=self.batch_size, lr=lr, rng=kit.rng)
 
-        def ask(images: Tensor, purpose: Purpose = "training") -> tuple[Tensor, Tensor]:
+        def ask(images: Tensor, purpose: Purpose = "training") -> Rows:
             parts = images.split(ASKED_AT_ONCE)
             return images, torch.cat([oracle(as_pixels(x), purpose=purpose) for x in parts])
 
@@ -121,8 +120,11 @@ class Dfms:
         )
         steps = max(1, (kit.horizon - oracle.spent) // self.batch_size)
         schedule = LambdaLR(optimizer, lambda past: self._rate(past, steps))
-        best, asked = torch.zeros((), device=kit.device) - 1, 0
-        while oracle.remaining >= self.batch_size:
+        best = [torch.zeros((), device=kit.device) - 1]
+        for step in kit.loop(
+            lambda _: oracle.remaining >= self.batch_size, gan=gan, best=best,
+            parts=[clone, optimizer, schedule, averages, shown],
+        ):  # fmt: skip
             x = gan.images()  # one forward pass of G serves all three
             varied = rand_augment(x.detach(), kit.rng) if self.augment else x.detach()
             varied = as_pixels(as_bytes(varied))  # what is learnt from is what is sent
@@ -133,28 +135,26 @@ class Dfms:
             schedule.step()
             averages.update()
             gan.learn(x, clone.eval(), self.diversity)
-            asked += self.batch_size
-            before = oracle.spent - self.batch_size  # before this batch
+            asked, before = (step + 1) * self.batch_size, oracle.spent - self.batch_size
             wanted = any(before < stop <= oracle.spent for stop in kit.milestones)
             ends = oracle.remaining < self.batch_size
             if wanted or ends or asked % self.choose_every < self.batch_size:
                 agreement = per_class_agreement(clone, *held_out)
-                if agreement > best:  # only when C itself is better than before, as published
-                    best, shown = agreement, averages.best(*held_out)
+                if agreement > best[0]:  # only when C itself is better than before, as published
+                    best[0] = agreement
+                    shown.load_state_dict(averages.best(*held_out).state_dict())
             yield shown
 
     def _play(
         self, gan: DivGan, epochs: int, kit: AttackerKit, what: str, clone: nn.Module | None = None
     ) -> None:
         """G and D by themselves; with a clone, G also pleases its classes. No query."""
-        for epoch in range(epochs):
+        for epoch in kit.loop(lambda done: done < epochs, gan=gan):
             for _ in range(gan.epoch):
                 gan.learn(gan.images(), clone, self.div_gan_diversity)
             kit.progress(what, epoch + 1, epochs)
 
-    def _pretrained(
-        self, own: tuple[Tensor, Tensor], generated: tuple[Tensor, Tensor], kit: AttackerKit
-    ) -> nn.Module:
+    def _pretrained(self, own: Rows, generated: Rows, kit: AttackerKit) -> nn.Module:
         """A clone from scratch, on (images, answers) of either kind."""
         clone = kit.new_student()
         recipe = Recipe(
@@ -163,7 +163,7 @@ class Dfms:
             augment="crop+flip" if self.augment else "none",
         )  # fmt: skip
         images, answers = (torch.cat(parts) for parts in zip(own, generated, strict=True))
-        distill(clone, images, answers, recipe, rng=kit.rng, progress=kit.progress)
+        distill(clone, images, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return clone
 
     def _rows(self, budget: int) -> tuple[int, int, int]:

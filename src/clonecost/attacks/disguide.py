@@ -101,12 +101,13 @@ class Disguide:
             loss.backward()
             clones_opt.step()
 
-        iteration = 0
-        while oracle.remaining >= self.queries_per_iteration:
+        for iteration in kit.loop(
+            lambda _: oracle.remaining >= self.queries_per_iteration, schedules=schedules,
+            networks=[clones, generator], optimizers=[clones_opt, generator_opt], replay=replay,
+        ):  # fmt: skip
             if iteration and iteration % EPOCH == 0:
                 for schedule in schedules:
                     schedule.step()
-            iteration += 1
 
             # G step: exact gradients through the clones, which stand still
             generator.train()

@@ -80,7 +80,10 @@ class DualStudents:
             z = torch.randn(self.batch_size, self.latent_dim, generator=kit.rng, device=kit.device)
             return (generator(z).tanh() + 1) / 2
 
-        while oracle.remaining >= self.queries_per_iteration:
+        for _ in kit.loop(
+            lambda _: oracle.remaining >= self.queries_per_iteration, schedules=schedules,
+            networks=[students, generator], optimizers=[students_opt, generator_opt],
+        ):  # fmt: skip
             # G step: ascend the disagreement, with exact gradients through both students
             generator.train()
             students.eval()

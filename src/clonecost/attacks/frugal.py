@@ -26,6 +26,7 @@ from clonecost.errors import SpecError
 from clonecost.losses import entropy
 from clonecost.oracle import Oracle
 from clonecost.pictures import children, keys_of, unseen, views
+from clonecost.replay import Replay
 from clonecost.scouts import CHUNK, Scout
 from clonecost.types import AnswerKind, Shape, as_bytes, as_pixels
 
@@ -78,32 +79,29 @@ class Frugal(ABC):
             for _ in range(2)
         ]
         classes, shape = oracle.threat.num_classes, oracle.threat.input_shape
-        images = torch.empty(0, *shape, dtype=torch.uint8, device=kit.device)
-        answers = torch.empty(0, classes, device=kit.device)
-        keys = torch.empty(0, dtype=torch.int64, device=kit.device)
+        bought = Replay(oracle.threat.query_budget, shape, classes, kit.device)
+        keys = torch.empty(0, dtype=torch.int64, device=kit.device)  # of the rows in it
         stops = [*kit.milestones, oracle.threat.query_budget]
-        while stops:
-            size = max(self.round_size, int(self.growth * len(images)))
-            candidates = self._candidates(size, images, answers, keys, kit)
-            chosen = candidates[self._select(candidates, size, answers, scouts, kit)]
-            keys = torch.cat([keys, keys_of(chosen)])
+        for _ in kit.loop(lambda _: bool(stops), scouts=scouts, bought=bought, stops=stops):
+            size = max(self.round_size, int(self.growth * len(bought)))
+            keys = torch.cat([keys, keys_of(bought.images[len(keys) :])])
+            candidates = self._candidates(size, bought, keys, kit)
+            chosen = candidates[self._select(candidates, size, bought.answers, scouts, kit)]
             asked = 0
             while stops and asked < size:  # one question, unless a clone is due on the way
                 part = chosen[asked : asked + stops[0] - oracle.spent]
-                answers = torch.cat([answers, oracle(as_pixels(part))])
-                images = torch.cat([images, part])
+                bought.add(part, oracle(as_pixels(part)))
                 asked += len(part)
                 if oracle.spent == stops[0]:
-                    yield self._clone(images, answers, kit.branch(stops.pop(0)))
+                    yield self._clone(bought, kit.branch(stops.pop(0)))
             if stops:
                 for scout in scouts:
-                    scout.learn(images, answers, seen=int(self.scout_passes * size))
+                    seen = int(self.scout_passes * size)
+                    scout.learn(bought.images, bought.answers, seen=seen)
 
-    def _candidates(
-        self, size: int, images: Tensor, answers: Tensor, asked: Tensor, kit: AttackerKit
-    ) -> Tensor:
+    def _candidates(self, size: int, bought: Replay, asked: Tensor, kit: AttackerKit) -> Tensor:
         """(candidates * size, C, H, W) uint8: rounded here, so that what is kept is sent."""
-        count = size * self.candidates
+        count, images, answers = size * self.candidates, bought.images, bought.answers
         shape = tuple(images.shape[1:])
         old = int(self.children * count) if len(images) else 0
         made = [
@@ -151,10 +149,13 @@ class Frugal(ABC):
         late = (place / wanted[guess]).argsort(stable=True)[:size]  # most urgent first
         return order[late][torch.argsort(mixed[:size])]
 
-    def _clone(self, images: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
+    def _clone(self, bought: Replay, kit: AttackerKit) -> nn.Module:
         student = kit.new_student()
         recipe = Recipe(epochs=self.epochs)
-        distill(student, images, answers, recipe, rng=kit.rng, progress=kit.progress)
+        distill(
+            student, bought.images, bought.answers, recipe, rng=kit.rng, progress=kit.progress,
+            loop=kit.loop,
+        )  # fmt: skip
         return student
 
 

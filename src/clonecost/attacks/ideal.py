@@ -71,7 +71,10 @@ class Ideal:
         )
         pool = Replay(threat.query_budget, threat.input_shape, threat.num_classes, kit.device)
 
-        while oracle.remaining >= self.batch_size:
+        for _ in kit.loop(
+            lambda _: oracle.remaining >= self.batch_size,
+            student=student, student_opt=student_opt, schedule=schedule, pool=pool,
+        ):  # fmt: skip
             # data generation: the student judges, and nobody is asked
             student.eval()
             generator = kit.new_generator(self.latent_dim, width=self.generator_width)

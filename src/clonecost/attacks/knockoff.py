@@ -54,7 +54,9 @@ class Knockoff:
         pool = kit.proxy
         order = torch.randperm(len(pool), generator=kit.rng, device=kit.rng.device).cpu()
         answers: list[Tensor] = []
-        for stop in [*kit.milestones, oracle.threat.query_budget]:
+        stops = [*kit.milestones, oracle.threat.query_budget]
+        for turn in kit.loop(lambda turn: turn < len(stops), answers=answers):
+            stop = stops[turn]
             while oracle.spent < stop:
                 first = oracle.spent
                 last = min(first + self.batch_size, stop)
@@ -68,7 +70,7 @@ class Knockoff:
         student = kit.new_student()
         distill(
             student, inputs.to(kit.device), answers, self._recipe(), rng=kit.rng,
-            progress=kit.progress,
+            progress=kit.progress, loop=kit.loop,
         )  # fmt: skip
         return student
 

@@ -64,8 +64,7 @@ class Maze:
     def __post_init__(self) -> None:
         at_least(1, self, "latent_dim", "generator_steps", "directions", "memory",
                  "generator_width")  # fmt: skip
-        at_least(2, self, "batch_size")  # batch norm
-        at_least(2, self, "clone_steps")  # one that is paid already, one that is kept
+        at_least(2, self, "batch_size", "clone_steps")  # batch norm; one is paid, one is kept
         at_least(1e-38, self, "step")
         at_least(0, self, "replay_steps", "student_lr", "generator_lr")
 
@@ -91,7 +90,8 @@ class Maze:
         """As many iterations as the rest of the budget holds."""
         size, student = self.batch_size, kit.new_student()
         shape, latent_dim, width = oracle.threat.input_shape, self.latent_dim, self.generator_width
-        generator = kit.initialised(lambda: Conv3Generator(shape, latent_dim, width=width))
+        network = kit.initialised(lambda: Conv3Generator(shape, latent_dim, width=width))
+        generator = kit.compiled(network)
         planned = self.planned_iterations(oracle, kit)
         student_opt, student_fall = annealed(student, self.student_lr, planned)
         generator_opt, generator_fall = annealed(generator, self.generator_lr, planned)
@@ -99,8 +99,7 @@ class Maze:
 
         def draw() -> Tensor:
             """A batch of images before tanh. G's batch norm sees batches of B, as published."""
-            z = torch.randn(size, latent_dim, generator=kit.rng, device=kit.device)
-            return generator(z)
+            return generator(torch.randn(size, latent_dim, generator=kit.rng, device=kit.device))
 
         def disagreement(raw: Tensor) -> Tensor:
             nonlocal paid
@@ -115,7 +114,10 @@ class Maze:
             loss.backward()
             student_opt.step()
 
-        while oracle.remaining >= self.queries_per_iteration:
+        for _ in kit.loop(
+            lambda _: oracle.remaining >= self.queries_per_iteration, memory=memory, prior=prior,
+            parts=[student, generator, student_opt, generator_opt, student_fall, generator_fall],
+        ):  # fmt: skip
             # G steps: ascend the disagreement
             student.eval()
             for _ in range(self.generator_steps):
@@ -176,5 +178,4 @@ def annealed(
     return optimizer, CosineAnnealingLR(optimizer, max(1, iterations))
 
 
-# The authors' instructions for Fashion-MNIST.
-PROFILES = {"fmnist": Maze(generator_lr=1e-3)}
+PROFILES = {"fmnist": Maze(generator_lr=1e-3)}  # the authors' instructions for Fashion-MNIST

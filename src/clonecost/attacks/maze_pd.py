@@ -16,7 +16,7 @@ One iteration costs what MAZE's costs, 1,920. Differs from the paper: see docs/a
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from clonecost.attacks.base import AttackerKit, at_least
 from clonecost.attacks.maze import Maze, annealed
 from clonecost.errors import SpecError
+from clonecost.loops import Stateful
 from clonecost.networks.images import to_space
 from clonecost.networks.maze import Conv3Critic
 from clonecost.oracle import Oracle
@@ -80,6 +81,7 @@ class Likeness:
         self._critic = kit.initialised(lambda: Conv3Critic(oracle.threat.input_shape))
         planned = attack.planned_iterations(oracle, kit)
         self._optimizer, self._fall = annealed(self._critic, attack.critic_lr, planned)
+        self._parts: list[Stateful] = [self._critic, self._optimizer, self._fall]
 
     def gradient(self, raw: Tensor) -> Tensor:
         raw = raw.detach().requires_grad_()
@@ -95,6 +97,13 @@ class Likeness:
             self.loss(to_space(as_pixels(self._seeds[picks])), fake).backward()
             self._optimizer.step()
         self._fall.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"parts": [part.state_dict() for part in self._parts]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for part, held in zip(self._parts, state["parts"], strict=True):
+            part.load_state_dict(held)
 
     def loss(self, real: Tensor, fake: Tensor) -> Tensor:
         penalty = gradient_penalty(self._critic, real, fake, 1.0, self._rng)

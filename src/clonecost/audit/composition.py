@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -11,15 +14,23 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from clonecost.attacks.base import Attack, name_of_attack
-from clonecost.errors import AnswersError, SpecError
+from clonecost.attacks.base import Attack, check_access, name_of_attack
+from clonecost.errors import AnswersError, QueryError, SpecError
+from clonecost.features import check_rows
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
 from clonecost.result import EndpointCard
-from clonecost.types import AnswerKind, Defence, LabelledInputs, ThreatModel, Victim
+from clonecost.snapshots import EVERY
+from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
 
 Keep = Literal["auto", "all", "none"]
+WITHOUT_DEFENCES = (
+    "defences stand before the API, and a white-box reference reads the network behind it: run it "
+    "without --defence"
+)
+OWN_MODEL = "a model of the attack's own"  # of a table: what it solves for is the clone
+UNIFORM = 10_000  # rows: as many as Tramèr et al. take
 RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
 
 
@@ -28,18 +39,27 @@ class Audit:
     """Everything that one audit is composed of.
 
     Attributes:
-        victim: (n, *input_shape) pixels in [0, 1] -> (n, K) probabilities; a module that gives
-            logits is soft-maxed.
+        victim: (n, *input_shape) pixels in [0, 1], or values of a table's features -> (n, K)
+            probabilities; a module that gives logits is soft-maxed.
         attack_name: the class's name in small letters when it is left out.
         test: rows with true labels, for scoring only; fitted to the threat's input shape.
         student: name in `clonecost.networks`, or a function that makes an untrained network.
         generators: trained on the attacker's own data, by the names that the attack's settings
             have for them; an RGB one serves a grey victim, too.
+        uniform: of a table's victim, how many uniform rows are bought for the evaluation, apart:
+            agreement far from the test rows (Tramèr et al.'s R_unif). 0 is none.
         price: USD per 1,000 rows.
         milestones: the clone is scored after these many rows, and at the end.
         keep: whether sent inputs are kept: "auto" keeps them if the first budget needs under
             256 MiB (rows of the proxy take 4 bytes each).
+        compile: run the attack's generators ("generator"), or its students too ("all"), through
+            torch.compile. Other rounding, so another run; pays from some 100,000 rows on.
+        network: the victim's own, pixels in [0, 1] -> logits, for an attack in a white box only;
+            of a victim that is a module it is the module.
         weights: sha256 of the victim's weights or file.
+        snapshot_every: seconds between snapshots, from which a killed run goes on.
+        spot_check: rows that are asked again when a run is resumed and when it ends; None: 20 of a
+            victim at the other end of a wire, none of a model in this process.
         true_labels: the victim's own training data, for the control of that name only.
         command: what was typed, for the record.
         served: how the victim is run or reached, in words.
@@ -60,12 +80,17 @@ class Audit:
     proxy: LabelledInputs | None = None
     generators: Mapping[str, TrainedGenerator] = field(default_factory=dict)
     defences: Sequence[Defence] = ()
+    uniform: int = UNIFORM
     price: float | None = None
     milestones: Sequence[int] = ()
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     keep: Keep = "auto"
     controls: bool = False
+    compile: Compiled = "no"
+    network: nn.Module | None = None
+    snapshot_every: float = EVERY
+    spot_check: int | None = None
     weights: str | None = None
     true_labels: LabelledInputs | None = None
     command: str = ""
@@ -80,12 +105,18 @@ class Audit:
             if self.weights is None:
                 object.__setattr__(self, "weights", _weights(self.victim))
             module = self.victim.to(self.device)
+            if self.threat.access == "white-box" and self.network is None:
+                object.__setattr__(self, "network", module)
             object.__setattr__(self, "victim", torch_victim(module, device=self.device))
+        if self.network is not None and self.weights is None:
+            object.__setattr__(self, "weights", _weights(self.network))
         object.__setattr__(self, "attack_name", self.attack_name or name_of_attack(self.attack))
         object.__setattr__(self, "out", Path(self.out))
 
     @property
     def student_name(self) -> str:
+        if self.threat.features is not None:
+            return OWN_MODEL
         return self.student if isinstance(self.student, str) else name_of(self.student)
 
     def new_student(self) -> nn.Module:
@@ -112,6 +143,15 @@ class Audit:
             )
         return self.generators[name]
 
+    def open_network(self) -> nn.Module | None:
+        """What a white box shows: a copy of the network in eval mode, its parameters frozen.
+
+        A copy, so that nothing done to it can change the victim. None in a black box.
+        """
+        if self.threat.access != "white-box" or self.network is None:
+            return None
+        return deepcopy(self.network).to(self.device).eval().requires_grad_(False)
+
     def kept_bytes(self) -> int:
         """What keeping every input of the whole budget would take at most."""
         from_pool = getattr(self.attack, "uses_proxy", False)
@@ -121,6 +161,8 @@ class Audit:
     def identity(self) -> str:
         """What makes this audit itself and no other: all but the budget, which may grow."""
         threat = {k: v for k, v in asdict(self.threat).items() if k != "query_budget"}
+        if threat["features"] is None:  # a run of images is who it always was
+            del threat["features"]
         facts = {
             "victim": [self.victim_name, self.weights],
             "threat": threat,
@@ -134,6 +176,8 @@ class Audit:
         }
         if wanted := wanted_generators(self.attack):  # an attack without any is who it always was
             facts["generators"] = {name: self._generator(name).weights for name in wanted}
+        if self.compile != "no":
+            facts["compile"] = self.compile
         return json.dumps(facts, sort_keys=True, default=list)
 
 
@@ -141,16 +185,20 @@ def check(audit: Audit) -> None:
     """Refuse what cannot work, before anything is sent.
 
     Raises:
-        AnswersError: the attack needs richer answers.
+        AnswersError: the attack needs richer answers, or the network itself.
         SpecError: shapes, classes, or settings contradict each other.
     """
     threat, attack = audit.threat, audit.attack
+    check_access(attack, audit.attack_name, threat.access)
+    if threat.access == "white-box":
+        _check_white_box(audit)
+    _check_kind(audit)
     if RANK[attack.needs] > RANK[threat.answers]:
         raise AnswersError(
             f"{audit.attack_name} needs answers of kind {attack.needs!r}, this threat model gives "
             f"{threat.answers!r}: choose another attack (`clonecost list attacks`) or --answers"
         )
-    if threat.query_budget < 1:
+    if threat.query_budget < (0 if threat.access == "white-box" else 1):
         raise SpecError(f"the budget is {threat.query_budget}: at least one query is needed")
     if threat.answers == "top_k" and not 1 <= (threat.top_k or 0) < threat.num_classes:
         raise SpecError(
@@ -159,6 +207,19 @@ def check(audit: Audit) -> None:
         )
     if getattr(attack, "uses_proxy", False) and not audit.proxy:
         raise SpecError(f"{audit.attack_name} asks about proxy data: name some with --proxy")
+    if audit.compile != "no" and audit.device.type == "cpu" and not _compiler():
+        raise SpecError(
+            "compile needs a C++ compiler on a CPU, and none is found: install g++, name one in "
+            "the environment variable CXX, or leave compile out"
+        )
+    if getattr(attack, "needs_proxy_labels", False) and audit.proxy:
+        classes = audit.proxy.labels.unique()
+        if len(classes) < 2 or int(classes[0]) < 0:
+            raise SpecError(
+                f"{audit.attack_name} chooses among the classes of the attacker's own data, and "
+                f"{audit.proxy.name or 'the proxy'} does not tell two of them apart: bring labels, "
+                "or choose another attack (`clonecost list attacks`)"
+            )
     audit.fitted_generators()
     for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
         if data is not None and data.shape != threat.input_shape:
@@ -176,15 +237,68 @@ def check(audit: Audit) -> None:
             f"the test set has labels up to {top}, the victim {threat.num_classes} classes: "
             "is this the test set of that victim?"
         )
-    if isinstance(audit.student, str):
+    if isinstance(audit.student, str) and threat.features is None:
         with torch.device("meta"):  # takes no time and draws no random numbers
             audit.new_student()
-    least = getattr(attack, "queries_per_iteration", 1)
+    least = getattr(attack, "queries_per_iteration", 0)
     if threat.query_budget < least:
         raise SpecError(
             f"one iteration of {audit.attack_name} costs {least:,} queries, the budget is "
             f"{threat.query_budget:,}: raise --budget to at least that"
         )
+
+
+def _check_white_box(audit: Audit) -> None:
+    if audit.network is None:
+        raise SpecError(
+            f"the victim {audit.victim_name} has no network to look into: a white box takes one of "
+            "the zoo, an nn.Module, or weights.safetensors with --network"
+        )
+    if audit.defences:
+        raise SpecError(WITHOUT_DEFENCES)
+
+
+def _check_kind(audit: Audit) -> None:
+    """Images or a table: attack, victim and test rows must mean the same."""
+    threat, attack = audit.threat, audit.attack
+    if refused := wrong_kind(audit.attack_name, attack, table=threat.features is not None):
+        raise SpecError(refused)
+    if threat.features is None:
+        return
+    if len(threat.input_shape) != 1 or len(threat.features) != threat.input_shape[0]:
+        raise SpecError(
+            f"the threat model has {len(threat.features)} features and inputs of shape "
+            f"{threat.input_shape}: a table's rows are ({len(threat.features)},)"
+        )
+    if threat.input_precision == "uint8":
+        raise SpecError("inputs of 8 bits are pixels: a table's rows are float32")
+    if audit.controls:
+        raise SpecError(
+            "controls train a student network, and an attack on a table has none: leave them out"
+        )
+    unfit: Callable[[ThreatModel], str | None] = getattr(attack, "unfit", lambda threat: None)
+    if why := unfit(threat):
+        raise SpecError(f"{audit.attack_name} cannot attack {audit.victim_name}: {why}")
+    if audit.test.features is None:
+        object.__setattr__(audit, "test", replace(audit.test, features=threat.features))
+    try:
+        check_rows(threat.features, audit.test.inputs)
+    except QueryError as error:
+        raise SpecError(
+            f"the test set {audit.test.name} is not what the victim takes: {error}"
+        ) from error
+
+
+def wrong_kind(name: str, attack: Attack, *, table: bool) -> str | None:
+    """Why an attack on images cannot attack a table, or the other way round; None: it can."""
+    takes = getattr(attack, "takes", "images")
+    if takes == ("table" if table else "images"):
+        return None
+    other = "rows of a table" if table else "images"
+    return (
+        f"{name} asks about {'images' if table else 'rows of a table'}, this victim takes {other}: "
+        "choose another attack (`clonecost list attacks`)"
+    )
 
 
 def wanted_generators(attack: Attack) -> tuple[str, ...]:
@@ -201,6 +315,10 @@ def settings_of(part: object) -> dict[str, Any]:
     """The fields of a dataclass as JSON has them; none of any other callable."""
     found = asdict(cast(Any, part)) if is_dataclass(part) else {}
     return json.loads(json.dumps(found, default=str))
+
+
+def _compiler() -> str | None:
+    return shutil.which(os.environ.get("CXX") or "g++") or shutil.which("clang++")
 
 
 def _fingerprint(data: LabelledInputs | None) -> list[str | int] | None:

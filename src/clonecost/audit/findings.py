@@ -22,6 +22,7 @@ from clonecost.result import (
     Price,
     Result,
     Score,
+    SpotCheck,
     ThreatCard,
     Traffic,
     VictimCard,
@@ -47,14 +48,14 @@ class History(NamedTuple):
 
 def findings(
     audit: Audit, ledger: Ledger, reference: Reference, traffic: Traffic, outcome: Outcome,
-    history: History, seconds: float,
+    history: History, seconds: float, spot: SpotCheck | None = None,
 ) -> Result:  # fmt: skip
     """The result of one audit; its controls are added by who runs them."""
     used = {audit.generators[name].proxy for name in wanted_generators(audit.attack)}
     if audit.proxy is not None and getattr(audit.attack, "uses_proxy", False):
         used.add(audit.proxy.name)
     proxy = audit.proxy if audit.proxy is not None and audit.proxy.name in used else None
-    threat = ThreatCard(**{**asdict(audit.threat), "input_shape": list(audit.threat.input_shape)})
+    threat = ThreatCard.model_validate(json.loads(json.dumps(asdict(audit.threat))))
     totals, asked = ledger.totals("attack"), ledger.totals("evaluation")
     classes = list(audit.test.classes) or [str(k) for k in range(audit.threat.num_classes)]
     settings = settings_of(audit.attack)
@@ -68,7 +69,7 @@ def findings(
         victim_accuracy=reference.victim_accuracy(), majority=reference.majority(),
         test_rows=len(audit.test),
         overlap=overlap(proxy, audit.test) if proxy else 0,
-        traffic=traffic, lost=totals.lost, resumed=history.resumed,
+        traffic=traffic, lost=totals.lost, resumed=history.resumed, spot=spot,
     )  # fmt: skip
     return Result(
         victim=VictimCard(
@@ -95,12 +96,14 @@ def findings(
             usd=None if audit.price is None else paid * audit.price / 1000,
         ),
         traffic=traffic,
+        spot_check=spot,
         controls=[],
         flags=found,
         seconds=seconds,
         provenance=provenance.collect(
             command=audit.command, seed=audit.seed, device=str(audit.device),
-            ledger_head=ledger.head, ledger_rows=paid + asked.settled + asked.lost,
+            ledger_head=ledger.head,
+            ledger_rows=paid + asked.settled + asked.lost + (spot.rows if spot else 0),
             resumed=history.resumed,
         ),
     )  # fmt: skip

@@ -4,24 +4,27 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Literal, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+import clonecost
 from clonecost import run_folder
 from clonecost.attacks.base import AttackerKit
 from clonecost.audit.composition import Audit, check
 from clonecost.audit.findings import History, Outcome, about_clone, digests, findings
+from clonecost.audit.spot_check import findings_of, spot_check
 from clonecost.controls import run_controls
 from clonecost.defences import defend
 from clonecost.errors import BudgetError, SpecError
 from clonecost.evaluate import Reference, score
 from clonecost.ledger import Ledger
 from clonecost.networks import build_generator
-from clonecost.oracle import Oracle
+from clonecost.oracle import Oracle, Place
 from clonecost.result import Control, Result, Score, Search
+from clonecost.snapshots import GlobalRandomness, Snapshots
 from clonecost.traffic import TrafficLog
 from clonecost.types import Purpose, ThreatModel, Victim
 
@@ -35,13 +38,15 @@ class Watcher:
     spent: Callable[[int, int], None] = lambda spent, budget: None
     step: Callable[[str, int, int], None] = lambda what, done, total: None
     scored: Callable[[Score], None] = lambda score: None
+    notice: Callable[[str], None] = lambda sentence: None
 
 
 def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
     """Attack the victim under the threat model; score the clone at each milestone and at the end.
 
-    Called again on the same folder it resumes: answers in the ledger are replayed, and only what
-    is new is asked. A larger budget than before is fine; schedules keep the first one's layout.
+    Called again on the same folder it resumes: it goes on from its newest snapshot, answers in the
+    ledger after that are replayed, and only what is new is asked. A larger budget than before is
+    fine; schedules keep the first one's layout.
 
     Raises:
         CloneCostError: with one sentence; whatever was paid for stays in the run folder.
@@ -69,15 +74,23 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
 
 def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began: float) -> Result:
     reference = _buy_reference(audit, watcher, ledger)
+    if history.resumed:
+        _check_spots(audit, watcher, ledger, reference)
     traffic = TrafficLog(audit.threat.query_budget, audit.threat.num_classes)
     oracle = _open_door(audit, watcher, ledger, traffic)
     stops = {*audit.milestones, *history.stops}  # the curve keeps the points of smaller budgets
     ledger.note(stops=json.dumps(sorted(stops)))
-    shown = Shown()
+    shown, curve = Shown(), Curve(reference, watcher)
     kit = _kit(audit, watcher, history.horizon, stops, shown)
-    outcome = _attack(audit, oracle, kit, reference, watcher)
+    parts = {"place": Place(oracle), "traffic": traffic, "curve": curve, "shown": shown}
+    snapshots = _snapshots(audit, watcher, ledger, kit, parts)
+    kit = replace(kit, loop=snapshots.loop)
+    outcome = _attack(audit, oracle, kit, curve, snapshots)
+    _check_spots(audit, watcher, ledger, reference)
     seconds = float(ledger.fact("seconds") or 0) + time.monotonic() - began
-    result = findings(audit, ledger, reference, traffic.summary(), outcome, history, seconds)
+    result = findings(
+        audit, ledger, reference, traffic.summary(), outcome, history, seconds, findings_of(ledger)
+    )
     result = result.model_copy(update={"search": shown.search})
     if audit.controls:
         found = _controls(audit, ledger, kit, reference)
@@ -85,7 +98,7 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
 
     about = about_clone(audit, outcome.clone)
     run_folder.write_network(audit.out / run_folder.CLONE, outcome.clone, about)
-    if samples := traffic.samples():
+    if audit.threat.features is None and (samples := traffic.samples()):
         run_folder.write_tensors(audit.out / run_folder.SAMPLES, samples, {})
     if shown.pictures:
         run_folder.write_tensors(audit.out / run_folder.SEARCH, dict(shown.pictures), {})
@@ -93,6 +106,7 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     files = json.dumps(digests(audit.out, result))
     ledger.note(seconds=seconds, stops=json.dumps(sorted(stops)), files=files)
     run_folder.write_result(audit.out, result)  # last: a folder with a result is a finished run
+    snapshots.forget()
     return result
 
 
@@ -101,19 +115,34 @@ def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
 
     def observe(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
         asking = "asking the victim about the test set"
-        watcher.step(asking, position + len(inputs), len(audit.test))
+        watcher.step(asking, position + len(inputs), purse.query_budget)
 
+    uniform = audit.uniform if audit.threat.features is not None else 0
     purse = ThreatModel(
         input_shape=audit.threat.input_shape,
         num_classes=audit.threat.num_classes,
-        query_budget=len(audit.test),
+        query_budget=len(audit.test) + uniform,
+        features=audit.threat.features,
     )
     victim = cast(Victim, audit.victim)
     oracle = Oracle(
         victim, purse, ledger, purse="evaluation", observe=observe, portion=audit.rows_in_flight,
         max_lost=audit.max_lost,
     )  # fmt: skip
-    return Reference.buy(oracle, audit.test, audit.device)
+    return Reference.buy(oracle, audit.test, audit.device, uniform=uniform)
+
+
+def _check_spots(audit: Audit, watcher: Watcher, ledger: Ledger, reference: Reference) -> None:
+    """Ask a few rows again; what comes of it is for the report, and the run goes on anyway."""
+    before = findings_of(ledger)
+    if failed := spot_check(audit, ledger, reference):
+        watcher.notice(failed)
+    found = findings_of(ledger)
+    if found and found.changed > (before.changed if before else 0):
+        watcher.notice(
+            f"the victim is not the one that was asked before: {found.changed} of {found.asked} "
+            f"rows that were asked again are answered otherwise, by up to {found.largest:.2g}"
+        )
 
 
 def _open_door(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: TrafficLog) -> Oracle:
@@ -142,6 +171,42 @@ class Shown:
     def __call__(self, search: Search, pictures: Mapping[str, Tensor]) -> None:
         self.search, self.pictures = search, pictures
 
+    def state_dict(self) -> dict[str, Any]:
+        search = None if self.search is None else self.search.model_dump()
+        return {"search": search, "pictures": dict(self.pictures)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        found = state["search"]
+        self.search = None if found is None else Search.model_validate(found)
+        self.pictures = state["pictures"]
+
+
+@dataclass
+class Curve:
+    """The clones that were scored."""
+
+    reference: Reference
+    watcher: Watcher
+    scores: list[Score] = field(default_factory=list)
+
+    @property
+    def queries(self) -> int:
+        """After which the last one was scored."""
+        return self.scores[-1].queries if self.scores else 0
+
+    def look(self, clone: nn.Module, queries: int) -> None:
+        self.scores.append(score(clone, self.reference, queries=queries))
+        self.watcher.scored(self.scores[-1])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"scores": [score.model_dump() for score in self.scores]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        scores = [Score.model_validate(held) for held in state["scores"]]
+        for again in scores[len(self.scores) :]:
+            self.watcher.scored(again)
+        self.scores = scores
+
 
 def _kit(
     audit: Audit, watcher: Watcher, horizon: int, stops: set[int], shown: Shown
@@ -155,9 +220,11 @@ def _kit(
         rng=torch.Generator(audit.device).manual_seed(audit.seed),
         device=audit.device,
         horizon=horizon,
+        compile=audit.compile,
         milestones=tuple(sorted(stop for stop in stops if 0 < stop < budget)),
         progress=watcher.step,
         exhibit=shown,
+        white_box=audit.open_network(),
     )
 
 
@@ -166,34 +233,48 @@ def _controls(
 ) -> list[Control]:
     pool = audit.proxy.inputs if audit.proxy else None
     branch = kit.branch(-1)
+    kept = ledger.fact("keep") == "all" and ledger.totals("attack").settled > 0
     return run_controls(
         new_student=branch.new_student,
-        bought=ledger.bought(pool) if ledger.fact("keep") == "all" else None,
+        bought=ledger.bought(pool) if kept else None,
         true_labels=audit.true_labels,
         reference=reference,
         rng=branch.rng,
         progress=kit.progress,
+        loop=kit.loop,
+    )
+
+
+def _snapshots(
+    audit: Audit, watcher: Watcher, ledger: Ledger, kit: AttackerKit, parts: dict[str, Any]
+) -> Snapshots:
+    """Of this very run; of another budget or version of the code nothing is gone on with."""
+    facts = [
+        audit.identity(), audit.threat.query_budget, kit.horizon, kit.milestones,
+        clonecost.__version__, torch.__version__, torch.get_num_threads(),
+    ]  # fmt: skip
+    return Snapshots(
+        folder=audit.out / run_folder.SNAPSHOTS,
+        identity=json.dumps(facts),
+        shared={**parts, "rng": kit.rng, "torch": GlobalRandomness(audit.device)},
+        mark=lambda: ledger.head,
+        known=ledger.has,
+        every=audit.snapshot_every,
+        notice=watcher.notice,
     )
 
 
 def _attack(
-    audit: Audit, oracle: Oracle, kit: AttackerKit, reference: Reference, watcher: Watcher
+    audit: Audit, oracle: Oracle, kit: AttackerKit, curve: Curve, snapshots: Snapshots
 ) -> Outcome:
     """Let the attack run and score the clones that are due."""
-    curve: list[Score] = []
-    due = list(kit.milestones)
     clone: nn.Module | None = None
     ended: Literal["finished", "budget_exhausted"] = "finished"
-
-    def look(clone: nn.Module) -> None:
-        curve.append(score(clone, reference, queries=oracle.spent))
-        watcher.scored(curve[-1])
-
     try:
         for clone in audit.attack.run(oracle, kit):
-            if due and oracle.spent >= due[0]:
-                look(clone)
-                due = [m for m in due if m > oracle.spent]
+            snapshots.handed += 1
+            if any(curve.queries < stop <= oracle.spent for stop in kit.milestones):
+                curve.look(clone, oracle.spent)
     except BudgetError:
         ended = "budget_exhausted"
     if clone is None:
@@ -201,9 +282,9 @@ def _attack(
             f"{audit.attack_name} handed over no clone within {oracle.spent:,} queries: "
             "raise --budget"
         )
-    if not curve or curve[-1].queries < oracle.spent:
-        look(clone)
-    return Outcome(clone, curve, ended)
+    if curve.queries < oracle.spent or not curve.scores:
+        curve.look(clone, oracle.spent)
+    return Outcome(clone, curve.scores, ended)
 
 
 def _continue(ledger: Ledger, audit: Audit) -> History:

@@ -15,11 +15,14 @@ from clonecost import __version__
 from clonecost.cli.flags import limits_of, numbers, spec_of_flags
 from clonecost.cli.lists import KINDS, names, table
 from clonecost.cli.options import (
+    Access,
+    Allow,
     Answers,
     AsJson,
     Attacks,
     Budget,
     Classes,
+    Compile,
     Controls,
     Data,
     Defences,
@@ -41,10 +44,13 @@ from clonecost.cli.options import (
     Seeds,
     Settings,
     Shape,
+    SnapshotEvery,
+    SpotCheck,
     Std,
     Student,
     Test,
     Trust,
+    Uniform,
     Victim,
 )  # fmt: skip
 from clonecost.cli.saying import errors, sentences
@@ -72,11 +78,13 @@ app.add_typer(train, name="train")
 def audit(
     victim: Victim, attack: Attacks = None, budget: Budget = None, proxy: Proxy = None,
     student: Student = None, answers: Answers = None, input_precision: Precision = None,
-    set_: Settings = None, defence: Defences = None, price: Price = None,
+    access: Access = None, set_: Settings = None, defence: Defences = None, price: Price = None,
     milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
-    data: Data = None, keep: Keep = None, controls: Controls = None, test: Test = None,
+    data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
+    snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
-    classes: Classes = None, trust: Trust = None, layout: Layout = None, pixels: Pixels = None,
+    classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
+    layout: Layout = None, pixels: Pixels = None,
     mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
     as_json: AsJson = False, fail_above: FailAbove = None,
 ) -> None:  # fmt: skip
@@ -97,11 +105,13 @@ def audit(
 def plan(
     victim: Victim, attack: Attacks = None, budget: Budget = None, proxy: Proxy = None,
     student: Student = None, answers: Answers = None, input_precision: Precision = None,
-    set_: Settings = None, defence: Defences = None, price: Price = None,
+    access: Access = None, set_: Settings = None, defence: Defences = None, price: Price = None,
     milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
-    data: Data = None, keep: Keep = None, controls: Controls = None, test: Test = None,
+    data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
+    snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
-    classes: Classes = None, trust: Trust = None, layout: Layout = None, pixels: Pixels = None,
+    classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
+    layout: Layout = None, pixels: Pixels = None,
     mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
 ) -> None:  # fmt: skip
     """Say what an audit would ask and cost, and what is missing. Sends nothing."""
@@ -327,7 +337,9 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
                 f"{audit.attack_name} on {audit.victim_name}{seed}", price=audit.price,
                 rate=audit.endpoint().rate if audit.endpoint else None,
             )  # fmt: skip
-            return Watcher(spent=display.spent, step=display.step, scored=display.scored)
+            return Watcher(
+                spent=display.spent, step=display.step, scored=display.scored, notice=display.notice
+            )
 
         command = shlex.join(["clonecost", *sys.argv[1:]])
         for folder, result in run_spec(

@@ -8,9 +8,10 @@ from clonecost.errors import SpecError, suggest
 if TYPE_CHECKING:
     from clonecost.spec import Spec
 
-FLAGS = ("attack", "budget", "proxy", "student", "answers", "input_precision", "defence", "price",
-         "seed", "device", "data", "keep", "controls", "test", "network", "outputs", "classes",
-         "trust", "layout", "pixels", "rate", "max_lost")  # fmt: skip
+FLAGS = ("attack", "budget", "proxy", "student", "answers", "input_precision", "access",
+         "defence", "price", "seed", "device", "data", "keep", "controls", "compile",
+         "snapshot_every", "spot_check", "test", "network", "outputs", "classes", "trust", "allow",
+         "uniform", "layout", "pixels", "rate", "max_lost")  # fmt: skip
 
 
 def spec_of_flags(victim: str, flags: dict[str, Any]) -> "Spec":

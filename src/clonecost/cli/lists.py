@@ -3,8 +3,15 @@
 import sys
 import tomllib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clonecost.table_zoo import TableVictim
+    from clonecost.zoo import VictimRecipe
 
 KINDS = ["attacks", "victims", "datasets", "networks", "defences", "generators", "suites"]
+
+WHITE_BOX = "White box: a reference, not an attack through the API; wants --access white-box."
 
 
 def names(kind: str) -> Callable[[str], list[str]]:
@@ -20,12 +27,14 @@ def table(kind: str) -> dict[str, str]:
     """Names with one line each."""
     if kind == "attacks":
         from clonecost.attacks import ATTACKS, PROFILES
+        from clonecost.attacks.base import reads_network
 
         found = {}
         for name, attack in ATTACKS.items():
             first = (sys.modules[attack.__module__].__doc__ or "").splitlines()[0]
             profiles = ", ".join(f"{name}:{profile}" for profile in PROFILES[name])
-            found[name] = f"{first} Needs {attack.needs}. Profiles: {profiles or 'none'}."
+            needs = WHITE_BOX if reads_network(attack) else f"Needs {attack.needs}."
+            found[name] = f"{first} {needs} Profiles: {profiles or 'none'}."
         return found
     if kind == "defences":
         from clonecost.defences import DEFENCES
@@ -35,9 +44,11 @@ def table(kind: str) -> dict[str, str]:
             for name, part in DEFENCES.items()
         }
     if kind == "victims":
+        from clonecost.table_zoo import TABLE_VICTIMS
         from clonecost.zoo import VICTIMS
 
-        return {name: recipe.summary for name, recipe in VICTIMS.items()}
+        both: dict[str, VictimRecipe | TableVictim] = {**VICTIMS, **TABLE_VICTIMS}
+        return {name: recipe.summary for name, recipe in both.items()}
     if kind == "networks":
         from clonecost.networks import NETWORKS
 
@@ -52,5 +63,7 @@ def table(kind: str) -> dict[str, str]:
         return {name: tomllib.loads(path.read_text(encoding="utf-8"))["title"]
                 for name, path in shipped().items()}  # fmt: skip
     from clonecost.data import DATASETS
+    from clonecost.data.tables import TABLES
 
-    return {name: card.summary for name, card in DATASETS.items()}
+    tables = {name: f"table: {card.summary}" for name, card in TABLES.items()}
+    return {name: card.summary for name, card in DATASETS.items()} | tables

@@ -13,7 +13,8 @@ Victim = Annotated[
         metavar="VICTIM|SPEC.toml",
         help="A zoo name (`clonecost list victims`), `package.module:name`, "
         "`weights.safetensors` (with --network), `model.onnx`, `program.pt2` (with --trust), "
-        "`http://127.0.0.1:8000/v2/models/NAME`, or a TOML file with the keys below.",
+        "`model.skops` (a table), `http://127.0.0.1:8000/v2/models/NAME`, or a TOML file with the "
+        "keys below.",
         autocompletion=names("victims"),
     ),
 ]
@@ -45,6 +46,11 @@ Precision = Annotated[
     str | None,
     typer.Option("--input-precision", metavar="float32|uint8", help="What the API takes; an "
                  "image API takes 8 bits. [default: float32]"),
+]  # fmt: skip
+Access = Annotated[
+    str | None,
+    typer.Option("--access", metavar="black-box|white-box", help="white-box: for references that "
+                 "read the network itself (`clonecost list attacks`). [default: black-box]"),
 ]  # fmt: skip
 Settings = Annotated[
     list[str] | None,
@@ -89,6 +95,22 @@ Controls = Annotated[
     typer.Option("--controls/--no-controls", help="Also train the students that show what the "
                  "queries bought (no further queries)."),
 ]  # fmt: skip
+Compile = Annotated[
+    str | None,
+    typer.Option("--compile", metavar="no|generator|all", help="Run the attack's generators, or "
+                 "its students too, through torch.compile. [default: no]"),
+]  # fmt: skip
+SnapshotEvery = Annotated[
+    float | None,
+    typer.Option("--snapshot-every", metavar="SECONDS", help="How much a killed run may have to "
+                 "compute again, about. [default: 120]"),
+]  # fmt: skip
+SpotCheck = Annotated[
+    int | None,
+    typer.Option("--spot-check", metavar="ROWS", help="Paid rows that are asked again when a run "
+                 "resumes and when it ends: is it still the same model? [default: 20 of an "
+                 "endpoint, else 0]"),
+]  # fmt: skip
 Test = Annotated[
     str | None,
     typer.Option("--test", metavar="DATASET", help="Your own victim's test rows: a data set or "
@@ -117,6 +139,16 @@ Trust = Annotated[
     bool | None,
     typer.Option("--trust", help="The .pt2 file is mine: loading one can run any code.",
                  rich_help_panel="Your own victim"),
+]  # fmt: skip
+Allow = Annotated[
+    list[str] | None,
+    typer.Option("--allow", metavar="TYPE", help="A type in the .skops file that is mine or that I "
+                 "know; may be given several times.", rich_help_panel="Your own victim"),
+]  # fmt: skip
+Uniform = Annotated[
+    int | None,
+    typer.Option("--uniform", metavar="N", help="Of a table: evaluation rows drawn evenly from its "
+                 "ranges, counted apart. [default: 10000]", rich_help_panel="Your own victim"),
 ]  # fmt: skip
 Layout = Annotated[
     str | None, typer.Option("--layout", metavar="nchw|nhwc", help="Where your ONNX file or "

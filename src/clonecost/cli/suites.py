@@ -15,6 +15,7 @@ from clonecost.cli.commands import app
 from clonecost.cli.lists import names
 from clonecost.cli.saying import errors, sentences
 from clonecost.console import Display, write_out
+from clonecost.errors import SpecError
 
 if TYPE_CHECKING:  # torch takes a second to import: --help does not wait for it
     from clonecost.audit import Audit, Watcher
@@ -42,6 +43,9 @@ def suite(
                     "what is missing. Sends nothing.")] = False,
     render_only: Annotated[bool, typer.Option("--render-only", help="Write the tables from what "
                            "has finished, or from a results file. Runs nothing.")] = False,
+    merge: Annotated[Path | None, typer.Option("--merge", metavar="FILE.json", help="With a "
+                     "results file: put the cells of this newer one, which were run apart, into "
+                     "it.")] = None,
 ) -> None:  # fmt: skip
     """Run every cell of a table of audits, and write it as Markdown, HTML and JSON.
 
@@ -52,8 +56,10 @@ def suite(
         from clonecost import suite as suites
 
         if name.endswith(".json"):
-            _render(Path(name), out, only=render_only)
+            _render(Path(name), out, merge, only=render_only)
             return
+        if merge is not None:
+            raise SpecError(f"--merge goes with a results file, FILE.json, and {name} is a suite")
         path = suites.find(name)
         found = suites.read_suite(path)
         chosen = scale or next(iter(found.scale))
@@ -121,16 +127,18 @@ def _run(todo: "list[Job]", faults: dict[Path, str], write: Callable[[], None]) 
             write()
 
 
-def _render(path: Path, out: Path | None, *, only: bool) -> None:
-    """FILE.md and FILE.html beside a results file, or in `out`."""
+def _render(path: Path, out: Path | None, merge: Path | None, *, only: bool) -> None:
+    """FILE.md and FILE.html beside a results file, or in `out`; with `merge`, FILE.json anew."""
     from clonecost import run_folder, suite
-    from clonecost.errors import SpecError
 
     if not only:
         raise SpecError(f"{path} holds results, not a suite: add --render-only to render it")
     table = suite.read_table(path)
     folder = out or path.parent
     run_folder.make(folder)
+    if merge is not None:
+        table = suite.merged(table, suite.read_table(merge))
+        run_folder.write(folder / path.name, suite.as_text(table))
     text = suite.markdown(table)
     run_folder.write(folder / f"{path.stem}.md", text)
     run_folder.write(folder / f"{path.stem}.html", suite.html(table))

@@ -45,6 +45,10 @@ NETWORKS: dict[str, NetworkCard] = {
     "resnet20": NetworkCard(
         "ResNet-20 of the CIFAR experiments, 0.3 M parameters", resnet.resnet20, resnet.MIN_SIDE
     ),
+    "resnet8": NetworkCard(
+        "ResNet-8: ResNet-20 with one block a stage, 78 k parameters", resnet.resnet8,
+        resnet.MIN_SIDE,
+    ),
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from clonecost.errors import SpecError
+from clonecost.networks.enlarging import EnlargingConv2d
 from clonecost.types import Shape
 
 
@@ -30,14 +31,19 @@ class GeneratorA(nn.Module):
         super().__init__()
         c, h, w = image_shape
         wide = 2 * width
+
+        def enlarge(incoming: int, outgoing: int) -> nn.Module:
+            if upsampling == "nearest":
+                return EnlargingConv2d(incoming, outgoing)
+            smooth = nn.Upsample(scale_factor=2, mode=upsampling)
+            return nn.Sequential(smooth, nn.Conv2d(incoming, outgoing, 3, padding=1))
+
         self.body = nn.Sequential(
             nn.Linear(latent_dim, wide * (h // 4) * (w // 4)),
             nn.Unflatten(1, (wide, h // 4, w // 4)),
             nn.BatchNorm2d(wide),
-            nn.Upsample(scale_factor=2, mode=upsampling), nn.Conv2d(wide, wide, 3, padding=1),
-            nn.BatchNorm2d(wide), nn.LeakyReLU(0.2),
-            nn.Upsample(scale_factor=2, mode=upsampling), nn.Conv2d(wide, width, 3, padding=1),
-            nn.BatchNorm2d(width), nn.LeakyReLU(0.2),
+            enlarge(wide, wide), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2),
+            enlarge(wide, width), nn.BatchNorm2d(width), nn.LeakyReLU(0.2),
             nn.Conv2d(width, c, 3, padding=1),
             nn.BatchNorm2d(c, affine=False),
         )  # fmt: skip

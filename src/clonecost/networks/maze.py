@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from clonecost.errors import SpecError
+from clonecost.networks.enlarging import EnlargingConv2d
 from clonecost.networks.images import smallest_maps
 from clonecost.types import Shape
 
@@ -36,10 +37,8 @@ class Conv3Generator(nn.Module):
             nn.Linear(latent_dim, wide * height * breadth),
             nn.Unflatten(1, (wide, height, breadth)),
             nn.BatchNorm2d(wide),
-            nn.Upsample(scale_factor=2), nn.Conv2d(wide, wide, 3, padding=1),
-            nn.BatchNorm2d(wide), nn.LeakyReLU(SLOPE),
-            nn.Upsample(scale_factor=2), nn.Conv2d(wide, width, 3, padding=1),
-            nn.BatchNorm2d(width), nn.LeakyReLU(SLOPE),
+            EnlargingConv2d(wide, wide), nn.BatchNorm2d(wide), nn.LeakyReLU(SLOPE),
+            EnlargingConv2d(wide, width), nn.BatchNorm2d(width), nn.LeakyReLU(SLOPE),
             nn.Conv2d(width, channels, 3, padding=1),
             nn.BatchNorm2d(channels),
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""ResNets for small images: the 18-8x and 34-8x of DFAD, DFME and DisGUIDE, and ResNet-20.
+"""ResNets for small images: the 18-8x and 34-8x of DFAD, DFME and DisGUIDE; ResNet-20 and -8.
 
 "8x" is the total downsampling (32x32 to 4x4), not the width. ResNet-20 has the three narrow stages
 of He et al. (2016), section 4.2. All shortcuts that change the shape are 1x1 convolutions with
@@ -81,3 +81,8 @@ def resnet34_8x(input_shape: Shape, num_classes: int) -> ResNet:
 def resnet20(input_shape: Shape, num_classes: int) -> ResNet:
     """272,474 parameters for (3, 32, 32) and K = 10."""
     return ResNet(input_shape, num_classes, (16, 32, 64), (3, 3, 3))
+
+
+def resnet8(input_shape: Shape, num_classes: int) -> ResNet:
+    """One block a stage: 78,042 parameters for (3, 32, 32) and K = 10."""
+    return ResNet(input_shape, num_classes, (16, 32, 64), (1, 1, 1))

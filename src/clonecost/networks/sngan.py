@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from clonecost.errors import SpecError
+from clonecost.networks.enlarging import EnlargingConv2d
 from clonecost.networks.images import smallest_maps
 from clonecost.types import Shape
 
@@ -53,14 +54,14 @@ class UpBlock(nn.Module):
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
         self.norm1 = ConditionalBatchNorm2d(width, classes)
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv1 = EnlargingConv2d(width, width)
         self.norm2 = ConditionalBatchNorm2d(width, classes)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         self.shortcut = nn.Conv2d(width, width, 1)
         self.enlarge = nn.Upsample(scale_factor=2)
 
     def forward(self, maps: Tensor, labels: Tensor | None) -> Tensor:
-        h = self.conv1(self.enlarge(self.norm1(maps, labels).relu()))
+        h = self.conv1(self.norm1(maps, labels).relu())
         h = self.conv2(self.norm2(h, labels).relu())
         # a 1x1 convolution and nearest doubling commute: convolved while it is small
         return cast(Tensor, h + self.enlarge(self.shortcut(maps)))

@@ -198,6 +198,7 @@ def _labels(results: Sequence[Result]) -> list[str]:
     labels = []
     for result, own in zip(results, facets, strict=True):
         name = result.attack.name
+        box = " (white box)" if result.threat.access == "white-box" else ""
         namesakes = [f for f, r in zip(facets, results, strict=True) if r.attack.name == name]
         telling = [
             words
@@ -205,7 +206,7 @@ def _labels(results: Sequence[Result]) -> list[str]:
             if len({other.get(facet) for other in namesakes}) > 1
             or (facet == "victim" and several_victims)
         ]
-        labels.append(f"{name} · {', '.join(telling)}" if telling else name)
+        labels.append(f"{name}{box} · {', '.join(telling)}" if telling else name + box)
     return _numbered(labels)
 
 
@@ -216,7 +217,6 @@ def _facets(result: Result) -> dict[str, str]:
     settings.pop("setting seed", None)
     return {
         "victim": f"victim {result.victim.name}",
-        "access": threat.access,
         "defences": "undefended" if defences == "none" else f"defended by {defences}",
         "answers": answer_words(result),
         "input": f"{threat.input_precision} inputs",

@@ -27,6 +27,11 @@ def markdown(runs: Sequence[Run]) -> str:
         [text.VERDICT_RULE],
         ["## Price and worth"],
         _prices(groups),
+        *(
+            [f"**{_plain(group.label)}.** {_plain(errors)}"]
+            for group in groups
+            if (errors := text.table_errors(group))
+        ),
         *_bills(groups),
         ["## Curve"],
         _curve(groups),

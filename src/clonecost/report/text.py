@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Literal
 
 from clonecost.report.groups import Group, answer_words, defence_words, group_runs
@@ -115,11 +116,19 @@ def threat_words(result: Result) -> str:
         if threat.access == "white-box"
         else "The attacker sees the model only through its API."
     )
-    return (
-        f"{access} It may send {count(threat.query_budget, 'input')} of shape {size} in "
-        f"{pixels[threat.input_precision]}, and reads {seen} of each answer. It {holds} and "
-        f"trains the student {attack.student}."
+    if threat.features is not None:
+        columns = count(len(threat.features), "feature")
+        return (
+            f"{access} It may send {count(threat.query_budget, 'row')} of a table of {columns}, "
+            f"whose ranges and categories it knows, and reads {seen} of each answer. It {holds}."
+        )
+    asks = (
+        f"It may send {count(threat.query_budget, 'input')} of shape {size} in "
+        f"{pixels[threat.input_precision]}, and reads {seen} of each answer."
+        if threat.query_budget
+        else f"It asks the API nothing; inputs have the shape {size}."
     )
+    return f"{access} {asks} It {holds} and trains the student {attack.student}."
 
 
 def threats(groups: Sequence[Group]) -> list[tuple[str, str]]:
@@ -136,12 +145,42 @@ def threat_facts(group: Group) -> dict[str, str]:
     return {
         "Access": threat.access,
         "Answers": answer_words(group.first),
-        "Input": " × ".join(map(str, threat.input_shape)) + f", {threat.input_precision}",
+        "Input": input_words(group.first),
         "Query budget": f"{threat.query_budget:,}",
         "Attacker's data": attack.proxy or "none",
         "Student": attack.student,
         "Defences": defence_words(group.first.defences),
     }
+
+
+def input_words(result: Result) -> str:
+    """What one query is made of: "1 × 32 × 32, float32", "a row of 30 features"."""
+    threat = result.threat
+    if threat.features is not None:
+        return f"a row of {count(len(threat.features), 'feature')}"
+    return " × ".join(map(str, threat.input_shape)) + f", {threat.input_precision}"
+
+
+def table_errors(group: Group) -> str | None:
+    """Tramèr et al.'s errors of the last clones, averaged over seeds; None for images."""
+    found = [run.result.curve[-1].table for run in group.runs]
+    errors = [error for error in found if error is not None]
+    if not errors:
+        return None
+    wrong = fmean(error.r_test.value for error in errors)
+    off = fmean(error.tv_test for error in errors)
+    words = (
+        f"On the test rows the clone names another class in {percent(wrong, 2)} (R_test), and its "
+        f"probabilities are off by {off:.1e} in total variation"
+    )
+    even = [(e.r_unif.value, e.tv_unif, e.uniform_rows) for e in errors if e.r_unif is not None]
+    if not even:
+        return f"{words}."
+    wrong, off = fmean(one[0] for one in even), fmean(one[1] or 0.0 for one in even)
+    return (
+        f"{words}; on {even[0][2]:,} rows drawn evenly from the features' ranges, bought for the "
+        f"evaluation, in {percent(wrong, 2)} (R_unif) and by {off:.1e}."
+    )
 
 
 def endpoint_words(groups: Sequence[Group]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -16,9 +16,9 @@ from clonecost.suite.table import LEAST, CellCard, ColumnCard, Interval, RowCard
 RULES = (
     "Accuracy: the clone names the true class; agreement: it names the victim’s own top class. "
     f"Both are means over seeds, with Student’s 95 % interval from {LEAST} seeds on; fewer have "
-    "none. White box: a reference that reads the network itself. Queries: rows answered to the "
-    "attack, for one clone. Paper: the figure that was published; nobody measured it here, and "
-    "papers do not print their queries."
+    "none. White box: a reference that reads the network itself, not an attack through the API. "
+    "Queries: rows answered to the attack, for one clone. Paper: the figure that was published; "
+    "nobody measured it here, and papers do not print their queries."
 )
 
 

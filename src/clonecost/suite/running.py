@@ -17,6 +17,7 @@ from clonecost.suite.table import (
     RowCard,
     Table,
     as_text,
+    changed_victim,
     make_cell,
     make_column,
 )
@@ -213,7 +214,4 @@ def _row_card(row: Row) -> RowCard:
 def _warnings(column: str, results: Sequence[Result]) -> Iterator[str]:
     """Why the rows of a column cannot be compared."""
     if len({result.victim.weights for result in results}) > 1:
-        yield (
-            f"{column}: the runs attacked victims with different weights (it was trained again "
-            "between them); run them again with the same victim"
-        )
+        yield changed_victim(column)

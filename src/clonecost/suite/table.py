@@ -160,6 +160,58 @@ def read_table(path: Path) -> Table:
         raise RunError(f"{path} is not a {SCHEMA} document: {where}: {said}") from error
 
 
+def merged(kept: Table, more: Table) -> Table:
+    """`more`, with the cells that only `kept` has runs of: of runs that were made apart.
+
+    Titles, notes and reasons are those of `more`, the newer one.
+
+    Raises:
+        RunError: they are not of the same suite and scale, or both have runs of the same cell.
+    """
+    names = [(t.name, t.scale, [r.name for r in t.rows], [c.name for c in t.columns])
+             for t in (kept, more)]  # fmt: skip
+    if names[0] != names[1]:
+        raise RunError(
+            f"{kept.name} at {kept.scale} and {more.name} at {more.scale} do not have the same "
+            "rows and columns: render both with the suite's file as it is now"
+        )
+    both = [cell for cell in more.cells if cell.runs and kept.cell(cell.row, cell.column).runs]
+    if both:
+        raise RunError(
+            f"both have runs of row {both[0].row} in column {both[0].column}: which ones count? "
+            "Leave the cell out of one of them"
+        )
+    columns = [
+        old if old.victim else new for old, new in zip(kept.columns, more.columns, strict=True)
+    ]
+    known = {column.name for column in columns if column.victim}
+    teachers = {row.name for row in more.rows if row.teacher}
+    cells = []
+    for new in more.cells:
+        old = kept.cell(new.row, new.column)
+        chosen = old if old.runs else new
+        if chosen.row in teachers and chosen.column in known:  # measured in the others' runs
+            chosen = chosen.model_copy(update={"not_run": None})
+        cells.append(chosen)
+    found = more.model_copy(update={"columns": columns, "cells": cells, "warnings": []})
+    changed = [changed_victim(c.title) for c in columns if len(_weights(found, c.name)) > 1]
+    return found.model_copy(
+        update={"warnings": list(dict.fromkeys([*kept.warnings, *more.warnings, *changed]))}
+    )
+
+
+def changed_victim(column: str) -> str:
+    """Why the rows of a column cannot be compared exactly."""
+    return (
+        f"{column}: the runs attacked victims with different weights (it was trained again "
+        "between them); run them again with the same victim"
+    )
+
+
+def _weights(table: Table, column: str) -> set[str | None]:
+    return {run.victim_weights for c in table.cells if c.column == column for run in c.runs}
+
+
 def as_text(table: Table) -> str:
     """results.json as it is written."""
     return table.model_dump_json(indent=2) + "\n"

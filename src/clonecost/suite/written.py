@@ -51,7 +51,7 @@ class Row(Settings):
     name: Name
     title: str
     ours: bool = False
-    white_box: bool = False
+    white_box: bool = False  # access = "white-box", budget = 0: it asks nothing
     teacher: bool = False
     paper: dict[str, Number] = {}  # column -> accuracy in percent, as the paper prints it
     source: str | None = None  # of these numbers, when it is not the suite's
@@ -150,6 +150,10 @@ def _cell(suite: Suite, scale: Scale, column: Column, row: Row, seeds: list[int]
         return Cell(column=column, row=row, spec=None, not_run=why)
     if not isinstance(attack, str):
         raise SpecError(f"{where}: attack = {attack!r}: a cell is one attack, NAME or NAME:PROFILE")
+    if values.get("access") == "white-box":  # the mark is what readers see
+        raise SpecError(f"{where}: write white_box = true, which marks the row and opens the box")
+    if row.white_box:
+        values |= {"access": "white-box", "budget": 0, "milestones": []}
     own = {attack.partition(":")[0]: settings} if settings else {}
     spec = make_spec({**values, "attack": attack, "seed": seeds, "set": own}, where=where)
     return Cell(column=column, row=row, spec=spec, not_run=reasons[-1] or None if reasons else None)

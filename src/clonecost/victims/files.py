@@ -1,5 +1,6 @@
-"""Victims by what the user has: a name to import, a file of weights, or an exported program."""
+"""Victims by what the user has: a name to import, a file of weights, a program, an estimator."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,11 +12,12 @@ from clonecost.errors import VictimError
 from clonecost.networks import NETWORKS, build
 from clonecost.types import Shape, Victim
 from clonecost.victims.endpoints import endpoint_victim, is_url
+from clonecost.victims.estimator import sklearn_victim, skops_victim
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded import LoadedVictim, file_digest, must_exist
 from clonecost.victims.onnx import onnx_victim
 from clonecost.victims.python_object import object_victim
-from clonecost.victims.torch_model import Outputs, serve, torch_victim
+from clonecost.victims.torch_model import Outputs, open_network, serve, torch_victim
 
 PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".joblib")
 
@@ -29,12 +31,14 @@ def load_victim(
     outputs: Outputs | None = None,
     device: torch.device | str = "cpu",
     trust: bool = False,
+    white_box: bool = False,
+    allow: Sequence[str] = (),
     form: InputForm | None = None,
 ) -> LoadedVictim:
     """Load the victim that `where` names:
 
-    - `package.module:name`: an nn.Module, or a callable inputs -> probabilities; with `()` at the
-      end a factory of one. Found in the current folder, too.
+    - `package.module:name`: an nn.Module, a scikit-learn estimator, or a callable inputs ->
+      probabilities; with `()` at the end a factory of one. Found in the current folder, too.
     - `weights.safetensors`: weights for `network` (see `clonecost.networks.NETWORKS`), which needs
       `input_shape` and `num_classes`.
     - `model.onnx`: a graph for ONNX Runtime (extra `onnx`), with its `input_shape`; `form` says how
@@ -44,12 +48,15 @@ def load_victim(
     - `program.pt2`: a program saved by `torch.export.save`, exported in eval mode and with a
       dynamic batch. **torch unpickles such a file, which can run any code in it**: give
       `trust=True` only for one that you made yourself.
+    - `model.skops`: a scikit-learn estimator or pipeline saved by skops, for a table. Types in it
+      that are not known to be harmless must be named in `allow`.
 
     `outputs` says what the victim returns (None: an nn.Module or a program logits, an ONNX graph
-    what it shows, any other callable probabilities); answers are always probabilities.
+    what it shows, any other callable probabilities); answers are always probabilities. `white_box`
+    also gives the network.
 
     Raises:
-        VictimError: the victim cannot be loaded.
+        VictimError: the victim cannot be loaded, or has no network that a white box could show.
         SpecError: the network is unknown or cannot take this shape.
     """
     if is_url(where):
@@ -58,17 +65,21 @@ def load_victim(
         )
     path = Path(where)
     digest: str | None = None
+    opened: nn.Module | None = None
     if form not in (None, InputForm()) and path.suffix != ".onnx":
         raise VictimError(
             f"victim {where!r} takes pixels in [0, 1], channels first: layout, pixels, mean and "
             "std describe an ONNX file or an endpoint; wrap your model so that it does the rest"
         )
     if path.suffix == ".safetensors":
-        answer, digest = _from_weights(
-            path, network, input_shape, num_classes, outputs or "logits", device
-        )
+        model = _from_weights(path, network, input_shape, num_classes)
+        kind, digest = outputs or "logits", file_digest(path)
+        answer, opened = torch_victim(model, outputs=kind, device=device), open_network(model, kind)
     elif path.suffix == ".pt2":
         answer, digest = _from_program(path, outputs or "logits", device, trust)
+    elif path.suffix == ".skops":
+        must_exist(path)
+        answer, digest = sklearn_victim(skops_victim(path, allow)), file_digest(path)
     elif path.suffix == ".onnx":
         return onnx_victim(
             path, input_shape=input_shape, num_classes=num_classes, outputs=outputs,
@@ -77,14 +88,20 @@ def load_victim(
     elif path.suffix in PICKLES:
         raise VictimError(
             f"victim {where!r} is a pickle, which can run any code when it is loaded; save the "
-            "state_dict with safetensors.torch.save_file and give that file"
+            "state_dict with safetensors.torch.save_file, or a scikit-learn model with "
+            "skops.io.dump, and give that file"
         )
     elif ":" in where:
-        answer = object_victim(where, outputs=outputs, device=device)
+        answer, opened = object_victim(where, outputs=outputs, device=device)
     else:
         raise VictimError(
-            f"victim {where!r} is not package.module:name, nor a .safetensors, .onnx or .pt2 file, "
-            "nor the address of an endpoint"
+            f"victim {where!r} is not package.module:name, nor a .safetensors, .onnx, .pt2 or "
+            ".skops file, nor the address of an endpoint"
+        )
+    if white_box and opened is None:
+        raise VictimError(
+            f"victim {where!r} has no network to look into, only answers: a white box takes one of "
+            "the zoo, an nn.Module, or weights.safetensors with --network"
         )
     return LoadedVictim(
         name=where if digest is None else path.name,
@@ -92,6 +109,7 @@ def load_victim(
         input_shape=input_shape,
         num_classes=num_classes,
         weights=digest,
+        network=opened if white_box else None,
     )
 
 
@@ -139,17 +157,14 @@ def _from_weights(
     network: str | None,
     input_shape: Shape | None,
     num_classes: int | None,
-    outputs: Outputs,
-    device: torch.device | str,
-) -> tuple[Victim, str]:
+) -> nn.Module:
     if network is None:
         raise VictimError(
             f"{path} holds weights only: name their network, one of {', '.join(NETWORKS)}"
         )
     if input_shape is None or num_classes is None:
         raise VictimError(f"{path} holds weights only: give its input shape and number of classes")
-    model = load_weights(path, network, input_shape, num_classes)
-    return torch_victim(model, outputs=outputs, device=device), file_digest(path)
+    return load_weights(path, network, input_shape, num_classes)
 
 
 def _from_program(

@@ -47,7 +47,7 @@ class InputForm:
 
     def apply(self, inputs: Tensor, arrangement: Arrangement) -> Tensor:
         """(n, C, H, W) or (n, d) pixels in [0, 1] -> float32 as the model wants them."""
-        values = inputs.float()
+        values = inputs.detach().float()
         if self.pixels == "0..255":
             values = values * 255
         per_channel = (-1, *[1] * (inputs.ndim - 2))

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from clonecost.errors import VictimError
 from clonecost.result import EndpointCard
 from clonecost.types import InputPrecision, Shape, Victim
@@ -17,6 +19,8 @@ class LoadedVictim:
     input_shape: Shape | None  # None: the victim does not say, the audit must
     num_classes: int | None
     weights: str | None  # sha256 of the file the victim came from; None when it is no file
+    # pixels in [0, 1] -> logits, when it was loaded for a white box: no attack is given it else
+    network: nn.Module | None = None
     served: str = ""  # how it is run or reached, in words, where that was found out
     takes: InputPrecision = "float32"  # uint8: whatever is sent is rounded to 8 bits on the way
     rows_in_flight: int | None = None  # of a remote victim: rows that are under way at once

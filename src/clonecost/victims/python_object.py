@@ -11,27 +11,35 @@ from torch import Tensor, nn
 
 from clonecost.errors import VictimError
 from clonecost.types import Victim
-from clonecost.victims.torch_model import Outputs, failures_named, torch_victim
+from clonecost.victims.estimator import is_estimator, sklearn_victim
+from clonecost.victims.torch_model import Outputs, failures_named, open_network, torch_victim
 
 
-def object_victim(where: str, *, outputs: Outputs | None, device: torch.device | str) -> Victim:
+def object_victim(
+    where: str, *, outputs: Outputs | None, device: torch.device | str
+) -> tuple[Victim, nn.Module | None]:
     """The victim called `package.module:name`, or made by `package.module:name()`.
 
     It is an `nn.Module`, whose `outputs` are logits unless it is said that they are probabilities,
-    or any other callable, with which it is the other way round. Importing runs the module's code.
+    a scikit-learn estimator, or any other callable, whose outputs are probabilities unless it is
+    said that they are logits. Importing runs the module's code. The network beside it, for a white
+    box, is None unless the victim is a module.
 
     Raises:
         VictimError: nothing of that name can be imported, or it is neither of the two.
     """
     found = _import(where)
     if isinstance(found, nn.Module):
-        return torch_victim(found, outputs=outputs or "logits", device=device)
+        kind = outputs or "logits"
+        return torch_victim(found, outputs=kind, device=device), open_network(found, kind)
+    if is_estimator(found) and not isinstance(found, type):
+        return sklearn_victim(found), None
     if isinstance(found, type):
         raise VictimError(f"victim {where!r} is a class; write {where + '()'!r} to make one")
     if not callable(found):
         raise VictimError(
-            f"victim {where!r} is a {type(found).__name__}; it must be an nn.Module or a callable "
-            "from inputs to probabilities"
+            f"victim {where!r} is a {type(found).__name__}; it must be an nn.Module, a "
+            "scikit-learn estimator, or a callable from inputs to probabilities"
         )
 
     def answer(inputs: Tensor, /) -> Tensor:
@@ -39,7 +47,7 @@ def object_victim(where: str, *, outputs: Outputs | None, device: torch.device |
             values = found(inputs)
             return values.float().softmax(1) if outputs == "logits" else values
 
-    return answer
+    return answer, None
 
 
 def _import(where: str) -> object:

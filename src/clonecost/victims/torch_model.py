@@ -41,6 +41,22 @@ def torch_victim(
     return serve(forward, outputs=outputs, batch_size=batch_size, device=device)
 
 
+class Logits(nn.Module):
+    """A classifier that returns probabilities, as one that returns logits: their logarithms."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.model(inputs).clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
+def open_network(model: nn.Module, outputs: Outputs) -> nn.Module:
+    """The classifier as a white box shows it: (n, *shape) pixels in [0, 1] -> (n, K) logits."""
+    return model if outputs == "logits" else Logits(model)
+
+
 def serve(
     forward: Callable[[Tensor], Tensor],
     *,

@@ -35,6 +35,7 @@ from clonecost.types import InputPrecision, Progress, no_progress
 PATIENCE = 600.0  # seconds; who asks for a longer pause is asked again by `resume`
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds, of the growing pause between attempts
 IDLE = 2.0  # seconds; servers drop idle connections after 5 or more: rather open a new one
+WAITING = "waiting for the endpoint to answer again"
 EXCERPT = 200  # characters of a server's words in a message
 
 
@@ -119,7 +120,8 @@ class Sender:
     def __call__(self, inputs: Tensor) -> Tensor:
         flight = current()
         flight.board()
-        found = [self._deliver(part, flight) for part in inputs.cpu().split(self.rows_in_flight)]
+        rows = inputs.detach().cpu()  # threads do not know that gradients are off here
+        found = [self._deliver(part, flight) for part in rows.split(self.rows_in_flight)]
         return torch.cat(found).to(inputs.device)
 
     def _deliver(self, inputs: Tensor, flight: Flight) -> Tensor:
@@ -127,6 +129,7 @@ class Sender:
         parts = inputs.split(self.rows_per_request)
         answers: dict[int, Tensor] = {}
         failed: dict[int, UnansweredError] = {}
+        failed_once: list[bool] = []
 
         def attempt() -> None:
             failed.clear()
@@ -158,7 +161,8 @@ class Sender:
             for k, error in failed.items():
                 if error.maybe_served:
                     flight.lost(parts[k], self.hide(str(error)))
-            self.progress("waiting for the endpoint", 0, 1)
+            self.progress(WAITING, 0, 1)
+            failed_once.append(True)
 
         try:
             Retrying(
@@ -173,7 +177,8 @@ class Sender:
                 f"{self.dialect.url} did not answer in {self.attempts} attempts ({error}); "
                 "everything before is kept: `clonecost resume` goes on when it is back"
             )) from None  # fmt: skip
-        self.progress("waiting for the endpoint", 1, 1)
+        if failed_once:
+            self.progress(WAITING, 1, 1)
         return torch.cat([answers[k] for k in range(len(parts))])
 
     def _pause(self, state: RetryCallState) -> float:

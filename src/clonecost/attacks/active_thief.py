@@ -1,0 +1,139 @@
+"""ActiveThief: ask about those rows of a pool that the student is least sure of, in rounds.
+
+Pal, Gupta, Shukla, Kanade, Shevade, Ganapathy, AAAI 2020, https://arxiv.org/abs/1905.09165.
+
+    1. some rows of the pool by chance;  y = victim(x)                    one query a row
+    2. a student S from scratch on all rows so far;  p(x) = S(x) on the rows left
+    3. the next rows:
+         uncertainty     the greatest  H(p) = -sum_k p_k log p_k
+         k_centre        the farthest from all asked, in the space of p, greedily
+         dfal            the least distance to S's boundary: |x - DeepFool(x)|_2
+         dfal+k_centre   k_centre among the rows that dfal likes best
+       y = victim(x), and back to 2                                       one query a row
+    4. the clone: a student from scratch on all rows
+
+Differs from the paper: see docs/attacks/active_thief.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.base import AttackerKit, at_least, portions
+from clonecost.choosing import boundary_distance, k_centre, probabilities
+from clonecost.distill import Recipe, distill
+from clonecost.losses import entropy
+from clonecost.oracle import Oracle
+from clonecost.types import AnswerKind, LabelledInputs
+
+Strategy = Literal["uncertainty", "k_centre", "dfal", "dfal+k_centre", "random"]
+# Adam 1e-3 with L2 1e-3, batch 150, a fifth of the rows to choose the epoch by.
+PAPER = Recipe(
+    optimizer="adam", lr=1e-3, weight_decay=1e-3, batch_size=150, epochs=100,
+    schedule="constant", validation=0.2,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActiveThief:
+    strategy: Strategy = "dfal+k_centre"  # random: what a choice must beat
+    seed_rows: int = 1_000  # by chance, before the first choice
+    round_rows: int = 1_000  # chosen at a time
+    candidates: int = 10_000  # of the rows left, drawn anew for each round; all, if fewer are left
+    shortlist: float = 4.0  # times round_rows: what dfal hands on to k_centre
+    deepfool_steps: int = 3
+    deepfool_rivals: int = 3  # classes whose boundary is measured
+    round_epochs: int = 20  # of the students that only choose
+    recipe: Literal["paper", "shared"] = "paper"  # of all students; shared: clonecost's own
+    epochs: int | None = None  # of the clone; None: as the recipe has it
+
+    needs: ClassVar[AnswerKind] = "label"
+    uses_proxy: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        at_least(2, self, "seed_rows")  # batch norm
+        at_least(1, self, "round_rows", "candidates", "shortlist", "deepfool_steps",
+                 "deepfool_rivals", "round_epochs", "epochs")  # fmt: skip
+
+    def plan(self, budget: int) -> str:
+        rounds = max(0, -(-(budget - self.seed_rows) // self.round_rows))
+        return (
+            f"asks about {min(budget, self.seed_rows):,} rows of the proxy data by chance, then "
+            f"{rounds:,} times about up to {self.round_rows:,} chosen by {self.strategy} (each row "
+            "once; ends when all are asked), then trains the clone"
+        )
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        pool = kit.owned(self)
+        stops = [*kit.milestones, oracle.threat.query_budget]
+        asked = torch.empty(0, dtype=torch.int64)
+        answers = torch.empty(0, oracle.threat.num_classes, device=kit.device)
+        left = torch.ones(len(pool), dtype=torch.bool)
+        chosen = mixed(left, kit)[: self.seed_rows]
+        while len(chosen) and oracle.remaining:
+            for rows, due in portions(chosen, oracle.spent, stops):
+                answers = torch.cat([answers, oracle(pool.rows(rows, kit.device), index=rows)])
+                asked = torch.cat([asked, rows])
+                if due:
+                    branch = kit.branch(oracle.spent)
+                    yield self._student(pool, asked, answers, branch, self.epochs)
+            if oracle.remaining:
+                left[asked] = False
+                chosen = self._choose(pool, left, asked, answers, kit)
+        if oracle.remaining:  # the pool is used up
+            yield self._student(pool, asked, answers, kit.branch(oracle.spent), self.epochs)
+
+    def _choose(
+        self, pool: LabelledInputs, left: Tensor, asked: Tensor, answers: Tensor, kit: AttackerKit
+    ) -> Tensor:
+        """(n,) places in the pool, the most wanted first."""
+        candidates = mixed(left, kit)[: self.candidates]
+        count = min(self.round_rows, len(candidates))
+        if self.strategy == "random" or count == 0:
+            return candidates[:count]
+        student = self._student(pool, asked, answers, kit, self.round_epochs)
+        inputs = pool.inputs[candidates].to(kit.device)
+        if self.strategy == "uncertainty":
+            picks = entropy(probabilities(student, inputs)).topk(count).indices
+            return candidates[picks.cpu()]
+        if self.strategy != "k_centre":
+            far = boundary_distance(
+                student, inputs, steps=self.deepfool_steps, rivals=self.deepfool_rivals,
+                progress=kit.progress,
+            )  # fmt: skip
+            liked = count if self.strategy == "dfal" else int(self.shortlist * count)
+            picks = far.topk(min(liked, len(far)), largest=False).indices
+            candidates, inputs = candidates[picks.cpu()], inputs[picks]
+            if self.strategy == "dfal":
+                return candidates
+        centres = probabilities(student, pool.inputs[asked].to(kit.device))
+        return candidates[k_centre(probabilities(student, inputs), centres, count).cpu()]
+
+    def _student(
+        self, pool: LabelledInputs, asked: Tensor, answers: Tensor, kit: AttackerKit,
+        epochs: int | None,
+    ) -> nn.Module:  # fmt: skip
+        """From scratch, on all that was bought."""
+        recipe = PAPER if self.recipe == "paper" else Recipe()
+        recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
+        student = kit.new_student()
+        inputs = pool.inputs[asked].to(kit.device)
+        distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress)
+        return student
+
+
+def mixed(left: Tensor, kit: AttackerKit) -> Tensor:
+    """The places where `left` is true, in random order, on the CPU."""
+    places = left.nonzero().flatten()
+    return places[torch.randperm(len(places), generator=kit.rng, device=kit.device).cpu()]
+
+
+PROFILES = {
+    "uncertainty": ActiveThief(strategy="uncertainty"),
+    "k_centre": ActiveThief(strategy="k_centre"),
+    "dfal": ActiveThief(strategy="dfal"),
+    "shared": ActiveThief(recipe="shared"),
+}

@@ -1,0 +1,141 @@
+"""DeGAN: a GAN on proxy images whose generator must please every class of the victim. A white box.
+
+Addepalli et al., AAAI 2020, "DeGAN: Data-Enriching GAN for Retrieving Representative Samples from a
+Trained Classifier", https://arxiv.org/abs/1912.11960. No query: gradients pass through the network.
+
+    1. L_D = E BCE(D(proxy), 1) + E BCE(D(G(z)), 0)
+       L_G = E BCE(D(G(z)), 1) + c_l E H(V(G(z))) + d_l sum_k p_k log p_k,   p = mean of V(G(z))
+    2. min over S of  E T^2 KL(softmax(V(x) / T) || softmax(S(x) / T)),   x = G(z) fresh every time,
+       until S agrees no better with V on fresh images; then once more at a tenth of the rate
+
+A reference to hold attacks against, not an attack through the API.
+Differs from the paper: see docs/attacks/degan.md.
+"""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.div_gan import DivGan
+from clonecost.errors import SpecError
+from clonecost.losses import kl_at
+from clonecost.networks.dcgan import LATENT_DIM, DcganDiscriminator, DcganGenerator
+from clonecost.networks.images import to_pixels
+from clonecost.oracle import Oracle
+from clonecost.types import AnswerKind
+
+STEPS_AN_EPOCH = 25  # as published: 50,000 rows in batches of 2,048, of which the proxy's classes
+AT_ONCE = 1024  # images that G makes, and V answers, at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Degan:
+    gan_epochs: int = 200
+    gan_batch: int | None = None  # None: a 25th of the proxy
+    gan_lr: float = 2e-4
+    gan_width: int = 64
+    certainty: float = 0.0  # c_l
+    diversity: float = 5.0  # d_l
+    temperature: float = 20.0  # T
+    batch_size: int = 64
+    batches: int = 256  # of fresh images: an epoch of the student
+    validation_batches: int = 64
+    epochs: int = 5000  # at most, at each rate
+    patience: int = 100  # epochs without a better agreement
+    lr: float = 1e-3  # of Adam
+    last_lr: float = 1e-4
+
+    needs: ClassVar[AnswerKind] = "label"  # none at all
+    uses_proxy: ClassVar[bool] = True
+    white_box: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        at_least(2, self, "gan_batch", "batch_size")  # batch norm
+        at_least(1, self, "gan_width", "batches", "validation_batches", "epochs", "patience")
+        at_least(0, self, "gan_epochs", "gan_lr", "certainty", "diversity", "lr", "last_lr")
+        at_least(1e-3, self, "temperature")
+
+    def plan(self, budget: int) -> str:
+        return (
+            f"reads the network: trains a DCGAN for {self.gan_epochs:,} epochs of the proxy, then "
+            f"distils from its images for at most {2 * self.epochs:,} epochs; asks nothing"
+        )
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        victim = kit.white_box
+        if victim is None:
+            raise SpecError("degan reads the victim's network: run it with --access white-box")
+        generator = self._generator(victim, kit)
+        student = kit.new_student()
+        for rate in (self.lr, self.last_lr):
+            self._distil(student, generator, victim, rate, kit)
+        yield student
+
+    def _generator(self, victim: nn.Module, kit: AttackerKit) -> nn.Module:
+        """Stage 1: in eval mode, and frozen."""
+        if kit.proxy is None:
+            raise SpecError("degan trains its GAN on proxy data: name some with --proxy")
+        proxy = kit.proxy.to(kit.device)
+        generator = kit.initialised(lambda: DcganGenerator(proxy.shape, self.gan_width))
+        gan = DivGan(
+            generator, kit.initialised(lambda: DcganDiscriminator(proxy.shape, self.gan_width)),
+            proxy, batch_size=self.gan_batch or max(2, len(proxy) // STEPS_AN_EPOCH),
+            lr=self.gan_lr, rng=kit.rng, augment="none",
+        )  # fmt: skip
+        for epoch in range(self.gan_epochs):
+            for _ in range(gan.epoch):
+                gan.learn(gan.images(), victim, self.diversity, self.certainty)
+            kit.progress("training DeGAN", epoch + 1, self.gan_epochs)
+        return generator.eval().requires_grad_(False)
+
+    def _distil(
+        self, student: nn.Module, generator: nn.Module, victim: nn.Module, rate: float,
+        kit: AttackerKit,
+    ) -> None:  # fmt: skip
+        """Stage 2 at one rate; leaves the student as it was when it agreed most."""
+        optimizer = torch.optim.Adam(student.parameters(), rate, (0.5, 0.999), fused=True)
+
+        def fresh(batches: int) -> tuple[Tensor, Tensor]:
+            return answered(generator, victim, batches * self.batch_size, kit.rng)
+
+        best, since, state = -1.0, 0, student.state_dict()
+        for epoch in range(self.epochs):
+            student.train()
+            images, logits = fresh(self.batches)
+            for x, v in zip(
+                images.split(self.batch_size), logits.split(self.batch_size), strict=True
+            ):
+                loss = kl_at(student(x), v, self.temperature).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            kit.progress(f"training the student at {rate:g}", epoch + 1, self.epochs)
+            found = agreement(student.eval(), *fresh(self.validation_batches))
+            since += 1
+            if found > best:
+                best, since, state = found, 0, deepcopy(student.state_dict())
+            if since > self.patience:
+                break
+        student.load_state_dict(state)
+
+
+@torch.no_grad()
+def answered(
+    generator: nn.Module, victim: nn.Module, count: int, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Images G(z) (count, C, H, W) in [0, 1], and the network's logits (count, K)."""
+    z = torch.randn(count, LATENT_DIM, generator=rng, device=rng.device)
+    images = torch.cat([to_pixels(generator(part)) for part in z.split(AT_ONCE)])
+    return images, torch.cat([victim(part) for part in images.split(AT_ONCE)])
+
+
+@torch.no_grad()
+def agreement(student: nn.Module, images: Tensor, logits: Tensor) -> float:
+    """Share of the images that the student, in the mode it is in, puts in the victim's class."""
+    named = torch.cat([student(part).argmax(1) for part in images.split(AT_ONCE)])
+    return float((named == logits.argmax(1)).float().mean())

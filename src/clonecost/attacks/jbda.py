@@ -1,0 +1,131 @@
+"""JBDA: a few seeds, doubled round by round along the signs of the substitute's Jacobian.
+
+Papernot, McDaniel, Goodfellow, Jha, Celik, Swami, AsiaCCS 2017, https://arxiv.org/abs/1602.02697.
+
+    S_0 = seeds. For rho = 0, 1, ...:
+    1. y = victim(x) for the points of S_rho that are new              one query a row
+    2. train F on S_rho, from its current weights
+    3. x' = x + lambda_rho sign dF_y(x)/dx  for x in S_rho,    lambda_rho = lambda (-1)^(rho // tau)
+       S_rho+1 = S_rho and all x'; from rho = sigma on, only kappa of them, drawn by chance
+
+n 2^rho rows are bought for S_rho (n seeds), from sigma on n 2^sigma + kappa (rho - sigma). The aim
+was adversarial examples that transfer, not accuracy: the paper gives accuracy away for it.
+Differs from the paper: see docs/attacks/jbda.md.
+"""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.base import AttackerKit, at_least, portions
+from clonecost.choosing import CHUNK
+from clonecost.distill import Recipe, distill
+from clonecost.oracle import Oracle
+from clonecost.pictures import keys_of, unseen
+from clonecost.types import AnswerKind, as_bytes, as_pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jbda:
+    seeds: int = 150  # n, rows of the proxy by chance
+    rounds: int = 6  # rho = 0 ... 5: 4,800 rows
+    step: float = 0.1  # lambda, pixels in [0, 1]
+    step_period: int = 3  # tau, rounds after which the step changes its sign
+    reservoir_after: int = 6  # sigma, doublings before only some points are augmented
+    reservoir: int = 400  # kappa, new points of a round from then on
+    epochs: int = 10  # a round
+    batch_size: int = 128
+    lr: float = 1e-3  # Adam
+    jacobian: Literal["probabilities", "logits"] = "probabilities"  # which F is differentiated
+
+    needs: ClassVar[AnswerKind] = "label"
+    uses_proxy: ClassVar[bool] = True
+    asks_proxy_as_is: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "seeds", "rounds", "step_period", "reservoir", "epochs")
+        at_least(2, self, "batch_size")  # batch norm
+        at_least(0, self, "step", "reservoir_after", "lr")
+
+    def plan(self, budget: int) -> str:
+        doublings = min(self.rounds - 1, self.reservoir_after)
+        whole = self.seeds * 2**doublings + self.reservoir * (self.rounds - 1 - doublings)
+        return (
+            f"asks about {min(budget, self.seeds):,} rows of the proxy data, then doubles them "
+            f"along the signs of the clone's Jacobian: at most {min(budget, whole):,} rows in "
+            f"{self.rounds} rounds, {self.epochs} epochs each"
+        )
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        pool = kit.owned(self)
+        stops = [*kit.milestones, oracle.threat.query_budget]
+        points = torch.empty(0, *oracle.threat.input_shape, dtype=torch.uint8, device=kit.device)
+        answers = torch.empty(0, oracle.threat.num_classes, device=kit.device)
+        substitute = kit.new_student()
+        picks = torch.randperm(len(pool), generator=kit.rng, device=kit.device)[: self.seeds]
+        new = as_bytes(pool.rows(picks.cpu(), kit.device))
+        for rho in range(self.rounds):
+            for some, due in portions(new, oracle.spent, stops):
+                answers = torch.cat([answers, oracle(as_pixels(some))])
+                points = torch.cat([points, some])  # the old ones keep their places
+                if due and oracle.remaining:
+                    yield self._trained(substitute, points, answers, kit.branch(oracle.spent))
+            substitute = self._trained(substitute, points, answers, kit.branch(oracle.spent))
+            yield substitute
+            if not oracle.remaining:
+                return
+            new = self._augmented(substitute, points, answers, rho, kit)
+
+    def _trained(
+        self, substitute: nn.Module, points: Tensor, answers: Tensor, kit: AttackerKit
+    ) -> nn.Module:
+        """A copy that has gone on learning, so that looking at it changes no later round."""
+        learnt = deepcopy(substitute)
+        recipe = Recipe(
+            optimizer="adam", lr=self.lr, weight_decay=0.0, batch_size=self.batch_size,
+            epochs=self.epochs, schedule="constant", validation=0.0,
+        )  # fmt: skip
+        distill(learnt, points, answers, recipe, rng=kit.rng, progress=kit.progress)
+        return learnt
+
+    def _augmented(
+        self, substitute: nn.Module, points: Tensor, answers: Tensor, rho: int, kit: AttackerKit
+    ) -> Tensor:
+        """(m, C, H, W) uint8: the new points, without those that were asked already."""
+        order = torch.arange(len(points), device=kit.device)
+        if rho >= self.reservoir_after:
+            order = torch.randperm(len(points), generator=kit.rng, device=kit.device)
+            order = order[: self.reservoir]
+        x, named = as_pixels(points[order]), answers[order].argmax(1)
+        step = self.step * (-1) ** (rho // self.step_period)
+        moved = x + step * jacobian_signs(substitute, x, named, of=self.jacobian)
+        new = as_bytes(moved.clamp(0, 1))
+        return new[unseen(keys_of(new), keys_of(points))]
+
+
+def jacobian_signs(
+    network: nn.Module, x: Tensor, named: Tensor, *, of: Literal["probabilities", "logits"]
+) -> Tensor:
+    """sign dF_y(x)/dx, (n, *shape): one backward a chunk, because sum_n F_{y_n}(x_n) has them all.
+
+    In eval mode, where rows do not touch each other; the mode is restored. Of probabilities the
+    logarithm is differentiated: its sign is the same, and it does not vanish where they are 0 or 1.
+
+    Args:
+        named: (n,) the victim's labels y.
+    """
+    was_training = network.training
+    network.eval()
+    signs = []
+    for rows, labels in zip(x.split(CHUNK), named.split(CHUNK), strict=True):
+        at = rows.detach().clone().requires_grad_()
+        outputs = network(at)
+        outputs = outputs.log_softmax(1) if of == "probabilities" else outputs
+        total = outputs.gather(1, labels.view(-1, 1)).sum()
+        signs.append(torch.autograd.grad(total, at)[0].sign())
+    network.train(was_training)
+    return torch.cat(signs)

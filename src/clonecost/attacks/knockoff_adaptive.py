@@ -1,0 +1,156 @@
+"""Knockoff Nets, adaptive strategy: a bandit learns which classes of the pool are worth asking.
+
+Orekondy, Schiele, Fritz, CVPR 2019, https://arxiv.org/abs/1812.02766, §4.2; no code was released.
+
+    pi(z) = softmax(H)(z) over the classes z of the attacker's own labels. A batch:
+    1. draw classes z by pi, and of each an image x that was not asked yet
+    2. y = victim(x)                                                      one query a row
+    3. rewards, each rescaled to [0, 1] over the last Delta rows, then r = their mean
+         certainty   y_(1) - y_(2)                      of the two likeliest classes
+         diversity   sum_k max(0, y_k - mean of the last Delta answers_k)
+         loss        -sum_k y_k log S(x)_k              and one step of SGD on S
+    4. H(z') <- H(z') + sum_x alpha (r - mean of the last Delta r) (1[z' = z] - pi(z')),
+       alpha = 1 / (how often z was drawn)
+    At the end the clone is trained from scratch on all that was bought.
+
+Differs from the paper: see docs/attacks/knockoff_adaptive.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clonecost.attacks.base import AttackerKit, at_least, portions
+from clonecost.attacks.knockoff import PAPER
+from clonecost.distill import Recipe, distill
+from clonecost.oracle import Oracle
+from clonecost.types import AnswerKind
+
+LEAST = 1e-6  # of pi: a class that is out of favour can still be drawn when no other is left
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnockoffAdaptive:
+    batch_size: int = 64  # classes drawn at once: rows per call of the victim
+    window: int = 640  # Delta, in rows
+    lr: float = 0.01  # SGD of the student that only rewards
+    momentum: float = 0.5
+    recipe: Literal["paper", "shared"] = "paper"  # of the clone, as in `knockoff`
+    epochs: int | None = None  # of the clone; None: as the recipe has it
+
+    needs: ClassVar[AnswerKind] = "label"
+    uses_proxy: ClassVar[bool] = True
+    needs_proxy_labels: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        at_least(2, self, "batch_size")  # batch norm
+        at_least(1, self, "window", "epochs")
+        at_least(0, self, "lr", "momentum")
+
+    def plan(self, budget: int) -> str:
+        return (
+            f"asks about {budget:,} rows of the proxy data (repeats when there are fewer), "
+            f"{self.batch_size} at a time, from classes that a bandit learns to prefer, then "
+            "trains the clone at each milestone"
+        )
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        pool = kit.owned(self)
+        found, arm = pool.labels.to(kit.device).unique(return_inverse=True)
+        arms = len(found)
+        classes = oracle.threat.num_classes
+        stops = [*kit.milestones, oracle.threat.query_budget]
+        preference, pulls = torch.zeros(2, arms, device=kit.device)  # H, and N
+        student = kit.new_student()
+        learner = torch.optim.SGD(student.parameters(), self.lr, self.momentum, fused=True)
+        asked = torch.empty(0, dtype=torch.int64)
+        answers = torch.empty(0, classes, device=kit.device)
+        rewards = torch.empty(0, 3, device=kit.device)  # of the last Delta rows
+        unused = torch.ones(len(pool), dtype=torch.bool, device=kit.device)
+        while oracle.remaining:
+            policy = preference.softmax(0)
+            chosen = self._draw(policy, arm, unused, kit)
+            recent = answers[-self.window :]
+            mean = (
+                recent.mean(0)
+                if len(recent)
+                else torch.full((classes,), 1 / classes, device=kit.device)
+            )
+            for rows, due in portions(chosen.cpu(), oracle.spent, stops):
+                answers = torch.cat([answers, oracle(pool.rows(rows, kit.device), index=rows)])
+                asked = torch.cat([asked, rows])
+                if due:
+                    inputs = pool.inputs[asked].to(kit.device)
+                    yield self._clone(inputs, answers, kit.branch(oracle.spent))
+            if not oracle.remaining:
+                return
+            if len(chosen) == 1:
+                continue  # the last of the pool: batch norm needs two
+            y, drawn = answers[-len(chosen) :], arm[chosen]
+            # the loss before the step is what rewards; the step takes the same forward
+            losses = F.cross_entropy(
+                student(pool.rows(chosen.cpu(), kit.device)), y, reduction="none"
+            )
+            learner.zero_grad()
+            losses.mean().backward()
+            learner.step()
+
+            fresh = torch.stack([certainty(y), diversity(y, mean), losses.detach()], 1)
+            rewards = torch.cat([rewards, fresh])[-max(self.window, len(chosen)) :]
+            pulls += drawn.bincount(minlength=arms)
+            preference += gradient(policy, pulls, drawn, mean_reward(rewards))
+
+    def _draw(self, policy: Tensor, arm: Tensor, unused: Tensor, kit: AttackerKit) -> Tensor:
+        """(batch,) places in the pool; they are no longer `unused`. A used-up pool starts over."""
+        if not unused.any():
+            unused.fill_(True)
+        there = arm[unused].bincount(minlength=len(policy)).clamp_min(1)
+        weights = (policy.clamp_min(LEAST) / there)[arm] * unused
+        count = min(self.batch_size, int(unused.sum()))
+        chosen = torch.multinomial(weights, count, generator=kit.rng)
+        unused[chosen] = False
+        return chosen
+
+    def _clone(self, inputs: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
+        recipe = PAPER if self.recipe == "paper" else Recipe()
+        recipe = recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
+        student = kit.new_student()
+        distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress)
+        return student
+
+
+def certainty(answers: Tensor) -> Tensor:
+    """(n,) in [0, 1]: how far the likeliest class is ahead of the second; 1 for labels."""
+    first, second = answers.topk(2, dim=1).values.unbind(1)
+    return first - second
+
+
+def diversity(answers: Tensor, mean: Tensor) -> Tensor:
+    """(n,) in [0, 1]: what an answer has above the mean of those before it, (K,)."""
+    return (answers - mean).clamp_min(0).sum(1)
+
+
+def mean_reward(rewards: Tensor) -> Tensor:
+    """(n, 3) -> (n,) in [0, 1]: each rescaled over the rows; one that is the same for all is 0."""
+    low, high = rewards.amin(0), rewards.amax(0)
+    spread = (high - low).clamp_min(1e-12)
+    return ((rewards - low) / spread).mean(1)
+
+
+def gradient(policy: Tensor, pulls: Tensor, drawn: Tensor, reward: Tensor) -> Tensor:
+    """(arms,) what a batch adds to H. Its rows are the last ones of `reward`.
+
+    Args:
+        pulls: (arms,) how often each was drawn, this batch included.
+        drawn: (n,) the batch's arms.
+        reward: (>= n,) of the last Delta rows; their mean is the baseline.
+    """
+    step = (reward[-len(drawn) :] - reward.mean()) / pulls[drawn]
+    return torch.zeros_like(policy).index_add_(0, drawn, step) - policy * step.sum()
+
+
+PROFILES = {"shared": KnockoffAdaptive(recipe="shared")}

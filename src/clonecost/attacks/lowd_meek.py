@@ -1,0 +1,171 @@
+"""Lowd and Meek: a linear classifier of two classes from its labels alone.
+
+Lowd, Meek, KDD 2005; as in Tramèr et al., USENIX Security 2016,
+https://arxiv.org/abs/1609.02943, §6.2. With labels f(x) = [w x + b > 0] on a box X:
+
+    1. draw x until both labels were seen: x-, x+
+    2. change x- into x+ one feature at a time: where the label turns is the *sign witness*, a pair
+       that differs in one feature f only. It says the sign of w_f; the scale is free: w_f = +-1
+    3. bisect the pair along f: a point z with w z + b = 0, but for a step of eps
+    4. of every other feature i at once: move z by t along i, far enough to be seen and near enough
+       that a move u along f makes up for it (t is halved until one does); bisect u:
+       w_f u + w_i t = 0, so w_i = -w_f u / t
+    b = -w z
+
+Differs from the paper: see docs/attacks/lowd_meek.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.base import AttackerKit, at_least, table_of
+from clonecost.attacks.stages import Asking, ask
+from clonecost.features import Extraction, bounds, uniform_rows
+from clonecost.networks.table_models import LinearModel, SameAnswer
+from clonecost.oracle import Oracle
+from clonecost.types import AnswerKind, Feature, ThreatModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowdMeek:
+    epsilon: float = 1e-5  # of a feature's range: how near to the boundary a bisection goes
+    batch_size: int = 64  # rows drawn at a time in step 1
+    halvings: int = 20  # of t at most: a weight 2^20 times that of the witness is as good as all
+
+    needs: ClassVar[AnswerKind] = "label"
+    uses_proxy: ClassVar[bool] = False
+    takes: ClassVar[Literal["table"]] = "table"
+
+    def __post_init__(self) -> None:
+        at_least(1e-7, self, "epsilon")  # float32 inputs tell no smaller steps apart
+        at_least(1, self, "batch_size", "halvings")
+
+    def plan(self, budget: int) -> str:
+        return (
+            f"bisects every feature to {self.epsilon:g} of its range, all at once, and reads the "
+            f"weights off; at most {budget:,} rows"
+        )
+
+    def unfit(self, threat: ThreatModel) -> str | None:
+        """Why it cannot attack this, if it cannot."""
+        if threat.num_classes != 2:
+            return (
+                f"it finds one hyperplane between two classes, this victim has {threat.num_classes}"
+            )
+        named = [feature.name for feature in threat.features or () if feature.categories]
+        return f"it moves along numbers, {named[0]!r} is a category" if named else None
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        plane = _Plane(oracle, kit, table_of(oracle.threat))
+        minus, plus = yield from self._both_labels(plane)
+        d = len(minus)
+        # x- with the first 1, 2, ... d - 1 features of x+
+        between = torch.where(torch.ones(d, d).tril(-1).bool()[1:], plus, minus)
+        labels = yield from plane.labels(between)
+        turns = torch.cat([torch.tensor([0]), labels, torch.tensor([1])]).diff()
+        f = int((turns > 0).nonzero()[0])  # the feature whose change made it positive
+        pair = torch.cat([minus[None], between, plus[None]])[f : f + 2]
+
+        low, high = pair[:, f].sort().values
+        plane.begin(pair[0], f, rises=bool(pair[1, f] > pair[0, f]), low=low, high=high)
+        yield from plane.bisect(self.epsilon)
+        yield from plane.spread(self.halvings)
+        yield from plane.bisect(self.epsilon)
+        yield plane.clone()
+
+    def _both_labels(self, plane: "_Plane") -> Asking:
+        """(2, d) a row of class 0 and one of class 1."""
+        drawn, labels = torch.empty(0), torch.empty(0)
+        while True:
+            rows = plane.extract(uniform_rows(plane.features, self.batch_size, plane.kit.rng).cpu())
+            named = yield from plane.labels(rows)
+            drawn, labels = torch.cat([drawn, rows]), torch.cat([labels, named])
+            if len(labels.unique()) == 2:
+                return torch.stack([drawn[labels == 0][0], drawn[labels == 1][0]])
+
+
+class _Plane:
+    """What is known of the hyperplane. Points are float64 in [-1, 1]^d, after extraction."""
+
+    def __init__(self, oracle: Oracle, kit: AttackerKit, features: tuple[Feature, ...]) -> None:
+        self.oracle, self.kit, self.features = oracle, kit, features
+        self.extract = Extraction(features)
+        self.least, self.greatest = bounds(features)
+        self.seen = torch.zeros(2)  # how often each class was named
+        # lines along feature f, (l, d), and where on each the label turns: between low and high
+        self.lines = self.low = self.high = torch.empty(0)
+        self.f, self.rises, self.moved = 0, True, torch.empty(0)
+
+    def labels(self, points: Tensor) -> Asking:
+        """(n, d) -> (n,) int64."""
+        rows = (self.extract.middle + points * self.extract.reach).float()
+        rows = rows.maximum(self.least).minimum(self.greatest).to(self.kit.device)
+        answers = yield from ask(self.oracle, self.kit, rows, self.clone)
+        named = answers.argmax(1).cpu()
+        self.seen += named.bincount(minlength=2)
+        return named
+
+    def begin(self, point: Tensor, f: int, *, rises: bool, low: Tensor, high: Tensor) -> None:
+        """The line of the sign witness; `rises`: class 1 lies at the larger values of feature f."""
+        self.lines, self.low, self.high = point[None].clone(), low[None], high[None]
+        self.f, self.rises, self.moved = f, rises, torch.zeros(1, dtype=torch.float64)
+
+    def bisect(self, epsilon: float) -> Asking:
+        """Halve every bracket that is wider than epsilon of the range, until none is."""
+        while bool((wide := self.high - self.low > 2 * epsilon).any()):
+            middle = (self.low + self.high) / 2
+            points = self.lines[wide].clone()
+            points[:, self.f] = middle[wide]
+            named = yield from self.labels(points)
+            above = torch.zeros_like(wide)
+            above[wide] = (named == 0) == self.rises  # the turn lies above the middle
+            self.low = torch.where(wide & above, middle, self.low)
+            self.high = torch.where(wide & ~above, middle, self.high)
+        return self.low
+
+    def spread(self, halvings: int) -> Asking:
+        """From the point z on the boundary, a line for every other feature, moved by t along it."""
+        z = self.lines[0].clone()
+        z[self.f] = (self.low[0] + self.high[0]) / 2
+        d = len(z)
+        others = torch.tensor([i for i in range(d) if i != self.f])
+        t = -torch.where(z >= 0, 1.0, -1.0)[others] - z[others]  # to the farther end of its range
+        open_ = torch.ones(d - 1, dtype=torch.bool)
+        lines = z.repeat(d - 1, 1)
+        for _ in range(halvings):
+            lines[torch.arange(d - 1), others] = z[others] + t
+            ends = lines[open_].repeat(2, 1)
+            ends[:, self.f] = torch.tensor([-1.0, 1.0]).repeat_interleave(int(open_.sum()))
+            first, last = (yield from self.labels(ends)).view(2, -1)
+            open_[open_.nonzero()[:, 0][first != last]] = False
+            if not open_.any():
+                break
+            t = torch.where(open_, t / 2, t)
+        self.lines = torch.cat([z[None], lines])
+        self.low = torch.cat([z[self.f][None], -torch.ones(d - 1)])
+        self.high = torch.cat([z[self.f][None], torch.ones(d - 1)])
+        self.moved = torch.cat([torch.zeros(1), t])
+        self.others = others
+        return t
+
+    @torch.no_grad()
+    def clone(self, _: Tensor | None = None) -> nn.Module:
+        """The hyperplane as it stands; before there is one, how often each label was seen."""
+        if not len(self.lines):
+            return SameAnswer((self.seen + 1) / (self.seen + 1).sum()).to(self.kit.device)
+        at = (self.low + self.high) / 2
+        sign = 1.0 if self.rises else -1.0
+        w = torch.zeros(self.lines.shape[1], dtype=torch.float64)
+        w[self.f] = sign
+        if len(at) > 1:  # w_f u + w_i t = 0
+            w[self.others] = -sign * (at[1:] - at[0]) / self.moved[1:]
+        z = self.lines[0].clone()
+        z[self.f] = at[0]
+        model = LinearModel(self.features, 2)
+        model.linear.weight.copy_(torch.stack([torch.zeros_like(w), w]))
+        model.linear.bias.copy_(torch.stack([torch.zeros(()).double(), -(w @ z)]))
+        return model.to(self.kit.device)

@@ -1,0 +1,149 @@
+"""MARICH: labels only, and three sieves: uncertain, like what the student gets wrong, diverse.
+
+Karmakar, Basu, NeurIPS 2023, https://arxiv.org/abs/2302.08466. A round, with S as it stands:
+
+    1. entropy     the B candidates with the greatest  H(p) = -sum_k p_k log p_k,   p = S(x)
+    2. loss        gamma_1 B of them: the nearest, in p, to the asked rows of the greatest
+                   loss  -sum_k y_k log p_k
+    3. gradient    gamma_1 gamma_2 B of those: the most diverse gradients of H by x
+    4. y = victim(x) of these                                             one query a row
+    5. S goes on learning, from its current weights, on all rows so far
+
+B and the epochs grow a little with every round. Only an outline of the paper was at hand: what was
+filled in stands in docs/attacks/marich.md.
+"""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.active_thief import mixed
+from clonecost.attacks.base import AttackerKit, at_least, name_of_attack, portions
+from clonecost.choosing import entropy_gradients, k_centre, probabilities
+from clonecost.distill import Recipe, distill
+from clonecost.errors import SpecError
+from clonecost.losses import entropy
+from clonecost.oracle import Oracle
+from clonecost.types import AnswerKind, LabelledInputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marich:
+    seed_rows: int = 500  # by chance, before the first choice
+    round_rows: int = 750  # B; gamma1 * gamma2 of them are asked
+    gamma1: float = 0.8
+    gamma2: float = 0.8
+    growth: float = 1.01  # of B, a round
+    candidates: int = 10_000  # of the rows left, drawn anew for each round; all, if fewer are left
+    round_epochs: int = 8
+    epochs_growth: float = 1.02  # a round
+    lr: float = 0.02  # SGD
+    momentum: float = 0.9
+    batch_size: int = 64
+    recipe: Literal["paper", "shared"] = "paper"  # shared: the clone is a fresh one, from scratch
+    epochs: int | None = None  # of that fresh one; None: as the shared recipe has it
+
+    needs: ClassVar[AnswerKind] = "label"
+    uses_proxy: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        at_least(2, self, "seed_rows", "batch_size")  # batch norm
+        at_least(1, self, "round_rows", "growth", "candidates", "round_epochs", "epochs_growth",
+                 "epochs")  # fmt: skip
+        at_least(0.01, self, "gamma1", "gamma2")
+        at_least(0, self, "lr", "momentum")
+        for name in ("gamma1", "gamma2"):
+            if getattr(self, name) > 1:
+                raise SpecError(
+                    f"{name_of_attack(self)}.{name} is {getattr(self, name)}: it is a share, at "
+                    "most 1"
+                )
+
+    def plan(self, budget: int) -> str:
+        size = max(1, int(self.round_rows * self.gamma1 * self.gamma2))
+        return (
+            f"asks about {min(budget, self.seed_rows):,} rows of the proxy data by chance, then "
+            f"about {size:,} and more a round, sieved from {self.candidates:,} by a student that "
+            "costs nothing (each row once; ends when all are asked)"
+        )
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        pool = kit.owned(self)
+        stops = [*kit.milestones, oracle.threat.query_budget]
+        asked = torch.empty(0, dtype=torch.int64)
+        answers = torch.empty(0, oracle.threat.num_classes, device=kit.device)
+        left = torch.ones(len(pool), dtype=torch.bool)
+        student, past = kit.new_student(), 0
+        chosen = mixed(left, kit)[: self.seed_rows]
+        while len(chosen) and oracle.remaining:
+            for rows, due in portions(chosen, oracle.spent, stops):
+                answers = torch.cat([answers, oracle(pool.rows(rows, kit.device), index=rows)])
+                asked = torch.cat([asked, rows])
+                if due:  # a copy goes on from here: the rounds do not depend on who looks
+                    branch = kit.branch(oracle.spent)
+                    yield self._clone(student, pool, asked, answers, branch, past)
+            if oracle.remaining:
+                left[asked] = False
+                branch = kit.branch(oracle.spent)
+                student = self._goes_on(student, pool, asked, answers, branch, past)
+                chosen = self._choose(student, pool, left, asked, answers, kit, past)
+                past += 1
+        if oracle.remaining:  # the pool is used up
+            branch = kit.branch(oracle.spent)
+            yield self._clone(student, pool, asked, answers, branch, past)
+
+    def _choose(
+        self, student: nn.Module, pool: LabelledInputs, left: Tensor, asked: Tensor,
+        answers: Tensor, kit: AttackerKit, past: int,
+    ) -> Tensor:  # fmt: skip
+        """(n,) places in the pool."""
+        candidates = mixed(left, kit)[: self.candidates]
+        most = min(int(self.round_rows * self.growth**past), len(candidates))
+        if not most:
+            return candidates
+        some = max(1, round(self.gamma1 * most))
+        few = max(1, round(self.gamma2 * some))
+        inputs, old = (pool.inputs[rows].to(kit.device) for rows in (candidates, asked))
+        p, known = probabilities(student, inputs), probabilities(student, old)
+        uncertain = entropy(p).topk(most).indices
+        losses = -(answers * known.clamp_min(1e-30).log()).sum(1)
+        wrong = known[losses.topk(min(some, len(known))).indices]
+        to_wrong = torch.cdist(p[uncertain], wrong).amin(1)
+        like_wrong = uncertain[to_wrong.topk(some, largest=False).indices]
+        gradients = entropy_gradients(student, inputs[like_wrong])
+        diverse = like_wrong[k_centre(gradients, gradients[:0], few)]
+        return candidates[diverse.cpu()]
+
+    def _goes_on(
+        self, student: nn.Module, pool: LabelledInputs, asked: Tensor, answers: Tensor,
+        kit: AttackerKit, past: int,
+    ) -> nn.Module:  # fmt: skip
+        """A copy that has learnt a round more."""
+        learnt = deepcopy(student)
+        recipe = Recipe(
+            optimizer="sgd", lr=self.lr, momentum=self.momentum, weight_decay=0.0,
+            batch_size=self.batch_size, epochs=int(self.round_epochs * self.epochs_growth**past),
+            schedule="constant", validation=0.0,
+        )  # fmt: skip
+        inputs = pool.inputs[asked].to(kit.device)
+        distill(learnt, inputs, answers, recipe, rng=kit.rng, progress=kit.progress)
+        return learnt
+
+    def _clone(
+        self, student: nn.Module, pool: LabelledInputs, asked: Tensor, answers: Tensor,
+        kit: AttackerKit, past: int,
+    ) -> nn.Module:  # fmt: skip
+        if self.recipe == "paper":
+            return self._goes_on(student, pool, asked, answers, kit, past)
+        fresh = kit.new_student()
+        recipe = Recipe() if self.epochs is None else replace(Recipe(), epochs=self.epochs)
+        inputs = pool.inputs[asked].to(kit.device)
+        distill(fresh, inputs, answers, recipe, rng=kit.rng, progress=kit.progress)
+        return fresh
+
+
+PROFILES = {"shared": Marich(recipe="shared")}

@@ -1,0 +1,78 @@
+"""Tramèr et al.: solve for kernel logistic regression, and for the training rows inside it.
+
+Tramèr, Zhang, Juels, Reiter, Ristenpart, USENIX Security 2016, https://arxiv.org/abs/1609.02943,
+§4.1.3. In the space after feature extraction, X = [-1, 1]^d, with r representers x_s, which are
+training rows of the victim:
+
+    p = softmax(A K(x) + b),  K_s(x) = exp(-gamma |x - x_s|^2)
+    unknowns k = r d + c (r + 1) + 1 (gamma), queries alpha k
+    x_1 ... x_m ~ U(X), all asked at once;  x_s begins at rows drawn alike, A = b = 0
+    min over x_s, gamma, A, b of  sum_i CE(victim(x_i), p(x_i)) + lambda/2 |x_s, gamma, A, b|^2
+
+Differs from the paper: see docs/attacks/tramer_kernel_lr.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.base import AttackerKit, at_least, table_of
+from clonecost.attacks.stages import equations
+from clonecost.equations import cross_entropy, solve
+from clonecost.features import uniform_rows
+from clonecost.networks.table_models import RbfModel
+from clonecost.oracle import Oracle
+from clonecost.types import AnswerKind, Feature
+
+
+@dataclass(frozen=True, kw_only=True)
+class TramerKernelLr:
+    representers: int = 20  # r, guessed
+    gamma: float = 1.0  # the first guess
+    alpha: float = 10.0  # queries for each unknown
+    weight: float = 1e-10  # lambda
+    iterations: int = 3_000  # of the search at most
+
+    needs: ClassVar[AnswerKind] = "probs"
+    uses_proxy: ClassVar[bool] = False
+    takes: ClassVar[Literal["table"]] = "table"
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "representers", "iterations")
+        at_least(1e-6, self, "gamma")
+        at_least(0.01, self, "alpha")
+        at_least(0, self, "weight")
+
+    def plan(self, budget: int) -> str:
+        r = self.representers
+        return (
+            f"asks {self.alpha:g} rows for each unknown, at most {budget:,}: {r} d + c ({r} + 1) "
+            "+ 1 unknowns; then solves for them"
+        )
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        features, classes = table_of(oracle.threat), oracle.threat.num_classes
+        empty = RbfModel(features, self.representers, classes, gamma=self.gamma)
+        unknowns = sum(parameter.numel() for parameter in empty.parameters())
+        for branch, rows, answers in equations(oracle, kit, self.alpha * unknowns):
+            yield self._solve(branch, features, rows, answers)
+
+    def _solve(
+        self, kit: AttackerKit, features: tuple[Feature, ...], rows: Tensor, answers: Tensor
+    ) -> nn.Module:
+        model = RbfModel(features, self.representers, answers.shape[1], gamma=self.gamma)
+        model = model.to(kit.device)
+        with torch.no_grad():
+            begin = uniform_rows(features, self.representers, kit.rng)
+            model.representers.copy_(model.extract(begin))
+            model.out.weight.zero_()
+            model.out.bias.zero_()
+        solve(
+            model, lambda: cross_entropy(model, rows, answers, self.weight),
+            iterations=self.iterations,
+            told=lambda done: kit.progress("steps of the solver", done, self.iterations),
+        )  # fmt: skip
+        return model

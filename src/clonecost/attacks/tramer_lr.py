@@ -1,0 +1,107 @@
+"""Tramèr et al.: solve for logistic regression, binary exactly, else as softmax or one-vs-rest.
+
+Tramèr, Zhang, Juels, Reiter, Ristenpart, USENIX Security 2016, https://arxiv.org/abs/1609.02943,
+§4.1.1 and §4.1.2. In the space after feature extraction, X = [-1, 1]^d:
+
+    binary   p = s(w x + b), so logit p(x) = w x + b     one linear equation a query, d + 1 of them
+    softmax  p_k ~ exp(w_k x + b_k)                      unknowns k = c (d + 1), queries alpha k
+    ovr      p_k ~ s(w_k x + b_k)                        the same
+
+    x_1 ... x_m ~ U(X), all asked at once;  min over W, b of
+        sum_i CE(victim(x_i), f(x_i; W, b)) + lambda/2 |W, b|^2,   lambda = 1e-16, 1e-15 ... 1e-9:
+    the first lambda whose f names the victim's class on more than .99 of the x_i
+
+Differs from the paper: see docs/attacks/tramer_lr.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Literal
+
+import scipy.linalg
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.base import AttackerKit, at_least, table_of
+from clonecost.attacks.stages import equations
+from clonecost.equations import cross_entropy, solve
+from clonecost.networks.table_models import LinearModel
+from clonecost.oracle import Oracle
+from clonecost.types import AnswerKind, Feature
+
+LADDER = tuple(10.0**power for power in range(-16, -8))  # lambda
+
+
+@dataclass(frozen=True, kw_only=True)
+class TramerLr:
+    model: Literal["softmax", "ovr"] = "softmax"  # of more than two classes
+    alpha: float = 1.0  # queries for each unknown
+    gradient: float = 1e-9  # the search ends when no entry of the gradient exceeds it
+    iterations: int = 2_000  # of a search at most; the paper's 100 do not always suffice
+
+    needs: ClassVar[AnswerKind] = "probs"
+    uses_proxy: ClassVar[bool] = False
+    takes: ClassVar[Literal["table"]] = "table"
+
+    def __post_init__(self) -> None:
+        at_least(0.01, self, "alpha")
+        at_least(0, self, "gradient")
+        at_least(1, self, "iterations")
+
+    def plan(self, budget: int) -> str:
+        return (
+            f"asks {self.alpha:g} rows for each unknown, at most {budget:,}: d + 1 unknowns of two "
+            "classes, c (d + 1) of more; then solves for them"
+        )
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        features, classes = table_of(oracle.threat), oracle.threat.num_classes
+        empty = LinearModel(features, classes)
+        unknowns = (classes if classes > 2 else 1) * (empty.extract.width + 1)
+        for branch, rows, answers in equations(oracle, kit, self.alpha * unknowns):
+            yield self._solve(branch, features, rows, answers)
+
+    def _solve(
+        self, kit: AttackerKit, features: tuple[Feature, ...], rows: Tensor, answers: Tensor
+    ) -> nn.Module:
+        model = LinearModel(features, answers.shape[1], ovr=self.model == "ovr")
+        if answers.shape[1] == 2 and bool((answers > 0).all()):
+            return _exact(LinearModel(features, 2), rows, answers)
+        best, model_of_best = -1.0, model
+        start = 1e-8 * torch.randn(
+            sum(p.numel() for p in model.parameters()), generator=kit.rng, dtype=torch.float64,
+            device=kit.rng.device,
+        )  # fmt: skip
+        for step, weight in enumerate(LADDER):
+            model = LinearModel(features, answers.shape[1], ovr=self.model == "ovr").to(kit.device)
+            nn.utils.vector_to_parameters(start, model.parameters())
+            solve(
+                model, partial(cross_entropy, model, rows, answers, weight),
+                solver="bfgs" if len(start) < 1_000 else "l-bfgs-b",
+                gradient=self.gradient, iterations=self.iterations,
+            )  # fmt: skip
+            kit.progress("rungs of the ladder", step + 1, len(LADDER))
+            agree = float((model(rows).argmax(1) == answers.argmax(1)).double().mean())
+            if agree > best:
+                best, model_of_best = agree, model
+            if agree > 0.99:
+                break
+        return model_of_best
+
+
+@torch.no_grad()
+def _exact(model: LinearModel, rows: Tensor, answers: Tensor) -> nn.Module:
+    """logit p = w x + b, by least squares; more rows than unknowns are weighted by p (1 - p)."""
+    x = model.extract(rows.cpu())
+    p = answers.double().cpu()
+    a, y = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1), p[:, 1].log() - p[:, 0].log()
+    # the last digit of p moves its logit by 1 / (p (1 - p)) as much
+    trust = p.prod(1, keepdim=True) if len(x) > a.shape[1] else torch.ones(len(x), 1).double()
+    theta = torch.from_numpy(scipy.linalg.lstsq((trust * a).numpy(), (trust[:, 0] * y).numpy())[0])
+    model.linear.weight.zero_()[1] = theta[:-1]
+    model.linear.bias.zero_()[1] = theta[-1]
+    return model.to(rows.device)
+
+
+PROFILES = {"ovr": TramerLr(model="ovr")}

@@ -1,0 +1,80 @@
+"""Tramèr et al.: solve for a perceptron with one hidden layer of tanh units.
+
+Tramèr, Zhang, Juels, Reiter, Ristenpart, USENIX Security 2016, https://arxiv.org/abs/1609.02943,
+§4.1.2. In the space after feature extraction, X = [-1, 1]^d, with h hidden units:
+
+    p = softmax(V tanh(W x + b) + c)          unknowns k = h (d + 1) + c (h + 1), queries alpha k
+    x_1 ... x_m ~ U(X), all asked at once
+    W ~ U(-g, g), g = sqrt(6 / (d + h)), from a seed of the attacker's own;  V = 0
+    min over W, b, V, c of  sum_i CE(victim(x_i), p(x_i)) + lambda/2 |W, b, V, c|^2
+
+Differs from the paper: see docs/attacks/tramer_mlp.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from clonecost.attacks.base import AttackerKit, at_least, table_of
+from clonecost.attacks.stages import equations
+from clonecost.equations import cross_entropy, solve
+from clonecost.networks.table_models import TanhModel
+from clonecost.oracle import Oracle
+from clonecost.types import AnswerKind, Feature
+
+
+@dataclass(frozen=True, kw_only=True)
+class TramerMlp:
+    hidden: int = 20  # h, guessed
+    alpha: float = 5.0  # queries for each unknown
+    weight: float = 1e-8  # lambda
+    iterations: int = 3_000  # of the search at most
+
+    needs: ClassVar[AnswerKind] = "probs"
+    uses_proxy: ClassVar[bool] = False
+    takes: ClassVar[Literal["table"]] = "table"
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "hidden", "iterations")
+        at_least(0.01, self, "alpha")
+        at_least(0, self, "weight")
+
+    def plan(self, budget: int) -> str:
+        return (
+            f"asks {self.alpha:g} rows for each unknown, at most {budget:,}: {self.hidden} (d + 1) "
+            f"+ c ({self.hidden} + 1) unknowns; then solves for them"
+        )
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        features, classes = table_of(oracle.threat), oracle.threat.num_classes
+        empty = TanhModel(features, self.hidden, classes)
+        unknowns = sum(parameter.numel() for parameter in empty.parameters())
+        for branch, rows, answers in equations(oracle, kit, self.alpha * unknowns):
+            yield self._solve(branch, features, rows, answers)
+
+    def _solve(
+        self, kit: AttackerKit, features: tuple[Feature, ...], rows: Tensor, answers: Tensor
+    ) -> nn.Module:
+        model = self.start(features, answers.shape[1], kit)
+        solve(
+            model, lambda: cross_entropy(model, rows, answers, self.weight),
+            iterations=self.iterations,
+            told=lambda done: kit.progress("steps of the solver", done, self.iterations),
+        )  # fmt: skip
+        return model
+
+    def start(self, features: tuple[Feature, ...], classes: int, kit: AttackerKit) -> TanhModel:
+        """Where the search begins: Glorot's weights from `kit.rng`, an output layer of zeros."""
+
+        def build() -> nn.Module:
+            model = TanhModel(features, self.hidden, classes)
+            nn.init.xavier_uniform_(model.hidden.weight)
+            for zero in (model.hidden.bias, model.out.weight, model.out.bias):
+                nn.init.zeros_(zero)
+            return model
+
+        model = kit.initialised(build)
+        assert isinstance(model, TanhModel)
+        return model

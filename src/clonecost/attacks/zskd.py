@@ -1,0 +1,172 @@
+"""ZSKD: images made from the victim's own weights and gradients, then distillation. A white box.
+
+Nayak et al., ICML 2019, "Zero-Shot Knowledge Distillation in Deep Networks",
+https://arxiv.org/abs/1905.08114. No data, and no query: the network is read, not asked.
+
+    1. C = W W^T of the last layer's weights, rows of length 1, all of C brought to [0, 1]  (K x K)
+    2. y ~ Dirichlet(beta a_k),  a_k = C_k brought to [0, 1] + 1e-4,  half of them for each beta
+    3. x = argmin E CE(y, softmax(V(x) / tau))  over pixels, from U(0, 1)^d: a data impression
+       (every step begins with the pixels of 100 impressions of a class brought to [0, 1])
+    4. min over S of  E tau^2 KL(softmax(V(x) / tau) || softmax(S(x) / tau))
+
+A reference to hold attacks against, not an attack through the API.
+Differs from the paper: see docs/attacks/zskd.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Dirichlet
+
+from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.errors import SpecError
+from clonecost.losses import kl, kl_at
+from clonecost.oracle import Oracle
+from clonecost.rand_augment import rand_augment
+from clonecost.types import AnswerKind, Shape, as_bytes, as_pixels
+
+GROUP = 100  # impressions of one class and beta, whose pixels are brought to [0, 1] together
+LEAST = 1e-4  # added to concentrations: Dirichlet wants them positive
+REPORT_EVERY = 20  # steps between two calls of the progress function
+
+
+@dataclass(frozen=True, kw_only=True)
+class Zskd:
+    impressions: int = 40_000  # rounded up to whole groups of 100 for every class and beta
+    betas: tuple[float, ...] = (1.0, 0.1)  # small: targets near a single class
+    temperature: float = 20.0  # tau
+    steps: int = 1500  # of Adam, on an impression
+    impression_lr: float = 1e-3
+    at_once: int = 1000  # impressions optimised side by side; memory, nothing else
+    augment: bool = True  # the student sees two random operations on each impression
+    epochs: int = 500
+    batch_size: int = 64
+    lr: float = 1e-3  # of Adam
+
+    needs: ClassVar[AnswerKind] = "label"  # none at all
+    uses_proxy: ClassVar[bool] = False
+    white_box: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "impressions", "steps", "epochs", "at_once")
+        at_least(2, self, "batch_size")  # batch norm
+        at_least(0, self, "impression_lr", "lr")
+        at_least(1e-3, self, "temperature")
+        if not self.betas or not all(beta > 0 for beta in self.betas):
+            raise SpecError(f"zskd.betas is {self.betas}: at least one, and each above 0")
+
+    def plan(self, budget: int) -> str:
+        return (
+            f"reads the network: makes {self.impressions:,} images by {self.steps:,} steps each, "
+            "then distils; asks nothing"
+        )
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        victim = kit.white_box
+        if victim is None:
+            raise SpecError("zskd reads the victim's network: run it with --access white-box")
+        shape, classes = oracle.threat.input_shape, oracle.threat.num_classes
+        similarity = class_similarity(last_weights(victim, classes))
+        kinds = list(product(range(classes), self.betas))
+        groups = -(-self.impressions // (GROUP * len(kinds)))  # of each kind
+        targets = torch.cat([
+            dirichlet_targets(similarity[k], beta, groups * GROUP, kit.rng) for k, beta in kinds
+        ])  # fmt: skip
+        yield self._distilled(self._impressions(targets, shape, victim, kit), victim, kit)
+
+    def _impressions(
+        self, targets: Tensor, shape: Shape, victim: nn.Module, kit: AttackerKit
+    ) -> Tensor:
+        """(n, *shape) uint8 for targets (n, K), n a multiple of GROUP."""
+        made: list[Tensor] = []
+        parts = targets.split(max(1, self.at_once // GROUP) * GROUP)
+        for number, wanted in enumerate(parts):
+            x = torch.rand(len(wanted), *shape, generator=kit.rng, device=kit.device)
+            x.requires_grad_()
+            optimizer = torch.optim.Adam([x], self.impression_lr, fused=True)
+            for step in range(self.steps):
+                stretch(x)
+                # a sum: so that the gradient of one does not depend on how many are made at once
+                loss = kl(victim(x) / self.temperature, wanted).sum() / GROUP
+                optimizer.zero_grad()
+                loss.backward(inputs=[x])
+                optimizer.step()
+                if (step + 1) % REPORT_EVERY == 0 or step + 1 == self.steps:
+                    done = number * self.steps + step + 1
+                    kit.progress("making impressions", done, len(parts) * self.steps)
+            stretch(x)
+            made.append(as_bytes(x.detach()))
+        return torch.cat(made)
+
+    def _distilled(self, images: Tensor, victim: nn.Module, kit: AttackerKit) -> nn.Module:
+        student = kit.new_student()
+        optimizer = torch.optim.Adam(student.parameters(), self.lr, fused=True)
+        for epoch in range(self.epochs):
+            order = torch.randperm(len(images), generator=kit.rng, device=kit.device)
+            for rows in order.split(self.batch_size):
+                if len(rows) == 1:
+                    continue  # batch norm needs two; another order lets this one in next time
+                x = as_pixels(images[rows])
+                if self.augment:
+                    x = rand_augment(x, kit.rng)
+                with torch.no_grad():
+                    wanted = victim(x)  # of what the student sees: augmented images mean less
+                loss = kl_at(student(x), wanted, self.temperature).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            kit.progress("training the student", epoch + 1, self.epochs)
+        return student
+
+
+def last_weights(network: nn.Module, classes: int) -> Tensor:
+    """(K, features) of the last linear layer that has an output for each class.
+
+    Raises:
+        SpecError: there is none.
+    """
+    found = [m for m in network.modules() if isinstance(m, nn.Linear) and m.out_features == classes]
+    if not found:
+        raise SpecError(
+            f"zskd takes the likeness of classes from a last linear layer with {classes} outputs, "
+            f"and the victim's {type(network).__name__} has none"
+        )
+    return found[-1].weight.detach()
+
+
+def class_similarity(weights: Tensor) -> Tensor:
+    """(K, features) -> (K, K) cosines between the rows, the least 0 and the greatest 1."""
+    rows = nn.functional.normalize(weights, dim=1)
+    return to_unit(rows @ rows.T)
+
+
+def dirichlet_targets(similarity: Tensor, beta: float, count: int, rng: torch.Generator) -> Tensor:
+    """(count, K) draws of Dirichlet(beta a), a the class's similarities (K,) brought to [0, 1].
+
+    beta multiplies after that: before it, it would cancel out.
+    """
+    concentration = beta * (to_unit(similarity) + LEAST)
+    seed = int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
+    with torch.random.fork_rng(devices=[]):  # torch's Dirichlet takes no generator
+        torch.manual_seed(seed)
+        drawn = Dirichlet(concentration.cpu().double()).sample((count,))
+    return drawn.float().to(similarity.device)
+
+
+def to_unit(values: Tensor) -> Tensor:
+    """All of them, the least 0 and the greatest 1."""
+    low, high = values.aminmax()
+    return (values - low) / (high - low).clamp_min(1e-12)
+
+
+@torch.no_grad()
+def stretch(images: Tensor) -> None:
+    """Bring the pixels of every group of 100 images (n, C, H, W) to [0, 1], in place."""
+    groups = images.view(-1, GROUP, *images.shape[1:])
+    dims = tuple(range(1, groups.ndim))
+    low, high = groups.amin(dims, keepdim=True), groups.amax(dims, keepdim=True)
+    groups.sub_(low).div_((high - low).clamp_min(1e-12))

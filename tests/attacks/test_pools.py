@@ -1,0 +1,72 @@
+"""What all attacks on a pool must keep: two budgets are two runs, and a pool has an end."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from clonecost.attacks.base import portions
+from clonecost.audit import run_audit
+from clonecost.errors import SpecError
+from clonecost.result import Result
+from clonecost.run_folder import CLONE
+from clonecost.types import LabelledInputs, ThreatModel, Victim
+from conftest import Counting, MakeAudit, toy_attack
+
+POOLS = ["active_thief", "copycat", "jbda", "knockoff_adaptive", "marich"]
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_two_budgets_in_one_run_give_what_two_runs_give(
+    name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit, tmp_path: Path
+) -> None:
+    """Peers train the larger budget's clone on from the smaller one's. 430 cuts a round in two.
+
+    The answers are rounded: a victim's last bits depend on how many rows come at once.
+    """
+
+    def audit(budget: int, folder: str, *milestones: int) -> Result:
+        return run_audit(
+            make_audit(
+                name, victim=lambda inputs: (victim(inputs) * 512).round() / 512,
+                threat=dataclasses.replace(threat, query_budget=budget), milestones=milestones,
+                out=tmp_path / folder,
+            )
+        )  # fmt: skip
+
+    alone, both, only = audit(430, "alone"), audit(1_000, "both", 430), audit(1_000, "only")
+    assert both.curve[0] == alone.curve[-1]
+    assert both.curve[-1] == only.curve[-1]
+    assert (tmp_path / "both" / CLONE).read_bytes() == (tmp_path / "only" / CLONE).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["active_thief", "copycat", "marich"])
+def test_each_row_of_the_pool_is_asked_once_and_then_it_ends(
+    name: str, victim: Victim, proxy: LabelledInputs, make_audit: MakeAudit
+) -> None:
+    counting = Counting(victim)
+    pool = proxy.take(slice(0, 600))
+    result = run_audit(make_audit(name, victim=counting, proxy=pool, milestones=(500,)))
+    asked = counting.rows[400:]
+    assert result.spent == len(asked) == len(set(asked)) == 600
+    assert [score.queries for score in result.curve] == [500, 600]
+
+
+def test_a_round_is_cut_where_clones_are_due() -> None:
+    rows = torch.arange(10)
+
+    def cut(spent: int, *stops: int) -> list[tuple[list[int], bool]]:
+        return [(part.tolist(), due) for part, due in portions(rows, spent, stops)]
+
+    assert cut(0, 4, 30) == [([0, 1, 2, 3], True), ([4, 5, 6, 7, 8, 9], False)]
+    assert cut(20, 4, 30) == [(list(range(10)), True)]  # the last row of the budget
+    assert cut(25, 26, 30) == [([0], True), ([1, 2, 3, 4], True)]  # the rest does not fit
+    assert cut(30, 26, 30) == []
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_without_data_the_sentence_names_the_remedy(name: str, make_audit: MakeAudit) -> None:
+    with pytest.raises(SpecError, match="name some with --proxy"):
+        run_audit(make_audit(name, proxy=None))
+    assert toy_attack(name).plan(1_000)

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.svm import SVC
+
+from clonecost.attacks.tramer_adaptive_retrain import TramerAdaptiveRetrain
+from clonecost.features import Extraction, uniform_rows
+from clonecost.victims import sklearn_victim
+from conftest import CLASSES, COLOUR, TableToy, linear_toy, numbers
+from table_runs import agreement, steal
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "line_search", "adaptive"])
+def test_labels_teach_a_linear_model(strategy: str, tmp_path: Path) -> None:
+    toy = linear_toy((*numbers(4), COLOUR), CLASSES)
+    attack = TramerAdaptiveRetrain(strategy=strategy)  # type: ignore[arg-type]
+    clones, spent = steal(attack, toy, tmp_path, budget=2_000, answers="label")
+    assert spent == 2_000
+    assert agreement(clones[-1], toy) > 0.96
+
+
+def test_rows_on_the_clones_boundary_teach_more_than_uniform_ones(tmp_path: Path) -> None:
+    toy = linear_toy(numbers(10), CLASSES)
+    found = {
+        strategy: [
+            agreement(
+                steal(
+                    TramerAdaptiveRetrain(strategy=strategy), toy, tmp_path, budget=500,
+                    answers="label", seed=seed,
+                )[0][-1],
+                toy,
+            )
+            for seed in range(3)
+        ]
+        for strategy in ("uniform", "adaptive")
+    }  # fmt: skip
+    assert min(found["adaptive"]) > max(found["uniform"])
+
+
+def test_line_search_ends_on_both_sides_and_near(tmp_path: Path) -> None:
+    toy = linear_toy(numbers(3), 2)
+    asked: list[torch.Tensor] = []
+
+    def watched(rows: torch.Tensor, /) -> torch.Tensor:
+        asked.append(rows.clone())
+        return toy.answer(rows)
+
+    attack = TramerAdaptiveRetrain(strategy="line_search", distance=0.05)
+    steal(attack, toy, tmp_path, budget=1_000, victim=watched, answers="label")
+    last = torch.cat(asked)[400:600]
+    scaled = Extraction(toy.features)(last)
+    margin = toy.answer(last).log().diff(dim=1)[:, 0]
+    even = toy.answer(uniform_rows(toy.features, 500, torch.Generator())).log().diff(dim=1)[:, 0]
+    assert float(margin.abs().median()) < float(even.abs().median()) / 2
+    assert 0 < int((margin > 0).sum()) < len(margin)
+    assert float(scaled.abs().max()) <= 1
+
+
+@pytest.mark.parametrize("model", ["mlp", "rbf_svm"])
+def test_other_families_learn_a_circle(model: str, tmp_path: Path) -> None:
+    features = numbers(2)
+    x = uniform_rows(features, 1_000, torch.Generator().manual_seed(0))
+    inside = (Extraction(features)(x).norm(dim=1) < 0.7).long().numpy()
+    victim = SVC(gamma=1.0).fit(x.double().numpy(), inside)
+    toy = TableToy(features, 2, sklearn_victim(victim))
+    attack = TramerAdaptiveRetrain(model=model, hidden=8)  # type: ignore[arg-type]
+    clones, _ = steal(attack, toy, tmp_path, budget=400, answers="label")
+    assert agreement(clones[-1], toy) > 0.95
+
+
+def test_one_class_is_a_constant_until_another_is_seen(tmp_path: Path) -> None:
+    toy = TableToy(numbers(2), 3, lambda rows: torch.tensor([[0.0, 1.0, 0.0]]).expand(len(rows), 3))
+    clones, _ = steal(TramerAdaptiveRetrain(), toy, tmp_path, budget=60, answers="label")
+    assert agreement(clones[-1], toy) == 1.0

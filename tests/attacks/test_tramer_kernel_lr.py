@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import torch
+
+from clonecost.attacks.tramer_kernel_lr import TramerKernelLr
+from clonecost.features import uniform_rows
+from clonecost.networks.table_models import RbfModel
+from conftest import CLASSES, TableToy, numbers
+from table_runs import steal, total_variation
+
+REPRESENTERS, GUESSED = 2, 6
+
+
+def machine() -> tuple[TableToy, RbfModel]:
+    features = numbers(2)
+    rng = torch.Generator().manual_seed(4)
+    model = RbfModel(features, REPRESENTERS, CLASSES, gamma=1.5)
+    with torch.no_grad():
+        model.representers.copy_(model.extract(uniform_rows(features, REPRESENTERS, rng)))
+        model.out.weight.copy_(2 * torch.randn(CLASSES, REPRESENTERS, generator=rng))
+        model.out.bias.zero_()
+    return TableToy(features, CLASSES, lambda rows: model(rows).softmax(1).detach()), model
+
+
+def test_a_kernel_machine_is_solved_and_its_training_rows_leak(tmp_path: Path) -> None:
+    """With more representers than the victim has: with as many, the search is often caught."""
+    toy, victim = machine()
+    attack = TramerKernelLr(representers=GUESSED, alpha=10.0, iterations=400)
+    (clone,), spent = steal(attack, toy, tmp_path)
+    assert spent == 10 * (GUESSED * 2 + CLASSES * (GUESSED + 1) + 1)
+    assert total_variation(clone, toy) < 1e-4
+    assert isinstance(clone, RbfModel)
+    nearest = torch.cdist(victim.representers.detach(), clone.representers.detach()).amin(1)
+    assert float(nearest.max()) < 0.02  # of a range of 2

@@ -1,0 +1,33 @@
+import torch
+from torch import nn
+
+from clonecost.equations import cross_entropy, solve
+from clonecost.networks.table_models import LinearModel
+from conftest import CLASSES, linear_toy, numbers
+
+
+@torch.no_grad()
+def test_a_perfect_copy_has_no_loss() -> None:
+    toy = linear_toy(numbers(3), CLASSES)
+    x = torch.rand(20, 3)
+    model = LinearModel(toy.features, CLASSES)
+    loss = cross_entropy(model, x, model(x).softmax(1), 0.0)
+    assert abs(float(loss)) < 1e-12
+    size = sum(float((p * p).sum()) for p in model.parameters())
+    heavier = cross_entropy(model, x, model(x).softmax(1), 0.5)
+    assert abs(float(heavier - loss) - size / 4) < 1e-12
+
+
+def test_solve_finds_the_minimum_of_a_parabola_with_either_solver() -> None:
+    for solver in ("bfgs", "l-bfgs-b"):
+        model = nn.Linear(3, 2, dtype=torch.float64)
+        wanted = torch.arange(6.0, dtype=torch.float64).view(2, 3)
+        steps: list[int] = []
+
+        def loss(model: nn.Linear = model, wanted: torch.Tensor = wanted) -> torch.Tensor:
+            return ((model.weight - wanted) ** 2).sum() + (model.bias + 1).square().sum()
+
+        left = solve(model, loss, solver=solver, gradient=1e-12, told=steps.append)  # type: ignore[arg-type]
+        assert left < 1e-20
+        assert torch.allclose(model.weight, wanted, atol=1e-10)
+        assert steps == list(range(1, len(steps) + 1))
