@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from clonecost.chain import DIGEST_BYTES, row_digests
 from clonecost.errors import LedgerError
 from clonecost.kept_inputs import pack
-from clonecost.ledger import DIGEST_BYTES, Ledger, row_digests
+from clonecost.ledger import Ledger
 
 SHAPE, CLASSES = (1, 2, 2), 3
 

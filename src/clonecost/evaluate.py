@@ -86,7 +86,7 @@ def score(clone: nn.Module, reference: Reference, *, queries: int) -> Score:
         accuracy=accuracy,
         agreement=rate(guess == reference.verdicts),
         relative_accuracy=accuracy.value / victims if victims else 0.0,
-        kl=float(kl(logits, reference.answers).mean()),
+        kl=float(kl(logits, reference.answers).mean().clamp_min(0)),  # -1e-17 is rounding
         table=_on_table(clone, logits, reference),
     )
 

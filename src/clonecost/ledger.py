@@ -14,7 +14,6 @@ test rows) and "spot" (rows asked again, to see whether the victim is still the 
 purse every row has a position, from 0.
 """
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -26,16 +25,24 @@ from typing import Literal, get_args
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
-from torch.nn import functional as F
 
+from clonecost.chain import (
+    DIGEST_BYTES,
+    GENESIS,
+    answered,
+    asked,
+    decode,
+    encode,
+    gone,
+    next_link,
+    row_digests,
+)
 from clonecost.disk import disk_faults
 from clonecost.errors import LedgerError
 from clonecost.kept_inputs import KeptInputs, Packed
 from clonecost.types import Shape, as_pixels
 
 FORMAT = "clonecost/ledger/1"
-DIGEST_BYTES = 16  # of one row: BLAKE2b-128
-GENESIS = bytes(32)
 Purse = Literal["attack", "evaluation", "spot"]
 PURSES: tuple[Purse, ...] = get_args(Purse)
 
@@ -81,16 +88,6 @@ class Totals:
     settled: int = 0
     lost: int = 0
     reserved: int = 0
-
-
-def row_digests(inputs: Tensor) -> bytes:
-    """BLAKE2b-128 of each row as float32, one after the other: (n, ...) -> 16 n bytes."""
-    flat = as_pixels(inputs).cpu().contiguous().numpy().data.cast("B")
-    step = len(flat) // len(inputs)
-    return b"".join(
-        hashlib.blake2b(flat[at : at + step], digest_size=DIGEST_BYTES).digest()
-        for at in range(0, len(flat), step)
-    )
 
 
 class Ledger:
@@ -195,7 +192,7 @@ class Ledger:
             )
             batch = cursor.lastrowid
             assert batch is not None
-            self._link(batch, "reserved", _asked(purse, position, count, digests))
+            self._link(batch, "reserved", asked(purse, position, count, digests))
         return batch
 
     def settle(
@@ -207,7 +204,7 @@ class Ledger:
             labels_only: the answers are one-hot, so the class number says all (2 bytes a row).
             kept: the inputs, packed, when they are to be kept.
         """
-        encoding, blob = _encode(answers, labels_only)
+        encoding, blob = encode(answers, labels_only)
         form, index, offset = None, b"", None
         if kept is not None:
             form, index = kept.form, kept.payload if kept.form == "index" else b""
@@ -219,7 +216,7 @@ class Ledger:
                 "offset = ? WHERE id = ?",
                 (encoding, blob, form, offset, batch),
             )
-            self._link(batch, "settled", _answered(encoding, blob, form, offset, index))
+            self._link(batch, "settled", answered(encoding, blob, form, offset, index))
 
     def lose(self, batch: int, reason: str, *, unsent: int = 0) -> None:
         """The answer never came or was unusable: paid for, but of no use.
@@ -235,7 +232,7 @@ class Ledger:
                 "UPDATE batches SET state = 'lost', reason = ?, unsent = ? WHERE id = ?",
                 (reason, unsent, batch),
             )
-            self._link(batch, "lost", _gone(reason, unsent))
+            self._link(batch, "lost", gone(reason, unsent))
         self._lost += count - unsent
 
     def note(self, **facts: str | float) -> None:
@@ -245,7 +242,7 @@ class Ledger:
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
     def _link(self, batch: int, event: str, said: bytes) -> None:
-        self._head = _next(self._head, batch, event, said)
+        self._head = next_link(self._head, batch, event, said)
         self._db.execute(
             "INSERT INTO chain (batch, event, digest) VALUES (?, ?, ?)", (batch, event, self._head)
         )
@@ -278,7 +275,7 @@ class Ledger:
         ):
             cut = slice(at - start, min(rows, end - start))
             digests.append(digest[cut.start * DIGEST_BYTES : cut.stop * DIGEST_BYTES])
-            answers.append(_decode(encoding, blob, self.num_classes)[cut])
+            answers.append(decode(encoding, blob, self.num_classes)[cut])
             at = start + cut.stop
         return Recorded(b"".join(digests), torch.cat(answers)) if answers else None
 
@@ -334,7 +331,7 @@ class Ledger:
                     f"the proxy data set or {self._inputs.path.name} has changed"
                 )
             inputs.append(rows)
-            answers.append(_decode(encoding, blob, self.num_classes))
+            answers.append(decode(encoding, blob, self.num_classes))
         if missing:
             raise LedgerError(
                 f"{missing:,} of the rows that were bought were not kept, so they cannot train "
@@ -367,7 +364,7 @@ class Ledger:
                 return None
             position, rows, encoding, blob, form, offset = found
             inputs.append(as_pixels(self._inputs.rows(form, offset, rows, pool)[place - position]))
-            answers.append(_decode(encoding, blob, self.num_classes)[place - position])
+            answers.append(decode(encoding, blob, self.num_classes)[place - position])
         return torch.stack(inputs), torch.stack(answers)
 
     def verify(self) -> list[str]:
@@ -392,7 +389,7 @@ class Ledger:
             if row is None:
                 yield f"batch {batch} was deleted"
                 return
-            head = _next(head, batch, event, self._said(event, *row))
+            head = next_link(head, batch, event, self._said(event, *row))
             if head != digest:
                 yield f"batch {batch} (from row {row[1]}) was altered after it was {event}"
                 return
@@ -411,46 +408,10 @@ class Ledger:
         offset: int | None,
     ) -> bytes:  # fmt: skip
         if event == "reserved":
-            return _asked(purse, position, count, digests)
+            return asked(purse, position, count, digests)
         if event == "lost":
-            return _gone(reason or "", unsent)
+            return gone(reason or "", unsent)
         index = b""
         if form == "index" and offset is not None:
             index = self._inputs.payload("index", offset, count)
-        return _answered(encoding, answers, form, offset, index)
-
-
-def _next(head: bytes, batch: int, event: str, said: bytes) -> bytes:
-    return hashlib.sha256(head + f"{batch}|{event}|".encode() + said).digest()
-
-
-def _asked(purse: str, position: int, count: int, digests: bytes) -> bytes:
-    return f"{purse}|{position}|{count}|".encode() + digests
-
-
-def _gone(reason: str, unsent: int) -> bytes:
-    return (f"{unsent} unsent|{reason}" if unsent else reason).encode()
-
-
-def _answered(
-    encoding: str, answers: bytes, form: str | None, offset: int | None, index: bytes
-) -> bytes:
-    return f"{encoding}|{form}|{offset}|{len(answers)}|".encode() + answers + index
-
-
-def _encode(answers: Tensor, labels_only: bool) -> tuple[str, bytes]:
-    if labels_only:
-        return "label", answers.argmax(1).to("cpu", torch.int16).numpy().tobytes()
-    # a table's exact attacks live on digits that float32 does not hold
-    kind = "float64" if answers.dtype == torch.float64 else "float32"
-    return kind, answers.detach().to("cpu", _FLOATS[kind]).contiguous().numpy().tobytes()
-
-
-def _decode(encoding: str, blob: bytes, num_classes: int) -> Tensor:
-    if encoding == "label":
-        labels = torch.frombuffer(bytearray(blob), dtype=torch.int16)
-        return F.one_hot(labels.long(), num_classes).float()
-    return torch.frombuffer(bytearray(blob), dtype=_FLOATS[encoding]).view(-1, num_classes)
-
-
-_FLOATS = {"float32": torch.float32, "float64": torch.float64}
+        return answered(encoding, answers, form, offset, index)

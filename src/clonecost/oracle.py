@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from clonecost.answers import check_answers, restrict, to_eight_bits
+from clonecost.chain import DIGEST_BYTES, row_digests
 from clonecost.errors import (
     BudgetError,
     CloneCostError,
@@ -19,7 +20,7 @@ from clonecost.errors import (
 from clonecost.features import check_rows
 from clonecost.flight import Flight, flown
 from clonecost.kept_inputs import pack
-from clonecost.ledger import DIGEST_BYTES, Ledger, Purse, row_digests
+from clonecost.ledger import Ledger, Purse
 from clonecost.types import Purpose, ThreatModel, Victim
 
 # Told of every batch, replayed or live: (position of its first row, inputs as sent, answers, what

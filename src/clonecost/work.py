@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from clonecost import run_folder
 from clonecost.audit import Audit, Watcher, check, run_audit
 from clonecost.audit.spot_check import ROWS
+from clonecost.chain import row_digests
 from clonecost.data import Split, load
 from clonecost.data.tables import load_table
 from clonecost.distill import Recipe, distill
 from clonecost.errors import DataError, LedgerError, RunError
 from clonecost.evaluate import Reference, score
 from clonecost.generators import CARD, cached_generator, is_path
-from clonecost.ledger import Ledger, row_digests
+from clonecost.ledger import Ledger
 from clonecost.networks import build
 from clonecost.report.text import duration
 from clonecost.result import Result, Score, read_result
