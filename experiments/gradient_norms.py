@@ -134,9 +134,7 @@ def main() -> None:
         ledger_head="",
         ledger_rows=0,
         resumed=0,
-    ).model_dump(
-        include={"version", "revision", "created", "python", "torch", "platform"}
-    )
+    ).model_dump(include={"version", "revision", "created", "python", "torch", "platform"})
     given.out.mkdir(parents=True, exist_ok=True)
     found = {"budget": given.budget, "seeds": seeds, "runs": runs, "provenance": about}
     (given.out / "gradient_norms.json").write_text(json.dumps(found, indent=1) + "\n")
