@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -159,7 +159,8 @@ def stop_when(here: Callable[[], bool], process: ForkServerProcess, by: signal.S
         while process.is_alive() and not here():
             assert time.monotonic() < deadline, "the moment to stop it never came"
             time.sleep(0.001)
-        os.kill(process.pid, by)
+        with suppress(ProcessLookupError):  # it has come to its end in the meantime
+            os.kill(process.pid, by)
         process.join(60)
     finally:
         process.kill()

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from clonecost.answers import to_eight_bits
 from clonecost.errors import PrecisionError
 from clonecost.losses import logit_l1, recover_logits
 from clonecost.zeroth_order import forward_difference, full_float32
@@ -54,7 +55,7 @@ def test_cosine_in_3072_dimensions(directions: int, cosine: float) -> None:
 
 
 def test_float32_is_fine_enough_and_coarser_arithmetic_is_refused() -> None:
-    """The price of the trap in numbers: float32 correlates with float64 at step 1e-3."""
+    """The trap in numbers: at step 1e-3 float32 correlates with float64, 8 bits do not."""
     torch.manual_seed(0)
     layers = [nn.Linear(3072, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)]
     victim, student = (
@@ -63,11 +64,13 @@ def test_float32_is_fine_enough_and_coarser_arithmetic_is_refused() -> None:
     )
     x = torch.randn(200, 3072)
 
-    def quotients(kind: torch.dtype) -> torch.Tensor:
+    def quotients(kind: torch.dtype, *, eight_bits: bool = False) -> torch.Tensor:
         v, s = victim.to(kind), student.to(kind)
 
         def f(raw: torch.Tensor) -> torch.Tensor:
-            return logit_l1(s(raw.tanh()), recover_logits(v(raw.tanh()).softmax(1)))
+            t = raw.tanh()
+            asked = to_eight_bits((t + 1) / 2) * 2 - 1 if eight_bits else t
+            return logit_l1(s(t), recover_logits(v(asked).softmax(1)))
 
         with torch.no_grad():
             u = torch.randn(x.shape, generator=torch.Generator().manual_seed(3)).to(kind)
@@ -75,7 +78,9 @@ def test_float32_is_fine_enough_and_coarser_arithmetic_is_refused() -> None:
             return (f(x.to(kind) + 1e-3 * u) - f(x.to(kind))) / 1e-3
 
     exact, single = quotients(torch.float64), quotients(torch.float32).double()
+    coarse = quotients(torch.float32, eight_bits=True).double()
     assert torch.corrcoef(torch.stack([exact, single]))[0, 1] > 0.99
+    assert torch.corrcoef(torch.stack([exact, coarse]))[0, 1].abs() < 0.5
 
 
 def test_refuses_autocast_and_half_precision() -> None:

@@ -105,7 +105,10 @@ def our_server() -> Iterator[tuple[str, Metrics]]:
 def test_our_server_is_memory_to_the_last_bit(binary: bool, memory: Run, tmp_path: Path) -> None:
     with our_server() as (url, metrics):
         run = audit(tmp_path / "run", **at(url, binary=binary))
-        assert metrics.rows() == run.rows == BUDGET + memory.result.evaluation
+        spot = run.result.spot_check  # an endpoint's paid rows, asked again at the end
+        assert spot is not None
+        assert (spot.rows, spot.changed) == (20, 0)
+        assert metrics.rows() == run.rows == BUDGET + memory.result.evaluation + spot.rows
     for served, local in ((run.attack, memory.attack), (run.evaluation, memory.evaluation)):
         assert served[0] == local[0]
         assert torch.equal(served[1], local[1])

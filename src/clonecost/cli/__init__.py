@@ -4,6 +4,9 @@ Exit status: 0 done, 1 a `--fail-above` limit was crossed, 2 it cannot be done (
 standard error says why and what to do), 130 stopped by Ctrl-C.
 """
 
+import io
+import sys
+
 from clonecost.cli.commands import app, audit, plan
 from clonecost.cli.flags import FLAGS
 from clonecost.cli.serving import serve
@@ -14,4 +17,7 @@ __all__ = ["FLAGS", "app", "audit", "main", "plan", "serve", "suite"]
 
 def main() -> None:
     """The entry point of the `clonecost` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # whatever the terminal's encoding can show
     app()
