@@ -12,7 +12,7 @@ class EnlargingConv2d(nn.Conv2d):
 
         K_u = w_(2-u) + w_(3-u),  u = 0 ... 3,  along each side                (w_k = 0 off 0 ... 2)
 
-    which is 4/9 of the products and no enlarged map in memory: up to 3.7 times as fast on a CPU.
+    which is 4/9 of the products and no enlarged map in memory: about twice as fast (docs/speed.md).
     """
 
     def __init__(self, incoming: int, outgoing: int) -> None:
