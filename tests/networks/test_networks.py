@@ -122,6 +122,14 @@ def test_pair_response_norm_is_torchs() -> None:
     torch.testing.assert_close(PairResponseNorm()(x), nn.LocalResponseNorm(2)(x))
 
 
+def test_pair_response_norm_has_torchs_gradients() -> None:
+    x = (torch.randn(2, 5, 3, 4, dtype=torch.float64) * 100).requires_grad_()
+    weights = torch.randn_like(x)
+    (ours,) = torch.autograd.grad((PairResponseNorm()(x) * weights).sum(), x)
+    (torchs,) = torch.autograd.grad((nn.LocalResponseNorm(2)(x) * weights).sum(), x)
+    torch.testing.assert_close(ours, torchs)
+
+
 def test_pixels_enter_normalised_per_channel() -> None:
     network = build("lenet", RGB, 3, mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 4.0))
     normalised = network.get_submodule("normalise")(torch.full((1, *RGB), 0.5))
