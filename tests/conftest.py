@@ -115,6 +115,7 @@ class TableToy:
     features: tuple[Feature, ...]
     classes: int
     answer: Victim
+    incomplete: bool = False  # rows with missing values are answered
 
 
 def numbers(count: int) -> tuple[Feature, ...]:
@@ -137,11 +138,11 @@ def linear_toy(features: tuple[Feature, ...], classes: int) -> TableToy:
 
 
 def tree_toy(features: tuple[Feature, ...], leaves: int = 60) -> TableToy:
-    """A tree whose leaves have answers of their own."""
+    """A tree whose nodes have answers of their own."""
     rows = uniform_rows(features, 2_000, torch.Generator().manual_seed(3)).double()
     labels = (3 * (rows[:, 0] * rows[:, 1] + rows[:, 2]).sin()).round().long() % CLASSES
     tree = CountedTree(leaves, 0).fit(rows.numpy(), labels.numpy())
-    return TableToy(features, CLASSES, sklearn_victim(tree))
+    return TableToy(features, CLASSES, sklearn_victim(tree), incomplete=True)
 
 
 # The victim of an attack on tables is of the kind that it solves for.
@@ -152,6 +153,7 @@ TABLE_TOYS: dict[str, Callable[[], TableToy]] = {
     "tramer_lr": lambda: linear_toy((*numbers(6), COLOUR), CLASSES),
     "tramer_mlp": lambda: linear_toy(numbers(6), CLASSES),
     "tramer_tree": lambda: tree_toy((*numbers(6), COLOUR)),
+    "tramer_tree_top_down": lambda: tree_toy((*numbers(6), COLOUR)),
 }
 
 
@@ -185,7 +187,7 @@ def threat(table_toy: TableToy | None) -> ThreatModel:
     if table_toy:
         return ThreatModel(
             input_shape=(len(table_toy.features),), num_classes=table_toy.classes,
-            query_budget=BUDGET, features=table_toy.features,
+            query_budget=BUDGET, features=table_toy.features, incomplete=table_toy.incomplete,
         )  # fmt: skip
     return ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=BUDGET)
 

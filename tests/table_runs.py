@@ -23,7 +23,7 @@ def steal(
     """The clones that were handed over, and how many rows were spent."""
     threat = ThreatModel(
         input_shape=(len(toy.features),), num_classes=toy.classes, query_budget=budget,
-        answers=answers, features=toy.features,
+        answers=answers, features=toy.features, incomplete=toy.incomplete,
     )  # fmt: skip
     ledger = Ledger(
         tmp_path / f"ledger{len(list(tmp_path.iterdir()))}.sqlite", audit="toy",

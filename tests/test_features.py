@@ -74,6 +74,15 @@ def test_the_oracle_refuses_what_a_feature_cannot_be(
     ledger.close()
 
 
+def test_missing_values_are_for_an_api_that_takes_them() -> None:
+    rows = torch.tensor([[float("nan"), 1.0], [20.0, float("nan")]])
+    check_rows((AGE, COLOUR), rows, incomplete=True)
+    with pytest.raises(QueryError, match="got nan in row 0"):
+        check_rows((AGE, COLOUR), rows)
+    with pytest.raises(QueryError, match="got 17 in row 0"):
+        check_rows((AGE, COLOUR), torch.tensor([[17.0, 0.0]]), incomplete=True)
+
+
 def test_answers_in_float64_come_back_to_the_last_bit(tmp_path: Path) -> None:
     """Live, replayed, and only where a table's exact attacks need it."""
     exact = torch.tensor([[1 / 3, 2 / 3]], dtype=torch.float64)

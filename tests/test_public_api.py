@@ -32,7 +32,8 @@ def test_the_public_names_are_pinned() -> None:
         "DualStudents", "ExNihilo", "Feature", "FrugalRipper", "Ideal", "Jbda", "Knockoff",
         "KnockoffAdaptive", "LabelledInputs", "LowdMeek", "Marich", "Maze", "MazePd", "MazeStar",
         "Oracle", "Recipe", "Result", "Rounding", "ThreatModel", "TramerAdaptiveRetrain",
-        "TramerKernelLr", "TramerLr", "TramerMlp", "TramerTree", "Victim", "Watcher", "Zskd",
+        "TramerKernelLr", "TramerLr", "TramerMlp", "TramerTree", "TramerTreeTopDown",
+        "Victim", "Watcher", "Zskd",
         "defend", "headline", "load", "load_table", "ready_generator", "run_audit",
         "sklearn_victim", "table", "table_victim", "torch_victim", "zoo_model", "zoo_victim",
     }  # fmt: skip

@@ -44,7 +44,7 @@ FULL: dict[str, Any] = {
     "defence": ["rounding:decimals=1"], "price": 2.5, "milestones": [3, 1], "seed": [4, 5],
     "device": "cpu", "keep": "all", "controls": True, "compile": "all", "snapshot_every": 60.0,
     "spot_check": 5, "data": "somewhere", "test": "digits", "allow": ["sklearn.tree._tree.Tree"],
-    "uniform": 7,
+    "uniform": 7, "incomplete": True,
     "network": "lenet", "outputs": "logits", "shape": [1, 16, 16], "classes": 4, "trust": True,
     "layout": "nhwc", "pixels": "0..255", "mean": [0.5], "std": [0.25], "max_lost": 9,
 }  # fmt: skip

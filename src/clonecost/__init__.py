@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from clonecost.attacks.tramer_lr import TramerLr
     from clonecost.attacks.tramer_mlp import TramerMlp
     from clonecost.attacks.tramer_tree import TramerTree
+    from clonecost.attacks.tramer_tree_top_down import TramerTreeTopDown
     from clonecost.attacks.zskd import Zskd
     from clonecost.audit import Audit, Watcher, run_audit
     from clonecost.data import load
@@ -90,6 +91,7 @@ _HOME = {
     "TramerLr": "attacks.tramer_lr",
     "TramerMlp": "attacks.tramer_mlp",
     "TramerTree": "attacks.tramer_tree",
+    "TramerTreeTopDown": "attacks.tramer_tree_top_down",
     "Victim": "types",
     "Watcher": "audit",
     "Zskd": "attacks.zskd",
@@ -146,6 +148,7 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "TramerLr",
     "TramerMlp",
     "TramerTree",
+    "TramerTreeTopDown",
     "Victim",
     "Watcher",
     "Zskd",

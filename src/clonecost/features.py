@@ -49,15 +49,20 @@ def _uniform(features: Sequence[Feature], rng: torch.Generator) -> Tensor:
     return torch.where(categories, places, numbers)
 
 
-def check_rows(features: Sequence[Feature], rows: Tensor) -> None:
+def check_rows(features: Sequence[Feature], rows: Tensor, *, incomplete: bool = False) -> None:
     """Refuse rows, (n, d), that the API would not take.
 
+    Args:
+        incomplete: it takes rows with missing values, which are NaN.
+
     Raises:
-        QueryError: a value is out of its feature's range, NaN, or no category.
+        QueryError: a value is out of its feature's range, no category, or NaN without `incomplete`.
     """
     low, high = (bound.to(rows.device) for bound in bounds(features))
     broken = is_category(features).to(rows.device) & (rows != rows.round())
     wrong = ~((rows >= low) & (rows <= high)) | broken  # a NaN is within no range
+    if incomplete:
+        wrong &= ~rows.isnan()
     if not wrong.any():
         return
     row, column = (int(place[0]) for place in wrong.nonzero(as_tuple=True))

@@ -228,7 +228,7 @@ class Oracle:
         if inputs.dtype != torch.float32:
             raise QueryError(f"want float32 inputs, got {inputs.dtype}")
         if self.threat.features is not None:
-            check_rows(self.threat.features, inputs)
+            check_rows(self.threat.features, inputs, incomplete=self.threat.incomplete)
             return
         low, high = inputs.amin(), inputs.amax()  # four times as fast as aminmax, channels-last
         if not (low >= 0 and high <= 1):  # also catches nan

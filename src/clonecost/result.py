@@ -126,6 +126,7 @@ class ThreatCard(Model):
     input_precision: InputPrecision
     access: Access
     features: list[FeatureCard] | None = Field(default=None, description="null: pixels in [0, 1]")
+    incomplete: bool = Field(default=False, description="a table's rows may have missing values")
 
 
 class AttackCard(Model):

@@ -82,6 +82,7 @@ class ThreatModel:
     input_precision: InputPrecision = "float32"  # a real image API takes 8 bits
     access: Access = "black-box"
     features: tuple[Feature, ...] | None = None  # of a table, in order; None: pixels
+    incomplete: bool = False  # of a table: rows with missing values (NaN) are answered, too
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from clonecost.data.tables import load_table
 from clonecost.distill import Recipe, distill
 from clonecost.errors import DataError, LedgerError, RunError
 from clonecost.evaluate import Reference, score
-from clonecost.generators import CARD, cached_generator, is_path
+from clonecost.generators import CARD, cached_generator, is_path, row_and_epochs
 from clonecost.ledger import Ledger
 from clonecost.networks import build
 from clonecost.report.text import duration
@@ -259,7 +259,9 @@ def _untrained(spec: Spec, proxy: LabelledInputs | None) -> Iterator[str]:
         if is_path(name):
             if not (Path(name) / CARD).is_file():
                 yield f"there is no trained generator in {name}"
-        elif proxy is None or cached_generator(name, proxy) is None:
+            continue
+        row, epochs = row_and_epochs(name)
+        if proxy is None or cached_generator(row, proxy, epochs=epochs) is None:
             yield (
                 f"the generator {name} is not trained on {proxy_name(spec)} yet: the audit trains "
                 "it first, which costs time and no query"

@@ -29,7 +29,9 @@ every_asking_attack = pytest.mark.parametrize("name", sorted(set(ATTACKS) - set(
 every_white_box = pytest.mark.parametrize("name", WHITE_BOXES)
 # These walk through a table from one part of the attack to the next, without a loop that could be
 # kept, and compute for seconds at most: they go on from the ledger, as if nothing was computed.
-COMPUTED_AGAIN_IN_SECONDS = {"lowd_meek", "tramer_adaptive_retrain", "tramer_tree"}
+COMPUTED_AGAIN_IN_SECONDS = {
+    "lowd_meek", "tramer_adaptive_retrain", "tramer_tree", "tramer_tree_top_down",
+}  # fmt: skip
 every_attack_with_snapshots = pytest.mark.parametrize(
     "name", sorted(set(ATTACKS) - set(WHITE_BOXES) - COMPUTED_AGAIN_IN_SECONDS)
 )
@@ -269,7 +271,7 @@ def test_file_is_short_and_stays_on_its_side_of_the_wall(name: str) -> None:
                "errors", "estimators", "features", "networks.table_models",
                "evolution", "imitation", "loops", "losses", "networks.dcgan", "networks.images",
                "networks.maze", "networks.soft_vote", "oracle", "pictures",
-               "rand_augment", "replay", "scouts", "search_record", "types",
+               "rand_augment", "replay", "scouts", "search_record", "tree_paths", "types",
                "wasserstein", "zeroth_order"}  # fmt: skip
     assert imported <= {f"clonecost.{module}" for module in allowed}
     assert len(text.splitlines()) <= 200

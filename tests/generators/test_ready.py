@@ -12,6 +12,7 @@ from clonecost.generators import (
     GENERATORS,
     TrainedGenerator,
     is_path,
+    load_generator,
     ready_generator,
     train_generator,
 )
@@ -58,6 +59,16 @@ def test_trained_once_then_taken_from_the_cache(tmp_path: Path) -> None:
     assert (made[0].name, made[0].proxy) == ("vae", "noise")
     other = replace(noise(), inputs=255 - noise().inputs)
     assert ready_generator("vae", other, seed=3, cache=tmp_path).weights != made[0].weights
+
+
+def test_another_length_than_the_recipes_is_named_behind_a_colon(tmp_path: Path) -> None:
+    two, one = (ready_generator(name, noise(), cache=tmp_path) for name in ("vae:2", "vae"))
+    assert two.weights != one.weights
+    folder = train_generator("vae", noise(), epochs=2, cache=tmp_path / "again")
+    assert load_generator(folder).weights == two.weights
+    for wrong in ("vae:", "vae:none", "vae:0"):
+        with pytest.raises(SpecError, match=f"generator '{wrong}': want NAME or NAME:EPOCHS"):
+            ready_generator(wrong, noise(), cache=tmp_path)
 
 
 def test_labels_count_for_conditional_generators_only(tmp_path: Path) -> None:

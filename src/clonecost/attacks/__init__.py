@@ -25,6 +25,7 @@ from clonecost.attacks import (
     tramer_lr,
     tramer_mlp,
     tramer_tree,
+    tramer_tree_top_down,
     zskd,
 )
 from clonecost.attacks.base import Attack, AttackerKit
@@ -56,6 +57,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "tramer_lr": tramer_lr.TramerLr,
     "tramer_mlp": tramer_mlp.TramerMlp,
     "tramer_tree": tramer_tree.TramerTree,
+    "tramer_tree_top_down": tramer_tree_top_down.TramerTreeTopDown,
     "zskd": zskd.Zskd,
 }
 
@@ -85,5 +87,6 @@ PROFILES: dict[str, dict[str, Attack]] = {
     "tramer_lr": dict(tramer_lr.PROFILES),
     "tramer_mlp": {},
     "tramer_tree": {},
+    "tramer_tree_top_down": {},
     "zskd": {},
 }

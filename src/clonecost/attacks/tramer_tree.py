@@ -16,18 +16,17 @@ Differs from the paper: see docs/attacks/tramer_tree.md.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least, table_of
-from clonecost.attacks.stages import Asking, ask
-from clonecost.features import bounds, is_category
-from clonecost.networks.table_models import RuleModel, SameAnswer
+from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.stages import Asking
 from clonecost.oracle import Oracle
+from clonecost.tree_paths import Boxes, TreeGrid, moved
 from clonecost.types import AnswerKind
 
 
@@ -49,132 +48,74 @@ class TramerTree:
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
-        tree = _Tree(oracle, kit, steps=round(1 / self.epsilon))
-        share = torch.rand(1, len(tree.most), generator=kit.rng, device=kit.rng.device).cpu()
-        queue = (share * (tree.most + 1)).long().minimum(tree.most)  # (q, d) points of the grid
+        leaves = _Leaves(oracle, kit, round(1 / self.epsilon))
+        grid = leaves.grid
+        share = torch.rand(1, len(grid.most), generator=kit.rng, device=kit.rng.device).cpu()
+        queue = (share * (grid.most + 1)).long().minimum(grid.most)  # (q, d) points
         while len(queue):
-            ids = yield from tree.ids(queue)
-            fresh = tree.unknown(queue, ids)
+            ids = yield from grid.ids(queue)
+            fresh = leaves.unknown(queue, ids)
             queue, ids = queue[fresh], ids[fresh]
             # of rows with the same id, which may be one leaf, one is followed and the others wait
             follow = torch.zeros(len(queue), dtype=torch.bool)
             follow[np.unique(ids, return_index=True)[1]] = True
-            found = yield from tree.follow(queue[follow], ids[follow])
+            found = yield from leaves.follow(queue[follow], ids[follow])
             queue = torch.cat([queue[~follow], found])
-            kit.progress("leaves found", len(tree.leaves), len(tree.leaves) + len(queue))
-        yield tree.clone()
+            kit.progress("leaves found", len(leaves.ids), len(leaves.ids) + len(queue))
+        yield leaves.clone()
 
 
-@dataclass
-class _Tree:
-    """What is known so far. A point is (d,) int64: steps of a number's range, or a category."""
+class _Leaves:
+    """What was found so far: the box of each leaf, and its id."""
 
-    oracle: Oracle
-    kit: AttackerKit
-    steps: int  # that a range is cut into
-    answers: list[Tensor] = field(default_factory=list)  # one an id, (K,)
-    known: dict[bytes, int] = field(default_factory=dict)  # the id of each point asked about
-    named: dict[bytes, int] = field(default_factory=dict)  # of each answer
-    # (id, low, high, allowed): the box in steps, whose ends lie halfway to what was seen beyond
-    leaves: list[tuple[int, Tensor, Tensor, Tensor]] = field(default_factory=list)
+    def __init__(self, oracle: Oracle, kit: AttackerKit, steps: int) -> None:
+        self.grid = TreeGrid(oracle, kit, steps, self.clone)
+        self.boxes = self.grid.everywhere(torch.empty(0, len(self.grid.most), dtype=torch.int64))
+        self.ids = torch.empty(0, dtype=torch.int64)
 
-    def __post_init__(self) -> None:
-        features = table_of(self.oracle.threat)
-        self.low, high = (bound.double() for bound in bounds(features))
-        self.category = is_category(features)
-        self.most = torch.where(self.category, high.long(), self.steps)  # (d,) the last step
-        self.step = (high - self.low) / self.most
-        self.sets = int(self.most[self.category].max()) + 1 if bool(self.category.any()) else 0
-
-    def ids(self, points: Tensor) -> Asking:
-        """(n, d) -> (n,) the id of each; only points that are new are asked about."""
-        keys = [point.tobytes() for point in points.numpy()]
-        new = {key: at for at, key in enumerate(keys) if key not in self.known}  # each once
-        if new:
-            rows = (self.low + points[list(new.values())] * self.step).float().to(self.kit.device)
-            answers = yield from ask(self.oracle, self.kit, rows, self.clone)
-            for key, answer in zip(new, answers.cpu(), strict=True):
-                self.known[key] = self._id(answer)
-        return torch.tensor([self.known[key] for key in keys])
-
-    def _id(self, answer: Tensor) -> int:
-        found = self.named.setdefault(answer.numpy().tobytes(), len(self.answers))
-        if found == len(self.answers):
-            self.answers.append(answer)
-        return found
+    def clone(self) -> nn.Module:
+        return self.grid.rules(self.ids, self.boxes)
 
     def unknown(self, points: Tensor, ids: Tensor) -> Tensor:
         """(n,) bool: in no box of a leaf with the same id."""
         found = torch.zeros(len(points), dtype=torch.bool)
-        for leaf, low, high, allowed in self.leaves:
+        category = self.grid.category
+        for leaf, low, high, allowed in zip(
+            self.ids, self.boxes.low, self.boxes.high, self.boxes.allowed, strict=True
+        ):
             inside = ((points >= low) & (points <= high)).all(1) & (ids == leaf)
-            found |= inside & allowed[self.category, points[:, self.category]].all(1)
+            found |= inside & allowed[category, points[:, category]].all(1)
         return ~found
 
     def follow(self, points: Tensor, ids: Tensor) -> Asking:
         """Record the leaf of each point, (p, d); returns a point of all else that it met."""
-        shape = points.shape
-        low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
-        point, number, below = (yield from self._thresholds(points, ids)).unbind(1)
-        above = below >= points[point, number]  # the threshold lies above the leaf's own value
-        for chosen, ends, least in ((~above, low, np.maximum), (above, high, np.minimum)):
-            place = point[chosen].numpy(), number[chosen].numpy()
-            least.at(ends, place, below[chosen].numpy() + 0.5)
-        beyond = [_moved(points[point], number, below + above.long())]
-        allowed = torch.ones(*shape, self.sets, dtype=torch.bool)
-        for feature in self.category.nonzero()[:, 0].tolist():
-            count = int(self.most[feature]) + 1
-            places = torch.arange(count).repeat(len(points))
-            line = _moved(points.repeat_interleave(count, 0), torch.tensor(feature), places)
-            found = (yield from self.ids(line)).view(-1, count)
-            allowed[:, feature, :count] = found == ids[:, None]
-            for leaf, groups in enumerate(found.tolist()):
-                others = {group: leaf * count + at for at, group in enumerate(groups)}
-                others.pop(int(ids[leaf]))
-                beyond.append(line[list(others.values())])
-        boxes = zip(torch.from_numpy(low), torch.from_numpy(high), allowed, strict=True)
-        self.leaves += [(leaf, *box) for leaf, box in zip(ids.tolist(), boxes, strict=True)]
-        return torch.cat(beyond)
-
-    def _thresholds(self, points: Tensor, ids: Tensor) -> Asking:
-        """(t, 3): which point, which number, and the step below which the id along it changes."""
-        numbers = (~self.category).nonzero()[:, 0]
+        grid, found = self.grid, self.grid.everywhere(points)
+        numbers = (~grid.category).nonzero()[:, 0]
+        # from each point along each number, down to its least value and up to its largest
         point = torch.arange(len(points)).repeat_interleave(len(numbers)).repeat(2)
         number = numbers.repeat(2 * len(points))
         own = points[point, number]
-        start = torch.arange(len(own)) < len(own) // 2  # below the point; else above it
-        a, b = torch.where(start, 0, own), torch.where(start, own, self.most[number])
-        found = [torch.empty(0, 3, dtype=torch.int64)]
-        end = yield from self.ids(_moved(points[point], number, torch.where(start, a, b)))
-        of_a, of_b = torch.where(start, end, ids[point]), torch.where(start, ids[point], end)
-        while len(a):
-            split = of_a != of_b
-            done = split & (b - a == 1)
-            found.append(torch.stack([point, number, a], 1)[done])
-            go = split & ~done
-            point, number, a, b, of_a, of_b = (t[go] for t in (point, number, a, b, of_a, of_b))
-            middle = (a + b) // 2
-            between = yield from self.ids(_moved(points[point], number, middle))
-            point, number = point.repeat(2), number.repeat(2)
-            a, b = torch.cat([a, middle]), torch.cat([middle, b])
-            of_a, of_b = torch.cat([of_a, between]), torch.cat([between, of_b])
-        return torch.cat(found)
-
-    def clone(self, _: Tensor | None = None) -> nn.Module:
-        """The leaves found so far; before the first one, the mean of what was answered."""
-        if not self.leaves:
-            classes = self.oracle.threat.num_classes
-            seen = torch.stack(self.answers or [torch.ones(classes) / classes])
-            return SameAnswer(seen.mean(0)).to(self.kit.device)
-        ids, low, high, allowed = zip(*self.leaves, strict=True)
-        return RuleModel(
-            self.low + torch.stack(low) * self.step, self.low + torch.stack(high) * self.step,
-            torch.stack(allowed), self.category, torch.stack([self.answers[leaf] for leaf in ids]),
-        ).to(self.kit.device)  # fmt: skip
-
-
-def _moved(points: Tensor, feature: Tensor, place: Tensor) -> Tensor:
-    """(n, d) with one feature of each row put to its place, (n,)."""
-    moved = points.clone()
-    moved[torch.arange(len(points)), feature] = place
-    return moved
+        down = torch.arange(len(own)) < len(own) // 2
+        a, b = torch.where(down, 0, own), torch.where(down, own, grid.most[number])
+        line, below = (yield from grid.cuts(points[point], number, a, b)).unbind(1)
+        point, number, down = point[line], number[line], down[line]
+        for chosen, ends, least in (
+            (down, found.low.numpy(), np.maximum),
+            (~down, found.high.numpy(), np.minimum),
+        ):
+            place = point[chosen].numpy(), number[chosen].numpy()
+            least.at(ends, place, below[chosen].numpy() + 0.5)
+        beyond = [moved(points[point], number, below + (~down).long())]
+        for feature in grid.category.nonzero()[:, 0].tolist():
+            of_each = yield from grid.every_category(points, feature)
+            count = of_each.shape[1]
+            found.allowed[:, feature, :count] = of_each == ids[:, None]
+            for row, groups in enumerate(of_each.tolist()):
+                others = {group: place for place, group in enumerate(groups)}
+                others.pop(int(ids[row]))
+                places = torch.tensor(list(others.values()), dtype=torch.int64)
+                beyond.append(
+                    moved(points[row].repeat(len(places), 1), torch.tensor(feature), places)
+                )
+        self.boxes, self.ids = Boxes.joined([self.boxes, found]), torch.cat([self.ids, ids])
+        return torch.cat(beyond)

@@ -161,8 +161,8 @@ class Audit:
     def identity(self) -> str:
         """What makes this audit itself and no other: all but the budget, which may grow."""
         threat = {k: v for k, v in asdict(self.threat).items() if k != "query_budget"}
-        if threat["features"] is None:  # a run of images is who it always was
-            del threat["features"]
+        # a run is who it was before there were tables
+        threat = {k: v for k, v in threat.items() if k not in ("features", "incomplete") or v}
         facts = {
             "victim": [self.victim_name, self.weights],
             "threat": threat,
@@ -264,6 +264,10 @@ def _check_kind(audit: Audit) -> None:
     if refused := wrong_kind(audit.attack_name, attack, table=threat.features is not None):
         raise SpecError(refused)
     if threat.features is None:
+        if threat.incomplete:
+            raise SpecError(
+                f"incomplete is for rows of a table, {audit.victim_name} takes images: leave it out"
+            )
         return
     if len(threat.input_shape) != 1 or len(threat.features) != threat.input_shape[0]:
         raise SpecError(

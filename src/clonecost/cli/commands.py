@@ -28,6 +28,7 @@ from clonecost.cli.options import (
     Defences,
     Device,
     FailAbove,
+    Incomplete,
     Keep,
     Layout,
     MaxLost,
@@ -84,7 +85,7 @@ def audit(
     snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
     classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
-    layout: Layout = None, pixels: Pixels = None,
+    incomplete: Incomplete = None, layout: Layout = None, pixels: Pixels = None,
     mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
     as_json: AsJson = False, fail_above: FailAbove = None,
 ) -> None:  # fmt: skip
@@ -111,7 +112,7 @@ def plan(
     snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
     network: Network = None, outputs: Outputs = None, shape: Shape = None,
     classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
-    layout: Layout = None, pixels: Pixels = None,
+    incomplete: Incomplete = None, layout: Layout = None, pixels: Pixels = None,
     mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
 ) -> None:  # fmt: skip
     """Say what an audit would ask and cost, and what is missing. Sends nothing."""

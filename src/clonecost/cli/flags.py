@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 FLAGS = ("attack", "budget", "proxy", "student", "answers", "input_precision", "access",
          "defence", "price", "seed", "device", "data", "keep", "controls", "compile",
          "snapshot_every", "spot_check", "test", "network", "outputs", "classes", "trust", "allow",
-         "uniform", "layout", "pixels", "rate", "max_lost")  # fmt: skip
+         "uniform", "incomplete", "layout", "pixels", "rate", "max_lost")  # fmt: skip
 
 
 def spec_of_flags(victim: str, flags: dict[str, Any]) -> "Spec":

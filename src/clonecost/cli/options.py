@@ -150,6 +150,11 @@ Uniform = Annotated[
     typer.Option("--uniform", metavar="N", help="Of a table: evaluation rows drawn evenly from its "
                  "ranges, counted apart. [default: 10000]", rich_help_panel="Your own victim"),
 ]  # fmt: skip
+Incomplete = Annotated[
+    bool | None,
+    typer.Option("--incomplete", help="Of a table: it answers rows with missing values (NaN).",
+                 rich_help_panel="Your own victim"),
+]  # fmt: skip
 Layout = Annotated[
     str | None, typer.Option("--layout", metavar="nchw|nhwc", help="Where your ONNX file or "
                              "endpoint has the channels. [default: as its own shape says]",

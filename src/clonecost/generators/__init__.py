@@ -3,7 +3,7 @@
 from clonecost.cache import CARD
 from clonecost.generators.base import GeneratorCard, TrainedGenerator
 from clonecost.generators.catalogue import GENERATORS
-from clonecost.generators.ready import is_path, ready_generator
+from clonecost.generators.ready import is_path, ready_generator, row_and_epochs
 from clonecost.generators.trained import (
     SAMPLES,
     cached_generator,
@@ -21,5 +21,6 @@ __all__ = [
     "is_path",
     "load_generator",
     "ready_generator",
+    "row_and_epochs",
     "train_generator",
 ]

@@ -24,7 +24,8 @@ def ready_generator(
 ) -> TrainedGenerator:
     """The generator of that name for these proxy rows: from the cache, else it is trained now.
 
-    `name` may also be the path of a generator's folder; then the proxy is not looked at.
+    `name` may be NAME:EPOCHS, for another length than its recipe's, or the path of a generator's
+    folder; then the proxy is not looked at.
 
     Raises:
         SpecError: as `train_generator`, or a name comes without a proxy.
@@ -32,18 +33,34 @@ def ready_generator(
     """
     if is_path(name):
         return load_generator(Path(name), device=device, low_precision=low_precision)
-    if name not in GENERATORS:
-        known = suggest("generator", name, list(GENERATORS))
-        raise SpecError(f"{known}; or name the folder of a trained one")
+    row, epochs = row_and_epochs(name)
     if proxy is None:
         raise SpecError(
             f"generator {name!r} is trained on proxy data, and there are none; name them with "
             "--proxy, or name the folder of a trained generator"
         )
-    folder = cached_generator(name, proxy, seed=seed, cache=cache) or train_generator(
-        name, proxy, seed=seed, cache=cache, device=device, progress=progress
+    folder = cached_generator(row, proxy, epochs=epochs, seed=seed, cache=cache)
+    folder = folder or train_generator(
+        row, proxy, epochs=epochs, seed=seed, cache=cache, device=device, progress=progress
     )
     return load_generator(folder, device=device, low_precision=low_precision)
+
+
+def row_and_epochs(name: str) -> tuple[str, int | None]:
+    """NAME or NAME:EPOCHS -> the row of the table, and the epochs if they are not the recipe's.
+
+    Raises:
+        SpecError: no generator of that name, or EPOCHS is no number from 1 on.
+    """
+    row, colon, epochs = name.partition(":")
+    if row not in GENERATORS:
+        known = suggest("generator", row, list(GENERATORS))
+        raise SpecError(f"{known}; or name the folder of a trained one")
+    if not colon:
+        return row, None
+    if not (epochs.isdecimal() and int(epochs) > 0):
+        raise SpecError(f"generator {name!r}: want NAME or NAME:EPOCHS, such as {row}:20")
+    return row, int(epochs)
 
 
 def is_path(name: str) -> bool:

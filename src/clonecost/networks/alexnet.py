@@ -25,7 +25,7 @@ class PairResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled() and x.requires_grad:
-            return cast(Tensor, _Normalised.apply(x))  # type: ignore[no-untyped-call]
+            return cast(Tensor, _Normalised.apply(x))
         return x * _scale(x)[0]
 
 
@@ -33,7 +33,7 @@ ALPHA = 1e-4  # the sum of two squares is halved: it is a mean
 
 
 def _scale(x: Tensor) -> tuple[Tensor, Tensor]:
-    """s^-0.75 and s^-0.5 of the bracket s; the power by two roots, which processors do in vectors."""
+    """s^-0.75 and s^-0.5 of the bracket s; powers by roots, which processors do in vectors."""
     square = x * x
     s = (square * (ALPHA / 2)).add_(1)
     s[:, 1:].add_(square[:, :-1], alpha=ALPHA / 2)

@@ -118,9 +118,11 @@ def threat_words(result: Result) -> str:
     )
     if threat.features is not None:
         columns = count(len(threat.features), "feature")
+        left_out = " and each of which it may leave out" if threat.incomplete else ""
         return (
             f"{access} It may send {count(threat.query_budget, 'row')} of a table of {columns}, "
-            f"whose ranges and categories it knows, and reads {seen} of each answer. It {holds}."
+            f"whose ranges and categories it knows{left_out}, and reads {seen} of each answer. "
+            f"It {holds}."
         )
     asks = (
         f"It may send {count(threat.query_budget, 'input')} of shape {size} in "
@@ -157,7 +159,8 @@ def input_words(result: Result) -> str:
     """What one query is made of: "1 × 32 × 32, float32", "a row of 30 features"."""
     threat = result.threat
     if threat.features is not None:
-        return f"a row of {count(len(threat.features), 'feature')}"
+        left_out = ", any of them missing" if threat.incomplete else ""
+        return f"a row of {count(len(threat.features), 'feature')}{left_out}"
     return " × ".join(map(str, threat.input_shape)) + f", {threat.input_precision}"
 
 

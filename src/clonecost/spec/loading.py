@@ -88,6 +88,7 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
     threat = ThreatModel(
         input_shape=shape, num_classes=classes, query_budget=spec.budget, answers=kind,
         top_k=top_k, input_precision=spec.input_precision, access=spec.access,
+        incomplete=spec.incomplete,
     )  # fmt: skip
     return Parts(victim, threat, test, proxy, generators, own, student_name(spec))
 
@@ -108,6 +109,7 @@ def _table_parts(spec: Spec) -> Parts:
     threat = ThreatModel(
         input_shape=test.shape, num_classes=victim.num_classes or 0, query_budget=spec.budget,
         answers=kind, top_k=top_k, input_precision=spec.input_precision, features=test.features,
+        incomplete=spec.incomplete,
     )  # fmt: skip
     return Parts(victim, threat, test, None, {}, None, student_name(spec))
 

@@ -63,6 +63,7 @@ class Spec(BaseModel):
     spot_check: Annotated[int, Field(ge=0)] | None = None
     data: Path | None = None
     uniform: Annotated[int, Field(ge=0)] = UNIFORM  # evaluation rows of a table
+    incomplete: bool = False  # a table's rows may have missing values
     # of a victim that is not in the zoo:
     test: str | None = None
     network: str | None = None

@@ -10,7 +10,7 @@ from clonecost.attacks.base import check_access
 from clonecost.audit import wrong_kind
 from clonecost.audit.composition import WITHOUT_DEFENCES
 from clonecost.errors import SpecError, suggest
-from clonecost.generators import GENERATORS, is_path
+from clonecost.generators import is_path, row_and_epochs
 from clonecost.networks import NETWORKS
 from clonecost.spec.implied import endpoint_url, generators_of, of_table
 from clonecost.spec.model import OWN, REMOTE, Spec
@@ -76,10 +76,8 @@ def _check_names(spec: Spec) -> None:
         if refused := wrong_kind(name, make_attack(name, spec.set), table=of_table(spec)):
             raise SpecError(refused)
     for name in generators_of(spec):
-        if name not in GENERATORS and not is_path(name):
-            raise SpecError(
-                suggest("generator", name, list(GENERATORS)) + "; or the folder of a trained one"
-            )
+        if not is_path(name):
+            row_and_epochs(name)  # says what is wrong with it
     for name in spec.set:
         if name not in {attack.partition(":")[0] for attack in spec.attack}:
             known = [attack.partition(":")[0] for attack in spec.attack]

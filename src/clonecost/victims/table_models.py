@@ -28,7 +28,7 @@ def unfitted(family: Family, features: tuple[Feature, ...], size: float, seed: i
     if family == "tree":
         return CountedTree(leaves=round(size), seed=seed)
     if family == "plain-tree":
-        return DecisionTreeClassifier(random_state=seed)
+        return StoppingTree(random_state=seed)
     ends = (np.array([getattr(feature, end) for feature in features]) for end in ("low", "high"))
     regression = LogisticRegression(max_iter=2_000, random_state=seed)
     if family == "lr":
@@ -74,11 +74,25 @@ class Representers(TransformerMixin, BaseEstimator):
         return np.asarray(rbf_kernel(x, self.representers_, self.gamma))
 
 
+class StoppingTree(DecisionTreeClassifier):
+    """A decision tree that answers a row with missing values (NaN) at the node that wants one.
+
+    As online services do; scikit-learn's own goes on to the child with more training rows.
+    """
+
+    def predict_proba(self, x: Matrix, check_input: bool = True) -> Matrix:
+        return np.asarray(self.tree_.value[reached(self.tree_, x), 0])
+
+    def predict(self, x: Matrix, check_input: bool = True) -> NDArray[np.int64]:
+        return np.asarray(self.classes_[self.predict_proba(x).argmax(1)])
+
+
 class CountedTree(ClassifierMixin, BaseEstimator):
     """A decision tree whose probabilities are (rows of the class + 1) / (rows of the leaf + K).
 
-    As online services do, it does not say 100 % of a leaf with few rows. Rows weigh at random
-    between .9 and 1.1, so that hardly two leaves answer the same: the answer tells the leaf.
+    As online services do, it does not say 100 % of a leaf with few rows, and answers a row with
+    missing values at the node that wants one. Rows weigh at random between .9 and 1.1, so that
+    hardly two nodes answer the same: the answer tells the node.
     """
 
     def __init__(self, leaves: int, seed: int) -> None:
@@ -92,10 +106,28 @@ class CountedTree(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, x: Matrix) -> Matrix:
-        tree, leaf = self.tree_.tree_, self.tree_.apply(x)
-        rows = tree.weighted_n_node_samples[leaf][:, None]
-        share = tree.value[leaf, 0]  # of each class
+        tree = self.tree_.tree_
+        node = reached(tree, x)
+        rows = tree.weighted_n_node_samples[node][:, None]
+        share = tree.value[node, 0]  # of each class
         return np.asarray((share * rows + 1) / (rows + share.shape[1]))
 
     def predict(self, x: Matrix) -> NDArray[np.int64]:
         return np.asarray(self.classes_[self.predict_proba(x).argmax(1)])
+
+
+def reached(tree: Any, x: Matrix) -> NDArray[np.int64]:
+    """(n, d) rows -> (n,) the leaf of each, or the node that wants a value that is missing (NaN).
+
+    Args:
+        tree: scikit-learn's `tree_`, which compares float32.
+    """
+    rows, node = x.astype(np.float32), np.zeros(len(x), dtype=np.int64)
+    at = np.arange(len(x))  # the rows that still walk
+    while len(at):
+        value = rows[at, tree.feature[node[at]]]  # of a leaf the feature is -2, and ignored
+        walks = (tree.children_left[node[at]] >= 0) & ~np.isnan(value)
+        at, value = at[walks], value[walks]
+        left = value <= tree.threshold[node[at]]
+        node[at] = np.where(left, tree.children_left[node[at]], tree.children_right[node[at]])
+    return node

@@ -1,0 +1,158 @@
+"""Tramèr et al.: walk a decision tree from its root, by questions that leave features out.
+
+Tramèr, Zhang, Juels, Reiter, Ristenpart, USENIX Security 2016, https://arxiv.org/abs/1609.02943,
+§4.2, top-down. A row with missing values is answered by the node that has to know one of them, so
+every node, not only a leaf, has an id:
+
+    Q = {the row with nothing set}
+    while Q:  pop x;  id = answer(x)
+        set again    where another value of a feature that is set, within what is known of x, has
+                     another id, a split on it lies below: cut there
+        set in turn  the first feature that changes the id is what the node splits on; the ids along
+                     it (bisected to a step of eps; of a category, all values) are its children
+        neither      x is a leaf
+        Q += one row for each part
+
+All nodes of Q are walked together: a question is a batch of one row for each of them.
+
+Differs from the paper: see docs/attacks/tramer_tree_top_down.md.
+"""
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.stages import Asking
+from clonecost.oracle import Oracle
+from clonecost.tree_paths import MISSING, Boxes, TreeGrid, moved
+from clonecost.types import AnswerKind, ThreatModel
+
+Parted = Generator[nn.Module, None, Boxes]
+NONE = -1  # no feature
+
+
+@dataclass(frozen=True, kw_only=True)
+class TramerTreeTopDown:
+    epsilon: float = 1e-3  # of a feature's range: thresholds are found to this
+
+    needs: ClassVar[AnswerKind] = "probs"
+    uses_proxy: ClassVar[bool] = False
+    takes: ClassVar[Literal["table"]] = "table"
+
+    def __post_init__(self) -> None:
+        at_least(1e-7, self, "epsilon")
+
+    def unfit(self, threat: ThreatModel) -> str | None:
+        """Why it cannot attack this victim."""
+        if threat.incomplete:
+            return None
+        return (
+            "it leaves features out, and this API wants all of them: --incomplete says that it "
+            "answers rows with missing values (NaN); `tramer_tree` needs none"
+        )
+
+    def plan(self, budget: int) -> str:
+        return (
+            f"walks from the root, features left out, until every node is a leaf: at most "
+            f"{budget:,} rows; finds thresholds to {self.epsilon:g} of a range"
+        )
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+        walk = _Walk(oracle, kit, round(1 / self.epsilon))
+        while len(walk.nodes):
+            yield from walk.step()
+            kit.progress("leaves found", len(walk.leaves), len(walk.leaves) + len(walk.nodes))
+        yield walk.clone()
+
+
+class _Walk:
+    """The leaves found so far, and the nodes not yet looked into: together the whole space."""
+
+    def __init__(self, oracle: Oracle, kit: AttackerKit, steps: int) -> None:
+        self.grid = TreeGrid(oracle, kit, steps, self.clone)
+        width = len(self.grid.most)
+        self.nodes = self.grid.everywhere(torch.full((1, width), MISSING))
+        self.leaves = self.grid.everywhere(torch.empty(0, width, dtype=torch.int64))
+
+    def clone(self) -> nn.Module:
+        """A node that was not looked into answers for all below it; unasked, with the mean."""
+        both = Boxes.joined([self.leaves, self.nodes])
+        ids = [self.grid.known.get(point.tobytes(), NONE) for point in both.points.numpy()]
+        asked = torch.tensor(ids) != NONE
+        return self.grid.rules(torch.tensor(ids)[asked], both.take(asked))
+
+    def step(self) -> Generator[nn.Module, None, None]:
+        """Look into every node once: each is a leaf, or makes way for its parts."""
+        nodes = self.nodes
+        ids = yield from self.grid.ids(nodes.points)
+        split = torch.full((len(nodes),), NONE)
+        for again in (True, False):
+            for feature in range(nodes.points.shape[1]):
+                wanted = (split == NONE) & ((nodes.points[:, feature] != MISSING) == again)
+                rows = wanted.nonzero()[:, 0]
+                changed = yield from self._changed(nodes.take(rows), ids[rows], feature)
+                split[rows[changed]] = feature
+        parts = [self.grid.everywhere(nodes.points[:0])]
+        for feature in split[split != NONE].unique().tolist():
+            parts.append((yield from self._parts(nodes.take(split == feature), feature)))
+        self.leaves = Boxes.joined([self.leaves, nodes.take(split == NONE)])
+        self.nodes = Boxes.joined(parts)
+
+    def _changed(self, nodes: Boxes, ids: Tensor, feature: int) -> Asking:
+        """(n,) bool: whether another value, or any value if none is set, changes the id."""
+        own = nodes.points[:, feature]
+        first, last = self._reach(nodes, feature)
+        if len(own) and own[0] == MISSING:
+            places = first[:, None]
+        elif self.grid.category[feature]:
+            every = torch.arange(int(self.grid.most[feature]) + 1)
+            places = torch.where(nodes.allowed[:, feature, : len(every)], every, own[:, None])
+        else:
+            places = torch.stack([first, last], 1)
+        line = nodes.points.repeat_interleave(places.shape[1], 0)
+        found = yield from self.grid.ids(moved(line, torch.tensor(feature), places.flatten()))
+        return (found.view_as(places) != ids[:, None]).any(1)
+
+    def _parts(self, nodes: Boxes, feature: int) -> Parted:
+        """Cut each node's box where the id changes along a feature; a point in every part."""
+        if self.grid.category[feature]:
+            return (yield from self._groups(nodes, feature))
+        number = torch.full((len(nodes),), feature)
+        first, last = self._reach(nodes, feature)
+        line, below = (yield from self.grid.cuts(nodes.points, number, first, last)).unbind(1)
+        # the parts of a line begin at its first step and after each cut, and end likewise
+        lines = torch.cat([torch.arange(len(nodes)), line])
+        begin, end = torch.cat([first, below + 1]), torch.cat([last, below])
+        beyond = int(self.grid.most[feature]) + 1
+        of_begin, of_end = ((lines * beyond + at).argsort() for at in (begin, end))
+        found = nodes.take(lines[of_begin])
+        at, to = begin[of_begin], end[of_end]
+        found.points[:, feature] = at
+        inner = at > first[lines[of_begin]]
+        found.low[inner, feature] = at[inner].double() - 0.5
+        inner = to < last[lines[of_end]]
+        found.high[inner, feature] = to[inner].double() + 0.5
+        return found
+
+    def _groups(self, nodes: Boxes, feature: int) -> Parted:
+        """The same of a category: the values that have one id belong together."""
+        of_each = yield from self.grid.every_category(nodes.points, feature)
+        count = of_each.shape[1]
+        same = of_each[:, :, None] == of_each[:, None]  # (n, k, k)
+        allowed = nodes.allowed[:, feature, :count]
+        first = (same & allowed[:, None]).int().argmax(2) == torch.arange(count)  # of its group
+        row, place = (first & allowed).nonzero(as_tuple=True)
+        found = nodes.take(row)
+        found.points[:, feature] = place
+        found.allowed[:, feature, :count] &= same[row, place]
+        return found
+
+    def _reach(self, nodes: Boxes, feature: int) -> tuple[Tensor, Tensor]:
+        """(n,), (n,): the least and the largest step of a feature in each box."""
+        first = nodes.low[:, feature].ceil().clamp_min(0).long()
+        last = nodes.high[:, feature].floor().clamp_max(int(self.grid.most[feature])).long()
+        return first, last
