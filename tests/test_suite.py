@@ -138,9 +138,30 @@ def test_a_cell_is_a_spec_of_all_layers(toy: Path) -> None:
     assert large["ours", "mine"].spec.seed == [7]
 
 
+def test_a_row_may_be_of_some_columns_only(toy: Path, tmp_path: Path) -> None:
+    suite = read_suite(edited(toy, 'name = "ours"\n', 'name = "ours"\ncolumns = ["mine"]\n'))
+    assert [c.column.name for c in cells(suite, "small") if c.row.name == "ours"] == ["mine"]
+    table = gather("toy", suite, "small", tmp_path / "out")
+    assert "ours" in [row.name for row in table.rows_of("mine")]
+    assert "ours" not in [row.name for row in table.rows_of("broken")]
+    of_broken = markdown(table).partition("## Broken")[2]
+    assert "Later" in of_broken
+    assert "Ours" not in of_broken
+    assert html(table).count('<table class="suite">') == 2  # no longer side by side
+
+
+def test_settings_of_another_attack_are_left_behind(toy: Path) -> None:
+    suite = read_suite(edited(toy, 'student = "lenet"\n', 'student = "lenet"\nattack = "dfme"\n'
+                              "settings = { student_lr = 0.5 }\n"))  # fmt: skip
+    (ours,) = [c for c in cells(suite, "small") if (c.row.name, c.column.name) == ("ours", "mine")]
+    assert ours.spec is not None
+    assert ours.spec.set == {"knockoff": {"epochs": 1, "batch_size": 10}}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
+        ('name = "ours"\n', 'name = "ours"\ncolumns = ["mien"]\n', "did you mean 'mine'"),
         ('title = "A toy"', 'titel = "A toy"', "did you mean 'title'"),
         ("budget = 60", "bugdet = 60", "did you mean 'budget'"),
         ("budget = 60", "budget = 0", "0 is not a number of queries"),

@@ -1,5 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
 from clonecost.attacks.tramer_kernel_lr import TramerKernelLr
@@ -8,7 +10,7 @@ from clonecost.networks.table_models import RbfModel
 from conftest import CLASSES, TableToy, numbers
 from table_runs import steal, total_variation
 
-REPRESENTERS, GUESSED = 2, 6
+REPRESENTERS = 2
 
 
 def machine() -> tuple[TableToy, RbfModel]:
@@ -22,13 +24,26 @@ def machine() -> tuple[TableToy, RbfModel]:
     return TableToy(features, CLASSES, lambda rows: model(rows).softmax(1).detach()), model
 
 
-def test_a_kernel_machine_is_solved_and_its_training_rows_leak(tmp_path: Path) -> None:
-    """With more representers than the victim has: with as many, the search is often caught."""
+@pytest.mark.parametrize("guessed", [REPRESENTERS, 3 * REPRESENTERS])
+def test_a_kernel_machine_is_solved_and_its_training_rows_leak(
+    guessed: int, tmp_path: Path
+) -> None:
     toy, victim = machine()
-    attack = TramerKernelLr(representers=GUESSED, alpha=10.0, iterations=400)
+    attack = TramerKernelLr(representers=guessed, alpha=10.0, iterations=400)
     (clone,), spent = steal(attack, toy, tmp_path)
-    assert spent == 10 * (GUESSED * 2 + CLASSES * (GUESSED + 1) + 1)
+    assert spent == 10 * (guessed * 2 + CLASSES * (guessed + 1) + 1)
     assert total_variation(clone, toy) < 1e-4
     assert isinstance(clone, RbfModel)
     nearest = torch.cdist(victim.representers.detach(), clone.representers.detach()).amin(1)
     assert float(nearest.max()) < 0.02  # of a range of 2
+
+
+def test_a_search_that_is_caught_begins_anew(tmp_path: Path) -> None:
+    toy, _ = machine()
+    attack = TramerKernelLr(representers=REPRESENTERS, iterations=400)
+    once, often = (
+        steal(replace(attack, starts=starts), toy, tmp_path) for starts in (1, attack.starts)
+    )
+    assert once[1] == often[1]  # it costs time, no query
+    assert total_variation(once[0][-1], toy) > 0.1
+    assert total_variation(often[0][-1], toy) < 1e-4

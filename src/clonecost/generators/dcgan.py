@@ -20,6 +20,7 @@ from clonecost.generators.base import Made, standard_normal
 from clonecost.generators.unfinished import NOWHERE, Stateful, Unfinished
 from clonecost.networks.dcgan import LATENT_DIM, DcganDiscriminator, DcganGenerator
 from clonecost.networks.images import to_pixels, to_space
+from clonecost.precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
 
 
@@ -96,7 +97,7 @@ def fit(
     device = rng.device
     opt_g = Adam(generator.parameters(), recipe.lr, recipe.betas, fused=True)
     opt_d = Adam(critic.parameters(), recipe.lr, recipe.betas, fused=True)
-    half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.low_precision)
+    lower = half(device, recipe.low_precision)
     steps = gan.steps_of(len(data), recipe.batch_size)
     total = steps * recipe.epochs
     parts: dict[str, Stateful] = {
@@ -109,13 +110,13 @@ def fit(
         sums = torch.zeros(2, device=device)
         for rows in gan.batches(len(data), recipe.batch_size, rng):
             real = gan.channels_last(to_space(data.rows(rows, device)))
-            with half:
+            with lower:
                 fake = generator(standard_normal(len(rows), LATENT_DIM, rng))
                 # two passes: real and generated images have batch statistics of their own
                 on_real, on_fake = critic(real).float(), critic(fake.detach()).float()
             loss_d = softplus(-on_real).mean() + softplus(on_fake).mean()
             gan.descend(loss_d, opt_d)
-            with gan.frozen(critic), half:
+            with gan.frozen(critic), lower:
                 loss_g = softplus(-critic(fake).float()).mean()
                 gan.descend(loss_g, opt_g)
             average.update_parameters(generator)

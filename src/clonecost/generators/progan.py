@@ -20,6 +20,7 @@ from clonecost.generators.base import Made
 from clonecost.generators.unfinished import NOWHERE, Stateful, Unfinished
 from clonecost.networks.images import to_pixels, to_space
 from clonecost.networks.progan import GROWTH, LATENT_DIM, ProganCritic, ProganGenerator, shrunk
+from clonecost.precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
 from clonecost.wasserstein import gradient_penalty
 
@@ -109,7 +110,7 @@ def fit(
     device = rng.device
     opt_g = Adam(generator.parameters(), recipe.lr, recipe.betas, fused=True)
     opt_d = Adam(critic.parameters(), recipe.lr, recipe.betas, fused=True)
-    half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.low_precision)
+    lower = half(device, recipe.low_precision)
     steps = gan.steps_of(len(data), recipe.batch_size)
     faded = steps * recipe.epochs  # steps of a stage
     total = faded * len(STAGES)
@@ -130,14 +131,14 @@ def fit(
 
             real = shrunk(to_space(data.rows(rows, device)), stage, alpha)
             real = gan.channels_last(real)
-            with half:
+            with lower:
                 fake = generator(uniform(len(rows), LATENT_DIM, rng), stage, alpha).float()
                 on_real, on_fake = score(real), score(fake.detach())
                 penalty = gradient_penalty(score, real, fake.detach(), recipe.slope, rng)
             loss_d = on_fake.mean() - on_real.mean() + recipe.penalty * penalty
             loss_d = loss_d + recipe.drift * (on_real.square() + on_fake.square()).mean()
             gan.descend(loss_d, opt_d)
-            with gan.frozen(critic), half:
+            with gan.frozen(critic), lower:
                 loss_g = -score(fake).mean()
                 gan.descend(loss_g, opt_g)
             average.update_parameters(generator)

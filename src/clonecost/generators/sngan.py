@@ -28,6 +28,7 @@ from clonecost.networks.sngan import (
     SnganGenerator,
     one_hot_latents,
 )
+from clonecost.precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
 
 
@@ -149,7 +150,7 @@ def fit(
     total = steps * recipe.epochs
     fall_g = LambdaLR(opt_g, lambda past: 1 - past / max(1, total // recipe.critic_steps))
     fall_d = LambdaLR(opt_d, lambda past: 1 - past / total)
-    half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.low_precision)
+    lower = half(device, recipe.low_precision)
     parts: dict[str, Stateful] = {
         "generator": generator, "critic": critic, "average": average,
         "opt_g": opt_g, "opt_d": opt_d, "fall_g": fall_g, "fall_d": fall_d,
@@ -161,7 +162,7 @@ def fit(
         for rows in gan.batches(len(data), recipe.batch_size, rng):
             # D step
             z, drawn = draw_latents(len(rows), data, classes, rng)
-            with half:
+            with lower:
                 with torch.no_grad():
                     fake = generator(z).float()
                 both = gan.channels_last(torch.cat([to_space(data.rows(rows, device)), fake]))
@@ -176,7 +177,7 @@ def fit(
 
             if done % recipe.critic_steps == 0:  # G step
                 z, drawn = draw_latents(recipe.generator_batch_size, data, classes, rng)
-                with gan.frozen(critic), half:
+                with gan.frozen(critic), lower:
                     loss_g = -critic(generator(z), drawn).float().mean()
                     gan.descend(loss_g, opt_g)
                 fall_g.step()

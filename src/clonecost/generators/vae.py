@@ -15,6 +15,7 @@ from clonecost.generators.base import Made
 from clonecost.generators.unfinished import NOWHERE, Stateful, Unfinished
 from clonecost.networks.images import to_pixels, to_space
 from clonecost.networks.vae import LATENT_DIM, Vae, VaeOutput, elbo_terms
+from clonecost.precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
 
 CYCLE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -119,7 +120,7 @@ def _fit(
         order = torch.randperm(len(data), generator=order_rng).to(device)
         for rows in order.split(recipe.batch_size):
             x = to_space(data.rows(rows, device)).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.low_precision):
+            with half(device, recipe.low_precision):
                 output = vae(x, rng)
             terms = elbo_terms(x, *output)
             optimiser.zero_grad()

@@ -46,7 +46,7 @@ def markdown(table: Table) -> str:
     sections += [[f"**Warning.** {warning}"] for warning in table.warnings]
     header = ["row", "accuracy", "agreement", "queries", "time for one", "the paper’s accuracy"]
     for column in table.columns:
-        rows = [_words(table, row, column) for row in table.rows]
+        rows = [_words(table, row, column) for row in table.rows_of(column.name)]
         sections += [[f"## {column.title}"], markdown_table(header, rows)]
         if victim := victim_words(column):
             sections.append([victim])
@@ -60,7 +60,7 @@ def markdown(table: Table) -> str:
 def html(table: Table) -> str:
     """The page: no script, no network, light and dark; the same results give the same bytes."""
     return _environment().get_template("suite.html.j2").render(
-        table=table, pictures=_pictures(table), RULES=RULES
+        table=table, grids=_grids(table), pictures=_pictures(table), RULES=RULES
     )  # fmt: skip
 
 
@@ -179,8 +179,15 @@ def _pictures(table: Table) -> list[tuple[str, list[str], Markup]]:
     return found
 
 
+def _grids(table: Table) -> list[tuple[list[RowCard], list[ColumnCard]]]:
+    """(rows, columns) of what stands side by side: all, unless some rows are not in all columns."""
+    if all(row.columns is None for row in table.rows):
+        return [(table.rows, table.columns)]
+    return [(table.rows_of(column.name), [column]) for column in table.columns]
+
+
 def _curves(table: Table, column: ColumnCard) -> Iterable[Curve]:
-    for row in table.rows:
+    for row in table.rows_of(column.name):
         cell = table.cell(row.name, column.name)
         if cell.curve and cell.victim_accuracy:
             yield Curve(

@@ -136,7 +136,7 @@ def gather(
         column.name: [
             result
             for row in suite.row
-            for result in results[row.name, column.name].values()
+            for result in results.get((row.name, column.name), {}).values()
             if result
         ]
         for column in suite.column
@@ -207,8 +207,9 @@ def _paper(suite: Suite, cell: Cell) -> Paper | None:
 
 def _row_card(row: Row) -> RowCard:
     return RowCard(
-        name=row.name, title=row.title, ours=row.ours, white_box=row.white_box, teacher=row.teacher
-    )
+        name=row.name, title=row.title, ours=row.ours, white_box=row.white_box,
+        teacher=row.teacher, columns=row.columns,
+    )  # fmt: skip
 
 
 def _warnings(column: str, results: Sequence[Result]) -> Iterator[str]:

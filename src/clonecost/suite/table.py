@@ -115,6 +115,7 @@ class RowCard(Model):
     ours: bool
     white_box: bool
     teacher: bool
+    columns: list[str] | None = Field(default=None, description="where it has cells; null: in all")
 
 
 class Table(Model):
@@ -127,20 +128,29 @@ class Table(Model):
     scale_note: str
     columns: list[ColumnCard]
     rows: list[RowCard]
-    cells: list[CellCard] = Field(description="row by row, every column in each")
+    cells: list[CellCard] = Field(description="row by row, every column of each")
     warnings: list[str] = Field(description="what must be known before rows are compared")
 
     model_config = Model.model_config | {"populate_by_name": True, "serialize_by_alias": True}
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        expected = [(row.name, column.name) for row in self.rows for column in self.columns]
+        expected = [
+            (row.name, column.name)
+            for row in self.rows
+            for column in self.columns
+            if row.columns is None or column.name in row.columns
+        ]
         if [(cell.row, cell.column) for cell in self.cells] != expected:
             raise ValueError("the cells are not every column of every row, in that order")
         return self
 
     def cell(self, row: str, column: str) -> CellCard:
         return next(cell for cell in self.cells if (cell.row, cell.column) == (row, column))
+
+    def rows_of(self, column: str) -> list[RowCard]:
+        """Those that have a cell in that column."""
+        return [row for row in self.rows if row.columns is None or column in row.columns]
 
 
 def read_table(path: Path) -> Table:
@@ -168,7 +178,7 @@ def merged(kept: Table, more: Table) -> Table:
     Raises:
         RunError: they are not of the same suite and scale, or both have runs of the same cell.
     """
-    names = [(t.name, t.scale, [r.name for r in t.rows], [c.name for c in t.columns])
+    names = [(t.name, t.scale, [(r.name, r.columns) for r in t.rows], [c.name for c in t.columns])
              for t in (kept, more)]  # fmt: skip
     if names[0] != names[1]:
         raise RunError(

@@ -35,10 +35,10 @@ class Keys(BaseModel):
 
 
 class Settings(Keys):
-    settings: dict[str, Scalar | list[float]] = {}  # of the row's attack
+    settings: dict[str, Scalar | list[float]] = {}  # of the attack that stands when they are read
 
 
-class Column(Keys):
+class Column(Settings):
     """One victim and student."""
 
     name: Name
@@ -53,6 +53,7 @@ class Row(Settings):
     ours: bool = False
     white_box: bool = False  # access = "white-box", budget = 0: it asks nothing
     teacher: bool = False
+    columns: list[str] | None = None  # it makes sense in these only
     paper: dict[str, Number] = {}  # column -> accuracy in percent, as the paper prints it
     source: str | None = None  # of these numbers, when it is not the suite's
 
@@ -100,6 +101,7 @@ def read_suite(path: Path) -> Suite:
     columns, rows = _names(suite.column, path), _names(suite.row, path)
     for row in suite.row:
         _all_known(f"{path}: column in the paper's numbers of {row.name}", row.paper, columns)
+        _all_known(f"{path}: column of the row {row.name}", row.columns or [], columns)
     for name, scale in suite.scale.items():
         _all_known(f"{path}: column of the scale {name}", [*scale.column, *scale.cell], columns)
         inside = [row for of_column in scale.cell.values() for row in of_column]
@@ -117,7 +119,10 @@ def cells(suite: Suite, scale: str, seeds: Sequence[int] | None = None) -> list[
     chosen = scale_of(suite, scale)
     wanted = list(seeds or chosen.seeds or suite.seeds)
     return [
-        _cell(suite, chosen, column, row, wanted) for row in suite.row for column in suite.column
+        _cell(suite, chosen, column, row, wanted)
+        for row in suite.row
+        for column in suite.column
+        if row.columns is None or column.name in row.columns
     ]
 
 
@@ -140,7 +145,10 @@ def _cell(suite: Suite, scale: Scale, column: Column, row: Row, seeds: list[int]
     settings: dict[str, Any] = {}
     reasons: list[str] = []
     for layer in layers:
+        before = _name(values.get("attack"))
         values |= layer.model_extra or {}
+        if _name(values.get("attack")) != before:
+            settings = {}  # they were another attack's
         settings |= getattr(layer, "settings", {})
         reasons += [] if layer.not_run is None else [layer.not_run]
     where = f"column {column.name}, row {row.name}"
@@ -154,9 +162,14 @@ def _cell(suite: Suite, scale: Scale, column: Column, row: Row, seeds: list[int]
         raise SpecError(f"{where}: write white_box = true, which marks the row and opens the box")
     if row.white_box:
         values |= {"access": "white-box", "budget": 0, "milestones": []}
-    own = {attack.partition(":")[0]: settings} if settings else {}
+    own = {_name(attack): settings} if settings else {}
     spec = make_spec({**values, "attack": attack, "seed": seeds, "set": own}, where=where)
     return Cell(column=column, row=row, spec=spec, not_run=reasons[-1] or None if reasons else None)
+
+
+def _name(attack: object) -> str:
+    """NAME of NAME:PROFILE."""
+    return str(attack).partition(":")[0]
 
 
 Part = TypeVar("Part", bound=BaseModel)

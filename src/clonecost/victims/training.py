@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from clonecost.augmentation import Augment, augment
+from clonecost.precision import half
 from clonecost.types import LabelledInputs, Progress, as_pixels, no_progress
 
 MOMENTUM = 0.9
@@ -83,7 +84,7 @@ def _train(
         for step, rows in enumerate(order.split(batch_size), start=epoch * steps):
             optimiser.param_groups[0]["lr"] = training.lr * rate(step / total)
             x = as_pixels(augment(inputs[rows], training.augment, rng))
-            with torch.autocast(device.type, torch.bfloat16, enabled=training.low_precision):
+            with half(device, training.low_precision):
                 logits = model(x.contiguous(memory_format=layout))
             optimiser.zero_grad()
             F.cross_entropy(logits.float(), labels[rows]).backward()
