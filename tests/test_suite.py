@@ -151,8 +151,8 @@ def test_a_row_may_be_of_some_columns_only(toy: Path, tmp_path: Path) -> None:
 
 
 def test_settings_of_another_attack_are_left_behind(toy: Path) -> None:
-    suite = read_suite(edited(toy, 'student = "lenet"\n', 'student = "lenet"\nattack = "dfme"\n'
-                              "settings = { student_lr = 0.5 }\n"))  # fmt: skip
+    column = 'student = "lenet"\nattack = "zskd"\nsettings = { steps = 5 }\n'
+    suite = read_suite(edited(toy, 'student = "lenet"\n', column))
     (ours,) = [c for c in cells(suite, "small") if (c.row.name, c.column.name) == ("ours", "mine")]
     assert ours.spec is not None
     assert ours.spec.set == {"knockoff": {"epochs": 1, "batch_size": 10}}
