@@ -23,7 +23,7 @@ LAYERS = [
     {"provenance"},
     {"audit.*", "audit"},
     {"spec.*", "spec"},
-    {"serving.*", "serving", "work"},
+    {"serving.*", "serving", "work.*", "work"},
     {"suite.*", "suite"},
     {"console"},
     {"cli.*", "cli"},
