@@ -10,7 +10,7 @@ LAYERS = [
     {"features"},
     {"answers", "augmentation", "averages", "chain", "copycat_views", "counted_noise", "data.*",
      "data", "defences.*", "diversity", "drawings", "flight", "kept_inputs", "loops", "losses",
-     "networks.*", "networks", "pictures", "rand_augment", "replay", "result", "wasserstein",
+     "networks.*", "networks", "pictures", "precision", "rand_augment", "replay", "result", "wasserstein",
      "zeroth_order"},
     {"choosing", "defences", "distill", "div_gan", "equations", "estimators", "evolution",
      "imitation", "ledger", "report.*", "report", "snapshots", "traffic", "victims.*",

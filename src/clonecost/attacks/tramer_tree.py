@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, at_least
 from clonecost.attacks.stages import Asking
+from clonecost.attacks.tree_paths import Boxes, TreeGrid, moved
 from clonecost.oracle import Oracle
-from clonecost.tree_paths import Boxes, TreeGrid, moved
 from clonecost.types import AnswerKind
 
 

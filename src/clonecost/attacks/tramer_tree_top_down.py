@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, at_least
 from clonecost.attacks.stages import Asking
+from clonecost.attacks.tree_paths import MISSING, Boxes, TreeGrid, moved
 from clonecost.oracle import Oracle
-from clonecost.tree_paths import MISSING, Boxes, TreeGrid, moved
 from clonecost.types import AnswerKind, ThreatModel
 
 Parted = Generator[nn.Module, None, Boxes]
