@@ -224,6 +224,33 @@ class Provenance(Model):
     resumed: int = Field(description="how many times this run was continued")
 
 
+class Strength(Model):
+    """Adversarial examples of one kind and size, made on the clone."""
+
+    method: str = Field(description="fgsm, pgd, mim; noise: the control, signs by chance")
+    epsilon: float = Field(gt=0, le=1, description="no pixel in [0, 1] is moved further")
+    fooled: Rate = Field(description="the API, which named the clean row rightly, names it wrongly")
+    fooled_clone: Rate = Field(description="the clone names the same row wrongly")
+
+
+class Transfer(Model):
+    """Do adversarial examples made on the clone fool the victim? `RUN/transfer.json`."""
+
+    schema_: Literal["clonecost/transfer/1"] = Field(default="clonecost/transfer/1", alias="schema")
+    rows: int = Field(description="test rows that the API was asked about as they are")
+    right: int = Field(description="of them those that it named rightly; the others show nothing")
+    queries: int = Field(description="rows answered, clean ones and noise included")
+    lost: int = Field(description="rows paid without an answer")
+    seed: int
+    found: list[Strength]
+    seconds: float
+    ledger: str = Field(description="its own, relative to the run folder")
+    ledger_head: str
+    clone: str = Field(description="sha256 of the clone's file")
+
+    model_config = Model.model_config | {"populate_by_name": True, "serialize_by_alias": True}
+
+
 class Result(Model):
     schema_: Literal["clonecost/result/1"] = Field(default=SCHEMA, alias="schema")
     victim: VictimCard
@@ -259,6 +286,24 @@ class Result(Model):
 
 def json_schema() -> dict[str, Any]:
     return Result.model_json_schema(by_alias=True)
+
+
+def read_transfer(run: Path) -> Transfer | None:
+    """Read `run/transfer.json`; None if adversarial examples were never tried.
+
+    Raises:
+        RunError: it is not what this version understands.
+    """
+    path = run / "transfer.json"
+    if not path.is_file():
+        return None
+    try:
+        return Transfer.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise RunError(
+            f"{path} is not a clonecost/transfer/1 document; make it anew by "
+            f"`clonecost transfer {run}`"
+        ) from error
 
 
 def read_result(run: Path) -> Result:

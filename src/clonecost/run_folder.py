@@ -13,6 +13,7 @@ from clonecost.result import Result
 LEDGER, RESULT, SPEC = "ledger.sqlite", "result.json", "spec.toml"
 CLONE, SAMPLES = "clone.safetensors", "samples.safetensors"
 SEARCH, SNAPSHOTS = "search.safetensors", "snapshots"
+TRANSFER = "transfer.json"
 
 
 def make(run: Path) -> None:

@@ -266,7 +266,8 @@ def test_file_is_short_and_stays_on_its_side_of_the_wall(name: str) -> None:
         if isinstance(node, ast.ImportFrom) and node.module and "clonecost" in node.module
     }
     allowed = {"attacks.active_thief", "attacks.base", "attacks.dfme", "attacks.frugal",
-               "attacks.knockoff", "attacks.maze", "attacks.stages", "attacks.tree_paths", "averages", "choosing",
+               "attacks.knockoff", "attacks.maze", "attacks.stages", "attacks.tree_paths",
+               "averages", "choosing",
                "copycat_views", "distill", "div_gan", "diversity", "drawings", "equations",
                "errors", "estimators", "features", "networks.table_models",
                "evolution", "imitation", "loops", "losses", "networks.dcgan", "networks.images",

@@ -209,6 +209,51 @@ def replay(
 
 
 @app.command()
+def transfer(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run on images.")],
+    epsilon: Annotated[
+        list[float] | None,
+        typer.Option("--epsilon", help="How far a pixel in [0, 1] may be moved; may be given "
+                     "several times. [default: 0.03, 0.1]"),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", metavar="fgsm|pgd|mim", help="May be given several times. "
+                     "[default: all]"),
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", help="Test rows that are tried.")] = 500,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Ask the model about adversarial examples made on its clone. Every row is counted, apart."""
+    with sentences():
+        from clonecost.transfer import METHODS
+        from clonecost.work import transfer as try_clone
+        from clonecost.work.transferring import EPSILONS
+
+        with Display(quiet=as_json) as display:
+            found = try_clone(
+                run, epsilons=epsilon or EPSILONS, methods=method or METHODS, rows=rows, seed=seed,
+                progress=display.step,
+            )  # fmt: skip
+        if as_json:
+            write_out(found.model_dump_json(indent=2) + "\n")
+            return
+        lost = f" and {found.lost:,} lost" if found.lost else ""
+        write_out(
+            f"{found.right:,} of {found.rows:,} test rows were named rightly and changed; "
+            f"{found.queries:,} rows answered{lost}, counted apart\n"
+        )
+        for one in found.found:
+            wrong, of_clone = one.fooled, one.fooled_clone
+            write_out(
+                f"epsilon {one.epsilon:<5g} {one.method:<6} fools the model on {wrong.value:6.1%} "
+                f"({wrong.low:.1%} to {wrong.high:.1%}), the clone on {of_clone.value:.1%}\n"
+            )
+        write_out(f"wrote {run / 'transfer.json'}; `clonecost report {run}` shows it\n")
+
+
+@app.command()
 def verify(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
 ) -> None:

@@ -84,6 +84,48 @@ def controls(group: Group) -> list[ControlSummary]:
     return views
 
 
+@dataclass(frozen=True)
+class TransferSummary:
+    """Adversarial examples of one kind and size, over the seeds that tried them."""
+
+    method: str
+    epsilon: float
+    fooled: Estimate
+    fooled_clone: Estimate
+    queries: int  # of all methods and sizes, all seeds
+    lost: int
+
+
+def transfers(group: Group) -> list[TransferSummary]:
+    """What the clones of a group could be used for, as far as it was tried."""
+    tried = [run.transfer for run in group.runs if run.transfer]
+    found = [strength for one in tried for strength in one.found]
+    kinds = dict.fromkeys((strength.epsilon, strength.method) for strength in found)
+    views = []
+    for epsilon, method in kinds:
+        same = [s for s in found if (s.epsilon, s.method) == (epsilon, method)]
+        views.append(
+            TransferSummary(
+                TRANSFER_METHODS.get(method, method), epsilon,
+                estimate([strength.fooled for strength in same]),
+                estimate([strength.fooled_clone for strength in same]),
+                sum(one.queries for one in tried), sum(one.lost for one in tried),
+            )
+        )  # fmt: skip
+    return views
+
+
+TRANSFER_METHODS = {
+    "noise": "noise (control)", "fgsm": "FGSM", "pgd": "PGD", "mim": "momentum FGSM",
+}  # fmt: skip
+TRANSFER_RULE = (
+    "Of the test rows that the API named rightly: the share that it named wrongly once they were "
+    "changed, no pixel by more than epsilon, so that the clone would err. Noise of the same size "
+    "needs no clone. These rows were asked after the audit, are counted apart, and are in no price "
+    "above."
+)
+
+
 def flags(groups: Sequence[Group]) -> list[RaisedFlag]:
     """Every flag once, with the groups it was raised in; warnings first."""
     raised: dict[tuple[str, str, str], dict[str, Flag]] = {}

@@ -9,7 +9,15 @@ from markupsafe import Markup, escape
 from clonecost.report import figures, sheet, text
 from clonecost.report.bill import PURPOSES, RULE, bill, purposes_of
 from clonecost.report.course import Course, course, course_words, darkest, drawing
-from clonecost.report.details import class_rows, controls, flags, lowest_first, traffic
+from clonecost.report.details import (
+    TRANSFER_RULE,
+    class_rows,
+    controls,
+    flags,
+    lowest_first,
+    traffic,
+    transfers,
+)
 from clonecost.report.groups import Group, group_runs, setting_words
 from clonecost.report.runs import Run
 from clonecost.report.search import chance, dearest_first, search_summary, search_words, strips
@@ -34,6 +42,7 @@ def html(runs: Sequence[Run]) -> str:
             flags=flags(groups),
             searches=[(group, found) for group in groups if (found := search_summary(group))],
             curves=_curves(groups),
+            anything_transferred=any(map(transfers, groups)),
             bills=[(group, owed) for group in groups if (owed := bill(group))],
             courses=[_course(group, index) for index, group in enumerate(groups)],
         )
@@ -101,6 +110,8 @@ def _environment() -> Any:
         lowest_first=lowest_first,
         traffic=traffic,
         controls=controls,
+        transfers=transfers,
+        TRANSFER_RULE=TRANSFER_RULE,
         strips=strips,
         search_words=search_words,
         dearest_first=dearest_first,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from clonecost.report import text
 from clonecost.report.bill import PURPOSES, RULE, Bill, bill, purposes_of
 from clonecost.report.course import course, course_words
-from clonecost.report.details import controls, flags
+from clonecost.report.details import TRANSFER_RULE, controls, flags, transfers
 from clonecost.report.groups import Estimate, Group, group_runs
 from clonecost.report.runs import Run
 from clonecost.report.search import dearest_first, search_summary, search_words
@@ -37,6 +37,7 @@ def markdown(runs: Sequence[Run]) -> str:
         _curve(groups),
         *_courses(groups),
         *([["## Controls"], _controls(groups)] if any(map(controls, groups)) else []),
+        *_transfers(groups),
         *_searches(groups),
         ["## Who attacks, and what against"],
         *([f"**{_plain(labels)}.** {_plain(words)}"] for labels, words in text.threats(groups)),
@@ -155,6 +156,22 @@ def _controls(groups: Sequence[Group]) -> list[str]:
         for control in controls(group)
     ]
     return markdown_table(["attack", "control", "agreement", "accuracy"], rows)
+
+
+def _transfers(groups: Sequence[Group]) -> list[list[str]]:
+    """Adversarial examples made on the clones; [] where nobody tried."""
+    rows = [
+        [
+            group.label, found.method, f"{found.epsilon:g}", _interval(found.fooled),
+            _interval(found.fooled_clone), f"{found.queries:,}",
+        ]
+        for group in groups
+        for found in transfers(group)
+    ]  # fmt: skip
+    if not rows:
+        return []
+    header = ["attack", "examples", "epsilon", "fooled the model", "fooled the clone", "rows asked"]
+    return [["## What the clone is good for"], markdown_table(header, rows), [TRANSFER_RULE]]
 
 
 def _searches(groups: Sequence[Group]) -> list[list[str]]:

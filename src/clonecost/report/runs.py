@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clonecost.errors import RunError
-from clonecost.result import Result, read_result
+from clonecost.result import Result, Transfer, read_result, read_transfer
 
 SAMPLES = "samples.safetensors"
 SEARCH = "search.safetensors"
@@ -47,6 +47,7 @@ class Run:
     result: Result
     samples: Samples | None = None
     films: Films | None = None
+    transfer: Transfer | None = None
 
     @property
     def name(self) -> str:
@@ -85,10 +86,17 @@ def load_runs(paths: Sequence[Path]) -> list[Run]:
     """
     if not paths:
         raise RunError("no run folder given; name at least one")
-    return [
-        Run(path, read_result(path), _read_samples(path / SAMPLES), _read_films(path / SEARCH))
-        for path in paths
-    ]
+    return [_read(path) for path in paths]
+
+
+def _read(path: Path) -> Run:
+    return Run(
+        path=path,
+        result=read_result(path),
+        samples=_read_samples(path / SAMPLES),
+        films=_read_films(path / SEARCH),
+        transfer=read_transfer(path),
+    )
 
 
 def _is_run(path: Path) -> bool:
