@@ -87,13 +87,14 @@ def _endpoint(spec: Spec, rows: int, runs: int) -> Iterator[tuple[str, str]]:
     known = "" if settings.latency is None else f" and {settings.latency:g} s a request"
     least = duration(least_seconds(rows, settings, rate))
     yield "time", f"at least {least} for {rows:,} rows at that rate{known}"
-    if again := ROWS if spec.spot_check is None else spec.spot_check:
+    again = ROWS if spec.spot_check is None else spec.spot_check
+    if again:
         yield "spot check", f"{again:,} rows more, when a run ends and each time that it resumes"
     lost = (lost_limit(spec) or 0) * runs
     words = f"at most {lost:,} rows more, should the endpoint fail to answer"
     if spec.price is not None:
-        cost = (rows + lost) * spec.price / 1000
-        words += f"; with them and the evaluation at most ${cost:,.2f}"
+        cost = (rows + lost + again * runs) * spec.price / 1000
+        words += f"; with them, the evaluation and a spot check a run at most ${cost:,.2f}"
     yield "losses", words
 
 
