@@ -157,7 +157,7 @@ def test_plan_says_money_hours_and_losses_before_anything_is_sent(
     assert "at least 14 min for 280 rows at that rate and 12 s a request" in words
     assert "at most $8.00 for the attacks' queries" in words
     assert "at most 100 rows more" in words
-    assert "with them and the evaluation at most $38.00" in words
+    assert "with them, the evaluation and a spot check a run at most $40.00" in words
     assert server.requests == []
 
 
