@@ -92,14 +92,11 @@ class TransferSummary:
     epsilon: float
     fooled: Estimate
     fooled_clone: Estimate
-    queries: int  # of all methods and sizes, all seeds
-    lost: int
 
 
 def transfers(group: Group) -> list[TransferSummary]:
     """What the clones of a group could be used for, as far as it was tried."""
-    tried = [run.transfer for run in group.runs if run.transfer]
-    found = [strength for one in tried for strength in one.found]
+    found = [strength for run in group.runs if run.transfer for strength in run.transfer.found]
     kinds = dict.fromkeys((strength.epsilon, strength.method) for strength in found)
     views = []
     for epsilon, method in kinds:
@@ -109,10 +106,17 @@ def transfers(group: Group) -> list[TransferSummary]:
                 TRANSFER_METHODS.get(method, method), epsilon,
                 estimate([strength.fooled for strength in same]),
                 estimate([strength.fooled_clone for strength in same]),
-                sum(one.queries for one in tried), sum(one.lost for one in tried),
             )
         )  # fmt: skip
     return views
+
+
+def transfer_rows(groups: Sequence[Group]) -> str:
+    """What it cost: "2,492 rows were asked for it"."""
+    tried = [run.transfer for group in groups for run in group.runs if run.transfer]
+    lost = sum(one.lost for one in tried)
+    more = f", and {lost:,} more were lost" if lost else ""
+    return f"{sum(one.queries for one in tried):,} rows were asked for it{more}."
 
 
 TRANSFER_METHODS = {

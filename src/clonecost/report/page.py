@@ -16,6 +16,7 @@ from clonecost.report.details import (
     flags,
     lowest_first,
     traffic,
+    transfer_rows,
     transfers,
 )
 from clonecost.report.groups import Group, group_runs, setting_words
@@ -111,6 +112,7 @@ def _environment() -> Any:
         traffic=traffic,
         controls=controls,
         transfers=transfers,
+        transfer_rows=transfer_rows,
         TRANSFER_RULE=TRANSFER_RULE,
         strips=strips,
         search_words=search_words,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from clonecost.report import text
 from clonecost.report.bill import PURPOSES, RULE, Bill, bill, purposes_of
 from clonecost.report.course import course, course_words
-from clonecost.report.details import TRANSFER_RULE, controls, flags, transfers
+from clonecost.report.details import TRANSFER_RULE, controls, flags, transfer_rows, transfers
 from clonecost.report.groups import Estimate, Group, group_runs
 from clonecost.report.runs import Run
 from clonecost.report.search import dearest_first, search_summary, search_words
@@ -163,15 +163,16 @@ def _transfers(groups: Sequence[Group]) -> list[list[str]]:
     rows = [
         [
             group.label, found.method, f"{found.epsilon:g}", _interval(found.fooled),
-            _interval(found.fooled_clone), f"{found.queries:,}",
+            _interval(found.fooled_clone),
         ]
         for group in groups
         for found in transfers(group)
     ]  # fmt: skip
     if not rows:
         return []
-    header = ["attack", "examples", "epsilon", "fooled the model", "fooled the clone", "rows asked"]
-    return [["## What the clone is good for"], markdown_table(header, rows), [TRANSFER_RULE]]
+    header = ["attack", "examples", "epsilon", "fooled the model", "fooled the clone"]
+    rule = f"{TRANSFER_RULE} {transfer_rows(groups)}"
+    return [["## What the clone is good for"], markdown_table(header, rows), [rule]]
 
 
 def _searches(groups: Sequence[Group]) -> list[list[str]]:

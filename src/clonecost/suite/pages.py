@@ -45,9 +45,10 @@ def markdown(table: Table) -> str:
         sections.append([table.note])
     sections += [[f"**Warning.** {warning}"] for warning in table.warnings]
     header = ["row", "accuracy", "agreement", "queries", "time for one", "the paper’s accuracy"]
+    shown = len(header) if sources(table) else len(header) - 1
     for column in table.columns:
-        rows = [_words(table, row, column) for row in table.rows_of(column.name)]
-        sections += [[f"## {column.title}"], markdown_table(header, rows)]
+        rows = [_words(table, row, column)[:shown] for row in table.rows_of(column.name)]
+        sections += [[f"## {column.title}"], markdown_table(header[:shown], rows)]
         if victim := victim_words(column):
             sections.append([victim])
     sections.append([RULES])
