@@ -121,9 +121,13 @@ class _Walk:
         """Cut each node's box where the id changes along a feature; a point in every part."""
         if self.grid.category[feature]:
             return (yield from self._groups(nodes, feature))
-        number = torch.full((len(nodes),), feature)
         first, last = self._reach(nodes, feature)
-        line, below = (yield from self.grid.cuts(nodes.points, number, first, last)).unbind(1)
+        own = nodes.points[:, feature].maximum(first)  # first, where it is not set
+        # to both sides of the node's own value: the ends alone may have one id, and it another
+        twice, number = nodes.points.repeat(2, 1), torch.full((2 * len(nodes),), feature)
+        a, b = torch.cat([first, own]), torch.cat([own, last])
+        line, below = (yield from self.grid.cuts(twice, number, a, b)).unbind(1)
+        line = line % len(nodes)
         # the parts of a line begin at its first step and after each cut, and end likewise
         lines = torch.cat([torch.arange(len(nodes)), line])
         begin, end = torch.cat([first, below + 1]), torch.cat([last, below])
