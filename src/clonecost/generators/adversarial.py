@@ -1,12 +1,12 @@
 """What the trainings of all GANs share. The loop of each stands in its own file."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torch.optim.swa_utils import AveragedModel, update_bn
 
 REPORT_EVERY = 20  # steps between two calls of the progress function
 SHOWN = 64  # images in a panel
@@ -20,8 +20,19 @@ def ready(network: nn.Module, device: torch.device) -> None:
 
 
 def averaged(generator: nn.Module, decay: float) -> AveragedModel:
-    """The moving average of a generator's weights: `update_parameters(generator)` moves it."""
-    return AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    """The moving average of a generator's weights: `update_parameters(generator)` moves it.
+
+    Over the first steps it is shorter, or a training of a thousand steps would keep a third of the
+    weights that it began with.
+    """
+
+    @torch.no_grad()
+    def move(average: Sequence[Tensor], weights: Sequence[Tensor], steps: Tensor | int) -> None:
+        share = 1 - torch.as_tensor((1 + steps) / (10 + steps)).clamp_max(decay)  # on its device
+        for held, weight in zip(average, weights, strict=True):
+            held.lerp_(weight, share)
+
+    return AveragedModel(generator, multi_avg_fn=move)
 
 
 def kept(average: AveragedModel, latents: Iterable[Tensor], device: torch.device) -> nn.Module:

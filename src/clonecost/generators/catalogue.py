@@ -70,5 +70,5 @@ GENERATORS: dict[str, GeneratorCard] = {
         dcgan.DcganRecipe(),
         "GAN of DeGAN and DFMS, 100 latents ~ N(0, I), 3.6 M parameters",
     ),
-    "dcgan-small": _dcgan(dcgan.SMALL, "as dcgan, half as wide, 60 epochs: for two cores"),
+    "dcgan-small": _dcgan(dcgan.SMALL, "as dcgan, half as wide, 30 epochs: for two cores"),
 }

@@ -35,7 +35,7 @@ class DcganRecipe:
     low_precision: bool = True  # bfloat16 in convolutions while training, never in measuring
 
 
-SMALL = DcganRecipe(epochs=60, batch_size=128, ema=0.999, width=32)
+SMALL = DcganRecipe(epochs=30, batch_size=64, ema=0.999, width=32)
 
 
 def train_dcgan(
