@@ -22,8 +22,8 @@ def bfloat16_pays() -> bool:
 
     Its instructions do not tell: there are processors that have them and take longer with them.
     """
-    x = torch.rand(64, 64, 16, 16).contiguous(memory_format=torch.channels_last)
-    weight = torch.rand(64, 64, 3, 3, requires_grad=True)
+    x = torch.ones(64, 64, 16, 16).contiguous(memory_format=torch.channels_last)
+    weight = torch.ones(64, 64, 3, 3, requires_grad=True)  # nothing is drawn for it
     least = {False: float("inf"), True: float("inf")}
     for _ in range(TURNS):
         for enabled in least:
