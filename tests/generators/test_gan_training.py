@@ -115,9 +115,7 @@ def test_what_is_kept_is_the_average(kind: str, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(adversarial.AveragedModel, "update_parameters", recorded)
     monkeypatch.setattr(progan, "STAGES", progan.STAGES[-1:])
-    kept = dict(
-        trained(kind, rows=96, epochs=1, batch_size=32, ema=0.2).network.named_parameters()
-    )
+    kept = dict(trained(kind, rows=96, epochs=1, batch_size=32, ema=0.2).network.named_parameters())
     assert len(past) == 3
     for name, found in kept.items():
         wanted = past[0][name]
