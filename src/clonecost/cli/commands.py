@@ -222,7 +222,7 @@ def transfer(
                      "[default: all]"),
     ] = None,
     rows: Annotated[int, typer.Option("--rows", help="Test rows that are tried.")] = 500,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    seed: Annotated[int | None, typer.Option("--seed", help="[default: the run's]")] = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Ask the model about adversarial examples made on its clone. Every row is counted, apart."""

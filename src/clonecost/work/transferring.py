@@ -34,7 +34,7 @@ ROWS = 500
 
 def transfer(
     run: Path, *, epsilons: Sequence[float] = EPSILONS, methods: Sequence[str] = METHODS,
-    rows: int = ROWS, seed: int = 0, progress: Progress = no_progress,
+    rows: int = ROWS, seed: int | None = None, progress: Progress = no_progress,
 ) -> Transfer:  # fmt: skip
     """Make adversarial examples on the clone of a finished run and ask its API about them.
 
@@ -43,6 +43,8 @@ def transfer(
 
     Args:
         rows: test rows, by chance from `seed`; as many as there are if those are fewer.
+        seed: of the rows, of noise and random starts; without it the run's own, so that several
+            seeds of an attack are tried on different rows.
 
     Raises:
         RunError: the run attacked a table, has not finished, or its clone cannot be built.
@@ -53,7 +55,8 @@ def transfer(
     spec = spec_of(run)
     if of_table(spec):
         raise RunError(f"{run} attacked a table: adversarial examples are made of images")
-    read_result(run)  # a run that has finished
+    result = read_result(run)  # a run that has finished
+    seed = result.provenance.seed if seed is None else seed
     began = time.monotonic()
     parts = load_parts(spec, progress)
     (audit,) = audits(spec, parts, run)
