@@ -407,8 +407,7 @@ def test_committed_results_are_what_they_say(path: Path) -> None:
     table = read_table(path)
     assert path.stem == f"{table.name}-{table.scale}"
     text = path.read_text(encoding="utf-8")
-    assert "/work/" not in text
-    assert "/tmp/" not in text
+    assert '"/' not in text  # no path of the machine that it was made on
     suite = read_suite(find(table.name))
     assert [row.name for row in table.rows] == [row.name for row in suite.row]
     for cell in table.cells:

@@ -1,11 +1,13 @@
 """Adversarial examples of a clone: what they are, what they cost, and that a crash loses none."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cli_runs import MINE, QUICK, asked, run
@@ -190,6 +192,47 @@ def test_the_command_counts_reports_and_goes_on(
     assert "What the clone is good for" in run("report", out, "--format", "md").out
 
 
+def test_a_larger_budget_has_another_clone(out: Path) -> None:
+    words = ["transfer", out, "--rows", "20", "--epsilon", "0.2", "--method", "fgsm"]
+    assert run(*words).status == 0
+    before = read_transfer(out)
+    assert run("resume", out, "--budget", "160").status == 0
+    assert read_transfer(out) is None  # it was of the clone that is no more
+    assert run(*words).status == 0
+    after = read_transfer(out)
+    assert before is not None
+    assert after is not None
+    assert after.ledger != before.ledger
+
+
+def test_another_model_is_not_asked_instead(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench)
+    weights = tmp_path / "mine.safetensors"
+    shutil.copy(bench / "lenet.safetensors", weights)
+    words = ["audit", weights, "--network", "lenet", *MINE[1:], *QUICK]
+    assert run(*words, "--budget", "60", "--out", tmp_path / "run").status == 0
+    tensors = load_file(weights)
+    name = next(iter(tensors))
+    save_file({**tensors, name: tensors[name] + 1}, weights)
+    said = run("transfer", tmp_path / "run")
+    assert said.status == 2
+    assert "is not the model that" in said.err
+
+
+def test_the_attackers_own_data_are_not_wanted_again(
+    out: Path, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("own.py", "test.npz", "lenet.safetensors"):
+        shutil.copy(bench / name, elsewhere)
+    monkeypatch.chdir(elsewhere)  # no proxy.npz here
+    said = run("transfer", out, "--rows", "20", "--method", "fgsm")
+    assert said.status == 0, said.err
+
+
 def test_what_was_paid_before_an_api_fell_is_not_paid_again(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +254,7 @@ def test_what_was_paid_before_an_api_fell_is_not_paid_again(
     said = run(*words)
     assert said.status == 2
     assert "the API went away" in said.err
+    assert f"`clonecost transfer {out}` goes on" in " ".join(said.err.split())
     monkeypatch.setattr(own, "probs", probs)
     assert run(*words).status == 0
     found = read_transfer(out)

@@ -58,6 +58,7 @@ class Oracle:
             most a quarter of what may still be lost is in flight, so that the limit holds whatever
             happens, and a failure leaves room for another attempt.
         arrived: is told of every portion of a batch but the last.
+        again: the command that goes on after a failure; None: `clonecost resume` of the folder.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class Oracle:
         portion: int | None = None,
         max_lost: int | None = None,
         arrived: Arrival = no_arrival,
+        again: str | None = None,
     ) -> None:
         self.threat = threat
+        self._again = again or f"clonecost resume {ledger.path.parent}"
         self._portion, self._max_lost, self._arrived = portion, max_lost, arrived
         self._victim, self._ledger, self._purse = victim, ledger, purse
         self._keep, self._observe = keep, observe
@@ -184,8 +187,7 @@ class Oracle:
                 raise
             raise VictimError(
                 f"the victim failed ({type(error).__name__}: {error}); the {len(inputs)} rows in "
-                f"flight count as lost, everything before is kept: "
-                f"`clonecost resume {self._ledger.path.parent}` goes on"
+                f"flight count as lost, everything before is kept: `{self._again}` goes on"
             ) from error
         labels_only = self.threat.answers == "label"
         kept = pack(on_cpu, index) if self._keep else None
@@ -217,7 +219,7 @@ class Oracle:
         return LostRowsError(
             f"rows that are paid and not answered{why} have come to their limit of "
             f"{self._max_lost:,}, so nothing more is sent: see what ails the victim, then "
-            f"`clonecost resume {self._ledger.path.parent} --max-lost N` goes on with a larger one"
+            f"`{self._again} --max-lost N` goes on with a larger one"
         )
 
     def _check_inputs(self, inputs: Tensor) -> None:

@@ -59,7 +59,7 @@ def transfer(
         SpecError: the toolbox is not installed, or no row was named rightly.
     """
     classifier = _classifier(clone, oracle, device)
-    total, done = rows_asked(len(test), methods, epsilons), 0
+    total, done = rows_asked(len(test), methods, epsilons), 0  # until it is known who is right
 
     def named(rows: Tensor) -> Iterator[Tensor]:
         nonlocal done
@@ -76,7 +76,7 @@ def transfer(
             f"the API names none of {len(test):,} rows of {test.name} rightly: is this the test "
             "set of that victim?"
         )
-    total -= (len(test) - count) * (total // len(test) - 1)
+    total = len(test) + rows_asked(count, methods, epsilons) - count
     rows, labels = rows[right], labels[right]
     found = []
     for epsilon in epsilons:

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import ClassVar, Literal
 
 import torch
@@ -68,7 +69,8 @@ class TramerKernelLr:
     def _solve(
         self, kit: AttackerKit, features: tuple[Feature, ...], rows: Tensor, answers: Tensor
     ) -> nn.Module:
-        best, least = None, math.inf
+        """The best of several searches; the last one is the first that has found the victim."""
+        tried: list[tuple[float, nn.Module]] = []
         for start in range(self.starts):
             model = RbfModel(features, self.representers, answers.shape[1], gamma=self.gamma)
             model = model.to(kit.device)
@@ -77,18 +79,16 @@ class TramerKernelLr:
                 model.representers.copy_(model.extract(begin))
                 model.out.weight.zero_()
                 model.out.bias.zero_()
-            done = start * self.iterations
-            found = solve(
-                model, partial(cross_entropy, model, rows, answers, self.weight),
-                iterations=self.iterations,
-                told=partial(self._tell, kit, done),
-            )  # fmt: skip
-            if found < least:
-                best, least = model, found
-            if least < SOLVED * len(rows):
-                break
-        assert best is not None
-        return best
 
-    def _tell(self, kit: AttackerKit, before: int, done: int) -> None:
-        kit.progress("steps of the solver", before + done, self.starts * self.iterations)
+            def told(done: int, before: int = start * self.iterations) -> None:
+                total = self.starts * self.iterations
+                kit.progress("steps of the solver", before + done, total)
+
+            off = solve(
+                model, partial(cross_entropy, model, rows, answers, self.weight),
+                iterations=self.iterations, told=told,
+            )  # fmt: skip
+            tried.append((off if math.isfinite(off) else math.inf, model))
+            if off < SOLVED * len(rows):
+                break
+        return min(tried, key=itemgetter(0))[1]

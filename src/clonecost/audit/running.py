@@ -63,7 +63,8 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
     )
     try:
         history = _continue(ledger, audit)
-        (audit.out / run_folder.RESULT).unlink(missing_ok=True)  # of a smaller budget
+        for name in (run_folder.RESULT, run_folder.TRANSFER):  # of a smaller budget's clone
+            (audit.out / name).unlink(missing_ok=True)
         if audit.spec:
             run_folder.write(audit.out / run_folder.SPEC, audit.spec)
         with _deterministic(audit.seed, int(ledger.fact("threads") or 1)):

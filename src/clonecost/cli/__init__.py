@@ -9,10 +9,23 @@ import sys
 
 from clonecost.cli.commands import app, audit, plan
 from clonecost.cli.flags import FLAGS
+from clonecost.cli.folders import replay, report, transfer, verify
 from clonecost.cli.serving import serve
 from clonecost.cli.suites import suite
 
-__all__ = ["FLAGS", "app", "audit", "main", "plan", "serve", "suite"]
+__all__ = [
+    "FLAGS",
+    "app",
+    "audit",
+    "main",
+    "plan",
+    "replay",
+    "report",
+    "serve",
+    "suite",
+    "transfer",
+    "verify",
+]
 
 
 def main() -> None:

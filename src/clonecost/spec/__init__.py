@@ -19,7 +19,9 @@ from clonecost.spec.loading import (
     bring_victim,
     default_milestones,
     default_out,
+    load_attacked,
     load_parts,
+    load_test,
     singles,
 )
 from clonecost.spec.model import FORM, FREE, OWN, REMOTE, Scalar, Spec
@@ -43,7 +45,9 @@ __all__ = [
     "default_out",
     "endpoint_url",
     "generators_of",
+    "load_attacked",
     "load_parts",
+    "load_test",
     "lost_limit",
     "make_attack",
     "make_defence",

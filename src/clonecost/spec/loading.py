@@ -64,21 +64,38 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
         must_be_allowed(url, spec.authorisation)
     if of_table(spec):
         return _table_parts(spec)
-    device = make_device(spec.device)
-    zoo = VICTIMS.get(spec.victim)
-    shape = victim_shape(spec)
     # The data first: a mistake in their name must not wait until a victim is trained.
-    test = load(test_name(spec), "test", root=spec.data, shape=shape, progress=progress)
-    shape = shape or test.shape
-    proxy = None
+    test = load_test(spec, progress)
+    shape, proxy = test.shape, None
     if needs_proxy(spec):
         proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
     own = None
-    if spec.controls and zoo:
+    if spec.controls and spec.victim in VICTIMS:
         own = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
+    generators = _generators(spec, proxy, make_device(spec.device), progress)
+    victim, threat = load_attacked(spec, test, progress)
+    return Parts(victim, threat, test, proxy, generators, own, student_name(spec))
+
+
+def load_test(spec: Spec, progress: Progress = no_progress) -> LabelledInputs:
+    """The test images of a spec, in the victim's shape."""
+    return load(
+        test_name(spec), "test", root=spec.data, shape=victim_shape(spec), progress=progress
+    )
+
+
+def load_attacked(
+    spec: Spec, test: LabelledInputs, progress: Progress = no_progress
+) -> tuple[LoadedVictim, ThreatModel]:
+    """The owner's side alone: the victim of images, and what may be asked of it.
+
+    An endpoint is asked what it takes, if it is one that may be asked.
+    """
+    if url := endpoint_url(spec):
+        must_be_allowed(url, spec.authorisation)
+    zoo = VICTIMS.get(spec.victim)
     classes = zoo.num_classes if zoo else spec.classes or _count_classes(test)
-    generators = _generators(spec, proxy, device, progress)
-    victim = bring_victim(spec, shape, classes, device, progress)
+    victim = bring_victim(spec, test.shape, classes, make_device(spec.device), progress)
     if victim.takes == "uint8" and spec.input_precision != "uint8":
         raise SpecError(
             f"{victim.name} takes 8-bit pixels, so finer ones would be rounded on the way and the "
@@ -86,11 +103,11 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
         )
     kind, top_k = answer_kind(spec.answers)
     threat = ThreatModel(
-        input_shape=shape, num_classes=classes, query_budget=spec.budget, answers=kind,
+        input_shape=test.shape, num_classes=classes, query_budget=spec.budget, answers=kind,
         top_k=top_k, input_precision=spec.input_precision, access=spec.access,
         incomplete=spec.incomplete,
     )  # fmt: skip
-    return Parts(victim, threat, test, proxy, generators, own, student_name(spec))
+    return victim, threat
 
 
 def _table_parts(spec: Spec) -> Parts:

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
@@ -21,10 +21,17 @@ from clonecost.networks import build
 from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle import Oracle
 from clonecost.result import Transfer, read_result
-from clonecost.spec import audits, load_parts, of_table
+from clonecost.spec import (
+    load_attacked,
+    load_test,
+    lost_limit,
+    make_defence,
+    make_device,
+    of_table,
+)
 from clonecost.transfer import METHODS, Method, rows_asked
 from clonecost.transfer import transfer as ask_examples
-from clonecost.types import Progress, Victim, no_progress
+from clonecost.types import Progress, no_progress
 from clonecost.victims import file_digest
 from clonecost.work.running import spec_of
 
@@ -34,7 +41,8 @@ ROWS = 500
 
 def transfer(
     run: Path, *, epsilons: Sequence[float] = EPSILONS, methods: Sequence[str] = METHODS,
-    rows: int = ROWS, seed: int | None = None, progress: Progress = no_progress,
+    rows: int = ROWS, seed: int | None = None, max_lost: int | None = None,
+    progress: Progress = no_progress,
 ) -> Transfer:  # fmt: skip
     """Make adversarial examples on the clone of a finished run and ask its API about them.
 
@@ -45,29 +53,38 @@ def transfer(
         rows: test rows, by chance from `seed`; as many as there are if those are fewer.
         seed: of the rows, of noise and random starts; without it the run's own, so that several
             seeds of an attack are tried on different rows.
+        max_lost: rows that may be paid without an answer; without it the spec's limit.
 
     Raises:
-        RunError: the run attacked a table, has not finished, or its clone cannot be built.
+        RunError: the run attacked a table or another model, has not finished, or its clone cannot
+            be built.
         SpecError: a method, epsilon or number that makes no sense.
         CloneCostError: as of an audit.
     """
     chosen = _checked(methods, epsilons, rows)
-    spec = spec_of(run)
+    spec = spec_of(run, max_lost=max_lost)
     if of_table(spec):
         raise RunError(f"{run} attacked a table: adversarial examples are made of images")
     result = read_result(run)  # a run that has finished
     seed = result.provenance.seed if seed is None else seed
     began = time.monotonic()
-    parts = load_parts(spec, progress)
-    (audit,) = audits(spec, parts, run)
-    clone = load_clone(run).to(audit.device)
+    device = make_device(spec.device)
+    clone = load_clone(run).to(device)
+    test = load_test(spec, progress)
+    victim, threat = load_attacked(spec, test, progress)
+    if victim.weights != result.victim.weights:
+        raise RunError(
+            f"{victim.name} is not the model that {run} attacked: its weights are others; bring "
+            "that one back, or audit this one"
+        )
     rng = torch.Generator().manual_seed(seed)
-    test = parts.test.take(torch.randperm(len(parts.test), generator=rng)[:rows])
-    budget = rows_asked(len(test), chosen, epsilons)
-    threat = replace(parts.threat, query_budget=budget)
+    test = test.take(torch.randperm(len(test), generator=rng)[:rows])
+    threat = replace(threat, query_budget=rows_asked(len(test), chosen, epsilons))
     clone_digest = file_digest(run / run_folder.CLONE)
-    facts = [audit.identity(), clone_digest, list(chosen), list(epsilons), len(test), seed]
-    identity = json.dumps(facts)
+    identity = json.dumps(
+        [victim.name, victim.weights, asdict(threat), spec.defence, clone_digest, list(chosen),
+         list(epsilons), len(test), seed]
+    )  # fmt: skip
     folder = run / "transfers" / hashlib.sha256(identity.encode()).hexdigest()[:12]
     run_folder.make(folder)
     ledger = Ledger(
@@ -75,13 +92,14 @@ def transfer(
         num_classes=threat.num_classes,
     )  # fmt: skip
     with closing(ledger):
-        victim = defend(cast(Victim, audit.victim), *audit.defences)
+        defended = defend(victim.answer, *(make_defence(text) for text in spec.defence))
         oracle = Oracle(
-            victim, threat, ledger, portion=audit.rows_in_flight, max_lost=audit.max_lost
-        )
+            defended, threat, ledger, portion=victim.rows_in_flight, max_lost=lost_limit(spec),
+            again=f"clonecost transfer {run}",
+        )  # fmt: skip
         right, found = ask_examples(
             oracle, clone, test, methods=chosen, epsilons=epsilons, seed=seed,
-            device=audit.device, progress=progress,
+            device=device, progress=progress,
         )  # fmt: skip
         told = Transfer(
             rows=len(test), right=right, queries=oracle.spent, lost=ledger.lost, seed=seed,
