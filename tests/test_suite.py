@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
@@ -147,7 +148,14 @@ def test_a_row_may_be_of_some_columns_only(toy: Path, tmp_path: Path) -> None:
     of_broken = markdown(table).partition("## Broken")[2]
     assert "Later" in of_broken
     assert "Ours" not in of_broken
-    assert html(table).count('<table class="suite">') == 2  # no longer side by side
+    (ours,) = re.findall(r'<tr class="ours">.*?</tr>', html(table), re.DOTALL)
+    assert ours.count("not run") == 1
+    assert ours.count('colspan="5"></td>') == 1  # nothing at all in the other column
+
+
+def test_many_columns_are_a_table_each(tmp_path: Path) -> None:
+    page = html(gather("tramer", read_suite(find("tramer")), "cpu", tmp_path))
+    assert page.count('<table class="suite">') == 10
 
 
 def test_settings_of_another_attack_are_left_behind(toy: Path) -> None:

@@ -13,6 +13,7 @@ from clonecost.report.plain import markdown_table
 from clonecost.report.text import count, duration, percent, percent_range
 from clonecost.suite.table import LEAST, CellCard, ColumnCard, Interval, RowCard, Table
 
+SIDE_BY_SIDE = 5  # columns; more are a table each
 RULES = (
     "Accuracy: the clone names the true class; agreement: it names the victim’s own top class. "
     f"Both are means over seeds, with Student’s 95 % interval from {LEAST} seeds on; fewer have "
@@ -181,8 +182,8 @@ def _pictures(table: Table) -> list[tuple[str, list[str], Markup]]:
 
 
 def _grids(table: Table) -> list[tuple[list[RowCard], list[ColumnCard]]]:
-    """(rows, columns) of what stands side by side: all, unless some rows are not in all columns."""
-    if all(row.columns is None for row in table.rows):
+    """(rows, columns) of what stands side by side: all, if they are few."""
+    if len(table.columns) <= SIDE_BY_SIDE:
         return [(table.rows, table.columns)]
     return [(table.rows_of(column.name), [column]) for column in table.columns]
 

@@ -117,6 +117,9 @@ class RowCard(Model):
     teacher: bool
     columns: list[str] | None = Field(default=None, description="where it has cells; null: in all")
 
+    def stands_in(self, column: str) -> bool:
+        return self.columns is None or column in self.columns
+
 
 class Table(Model):
     schema_: Literal["clonecost/suite/1"] = Field(default=SCHEMA, alias="schema")
@@ -139,7 +142,7 @@ class Table(Model):
             (row.name, column.name)
             for row in self.rows
             for column in self.columns
-            if row.columns is None or column.name in row.columns
+            if row.stands_in(column.name)
         ]
         if [(cell.row, cell.column) for cell in self.cells] != expected:
             raise ValueError("the cells are not every column of every row, in that order")
@@ -150,7 +153,7 @@ class Table(Model):
 
     def rows_of(self, column: str) -> list[RowCard]:
         """Those that have a cell in that column."""
-        return [row for row in self.rows if row.columns is None or column in row.columns]
+        return [row for row in self.rows if row.stands_in(column)]
 
 
 def read_table(path: Path) -> Table:

@@ -125,7 +125,7 @@ def reached(tree: Any, x: Matrix) -> NDArray[np.int64]:
     rows, node = x.astype(np.float32), np.zeros(len(x), dtype=np.int64)
     at = np.arange(len(x))  # the rows that still walk
     while len(at):
-        value = rows[at, tree.feature[node[at]]]  # of a leaf the feature is -2, and ignored
+        value = rows[at, np.maximum(tree.feature[node[at]], 0)]  # a leaf's is -2, and ignored
         walks = (tree.children_left[node[at]] >= 0) & ~np.isnan(value)
         at, value = at[walks], value[walks]
         left = value <= tree.threshold[node[at]]
