@@ -8,6 +8,7 @@ the model's share of the server's processor time stands beside it, and the rows 
 same graph answers in memory.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -32,6 +33,7 @@ from clonecost.victims.endpoints import EndpointSettings, endpoint_victim
 GOAL = 0.80
 AT_ONCE = 4  # requests
 UNLIMITED = 1e9  # rows a second
+TICK = 1 / os.sysconf("SC_CLK_TCK")  # of a process's time: of less (a toy run) a server tells 0
 
 
 def export(scene: Scene, path: Path) -> None:
@@ -75,6 +77,11 @@ class Spent(NamedTuple):
     def since(self, before: "Spent") -> "Spent":
         return Spent(*(now - then for now, then in zip(self, before, strict=True)))
 
+    @property
+    def model_share(self) -> float:
+        """The model's part of the processor time."""
+        return self.model_cpu / max(self.cpu, TICK)
+
 
 def spent(url: str) -> Spent:
     """As the server itself tells."""
@@ -106,7 +113,7 @@ def measure(scene: Scene, url: str, memory: Victim, *, binary: bool, batch: int,
         "rows/s": waves * len(inputs) / wall,
         "in memory rows/s": len(inputs) / local,
         "of the time in the model": busy.model / wall,
-        "of its processor time": busy.model_cpu / busy.cpu,
+        "of its processor time": busy.model_share,
     }
     case = f"{scene.name}, {'binary' if binary else 'JSON'}, {batch} rows a request"
     if not binary:

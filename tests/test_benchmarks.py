@@ -9,6 +9,7 @@ pytest.importorskip("benchmarks", reason="benchmarks/ lies beside the package in
 
 from benchmarks.__main__ import BENCHMARKS, table
 from benchmarks.measuring import Paired, in_turns, percentile, save
+from benchmarks.serving import Spent
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -38,3 +39,9 @@ def test_turns_alternate_who_is_first() -> None:
 
 def test_percentiles_interpolate() -> None:
     assert percentile([float(v) for v in range(101)], 99) == pytest.approx(99.0)
+
+
+def test_a_server_that_worked_for_less_than_a_tick_has_a_share() -> None:
+    """Its process's clock then stands still; the model's thread's, which is finer, does not."""
+    assert 0 < Spent(model=0.002, model_cpu=0.001, cpu=0.0).model_share < 1
+    assert Spent(model=4.0, model_cpu=3.0, cpu=6.0).model_share == pytest.approx(0.5)
