@@ -58,13 +58,21 @@ def check_rows(features: Sequence[Feature], rows: Tensor, *, incomplete: bool = 
     Raises:
         QueryError: a value is out of its feature's range, no category, or NaN without `incomplete`.
     """
+    if wrong := first_wrong(features, rows, incomplete=incomplete):
+        raise QueryError(f"{wrong}; nothing was sent")
+
+
+def first_wrong(
+    features: Sequence[Feature], rows: Tensor, *, incomplete: bool = False
+) -> str | None:
+    """The first value that its feature does not take, in words; None: there is none."""
     low, high = (bound.to(rows.device) for bound in bounds(features))
     broken = is_category(features).to(rows.device) & (rows != rows.round())
     wrong = ~((rows >= low) & (rows <= high)) | broken  # a NaN is within no range
     if incomplete:
         wrong &= ~rows.isnan()
     if not wrong.any():
-        return
+        return None
     row, column = (int(place[0]) for place in wrong.nonzero(as_tuple=True))
     feature, value = features[column], float(rows[row, column])
     want = (
@@ -72,9 +80,7 @@ def check_rows(features: Sequence[Feature], rows: Tensor, *, incomplete: bool = 
         if feature.categories
         else f"a number from {feature.low:g} to {feature.high:g}"
     )
-    raise QueryError(
-        f"the feature {feature.name!r} takes {want}; got {value:g} in row {row}; nothing was sent"
-    )
+    return f"the feature {feature.name!r} takes {want}; got {value:g} in row {row}"
 
 
 class Extraction(nn.Module):

@@ -104,7 +104,7 @@ def table_victim(name: str, *, seed: int = 0) -> tuple[LoadedVictim, LabelledInp
     test = load_table(TABLE_VICTIMS[name].table, "test")
     victim = LoadedVictim(
         name=name, answer=sklearn_victim(estimator), input_shape=test.shape,
-        num_classes=len(estimator.classes_), weights=_digest(estimator),
+        num_classes=len(estimator.classes_), features=test.features, weights=_digest(estimator),
     )  # fmt: skip
     return victim, test
 

@@ -75,9 +75,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_table("irsi", "test")
     with pytest.raises(DataError, match="there is no file"):
         load_table(str(tmp_path / "none.npz"), "test")
-    (tmp_path / "x.csv").touch()
-    with pytest.raises(DataError, match=r"give an \.npz file"):
-        load_table(str(tmp_path / "x.csv"), "test")
+    (tmp_path / "x.xlsx").touch()
+    with pytest.raises(DataError, match=r"give a \.csv or \.npz file"):
+        load_table(str(tmp_path / "x.xlsx"), "test")
     (tmp_path / "x.npz").write_bytes(b"nothing")
     with pytest.raises(DataError, match="cannot be read"):
         load_table(str(tmp_path / "x.npz"), "test")

@@ -46,8 +46,10 @@ def spot_check(audit: Audit, ledger: Ledger, reference: Reference) -> str | None
         taught = ledger.some_bought(count // 2, rng, pool)
     of_test = torch.randperm(len(audit.test), generator=rng)[: count - count // 2]
     before = findings_of(ledger) or NOTHING
-    shape, classes = audit.threat.input_shape, audit.threat.num_classes
-    plain = ThreatModel(input_shape=shape, num_classes=classes, query_budget=0)  # as it was bought
+    plain = ThreatModel(  # as they were bought
+        input_shape=audit.threat.input_shape, num_classes=audit.threat.num_classes, query_budget=0,
+        features=audit.threat.features,
+    )  # fmt: skip
     try:
         apart = [_asked_again(
             audit, ledger, plain, reference.test.rows(of_test.to(audit.device), audit.device),

@@ -14,8 +14,11 @@ FLAGS = ("attack", "budget", "proxy", "student", "answers", "input_precision", "
          "uniform", "incomplete", "layout", "pixels", "rate", "max_lost")  # fmt: skip
 
 
-def spec_of_flags(victim: str, flags: dict[str, Any]) -> "Spec":
-    """Flags (those that were given) over the keys of a TOML file, if there is one."""
+def spec_of_flags(victim: str, flags: dict[str, Any], *, asks: bool = True) -> "Spec":
+    """Flags (those that were given) over the keys of a TOML file, if there is one.
+
+    `asks`: whether an attack asks the victim, and must fit it.
+    """
     from clonecost.spec import make_spec, parse_value, read_toml
 
     written: dict[str, Any] = {"victim": victim}
@@ -42,7 +45,7 @@ def spec_of_flags(victim: str, flags: dict[str, Any]) -> "Spec":
                 raise SpecError(f"--set {text!r}: want ATTACK.FIELD=VALUE, as dfme.student_lr=0.03")
             settings.setdefault(attack, {})[field] = parse_value(value)
         written["set"] = settings
-    return make_spec(written, where=where)
+    return make_spec(written, where=where, asks=asks)
 
 
 def numbers(name: str, text: str) -> list[int]:

@@ -9,11 +9,13 @@ import typer
 from clonecost.cli.commands import app
 from clonecost.cli.flags import FLAGS, spec_of_flags
 from clonecost.cli.options import (
+    Allow,
     Answers,
     Classes,
     Data,
     Defences,
     Device,
+    Incomplete,
     Layout,
     Mean,
     Network,
@@ -55,7 +57,11 @@ def serve(
                                            rich_help_panel=LIMITS)] = 64 * 1024**2,
     device: Device = None, data: Data = None, network: Network = None, outputs: Outputs = None,
     shape: Shape = None, classes: Classes = None, trust: Trust = None, layout: Layout = None,
-    pixels: Pixels = None, mean: Mean = None, std: Std = None,
+    pixels: Pixels = None, mean: Mean = None, std: Std = None, allow: Allow = None,
+    incomplete: Incomplete = None,
+    test: Annotated[str | None, typer.Option("--test", metavar="ROWS", help="Of a table: rows that "
+                    "show the ranges and categories of its features.",
+                    rich_help_panel="Your own victim")] = None,
 ) -> None:  # fmt: skip
     """Serve a victim over HTTP (Open Inference Protocol v2) until Ctrl-C.
 
@@ -75,9 +81,10 @@ def serve(
             "defence": defence, "answers": answers, "input_precision": input_precision,
             "device": device, "data": data, "network": network, "outputs": outputs,
             "shape": shape, "classes": classes, "trust": trust, "layout": layout, "pixels": pixels,
-            "mean": mean, "std": std,
+            "mean": mean, "std": std, "allow": allow, "incomplete": incomplete,
+            "test": test,
         }  # fmt: skip
-        spec = spec_of_flags(victim, {**dict.fromkeys(ALL_FLAGS), **given})
+        spec = spec_of_flags(victim, {**dict.fromkeys(ALL_FLAGS), **given}, asks=False)
         with serving.bind(host, port) as listening:  # a taken port is told before a victim trains
             with Display() as display:
                 model = serving.served_model(spec, name=name, progress=display.step)

@@ -4,7 +4,15 @@ import math
 from typing import Any
 
 from clonecost.serving.model import ServedModel
-from clonecost.serving.protocol import BINARY, INPUT, JSON, OUTPUT, ErrorBody, InferenceResponse
+from clonecost.serving.protocol import (
+    BINARY,
+    JSON,
+    OUTPUT,
+    ErrorBody,
+    InferenceResponse,
+    input_name,
+)
+from clonecost.types import Feature
 
 _WHY = {
     400: "the request is not one for this model",
@@ -32,19 +40,21 @@ def request_body(model: ServedModel, max_rows: int, max_bytes: int) -> dict[str,
     """Of an inference request to this model, as far as a schema can say it."""
     sides = [{"const": side} for side in model.input_shape]
     parameters = {"type": "object"}
+    what = "numbers from 0 to 1" if model.features is None else "values of the features"
+    kinds = ["number", "array", *(["null"] if model.incomplete else [])]
     tensor = {
         "type": "object",
         "required": ["name", "datatype", "shape", "data"],
         "properties": {
-            "name": {"const": INPUT},
+            "name": {"const": input_name(model)},
             "datatype": {"const": "FP32"},
             "shape": {
                 "type": "array", "minItems": 1 + len(sides), "maxItems": 1 + len(sides),
                 "prefixItems": [{"type": "integer", "minimum": 1, "maximum": max_rows}, *sides],
             },
             "data": {
-                "type": "array", "minItems": 1, "items": {"type": ["number", "array"]},
-                "description": "flat or nested, as many numbers from 0 to 1 as `shape` asks for",
+                "type": "array", "minItems": 1, "items": {"type": kinds},
+                "description": f"flat or nested, as many {what} as `shape` asks for",
             },
             "parameters": parameters,
         },
@@ -65,11 +75,36 @@ def request_body(model: ServedModel, max_rows: int, max_bytes: int) -> dict[str,
         },
     }
     example = {"inputs": [{
-        "name": INPUT, "datatype": "FP32", "shape": [1, *model.input_shape],
-        "data": [0.5] * math.prod(model.input_shape),
+        "name": input_name(model), "datatype": "FP32", "shape": [1, *model.input_shape],
+        "data": _some_row(model),
     }]}  # fmt: skip
     return {
         "required": True,
-        "description": f"At most {max_rows:,} rows and {max_bytes:,} bytes.",
+        "description": f"At most {max_rows:,} rows and {max_bytes:,} bytes.{_columns(model)}",
         "content": {JSON: {"schema": schema, "example": example}, BINARY: _IN_BINARY},
     }
+
+
+def _some_row(model: ServedModel) -> list[float]:
+    """A row that the model takes: mid-grey, or the middle of every range."""
+    if model.features is None:
+        return [0.5] * math.prod(model.input_shape)
+    return [
+        0.0 if feature.categories else (feature.low + feature.high) / 2
+        for feature in model.features
+    ]  # fmt: skip
+
+
+def _columns(model: ServedModel) -> str:
+    """The features of a table, in the order in which they are sent."""
+    if model.features is None:
+        return ""
+    gaps = " A missing value is null." if model.incomplete else ""
+    return f" A row's features: {'; '.join(map(_column, model.features))}.{gaps}"
+
+
+def _column(feature: Feature) -> str:
+    if not feature.categories:
+        return f"`{feature.name}` from {feature.low:g} to {feature.high:g}"
+    places = ", ".join(f"{k} for {word}" for k, word in enumerate(feature.categories))
+    return f"`{feature.name}`, {places}"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from clonecost.answers import check_answers, restrict, to_eight_bits
+from clonecost.data.tables import load_table
 from clonecost.defences import defend
 from clonecost.errors import SpecError
 from clonecost.spec import (
@@ -14,23 +15,35 @@ from clonecost.spec import (
     answer_kind,
     bring_victim,
     endpoint_url,
+    features_of,
     make_defence,
     make_device,
+    of_table,
     victim_shape,
 )
-from clonecost.types import AnswerKind, InputPrecision, Progress, Shape, Victim, no_progress
+from clonecost.types import (
+    AnswerKind,
+    Feature,
+    InputPrecision,
+    Progress,
+    Shape,
+    Victim,
+    no_progress,
+)
 from clonecost.victims.torch_model import failures_named
 from clonecost.zoo import VICTIMS
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServedModel:
-    """Called with (n, *input_shape) pixels in [0, 1] it gives what the API shows: (n, K).
+    """Called with (n, *input_shape) pixels in [0, 1] it gives what the API shows: (n, K) float32.
 
-    The same policy as the oracle's: what is served is what an audit of the victim attacks.
+    A table's takes float32 values of its features, and gives float64 where its victim does. The
+    same policy as the oracle's: what is served is what an audit of the victim attacks.
 
     Raises:
-        SpecError: `top_k` is not between 1 and the number of classes.
+        SpecError: `top_k` is not between 1 and the number of classes; a table has another shape
+            than its features, or 8-bit inputs.
         VictimError: (when called) the victim failed or answered nonsense.
     """
 
@@ -41,8 +54,17 @@ class ServedModel:
     answers: AnswerKind = "probs"
     top_k: int | None = None
     input_precision: InputPrecision = "float32"
+    features: tuple[Feature, ...] | None = None  # of a table, in order; None: pixels
+    incomplete: bool = False  # of a table: rows with missing values (NaN) are answered, too
 
     def __post_init__(self) -> None:
+        if self.features is not None and self.input_shape != (len(self.features),):
+            raise SpecError(
+                f"{self.name} has {len(self.features)} features and takes {self.input_shape}: a "
+                f"table's rows are ({len(self.features)},)"
+            )
+        if self.features is not None and self.input_precision == "uint8":
+            raise SpecError("inputs of 8 bits are pixels: a table's rows are float32")
         if self.answers == "top_k" and not 1 <= (self.top_k or 0) <= self.num_classes:
             raise SpecError(
                 f"answers top_k:{self.top_k}: {self.name} has {self.num_classes} classes, "
@@ -53,7 +75,9 @@ class ServedModel:
         if self.input_precision == "uint8":
             inputs = to_eight_bits(inputs)
         with torch.no_grad(), failures_named(tuple(inputs.shape)):  # a defence may fail, too
-            probs = check_answers(self.victim(inputs), len(inputs), self.num_classes)
+            probs = check_answers(
+                self.victim(inputs), len(inputs), self.num_classes, exact=self.features is not None
+            )
             return restrict(probs, self.answers, self.top_k)
 
 
@@ -64,6 +88,9 @@ def served_model(
 
     Args:
         name: as in the URL; by default made from the victim's.
+
+    A table's columns are those of the spec, of its test rows, or as its victim says them: one
+    of the zoo with their ranges, an estimator with their names.
 
     Raises:
         SpecError: it is an endpoint; or nothing says what a victim of the user's own takes, or how
@@ -76,23 +103,29 @@ def served_model(
             "ledger: audit it where it is"
         )
     zoo = VICTIMS.get(spec.victim)
-    shape, classes = victim_shape(spec), zoo.num_classes if zoo else spec.classes
-    victim = bring_victim(spec, shape, classes, make_device(spec.device), progress)
+    features = features_of(spec)
+    if features is None and spec.test and of_table(spec):
+        features = load_table(spec.test, "test").features
+    shape = (len(features),) if features else victim_shape(spec)
+    classes = zoo.num_classes if zoo else spec.classes
+    victim = bring_victim(spec, shape, classes, make_device(spec.device), progress, features)
     shape, classes = victim.input_shape or shape, victim.num_classes or classes
     if shape is None or classes is None:
         raise SpecError(
-            f"{victim.name} does not say what it takes and gives: add --shape C,H,W and --classes K"
+            f"{victim.name} does not say what it takes and gives: add --shape C,H,W and --classes "
+            "K; of a table --test rows.csv, or [[features]] in a spec file"
         )
     kind, top_k = answer_kind(spec.answers)
     return ServedModel(
         name=name or url_name(spec.victim),
         victim=defend(victim.answer, *(make_defence(text) for text in spec.defence)),
         input_shape=shape, num_classes=classes, answers=kind, top_k=top_k,
-        input_precision=spec.input_precision,
+        input_precision=spec.input_precision, features=features or victim.features,
+        incomplete=spec.incomplete,
     )  # fmt: skip
 
 
 def url_name(victim: str) -> str:
     """A victim's name as one segment of a URL: `own:net` -> own-net, `a/net.onnx` -> net."""
-    last = re.sub(r"\.(safetensors|pt2|onnx)$", "", re.split(r"[/\\]", victim)[-1])
+    last = re.sub(r"\.(safetensors|pt2|onnx|skops)$", "", re.split(r"[/\\]", victim)[-1])
     return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-.") or "model"

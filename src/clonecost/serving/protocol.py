@@ -13,14 +13,17 @@ import torch
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
+from clonecost.features import first_wrong
 from clonecost.serving.model import ServedModel
 
-INPUT, OUTPUT = "pixels", "probabilities"  # the tensors' names
+OUTPUT = "probabilities"  # the output tensor's name
 HEAD_LENGTH = "Inference-Header-Content-Length"
 BINARY, JSON = "application/octet-stream", "application/json"
-_FLOAT = np.dtype("<f4")  # FP32, little-endian whatever the machine
+_FLOAT, _DOUBLE = np.dtype("<f4"), np.dtype("<f8")  # little-endian whatever the machine
 
 Parameters = dict[str, Any]
+Floats = Literal["FP32", "FP64"]
+Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class RefusedError(Exception):
@@ -62,7 +65,7 @@ class InferenceRequest(BaseModel):
 class ResponseOutput(BaseModel):
     name: str
     shape: list[int]
-    datatype: Literal["FP32"] = "FP32"
+    datatype: Floats
     parameters: Parameters | None = None
     data: list[float] | None = None
 
@@ -75,7 +78,7 @@ class InferenceResponse(BaseModel):
 
 class TensorMetadata(BaseModel):
     name: str
-    datatype: Literal["FP32"] = "FP32"
+    datatype: Floats
     shape: list[int]  # -1: any number of rows
 
 
@@ -102,28 +105,36 @@ class ErrorBody(BaseModel):
     error: str
 
 
+def input_name(model: ServedModel) -> str:
+    """Of the input tensor."""
+    return "pixels" if model.features is None else "features"
+
+
+def answer_type(model: ServedModel) -> Floats:
+    """Of the output tensor: a table's answers keep the digits that equations are solved with."""
+    return "FP32" if model.features is None else "FP64"
+
+
 def metadata(model: ServedModel) -> ModelMetadata:
-    return ModelMetadata(
-        name=model.name,
-        platform="clonecost",
-        inputs=[TensorMetadata(name=INPUT, shape=[-1, *model.input_shape])],
-        outputs=[TensorMetadata(name=OUTPUT, shape=[-1, model.num_classes])],
-    )
+    takes = TensorMetadata(name=input_name(model), datatype="FP32", shape=[-1, *model.input_shape])
+    gives = TensorMetadata(name=OUTPUT, datatype=answer_type(model), shape=[-1, model.num_classes])
+    return ModelMetadata(name=model.name, platform="clonecost", inputs=[takes], outputs=[gives])
 
 
 def decode(
     body: bytearray, head_length: int | None, model: ServedModel, max_rows: int
 ) -> tuple[InferenceRequest, Tensor]:
-    """The request, and its (n, *input_shape) float32 pixels in [0, 1].
+    """The request, and its (n, *input_shape) float32 pixels in [0, 1] or values of the features.
 
     Raises:
         RefusedError: 400: the body is not what the model's metadata ask for; 413: too many rows.
     """
     request = _read(body if head_length is None else body[:head_length], head_length, len(body))
-    if len(request.inputs) != 1 or request.inputs[0].name != INPUT:
+    wanted = input_name(model)
+    if len(request.inputs) != 1 or request.inputs[0].name != wanted:
         names = ", ".join(repr(tensor.name) for tensor in request.inputs) or "none"
         raise RefusedError(
-            400, f"{model.name} takes one input tensor, {INPUT!r}; the request has {names}"
+            400, f"{model.name} takes one input tensor, {wanted!r}; the request has {names}"
         )
     for output in request.outputs or []:
         if output.name != OUTPUT:
@@ -133,27 +144,39 @@ def decode(
     tensor = request.inputs[0]
     _check_shape(tensor, model, max_rows)
     in_json = head_length is None
-    values = _from_json(tensor) if in_json else _from_bytes(tensor, body[head_length:])
-    pixels = torch.from_numpy(values).view(tensor.shape)
+    values = (
+        _from_json(tensor, nulls=model.incomplete)
+        if in_json else _from_bytes(tensor, body[head_length:])
+    )  # fmt: skip
+    inputs = torch.from_numpy(values).view(tensor.shape)
+    if model.features is None:
+        _check_pixels(inputs, wanted)
+    elif wrong := first_wrong(model.features, inputs, incomplete=model.incomplete):
+        raise RefusedError(400, wrong)
+    return request, inputs
+
+
+def _check_pixels(pixels: Tensor, name: str) -> None:
     low, high = pixels.amin(), pixels.amax()
     if not (low >= 0 and high <= 1):  # also catches NaN
         if torch.isnan(low) or torch.isnan(high):
-            raise RefusedError(400, f"{INPUT!r} holds NaN; want pixels in [0, 1]")
-        raise RefusedError(400, f"want pixels in [0, 1], {INPUT!r} holds [{low:.3g}, {high:.3g}]")
-    return request, pixels
+            raise RefusedError(400, f"{name!r} holds NaN; want pixels in [0, 1]")
+        raise RefusedError(400, f"want pixels in [0, 1], {name!r} holds [{low:.3g}, {high:.3g}]")
 
 
 def encode(
     model: ServedModel, request: InferenceRequest, answers: Tensor
 ) -> tuple[bytes, dict[str, str]]:
     """(n, K) answers as a body and its headers; in binary if the request wants that."""
-    values = answers.cpu().contiguous().numpy().astype(_FLOAT, copy=False)
-    output = ResponseOutput(name=OUTPUT, shape=list(answers.shape))
+    kind = answer_type(model)
+    floats = _FLOAT if kind == "FP32" else _DOUBLE
+    values = answers.cpu().contiguous().numpy().astype(floats, copy=False)
+    output = ResponseOutput(name=OUTPUT, shape=list(answers.shape), datatype=kind)
     binary = values.tobytes() if request.wants_binary() else b""
     if binary:
         output.parameters = {"binary_data_size": len(binary)}
     else:
-        output.data = values.ravel().tolist()  # a float32 survives the way through JSON exactly
+        output.data = values.ravel().tolist()  # a float survives the way through JSON exactly
     response = InferenceResponse(model_name=model.name, id=request.id, outputs=[output])
     head = response.model_dump_json(exclude_none=True).encode()
     if not binary:
@@ -175,7 +198,7 @@ def _read(head: bytearray, head_length: int | None, whole: int) -> InferenceRequ
 
 def _check_shape(tensor: RequestInput, model: ServedModel, max_rows: int) -> None:
     if tensor.datatype != "FP32":
-        raise RefusedError(400, f"{INPUT!r} is FP32, not {tensor.datatype!r}")
+        raise RefusedError(400, f"{tensor.name!r} is FP32, not {tensor.datatype!r}")
     want, got = model.input_shape, tuple(tensor.shape)
     if got[1:] != want or got[0] == 0:
         shape = ", ".join(map(str, want))
@@ -186,31 +209,37 @@ def _check_shape(tensor: RequestInput, model: ServedModel, max_rows: int) -> Non
         )
 
 
-def _from_json(tensor: RequestInput) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _from_json(tensor: RequestInput, *, nulls: bool) -> Array:
+    """`nulls`: null is a missing value, NaN."""
     if tensor.data is None:
         raise RefusedError(
-            400, f"{INPUT!r} has no data; tensors in binary need the header {HEAD_LENGTH}"
+            400, f"{tensor.name!r} has no data; tensors in binary need the header {HEAD_LENGTH}"
         )
     try:
         values = np.asarray(tensor.data)
     except ValueError:  # lists of different lengths
         values = np.empty(0, dtype=object)
+    if nulls and values.dtype == object:
+        missing = np.equal(values, np.array(None, dtype=object))
+        values = np.asarray(np.where(missing, np.nan, values).tolist())
     if values.dtype.kind not in "fiu":
-        raise RefusedError(400, f"the data of {INPUT!r} are not an array of numbers")
+        raise RefusedError(400, f"the data of {tensor.name!r} are not an array of numbers")
     if values.size != math.prod(tensor.shape):
         raise RefusedError(
             400, f"shape {tensor.shape} asks for {math.prod(tensor.shape):,} numbers, "
-            f"the data of {INPUT!r} are {values.size:,}"
+            f"the data of {tensor.name!r} are {values.size:,}"
         )  # fmt: skip
     with np.errstate(over="ignore"):  # 1e300 becomes infinity, which the range check names
         return values.ravel().astype(np.float32)
 
 
-def _from_bytes(tensor: RequestInput, rest: bytearray) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _from_bytes(tensor: RequestInput, rest: bytearray) -> Array:
     want = _FLOAT.itemsize * math.prod(tensor.shape)
     stated = (tensor.parameters or {}).get("binary_data_size")
     if tensor.data is not None:
-        raise RefusedError(400, f"{INPUT!r} has data in JSON: then {HEAD_LENGTH} must not be sent")
+        raise RefusedError(
+            400, f"{tensor.name!r} has data in JSON: then {HEAD_LENGTH} must not be sent"
+        )
     if stated != want or len(rest) != want:
         raise RefusedError(
             400, f"shape {tensor.shape} in FP32 is {want:,} bytes; binary_data_size says {stated}, "

@@ -3,6 +3,7 @@
 from clonecost.spec.implied import (
     asks_proxy,
     endpoint_url,
+    features_of,
     generators_of,
     lost_limit,
     needs_proxy,
@@ -24,7 +25,7 @@ from clonecost.spec.loading import (
     load_test,
     singles,
 )
-from clonecost.spec.model import FORM, FREE, OWN, REMOTE, Scalar, Spec
+from clonecost.spec.model import FORM, FREE, OWN, REMOTE, Column, Scalar, Spec
 from clonecost.spec.parts import answer_kind, make_attack, make_defence, make_device, parse_value
 from clonecost.spec.reading import make_spec, read_spec, read_toml, to_toml
 
@@ -34,6 +35,7 @@ __all__ = [
     "OWN",
     "REMOTE",
     "SERIES",
+    "Column",
     "Parts",
     "Scalar",
     "Spec",
@@ -44,6 +46,7 @@ __all__ = [
     "default_milestones",
     "default_out",
     "endpoint_url",
+    "features_of",
     "generators_of",
     "load_attacked",
     "load_parts",

@@ -8,18 +8,25 @@ from clonecost.generators import is_path
 from clonecost.spec.model import Spec
 from clonecost.spec.parts import make_attack
 from clonecost.table_zoo import TABLE_VICTIMS
-from clonecost.types import Shape
+from clonecost.types import Feature, Shape
 from clonecost.victims.endpoints import is_url
 from clonecost.zoo import VICTIMS
 
 
 def of_table(spec: Spec) -> bool:
-    """Whether the victim takes rows of a table: as the zoo or the file says, else the attacks."""
-    if spec.victim in TABLE_VICTIMS or Path(spec.victim).suffix == ".skops":
+    """Whether the victim takes rows of a table: as zoo, files or features say, else the attacks."""
+    if spec.victim in TABLE_VICTIMS or spec.features:
         return True
-    if spec.victim in VICTIMS or ":" not in spec.victim:
+    if Path(spec.victim).suffix == ".skops" or Path(spec.test or "").suffix == ".csv":
+        return True
+    if spec.victim in VICTIMS or not (":" in spec.victim or endpoint_url(spec)):
         return False
     return any(getattr(make_attack(a, spec.set), "takes", "") == "table" for a in spec.attack)
+
+
+def features_of(spec: Spec) -> tuple[Feature, ...] | None:
+    """The columns of a table, where the spec says them; None: as the test rows are."""
+    return tuple(column.feature() for column in spec.features) if spec.features else None
 
 
 def needs_proxy(spec: Spec) -> bool:

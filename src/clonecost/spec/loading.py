@@ -10,11 +10,12 @@ import torch
 
 from clonecost.audit import Audit
 from clonecost.data import load
-from clonecost.data.tables import load_table
+from clonecost.data.tables import load_table, numbered_as
 from clonecost.errors import SpecError
 from clonecost.generators import TrainedGenerator, ready_generator
 from clonecost.spec.implied import (
     endpoint_url,
+    features_of,
     generators_of,
     lost_limit,
     needs_proxy,
@@ -28,7 +29,7 @@ from clonecost.spec.model import Spec
 from clonecost.spec.parts import answer_kind, make_attack, make_defence, make_device
 from clonecost.spec.reading import to_toml
 from clonecost.table_zoo import TABLE_VICTIMS, table_victim
-from clonecost.types import LabelledInputs, Progress, Shape, ThreatModel, no_progress
+from clonecost.types import Feature, LabelledInputs, Progress, Shape, ThreatModel, no_progress
 from clonecost.victims import LoadedVictim, load_victim
 from clonecost.victims.endpoints import RATE, endpoint_victim, must_be_allowed
 from clonecost.victims.input_form import InputForm
@@ -62,8 +63,11 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
     """
     if url := endpoint_url(spec):
         must_be_allowed(url, spec.authorisation)
-    if of_table(spec):
-        return _table_parts(spec)
+    if of_table(spec):  # which has neither proxy nor student
+        test = load_table(test_name(spec), "test", features_of(spec))
+        victim, threat = load_attacked(spec, test, progress)
+        test = numbered_as(test, victim.classes)
+        return Parts(victim, threat, test, None, {}, None, student_name(spec))
     # The data first: a mistake in their name must not wait until a victim is trained.
     test = load_test(spec, progress)
     shape, proxy = test.shape, None
@@ -87,7 +91,7 @@ def load_test(spec: Spec, progress: Progress = no_progress) -> LabelledInputs:
 def load_attacked(
     spec: Spec, test: LabelledInputs, progress: Progress = no_progress
 ) -> tuple[LoadedVictim, ThreatModel]:
-    """The owner's side alone: the victim of images, and what may be asked of it.
+    """The owner's side alone: the victim, and what may be asked of it.
 
     An endpoint is asked what it takes, if it is one that may be asked.
     """
@@ -95,7 +99,9 @@ def load_attacked(
         must_be_allowed(url, spec.authorisation)
     zoo = VICTIMS.get(spec.victim)
     classes = zoo.num_classes if zoo else spec.classes or _count_classes(test)
-    victim = bring_victim(spec, test.shape, classes, make_device(spec.device), progress)
+    victim = bring_victim(
+        spec, test.shape, classes, make_device(spec.device), progress, test.features
+    )
     if victim.takes == "uint8" and spec.input_precision != "uint8":
         raise SpecError(
             f"{victim.name} takes 8-bit pixels, so finer ones would be rounded on the way and the "
@@ -103,32 +109,11 @@ def load_attacked(
         )
     kind, top_k = answer_kind(spec.answers)
     threat = ThreatModel(
-        input_shape=test.shape, num_classes=classes, query_budget=spec.budget, answers=kind,
-        top_k=top_k, input_precision=spec.input_precision, access=spec.access,
-        incomplete=spec.incomplete,
+        input_shape=test.shape, num_classes=victim.num_classes or classes,
+        query_budget=spec.budget, answers=kind, top_k=top_k, access=spec.access,
+        input_precision=spec.input_precision, features=test.features, incomplete=spec.incomplete,
     )  # fmt: skip
     return victim, threat
-
-
-def _table_parts(spec: Spec) -> Parts:
-    """The same of a table, which has neither proxy nor student."""
-    if spec.victim in TABLE_VICTIMS:
-        victim, test = table_victim(spec.victim)
-        test = load_table(spec.test, "test") if spec.test else test
-    else:
-        test = load_table(test_name(spec), "test")
-        classes = spec.classes or _count_classes(test)
-        victim = load_victim(
-            spec.victim, input_shape=test.shape, num_classes=classes, outputs=spec.outputs,
-            device=make_device(spec.device), trust=spec.trust, allow=spec.allow,
-        )  # fmt: skip
-    kind, top_k = answer_kind(spec.answers)
-    threat = ThreatModel(
-        input_shape=test.shape, num_classes=victim.num_classes or 0, query_budget=spec.budget,
-        answers=kind, top_k=top_k, input_precision=spec.input_precision, features=test.features,
-        incomplete=spec.incomplete,
-    )  # fmt: skip
-    return Parts(victim, threat, test, None, {}, None, student_name(spec))
 
 
 def _generators(
@@ -213,8 +198,12 @@ def bring_victim(
     classes: int | None,
     device: torch.device,
     progress: Progress = no_progress,
+    features: tuple[Feature, ...] | None = None,
 ) -> LoadedVictim:
     """The victim that the spec names: from the zoo (trained now if need be) or the user's own.
+
+    Args:
+        features: the columns, if it takes rows of a table.
 
     Raises:
         VictimError: it cannot be loaded.
@@ -224,6 +213,8 @@ def bring_victim(
         return zoo_victim(
             spec.victim, root=spec.data, device=device, progress=progress, white_box=white_box
         )
+    if spec.victim in TABLE_VICTIMS:
+        return table_victim(spec.victim)[0]
     form = InputForm(
         layout=spec.layout, pixels=spec.pixels or "0..1", mean=tuple(spec.mean or ()),
         std=tuple(spec.std or ()),
@@ -232,9 +223,10 @@ def bring_victim(
         return endpoint_victim(
             spec.victim, input_shape=shape, num_classes=classes, settings=spec.endpoint,
             authorisation=spec.authorisation, outputs=spec.outputs, form=form,
-            rate=spec.rate or RATE, progress=progress,
+            features=features, rate=spec.rate or RATE, progress=progress,
         )  # fmt: skip
     return load_victim(
         spec.victim, form=form, network=spec.network, input_shape=shape, num_classes=classes,
         outputs=spec.outputs, device=device, trust=spec.trust, white_box=white_box,
+        allow=spec.allow, features=features,
     )  # fmt: skip

@@ -1,14 +1,14 @@
 """The keys of an audit, as they are written down."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from clonecost.audit import UNIFORM, Keep
 from clonecost.result import Authorisation
 from clonecost.snapshots import EVERY
-from clonecost.types import Access, Compiled, InputPrecision
+from clonecost.types import Access, Compiled, Feature, InputPrecision
 from clonecost.victims.endpoints import FREE as FREE_OF_ENDPOINT
 from clonecost.victims.endpoints import EndpointSettings
 from clonecost.victims.input_form import Layout, Pixels
@@ -24,7 +24,7 @@ FREE = {
 FORM = ("layout", "pixels", "mean", "std")
 REMOTE = ("endpoint", "rate", "authorisation")  # what only an endpoint needs
 # what only a user's own victim needs
-OWN = ("network", "outputs", "shape", "classes", "trust", "allow", *FORM, *REMOTE)
+OWN = ("network", "outputs", "shape", "classes", "trust", "allow", "features", *FORM, *REMOTE)
 
 
 def _not_negative(value: int) -> int:
@@ -35,6 +35,32 @@ def _positive(value: int) -> int:
     if value < 1:
         raise ValueError(f"{value} is not a number of queries")
     return value
+
+
+class Column(BaseModel):
+    """One of `[[features]]`: what the API's documentation says of a table's column."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    low: float | None = None
+    high: float | None = None
+    categories: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        self.feature()
+        return self
+
+    def feature(self) -> Feature:
+        """Raises ValueError when it is neither a number with its range nor a category."""
+        if self.categories:
+            if self.low is not None or self.high is not None:
+                raise ValueError(f"{self.name} has categories, and so neither low nor high")
+            return Feature(name=self.name, categories=self.categories)
+        if self.low is None or self.high is None:
+            raise ValueError(f"{self.name} needs low and high, or categories")
+        return Feature(name=self.name, low=self.low, high=self.high)
 
 
 class Spec(BaseModel):
@@ -64,6 +90,7 @@ class Spec(BaseModel):
     data: Path | None = None
     uniform: Annotated[int, Field(ge=0)] = UNIFORM  # evaluation rows of a table
     incomplete: bool = False  # a table's rows may have missing values
+    features: Annotated[list[Column], Field(min_length=1)] | None = None  # None: as the test rows
     # of a victim that is not in the zoo:
     test: str | None = None
     network: str | None = None

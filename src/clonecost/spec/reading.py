@@ -39,10 +39,13 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SpecError(f"{path} cannot be read as TOML: {error}") from error
 
 
-def make_spec(written: dict[str, Any], *, where: str = "the audit") -> Spec:
+def make_spec(written: dict[str, Any], *, where: str = "the audit", asks: bool = True) -> Spec:
     """Check what was written. One attack, defence or seed need not stand in a list.
 
     In a white box the budget is 0 unless it is said: what reads the network asks nothing.
+
+    Args:
+        asks: whether an attack asks the victim, and must fit it.
     """
     if written.get("access") == "white-box":
         written = {"budget": 0, **written}
@@ -60,19 +63,19 @@ def make_spec(written: dict[str, Any], *, where: str = "the audit") -> Spec:
             raise SpecError(f"{where}: the key {key!r} is needed") from error
         said = first["msg"].removeprefix("Value error, ")
         raise SpecError(f"{where}: {key} = {first['input']!r}: {said}") from error
-    _check_names(spec)
+    _check_names(spec, asks)
     # "auto" is settled now: floats differ between devices, so a run stays on the one it began on
     return spec.model_copy(update={"device": str(make_device(spec.device))})
 
 
-def _check_names(spec: Spec) -> None:
+def _check_names(spec: Spec, asks: bool) -> None:
     _check_victim(spec)
     for key in ("attack", "seed"):
         given = getattr(spec, key)
         if len(set(given)) < len(given):
             raise SpecError(f"{key} {', '.join(map(str, given))}: one is given twice")
     _check_access(spec)
-    for name in spec.attack:
+    for name in spec.attack if asks else ():
         if refused := wrong_kind(name, make_attack(name, spec.set), table=of_table(spec)):
             raise SpecError(refused)
     for name in generators_of(spec):

@@ -1,16 +1,22 @@
 """A scikit-learn classifier, or any other with `predict_proba`, behind the victim's interface."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clonecost.errors import VictimError
-from clonecost.types import Victim
+from clonecost.types import Feature, Shape, Victim
 from clonecost.victims.torch_model import failures_named
+
+Rows = NDArray[np.float64]
+Words = NDArray[np.object_]
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def is_estimator(found: object) -> bool:
@@ -18,19 +24,26 @@ def is_estimator(found: object) -> bool:
     return hasattr(found, "predict_proba") or hasattr(found, "predict")
 
 
-def sklearn_victim(estimator: Any) -> Victim:
+def sklearn_victim(estimator: Any, features: Sequence[Feature] | None = None) -> Victim:
     """Serve an estimator or pipeline as an API would: rows (n, d) -> (n, K) float64.
 
     Answers are its `predict_proba`, in the order of its `classes_`; of one that only has `predict`
-    they are one-hot. Rows reach it as float64, in the very numbers that were sent.
+    they are one-hot. Rows reach it as float64, in the very numbers that were sent; one that was
+    fitted on a data frame gets a data frame.
 
-    Raises (when asked):
-        VictimError: it failed, or is not fitted.
+    Args:
+        features: the columns. With them the estimator gets a category as its word; without them, as
+            its place, as it is sent.
+
+    Raises:
+        VictimError: it was fitted on a data frame and pandas is not installed; when asked: it
+            failed, or is not fitted.
     """
     probs = getattr(estimator, "predict_proba", None)  # an SVC has it on condition only
+    form = _form(estimator, features or ())
 
     def answer(inputs: Tensor, /) -> Tensor:
-        rows = inputs.detach().cpu().double().numpy()
+        rows = form(inputs.detach().cpu().double().numpy())
         with failures_named(tuple(inputs.shape)):
             if probs is not None:
                 values = np.asarray(probs(rows), dtype=np.float64)
@@ -40,6 +53,64 @@ def sklearn_victim(estimator: Any) -> Victim:
         return torch.from_numpy(values).to(inputs.device)
 
     return answer
+
+
+def _form(estimator: Any, features: Sequence[Feature]) -> Callable[[Rows], Any]:
+    """How the estimator wants rows: as they are, with words for categories, under names."""
+    words = {k: np.array(f.categories, object) for k, f in enumerate(features) if f.categories}
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:
+        return (lambda rows: _mixed(rows, words)) if words else (lambda rows: rows)
+    try:
+        from pandas import DataFrame
+    except ImportError as error:
+        raise VictimError(
+            "the estimator was fitted on a data frame, which needs pandas: pip install "
+            "'clonecost[tabular]'"
+        ) from error
+
+    def frame(rows: Rows) -> Any:
+        found = DataFrame(rows, columns=names)
+        for k, categories in words.items():
+            found[names[k]] = _in_words(rows[:, k], categories)
+        return found
+
+    return frame
+
+
+def _mixed(rows: Rows, words: dict[int, Words]) -> Words:
+    found = rows.astype(object)
+    for k, categories in words.items():
+        found[:, k] = _in_words(rows[:, k], categories)
+    return found
+
+
+def _in_words(column: Rows, categories: Words) -> Words:
+    """Places -> words; a missing value stays NaN."""
+    missing = np.isnan(column)
+    found = categories[np.where(missing, 0, column).astype(int)]
+    found[missing] = np.nan
+    return found
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a fitted estimator knows of itself; no ranges: every finite float32 is within them."""
+
+    features: tuple[Feature, ...] | None = None
+    classes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> Shape | None:
+        return (len(self.features),) if self.features else None
+
+
+def described(estimator: Any) -> Description:
+    """The columns and classes of an estimator, as far as it says them."""
+    columns = getattr(estimator, "n_features_in_", 0)
+    names = getattr(estimator, "feature_names_in_", [f"feature {k}" for k in range(columns)])
+    features = tuple(Feature(name=str(name), low=-LARGEST, high=LARGEST) for name in names)
+    return Description(features or None, tuple(map(str, getattr(estimator, "classes_", ()))))
 
 
 def skops_victim(path: Path, allow: Sequence[str] = ()) -> Any:

@@ -10,13 +10,19 @@ from torch import Tensor, nn
 
 from clonecost.errors import VictimError
 from clonecost.networks import NETWORKS, build
-from clonecost.types import Shape, Victim
+from clonecost.types import Feature, Shape, Victim
 from clonecost.victims.endpoints import endpoint_victim, is_url
-from clonecost.victims.estimator import sklearn_victim, skops_victim
+from clonecost.victims.estimator import (
+    Description,
+    described,
+    is_estimator,
+    sklearn_victim,
+    skops_victim,
+)
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded import LoadedVictim, file_digest, must_exist
 from clonecost.victims.onnx import onnx_victim
-from clonecost.victims.python_object import object_victim
+from clonecost.victims.python_object import object_victim, python_object
 from clonecost.victims.torch_model import Outputs, open_network, serve, torch_victim
 
 PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".joblib")
@@ -34,6 +40,7 @@ def load_victim(
     white_box: bool = False,
     allow: Sequence[str] = (),
     form: InputForm | None = None,
+    features: Sequence[Feature] | None = None,
 ) -> LoadedVictim:
     """Load the victim that `where` names:
 
@@ -53,7 +60,8 @@ def load_victim(
 
     `outputs` says what the victim returns (None: an nn.Module or a program logits, an ONNX graph
     what it shows, any other callable probabilities); answers are always probabilities. `white_box`
-    also gives the network.
+    also gives the network. `features` are the columns, of which an estimator gets categories as
+    words; without them it gets them as the numbers that are sent.
 
     Raises:
         VictimError: the victim cannot be loaded, or has no network that a white box could show.
@@ -61,11 +69,13 @@ def load_victim(
     """
     if is_url(where):
         return endpoint_victim(
-            where, input_shape=input_shape, num_classes=num_classes, outputs=outputs, form=form
-        )
+            where, input_shape=input_shape, num_classes=num_classes, outputs=outputs, form=form,
+            features=features,
+        )  # fmt: skip
     path = Path(where)
     digest: str | None = None
     opened: nn.Module | None = None
+    about = Description()
     if form not in (None, InputForm()) and path.suffix != ".onnx":
         raise VictimError(
             f"victim {where!r} takes pixels in [0, 1], channels first: layout, pixels, mean and "
@@ -79,7 +89,8 @@ def load_victim(
         answer, digest = _from_program(path, outputs or "logits", device, trust)
     elif path.suffix == ".skops":
         must_exist(path)
-        answer, digest = sklearn_victim(skops_victim(path, allow)), file_digest(path)
+        estimator, digest = skops_victim(path, allow), file_digest(path)
+        answer, about = sklearn_victim(estimator, features), described(estimator)
     elif path.suffix == ".onnx":
         return onnx_victim(
             path, input_shape=input_shape, num_classes=num_classes, outputs=outputs,
@@ -92,7 +103,11 @@ def load_victim(
             "skops.io.dump, and give that file"
         )
     elif ":" in where:
-        answer, opened = object_victim(where, outputs=outputs, device=device)
+        found = python_object(where)
+        if is_estimator(found) and not isinstance(found, type | nn.Module):
+            answer, about = sklearn_victim(found, features), described(found)
+        else:
+            answer, opened = object_victim(found, where, outputs=outputs, device=device)
     else:
         raise VictimError(
             f"victim {where!r} is not package.module:name, nor a .safetensors, .onnx, .pt2 or "
@@ -103,11 +118,18 @@ def load_victim(
             f"victim {where!r} has no network to look into, only answers: a white box takes one of "
             "the zoo, an nn.Module, or weights.safetensors with --network"
         )
+    if features and about.features and len(features) != len(about.features):
+        raise VictimError(
+            f"{where} was fitted on {len(about.features)} columns, and there are {len(features)} "
+            "features"
+        )
     return LoadedVictim(
         name=where if digest is None else path.name,
         answer=answer,
-        input_shape=input_shape,
-        num_classes=num_classes,
+        input_shape=input_shape or about.shape,
+        num_classes=len(about.classes) or num_classes,
+        features=tuple(features) if features else about.features,
+        classes=about.classes,
         weights=digest,
         network=opened if white_box else None,
     )

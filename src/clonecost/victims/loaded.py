@@ -9,7 +9,7 @@ from torch import nn
 
 from clonecost.errors import VictimError
 from clonecost.result import EndpointCard
-from clonecost.types import InputPrecision, Shape, Victim
+from clonecost.types import Feature, InputPrecision, Shape, Victim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,8 @@ class LoadedVictim:
     answer: Victim
     input_shape: Shape | None  # None: the victim does not say, the audit must
     num_classes: int | None
+    features: tuple[Feature, ...] | None = None  # of a table's, where it says its columns
+    classes: tuple[str, ...] = ()  # their names, where it says them
     weights: str | None  # sha256 of the file the victim came from; None when it is no file
     # pixels in [0, 1] -> logits, when it was loaded for a white box: no attack is given it else
     network: nn.Module | None = None

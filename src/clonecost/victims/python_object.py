@@ -11,46 +11,17 @@ from torch import Tensor, nn
 
 from clonecost.errors import VictimError
 from clonecost.types import Victim
-from clonecost.victims.estimator import is_estimator, sklearn_victim
 from clonecost.victims.torch_model import Outputs, failures_named, open_network, torch_victim
 
 
-def object_victim(
-    where: str, *, outputs: Outputs | None, device: torch.device | str
-) -> tuple[Victim, nn.Module | None]:
-    """The victim called `package.module:name`, or made by `package.module:name()`.
+def python_object(where: str) -> object:
+    """What is called `package.module:name`, or made by `package.module:name()`.
 
-    It is an `nn.Module`, whose `outputs` are logits unless it is said that they are probabilities,
-    a scikit-learn estimator, or any other callable, whose outputs are probabilities unless it is
-    said that they are logits. Importing runs the module's code. The network beside it, for a white
-    box, is None unless the victim is a module.
+    Importing runs the module's code.
 
     Raises:
-        VictimError: nothing of that name can be imported, or it is neither of the two.
+        VictimError: nothing of that name can be imported, or making it failed.
     """
-    found = _import(where)
-    if isinstance(found, nn.Module):
-        kind = outputs or "logits"
-        return torch_victim(found, outputs=kind, device=device), open_network(found, kind)
-    if is_estimator(found) and not isinstance(found, type):
-        return sklearn_victim(found), None
-    if isinstance(found, type):
-        raise VictimError(f"victim {where!r} is a class; write {where + '()'!r} to make one")
-    if not callable(found):
-        raise VictimError(
-            f"victim {where!r} is a {type(found).__name__}; it must be an nn.Module, a "
-            "scikit-learn estimator, or a callable from inputs to probabilities"
-        )
-
-    def answer(inputs: Tensor, /) -> Tensor:
-        with torch.no_grad(), failures_named(tuple(inputs.shape)):
-            values = found(inputs)
-            return values.float().softmax(1) if outputs == "logits" else values
-
-    return answer, None
-
-
-def _import(where: str) -> object:
     module_name, _, name = where.partition(":")
     attribute = name.removesuffix("()")
     with _current_folder_importable():
@@ -77,6 +48,37 @@ def _import(where: str) -> object:
                 f"victim {where!r}: calling {attribute}() without arguments failed: "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+
+def object_victim(
+    found: object, where: str, *, outputs: Outputs | None, device: torch.device | str
+) -> tuple[Victim, nn.Module | None]:
+    """A victim out of an `nn.Module` or any other callable.
+
+    A module's `outputs` are logits unless it is said that they are probabilities, those of any
+    other callable are probabilities unless it is said that they are logits. The network beside it,
+    for a white box, is None unless the victim is a module.
+
+    Raises:
+        VictimError: it is neither of the two.
+    """
+    if isinstance(found, nn.Module):
+        kind = outputs or "logits"
+        return torch_victim(found, outputs=kind, device=device), open_network(found, kind)
+    if isinstance(found, type):
+        raise VictimError(f"victim {where!r} is a class; write {where + '()'!r} to make one")
+    if not callable(found):
+        raise VictimError(
+            f"victim {where!r} is a {type(found).__name__}; it must be an nn.Module, a "
+            "scikit-learn estimator, or a callable from inputs to probabilities"
+        )
+
+    def answer(inputs: Tensor, /) -> Tensor:
+        with torch.no_grad(), failures_named(tuple(inputs.shape)):
+            values = found(inputs)
+            return values.float().softmax(1) if outputs == "logits" else values
+
+    return answer, None
 
 
 def _public(module: object) -> list[str]:

@@ -14,6 +14,7 @@ from clonecost.report.text import duration
 from clonecost.spec import (
     Spec,
     endpoint_url,
+    features_of,
     generators_of,
     lost_limit,
     make_attack,
@@ -108,12 +109,7 @@ def _survey(spec: Spec, test: str) -> tuple[list[str], int]:
     if spec.victim in VICTIMS and not is_trained(spec.victim):
         found.append(f"{spec.victim} is not trained yet: the audit trains it first")
         wanted.append((VICTIMS[spec.victim].dataset, "train"))
-    url = endpoint_url(spec)
-    if url and (reason := refusal(url, spec.authorisation)):
-        found.append(reason)
-    is_file = not url and Path(spec.victim).suffix and ":" not in spec.victim
-    if is_file and not Path(spec.victim).is_file():
-        found.append(f"there is no file {spec.victim}")
+    found += _victim_missing(spec)
     for name, split in wanted:
         try:
             data = load(
@@ -128,11 +124,19 @@ def _survey(spec: Spec, test: str) -> tuple[list[str], int]:
     return list(dict.fromkeys(found)), count
 
 
+def _victim_missing(spec: Spec) -> Iterator[str]:
+    """Why a victim of the user's own cannot be asked yet, if that is so."""
+    if url := endpoint_url(spec):
+        if reason := refusal(url, spec.authorisation):
+            yield reason
+    elif ":" not in spec.victim and Path(spec.victim).suffix and not Path(spec.victim).is_file():
+        yield f"there is no file {spec.victim}"
+
+
 def _survey_table(spec: Spec, test: str) -> tuple[list[str], int]:
-    path = Path(spec.victim)
-    found = [f"there is no file {path}"] if path.suffix == ".skops" and not path.is_file() else []
+    found = list(_victim_missing(spec))
     try:
-        return found, len(load_table(test, "test")) + spec.uniform
+        return found, len(load_table(test, "test", features_of(spec))) + spec.uniform
     except DataError as error:
         return [*found, str(error)], 0
 

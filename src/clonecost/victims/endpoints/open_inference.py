@@ -19,7 +19,7 @@ from torch import Tensor
 from clonecost.errors import VictimError, suggest
 from clonecost.types import InputPrecision, Shape
 from clonecost.victims.endpoints.sending import exchange
-from clonecost.victims.endpoints.settings import EndpointSettings
+from clonecost.victims.endpoints.settings import EndpointSettings, without_nan
 from clonecost.victims.input_form import Arrangement, InputForm, Sizes, shaped
 
 MODEL = re.compile(
@@ -28,6 +28,7 @@ MODEL = re.compile(
 HEAD_LENGTH = "Inference-Header-Content-Length"
 BINARY = "binary_tensor_data"
 DTYPES: dict[str, Any] = {"FP32": "<f4", "FP64": "<f8", "FP16": "<f2", "UINT8": "u1"}
+WIDE = ("FP32", "FP64")  # types that hold a row of a table as it is
 ROWS = 32  # of a request, when nobody says
 
 
@@ -62,6 +63,7 @@ class OpenInference:
     form: InputForm
     arrangement: Arrangement
     rows_per_request: int
+    exact: bool = False  # rows of a table: as they are, and FP64 answers stay float64
     method: str = "POST"
 
     @property
@@ -71,7 +73,8 @@ class OpenInference:
     @property
     def served(self) -> str:
         way = "binary" if self.binary else "JSON"
-        return f"Open Inference Protocol v2, {way}, {self.datatype}, {self.arrangement}"
+        form = "rows of a table" if self.exact else self.arrangement
+        return f"Open Inference Protocol v2, {way}, {self.datatype}, {form}"
 
     def ask(self, inputs: Tensor) -> tuple[dict[str, str], bytes]:
         values = shaped(self.form.apply(inputs, self.arrangement), self.sizes).numpy()
@@ -82,7 +85,8 @@ class OpenInference:
             "name": self.input, "datatype": self.datatype, "shape": list(values.shape),
         }  # fmt: skip
         if not self.binary:
-            tensor["data"] = values.ravel().tolist()
+            numbers = values.ravel().tolist()
+            tensor["data"] = without_nan(numbers) if self.exact else numbers
             body = {"inputs": [tensor], "outputs": [{"name": self.output}]}
             return {"Content-Type": "application/json"}, json.dumps(body).encode()
         raw = values.tobytes()
@@ -106,7 +110,8 @@ class OpenInference:
                 f"{self.url} answered shape {tuple(found.shape)} to {rows} rows; want ({rows}, "
                 "classes)"
             )
-        return torch.from_numpy(found.astype(np.float32)).view(rows, -1)
+        keep = self.exact and found.dtype.kind == "f" and found.dtype.itemsize == 8
+        return torch.from_numpy(found.astype(np.float64 if keep else np.float32)).view(rows, -1)
 
     def _scores(self, response: httpx2.Response) -> Any:
         content = response.content
@@ -126,9 +131,12 @@ class OpenInference:
 
 def connect(
     client: httpx2.Client, url: str, settings: EndpointSettings, form: InputForm,
-    input_shape: Shape, num_classes: int | None,
+    input_shape: Shape, num_classes: int | None, *, exact: bool = False,
 ) -> OpenInference:  # fmt: skip
     """Read what the server says of the model, and settle how it is asked. Sends no row.
+
+    Args:
+        exact: rows of a table are sent, not images.
 
     Raises:
         VictimError: it takes another shape, gives another number of classes, or is no such server.
@@ -143,7 +151,12 @@ def connect(
     if takes.datatype not in DTYPES or gives.datatype not in DTYPES:
         raise VictimError(
             f"{origin} takes {takes.datatype} and gives {gives.datatype}; only "
-            f"{', '.join(DTYPES)} are images and scores"
+            f"{', '.join(DTYPES)} are inputs and scores"
+        )
+    if exact and takes.datatype not in WIDE:
+        raise VictimError(
+            f"{origin} takes {takes.datatype}, which would round the numbers of a table on the way "
+            f"without the ledger's knowing: serve it with {' or '.join(WIDE)}"
         )
     batch, *sizes = takes.shape or [-1]
     if batch > 1:
@@ -173,6 +186,7 @@ def connect(
         form=form,
         arrangement=form.arrangement(row, input_shape, origin),
         rows_per_request=1 if batch == 1 else settings.batch_size or ROWS,
+        exact=exact,
     )
 
 

@@ -1,5 +1,6 @@
 """The table `[endpoint]` of a spec, and the secrets that it names but never holds."""
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from clonecost.errors import SpecError
 from clonecost.victims.endpoints.permission import SECRET, is_local
 
 VARIABLE = re.compile(r"\benv:([A-Za-z_][A-Za-z0-9_]*)")
-Encoding = Literal["png", "jpeg", "uint8", "array"]
+Encoding = Literal["png", "jpeg", "uint8", "array", "record"]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -34,7 +35,7 @@ class EndpointSettings(BaseModel):
     # any other JSON API:
     body: dict[str, JsonValue] | None = None  # "$input" is a row, "$inputs" a list of rows
     row: JsonValue = "$input"  # how each element of "$inputs" looks
-    encoding: Encoding = "png"
+    encoding: Encoding | None = None  # None: a png, of a row of a table a record
     answers: str | None = None  # JMESPath to the answers
     label: str = "label"  # where an answer lists its classes: the keys of each
     score: str = "score"
@@ -103,6 +104,11 @@ class Secrets:
         for name, value in sorted(self._values.items(), key=lambda item: -len(item[1])):
             text = text.replace(value, f"env:{name}")
         return text
+
+
+def without_nan(numbers: list[float]) -> list[float | None]:
+    """The same with null for NaN, which JSON has not: a missing value of a table."""
+    return [None if math.isnan(number) else number for number in numbers]
 
 
 def _named(value: JsonValue, name: str = "") -> Iterator[tuple[str, str]]:

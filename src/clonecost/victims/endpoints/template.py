@@ -23,13 +23,15 @@ from jmespath.exceptions import JMESPathError
 from torch import Tensor
 
 from clonecost.errors import SpecError, VictimError
-from clonecost.types import InputPrecision, Shape, as_bytes
-from clonecost.victims.endpoints.settings import EndpointSettings, Secrets
+from clonecost.types import Feature, InputPrecision, Shape, as_bytes
+from clonecost.victims.endpoints.settings import Encoding, EndpointSettings, Secrets, without_nan
 from clonecost.victims.input_form import Arrangement, InputForm
 
 ROWS = 16  # of a request, when nobody says
 QUALITY = 95  # of a JPEG: its loss is then hardly more than that of 8 bits
+EXACT = 1e-12  # a sum that is off by less is 1: a division would move last bits
 ROUNDING = 0.05  # answers printed with few digits miss a sum of 1 by so much; they are rescaled
+NUMBERS = ("uint8", "array")
 FORMATS = {"png": "PNG", "jpeg": "JPEG"}
 
 
@@ -40,10 +42,12 @@ class Template:
     url: str
     settings: EndpointSettings
     body: dict[str, Any]  # secrets filled in
+    encoding: Encoding
     form: InputForm
     arrangement: Arrangement
     num_classes: int
     rows_per_request: int
+    features: Sequence[Feature] | None = None  # of a table
 
     @property
     def method(self) -> str:
@@ -51,12 +55,12 @@ class Template:
 
     @property
     def takes(self) -> InputPrecision:
-        return "float32" if self.settings.encoding == "array" else "uint8"
+        return "float32" if self.encoding in ("array", "record") else "uint8"
 
     @property
     def served(self) -> str:
         first = f"the {self.settings.top_k} likeliest classes" if self.settings.top_k else "answers"
-        return f"JSON template, {self.settings.encoding} in, {first} at {self.settings.answers}"
+        return f"JSON template, {self.encoding} in, {first} at {self.settings.answers}"
 
     def ask(self, inputs: Tensor) -> tuple[dict[str, str], bytes]:
         rows = self._encode(inputs)
@@ -69,11 +73,23 @@ class Template:
         return {"Content-Type": "application/json"}, json.dumps(body).encode()
 
     def _encode(self, inputs: Tensor) -> Sequence[Any]:
-        encoding = self.settings.encoding
-        if encoding in FORMATS:
-            return [_picture(image, FORMATS[encoding]) for image in as_bytes(inputs)]
+        if self.encoding in FORMATS:
+            return [_picture(image, FORMATS[self.encoding]) for image in as_bytes(inputs)]
         values = self.form.apply(inputs, self.arrangement)
-        return (values.round().int() if encoding == "uint8" else values).tolist()
+        if self.features is not None:
+            return [self._row(row) for row in values.tolist()]
+        return (values.round().int() if self.encoding == "uint8" else values).tolist()
+
+    def _row(self, values: list[float]) -> list[float | None] | dict[str, float | str | None]:
+        """One row of a table: its numbers, or under their names with categories in words."""
+        numbers = without_nan(values)
+        if self.encoding == "array":
+            return numbers
+        return {
+            feature.name: feature.categories[int(number)]
+            if feature.categories and number is not None else number
+            for feature, number in zip(self.features or (), numbers, strict=True)
+        }  # fmt: skip
 
     def read(self, response: httpx2.Response, rows: int) -> Tensor:
         path = self.settings.answers
@@ -93,7 +109,8 @@ class Template:
         for k, answer in enumerate(listed):
             named = self._named(answer)
             scores[k, list(named)] = torch.tensor(list(named.values()), dtype=torch.float64)
-        return self._rescaled(scores).float()
+        scores = self._rescaled(scores)
+        return scores if self.features is not None else scores.float()
 
     def _named(self, answer: Any) -> dict[int, float]:
         """Class number -> probability, of one row."""
@@ -144,17 +161,22 @@ class Template:
     def _rescaled(self, scores: Tensor) -> Tensor:
         """Rows whose sum is off by rounding, or by the classes that were not named, sum to 1."""
         sums = scores.sum(1, keepdim=True)
-        near = (sums - 1).abs() <= ROUNDING
+        off = (sums - 1).abs()
+        near = off <= ROUNDING
         if self.settings.top_k:
             near = (sums > 0) & (sums <= 1 + ROUNDING)
+        near &= off > EXACT
         return torch.where(near, scores / sums, scores)
 
 
 def make_template(
     url: str, settings: EndpointSettings, secrets: Secrets, form: InputForm, input_shape: Shape,
-    num_classes: int | None,
+    num_classes: int | None, features: Sequence[Feature] | None = None,
 ) -> Template:  # fmt: skip
     """Check the description and make the dialect of it. Sends nothing.
+
+    Args:
+        features: the columns, if it takes rows of a table.
 
     Raises:
         SpecError: the description contradicts itself.
@@ -174,21 +196,25 @@ def make_template(
         raise SpecError(
             "endpoint.batch_size: the body takes one row ($input); $inputs takes a list of them"
         )
-    if settings.encoding in FORMATS and (len(input_shape) != 3 or input_shape[0] not in (1, 3)):
+    encoding = settings.encoding or ("png" if features is None else "record")
+    if encoding not in (("record", "array") if features is not None else (*FORMATS, *NUMBERS)):
+        of = "a table, this audit is of images" if features is None else "images, this is a table"
+        raise SpecError(f'endpoint.encoding = "{encoding}" is for {of}: leave it out, or "array"')
+    if encoding in FORMATS and (len(input_shape) != 3 or input_shape[0] not in (1, 3)):
         raise SpecError(
-            f"endpoint.encoding: a {settings.encoding} has 1 or 3 channels, the input is "
+            f"endpoint.encoding: a {encoding} has 1 or 3 channels, the input is "
             f'{input_shape}; use "array" or "uint8"'
         )
-    if settings.encoding in FORMATS and form != InputForm():
+    if encoding in FORMATS and form != InputForm():
         raise SpecError(
-            f"an API that takes a {settings.encoding} reads pixels, layout and scale off it: leave "
+            f"an API that takes a {encoding} reads pixels, layout and scale off it: leave "
             "out layout, pixels, mean and std"
         )
-    if settings.encoding == "uint8":
+    if encoding == "uint8":
         form = InputForm(layout=form.layout, pixels="0..255")
     return Template(
-        url=url, settings=settings, body=secrets.fill(settings.body), form=form,
-        arrangement=form.layout or "nchw", num_classes=num_classes,
+        url=url, settings=settings, body=secrets.fill(settings.body), encoding=encoding, form=form,
+        arrangement=form.layout or "nchw", num_classes=num_classes, features=features,
         rows_per_request=(settings.batch_size or ROWS) if many else 1,
     )  # fmt: skip
 

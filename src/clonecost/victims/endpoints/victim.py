@@ -2,6 +2,7 @@
 
 import math
 import weakref
+from collections.abc import Sequence
 
 import httpx2
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from clonecost import __version__
 from clonecost.errors import SpecError, VictimError
 from clonecost.result import Authorisation, EndpointCard
-from clonecost.types import Progress, Shape, no_progress
+from clonecost.types import Feature, Progress, Shape, no_progress
 from clonecost.victims.endpoints.open_inference import ROWS, connect, speaks_it
 from clonecost.victims.endpoints.permission import check_address, is_local, must_be_allowed
 from clonecost.victims.endpoints.sending import IDLE, Dialect, Sender, UnansweredError
@@ -51,6 +52,7 @@ def endpoint_victim(
     authorisation: Authorisation | None = None,
     outputs: Outputs | None = None,
     form: InputForm | None = None,
+    features: Sequence[Feature] | None = None,
     rate: float = RATE,
     progress: Progress = no_progress,
 ) -> LoadedVictim:
@@ -62,6 +64,7 @@ def endpoint_victim(
     Args:
         outputs: what it gives; None: probabilities.
         form: how it wants its pixels.
+        features: the columns, if it takes rows of a table; float64 answers then stay float64.
         progress: is told when the endpoint makes us wait.
 
     Raises:
@@ -76,7 +79,10 @@ def endpoint_victim(
         raise SpecError(f"{url}: give the shape of its inputs")
     if not (rate > 0 and math.isfinite(rate)):
         raise SpecError(f"rate = {rate}: want rows a second, above 0")
-    form.check(input_shape[0])
+    if features is None:
+        form.check(input_shape[0])
+    elif form != InputForm():
+        raise SpecError(f"layout, pixels, mean and std are of images, {url} takes rows of a table")
     secrets = Secrets(settings)
     client = httpx2.Client(
         headers={**secrets.fill(settings.headers), "User-Agent": USER_AGENT},
@@ -87,9 +93,14 @@ def endpoint_victim(
     dialect: Dialect
     try:
         if settings.body is not None:
-            dialect = make_template(url, settings, secrets, form, input_shape, num_classes)
+            dialect = make_template(
+                url, settings, secrets, form, input_shape, num_classes, features
+            )
         else:
-            dialect = _connected(client, url, settings, secrets, form, input_shape, num_classes)
+            exact = features is not None
+            dialect = _connected(
+                client, url, settings, secrets, form, input_shape, num_classes, exact=exact
+            )
     except BaseException:
         client.close()
         raise
@@ -139,10 +150,10 @@ def least_seconds(rows: int, settings: EndpointSettings, rate: float) -> float:
 
 def _connected(
     client: httpx2.Client, url: str, settings: EndpointSettings, secrets: Secrets,
-    form: InputForm, input_shape: Shape, num_classes: int | None,
+    form: InputForm, input_shape: Shape, num_classes: int | None, *, exact: bool,
 ) -> Dialect:  # fmt: skip
     try:
-        return connect(client, url, settings, form, input_shape, num_classes)
+        return connect(client, url, settings, form, input_shape, num_classes, exact=exact)
     except UnansweredError as error:
         raise VictimError(
             secrets.hide(f"{url} does not answer ({error}): is it running, and the address right?")
