@@ -4,18 +4,34 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from clonecost.serving import Limits, ServedModel, make_app
 from clonecost.types import Victim
-from conftest import CLASSES, SHAPE, Counting
+from conftest import CLASSES, COLOUR, SHAPE, Counting, numbers, tree_toy
 from live_server import live
 
 TOKEN = "only-for-this-test"
 
 
-def test_the_description_is_kept(victim: Victim, tmp_path: Path) -> None:
+def images(victim: Victim) -> ServedModel:
+    return ServedModel(name="toy", victim=victim, input_shape=SHAPE, num_classes=CLASSES)
+
+
+def table(victim: Victim) -> ServedModel:
+    features = (*numbers(3), COLOUR)
+    return ServedModel(
+        name="toy", victim=victim, input_shape=(4,), num_classes=CLASSES, features=features,
+        incomplete=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["images", "table"])
+def test_the_description_is_kept(kind: str, victim: Victim, tmp_path: Path) -> None:
     """As a program of its own: the pytest plugin of schemathesis 4 does not know pytest 9."""
-    counting = Counting(victim)
-    model = ServedModel(name="toy", victim=counting, input_shape=SHAPE, num_classes=CLASSES)
+    tree = tree_toy((*numbers(3), COLOUR)).answer
+    counting = Counting(victim if kind == "images" else tree)
+    model = images(counting) if kind == "images" else table(counting)
     with live(make_app(model, Limits(max_rows=50), token=TOKEN)) as url:
         header = f"Authorization: Bearer {TOKEN}"
         done = subprocess.run(

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
+from clonecost.attacks import ATTACKS
 from clonecost.attacks.base import Attack, check_access, name_of_attack
 from clonecost.errors import AnswersError, QueryError, SpecError
 from clonecost.features import check_rows
@@ -296,10 +297,15 @@ def wrong_kind(name: str, attack: Attack, *, table: bool) -> str | None:
     takes = getattr(attack, "takes", "images")
     if takes == ("table" if table else "images"):
         return None
-    other = "rows of a table" if table else "images"
+    if not table:
+        return (
+            f"{name} asks about rows of a table, this victim takes images: choose another attack "
+            "(`clonecost list attacks`)"
+        )
+    fitting = [key for key, kind in ATTACKS.items() if getattr(kind, "takes", "") == "table"]
     return (
-        f"{name} asks about {'images' if table else 'rows of a table'}, this victim takes {other}: "
-        "choose another attack (`clonecost list attacks`)"
+        f"{name} asks about images, this victim takes rows of a table: choose one of "
+        f"{', '.join(fitting)} with --attack"
     )
 
 

@@ -20,7 +20,7 @@ def read_csv(path: Path) -> tuple["DataFrame", NDArray[Any]]:
     """The features of a CSV file with a header, and its labels as they stand there.
 
     Raises:
-        DataError: pandas is not installed, the file is no CSV, has fewer than two columns or no row.
+        DataError: no pandas, no CSV, fewer than two columns, or no row.
     """
     try:
         import pandas as pd
