@@ -64,12 +64,17 @@ REMOTE: dict[str, Any] = {
     "authorisation": {"owner": "Shop Ltd", "granted_by": "A. Buyer", "date": "2026-01-31",
                       "scope": "the staging model, 10,000 rows"},
 }  # fmt: skip
-TABLES = {"endpoint", "authorisation"}  # too much for flags: they stand in a file only
+OF_TABLE = {
+    "victim": "own:model", "attack": ["tramer_lr"], "test": "rows.csv", "uniform": 100,
+    "features": [{"name": "age", "low": 18.0, "high": 99.0},
+                 {"name": "colour", "categories": ["red", "green"]}],
+}  # fmt: skip
+TABLES = {"endpoint", "authorisation", "features"}  # too much for flags: in a file only
 
 
 def test_the_examples_have_every_key() -> None:
     # a white box has no --defence
-    assert set(FULL) | set(REMOTE) | {"access"} == set(Spec.model_fields)
+    assert set(FULL) | set(REMOTE) | {"access", "features"} == set(Spec.model_fields)
     assert set(REMOTE["endpoint"]) == set(EndpointSettings.model_fields)
     defaults = Spec(victim="x").model_dump()
     for example in (FULL, REMOTE):
@@ -87,7 +92,8 @@ def test_every_flag_has_its_key_and_every_key_its_flag(command: Any) -> None:
 
 
 def test_what_is_written_reads_back(tmp_path: Path) -> None:
-    for spec in (make_spec(FULL), make_spec(REMOTE), make_spec({"victim": "digits-lenet"})):
+    for written in (FULL, REMOTE, OF_TABLE, {"victim": "digits-lenet"}):
+        spec = make_spec(written)
         (tmp_path / "spec.toml").write_text(to_toml(spec), encoding="utf-8")
         assert read_spec(tmp_path / "spec.toml") == spec
 

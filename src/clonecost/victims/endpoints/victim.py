@@ -130,6 +130,7 @@ def endpoint_victim(
         answer=answer,
         input_shape=input_shape,
         num_classes=num_classes,
+        classes=settings.classes,
         weights=None,
         served=f"{dialect.served}, gives {outputs or 'probs'}",
         takes=dialect.takes,
