@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from clonecost.result import Flag, Rate, Score, SpotCheck, ThreatCard, Traffic
 
 
+SLACK = 2.0  # equations for each unknown, below which rounding decides
+
+
 def flags(
     *,
     threat: ThreatCard,
@@ -63,6 +66,14 @@ def _attack(
             f"{attack} read the victim's own network: a reference to hold attacks against, and no "
             "finding about the API",
         )
+    coarse = threat.answers != "probs" or "rounding" in defences
+    alpha = settings.get("alpha")  # rows that are asked for each unknown
+    if coarse and isinstance(alpha, int | float) and alpha < SLACK:
+        yield _warning(
+            "equations-of-coarse-answers",
+            f"{attack} solves {alpha:g} equation(s) for each unknown, of answers that are cut or "
+            "rounded: nothing evens out what rounding took away, and a few times as many may do",
+        )
     differences = "step" in settings and "directions" in settings
     if differences and threat.input_precision == "uint8":
         yield _warning(
@@ -70,7 +81,7 @@ def _attack(
             f"{attack} steps {settings['step']} into random directions, which 8-bit inputs round "
             "away: its generator learns from noise",
         )
-    if differences and (threat.answers != "probs" or "rounding" in defences):
+    if differences and coarse:
         yield _warning(
             "differences-of-coarse-answers",
             f"{attack} takes differences of answers that are cut or rounded: most of its "
