@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from clonecost.result import Flag, Rate, Score, SpotCheck, ThreatCard, Traffic
 
-
 SLACK = 2.0  # equations for each unknown, below which rounding decides
 
 
