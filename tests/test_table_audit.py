@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import skops.io
 import torch
@@ -166,6 +168,31 @@ def test_the_command_line_audits_a_table_and_a_file(
     refused = run("replay", "b", "--student", "lenet")
     assert refused.status == 2
     assert "no other student to train" in refused.err
+
+
+def test_a_graph_of_a_table_is_audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two outputs, as skl2onnx writes them: the class, and the probabilities."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    weight, bias = rng.normal(size=(4, 3)), rng.normal(size=3)
+    f32, i64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+    nodes = [
+        onnx.helper.make_node("Gemm", ["x", "w", "b"], ["scores"]),
+        onnx.helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+        onnx.helper.make_node("ArgMax", ["scores"], ["label"], axis=1, keepdims=0),
+    ]
+    constants = {"w": weight, "b": bias}
+    graph = onnx.helper.make_graph(
+        nodes, "iris", [onnx.helper.make_tensor_value_info("x", f32, ["n", 4])],
+        [onnx.helper.make_tensor_value_info("label", i64, ["n"]),
+         onnx.helper.make_tensor_value_info("probabilities", f32, ["n", 3])],
+        [onnx.numpy_helper.from_array(value.astype(np.float32), name)
+         for name, value in constants.items()],
+    )  # fmt: skip
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), "iris.onnx")
+    done = run("audit", "iris.onnx", "--test", "iris", "--attack", "tramer_lr", "--uniform", "50")
+    assert "At 15 queries, a clone agrees with your model on 100 %" in done.out
 
 
 def test_a_plan_of_a_table_counts_its_uniform_rows() -> None:

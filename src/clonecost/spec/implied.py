@@ -19,7 +19,7 @@ def of_table(spec: Spec) -> bool:
         return True
     if Path(spec.victim).suffix == ".skops" or Path(spec.test or "").suffix == ".csv":
         return True
-    if spec.victim in VICTIMS or not (":" in spec.victim or endpoint_url(spec)):
+    if spec.victim in VICTIMS:
         return False
     return any(getattr(make_attack(a, spec.set), "takes", "") == "table" for a in spec.attack)
 

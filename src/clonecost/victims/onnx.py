@@ -126,7 +126,7 @@ def _read(session: Any, path: Path) -> Graph:
     if len(takes) != 1 or takes[0].type not in TYPES:
         has = ", ".join(f"{one.name} {one.type}" for one in takes)
         raise VictimError(
-            f"{path} has the inputs {has}; it must have one, of images: {', '.join(TYPES)}"
+            f"{path} has the inputs {has}; it must have one of type {', '.join(TYPES)}"
         )
     scores = [one for one in gives if one.type in TYPES and len(one.shape or [0, 0]) == 2]
     if len(scores) != 1:
@@ -134,6 +134,7 @@ def _read(session: Any, path: Path) -> Graph:
         raise VictimError(
             f"{path} has the outputs {has}; exactly one must be scores of shape (n, classes): "
             "export the model with that one only"
+            + (", or by skl2onnx with options={'zipmap': False}" if "seq(map" in has else "")
         )
     batch, *sizes = takes[0].shape or [None]
     return Graph(
