@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,25 @@ def test_the_pipeline_gets_what_it_was_fitted_on(rows: Any) -> None:
     assert np.array_equal(answers.numpy(), pipeline.predict_proba(rows))
 
 
+def test_columns_are_known_by_their_names() -> None:
+    pipeline = fitted(frame())
+    order = (FEATURES[2], FEATURES[0], FEATURES[1])
+    data = table(frame(), np.zeros(len(frame()), int), features=order)
+    answers = sklearn_victim(pipeline, order)(data.inputs)
+    assert np.array_equal(answers.numpy(), pipeline.predict_proba(frame()))
+    other = (*FEATURES[:2], Feature(name="salary"))
+    with pytest.raises(VictimError, match="columns age, colour, income; the features are age, col"):
+        sklearn_victim(pipeline, other)
+
+
+def test_features_without_names_are_known_by_their_places() -> None:
+    pipeline = fitted(frame())
+    places = tuple(replace(feature, name=f"feature {k}") for k, feature in enumerate(FEATURES))
+    data = table(frame(), np.zeros(len(frame()), int), features=FEATURES)
+    answers = sklearn_victim(pipeline, places)(data.inputs)
+    assert np.array_equal(answers.numpy(), pipeline.predict_proba(frame()))
+
+
 @pytest.mark.parametrize("rows", [frame(), frame().to_numpy(dtype=object)], ids=["frame", "array"])
 def test_a_missing_value_is_missing_for_the_pipeline(rows: Any) -> None:
     pipeline = fitted(rows)
@@ -91,7 +111,7 @@ def test_a_file_says_its_columns_and_classes(tmp_path: Path) -> None:
     own = load_victim(str(path), allow=allow).features
     assert own is not None
     assert [feature.name for feature in own] == ["age", "colour", "income"]
-    with pytest.raises(VictimError, match="fitted on 3 columns, and there are 2 features"):
+    with pytest.raises(VictimError, match="columns age, colour, income; the features are age, col"):
         load_victim(str(path), features=FEATURES[:2], allow=allow)
 
 

@@ -36,8 +36,8 @@ def sklearn_victim(estimator: Any, features: Sequence[Feature] | None = None) ->
             its place, as it is sent.
 
     Raises:
-        VictimError: it was fitted on a data frame and pandas is not installed; when asked: it
-            failed, or is not fitted.
+        VictimError: it was fitted on a data frame, and on other columns, or pandas is not
+            installed; when asked: it failed, or is not fitted.
     """
     probs = getattr(estimator, "predict_proba", None)  # an SVC has it on condition only
     form = _form(estimator, features or ())
@@ -69,11 +69,19 @@ def _form(estimator: Any, features: Sequence[Feature]) -> Callable[[Rows], Any]:
             "'clonecost[tabular]'"
         ) from error
 
+    given = [feature.name for feature in features]
+    columns = given if set(given) & set(names) else list(names)  # others know places only
+    if set(columns) != set(names):
+        raise VictimError(
+            f"the estimator was fitted on the columns {', '.join(names)}; the features are "
+            + ", ".join(given)
+        )
+
     def frame(rows: Rows) -> Any:
-        found = DataFrame(rows, columns=names)
+        found = DataFrame(rows, columns=columns)
         for k, categories in words.items():
-            found[names[k]] = _in_words(rows[:, k], categories)
-        return found
+            found[columns[k]] = _in_words(rows[:, k], categories)
+        return found[names]  # in the order that it was fitted on
 
     return frame
 
