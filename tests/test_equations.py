@@ -1,4 +1,5 @@
 import torch
+from threadpoolctl import threadpool_info
 from torch import nn
 
 from clonecost.equations import cross_entropy, solve
@@ -31,3 +32,25 @@ def test_solve_finds_the_minimum_of_a_parabola_with_either_solver() -> None:
         assert left < 1e-20
         assert torch.allclose(model.weight, wanted, atol=1e-10)
         assert steps == list(range(1, len(steps) + 1))
+
+
+def test_small_problems_are_solved_by_one_thread_and_the_callers_threads_come_back() -> None:
+    """Two threads on two idle cores took ten times as long, and sums depend on their number."""
+    model = nn.Linear(3, 2, dtype=torch.float64)
+    during: set[int] = set()
+
+    def loss() -> torch.Tensor:
+        during.update(pool["num_threads"] for pool in threadpool_info())
+        during.add(torch.get_num_threads())
+        return model.weight.square().sum() + model.bias.square().sum()
+
+    had = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        before = threadpool_info()
+        solve(model, loss)
+        assert during == {1}
+        assert threadpool_info() == before
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(had)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
@@ -59,6 +60,10 @@ def solve(
     if solver == "l-bfgs-b":  # its other rule would end the search on the last digits of the loss
         options |= {"ftol": 0.0, "maxfun": 2 * iterations, "maxcor": 30}
     start = parameters_to_vector(parameters).detach().numpy()
-    found = minimize(value, start, jac=True, method=solver.upper(), options=options, callback=count)
+    # such matrices are small: threads would wait for each other ten times as long as they compute
+    with threadpool_limits(1):
+        found = minimize(
+            value, start, jac=True, method=solver.upper(), options=options, callback=count
+        )
     vector_to_parameters(torch.from_numpy(np.array(found.x)), parameters)
     return float(found.fun)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -115,8 +116,9 @@ def _rbf_svm(
 def _fit(estimator: Any, x: NDArray[Any], y: NDArray[Any]) -> Any:
     from sklearn.exceptions import ConvergenceWarning
 
-    with warnings.catch_warnings():  # the audit scores what came out
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # one thread: so small a fit waits for threads longer than they compute
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the audit scores what came out
         return estimator.fit(x, y)
 
 
