@@ -29,7 +29,7 @@ $(MLSERVER)/ready: constraints-mlserver.txt
 	if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
 		$(PYTHON) -m venv $(MLSERVER) && \
 		$(MLSERVER)/bin/python -m pip install -q --no-compile --disable-pip-version-check \
-			-c $< mlserver onnxruntime numpy; \
+			-c $< mlserver mlserver-sklearn onnxruntime numpy; \
 	else echo "MLServer ends at Python 3.12: its tests will be skipped"; fi
 	touch $@
 

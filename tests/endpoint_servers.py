@@ -37,6 +37,7 @@ class Server:
     classes: int
     binary: bool = True
     datatype: str = "FP32"
+    names_classes: bool = False  # answers are INT64 numbers of classes, not scores
     scenes: list[Scene] = field(default_factory=list)
     spoil: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = lambda scores: scores
     reply: Callable[[Tensor], Any] | None = None  # of the JSON API: scores -> document
@@ -145,9 +146,11 @@ class Handler(BaseHTTPRequestHandler):
             assert self.owner.reply is not None
             self._send(200, json.dumps(self.owner.reply(scores)).encode(), {}, cut=cut)
             return
-        values = self.owner.spoil(scores.detach().numpy().astype("<f4"))
+        found = scores.argmax(1, keepdim=True) if self.owner.names_classes else scores
+        kind, dtype = ("INT64", "<i8") if self.owner.names_classes else ("FP32", "<f4")
+        values = self.owner.spoil(found.detach().numpy().astype(dtype))
         output: dict[str, Any] = {
-            "name": "scores", "datatype": "FP32", "shape": list(values.shape)
+            "name": "scores", "datatype": kind, "shape": list(values.shape)
         }  # fmt: skip
         asked = self.owner.bodies[-1]["outputs"][0].get("parameters", {})
         if not (self.owner.binary and asked.get("binary_data")):

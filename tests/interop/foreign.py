@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -24,19 +25,12 @@ needs_mlserver = pytest.mark.skipif(
 
 
 @contextmanager
-def mlserver(graph: Path, folder: Path, shape: tuple[int, ...], classes: int) -> Iterator[str]:
-    """Serve an ONNX graph with MLServer; the URL of the model, called `lenet`."""
+def mlserver(model: dict[str, Any], folder: Path) -> Iterator[str]:
+    """Serve what `model` describes (MLServer's settings of a model); its URL."""
     http, grpc, metrics = free_ports(3)
     settings = {"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics,
                 "debug": False, "parallel_workers": 0}  # fmt: skip
-    tensor = {"name": "pixels", "datatype": "FP32", "shape": [-1, *shape]}
-    model = {
-        "name": "lenet",
-        "implementation": "onnx_classifier.OnnxClassifier",
-        "parameters": {"uri": str(graph)},
-        "inputs": [tensor],
-        "outputs": [{**tensor, "name": "probabilities", "shape": [-1, classes]}],
-    }
+    folder.mkdir()
     (folder / "settings.json").write_text(json.dumps(settings))
     (folder / "model-settings.json").write_text(json.dumps(model))
     log = folder / "mlserver.log"
@@ -49,12 +43,30 @@ def mlserver(graph: Path, folder: Path, shape: tuple[int, ...], classes: int) ->
             stdout=said, stderr=said,
         ) as process,
     ):  # fmt: skip
-        url = f"http://127.0.0.1:{http}/v2/models/lenet"
+        url = f"http://127.0.0.1:{http}/v2/models/{model['name']}"
         try:
             wait_for(f"{url}/ready", process, log)
             yield url
         finally:
             process.terminate()
+
+
+def onnx_model(graph: Path, shape: tuple[int, ...], classes: int) -> dict[str, Any]:
+    """An ONNX graph of images, which says what it takes and gives."""
+    tensor = {"name": "pixels", "datatype": "FP32", "shape": [-1, *shape]}
+    return {
+        "name": "lenet",
+        "implementation": "onnx_classifier.OnnxClassifier",
+        "parameters": {"uri": str(graph)},
+        "inputs": [tensor],
+        "outputs": [{**tensor, "name": "probabilities", "shape": [-1, classes]}],
+    }
+
+
+def sklearn_model(file: Path) -> dict[str, Any]:
+    """A pickled estimator behind MLServer's own server for scikit-learn, which says nothing."""
+    implementation = "mlserver_sklearn.SKLearnModel"
+    return {"name": "iris", "implementation": implementation, "parameters": {"uri": str(file)}}
 
 
 def free_ports(count: int) -> list[int]:

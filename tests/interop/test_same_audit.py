@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from foreign import mlserver, needs_mlserver
+from foreign import mlserver, needs_mlserver, onnx_model
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -127,8 +127,7 @@ def test_an_onnx_file_is_memory_within_a_tolerance(
 def test_a_server_that_we_did_not_write_is_memory_within_a_tolerance(
     graph: Path, memory: Run, tmp_path: Path
 ) -> None:
-    (tmp_path / "server").mkdir()
-    with mlserver(graph, tmp_path / "server", SHAPE, CLASSES) as url:
+    with mlserver(onnx_model(graph, SHAPE, CLASSES), tmp_path / "server") as url:
         run = audit(tmp_path / "run", **at(url))
     must_be_close(run, memory)
     assert run.result.endpoint is not None

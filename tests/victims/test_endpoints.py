@@ -150,6 +150,29 @@ def test_the_tensor_that_is_meant_can_be_named(start: Start) -> None:
         reach(server, settings={"input": "imge"})
 
 
+@pytest.mark.parametrize("binary", [True, False])
+def test_numbers_of_classes_are_labels(binary: bool, start: Start) -> None:
+    labels = [{"name": "scores", "datatype": "INT64", "shape": [-1, 1]}]
+    metadata = {"inputs": tensors([-1, 3, 4, 5]), "outputs": labels}
+    server = start(metadata=metadata, names_classes=True, binary=binary)
+    answers = reach(server).answer(rows())
+    assert answers.dtype == torch.float32
+    assert torch.equal(answers.argmax(1), scores_of(rows()).argmax(1))
+    assert torch.equal(answers.sum(1), torch.ones(10))
+    server.spoil = lambda found: found + CLASSES
+    with pytest.raises(VictimError, match=r"numbers of shape \(4, 1\).*one class a row, 0 to 5"):
+        reach(server).answer(rows(4))
+
+
+def test_a_server_that_says_nothing_of_its_tensors_is_told_their_names(start: Start) -> None:
+    server = start(metadata={"inputs": [], "outputs": []}, binary=False)
+    victim = reach(server, settings={"input": "x", "output": "scores"})
+    torch.testing.assert_close(victim.answer(rows()), scores_of(rows()))
+    assert server.bodies[0]["inputs"][0]["datatype"] == "FP32"
+    with pytest.raises(VictimError, match="does not say what it takes and gives: name its"):
+        reach(server, settings={"input": "x"})
+
+
 def test_no_such_model_and_nobody_there(start: Start) -> None:
     server = start()
     with pytest.raises(VictimError, match=r"answered 404 Not Found: .*no /v2/models/other here"):

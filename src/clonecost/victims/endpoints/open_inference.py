@@ -28,6 +28,8 @@ MODEL = re.compile(
 HEAD_LENGTH = "Inference-Header-Content-Length"
 BINARY = "binary_tensor_data"
 DTYPES: dict[str, Any] = {"FP32": "<f4", "FP64": "<f8", "FP16": "<f2", "UINT8": "u1"}
+LABELS: dict[str, Any] = {"INT64": "<i8", "INT32": "<i4"}  # of an answer: the class's number
+GIVES = DTYPES | LABELS
 WIDE = ("FP32", "FP64")  # types that hold a row of a table as it is
 ROWS = 32  # of a request, when nobody says
 
@@ -63,6 +65,7 @@ class OpenInference:
     form: InputForm
     arrangement: Arrangement
     rows_per_request: int
+    num_classes: int | None
     exact: bool = False  # rows of a table: as they are, and FP64 answers stay float64
     method: str = "POST"
 
@@ -104,6 +107,8 @@ class OpenInference:
                 f"{self.url} answered with something that is no inference response "
                 f"({type(error).__name__}: {error})"
             ) from error
+        if found.dtype.kind == "i":
+            return self._one_hot(found, rows)
         # a trailing (.., 1, 1) is a pooled image of one pixel
         if found.ndim < 2 or found.shape[0] != rows or any(n != 1 for n in found.shape[2:]):
             raise VictimError(
@@ -113,6 +118,19 @@ class OpenInference:
         keep = self.exact and found.dtype.kind == "f" and found.dtype.itemsize == 8
         return torch.from_numpy(found.astype(np.float64 if keep else np.float32)).view(rows, -1)
 
+    def _one_hot(self, labels: Any, rows: int) -> Tensor:
+        """(rows,) or (rows, 1) numbers of classes -> (rows, K)."""
+        if self.num_classes is None:
+            raise VictimError(f"{self.url} names classes by number: say how many there are")
+        if labels.size != rows or not ((labels >= 0) & (labels < self.num_classes)).all():
+            raise VictimError(
+                f"{self.url} answered whole numbers of shape {tuple(labels.shape)} to {rows} rows, "
+                f"{labels.min(initial=0)} to {labels.max(initial=0)}; want one class a row, 0 to "
+                f"{self.num_classes - 1}, or scores: say endpoint.output"
+            )
+        found = torch.from_numpy(labels.reshape(-1).astype(np.int64))
+        return torch.nn.functional.one_hot(found, self.num_classes).float()
+
     def _scores(self, response: httpx2.Response) -> Any:
         content = response.content
         length = response.headers.get(HEAD_LENGTH)
@@ -121,7 +139,7 @@ class OpenInference:
         for tensor in head["outputs"]:
             size = tensor.get("parameters", {}).get("binary_data_size")
             if tensor["name"] == self.output:
-                dtype, shape = np.dtype(DTYPES[tensor["datatype"]]), tensor["shape"]
+                dtype, shape = np.dtype(GIVES[tensor["datatype"]]), tensor["shape"]
                 if size is None:
                     return np.array(tensor["data"], dtype).reshape(shape)
                 return np.frombuffer(content[at : at + size], dtype).reshape(shape)
@@ -146,9 +164,11 @@ def connect(
     assert found is not None
     origin = found["model"]
     metadata = _metadata(client, origin)
+    if not (metadata.inputs or metadata.outputs):
+        metadata = _as_told(settings, input_shape, origin, exact=exact)
     takes = _pick("input", settings.input, metadata.inputs, origin)
     gives = _pick("output", settings.output, metadata.outputs, origin)
-    if takes.datatype not in DTYPES or gives.datatype not in DTYPES:
+    if takes.datatype not in DTYPES or gives.datatype not in GIVES:
         raise VictimError(
             f"{origin} takes {takes.datatype} and gives {gives.datatype}; only "
             f"{', '.join(DTYPES)} are inputs and scores"
@@ -164,7 +184,7 @@ def connect(
             f"{origin} takes exactly {batch} rows at a time, and rows that fill a batch up would "
             "be paid for: serve the model with a dynamic batch"
         )
-    classes = gives.shape[1] if len(gives.shape) > 1 else -1
+    classes = gives.shape[1] if len(gives.shape) > 1 and gives.datatype not in LABELS else -1
     if num_classes is not None and classes > 0 and classes != num_classes:
         raise VictimError(
             f"{origin} has {classes} classes, the audit {num_classes}: is this its test set, or "
@@ -186,6 +206,7 @@ def connect(
         form=form,
         arrangement=form.arrangement(row, input_shape, origin),
         rows_per_request=1 if batch == 1 else settings.batch_size or ROWS,
+        num_classes=num_classes,
         exact=exact,
     )
 
@@ -201,6 +222,22 @@ def _metadata(client: httpx2.Client, origin: str) -> Metadata:
             f"{origin} is no model under the Open Inference Protocol v2 ({where}: {first['msg']}); "
             "for another API say endpoint.body and endpoint.answers"
         ) from error
+
+
+def _as_told(
+    settings: EndpointSettings, input_shape: Shape, origin: str, *, exact: bool
+) -> Metadata:
+    """The tensors of a server that says nothing of them, as MLServer's for scikit-learn."""
+    if settings.input is None or settings.output is None:
+        raise VictimError(
+            f"{origin} does not say what it takes and gives: name its tensors as endpoint.input "
+            'and endpoint.output (of MLServer\'s scikit-learn "x" and "predict_proba")'
+        )
+    takes, gives = ("FP64", "FP64") if exact else ("FP32", "FP32")
+    return Metadata(
+        inputs=[TensorMetadata(name=settings.input, datatype=takes, shape=[-1, *input_shape])],
+        outputs=[TensorMetadata(name=settings.output, datatype=gives, shape=[-1, -1])],
+    )
 
 
 def _extensions(client: httpx2.Client, server: str) -> Sequence[str]:
