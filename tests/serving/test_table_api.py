@@ -124,6 +124,8 @@ def test_what_is_no_table_is_not_served_as_one(toy: TableToy) -> None:
         ServedModel(
             name="toy", victim=toy.answer, input_shape=(3,), num_classes=3, features=FEATURES
         )
+    with pytest.raises(SpecError, match="incomplete is for rows of a table"):
+        ServedModel(name="toy", victim=toy.answer, input_shape=(4,), num_classes=3, incomplete=True)
 
 
 # -- what says the columns -----------------------------------------------------------------------

@@ -43,7 +43,7 @@ class ServedModel:
 
     Raises:
         SpecError: `top_k` is not between 1 and the number of classes; a table has another shape
-            than its features, or 8-bit inputs.
+            than its features, or 8-bit inputs; images cannot be incomplete.
         VictimError: (when called) the victim failed or answered nonsense.
     """
 
@@ -62,6 +62,10 @@ class ServedModel:
             raise SpecError(
                 f"{self.name} has {len(self.features)} features and takes {self.input_shape}: a "
                 f"table's rows are ({len(self.features)},)"
+            )
+        if self.features is None and self.incomplete:
+            raise SpecError(
+                f"incomplete is for rows of a table, {self.name} takes images: leave it out"
             )
         if self.features is not None and self.input_precision == "uint8":
             raise SpecError("inputs of 8 bits are pixels: a table's rows are float32")
