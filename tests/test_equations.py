@@ -34,6 +34,10 @@ def test_solve_finds_the_minimum_of_a_parabola_with_either_solver() -> None:
         assert steps == list(range(1, len(steps) + 1))
 
 
+def threads_of_libraries() -> dict[str, int]:
+    return {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+
+
 def test_small_problems_are_solved_by_one_thread_and_the_callers_threads_come_back() -> None:
     """Two threads on two idle cores took ten times as long, and sums depend on their number."""
     model = nn.Linear(3, 2, dtype=torch.float64)
@@ -47,10 +51,10 @@ def test_small_problems_are_solved_by_one_thread_and_the_callers_threads_come_ba
     had = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        before = threadpool_info()
+        before = threads_of_libraries()
         solve(model, loss)
         assert during == {1}
-        assert threadpool_info() == before
+        assert before.items() <= threads_of_libraries().items()
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(had)
