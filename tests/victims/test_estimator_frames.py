@@ -91,6 +91,13 @@ def test_a_missing_value_is_missing_for_the_pipeline(rows: Any) -> None:
     assert np.array_equal(sklearn_victim(pipeline, FEATURES)(sent).numpy(), wanted)
 
 
+def test_a_place_that_is_no_category_is_a_failure_with_a_name() -> None:
+    sent = table(frame(3), [0, 0, 0], features=FEATURES).inputs
+    sent[0, 1] = 7
+    with pytest.raises(VictimError, match=r"failed on inputs of shape \(3, 3\)"):
+        sklearn_victim(fitted(frame()), FEATURES)(sent)
+
+
 def test_an_estimator_of_numbers_under_names_needs_no_features() -> None:
     numbers = frame()[["age", "income"]]
     model = LogisticRegression().fit(numbers, numbers["age"] > 50)

@@ -94,22 +94,24 @@ def _feature(name: str, cells: "Series", where: str) -> Feature | None:
 
 
 def _numbers(cells: "Series", categories: Sequence[str], where: str) -> NDArray[np.float64]:
+    from pandas import Index
+
     if _is_number(cells):
         return cells.to_numpy(dtype=np.float64, na_value=np.nan)
     if not categories:
         raise DataError(f"{where}: {cells.name} holds words; want numbers, or give its categories")
-    words = cells.astype(object).where(cells.notna(), None)
-    place = {word: k for k, word in enumerate(categories)}
-    unknown = sorted({str(word) for word in words if word is not None} - set(place))
-    if unknown:
+    words = cells.astype(object).map(str, na_action="ignore")
+    places = Index(categories).get_indexer(words)  # -1: missing, or none of them
+    unknown = words[(places < 0) & words.notna()]
+    if len(unknown):
         raise DataError(
-            f"{where}: {cells.name} holds {unknown[0]!r}, which is none of its categories "
+            f"{where}: {cells.name} holds {unknown.iloc[0]!r}, which is none of its categories "
             + ", ".join(categories)
         )
-    return words.map(lambda word: np.nan if word is None else place[str(word)]).to_numpy(np.float64)
+    return np.where(places < 0, np.nan, places)
 
 
 def _is_number(cells: "Series") -> bool:
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+    from pandas.api.types import is_numeric_dtype
 
-    return bool(is_numeric_dtype(cells) or is_bool_dtype(cells))
+    return bool(is_numeric_dtype(cells))  # of truth values, too

@@ -43,8 +43,8 @@ def sklearn_victim(estimator: Any, features: Sequence[Feature] | None = None) ->
     form = _form(estimator, features or ())
 
     def answer(inputs: Tensor, /) -> Tensor:
-        rows = form(inputs.detach().cpu().double().numpy())
         with failures_named(tuple(inputs.shape)):
+            rows = form(inputs.detach().cpu().double().numpy())
             if probs is not None:
                 values = np.asarray(probs(rows), dtype=np.float64)
             else:

@@ -115,8 +115,8 @@ class OpenInference:
                 f"{self.url} answered shape {tuple(found.shape)} to {rows} rows; want ({rows}, "
                 "classes)"
             )
-        keep = self.exact and found.dtype.kind == "f" and found.dtype.itemsize == 8
-        return torch.from_numpy(found.astype(np.float64 if keep else np.float32)).view(rows, -1)
+        keep = np.float64 if self.exact and found.dtype == np.float64 else np.float32
+        return torch.from_numpy(found.astype(keep)).view(rows, -1)
 
     def _one_hot(self, labels: Any, rows: int) -> Tensor:
         """(rows,) or (rows, 1) numbers of classes -> (rows, K)."""
