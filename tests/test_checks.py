@@ -52,7 +52,11 @@ RAISED: dict[str, dict[str, Any]] = {
     "small-test-set": {"test_rows": 999},
     "differences-in-8-bit": {"settings": DIFFERENCES, "threat": threat(input_precision="uint8")},
     "differences-of-coarse-answers": {"settings": DIFFERENCES, "threat": threat(answers="top_k")},
-    "equations-of-coarse-answers": {"settings": {"alpha": 1.0}, "defences": ["rounding"]},
+    "equations-of-coarse-answers": {
+        "settings": {"alpha": 1.0},
+        "defences": ["rounding"],
+        "threat": threat(num_classes=2),
+    },
     "published-wiring": {"settings": {"wiring": "published"}},
     "white-box-reference": {"threat": threat(access="white-box")},
     "clone-learned-nothing": {"curve": [point(100, 0.31)]},
@@ -75,8 +79,10 @@ def test_each_doubt_raises_its_own_flag(code: str) -> None:
 def test_rounded_answers_are_coarse_too() -> None:
     assert codes(settings=DIFFERENCES, defences=["rounding"]) == ["differences-of-coarse-answers"]
     assert codes(settings={}, defences=["rounding"]) == []
-    assert codes(settings={"alpha": 5.0}, defences=["rounding"]) == []
-    assert codes(settings={"alpha": 1.0}) == []
+    two = threat(num_classes=2)
+    assert codes(settings={"alpha": 5.0}, defences=["rounding"], threat=two) == []
+    assert codes(settings={"alpha": 1.0}, threat=two) == []
+    assert codes(settings={"alpha": 1.0}, defences=["rounding"]) == []  # of more classes
 
 
 def test_borders() -> None:

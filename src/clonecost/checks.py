@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from clonecost.result import Flag, Rate, Score, SpotCheck, ThreatCard, Traffic
 
-SLACK = 2.0  # equations for each unknown, below which rounding decides
+SLACK = 5.0  # rows for each unknown, below which rounding cost agreement (LOG.md, 2026-11-25)
 
 
 def flags(
@@ -67,11 +67,12 @@ def _attack(
         )
     coarse = threat.answers != "probs" or "rounding" in defences
     alpha = settings.get("alpha")  # rows that are asked for each unknown
-    if coarse and isinstance(alpha, int | float) and alpha < SLACK:
+    one_equation = threat.num_classes == 2  # a row gives; of K classes it gives K - 1
+    if coarse and one_equation and isinstance(alpha, int | float) and alpha < SLACK:
         yield _warning(
             "equations-of-coarse-answers",
             f"{attack} solves {alpha:g} equation(s) for each unknown, of answers that are cut or "
-            "rounded: nothing evens out what rounding took away, and a few times as many may do",
+            "rounded: little evens out what rounding took away, a few times as many may",
         )
     differences = "step" in settings and "directions" in settings
     if differences and threat.input_precision == "uint8":
