@@ -20,6 +20,7 @@ from cli_runs import run
 from clonecost.errors import SpecError, VictimError
 from clonecost.result import read_result
 from clonecost.serving import Limits, ServedModel, make_app
+from clonecost.serving.description import request_body
 from clonecost.serving.model import served_model
 from clonecost.spec import make_spec
 from clonecost.victims.endpoints import EndpointSettings, endpoint_victim
@@ -156,6 +157,7 @@ def test_the_zoo_says_its_ranges_and_a_file_its_names(shop: Path) -> None:
     assert (plain.name, plain.num_classes) == ("shop", 2)
     assert plain.features is not None
     assert [feature.name for feature in plain.features] == ["age", "colour", "income"]
+    assert "features: `age`, a number; " in request_body(plain, 1, 1)["description"]
     ranged = served_model(make_spec({"victim": "shop.skops", "test": "rows.csv"}, asks=False))
     assert ranged.features is not None
     assert ranged.features[1].categories == ("blue", "green", "red")

@@ -13,6 +13,7 @@ from clonecost.serving.protocol import (
     input_name,
 )
 from clonecost.types import Feature
+from clonecost.victims.estimator import LARGEST
 
 _WHY = {
     400: "the request is not one for this model",
@@ -104,6 +105,8 @@ def _columns(model: ServedModel) -> str:
 
 
 def _column(feature: Feature) -> str:
+    if feature.high == LARGEST:
+        return f"`{feature.name}`, a number"
     if not feature.categories:
         return f"`{feature.name}` from {feature.low:g} to {feature.high:g}"
     places = ", ".join(f"{k} for {word}" for k, word in enumerate(feature.categories))

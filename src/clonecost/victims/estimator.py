@@ -16,7 +16,7 @@ from clonecost.victims.torch_model import failures_named
 
 Rows = NDArray[np.float64]
 Words = NDArray[np.object_]
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)  # of a number whose range nobody says
 
 
 def is_estimator(found: object) -> bool:
