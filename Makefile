@@ -48,6 +48,7 @@ check: $(VENV)/dev $(MLSERVER)/ready  ## formatter, linter, strict types, then t
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2
 
 bench: $(VENV)/dev  ## speed and memory against their floors; prints a table, writes JSON

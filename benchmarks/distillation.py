@@ -20,7 +20,7 @@ from benchmarks.stage import (
     make_pool,
 )
 from clonecost.attacks.knockoff import PAPER
-from clonecost.distill import Recipe, distill
+from clonecost.training.distill import Recipe, distill
 
 SHARED = Recipe(validation=0.0)
 CASES = {

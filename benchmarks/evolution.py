@@ -20,9 +20,9 @@ import torch
 
 from benchmarks.measuring import MILLI, Outcome, Row, in_turns
 from benchmarks.stage import CLASSES, LENET, Scene, make_victim, open_oracle
-from clonecost.evolution import Algorithm, Search, one_class
 from clonecost.generators import GENERATORS, TrainedGenerator
 from clonecost.oracle import Oracle
+from clonecost.query_synthesis.evolution import Algorithm, Search, one_class
 from clonecost.types import as_bytes, as_pixels
 
 NAME = "evolution"

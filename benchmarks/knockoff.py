@@ -27,7 +27,7 @@ from benchmarks.stage import (
     open_oracle,
 )
 from clonecost.attacks.knockoff import PAPER, Knockoff
-from clonecost.distill import Recipe
+from clonecost.training.distill import Recipe
 from clonecost.types import LabelledInputs, Victim
 
 GOAL = 1.10

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from clonecost.provenance import collect
+from clonecost.audit.provenance import collect
 
 MILLI = 1e-3
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from benchmarks.stage import CLASSES, Scene
 from clonecost.attacks.dfme import Dfme
 from clonecost.networks import Normalise, build, build_generator
-from clonecost.networks.enlarging import EnlargingConv2d
+from clonecost.networks.upsample_conv import EnlargingConv2d
 
 
 def plain_loop(scene: Scene, attack: Dfme) -> Callable[[], None]:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit
-from clonecost.distill import Recipe
-from clonecost.ledger import Ledger
+from clonecost.audit.query_stats import TrafficLog
 from clonecost.networks import build, build_generator
 from clonecost.oracle import Oracle
-from clonecost.traffic import TrafficLog
+from clonecost.oracle.ledger import Ledger
+from clonecost.training.distill import Recipe
 from clonecost.types import LabelledInputs, Shape, ThreatModel, Victim
 from clonecost.victims import torch_victim
 

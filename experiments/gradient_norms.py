@@ -22,16 +22,16 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
-from clonecost import provenance
 from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.dfme import Dfme
-from clonecost.ledger import Ledger
-from clonecost.losses import kl, logit_l1, recover_logits
+from clonecost.audit import provenance
 from clonecost.networks import build, build_generator
 from clonecost.oracle import Oracle
+from clonecost.oracle.ledger import Ledger
+from clonecost.training.losses import kl, logit_l1, recover_logits
 from clonecost.types import Purpose, ThreatModel
 from clonecost.victims import torch_victim
-from clonecost.zoo import zoo_model
+from clonecost.victims.zoo.images import zoo_model
 
 SHAPE, CLASSES = (1, 32, 32), 10
 EVERY = 4  # iterations

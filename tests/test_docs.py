@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.toys import MakeAudit
 from typer.main import get_command
 
 from clonecost.attacks import ATTACKS
 from clonecost.cli import app
-from clonecost.spec import make_spec
+from clonecost.config import make_spec
 from clonecost.types import LabelledInputs, ThreatModel, Victim
-from conftest import MakeAudit
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -80,7 +80,9 @@ def test_links_lead_to_files_that_are_there(page: Path) -> None:
 
 
 def test_every_flag_of_checks_is_explained() -> None:
-    source = (ROOT / "src" / "clonecost" / "checks.py").read_text(encoding="utf-8")
+    source = (ROOT / "src" / "clonecost" / "evaluation" / "red_flags.py").read_text(
+        encoding="utf-8"
+    )
     raised = set(re.findall(r'_(?:warning|info)\(\s*"([a-z0-9-]+)"', source))
     explained = set(
         re.findall(

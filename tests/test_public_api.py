@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.support.toys import CLASSES, SHAPE, MakeAudit, toy_student
 from torch import nn
 
 import clonecost
@@ -22,7 +23,6 @@ from clonecost import (
     Watcher,
     run_audit,
 )
-from conftest import CLASSES, SHAPE, MakeAudit, toy_student
 
 
 def test_the_public_names_are_pinned() -> None:

@@ -5,6 +5,8 @@ The public names are loaded on demand: torch takes a second, which `clonecost --
 
 from typing import TYPE_CHECKING, Any
 
+from clonecost.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from clonecost.attacks import ATTACKS, Attack
     from clonecost.attacks.active_thief import ActiveThief
@@ -39,18 +41,17 @@ if TYPE_CHECKING:
     from clonecost.data.tables import load_table, table
     from clonecost.defences import DEFENCES, defend
     from clonecost.defences.rounding import Rounding
-    from clonecost.distill import Recipe
     from clonecost.errors import CloneCostError
     from clonecost.generators import ready_generator
     from clonecost.oracle import Oracle
     from clonecost.report import headline
     from clonecost.result import Result
-    from clonecost.table_zoo import table_victim
+    from clonecost.training.distill import Recipe
     from clonecost.types import Defence, Feature, LabelledInputs, ThreatModel, Victim
     from clonecost.victims import sklearn_victim, torch_victim
-    from clonecost.zoo import zoo_model, zoo_victim
+    from clonecost.victims.zoo.images import zoo_model, zoo_victim
+    from clonecost.victims.zoo.tabular import table_victim
 
-__version__ = "0.1.0"
 
 _HOME = {
     "ATTACKS": "attacks",
@@ -82,7 +83,7 @@ _HOME = {
     "MazePd": "attacks.maze_pd",
     "MazeStar": "attacks.maze_star",
     "Oracle": "oracle",
-    "Recipe": "distill",
+    "Recipe": "training.distill",
     "Result": "result",
     "Rounding": "defences.rounding",
     "ThreatModel": "types",
@@ -103,10 +104,10 @@ _HOME = {
     "run_audit": "audit",
     "sklearn_victim": "victims",
     "table": "data.tables",
-    "table_victim": "table_zoo",
+    "table_victim": "victims.zoo.tabular",
     "torch_victim": "victims",
-    "zoo_model": "zoo",
-    "zoo_victim": "zoo",
+    "zoo_model": "victims.zoo.images",
+    "zoo_victim": "victims.zoo.images",
 }
 
 __all__ = [  # the same names, spelt out for type checkers; a test compares the two

@@ -4,17 +4,17 @@ import dataclasses
 
 import pytest
 import torch
+from tests.support.toys import CLASSES, Counting, MakeAudit, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks.active_thief import ActiveThief, Strategy, mixed
 from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.marich import Marich
 from clonecost.audit import run_audit
-from clonecost.choosing import entropy_gradients, k_centre
 from clonecost.errors import SpecError
-from clonecost.losses import entropy
+from clonecost.query_synthesis.active_selection import entropy_gradients, k_centre
+from clonecost.training.losses import entropy
 from clonecost.types import LabelledInputs, ThreatModel, Victim
-from conftest import CLASSES, Counting, MakeAudit, toy_student
 
 
 @pytest.fixture

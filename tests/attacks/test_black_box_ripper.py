@@ -5,6 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.support.toys import (
+    BUDGET,
+    CLASSES,
+    SMALL,
+    Counting,
+    MakeAudit,
+    toy_attack,
+    toy_generator,
+)
 from torch import Tensor
 
 from clonecost.attacks import PROFILES
@@ -12,10 +21,9 @@ from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.black_box_ripper import BlackBoxRipper
 from clonecost.audit import check, run_audit
 from clonecost.errors import AnswersError, SpecError, VictimError
+from clonecost.persistence.run_folder import CLONE, SEARCH
 from clonecost.report import Run, bill, group_runs
-from clonecost.run_folder import CLONE, SEARCH
 from clonecost.types import ThreatModel, Victim, as_pixels
-from conftest import BUDGET, CLASSES, SMALL, Counting, MakeAudit, toy_attack, toy_generator
 
 TEST_ROWS = 400
 Taught = list[tuple[Tensor, Tensor]]

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
+from tests.support.toys import Counting, MakeAudit
 from torch import Tensor
 
 from clonecost.attacks import copycat
 from clonecost.attacks.copycat import PAPER, Copycat, balanced
 from clonecost.audit import run_audit
-from clonecost.copycat_views import VIEWS
+from clonecost.query_synthesis.copycat_augmentation import VIEWS
 from clonecost.types import Victim
-from conftest import Counting, MakeAudit
 
 
 def some(counts: list[int]) -> tuple[Tensor, Tensor]:

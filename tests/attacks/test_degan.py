@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tests.support.toys import CLASSES, SHAPE, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks import degan
@@ -8,7 +9,6 @@ from clonecost.attacks.degan import Degan, agreement, answered
 from clonecost.errors import SpecError
 from clonecost.networks.dcgan import DcganGenerator
 from clonecost.types import LabelledInputs, ThreatModel
-from conftest import CLASSES, SHAPE, toy_student
 
 
 class Closed:

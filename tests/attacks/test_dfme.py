@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from tests.support.toys import CLASSES, SHAPE, MakeAudit, toy_attack, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks import PROFILES
@@ -14,7 +15,6 @@ from clonecost.errors import SpecError
 from clonecost.networks import build_generator
 from clonecost.oracle import Oracle
 from clonecost.types import Purpose, ThreatModel
-from conftest import CLASSES, SHAPE, MakeAudit, toy_attack, toy_student
 
 
 def test_an_iteration_costs_1792_queries() -> None:

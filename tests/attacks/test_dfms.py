@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support.toys import CLASSES, SHAPE, Counting, MakeAudit, toy_attack, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.dfms import Dfms
 from clonecost.audit import run_audit
 from clonecost.types import LabelledInputs, Purpose, ThreatModel, Victim
-from conftest import CLASSES, SHAPE, Counting, MakeAudit, toy_attack, toy_student
 
 
 def small(**changes: object) -> Dfms:

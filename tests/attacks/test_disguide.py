@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tests.support.toys import CLASSES, SHAPE, MakeAudit, toy_attack, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks import dual_students
@@ -17,13 +18,12 @@ from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.disguide import Disguide, disagreement, grey, negative_entropy
 from clonecost.attacks.dual_students import DualStudents
 from clonecost.audit import run_audit
-from clonecost.imitation import imitation
-from clonecost.losses import kl
 from clonecost.networks import build_generator
 from clonecost.networks.soft_vote import SoftVote
-from clonecost.replay import Replay
+from clonecost.training.losses import kl
+from clonecost.training.replay_buffer import Replay
+from clonecost.training.student_loss import imitation
 from clonecost.types import AnswerKind, LabelledInputs, Shape, ThreatModel, as_bytes, as_pixels
-from conftest import CLASSES, SHAPE, MakeAudit, toy_attack, toy_student
 
 Pair = Disguide | DualStudents
 both = pytest.mark.parametrize("name", ["disguide", "dual_students"])

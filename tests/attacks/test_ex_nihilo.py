@@ -1,11 +1,11 @@
 from dataclasses import replace
 
 import torch
+from tests.support.toys import Counting, MakeAudit
 
 from clonecost.attacks.ex_nihilo import ExNihilo
 from clonecost.audit import run_audit
 from clonecost.types import ThreatModel, Victim
-from conftest import Counting, MakeAudit
 
 SMALL = ExNihilo(round_size=100, epochs=8, batch_size=32)
 TEST_ROWS = 400

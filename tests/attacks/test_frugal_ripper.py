@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.support.toys import CLASSES, Counting, MakeAudit
 
 from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.frugal_ripper import FrugalRipper
 from clonecost.audit import run_audit
 from clonecost.errors import SpecError
 from clonecost.types import LabelledInputs, ThreatModel, Victim
-from conftest import CLASSES, Counting, MakeAudit
 
 SMALL = FrugalRipper(round_size=100, epochs=4, batch_size=32)
 TEST_ROWS = 400

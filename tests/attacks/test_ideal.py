@@ -1,6 +1,7 @@
 import dataclasses
 
 import torch
+from tests.support.toys import CLASSES, SHAPE, Counting, MakeAudit, toy_attack, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit
@@ -8,7 +9,6 @@ from clonecost.attacks.ideal import Ideal
 from clonecost.audit import run_audit
 from clonecost.networks import build_generator
 from clonecost.types import ThreatModel, Victim
-from conftest import CLASSES, SHAPE, Counting, MakeAudit, toy_attack, toy_student
 
 
 def small(**changes: object) -> Ideal:

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from tests.support.toys import CLASSES, SHAPE, Counting, MakeAudit, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks import jbda
 from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.jbda import Jbda, jacobian_signs
 from clonecost.audit import run_audit
-from clonecost.distill import Recipe
+from clonecost.training.distill import Recipe
 from clonecost.types import LabelledInputs, ThreatModel, Victim, as_pixels
-from conftest import CLASSES, SHAPE, Counting, MakeAudit, toy_student
 
 Sets = list[tuple[Tensor, Tensor, Recipe]]
 

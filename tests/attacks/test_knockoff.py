@@ -1,12 +1,12 @@
 import dataclasses
 
 import torch
+from tests.support.toys import Counting, MakeAudit
 
 from clonecost.attacks.knockoff import PAPER, Knockoff
 from clonecost.audit import run_audit
-from clonecost.run_folder import CLONE
+from clonecost.persistence.run_folder import CLONE
 from clonecost.types import LabelledInputs, ThreatModel, Victim
-from conftest import Counting, MakeAudit
 
 
 def test_two_budgets_in_one_run_give_what_two_runs_give(

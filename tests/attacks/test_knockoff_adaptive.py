@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tests.support.toys import CLASSES, SHAPE, Counting, MakeAudit, toy_attack, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit
@@ -15,7 +16,6 @@ from clonecost.attacks.knockoff_adaptive import (
 from clonecost.audit import run_audit
 from clonecost.errors import SpecError
 from clonecost.types import LabelledInputs, ThreatModel, Victim
-from conftest import CLASSES, SHAPE, Counting, MakeAudit, toy_attack, toy_student
 
 
 def test_rewards() -> None:

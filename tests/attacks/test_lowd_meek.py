@@ -2,15 +2,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.support.table_runs import agreement, steal
+from tests.support.toys import COLOUR, MakeAudit, TableToy, linear_toy, numbers
 from torch.nn import functional as F
 
 from clonecost.attacks.lowd_meek import LowdMeek
 from clonecost.audit import run_audit
 from clonecost.errors import SpecError
-from clonecost.networks.table_models import LinearModel
+from clonecost.tabular.models import LinearModel
 from clonecost.types import ThreatModel
-from conftest import COLOUR, MakeAudit, TableToy, linear_toy, numbers
-from table_runs import agreement, steal
 
 
 def plane(weights: list[float], bias: float) -> TableToy:

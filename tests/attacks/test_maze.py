@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support.toys import CLASSES, SHAPE, toy_attack, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit
@@ -14,9 +15,8 @@ from clonecost.attacks.maze_pd import Likeness, MazePd
 from clonecost.attacks.maze_star import MazeStar
 from clonecost.errors import SpecError
 from clonecost.networks import build_generator
-from clonecost.replay import Replay
+from clonecost.training.replay_buffer import Replay
 from clonecost.types import LabelledInputs, Purpose, ThreatModel, as_bytes, as_pixels
-from conftest import CLASSES, SHAPE, toy_attack, toy_student
 
 CPU = torch.device("cpu")
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.support.toys import Counting, MakeAudit, toy_attack
 
 from clonecost.attacks.base import portions
 from clonecost.audit import run_audit
 from clonecost.errors import SpecError
+from clonecost.persistence.run_folder import CLONE
 from clonecost.result import Result
-from clonecost.run_folder import CLONE
 from clonecost.types import LabelledInputs, ThreatModel, Victim
-from conftest import Counting, MakeAudit, toy_attack
 
 POOLS = ["active_thief", "copycat", "jbda", "knockoff_adaptive", "marich"]
 

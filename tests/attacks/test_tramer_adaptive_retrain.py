@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 import torch
 from sklearn.svm import SVC
+from tests.support.table_runs import agreement, steal
+from tests.support.toys import CLASSES, COLOUR, TableToy, linear_toy, numbers
 
 from clonecost.attacks.tramer_adaptive_retrain import TramerAdaptiveRetrain
-from clonecost.features import Extraction, uniform_rows
+from clonecost.tabular.features import Extraction, uniform_rows
 from clonecost.victims import sklearn_victim
-from conftest import CLASSES, COLOUR, TableToy, linear_toy, numbers
-from table_runs import agreement, steal
 
 
 @pytest.mark.parametrize("strategy", ["uniform", "line_search", "adaptive"])

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.support.table_runs import steal, total_variation
+from tests.support.toys import CLASSES, TableToy, numbers
 
 from clonecost.attacks.tramer_kernel_lr import TramerKernelLr
-from clonecost.features import uniform_rows
-from clonecost.networks.table_models import RbfModel
-from conftest import CLASSES, TableToy, numbers
-from table_runs import steal, total_variation
+from clonecost.tabular.features import uniform_rows
+from clonecost.tabular.models import RbfModel
 
 REPRESENTERS = 2
 

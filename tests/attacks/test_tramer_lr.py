@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.support.table_runs import agreement, steal, total_variation
+from tests.support.toys import CLASSES, COLOUR, TableToy, linear_toy, numbers
 
 from clonecost.attacks.tramer_lr import TramerLr
 from clonecost.defences.rounding import Rounding
-from clonecost.networks.table_models import LinearModel
-from conftest import CLASSES, COLOUR, TableToy, linear_toy, numbers
-from table_runs import agreement, steal, total_variation
+from clonecost.tabular.models import LinearModel
 
 
 def test_two_classes_cost_d_plus_1_queries_and_every_weight_is_right(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import torch
 from sklearn.neural_network import MLPClassifier
+from tests.support.table_runs import kit, steal, total_variation
+from tests.support.toys import CLASSES, TableToy, numbers
 
 from clonecost.attacks.tramer_mlp import TramerMlp
-from clonecost.networks.table_models import TanhModel
-from conftest import CLASSES, TableToy, numbers
-from table_runs import kit, steal, total_variation
+from clonecost.tabular.models import TanhModel
 
 HIDDEN = 3
 

@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 import torch
 from sklearn.tree import DecisionTreeClassifier
+from tests.support.table_runs import agreement, steal, total_variation
+from tests.support.toys import COLOUR, TableToy, numbers, tree_toy
 
 from clonecost.attacks.tramer_tree import TramerTree
-from clonecost.features import uniform_rows
-from clonecost.networks.table_models import RuleModel
+from clonecost.tabular.features import uniform_rows
+from clonecost.tabular.models import RuleModel
 from clonecost.types import Feature
 from clonecost.victims import sklearn_victim
-from conftest import COLOUR, TableToy, numbers, tree_toy
-from table_runs import agreement, steal, total_variation
 
 
 @pytest.mark.parametrize(

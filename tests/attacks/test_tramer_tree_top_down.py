@@ -3,16 +3,16 @@ from pathlib import Path
 import pytest
 import torch
 from sklearn.tree import DecisionTreeClassifier
+from tests.support.table_runs import agreement, steal, total_variation
+from tests.support.toys import COLOUR, TableToy, numbers, tree_toy
 
 from clonecost.attacks.tramer_tree import TramerTree
 from clonecost.attacks.tramer_tree_top_down import TramerTreeTopDown
-from clonecost.features import uniform_rows
-from clonecost.networks.table_models import RuleModel
+from clonecost.tabular.features import uniform_rows
+from clonecost.tabular.models import RuleModel
 from clonecost.types import Feature, ThreatModel
 from clonecost.victims import sklearn_victim
-from clonecost.victims.table_models import StoppingTree
-from conftest import COLOUR, TableToy, numbers, tree_toy
-from table_runs import agreement, steal, total_variation
+from clonecost.victims.zoo.estimators import StoppingTree
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
 import pytest
 import torch
+from tests.support.toys import CLASSES, SHAPE, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks import zskd
 from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.zskd import Zskd, class_similarity, dirichlet_targets, last_weights, stretch
 from clonecost.errors import SpecError
-from clonecost.losses import kl
+from clonecost.training.losses import kl
 from clonecost.types import as_pixels
-from conftest import CLASSES, SHAPE, toy_student
 
 
 def rng(seed: int = 0) -> torch.Generator:

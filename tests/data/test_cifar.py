@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from data_files import cifar_records, pixels, write_tar
+from tests.support.data_files import cifar_records, pixels, write_tar
 
 from clonecost.data.cifar import CIFAR10, CIFAR100
 from clonecost.errors import DataError

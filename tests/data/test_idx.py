@@ -2,7 +2,7 @@ import gzip
 
 import numpy as np
 import pytest
-from data_files import idx_bytes, pixels, write_idx
+from tests.support.data_files import idx_bytes, pixels, write_idx
 
 from clonecost.data import idx
 from clonecost.errors import DataError

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import alone, cifar_records, pixels, write_idx, write_tar
+from tests.support.data_files import alone, cifar_records, pixels, write_idx, write_tar
 
 from clonecost.data import DATASETS, load, loading
 from clonecost.data.sources import SOURCES

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data_files import alone, pixels, png
+from tests.support.data_files import alone, pixels, png
 
 from clonecost.data import parquet
 from clonecost.errors import DataError

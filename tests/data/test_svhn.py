@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from data_files import pixels
 from scipy.io import savemat
+from tests.support.data_files import pixels
 
 from clonecost.data import svhn
 from clonecost.errors import DataError

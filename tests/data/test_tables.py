@@ -6,7 +6,7 @@ import torch
 
 from clonecost.data.tables import TABLES, load_table, table
 from clonecost.errors import DataError, SpecError
-from clonecost.features import check_rows
+from clonecost.tabular.features import check_rows
 from clonecost.types import Feature
 
 

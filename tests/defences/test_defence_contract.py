@@ -6,13 +6,13 @@ import sys
 
 import pytest
 import torch
+from tests.support.toys import SHAPE, Counting, MakeAudit
 from torch import Tensor
 
 from clonecost.audit import run_audit
+from clonecost.config import make_defence
 from clonecost.defences import DEFENCES, defend
-from clonecost.spec import make_defence
 from clonecost.types import Victim
-from conftest import SHAPE, Counting, MakeAudit
 
 every_defence = pytest.mark.parametrize("name", sorted(DEFENCES))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.support.tiny_generators import TINY, noise
 
 from clonecost.generators import (
     GENERATORS,
@@ -14,21 +15,8 @@ from clonecost.generators import (
     load_generator,
     train_generator,
 )
-from clonecost.types import LabelledInputs
 
 PAGE = Path(__file__).parents[2] / "docs" / "generators.md"
-TINY: dict[str, dict[str, object]] = {
-    "vae": {"width": 2},
-    "sngan": {"width": 4, "critic_width": 4, "batch_size": 16, "generator_batch_size": 16},
-    "progan": {"width": 2, "batch_size": 16},
-    "dcgan": {"width": 2, "batch_size": 16},
-}
-
-
-def noise() -> LabelledInputs:
-    rng = torch.Generator().manual_seed(0)
-    pixels = torch.randint(256, (40, 3, 16, 16), generator=rng, dtype=torch.uint8)
-    return LabelledInputs(pixels, torch.arange(40) % 3, name="noise")
 
 
 @pytest.mark.parametrize("name", GENERATORS)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.errors import SpecError
-from clonecost.generators import adversarial, dcgan, progan, sngan
+from clonecost.generators import dcgan, gan_training, progan, sngan
 from clonecost.generators.base import Made, Samples, ToImages, Train, standard_normal
 from clonecost.generators.frechet import frechet_pixels_8x8
 from clonecost.networks.progan import shrunk
@@ -107,13 +107,13 @@ def test_repeatable_by_seed_and_global_randomness_is_left(kind: str) -> None:
 def test_what_is_kept_is_the_average(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand from the weights after every step of G; its decay grows to the recipe's."""
     past: list[dict[str, Tensor]] = []
-    move = adversarial.AveragedModel.update_parameters
+    move = gan_training.AveragedModel.update_parameters
 
-    def recorded(self: adversarial.AveragedModel, model: nn.Module) -> None:
+    def recorded(self: gan_training.AveragedModel, model: nn.Module) -> None:
         past.append({name: p.detach().clone() for name, p in model.named_parameters()})
         move(self, model)
 
-    monkeypatch.setattr(adversarial.AveragedModel, "update_parameters", recorded)
+    monkeypatch.setattr(gan_training.AveragedModel, "update_parameters", recorded)
     monkeypatch.setattr(progan, "STAGES", progan.STAGES[-1:])
     kept = dict(trained(kind, rows=96, epochs=1, batch_size=32, ema=0.2).network.named_parameters())
     assert len(past) == 3
@@ -128,19 +128,19 @@ def test_what_is_kept_is_the_average(kind: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_without_an_average_the_last_weights_are_kept() -> None:
     generator = nn.Linear(2, 2)
-    average = adversarial.averaged(generator, 0.0)
+    average = gan_training.averaged(generator, 0.0)
     for _ in range(3):
         nn.init.normal_(generator.weight, generator=torch.Generator().manual_seed(0))
         average.update_parameters(generator)
-    kept = adversarial.kept(average, (), CPU)
+    kept = gan_training.kept(average, (), CPU)
     assert torch.equal(kept.weight, generator.weight)  # type: ignore[arg-type]
 
 
 def test_statistics_of_batch_norm_are_measured_with_the_kept_weights() -> None:
     generator = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    average = adversarial.averaged(generator, 0.9)
+    average = gan_training.averaged(generator, 0.9)
     draws = [torch.randn(50, 3, generator=torch.Generator().manual_seed(n)) for n in range(4)]
-    kept = adversarial.kept(average, draws, CPU)
+    kept = gan_training.kept(average, draws, CPU)
     assert isinstance(kept, nn.Sequential)
     before = kept[0](torch.cat(draws))
     torch.testing.assert_close(kept[1].running_mean, before.mean(0))
@@ -218,11 +218,11 @@ def test_classes_are_drawn_as_often_as_in_the_data() -> None:
 
 def test_batches_are_full_and_every_row_comes_once() -> None:
     def order(seed: int) -> Iterator[Tensor]:
-        return adversarial.batches(10, 3, torch.Generator().manual_seed(seed))
+        return gan_training.batches(10, 3, torch.Generator().manual_seed(seed))
 
     rows = list(order(0))
     assert [len(part) for part in rows] == [3, 3, 3]
     assert len(set(torch.cat(rows).tolist())) == 9
     assert any(not torch.equal(a, b) for a, b in zip(rows, order(1), strict=True))
-    assert len(list(adversarial.batches(2, 3, torch.Generator()))) == 1
+    assert len(list(gan_training.batches(2, 3, torch.Generator()))) == 1
     assert all(not torch.equal(a, b) for a, b in pairwise(rows))

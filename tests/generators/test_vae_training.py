@@ -6,7 +6,7 @@ import torch
 
 from clonecost.generators.vae import CYCLE, MEASURE_SEED, VaeRecipe, betas, train_vae
 from clonecost.networks import Vae
-from clonecost.networks.images import to_pixels, to_space
+from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.vae import elbo_terms
 from clonecost.types import LabelledInputs, no_progress
 

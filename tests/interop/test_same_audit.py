@@ -17,18 +17,18 @@ from typing import Any
 
 import pytest
 import torch
-from foreign import mlserver, needs_mlserver, onnx_model
 from safetensors.torch import load_file
+from tests.support.foreign import mlserver, needs_mlserver, onnx_model
+from tests.support.live_server import live
 from torch import Tensor, nn
 
 from clonecost.audit import Watcher
-from clonecost.ledger import Ledger
+from clonecost.config import make_spec
+from clonecost.oracle.ledger import Ledger
 from clonecost.result import Result
 from clonecost.serving import Limits, Metrics, make_app, served_model
-from clonecost.spec import make_spec
-from clonecost.work import run_spec
-from clonecost.zoo import VICTIMS, zoo_model
-from live_server import live
+from clonecost.victims.zoo.images import VICTIMS, zoo_model
+from clonecost.workflows import run_spec
 
 VICTIM, BUDGET = "digits-lenet", 600
 SHAPE, CLASSES = VICTIMS[VICTIM].input_shape, VICTIMS[VICTIM].num_classes

@@ -6,21 +6,21 @@ from typing import Any
 import joblib
 import pytest
 import torch
-from foreign import mlserver, needs_mlserver, sklearn_model
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tests.support.foreign import mlserver, needs_mlserver, sklearn_model
 
 from clonecost.attacks.tramer_lr import TramerLr
 from clonecost.audit import Audit, Watcher, run_audit
+from clonecost.config import make_spec
 from clonecost.data.tables import load_table
 from clonecost.errors import VictimError
 from clonecost.result import Result
-from clonecost.spec import make_spec
 from clonecost.types import ThreatModel
 from clonecost.victims import sklearn_victim
-from clonecost.work import run_spec
+from clonecost.workflows import run_spec
 
 
 def audit(url: str, folder: Path, attack: str, endpoint: dict[str, Any], **keys: Any) -> Result:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from foreign import PYTHON, needs_mlserver
+from tests.support.foreign import PYTHON, needs_mlserver
+from tests.support.live_server import live
+from tests.support.toys import CLASSES, SHAPE
 
 from clonecost.serving import Limits, ServedModel, make_app
 from clonecost.types import Victim
-from conftest import CLASSES, SHAPE
-from live_server import live
 
 CLIENT = """
 import json, sys

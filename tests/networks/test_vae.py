@@ -7,8 +7,8 @@ from torch.distributions import Normal, kl_divergence
 
 from clonecost.errors import SpecError
 from clonecost.networks import Vae
-from clonecost.networks.equalised import EqualisedConv2d, EqualisedLinear, PixelNorm
-from clonecost.networks.images import to_pixels, to_space
+from clonecost.networks.equalised_layers import EqualisedConv2d, EqualisedLinear, PixelNorm
+from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.vae import elbo_terms, reparametrise
 
 

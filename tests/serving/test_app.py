@@ -11,17 +11,17 @@ import httpx2
 import numpy as np
 import pytest
 import torch
+from tests.support.live_server import answers, client_of, in_binary, in_json
+from tests.support.toys import CLASSES, SHAPE, Counting
 from torch import Tensor
 
 from clonecost.defences import defend
 from clonecost.defences.rounding import Rounding
 from clonecost.errors import SpecError
-from clonecost.ledger import Ledger
 from clonecost.oracle import Oracle
+from clonecost.oracle.ledger import Ledger
 from clonecost.serving import Limits, ServedModel
 from clonecost.types import ThreatModel, Victim
-from conftest import CLASSES, SHAPE, Counting
-from live_server import answers, client_of, in_binary, in_json
 
 INFER = "/v2/models/toy/infer"
 

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.live_server import live
+from tests.support.toys import CLASSES, COLOUR, SHAPE, Counting, numbers, tree_toy
 
 from clonecost.serving import Limits, ServedModel, make_app
 from clonecost.types import Victim
-from conftest import CLASSES, COLOUR, SHAPE, Counting, numbers, tree_toy
-from live_server import live
 
 TOKEN = "only-for-this-test"
 

@@ -14,19 +14,19 @@ from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+from tests.support.cli_runs import run
+from tests.support.endpoint_servers import Server, serving
+from tests.support.live_server import client_of, live
+from tests.support.toys import CLASSES, COLOUR, TableToy, linear_toy, numbers, tree_toy
 from torch import Tensor
 
-from cli_runs import run
+from clonecost.config import make_spec
 from clonecost.errors import SpecError, VictimError
 from clonecost.result import read_result
 from clonecost.serving import Limits, ServedModel, make_app
 from clonecost.serving.description import request_body
 from clonecost.serving.model import served_model
-from clonecost.spec import make_spec
 from clonecost.victims.endpoints import EndpointSettings, endpoint_victim
-from conftest import CLASSES, COLOUR, TableToy, linear_toy, numbers, tree_toy
-from endpoint_servers import Server, serving
-from live_server import client_of, live
 
 FEATURES = (*numbers(3), COLOUR)
 INFER = "/v2/models/toy/infer"

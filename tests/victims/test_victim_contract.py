@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.support.endpoint_servers import Server, serving
+from tests.support.workbench import CLASSES, SHAPE, export, export_onnx
 from torch import Tensor
 
 from clonecost.victims import LoadedVictim, load_victim, load_weights, torch_victim
 from clonecost.victims.endpoints import EndpointSettings, endpoint_victim
-from endpoint_servers import Server, serving
-from workbench import CLASSES, SHAPE, export, export_onnx
 
 Make = Callable[[Path, Path], LoadedVictim]
 

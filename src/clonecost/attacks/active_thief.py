@@ -23,10 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, at_least, portions
-from clonecost.choosing import boundary_distance, k_centre, probabilities
-from clonecost.distill import Recipe, distill
-from clonecost.losses import entropy
 from clonecost.oracle import Oracle
+from clonecost.query_synthesis.active_selection import boundary_distance, k_centre, probabilities
+from clonecost.training.distill import Recipe, distill
+from clonecost.training.losses import entropy
 from clonecost.types import AnswerKind, LabelledInputs
 
 Strategy = Literal["uncertainty", "k_centre", "dfal", "dfal+k_centre", "random"]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from clonecost.errors import AnswersError, SpecError
 from clonecost.generators import TrainedGenerator
-from clonecost.loops import Loop, plain
 from clonecost.oracle import Oracle
+from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.result import Search
 from clonecost.types import (
     Access,
@@ -130,7 +130,7 @@ class AttackerKit:
     # told what its iterations depend on; `rng`, the torch state and what was asked are kept anyway.
     loop: Loop = plain
     # For the report, of an attack that searches for its images: how that goes so far, and pictures
-    # (see `clonecost.search_record`). The last ones are kept.
+    # (see `clonecost.query_synthesis.search_log`). The last ones are kept.
     exhibit: Callable[[Search, Mapping[str, Tensor]], None] = nothing_to_show
     # The victim's network, pixels in [0, 1] -> logits: a frozen copy in eval mode that gradients
     # pass through to its inputs. Set only if the threat model's access is "white-box".

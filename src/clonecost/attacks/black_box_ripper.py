@@ -4,7 +4,7 @@ Barbalau, Cosma, Ionescu, Popescu, NeurIPS 2020, https://arxiv.org/abs/2010.1115
 
     0. G learns the attacker's own images                                 no query
     1. y = the next class in turn; x = G(p*) with p* from Algorithm 1     K + (g - 1) (K - k) rows
-       (`clonecost.evolution`), which takes g generations
+       (`clonecost.query_synthesis.evolution`), which takes g generations
     2. min over S of the mean of  || S(x) - T(x) ||                       from scratch
 
 Differs from the paper: see docs/attacks/black_box_ripper.md.
@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, at_least
-from clonecost.distill import Recipe, distill
 from clonecost.errors import SpecError
-from clonecost.evolution import Algorithm, Search, one_class
-from clonecost.losses import StudentLoss
 from clonecost.oracle import Oracle
-from clonecost.search_record import Record
+from clonecost.query_synthesis.evolution import Algorithm, Search, one_class
+from clonecost.query_synthesis.search_log import Record
+from clonecost.training.distill import Recipe, distill
+from clonecost.training.losses import StudentLoss
 from clonecost.types import AnswerKind, Purpose, as_bytes, as_pixels
 
 Rows = tuple[Tensor, Tensor]  # images as uint8, answers

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clonecost.attacks.base import AttackerKit, at_least
-from clonecost.copycat_views import VIEWS, vary
-from clonecost.distill import Recipe, distill
 from clonecost.oracle import Oracle
+from clonecost.query_synthesis.copycat_augmentation import VIEWS, vary
+from clonecost.training.distill import Recipe, distill
 from clonecost.types import AnswerKind, as_bytes
 
 # SGD 1e-4, a tenth of it after each third of five epochs; meant for a pretrained network.

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, at_least
-from clonecost.div_gan import DivGan
 from clonecost.errors import SpecError
-from clonecost.losses import kl_at
 from clonecost.networks.dcgan import LATENT_DIM, DcganDiscriminator, DcganGenerator
-from clonecost.networks.images import to_pixels
+from clonecost.networks.image_range import to_pixels
 from clonecost.oracle import Oracle
+from clonecost.query_synthesis.class_balanced_gan import DivGan
+from clonecost.training.losses import kl_at
 from clonecost.types import AnswerKind
 
 STEPS_AN_EPOCH = 25  # as published: 50,000 rows in batches of 2,048, of which the proxy's classes

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, at_least
-from clonecost.losses import Recovery, kl, logit_l1, recover_logits
 from clonecost.oracle import Oracle
+from clonecost.query_synthesis.zeroth_order import forward_difference, full_float32
+from clonecost.training.losses import Recovery, kl, logit_l1, recover_logits
 from clonecost.types import AnswerKind
-from clonecost.zeroth_order import forward_difference, full_float32
 
 EPOCH = 50  # iterations, between steps of the schedule
 

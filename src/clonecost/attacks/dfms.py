@@ -26,14 +26,14 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from clonecost.attacks.base import AttackerKit, at_least
-from clonecost.averages import WeightAverages, per_class_agreement
-from clonecost.distill import Recipe, distill
-from clonecost.div_gan import DivGan
 from clonecost.errors import SpecError
-from clonecost.losses import kl
 from clonecost.networks.dcgan import DcganDiscriminator, DcganGenerator
 from clonecost.oracle import Oracle
-from clonecost.rand_augment import rand_augment
+from clonecost.query_synthesis.class_balanced_gan import DivGan
+from clonecost.training.distill import Recipe, distill
+from clonecost.training.losses import kl
+from clonecost.training.rand_augment import rand_augment
+from clonecost.training.weight_averaging import WeightAverages, per_class_agreement
 from clonecost.types import AnswerKind, Purpose, as_bytes, as_pixels
 
 Rows = tuple[Tensor, Tensor]  # images as uint8, answers

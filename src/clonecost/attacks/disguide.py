@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, at_least
-from clonecost.imitation import imitation
 from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle import Oracle
-from clonecost.replay import Replay
+from clonecost.training.replay_buffer import Replay
+from clonecost.training.student_loss import imitation
 from clonecost.types import AnswerKind, as_bytes, as_pixels
 
 EPOCH = 150  # iterations, between steps of the schedule

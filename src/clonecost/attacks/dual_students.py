@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, at_least
-from clonecost.imitation import imitation
-from clonecost.losses import l1, logit_l1
 from clonecost.oracle import Oracle
+from clonecost.training.losses import l1, logit_l1
+from clonecost.training.student_loss import imitation
 from clonecost.types import AnswerKind
 
 

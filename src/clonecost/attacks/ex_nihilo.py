@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from clonecost.attacks._frugal import Frugal
 from clonecost.attacks.base import AttackerKit
-from clonecost.attacks.frugal import Frugal
-from clonecost.drawings import drawings
+from clonecost.query_synthesis.procedural_images import drawings
 from clonecost.types import Shape
 
 

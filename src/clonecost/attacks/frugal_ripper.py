@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from clonecost.attacks._frugal import Frugal
 from clonecost.attacks.base import AttackerKit
-from clonecost.attacks.frugal import Frugal
 from clonecost.errors import SpecError
 from clonecost.types import Shape
 

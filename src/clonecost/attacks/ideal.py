@@ -22,10 +22,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from clonecost.attacks.base import AttackerKit, at_least
-from clonecost.diversity import imbalance
-from clonecost.losses import kl
 from clonecost.oracle import Oracle
-from clonecost.replay import Replay
+from clonecost.training.class_balance import imbalance
+from clonecost.training.losses import kl
+from clonecost.training.replay_buffer import Replay
 from clonecost.types import AnswerKind, as_bytes, as_pixels
 
 

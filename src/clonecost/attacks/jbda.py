@@ -22,10 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, at_least, portions
-from clonecost.choosing import CHUNK
-from clonecost.distill import Recipe, distill
 from clonecost.oracle import Oracle
-from clonecost.pictures import keys_of, unseen
+from clonecost.query_synthesis.active_selection import CHUNK
+from clonecost.query_synthesis.image_mutation import keys_of, unseen
+from clonecost.training.distill import Recipe, distill
 from clonecost.types import AnswerKind, as_bytes, as_pixels
 
 

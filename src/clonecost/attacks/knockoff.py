@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, at_least
-from clonecost.distill import Recipe, distill
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
+from clonecost.training.distill import Recipe, distill
 from clonecost.types import AnswerKind
 
 # SGD .01, momentum .5, no weight decay, x.1 every 60 of 200 epochs, batch 64, no augmentation.

@@ -26,8 +26,8 @@ from torch.nn import functional as F
 
 from clonecost.attacks.base import AttackerKit, at_least, portions
 from clonecost.attacks.knockoff import PAPER
-from clonecost.distill import Recipe, distill
 from clonecost.oracle import Oracle
+from clonecost.training.distill import Recipe, distill
 from clonecost.types import AnswerKind
 
 LEAST = 1e-6  # of pi: a class that is out of favour can still be drawn when no other is left

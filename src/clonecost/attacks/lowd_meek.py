@@ -22,11 +22,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from clonecost.attacks._stages import Asking, ask
 from clonecost.attacks.base import AttackerKit, at_least, table_of
-from clonecost.attacks.stages import Asking, ask
-from clonecost.features import Extraction, bounds, uniform_rows
-from clonecost.networks.table_models import LinearModel, SameAnswer
 from clonecost.oracle import Oracle
+from clonecost.tabular.features import Extraction, bounds, uniform_rows
+from clonecost.tabular.models import LinearModel, SameAnswer
 from clonecost.types import AnswerKind, Feature, ThreatModel
 
 

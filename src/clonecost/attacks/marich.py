@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from clonecost.attacks.active_thief import mixed
 from clonecost.attacks.base import AttackerKit, at_least, name_of_attack, portions
-from clonecost.choosing import entropy_gradients, k_centre, probabilities
-from clonecost.distill import Recipe, distill
 from clonecost.errors import SpecError
-from clonecost.losses import entropy
 from clonecost.oracle import Oracle
+from clonecost.query_synthesis.active_selection import entropy_gradients, k_centre, probabilities
+from clonecost.training.distill import Recipe, distill
+from clonecost.training.losses import entropy
 from clonecost.types import AnswerKind, LabelledInputs
 
 

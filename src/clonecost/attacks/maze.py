@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from clonecost.attacks.base import AttackerKit, at_least
-from clonecost.losses import kl
 from clonecost.networks.maze import LATENT_DIM, Conv3Generator
 from clonecost.oracle import Oracle
-from clonecost.replay import Replay
+from clonecost.query_synthesis.zeroth_order import forward_difference, full_float32
+from clonecost.training.losses import kl
+from clonecost.training.replay_buffer import Replay
 from clonecost.types import AnswerKind, as_bytes, as_pixels
-from clonecost.zeroth_order import forward_difference, full_float32
 
 
 class Prior(Protocol):

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from clonecost.attacks.base import AttackerKit, at_least
 from clonecost.attacks.maze import Maze, annealed
 from clonecost.errors import SpecError
-from clonecost.loops import Stateful
-from clonecost.networks.images import to_space
+from clonecost.networks.image_range import to_space
 from clonecost.networks.maze import Conv3Critic
 from clonecost.oracle import Oracle
+from clonecost.persistence.resumable_loop import Stateful
+from clonecost.training.gradient_penalty import gradient_penalty
 from clonecost.types import as_bytes, as_pixels
-from clonecost.wasserstein import gradient_penalty
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,11 +21,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from clonecost.attacks._stages import ask
 from clonecost.attacks.base import AttackerKit, at_least, table_of
-from clonecost.attacks.stages import ask
-from clonecost.estimators import Family, trained
-from clonecost.features import Extraction, is_category, uniform_rows
 from clonecost.oracle import Oracle
+from clonecost.tabular.features import Extraction, is_category, uniform_rows
+from clonecost.tabular.sklearn_students import Family, trained
 from clonecost.types import AnswerKind, Feature
 
 Asking = Generator[nn.Module, None, None]

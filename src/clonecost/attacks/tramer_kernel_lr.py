@@ -22,12 +22,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from clonecost.attacks._stages import equations
 from clonecost.attacks.base import AttackerKit, at_least, table_of
-from clonecost.attacks.stages import equations
-from clonecost.equations import cross_entropy, solve
-from clonecost.features import uniform_rows
-from clonecost.networks.table_models import RbfModel
 from clonecost.oracle import Oracle
+from clonecost.tabular.equation_solver import cross_entropy, solve
+from clonecost.tabular.features import uniform_rows
+from clonecost.tabular.models import RbfModel
 from clonecost.types import AnswerKind, Feature
 
 SOLVED = 1e-6  # nats a row that the clone's answers are off

@@ -23,11 +23,11 @@ import scipy.linalg
 import torch
 from torch import Tensor, nn
 
+from clonecost.attacks._stages import equations
 from clonecost.attacks.base import AttackerKit, at_least, table_of
-from clonecost.attacks.stages import equations
-from clonecost.equations import cross_entropy, solve
-from clonecost.networks.table_models import LinearModel
 from clonecost.oracle import Oracle
+from clonecost.tabular.equation_solver import cross_entropy, solve
+from clonecost.tabular.models import LinearModel
 from clonecost.types import AnswerKind, Feature
 
 LADDER = tuple(10.0**power for power in range(-16, -8))  # lambda

@@ -17,11 +17,11 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from clonecost.attacks._stages import equations
 from clonecost.attacks.base import AttackerKit, at_least, table_of
-from clonecost.attacks.stages import equations
-from clonecost.equations import cross_entropy, solve
-from clonecost.networks.table_models import TanhModel
 from clonecost.oracle import Oracle
+from clonecost.tabular.equation_solver import cross_entropy, solve
+from clonecost.tabular.models import TanhModel
 from clonecost.types import AnswerKind, Feature
 
 

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clonecost.attacks._stages import Asking
+from clonecost.attacks._tree_paths import Boxes, TreeGrid, moved
 from clonecost.attacks.base import AttackerKit, at_least
-from clonecost.attacks.stages import Asking
-from clonecost.attacks.tree_paths import Boxes, TreeGrid, moved
 from clonecost.oracle import Oracle
 from clonecost.types import AnswerKind
 

@@ -25,9 +25,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from clonecost.attacks._stages import Asking
+from clonecost.attacks._tree_paths import MISSING, Boxes, TreeGrid, moved
 from clonecost.attacks.base import AttackerKit, at_least
-from clonecost.attacks.stages import Asking
-from clonecost.attacks.tree_paths import MISSING, Boxes, TreeGrid, moved
 from clonecost.oracle import Oracle
 from clonecost.types import AnswerKind, ThreatModel
 

@@ -24,9 +24,9 @@ from torch.distributions import Dirichlet
 
 from clonecost.attacks.base import AttackerKit, at_least
 from clonecost.errors import SpecError
-from clonecost.losses import kl, kl_at
 from clonecost.oracle import Oracle
-from clonecost.rand_augment import rand_augment
+from clonecost.training.losses import kl, kl_at
+from clonecost.training.rand_augment import rand_augment
 from clonecost.types import AnswerKind, Shape, as_bytes, as_pixels
 
 GROUP = 100  # impressions of one class and beta, whose pixels are brought to [0, 1] together

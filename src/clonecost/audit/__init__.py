@@ -1,6 +1,6 @@
 """One audit: a victim, its defences, one attack, one budget -> one run folder."""
 
-from clonecost.audit.composition import (
+from clonecost.audit.definition import (
     OWN_MODEL,
     UNIFORM,
     Audit,
@@ -9,7 +9,7 @@ from clonecost.audit.composition import (
     wanted_generators,
     wrong_kind,
 )
-from clonecost.audit.running import KEEP_UNDER, Watcher, run_audit
+from clonecost.audit.run import KEEP_UNDER, Watcher, run_audit
 
 __all__ = [
     "KEEP_UNDER",

@@ -13,11 +13,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from clonecost.audit.composition import Audit
+from clonecost.audit.definition import Audit
 from clonecost.errors import CloneCostError
-from clonecost.evaluate import Reference
-from clonecost.ledger import Ledger
-from clonecost.oracle import Oracle, Place
+from clonecost.evaluation.scoring import Reference
+from clonecost.oracle.ledger import Ledger
+from clonecost.oracle.oracle import Oracle, Place
 from clonecost.result import SpotCheck
 from clonecost.types import ThreatModel, Victim
 

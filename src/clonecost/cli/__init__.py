@@ -7,11 +7,11 @@ standard error says why and what to do), 130 stopped by Ctrl-C.
 import io
 import sys
 
-from clonecost.cli.commands import app, audit, plan
-from clonecost.cli.flags import FLAGS
-from clonecost.cli.folders import replay, report, transfer, verify
-from clonecost.cli.serving import serve
-from clonecost.cli.suites import suite
+from clonecost.cli.audit import app, audit, plan
+from clonecost.cli.runs import replay, report, transfer, verify
+from clonecost.cli.serve import serve
+from clonecost.cli.suite import suite
+from clonecost.cli.to_config import FLAGS
 
 __all__ = [
     "FLAGS",

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clonecost.cli.lists import names
+from clonecost.cli.list import names
 
 Victim = Annotated[
     str,

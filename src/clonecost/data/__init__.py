@@ -3,7 +3,7 @@
 from clonecost.data.catalogue import DATASETS, DatasetCard, Split
 from clonecost.data.fitting import fit, overlap
 from clonecost.data.loading import load
-from clonecost.data.places import cache_folder
+from clonecost.data.locations import cache_folder
 from clonecost.data.subsets import CIFAR100_SUBSETS
 
 __all__ = [

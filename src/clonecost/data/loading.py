@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from clonecost.data import embedded, own, parquet, shapes
+from clonecost.data import embedded, parquet, synthetic_shapes, user_files
 from clonecost.data.catalogue import DATASETS, DatasetCard, Split
 from clonecost.data.fetch import fetch
 from clonecost.data.fitting import fit
-from clonecost.data.places import VARIABLE, cache_folder, folders, places
+from clonecost.data.locations import VARIABLE, cache_folder, folders, places
 from clonecost.data.sources import SOURCES, Source
 from clonecost.data.subsets import members, only
 from clonecost.errors import DataError, SpecError, suggest
@@ -18,7 +18,7 @@ from clonecost.types import LabelledInputs, Progress, Shape, no_progress
 _EMBEDDED: dict[str, Callable[[Split], LabelledInputs]] = {
     "digits": embedded.digits,
     "photos": embedded.photos,
-    "shapes": shapes.shapes,
+    "shapes": synthetic_shapes.shapes,
 }
 
 
@@ -33,9 +33,10 @@ def load(
 ) -> LabelledInputs:
     """A data set as uint8 (n, C, H, W) pixels 0..255 with int64 labels.
 
-    `name` is one of `DATASETS` or the path of a user's own data (`clonecost.data.own`), and may be
-    followed by `:SUBSET`: the names of classes separated by commas, or for cifar100 the published
-    proxies `90`, `40`, `10` and `6`. A subset's labels are renumbered in the order of its names.
+    `name` is one of `DATASETS` or the path of a user's own data (`clonecost.data.user_files`). It
+    may be followed by `:SUBSET`: names of classes separated by commas, or for cifar100 the
+    published proxies `90`, `40`, `10` and `6`. A subset's labels are renumbered in the order of its
+    names.
 
     Files are looked for in `root` (else in the folders of the environment variable CLONECOST_DATA),
     then in /usr/share/datasets, then in the user's cache folder, into which they are downloaded
@@ -55,7 +56,7 @@ def load(
         data = _published(base, split, root, progress, download)
     else:
         path, subset = _own_path(name)
-        data = own.read(path, split, shape, progress)
+        data = user_files.read(path, split, shape, progress)
         chosen = members(str(path), subset, data.classes) if subset else ()
     data = replace(only(data, chosen) if chosen else data, name=name)
     return fit(data, shape) if shape else data

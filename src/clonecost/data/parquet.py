@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from clonecost.data.catalogue import Split
-from clonecost.data.places import cache_folder
+from clonecost.data.locations import cache_folder
 from clonecost.errors import DataError
 from clonecost.types import LabelledInputs, Progress, Shape
 

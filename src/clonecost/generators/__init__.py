@@ -1,15 +1,15 @@
 """Generators that an attacker trains on data of its own: latents -> images. One family a file."""
 
-from clonecost.cache import CARD
 from clonecost.generators.base import GeneratorCard, TrainedGenerator
 from clonecost.generators.catalogue import GENERATORS
-from clonecost.generators.ready import is_path, ready_generator, row_and_epochs
-from clonecost.generators.trained import (
+from clonecost.generators.lookup import is_path, ready_generator, row_and_epochs
+from clonecost.generators.store import (
     SAMPLES,
     cached_generator,
     load_generator,
     train_generator,
 )
+from clonecost.persistence.model_cache import CARD
 
 __all__ = [
     "CARD",

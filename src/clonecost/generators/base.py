@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from clonecost.data.fitting import LUMA
 from clonecost.errors import SpecError
-from clonecost.generators.unfinished import Unfinished
+from clonecost.generators.checkpoint import Unfinished
 from clonecost.types import LabelledInputs, Progress, Shape
 
 Samples = Callable[[int, int, torch.Generator], Tensor]  # (n, latent_dim, rng) -> latents

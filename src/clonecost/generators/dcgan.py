@@ -15,12 +15,12 @@ from torch.nn.functional import softplus
 from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
-from clonecost.generators import adversarial as gan
+from clonecost.generators import gan_training as gan
 from clonecost.generators.base import Made, standard_normal
-from clonecost.generators.unfinished import NOWHERE, Stateful, Unfinished
+from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
 from clonecost.networks.dcgan import LATENT_DIM, DcganDiscriminator, DcganGenerator
-from clonecost.networks.images import to_pixels, to_space
-from clonecost.precision import half
+from clonecost.networks.image_range import to_pixels, to_space
+from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
 
 

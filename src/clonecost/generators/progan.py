@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
-from clonecost.generators import adversarial as gan
+from clonecost.generators import gan_training as gan
 from clonecost.generators.base import Made
-from clonecost.generators.unfinished import NOWHERE, Stateful, Unfinished
-from clonecost.networks.images import to_pixels, to_space
+from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
+from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.progan import GROWTH, LATENT_DIM, ProganCritic, ProganGenerator, shrunk
-from clonecost.precision import half
+from clonecost.training.gradient_penalty import gradient_penalty
+from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
-from clonecost.wasserstein import gradient_penalty
 
 STAGES = [
     (0, False), *((stage, fading) for stage in range(1, GROWTH + 1) for fading in (True, False))

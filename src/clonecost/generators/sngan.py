@@ -18,17 +18,17 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from clonecost.errors import SpecError
-from clonecost.generators import adversarial as gan
+from clonecost.generators import gan_training as gan
 from clonecost.generators.base import Made
-from clonecost.generators.unfinished import NOWHERE, Stateful, Unfinished
-from clonecost.networks.images import to_pixels, to_space
+from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
+from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.sngan import (
     LATENT_DIM,
     ProjectionDiscriminator,
     SnganGenerator,
     one_hot_latents,
 )
-from clonecost.precision import half
+from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
 
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from clonecost.generators.base import Made
-from clonecost.generators.unfinished import NOWHERE, Stateful, Unfinished
-from clonecost.networks.images import to_pixels, to_space
+from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
+from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.vae import LATENT_DIM, Vae, VaeOutput, elbo_terms
-from clonecost.precision import half
+from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
 
 CYCLE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0, 1.0, 1.0)

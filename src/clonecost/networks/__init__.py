@@ -1,7 +1,7 @@
 """Networks of the papers: pixels in [0, 1] -> logits, and latents -> images. One family a file."""
 
 from clonecost.networks.catalogue import NETWORKS, NetworkCard, build
-from clonecost.networks.generators import GeneratorA, build_generator
+from clonecost.networks.dfme_generator import GeneratorA, build_generator
 from clonecost.networks.normalise import Normalise
 from clonecost.networks.vae import Vae
 

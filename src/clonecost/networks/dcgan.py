@@ -10,7 +10,7 @@ from itertools import chain
 from torch import Tensor, nn
 
 from clonecost.errors import SpecError
-from clonecost.networks.images import smallest_maps
+from clonecost.networks.image_range import smallest_maps
 from clonecost.types import Shape
 
 LATENT_DIM = 100

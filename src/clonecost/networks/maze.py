@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from clonecost.errors import SpecError
-from clonecost.networks.enlarging import EnlargingConv2d
-from clonecost.networks.images import smallest_maps
+from clonecost.networks.image_range import smallest_maps
+from clonecost.networks.upsample_conv import EnlargingConv2d
 from clonecost.types import Shape
 
 LATENT_DIM = 100

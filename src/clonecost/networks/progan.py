@@ -12,8 +12,15 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from clonecost.errors import SpecError
-from clonecost.networks.equalised import SLOPE, EqualisedConv2d, EqualisedLinear, down, entry, up
-from clonecost.networks.images import smallest_maps
+from clonecost.networks.equalised_layers import (
+    SLOPE,
+    EqualisedConv2d,
+    EqualisedLinear,
+    down,
+    entry,
+    up,
+)
+from clonecost.networks.image_range import smallest_maps
 from clonecost.types import Shape
 
 LATENT_DIM = 256

@@ -1,8 +1,8 @@
 """The VAE of Black-Box Ripper (NeurIPS 2020): its decoder is the body of that paper's ProGAN.
 
-The network's own space is [-1, 1], see `clonecost.networks.images`. The decoder ends in a linear
-layer, so its output is not bound to that range. The authors hand it to the victim as it is; ours is
-clamped on the way back, because an image API takes pixels. All layers are equalised.
+The network's own space is [-1, 1], see `clonecost.networks.image_range`. The decoder ends in a
+linear layer, so its output is not bound to that range. The authors hand it to the victim as it is;
+ours is clamped on the way back, because an image API takes pixels. All layers are equalised.
 """
 
 from typing import NamedTuple
@@ -11,8 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.errors import SpecError
-from clonecost.networks.equalised import SLOPE, EqualisedConv2d, EqualisedLinear, down, entry, up
-from clonecost.networks.images import smallest_maps
+from clonecost.networks.equalised_layers import (
+    SLOPE,
+    EqualisedConv2d,
+    EqualisedLinear,
+    down,
+    entry,
+    up,
+)
+from clonecost.networks.image_range import smallest_maps
 from clonecost.types import Shape
 
 LATENT_DIM = 256

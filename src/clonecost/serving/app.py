@@ -25,7 +25,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from torch import Tensor
 
-from clonecost import __version__
 from clonecost.errors import SpecError, VictimError
 from clonecost.serving.description import ANSWERED, refusals, request_body
 from clonecost.serving.metrics import Metrics
@@ -40,6 +39,7 @@ from clonecost.serving.protocol import (
     encode,
     metadata,
 )
+from clonecost.version import __version__
 
 EXTENSIONS = ["binary_tensor_data"]
 

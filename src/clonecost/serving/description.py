@@ -13,7 +13,7 @@ from clonecost.serving.protocol import (
     input_name,
 )
 from clonecost.types import Feature
-from clonecost.victims.estimator import LARGEST
+from clonecost.victims.sklearn_model import LARGEST
 
 _WHY = {
     400: "the request is not one for this model",

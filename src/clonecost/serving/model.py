@@ -6,11 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clonecost.answers import check_answers, restrict, to_eight_bits
-from clonecost.data.tables import load_table
-from clonecost.defences import defend
-from clonecost.errors import SpecError
-from clonecost.spec import (
+from clonecost.config import (
     Spec,
     answer_kind,
     bring_victim,
@@ -21,6 +17,10 @@ from clonecost.spec import (
     of_table,
     victim_shape,
 )
+from clonecost.data.tables import load_table
+from clonecost.defences import defend
+from clonecost.errors import SpecError
+from clonecost.oracle.answer_policy import check_answers, restrict, to_eight_bits
 from clonecost.types import (
     AnswerKind,
     Feature,
@@ -31,7 +31,7 @@ from clonecost.types import (
     no_progress,
 )
 from clonecost.victims.torch_model import failures_named
-from clonecost.zoo import VICTIMS
+from clonecost.victims.zoo.images import VICTIMS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ import torch
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
-from clonecost.features import first_wrong
 from clonecost.serving.model import ServedModel
+from clonecost.tabular.features import first_wrong
 
 OUTPUT = "probabilities"  # the output tensor's name
 HEAD_LENGTH = "Inference-Header-Content-Length"

@@ -1,8 +1,9 @@
 """Victims: whatever answers inputs with probabilities, behind one interface."""
 
-from clonecost.victims.estimator import sklearn_victim
-from clonecost.victims.files import load_victim, load_weights
-from clonecost.victims.loaded import LoadedVictim, file_digest
+from clonecost.persistence.disk import file_digest
+from clonecost.victims.load import load_victim, load_weights
+from clonecost.victims.loaded_victim import LoadedVictim
+from clonecost.victims.sklearn_model import sklearn_victim
 from clonecost.victims.torch_model import Outputs, torch_victim
 
 __all__ = [

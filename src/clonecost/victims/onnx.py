@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from clonecost.errors import VictimError
+from clonecost.persistence.disk import file_digest
 from clonecost.types import InputPrecision, Shape
 from clonecost.victims.input_form import InputForm, Sizes, shaped
-from clonecost.victims.loaded import LoadedVictim, file_digest, must_exist
+from clonecost.victims.loaded_victim import LoadedVictim, must_exist
 from clonecost.victims.torch_model import Outputs, serve
 
 # what a graph may take -> how it is made from float32

@@ -29,7 +29,7 @@ from tenacity import wait_random_exponential as backoff
 from torch import Tensor
 
 from clonecost.errors import CloneCostError, VictimError
-from clonecost.flight import Flight, current
+from clonecost.oracle.delivery import Flight, current
 from clonecost.types import InputPrecision, Progress, no_progress
 
 PATIENCE = 600.0  # seconds; who asks for a longer pause is asked again by `resume`

@@ -1,0 +1,137 @@
+"""What one audit found, put into the published form."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from torch import nn
+
+from clonecost.audit import provenance
+from clonecost.audit.definition import Audit, name_of, settings_of, wanted_generators
+from clonecost.data import overlap
+from clonecost.evaluation.red_flags import flags
+from clonecost.evaluation.scoring import Reference, per_class
+from clonecost.networks.soft_vote import SoftVote
+from clonecost.oracle.ledger import Ledger
+from clonecost.persistence import run_folder
+from clonecost.persistence.disk import file_digest
+from clonecost.result import (
+    AttackCard,
+    DefenceCard,
+    EndpointCard,
+    Price,
+    Result,
+    Score,
+    SpotCheck,
+    ThreatCard,
+    Traffic,
+    VictimCard,
+)
+
+
+class Outcome(NamedTuple):
+    """How an attack ended."""
+
+    clone: nn.Module  # the last one handed over
+    curve: list[Score]
+    ended: Literal["finished", "budget_exhausted"]
+
+
+class History(NamedTuple):
+    """What a run folder knows of the audit's earlier days."""
+
+    horizon: int  # the budget that the run began with
+    resumed: int  # how many times it went on
+    stops: tuple[int, ...]  # rows after which it was scored before
+
+
+def findings(
+    audit: Audit, ledger: Ledger, reference: Reference, traffic: Traffic, outcome: Outcome,
+    history: History, seconds: float, spot: SpotCheck | None = None,
+) -> Result:  # fmt: skip
+    """The result of one audit; its controls are added by who runs them."""
+    used = {audit.generators[name].proxy for name in wanted_generators(audit.attack)}
+    if audit.proxy is not None and getattr(audit.attack, "uses_proxy", False):
+        used.add(audit.proxy.name)
+    proxy = audit.proxy if audit.proxy is not None and audit.proxy.name in used else None
+    threat = ThreatCard.model_validate(json.loads(json.dumps(asdict(audit.threat))))
+    totals, asked = ledger.totals("attack"), ledger.totals("evaluation")
+    classes = list(audit.test.classes) or [str(k) for k in range(audit.threat.num_classes)]
+    settings = settings_of(audit.attack)
+    defences = [
+        DefenceCard(name=name_of(d).lower(), settings=settings_of(d)) for d in audit.defences
+    ]
+    paid = totals.settled + totals.lost
+    found = flags(
+        threat=threat, attack=audit.attack_name, settings=settings,
+        defences=[d.name for d in defences], curve=outcome.curve,
+        victim_accuracy=reference.victim_accuracy(), majority=reference.majority(),
+        test_rows=len(audit.test),
+        overlap=overlap(proxy, audit.test) if proxy else 0,
+        traffic=traffic, lost=totals.lost, resumed=history.resumed, spot=spot,
+    )  # fmt: skip
+    return Result(
+        victim=VictimCard(
+            name=audit.victim_name, accuracy=reference.victim_accuracy(),
+            test_set=audit.test.name, test_rows=len(audit.test), classes=classes,
+            weights=audit.weights, served=audit.served,
+        ),
+        endpoint=_endpoint(audit),
+        threat=threat,
+        attack=AttackCard(
+            name=audit.attack_name, settings=settings, student=audit.student_name,
+            proxy=", ".join(sorted(used)) or None,
+        ),
+        defences=defences,
+        curve=outcome.curve,
+        per_class=per_class(outcome.clone, reference),
+        spent=outcome.curve[-1].queries,
+        lost=totals.lost,
+        evaluation=asked.settled + asked.lost,
+        ended=outcome.ended,
+        majority_agreement=reference.majority(),
+        price=Price(
+            usd_per_1000=audit.price,
+            usd=None if audit.price is None else paid * audit.price / 1000,
+        ),
+        traffic=traffic,
+        spot_check=spot,
+        controls=[],
+        flags=found,
+        seconds=seconds,
+        provenance=provenance.collect(
+            command=audit.command, seed=audit.seed, device=str(audit.device),
+            ledger_head=ledger.head,
+            ledger_rows=paid + asked.settled + asked.lost + (spot.rows if spot else 0),
+            resumed=history.resumed,
+        ),
+    )  # fmt: skip
+
+
+def _endpoint(audit: Audit) -> EndpointCard | None:
+    if audit.endpoint is None:
+        return None
+    return audit.endpoint().model_copy(update={"lost_limit": audit.max_lost})
+
+
+def digests(run: Path, result: Result) -> dict[str, str]:
+    """sha256 of the clone as written and of the result as it will be, for `clonecost verify`."""
+    text = run_folder.as_text(result).encode()
+    return {
+        run_folder.CLONE: file_digest(run / run_folder.CLONE),
+        run_folder.RESULT: hashlib.sha256(text).hexdigest(),
+    }
+
+
+def about_clone(audit: Audit, clone: nn.Module) -> dict[str, str]:
+    """What one must know to build the network whose weights are saved."""
+    vote = {}
+    if isinstance(clone, SoftVote):  # members.0.*, members.1.*: each a `network`
+        vote = {"vote": "mean of softmax", "members": str(len(clone.members))}
+    return vote | {
+        "network": audit.student_name,
+        "input_shape": json.dumps(audit.threat.input_shape),
+        "num_classes": str(audit.threat.num_classes),
+    }

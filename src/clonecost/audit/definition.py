@@ -1,0 +1,346 @@
+"""What one audit is composed of, and what is refused before anything is sent."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, is_dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import nn
+
+from clonecost.attacks import ATTACKS
+from clonecost.attacks.base import Attack, check_access, name_of_attack
+from clonecost.errors import AnswersError, QueryError, SpecError
+from clonecost.generators import TrainedGenerator
+from clonecost.networks import build
+from clonecost.persistence.snapshots import EVERY
+from clonecost.result import EndpointCard
+from clonecost.tabular.features import check_rows
+from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, ThreatModel, Victim
+from clonecost.victims import torch_victim
+
+Keep = Literal["auto", "all", "none"]
+WITHOUT_DEFENCES = (
+    "defences stand before the API, and a white-box reference reads the network behind it: run it "
+    "without --defence"
+)
+OWN_MODEL = "a model of the attack's own"  # of a table: what it solves for is the clone
+UNIFORM = 10_000  # rows: as many as Tramèr et al. take
+RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """Everything that one audit is composed of.
+
+    Attributes:
+        victim: (n, *input_shape) pixels in [0, 1], or values of a table's features -> (n, K)
+            probabilities; a module that gives logits is soft-maxed.
+        attack_name: the class's name in small letters when it is left out.
+        test: rows with true labels, for scoring only; fitted to the threat's input shape.
+        student: name in `clonecost.networks`, or a function that makes an untrained network.
+        generators: trained on the attacker's own data, by the names that the attack's settings
+            have for them; an RGB one serves a grey victim, too.
+        uniform: of a table's victim, how many uniform rows are bought for the evaluation, apart:
+            agreement far from the test rows (Tramèr et al.'s R_unif). 0 is none.
+        price: USD per 1,000 rows.
+        milestones: the clone is scored after these many rows, and at the end.
+        keep: whether sent inputs are kept: "auto" keeps them if the first budget needs under
+            256 MiB (rows of the proxy take 4 bytes each).
+        compile: run the attack's generators ("generator"), or its students too ("all"), through
+            torch.compile. Other rounding, so another run; pays from some 100,000 rows on.
+        network: the victim's own, pixels in [0, 1] -> logits, for an attack in a white box only;
+            of a victim that is a module it is the module.
+        weights: sha256 of the victim's weights or file.
+        snapshot_every: seconds between snapshots, from which a killed run goes on.
+        spot_check: rows that are asked again when a run is resumed and when it ends; None: 20 of a
+            victim at the other end of a wire, none of a model in this process.
+        true_labels: the victim's own training data, for the control of that name only.
+        command: what was typed, for the record.
+        served: how the victim is run or reached, in words.
+        endpoint: of a remote victim: what is known of it so far.
+        rows_in_flight: of a remote victim: rows that may be under way at once.
+        max_lost: rows that may be paid without an answer, in the whole run; None: no limit.
+        spec: the audit as TOML, for `clonecost resume`; an audit made in Python has none.
+    """
+
+    victim: Victim | nn.Module
+    threat: ThreatModel
+    attack: Attack
+    test: LabelledInputs
+    out: Path
+    victim_name: str = "victim"
+    attack_name: str = ""
+    student: str | Callable[[], nn.Module] = "lenet"
+    proxy: LabelledInputs | None = None
+    generators: Mapping[str, TrainedGenerator] = field(default_factory=dict)
+    defences: Sequence[Defence] = ()
+    uniform: int = UNIFORM
+    price: float | None = None
+    milestones: Sequence[int] = ()
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    keep: Keep = "auto"
+    controls: bool = False
+    compile: Compiled = "no"
+    network: nn.Module | None = None
+    snapshot_every: float = EVERY
+    spot_check: int | None = None
+    weights: str | None = None
+    true_labels: LabelledInputs | None = None
+    command: str = ""
+    served: str = ""
+    endpoint: Callable[[], EndpointCard] | None = None
+    rows_in_flight: int | None = None
+    max_lost: int | None = None
+    spec: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.victim, nn.Module):
+            if self.weights is None:
+                object.__setattr__(self, "weights", _weights(self.victim))
+            module = self.victim.to(self.device)
+            if self.threat.access == "white-box" and self.network is None:
+                object.__setattr__(self, "network", module)
+            object.__setattr__(self, "victim", torch_victim(module, device=self.device))
+        if self.network is not None and self.weights is None:
+            object.__setattr__(self, "weights", _weights(self.network))
+        object.__setattr__(self, "attack_name", self.attack_name or name_of_attack(self.attack))
+        object.__setattr__(self, "out", Path(self.out))
+
+    @property
+    def student_name(self) -> str:
+        if self.threat.features is not None:
+            return OWN_MODEL
+        return self.student if isinstance(self.student, str) else name_of(self.student)
+
+    def new_student(self) -> nn.Module:
+        if not isinstance(self.student, str):
+            return self.student()
+        return build(self.student, self.threat.input_shape, self.threat.num_classes)
+
+    def fitted_generators(self) -> dict[str, TrainedGenerator]:
+        """Those that the attack wants, for the victim's shape.
+
+        Raises:
+            SpecError: one is missing, or makes images of another shape.
+        """
+        return {
+            name: self._generator(name).fitted(self.threat.input_shape)
+            for name in wanted_generators(self.attack)
+        }
+
+    def _generator(self, name: str) -> TrainedGenerator:
+        if name not in self.generators:
+            raise SpecError(
+                f"{self.attack_name} makes its images with the generator {name!r}, which the audit "
+                "was not given: put it into `generators` (`clonecost train generator` makes one)"
+            )
+        return self.generators[name]
+
+    def open_network(self) -> nn.Module | None:
+        """What a white box shows: a copy of the network in eval mode, its parameters frozen.
+
+        A copy, so that nothing done to it can change the victim. None in a black box.
+        """
+        if self.threat.access != "white-box" or self.network is None:
+            return None
+        return deepcopy(self.network).to(self.device).eval().requires_grad_(False)
+
+    def kept_bytes(self) -> int:
+        """What keeping every input of the whole budget would take at most."""
+        from_pool = getattr(self.attack, "uses_proxy", False)
+        from_pool = from_pool and getattr(self.attack, "asks_proxy_as_is", True)
+        return self.threat.query_budget * (4 if from_pool else 4 * prod(self.threat.input_shape))
+
+    def identity(self) -> str:
+        """What makes this audit itself and no other: all but the budget, which may grow."""
+        threat = {k: v for k, v in asdict(self.threat).items() if k != "query_budget"}
+        # a run is who it was before there were tables
+        threat = {k: v for k, v in threat.items() if k not in ("features", "incomplete") or v}
+        facts = {
+            "victim": [self.victim_name, self.weights],
+            "threat": threat,
+            "attack": [self.attack_name, settings_of(self.attack)],
+            "defences": [[name_of(d), settings_of(d)] for d in self.defences],
+            "student": self.student_name,
+            "proxy": _fingerprint(self.proxy),
+            "test": _fingerprint(self.test),
+            "seed": self.seed,
+            "device": self.device.type,
+        }
+        if wanted := wanted_generators(self.attack):  # an attack without any is who it always was
+            facts["generators"] = {name: self._generator(name).weights for name in wanted}
+        if self.compile != "no":
+            facts["compile"] = self.compile
+        return json.dumps(facts, sort_keys=True, default=list)
+
+
+def check(audit: Audit) -> None:
+    """Refuse what cannot work, before anything is sent.
+
+    Raises:
+        AnswersError: the attack needs richer answers, or the network itself.
+        SpecError: shapes, classes, or settings contradict each other.
+    """
+    threat, attack = audit.threat, audit.attack
+    check_access(attack, audit.attack_name, threat.access)
+    if threat.access == "white-box":
+        _check_white_box(audit)
+    _check_kind(audit)
+    if RANK[attack.needs] > RANK[threat.answers]:
+        raise AnswersError(
+            f"{audit.attack_name} needs answers of kind {attack.needs!r}, this threat model gives "
+            f"{threat.answers!r}: choose another attack (`clonecost list attacks`) or --answers"
+        )
+    if threat.query_budget < (0 if threat.access == "white-box" else 1):
+        raise SpecError(f"the budget is {threat.query_budget}: at least one query is needed")
+    if threat.answers == "top_k" and not 1 <= (threat.top_k or 0) < threat.num_classes:
+        raise SpecError(
+            f"top_k:{threat.top_k} of {threat.num_classes} classes: "
+            f"choose from 1 to {threat.num_classes - 1}"
+        )
+    if getattr(attack, "uses_proxy", False) and not audit.proxy:
+        raise SpecError(f"{audit.attack_name} asks about proxy data: name some with --proxy")
+    if audit.compile != "no" and audit.device.type == "cpu" and not _compiler():
+        raise SpecError(
+            "compile needs a C++ compiler on a CPU, and none is found: install g++, name one in "
+            "the environment variable CXX, or leave compile out"
+        )
+    if getattr(attack, "needs_proxy_labels", False) and audit.proxy:
+        classes = audit.proxy.labels.unique()
+        if len(classes) < 2 or int(classes[0]) < 0:
+            raise SpecError(
+                f"{audit.attack_name} chooses among the classes of the attacker's own data, and "
+                f"{audit.proxy.name or 'the proxy'} does not tell two of them apart: bring labels, "
+                "or choose another attack (`clonecost list attacks`)"
+            )
+    audit.fitted_generators()
+    for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
+        if data is not None and data.shape != threat.input_shape:
+            raise SpecError(
+                f"the {what} {data.name} has rows of shape {data.shape}, the victim takes "
+                f"{threat.input_shape}: load it with shape={threat.input_shape}"
+            )
+    if len(audit.test) == 0:
+        raise SpecError("the test set is empty: agreement needs rows to be measured on")
+    if int(audit.test.labels.min()) < 0:
+        raise SpecError(f"the test set {audit.test.name} has no labels: agreement needs them")
+    top = int(audit.test.labels.max())
+    if top >= threat.num_classes:
+        raise SpecError(
+            f"the test set has labels up to {top}, the victim {threat.num_classes} classes: "
+            "is this the test set of that victim?"
+        )
+    if isinstance(audit.student, str) and threat.features is None:
+        with torch.device("meta"):  # takes no time and draws no random numbers
+            audit.new_student()
+    least = getattr(attack, "queries_per_iteration", 0)
+    if threat.query_budget < least:
+        raise SpecError(
+            f"one iteration of {audit.attack_name} costs {least:,} queries, the budget is "
+            f"{threat.query_budget:,}: raise --budget to at least that"
+        )
+
+
+def _check_white_box(audit: Audit) -> None:
+    if audit.network is None:
+        raise SpecError(
+            f"the victim {audit.victim_name} has no network to look into: a white box takes one of "
+            "the zoo, an nn.Module, or weights.safetensors with --network"
+        )
+    if audit.defences:
+        raise SpecError(WITHOUT_DEFENCES)
+
+
+def _check_kind(audit: Audit) -> None:
+    """Images or a table: attack, victim and test rows must mean the same."""
+    threat, attack = audit.threat, audit.attack
+    if refused := wrong_kind(audit.attack_name, attack, table=threat.features is not None):
+        raise SpecError(refused)
+    if threat.features is None:
+        if threat.incomplete:
+            raise SpecError(
+                f"incomplete is for rows of a table, {audit.victim_name} takes images: leave it out"
+            )
+        return
+    if len(threat.input_shape) != 1 or len(threat.features) != threat.input_shape[0]:
+        raise SpecError(
+            f"the threat model has {len(threat.features)} features and inputs of shape "
+            f"{threat.input_shape}: a table's rows are ({len(threat.features)},)"
+        )
+    if threat.input_precision == "uint8":
+        raise SpecError("inputs of 8 bits are pixels: a table's rows are float32")
+    if audit.controls:
+        raise SpecError(
+            "controls train a student network, and an attack on a table has none: leave them out"
+        )
+    unfit: Callable[[ThreatModel], str | None] = getattr(attack, "unfit", lambda threat: None)
+    if why := unfit(threat):
+        raise SpecError(f"{audit.attack_name} cannot attack {audit.victim_name}: {why}")
+    try:
+        check_rows(threat.features, audit.test.inputs)
+    except QueryError as error:
+        raise SpecError(
+            f"the test set {audit.test.name} is not what the victim takes: {error}"
+        ) from error
+
+
+def wrong_kind(name: str, attack: Attack, *, table: bool) -> str | None:
+    """Why an attack on images cannot attack a table, or the other way round; None: it can."""
+    takes = getattr(attack, "takes", "images")
+    if takes == ("table" if table else "images"):
+        return None
+    if not table:
+        return (
+            f"{name} asks about rows of a table, this victim takes images: choose another attack "
+            "(`clonecost list attacks`)"
+        )
+    fitting = [key for key, kind in ATTACKS.items() if getattr(kind, "takes", "") == "table"]
+    return (
+        f"{name} asks about images, this victim takes rows of a table: choose one of "
+        f"{', '.join(fitting)} with --attack"
+    )
+
+
+def wanted_generators(attack: Attack) -> tuple[str, ...]:
+    """Names or folders of the trained generators without which an attack cannot run."""
+    return getattr(attack, "generators", ())
+
+
+def name_of(part: object) -> str:
+    """A function's own name, else that of the class."""
+    return getattr(part, "__name__", type(part).__name__)
+
+
+def settings_of(part: object) -> dict[str, Any]:
+    """The fields of a dataclass as JSON has them; none of any other callable."""
+    found = asdict(cast(Any, part)) if is_dataclass(part) else {}
+    return json.loads(json.dumps(found, default=str))
+
+
+def _compiler() -> str | None:
+    return shutil.which(os.environ.get("CXX") or "g++") or shutil.which("clang++")
+
+
+def _fingerprint(data: LabelledInputs | None) -> list[str | int] | None:
+    if data is None:
+        return None
+    digest = hashlib.blake2b(data.inputs.cpu().contiguous().numpy().data, digest_size=16)
+    return [data.name, len(data), digest.hexdigest()]
+
+
+def _weights(module: nn.Module) -> str:
+    """sha256 over names and values of everything that the module would save."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        # as bytes: NumPy has no bfloat16
+        digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,142 @@
+"""What went through the door, watched from outside: counts, and a few rows to look at."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clonecost.result import Span, Traffic
+from clonecost.training.losses import entropy
+from clonecost.types import Purpose, as_bytes
+
+SAMPLES = 32
+SPANS = 16  # equal parts of the budget, each with sums of its own
+
+
+class TrafficLog:
+    """An observer of the oracle. Sums stay on the device; only sampled rows are copied.
+
+    Args:
+        budget: rows; the samples are spread evenly over it. Of an attack that asks for several
+            purposes, rows that teach are shown: a sampled row that does not gives way to the next
+            one that does.
+    """
+
+    def __init__(self, budget: int, num_classes: int) -> None:
+        self._starts = [-(-budget * k // SPANS) for k in range(SPANS + 1)]  # the last one ends it
+        self._wanted = sorted({budget * k // SAMPLES for k in range(SAMPLES)})
+        self._classes = num_classes
+        self._rows = [0] * SPANS
+        self._purposes: Counter[Purpose] = Counter()
+        self._sums: list[Sums | None] = [None] * SPANS
+        self._confident: Tensor | int = 0
+        self._samples: list[tuple[int, Tensor, Tensor]] = []
+        self._makeshift = False  # whether the last sample may give way
+
+    def __call__(self, position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
+        self._purposes[purpose] += len(answers)
+        self._confident += (answers.amax(1) > 0.9).sum()
+        tops, entropies = answers.argmax(1), entropy(answers).double()
+        for span, part in self._cut(position, len(answers)):
+            sums = self._sums[span] or Sums.empty(self._classes, answers.device)
+            sums.add(tops[part], entropies[part])
+            self._sums[span] = sums
+            self._rows[span] += part.stop - part.start
+        self._sample(position, inputs, answers, teaches=purpose == "training")
+
+    def _cut(self, position: int, count: int) -> Iterator[tuple[int, slice]]:
+        """The spans that a batch lies in, nearly always one, and its rows in each."""
+        budget = self._starts[-1]
+        for span in range(position * SPANS // budget, SPANS):
+            low = max(0, self._starts[span] - position)
+            high = min(count, self._starts[span + 1] - position)
+            if low >= count:
+                return
+            if low < high:
+                yield span, slice(low, high)
+
+    def _sample(self, position: int, inputs: Tensor, answers: Tensor, *, teaches: bool) -> None:
+        if self._makeshift and teaches:
+            if position not in self._wanted[:1]:  # else it is a sample of its own
+                self._samples.pop()
+                self._keep(position, inputs[0], answers[0])
+            self._makeshift = False
+        while self._wanted and self._wanted[0] < position + len(inputs):
+            row = self._wanted.pop(0)
+            self._keep(row, inputs[row - position], answers[row - position])
+            self._makeshift = not teaches
+
+    def _keep(self, row: int, image: Tensor, answer: Tensor) -> None:
+        # clone: a view would keep its whole batch in memory for the rest of the run
+        self._samples.append((row, image.cpu().clone(), answer.cpu().clone()))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that was watched so far; of the same budget only it can be gone on with."""
+        return {
+            "wanted": self._wanted, "rows": self._rows, "purposes": dict(self._purposes),
+            "sums": [s and {"histogram": s.histogram, "entropy": s.entropy} for s in self._sums],
+            "confident": self._confident, "samples": self._samples, "makeshift": self._makeshift,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._wanted, self._rows = list(state["wanted"]), list(state["rows"])
+        self._purposes = Counter(state["purposes"])
+        self._sums = [s and Sums(s["histogram"], s["entropy"]) for s in state["sums"]]
+        self._confident, self._samples = state["confident"], list(state["samples"])
+        self._makeshift = state["makeshift"]
+
+    def summary(self) -> Traffic:
+        spans = [
+            Span(
+                first=start,
+                rows=rows,
+                class_histogram=sums.histogram.tolist(),
+                mean_entropy=float(sums.entropy) / rows,
+            )
+            for start, rows, sums in zip(self._starts, self._rows, self._sums, strict=False)
+            if sums is not None
+        ]
+        total = max(1, sum(self._rows))
+        return Traffic(
+            rows=sum(self._rows),
+            class_histogram=[
+                sum(span.class_histogram[k] for span in spans) for k in range(self._classes)
+            ],
+            mean_entropy=sum(span.rows * span.mean_entropy for span in spans) / total,
+            confident=float(self._confident) / total,
+            purposes=dict(self._purposes),
+            over_time=spans,
+        )
+
+    def samples(self) -> dict[str, Tensor]:
+        """`inputs` (n, *shape) uint8, `answers` (n, K) float32, `positions` (n,) int64."""
+        if not self._samples:
+            return {}
+        positions, inputs, answers = zip(*self._samples, strict=True)
+        return {
+            "inputs": as_bytes(torch.stack(inputs)).contiguous(),
+            "answers": torch.stack(answers).float().contiguous(),
+            "positions": torch.tensor(positions),
+        }
+
+
+@dataclass
+class Sums:
+    """Of the answers in one span, on their device."""
+
+    histogram: Tensor  # (K,) int64
+    entropy: Tensor  # () float64
+
+    @classmethod
+    def empty(cls, num_classes: int, device: torch.device) -> "Sums":
+        return cls(
+            torch.zeros(num_classes, dtype=torch.int64, device=device),
+            torch.zeros((), dtype=torch.float64, device=device),
+        )
+
+    def add(self, tops: Tensor, entropies: Tensor) -> None:
+        self.histogram.index_add_(0, tops, torch.ones_like(tops))  # bincount waits for the device
+        self.entropy += entropies.sum()

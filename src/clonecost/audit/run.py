@@ -1,0 +1,326 @@
+"""Run one audit: through the door, scored at milestones, into a run folder."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.base import AttackerKit
+from clonecost.audit.assemble_result import History, Outcome, about_clone, digests, findings
+from clonecost.audit.definition import Audit, check
+from clonecost.audit.query_stats import TrafficLog
+from clonecost.audit.spot_check import findings_of, spot_check
+from clonecost.defences import defend
+from clonecost.errors import BudgetError, SpecError
+from clonecost.evaluation.controls import run_controls
+from clonecost.evaluation.scoring import Reference, score
+from clonecost.networks import build_generator
+from clonecost.oracle.ledger import Ledger
+from clonecost.oracle.oracle import Oracle, Place
+from clonecost.persistence import run_folder
+from clonecost.persistence.snapshots import GlobalRandomness, Snapshots
+from clonecost.result import Control, Result, Score, Search
+from clonecost.types import Purpose, ThreatModel, Victim
+from clonecost.version import __version__
+
+KEEP_UNDER = 256 * 1024**2  # bytes: "auto" keeps the inputs when all of them surely fit into this
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told how an audit goes; nothing that it does can change the audit."""
+
+    spent: Callable[[int, int], None] = lambda spent, budget: None
+    step: Callable[[str, int, int], None] = lambda what, done, total: None
+    scored: Callable[[Score], None] = lambda score: None
+    notice: Callable[[str], None] = lambda sentence: None
+
+
+def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
+    """Attack the victim under the threat model; score the clone at each milestone and at the end.
+
+    Called again on the same folder it resumes: it goes on from its newest snapshot, answers in the
+    ledger after that are replayed, and only what is new is asked. A larger budget than before is
+    fine; schedules keep the first one's layout.
+
+    Raises:
+        CloneCostError: with one sentence; whatever was paid for stays in the run folder.
+    """
+    watcher = watcher or Watcher()
+    check(audit)
+    run_folder.make(audit.out)
+    began = time.monotonic()
+    ledger = Ledger(
+        audit.out / run_folder.LEDGER,
+        audit=audit.identity(),
+        input_shape=audit.threat.input_shape,
+        num_classes=audit.threat.num_classes,
+    )
+    try:
+        history = _continue(ledger, audit)
+        for name in (run_folder.RESULT, run_folder.TRANSFER):  # of a smaller budget's clone
+            (audit.out / name).unlink(missing_ok=True)
+        if audit.spec:
+            run_folder.write(audit.out / run_folder.SPEC, audit.spec)
+        with _deterministic(audit.seed, int(ledger.fact("threads") or 1)):
+            return _run(audit, watcher, ledger, history, began)
+    finally:
+        ledger.close()
+
+
+def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began: float) -> Result:
+    reference = _buy_reference(audit, watcher, ledger)
+    if history.resumed:
+        _check_spots(audit, watcher, ledger, reference)
+    traffic = TrafficLog(audit.threat.query_budget, audit.threat.num_classes)
+    oracle = _open_door(audit, watcher, ledger, traffic)
+    stops = {*audit.milestones, *history.stops}  # the curve keeps the points of smaller budgets
+    ledger.note(stops=json.dumps(sorted(stops)))
+    shown, curve = Shown(), Curve(reference, watcher)
+    kit = _kit(audit, watcher, history.horizon, stops, shown)
+    parts = {"place": Place(oracle), "traffic": traffic, "curve": curve, "shown": shown}
+    snapshots = _snapshots(audit, watcher, ledger, kit, parts)
+    kit = replace(kit, loop=snapshots.loop)
+    outcome = _attack(audit, oracle, kit, curve, snapshots)
+    _check_spots(audit, watcher, ledger, reference)
+    seconds = float(ledger.fact("seconds") or 0) + time.monotonic() - began
+    result = findings(
+        audit, ledger, reference, traffic.summary(), outcome, history, seconds, findings_of(ledger)
+    )
+    result = result.model_copy(update={"search": shown.search})
+    if audit.controls:
+        found = _controls(audit, ledger, kit, reference)
+        result = result.model_copy(update={"controls": found})
+
+    about = about_clone(audit, outcome.clone)
+    run_folder.write_network(audit.out / run_folder.CLONE, outcome.clone, about)
+    if audit.threat.features is None and (samples := traffic.samples()):
+        run_folder.write_tensors(audit.out / run_folder.SAMPLES, samples, {})
+    if shown.pictures:
+        run_folder.write_tensors(audit.out / run_folder.SEARCH, dict(shown.pictures), {})
+    stops.add(oracle.spent)
+    files = json.dumps(digests(audit.out, result))
+    ledger.note(seconds=seconds, stops=json.dumps(sorted(stops)), files=files)
+    run_folder.write_result(audit.out, result)  # last: a folder with a result is a finished run
+    snapshots.forget()
+    return result
+
+
+def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
+    """The undefended victim's verdicts on the test set, through a purse of their own."""
+
+    def observe(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
+        asking = "asking the victim about the test set"
+        watcher.step(asking, position + len(inputs), purse.query_budget)
+
+    uniform = audit.uniform if audit.threat.features is not None else 0
+    purse = ThreatModel(
+        input_shape=audit.threat.input_shape,
+        num_classes=audit.threat.num_classes,
+        query_budget=len(audit.test) + uniform,
+        features=audit.threat.features,
+    )
+    victim = cast(Victim, audit.victim)
+    oracle = Oracle(
+        victim, purse, ledger, purse="evaluation", observe=observe, portion=audit.rows_in_flight,
+        max_lost=audit.max_lost,
+    )  # fmt: skip
+    return Reference.buy(oracle, audit.test, audit.device, uniform=uniform)
+
+
+def _check_spots(audit: Audit, watcher: Watcher, ledger: Ledger, reference: Reference) -> None:
+    """Ask a few rows again; what comes of it is for the report, and the run goes on anyway."""
+    before = findings_of(ledger)
+    if failed := spot_check(audit, ledger, reference):
+        watcher.notice(failed)
+    found = findings_of(ledger)
+    if found and found.changed > (before.changed if before else 0):
+        watcher.notice(
+            f"the victim is not the one that was asked before: {found.changed} of {found.asked} "
+            f"rows that were asked again are answered otherwise, by up to {found.largest:.2g}"
+        )
+
+
+def _open_door(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: TrafficLog) -> Oracle:
+    """What the attack gets to see of the victim, defences in front."""
+
+    def observe(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
+        traffic(position, inputs, answers, purpose)
+        watcher.spent(position + len(inputs), audit.threat.query_budget)
+
+    victim = defend(cast(Victim, audit.victim), *audit.defences)
+    keep = ledger.fact("keep") == "all"
+    return Oracle(
+        victim, audit.threat, ledger, keep=keep, observe=observe, portion=audit.rows_in_flight,
+        max_lost=audit.max_lost,
+        arrived=lambda rows: watcher.spent(rows, audit.threat.query_budget),
+    )  # fmt: skip
+
+
+@dataclass
+class Shown:
+    """What the attack showed last of its search; nothing, if it does not search."""
+
+    search: Search | None = None
+    pictures: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __call__(self, search: Search, pictures: Mapping[str, Tensor]) -> None:
+        self.search, self.pictures = search, pictures
+
+    def state_dict(self) -> dict[str, Any]:
+        search = None if self.search is None else self.search.model_dump()
+        return {"search": search, "pictures": dict(self.pictures)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        found = state["search"]
+        self.search = None if found is None else Search.model_validate(found)
+        self.pictures = state["pictures"]
+
+
+@dataclass
+class Curve:
+    """The clones that were scored."""
+
+    reference: Reference
+    watcher: Watcher
+    scores: list[Score] = field(default_factory=list)
+
+    @property
+    def queries(self) -> int:
+        """After which the last one was scored."""
+        return self.scores[-1].queries if self.scores else 0
+
+    def look(self, clone: nn.Module, queries: int) -> None:
+        self.scores.append(score(clone, self.reference, queries=queries))
+        self.watcher.scored(self.scores[-1])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"scores": [score.model_dump() for score in self.scores]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        scores = [Score.model_validate(held) for held in state["scores"]]
+        for again in scores[len(self.scores) :]:
+            self.watcher.scored(again)
+        self.scores = scores
+
+
+def _kit(
+    audit: Audit, watcher: Watcher, horizon: int, stops: set[int], shown: Shown
+) -> AttackerKit:
+    shape, budget = audit.threat.input_shape, audit.threat.query_budget
+    return AttackerKit(
+        student=audit.new_student,
+        generator=lambda latent_dim, *, width: build_generator(latent_dim, shape, width=width),
+        generators=audit.fitted_generators(),
+        proxy=audit.proxy,
+        rng=torch.Generator(audit.device).manual_seed(audit.seed),
+        device=audit.device,
+        horizon=horizon,
+        compile=audit.compile,
+        milestones=tuple(sorted(stop for stop in stops if 0 < stop < budget)),
+        progress=watcher.step,
+        exhibit=shown,
+        white_box=audit.open_network(),
+    )
+
+
+def _controls(
+    audit: Audit, ledger: Ledger, kit: AttackerKit, reference: Reference
+) -> list[Control]:
+    pool = audit.proxy.inputs if audit.proxy else None
+    branch = kit.branch(-1)
+    kept = ledger.fact("keep") == "all" and ledger.totals("attack").settled > 0
+    return run_controls(
+        new_student=branch.new_student,
+        bought=ledger.bought(pool) if kept else None,
+        true_labels=audit.true_labels,
+        reference=reference,
+        rng=branch.rng,
+        progress=kit.progress,
+        loop=kit.loop,
+    )
+
+
+def _snapshots(
+    audit: Audit, watcher: Watcher, ledger: Ledger, kit: AttackerKit, parts: dict[str, Any]
+) -> Snapshots:
+    """Of this very run; of another budget or version of the code nothing is gone on with."""
+    facts = [
+        audit.identity(), audit.threat.query_budget, kit.horizon, kit.milestones,
+        __version__, torch.__version__, torch.get_num_threads(),
+    ]  # fmt: skip
+    return Snapshots(
+        folder=audit.out / run_folder.SNAPSHOTS,
+        identity=json.dumps(facts),
+        shared={**parts, "rng": kit.rng, "torch": GlobalRandomness(audit.device)},
+        mark=lambda: ledger.head,
+        known=ledger.has,
+        every=audit.snapshot_every,
+        notice=watcher.notice,
+    )
+
+
+def _attack(
+    audit: Audit, oracle: Oracle, kit: AttackerKit, curve: Curve, snapshots: Snapshots
+) -> Outcome:
+    """Let the attack run and score the clones that are due."""
+    clone: nn.Module | None = None
+    ended: Literal["finished", "budget_exhausted"] = "finished"
+    try:
+        for clone in audit.attack.run(oracle, kit):
+            snapshots.handed += 1
+            if any(curve.queries < stop <= oracle.spent for stop in kit.milestones):
+                curve.look(clone, oracle.spent)
+    except BudgetError:
+        ended = "budget_exhausted"
+    if clone is None:
+        raise SpecError(
+            f"{audit.attack_name} handed over no clone within {oracle.spent:,} queries: "
+            "raise --budget"
+        )
+    if curve.queries < oracle.spent or not curve.scores:
+        curve.look(clone, oracle.spent)
+    return Outcome(clone, curve.scores, ended)
+
+
+def _continue(ledger: Ledger, audit: Audit) -> History:
+    """Begin a run, or take up one that was begun before."""
+    budget, bought = audit.threat.query_budget, ledger.totals("attack").settled
+    if budget < bought:
+        raise SpecError(
+            f"this run has bought {bought:,} rows already, the budget is {budget:,}: "
+            "it can only grow"
+        )
+    if ledger.fact("horizon") is None:
+        fits = audit.kept_bytes() <= KEEP_UNDER
+        keep = ("all" if fits else "none") if audit.keep == "auto" else audit.keep
+        ledger.note(horizon=budget, resumed=0, threads=torch.get_num_threads(), keep=keep)
+        return History(budget, 0, ())
+    resumed = int(ledger.fact("resumed") or 0) + 1
+    ledger.note(resumed=resumed)
+    stops: list[int] = json.loads(ledger.fact("stops") or "[]")
+    return History(int(ledger.fact("horizon") or budget), resumed, tuple(stops))
+
+
+@contextmanager
+def _deterministic(seed: int, threads: int) -> Iterator[None]:
+    """The same questions again after a crash; the caller's own settings are restored.
+
+    The number of threads is part of it: sums of floats depend on how they are split.
+    """
+    cudnn = torch.backends.cudnn
+    before, had = (cudnn.deterministic, cudnn.benchmark), torch.get_num_threads()
+    cudnn.deterministic, cudnn.benchmark = True, False
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
+        torch.set_num_threads(had)

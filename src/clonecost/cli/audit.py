@@ -1,0 +1,310 @@
+"""The commands: each parses, calls, prints; nothing else."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from clonecost.cli.errors import errors, sentences
+from clonecost.cli.list import KINDS, names, table
+from clonecost.cli.options import (
+    Access,
+    Allow,
+    Answers,
+    AsJson,
+    Attacks,
+    Budget,
+    Classes,
+    Compile,
+    Controls,
+    Data,
+    Defences,
+    Device,
+    FailAbove,
+    Incomplete,
+    Keep,
+    Layout,
+    MaxLost,
+    Mean,
+    Milestones,
+    Network,
+    Out,
+    Outputs,
+    Pixels,
+    Precision,
+    Price,
+    Proxy,
+    Rate,
+    Seeds,
+    Settings,
+    Shape,
+    SnapshotEvery,
+    SpotCheck,
+    Std,
+    Student,
+    Test,
+    Trust,
+    Uniform,
+    Victim,
+)  # fmt: skip
+from clonecost.cli.progress_display import Display, write_out
+from clonecost.cli.to_config import limits_of, numbers, spec_of_flags
+from clonecost.errors import SpecError, suggest
+from clonecost.version import __version__
+
+if TYPE_CHECKING:  # torch takes a second to import: --help does not wait for it
+    from clonecost.config import Spec
+    from clonecost.result import Result
+
+app = typer.Typer(
+    name="clonecost",
+    help="What does it cost to clone a classifier through its prediction API?\n\n"
+    "Point it at a model that you own: `clonecost audit digits-lenet` is a complete example that "
+    "needs no data and no network.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+train = typer.Typer(help="Make the zoo's parts; they are cached.", no_args_is_help=True)
+app.add_typer(train, name="train")
+
+
+@app.command()
+def audit(
+    victim: Victim, attack: Attacks = None, budget: Budget = None, proxy: Proxy = None,
+    student: Student = None, answers: Answers = None, input_precision: Precision = None,
+    access: Access = None, set_: Settings = None, defence: Defences = None, price: Price = None,
+    milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
+    data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
+    snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
+    network: Network = None, outputs: Outputs = None, shape: Shape = None,
+    classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
+    incomplete: Incomplete = None, layout: Layout = None, pixels: Pixels = None,
+    mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
+    as_json: AsJson = False, fail_above: FailAbove = None,
+) -> None:  # fmt: skip
+    """Attack the victim within the budget and report the price of its clone.
+
+    The same command goes on after a crash; what was bought is never bought again.
+    """
+    with sentences():
+        limits = limits_of(fail_above)
+        spec = spec_of_flags(victim, locals())
+        from clonecost.config import default_out
+
+        folder = out or default_out(spec)
+    _run(spec, folder, as_json, limits)
+
+
+@app.command()
+def plan(
+    victim: Victim, attack: Attacks = None, budget: Budget = None, proxy: Proxy = None,
+    student: Student = None, answers: Answers = None, input_precision: Precision = None,
+    access: Access = None, set_: Settings = None, defence: Defences = None, price: Price = None,
+    milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
+    data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
+    snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
+    network: Network = None, outputs: Outputs = None, shape: Shape = None,
+    classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
+    incomplete: Incomplete = None, layout: Layout = None, pixels: Pixels = None,
+    mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
+) -> None:  # fmt: skip
+    """Say what an audit would ask and cost, and what is missing. Sends nothing."""
+    with sentences():
+        spec = spec_of_flags(victim, locals())
+        from clonecost.workflows import plan as make_plan
+
+        found = make_plan(spec)
+        table = Table(show_header=False, box=None, pad_edge=False)
+        for what, fact in found.lines:
+            table.add_row(f"[bold]{escape(what)}[/bold]", escape(fact))
+        Console(highlight=False).print(table)
+        for sentence in found.missing:
+            errors.print(f"missing: {sentence}", style="yellow", markup=False)
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    budget: Annotated[
+        int | None, typer.Option("--budget", help="A larger one than before.")
+    ] = None,
+    max_lost: MaxLost = None,
+    as_json: AsJson = False,
+    fail_above: FailAbove = None,
+) -> None:
+    """Go on after a crash, or with a larger budget. Nothing is paid for twice."""
+    with sentences(run):
+        from clonecost.workflows import spec_of
+
+        limits = limits_of(fail_above)
+        spec = spec_of(run, budget, max_lost)
+    _run(spec, run, as_json, limits)
+
+
+@train.command("victim")
+def train_victim(
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=names("victims"))],
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="[default: the recipe's]")] = None,
+    device: Device = None,
+    data: Data = None,
+) -> None:
+    """Train a victim of the zoo, whether or not it is cached; prints its card."""
+    with sentences():
+        from clonecost.config import make_device
+        from clonecost.victims.zoo import images as zoo
+
+        with Display() as display:
+            folder = zoo.train_victim(
+                name, root=data, seed=seed, epochs=epochs,
+                device=make_device(device or "auto"), progress=display.step,
+            )  # fmt: skip
+        write_out((folder / zoo.CARD).read_text(encoding="utf-8"))
+        errors.print(f"in {folder}", markup=False)
+
+
+@train.command("generator")
+def train_generator(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", autocompletion=names("generators"),
+                       help="One of `clonecost list generators`; `-small` ones suit two cores."),
+    ],
+    proxy: Proxy = None,
+    shape: Annotated[
+        str | None,
+        typer.Option("--shape", metavar="C,H,W", help="Of the images that it makes: what the "
+                     "victim takes. [default: the proxy's own]"),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="[default: the recipe's]")] = None,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    device: Device = None,
+    data: Data = None,
+) -> None:  # fmt: skip
+    """Train a generator on the attacker's own data, cached or not; prints its card."""
+    with sentences():
+        from clonecost import generators
+        from clonecost.config import make_device
+        from clonecost.data import load
+
+        if name not in generators.GENERATORS:  # before data are downloaded
+            raise SpecError(suggest("generator", name, list(generators.GENERATORS)))
+        size = tuple(numbers("shape", shape)) if shape is not None else None
+        place = make_device(device or "auto")
+        with Display() as display:
+            rows = load(proxy or "photos", "train", root=data, shape=size, progress=display.step)
+            folder = generators.train_generator(
+                name, rows, epochs=epochs, seed=seed, device=place, progress=display.step
+            )
+        card = json.loads((folder / generators.CARD).read_text(encoding="utf-8"))
+        del card["losses"]  # a page of them, for the file
+        write_out(json.dumps(card, indent=2) + "\n")
+        errors.print(f"in {folder}", markup=False)
+        errors.print(f"to look at: {folder / generators.SAMPLES}", markup=False)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str, typer.Argument(metavar="attacks|victims|datasets|networks|defences|generators|suites")
+    ],
+) -> None:
+    """What there is to choose from."""
+    with sentences():
+        if kind not in KINDS:
+            raise SpecError(suggest("list", kind, KINDS))
+        rows = Table(show_header=False, box=None, pad_edge=False)
+        for name, summary in table(kind).items():
+            rows.add_row(f"[bold]{name}[/bold]", summary)
+        Console(highlight=False).print(rows)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of result.json."""
+    from clonecost.result import json_schema
+
+    write_out(json.dumps(json_schema(), indent=2) + "\n")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        write_out(f"clonecost {__version__}\n")
+        raise typer.Exit
+
+
+def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> None:
+    from clonecost import report as pages
+    from clonecost.audit import Audit, Watcher
+    from clonecost.persistence import run_folder
+    from clonecost.workflows import run_spec
+
+    results: list[Result] = []
+    folders: list[Path] = []
+    begun: list[Audit] = []
+    with sentences(out), Display() as display:
+
+        def watch(audit: Audit) -> Watcher:
+            begun.append(audit)
+            seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
+            display.begin(
+                f"{audit.attack_name} on {audit.victim_name}{seed}", price=audit.price,
+                rate=audit.endpoint().rate if audit.endpoint else None,
+            )  # fmt: skip
+            return Watcher(
+                spent=display.spent, step=display.step, scored=display.scored, notice=display.notice
+            )
+
+        command = shlex.join(["clonecost", *sys.argv[1:]])
+        for folder, result in run_spec(
+            spec, out, watch=watch, progress=display.step, command=command
+        ):
+            folders.append(folder)
+            results.append(result)
+        if not begun:
+            errors.print("finished before: nothing was run again", markup=False)
+        runs = pages.load_runs(folders)
+        run_folder.write(out / "report.html", pages.html(runs))
+    if as_json:
+        write_out(pages.as_json(runs))
+    else:
+        _price_tag(runs)
+    errors.print(f"report: {out / 'report.html'}", markup=False)
+    for metric, limit in limits.items():
+        worst = max(_metric(result, metric) for result in results)
+        if worst > limit:
+            errors.print(f"{metric} {worst:.3f} is above {limit:g}", style="red", markup=False)
+            raise typer.Exit(1)
+
+
+def _price_tag(runs: "list[Any]") -> None:
+    from clonecost import report as pages
+
+    for group in pages.group_runs(runs):
+        write_out(pages.headline(group) + "\n")
+        bill = pages.bill(group)
+        if bill and bill.idle:
+            write_out(pages.bill_words(bill) + "\n")
+    for run in runs:
+        for flag in run.result.flags:
+            if flag.severity == "warning":
+                errors.print(
+                    f"{run.result.attack.name}: {flag.message}", style="yellow", markup=False
+                )
+
+
+def _metric(result: "Result", metric: str) -> float:
+    last = result.curve[-1]
+    values = {"agreement": last.agreement.value, "accuracy": last.accuracy.value,
+              "relative_accuracy": last.relative_accuracy}  # fmt: skip
+    return values[metric]

@@ -1,0 +1,118 @@
+"""How an audit is shown while it runs: bars on a terminal, plain lines anywhere else."""
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:  # it would load torch, for which --help does not wait
+    from clonecost.result import Score
+
+
+class Display:
+    """Shows queries spent and left, the agreement at the last milestone, and the time left.
+
+    Everything goes to standard error: standard output belongs to results.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[counted]}"),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._said: dict[str, int] = {}
+        self._title = ""
+        self._price: float | None = None
+        self._rate: float | None = None
+
+    def __enter__(self) -> "Display":
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def begin(self, title: str, *, price: float | None = None, rate: float | None = None) -> None:
+        """A new audit: its bars replace the last one's.
+
+        Args:
+            price: USD for 1,000 rows, when the bill is to be shown.
+            rate: rows a second at most, of an endpoint: how long the rest takes is then shown.
+        """
+        self._price, self._rate = price, rate
+        for task in self._tasks.values():
+            self._bars.remove_task(task)
+        self._tasks.clear()
+        self._said.clear()
+        self._title = title
+        self.console.print(f"[bold]{escape(title)}[/bold]")
+
+    def spent(self, spent: int, budget: int) -> None:
+        """Rows bought so far."""
+        bill = "" if self._price is None else f" (${spent * self._price / 1000:,.2f})"
+        left, rest = budget - spent, ""
+        if self._rate and left:
+            from clonecost.report.wording import duration
+
+            rest = f", at least {duration(left / self._rate)}"
+        self._show("queries", spent, budget, f"{spent:,} spent{bill}, {left:,} left{rest}")
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """Any other step that takes a while: (what, done, of how many)."""
+        self._show(what, done, total, f"{done:,}/{total:,}")
+
+    def scored(self, score: "Score") -> None:
+        """A milestone: the agreement goes beside the bar, and a line stays."""
+        agreement, accuracy = score.agreement, score.accuracy
+        text = (
+            f"  {score.queries:>10,} queries: agreement {agreement.value:.1%} "
+            f"({agreement.low:.1%} to {agreement.high:.1%}), accuracy {accuracy.value:.1%}"
+        )
+        if "queries" in self._tasks:
+            note = f"agreement {agreement.value:.1%} at {score.queries:,}"
+            self._bars.update(self._tasks["queries"], note=note)
+        self.console.print(text, soft_wrap=True)
+
+    def notice(self, sentence: str) -> None:
+        """Something that the user should know, and that stops nothing."""
+        self.console.print(sentence, style="yellow", markup=False, soft_wrap=True)
+
+    def _show(self, what: str, done: int, total: int, counted: str) -> None:
+        if not self.console.is_terminal:
+            self._line(what, done, total, counted)
+            return
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, counted="", note="")
+        task = self._tasks[what]
+        finished = done >= total and what != "queries"
+        self._bars.update(task, completed=done, total=total, counted=counted, visible=not finished)
+
+    def _line(self, what: str, done: int, total: int, counted: str) -> None:
+        """Without a terminal: a line for every fifth of a step, and no more."""
+        fifth = 5 * done // max(1, total)
+        if done and self._said.get(what) != fifth:
+            self._said[what] = fifth
+            self.console.print(f"  {what}: {counted}", markup=False, soft_wrap=True)
+
+
+def write_out(text: str) -> None:
+    """To standard output, whole, whatever the terminal's encoding can show."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, errors="replace").decode(encoding))
+    sys.stdout.flush()

@@ -1,0 +1,232 @@
+"""A spec to audits: data and victim are loaded, runs get their folders."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from clonecost.audit import Audit
+from clonecost.config.defaults import (
+    endpoint_url,
+    features_of,
+    generators_of,
+    lost_limit,
+    needs_proxy,
+    of_table,
+    proxy_name,
+    student_name,
+    test_name,
+    victim_shape,
+)
+from clonecost.config.lookup import answer_kind, make_attack, make_defence, make_device
+from clonecost.config.parse import to_toml
+from clonecost.config.schema import Spec
+from clonecost.data import load
+from clonecost.data.tables import load_table, numbered_as
+from clonecost.errors import SpecError
+from clonecost.generators import TrainedGenerator, ready_generator
+from clonecost.types import Feature, LabelledInputs, Progress, Shape, ThreatModel, no_progress
+from clonecost.victims import LoadedVictim, load_victim
+from clonecost.victims.endpoints import RATE, endpoint_victim, must_be_allowed
+from clonecost.victims.input_form import InputForm
+from clonecost.victims.zoo.images import VICTIMS, zoo_victim
+from clonecost.victims.zoo.tabular import TABLE_VICTIMS, table_victim
+
+SERIES = (0.02, 0.05, 0.1, 0.2, 0.5)  # of the budget: where the clone is scored by default
+
+
+def default_milestones(budget: int) -> list[int]:
+    """A 2-5-10 series over the last two decades below the budget."""
+    return [int(budget * share) for share in SERIES if budget * share >= 1]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What several audits of one spec share."""
+
+    victim: LoadedVictim
+    threat: ThreatModel
+    test: LabelledInputs
+    proxy: LabelledInputs | None
+    generators: dict[str, TrainedGenerator]
+    true_labels: LabelledInputs | None
+    student: str
+
+
+def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
+    """Load the data and load (or train) the victim. Sends no row to the victim.
+
+    An endpoint is asked what it takes, if it is one that may be asked.
+    """
+    if url := endpoint_url(spec):
+        must_be_allowed(url, spec.authorisation)
+    if of_table(spec):  # which has neither proxy nor student
+        test = load_table(test_name(spec), "test", features_of(spec))
+        victim, threat = load_attacked(spec, test, progress)
+        test = numbered_as(test, victim.classes)
+        return Parts(victim, threat, test, None, {}, None, student_name(spec))
+    # The data first: a mistake in their name must not wait until a victim is trained.
+    test = load_test(spec, progress)
+    shape, proxy = test.shape, None
+    if needs_proxy(spec):
+        proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
+    own = None
+    if spec.controls and spec.victim in VICTIMS:
+        own = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
+    generators = _generators(spec, proxy, make_device(spec.device), progress)
+    victim, threat = load_attacked(spec, test, progress)
+    return Parts(victim, threat, test, proxy, generators, own, student_name(spec))
+
+
+def load_test(spec: Spec, progress: Progress = no_progress) -> LabelledInputs:
+    """The test images of a spec, in the victim's shape."""
+    return load(
+        test_name(spec), "test", root=spec.data, shape=victim_shape(spec), progress=progress
+    )
+
+
+def load_attacked(
+    spec: Spec, test: LabelledInputs, progress: Progress = no_progress
+) -> tuple[LoadedVictim, ThreatModel]:
+    """The owner's side alone: the victim, and what may be asked of it.
+
+    An endpoint is asked what it takes, if it is one that may be asked.
+    """
+    if url := endpoint_url(spec):
+        must_be_allowed(url, spec.authorisation)
+    zoo = VICTIMS.get(spec.victim)
+    classes = zoo.num_classes if zoo else spec.classes or _count_classes(test)
+    victim = bring_victim(
+        spec, test.shape, classes, make_device(spec.device), progress, test.features
+    )
+    if victim.takes == "uint8" and spec.input_precision != "uint8":
+        raise SpecError(
+            f"{victim.name} takes 8-bit pixels, so finer ones would be rounded on the way and the "
+            "ledger would not say what was sent: add --input-precision uint8"
+        )
+    kind, top_k = answer_kind(spec.answers)
+    threat = ThreatModel(
+        input_shape=test.shape, num_classes=victim.num_classes or classes,
+        query_budget=spec.budget, answers=kind, top_k=top_k, access=spec.access,
+        input_precision=spec.input_precision, features=test.features, incomplete=spec.incomplete,
+    )  # fmt: skip
+    return victim, threat
+
+
+def _generators(
+    spec: Spec, proxy: LabelledInputs | None, device: torch.device, progress: Progress
+) -> dict[str, TrainedGenerator]:
+    """Those that the attacks want: from their folder, from the cache, or trained on the proxy now.
+
+    One serves all seeds, as one victim does.
+    """
+    return {
+        name: ready_generator(name, proxy, device=device, progress=progress)
+        for name in generators_of(spec)
+    }
+
+
+def _count_classes(test: LabelledInputs) -> int:
+    if len(test) == 0 or int(test.labels.min()) < 0:
+        raise SpecError(f"{test.name} has no labelled rows: agreement needs some to be measured on")
+    return len(test.classes) or int(test.labels.max()) + 1
+
+
+def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit]:
+    """Every attack with every seed, each with its own folder when there are several."""
+    found = []
+    milestones = spec.milestones
+    for single, folder in singles(spec, out):
+        (name,), (seed,) = single.attack, single.seed
+        found.append(Audit(
+            victim=parts.victim.answer, victim_name=parts.victim.name,
+            network=parts.victim.network, weights=parts.victim.weights, threat=parts.threat,
+            attack=make_attack(name, spec.set), attack_name=name, test=parts.test,
+            student=parts.student, proxy=parts.proxy, generators=parts.generators, out=folder,
+            defences=[make_defence(text) for text in spec.defence], price=spec.price,
+            milestones=default_milestones(spec.budget) if milestones is None else milestones,
+            seed=seed, device=make_device(spec.device), keep=spec.keep, controls=spec.controls,
+            compile=spec.compile, uniform=spec.uniform,
+            snapshot_every=spec.snapshot_every, spot_check=spec.spot_check,
+            true_labels=parts.true_labels, command=command, spec=to_toml(single),
+            served=parts.victim.served, endpoint=parts.victim.endpoint,
+            rows_in_flight=parts.victim.rows_in_flight, max_lost=lost_limit(spec),
+        ))  # fmt: skip
+    return found
+
+
+def singles(spec: Spec, out: Path) -> list[tuple[Spec, Path]]:
+    """The spec cut into runs of one attack and one seed, with their folders."""
+    several = len(spec.attack) * len(spec.seed) > 1
+    found = []
+    for name in spec.attack:
+        base = name.partition(":")[0]
+        for seed in spec.seed:
+            folder = name.replace(":", "-") + (f"-seed{seed}" if len(spec.seed) > 1 else "")
+            own = {base: spec.set[base]} if base in spec.set else {}
+            single = spec.model_copy(update={"attack": [name], "seed": [seed], "set": own})
+            found.append((single, out / folder if several else out))
+    return found
+
+
+def default_out(spec: Spec) -> Path:
+    """runs/VICTIM-ATTACKS, and a digest of all else that is not left at its default.
+
+    The same command finds its own run again, also with a larger budget; another one does not run
+    into it.
+    """
+    words = [spec.victim, *spec.attack]
+    usual = Spec(victim=spec.victim).fixed()
+    others = {
+        key: value for key, value in spec.fixed().items()
+        if key not in ("victim", "attack") and value != usual[key]
+    }  # fmt: skip
+    if spec.device == str(make_device("auto")):
+        others.pop("device", None)
+    if others:
+        text = json.dumps(others, sort_keys=True)
+        words.append(hashlib.sha256(text.encode()).hexdigest()[:6])
+    return Path("runs") / re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(words)).strip("-.")
+
+
+def bring_victim(
+    spec: Spec,
+    shape: Shape | None,
+    classes: int | None,
+    device: torch.device,
+    progress: Progress = no_progress,
+    features: tuple[Feature, ...] | None = None,
+) -> LoadedVictim:
+    """The victim that the spec names: from the zoo (trained now if need be) or the user's own.
+
+    Args:
+        features: the columns, if it takes rows of a table.
+
+    Raises:
+        VictimError: it cannot be loaded.
+    """
+    white_box = spec.access == "white-box"
+    if spec.victim in VICTIMS:
+        return zoo_victim(
+            spec.victim, root=spec.data, device=device, progress=progress, white_box=white_box
+        )
+    if spec.victim in TABLE_VICTIMS:
+        return table_victim(spec.victim)[0]
+    form = InputForm(
+        layout=spec.layout, pixels=spec.pixels or "0..1", mean=tuple(spec.mean or ()),
+        std=tuple(spec.std or ()),
+    )  # fmt: skip
+    if endpoint_url(spec):
+        return endpoint_victim(
+            spec.victim, input_shape=shape, num_classes=classes, settings=spec.endpoint,
+            authorisation=spec.authorisation, outputs=spec.outputs, form=form,
+            features=features, rate=spec.rate or RATE, progress=progress,
+        )  # fmt: skip
+    return load_victim(
+        spec.victim, form=form, network=spec.network, input_shape=shape, num_classes=classes,
+        outputs=spec.outputs, device=device, trust=spec.trust, white_box=white_box,
+        allow=spec.allow, features=features,
+    )  # fmt: skip

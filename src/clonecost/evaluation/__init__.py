@@ -1,0 +1,1 @@
+"""How good a clone is: scores, controls, red flags, adversarial transfer."""

@@ -1,0 +1,239 @@
+"""Train a generator on the attacker's own data, keep it in the cache, and load it from there.
+
+    <cache>/generators/<name>-<proxy>-<C>x<H>x<W>-seed<k>/weights.safetensors  the network
+                                                          card.json            what it is
+                                                          samples.png          what it makes
+
+A tenth of the rows is held out, by a fixed seed, and only measured on.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from clonecost.errors import DataError, SpecError, suggest
+from clonecost.generators.base import GeneratorCard, Made, Recipe, TrainedGenerator
+from clonecost.generators.catalogue import GENERATORS
+from clonecost.generators.checkpoint import UNFINISHED, Unfinished
+from clonecost.generators.frechet import MEASURED, likeness
+from clonecost.generators.sample_sheet import GRID, sample_sheet
+from clonecost.generators.sngan import count_classes
+from clonecost.persistence.model_cache import Cached, cache_root
+from clonecost.types import LabelledInputs, Progress, Shape, no_progress
+from clonecost.version import __version__
+
+SAMPLES = "samples.png"
+HELD_OUT = 10  # one row in so many is measured on
+SPLIT_SEED = 20_240_103  # the same rows for every generator and every seed
+SHEET_SEED = 20_240_104  # of the latents whose images are shown and measured
+CHUNK = 128  # images made at a time
+
+
+def train_generator(
+    name: str,
+    proxy: LabelledInputs,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+    device: torch.device | str = "cpu",
+    progress: Progress = no_progress,
+) -> Path:
+    """Train a generator, whether it is cached or not, and return its folder in the cache.
+
+    `proxy` is (n, C, H, W) with C 1 or 3, n at least 10; its labels are looked at by conditional
+    generators only. `epochs` shortens the recipe (and is cached apart); `cache` defaults to
+    `cache_root()`. One that was cut off goes on after its last epoch. No victim is asked anything.
+
+    Raises:
+        SpecError: no generator of that name, less than one epoch, images it cannot make, or no
+            classes for one that is conditioned on them.
+        DataError: the proxy has too few rows, or the cache cannot be written.
+    """
+    row, recipe = _row(name, epochs)
+    _check(proxy, row)
+    place = _cached(name, proxy, epochs, seed, cache)
+    place.must_be_writable()
+    device = torch.device(device)
+    kept, held_out = _split(proxy)
+    meant_for = json.dumps(
+        [name, _as_json(recipe), seed, _digest(proxy, row), torch.__version__, str(device)]
+    )
+    unfinished = Unfinished(place.folder / UNFINISHED, meant_for)
+    made = row.train(
+        kept, held_out, recipe, seed=seed, device=device,
+        progress=lambda _, done, total: progress(f"training {name}", done, total),
+        unfinished=unfinished,
+    )  # fmt: skip
+    seconds = unfinished.seconds
+    samples = _samples(row, made, min(MEASURED, len(held_out)), device)
+    card = {
+        "name": name,
+        "seed": seed,
+        "recipe": asdict(recipe),  # type: ignore[call-overload]  # every recipe is a dataclass
+        "shape": list(proxy.shape),
+        "classes": made.classes,
+        "proxy": {"name": proxy.name, "sha256": _digest(proxy, row), "rows": len(proxy)},
+        "trained_on": len(kept),
+        "quality": {**made.quality, **likeness(kept, held_out, samples), "rows": len(held_out)},
+        "parameters": sum(tensor.numel() for tensor in made.network.parameters()),
+        "seconds": round(seconds, 1),
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "clonecost": __version__,
+        "losses": made.losses,
+    }
+    panels = {"samples": samples[: GRID * GRID], **made.panels}
+    place.write(made.network, card, {SAMPLES: sample_sheet(panels)})
+    unfinished.drop()
+    return place.folder
+
+
+def cached_generator(
+    name: str,
+    proxy: LabelledInputs,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+) -> Path | None:
+    """The folder of this generator trained on these very rows with this recipe, if there is one.
+
+    Raises:
+        SpecError: as `train_generator`.
+        DataError: something is there, and it is damaged.
+    """
+    row, recipe = _row(name, epochs)
+    place = _cached(name, proxy, epochs, seed, cache)
+    card = place.card()
+    if card is None or card.get("recipe") != _as_json(recipe):
+        return None
+    found = card.get("proxy")
+    same = isinstance(found, dict) and found.get("sha256") == _digest(proxy, row)
+    return place.folder if same else None
+
+
+def load_generator(
+    folder: Path, *, device: torch.device | str = "cpu", low_precision: bool = False
+) -> TrainedGenerator:
+    """The generator that `train_generator` left in `folder`. Draws no random numbers.
+
+    Raises:
+        DataError: there is none, or it is not what its card says.
+    """
+    place = Cached(folder, "generator", DataError)
+    card = place.card()
+    if card is None:
+        raise DataError(
+            f"{folder} holds no trained generator; `clonecost train generator` makes one and names "
+            "its folder"
+        )
+    weights = place.weights()
+    try:
+        name, shape = str(card["name"]), tuple(int(side) for side in card["shape"])
+        row, classes = GENERATORS[name], int(card.get("classes", 0))
+        with torch.device("meta"):  # neither memory nor initial weights for what is replaced
+            network = row.build(row.recipe, shape, classes)
+        network.load_state_dict(load_file(weights), assign=True)
+        proxy = str(card["proxy"]["name"])
+    except (KeyError, TypeError, ValueError, RuntimeError, SpecError, SafetensorError) as error:
+        raise place.damaged() from error
+    device = torch.device(device)
+    network = network.to(device).eval().requires_grad_(False)
+    if device.type == "cpu":  # up to twice as fast there; pays on a GPU with low precision only
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TrainedGenerator(
+        name=name,
+        proxy=proxy,
+        image_shape=shape,
+        latent_dim=row.latent_dim + classes,
+        weights=card["sha256"],
+        network=network,
+        device=device,
+        to_images=row.decode,
+        draw=row.latents,
+        low_precision=low_precision,
+    )
+
+
+def _row(name: str, epochs: int | None) -> tuple[GeneratorCard, Recipe]:
+    if name not in GENERATORS:
+        raise SpecError(suggest("generator", name, list(GENERATORS)))
+    row = GENERATORS[name]
+    if epochs is None:
+        return row, row.recipe
+    if epochs < 1:
+        raise SpecError(f"generator {name!r} needs at least 1 epoch of training, got {epochs}")
+    return row, replace(row.recipe, epochs=epochs)  # type: ignore[type-var]
+
+
+def _check(proxy: LabelledInputs, row: GeneratorCard) -> None:
+    """Everything that would otherwise be said after an hour, or not in one sentence."""
+    if len(proxy.shape) != 3 or proxy.shape[0] not in (1, 3):
+        raise SpecError(
+            f"a generator is trained on grey or RGB images (C, H, W), not {proxy.shape}; name a "
+            "shape such as 1,32,32 or 3,32,32"
+        )
+    if len(proxy) < HELD_OUT:
+        raise DataError(
+            f"the proxy {proxy.name or 'given'} has {len(proxy)} rows; a generator needs at least "
+            f"{HELD_OUT}, and is good with thousands"
+        )
+    classes = count_classes(proxy) if row.conditional else 0
+    with torch.device("meta"):
+        row.build(row.recipe, proxy.shape, classes)
+
+
+def _samples(row: GeneratorCard, made: Made, rows: int, device: torch.device) -> Tensor:
+    """Images to show and to measure, on the CPU: at least a panel of them."""
+    rng = torch.Generator().manual_seed(SHEET_SEED)
+    latents = row.latents(max(GRID * GRID, rows), row.latent_dim + made.classes, rng)
+    chunks = latents.to(device).split(CHUNK)
+    return torch.cat([row.decode(made.network, chunk).cpu() for chunk in chunks])
+
+
+def _split(data: LabelledInputs) -> tuple[LabelledInputs, LabelledInputs]:
+    """(for training, for measuring)"""
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(SPLIT_SEED))
+    cut = len(data) // HELD_OUT
+    return data.take(order[cut:]), data.take(order[:cut])
+
+
+def _digest(data: LabelledInputs, row: GeneratorCard) -> str:
+    """sha256 of what it learns from: pixels in their order and shape, and labels if they count."""
+    said = hashlib.sha256(f"{data.inputs.dtype}{tuple(data.inputs.shape)}".encode())
+    for part in (data.inputs, data.labels) if row.conditional else (data.inputs,):
+        said.update(part.cpu().contiguous().view(-1).numpy().data)
+    return said.hexdigest()
+
+
+def _as_json(recipe: Recipe) -> dict[str, Any]:
+    """As it reads back from a card."""
+    return json.loads(json.dumps(asdict(recipe)))  # type: ignore[call-overload]
+
+
+def _cached(
+    name: str, proxy: LabelledInputs, epochs: int | None, seed: int, cache: Path | None
+) -> Cached:
+    shortened = "" if epochs is None else f"-epochs{epochs}"
+    folder = f"{name}-{_slug(proxy.name)}-{_written(proxy.shape)}-seed{seed}{shortened}"
+    return Cached((cache or cache_root()) / "generators" / folder, "generator", DataError)
+
+
+def _slug(proxy: str) -> str:
+    """A data set's name, or the last part of a path, as part of a folder's name."""
+    last = re.split(r"[\\/]", proxy.rstrip("\\/"))[-1]
+    return re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:60] or "proxy"
+
+
+def _written(shape: Shape) -> str:
+    return "x".join(map(str, shape))

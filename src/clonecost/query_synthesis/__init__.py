@@ -1,0 +1,1 @@
+"""Where queries come from: evolution, mutation, drawing, selection, zeroth-order steps."""

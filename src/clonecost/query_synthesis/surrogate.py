@@ -1,0 +1,50 @@
+"""Students that are trained on the way, to tell an attack which rows are worth asking about."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.query_synthesis.active_selection import CHUNK as CHUNK
+from clonecost.query_synthesis.active_selection import probabilities
+from clonecost.training.losses import kl
+from clonecost.types import as_pixels
+
+
+class Scout:
+    """A student that goes on learning as rows come in. It is no clone: nobody scores it.
+
+    Args:
+        student: untrained; it is trained in place by AdamW on the mean KL(answers || student).
+        rng: on the student's device; decides which rows it sees.
+    """
+
+    def __init__(
+        self, student: nn.Module, *, lr: float, batch_size: int, rng: torch.Generator
+    ) -> None:
+        self.student, self._batch_size, self._rng = student, batch_size, rng
+        self._optimizer = torch.optim.AdamW(student.parameters(), lr, weight_decay=0.01, fused=True)
+
+    def learn(self, inputs: Tensor, answers: Tensor, *, seen: int) -> None:
+        """Draw some `seen` rows, whole batches of them, from (n, *shape) and (n, K), and learn."""
+        steps = -(-seen // self._batch_size)
+        picks = torch.randint(
+            len(inputs), (steps, self._batch_size), generator=self._rng, device=inputs.device
+        )
+        for pick in picks:
+            x, y = inputs.index_select(0, pick), answers.index_select(0, pick)
+            loss = kl(self.student(as_pixels(x)), y).mean()
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"student": self.student.state_dict(), "optimizer": self._optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.student.load_state_dict(state["student"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def answers(self, inputs: Tensor) -> Tensor:
+        """(n, *shape), uint8 or pixels in [0, 1] -> (n, K) probabilities, in eval mode."""
+        return probabilities(self.student, inputs)

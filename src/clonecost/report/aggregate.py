@@ -1,0 +1,245 @@
+"""Runs that differ only in the seed are one experiment: grouping, means and intervals."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from clonecost.report.load_runs import Run
+from clonecost.result import DefenceCard, Rate, Result, Score
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval: over test rows (one seed) or over seeds (two or more)."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """The clones of all seeds after at most `queries` rows each."""
+
+    queries: int
+    agreement: Estimate
+    accuracy: Estimate
+    relative_accuracy: float  # mean over seeds
+    kl: float  # mean over seeds, in nats; may be infinite
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Runs with the same victim, threat, attack, settings and defences; one run per seed."""
+
+    label: str  # short, and unique in its report
+    runs: tuple[Run, ...]  # by seed
+    points: tuple[Point, ...]  # by queries; the last one is the verdict
+
+    @property
+    def first(self) -> Result:
+        """The result that stands for what all runs share."""
+        return self.runs[0].result
+
+    @property
+    def final(self) -> Point:
+        return self.points[-1]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(run.result.provenance.seed for run in self.runs)
+
+    @property
+    def spent(self) -> int:
+        """Rows answered to the attack; where the seeds differ, the largest."""
+        return max(run.result.spent for run in self.runs)
+
+    @property
+    def lost(self) -> int:
+        """Rows paid without an answer; where the seeds differ, the largest."""
+        return max(run.result.lost for run in self.runs)
+
+    @property
+    def usd(self) -> float | None:
+        """The price of one clone, lost rows included; where the seeds differ, the largest."""
+        prices = [run.result.price.usd for run in self.runs if run.result.price.usd is not None]
+        return max(prices) if prices else None
+
+    @property
+    def majority(self) -> float:
+        return fmean(run.result.majority_agreement for run in self.runs)
+
+    @property
+    def victim_accuracy(self) -> float:
+        return self.first.victim.accuracy.value
+
+    @property
+    def white_box(self) -> bool:
+        return self.first.threat.access == "white-box"
+
+    def reached(self, level: float) -> int | None:
+        """Queries of the first scored clone whose agreement is at least `level`; None if never."""
+        return next((p.queries for p in self.points if p.agreement.value >= level), None)
+
+    def cost_of(self, queries: int) -> float | None:
+        """US dollars for so many answered rows; None without a price."""
+        unit = self.first.price.usd_per_1000
+        return None if unit is None else queries * unit / 1000
+
+
+def group_runs(runs: Sequence[Run]) -> list[Group]:
+    """Group runs that differ only in the seed; strongest first, white-box references last.
+
+    The same audit with the same seed twice is no second opinion: each repeat forms its own group.
+    """
+    members: dict[tuple[str, int], list[Run]] = defaultdict(list)
+    seen: Counter[tuple[str, int]] = Counter()
+    for run in runs:
+        key, seed = _key(run.result), run.result.provenance.seed
+        members[key, seen[key, seed]].append(run)
+        seen[key, seed] += 1
+    ordered = [
+        sorted(group, key=lambda run: run.result.provenance.seed) for group in members.values()
+    ]
+    labels = _labels([group[0].result for group in ordered])
+    groups = [
+        Group(label, tuple(group), points_of([run.result.curve for run in group]))
+        for label, group in zip(labels, ordered, strict=True)
+    ]
+    return sorted(groups, key=lambda g: (g.white_box, -g.final.agreement.value, g.spent, g.label))
+
+
+def estimate(rates: Sequence[Rate]) -> Estimate:
+    """One seed: its own (Wilson) interval. More: the mean with Student's t-interval over seeds."""
+    if len(rates) == 1:
+        return Estimate(rates[0].value, rates[0].low, rates[0].high)
+    low, high = t_interval([rate.value for rate in rates])
+    # Rounded so that the mean of three times 0.9 is not below 0.9.
+    mean = round(fmean(rate.value for rate in rates), 12)
+    return Estimate(mean, max(0.0, min(low, mean)), min(1.0, max(high, mean)))
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Student's 95 % interval for the mean of at least two independent values."""
+    from scipy.special import stdtrit  # the quantile of scipy.stats.t, without its slow import
+
+    n = len(values)
+    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * stdev(values) / n**0.5
+    return fmean(values) - half, fmean(values) + half
+
+
+def defence_words(defences: Sequence[DefenceCard]) -> str:
+    """Defences from the victim outwards with their settings, or "none"."""
+    return " + ".join(f"{d.name}{_settings_words(d.settings)}" for d in defences) or "none"
+
+
+def answer_words(result: Result) -> str:
+    """What an answer holds, in two words."""
+    words = {
+        "label": "label only",
+        "top_k": f"top {result.threat.top_k}",
+        "probs": "all probabilities",
+    }
+    return words[result.threat.answers]
+
+
+def points_of(curves: Sequence[Sequence[Score]]) -> tuple[Point, ...]:
+    """One point per milestone; at each, every seed counts with its last clone bought by then."""
+    if len({len(curve) for curve in curves}) == 1:
+        # The same milestones, which an attack may overshoot by another few rows in each seed.
+        grid = {max(score.queries for score in scores) for scores in zip(*curves, strict=True)}
+    else:
+        grid = {score.queries for curve in curves for score in curve}
+    start = max(curve[0].queries for curve in curves)
+    return tuple(_point(q, [_at(curve, q) for curve in curves]) for q in sorted(grid) if q >= start)
+
+
+def _at(curve: Sequence[Score], queries: int) -> Score:
+    return [score for score in curve if score.queries <= queries][-1]
+
+
+def _point(queries: int, scores: Sequence[Score]) -> Point:
+    return Point(
+        queries=queries,
+        agreement=estimate([score.agreement for score in scores]),
+        accuracy=estimate([score.accuracy for score in scores]),
+        relative_accuracy=fmean(score.relative_accuracy for score in scores),
+        kl=fmean(score.kl for score in scores),
+    )
+
+
+def _key(result: Result) -> str:
+    """Everything that makes an experiment, without its seed."""
+    document = result.model_dump(
+        mode="json",
+        include={"victim": True, "threat": True, "attack": True, "defences": True}
+        | {"price": {"usd_per_1000"}},
+    )
+    return json.dumps(_without_seed(document), sort_keys=True)
+
+
+def _without_seed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_seed(item) for key, item in value.items() if key != "seed"}
+    if isinstance(value, list):
+        return [_without_seed(item) for item in value]
+    return value
+
+
+def _labels(results: Sequence[Result]) -> list[str]:
+    """The attack's name, and of everything else only what tells it from its namesakes."""
+    facets = [_facets(result) for result in results]
+    several_victims = len({facet["victim"] for facet in facets}) > 1
+    labels = []
+    for result, own in zip(results, facets, strict=True):
+        name = result.attack.name
+        box = " (white box)" if result.threat.access == "white-box" else ""
+        namesakes = [f for f, r in zip(facets, results, strict=True) if r.attack.name == name]
+        telling = [
+            words
+            for facet, words in own.items()
+            if len({other.get(facet) for other in namesakes}) > 1
+            or (facet == "victim" and several_victims)
+        ]
+        labels.append(f"{name}{box} · {', '.join(telling)}" if telling else name + box)
+    return _numbered(labels)
+
+
+def _facets(result: Result) -> dict[str, str]:
+    threat, attack = result.threat, result.attack
+    defences = defence_words(result.defences)
+    settings = {f"setting {k}": f"{k}={setting_words(v)}" for k, v in attack.settings.items()}
+    settings.pop("setting seed", None)
+    return {
+        "victim": f"victim {result.victim.name}",
+        "defences": "undefended" if defences == "none" else f"defended by {defences}",
+        "answers": answer_words(result),
+        "input": f"{threat.input_precision} inputs",
+        "budget": f"budget {threat.query_budget:,}",
+        "student": f"student {attack.student}",
+        "proxy": f"proxy {attack.proxy}" if attack.proxy else "no proxy",
+    } | settings
+
+
+def _settings_words(settings: dict[str, Any]) -> str:
+    words = ", ".join(f"{name}={setting_words(value)}" for name, value in settings.items())
+    return f" ({words})" if words else ""
+
+
+def setting_words(value: Any) -> str:
+    """A setting as the spec would write it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _numbered(labels: Sequence[str]) -> list[str]:
+    total, seen = Counter(labels), Counter[str]()
+    unique = []
+    for label in labels:
+        seen[label] += 1
+        unique.append(f"{label} ({seen[label]})" if total[label] > 1 else label)
+    return unique

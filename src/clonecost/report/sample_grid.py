@@ -1,0 +1,80 @@
+"""The sheet of what was sent and what was answered, as small images inside the page."""
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clonecost.report.load_runs import Run
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+LARGEST_PX = 96  # a bigger image is shrunk: the sheet is for the eye, the ledger for proof
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image that was sent, and the top class of its answer."""
+
+    source: str  # data URI of a PNG
+    row: int  # number in the attack's stream, from 0
+    answer: str
+    probability: float
+    small: bool  # enlarge with hard pixels
+
+
+def tiles(run: Run, most: int) -> list[Tile]:
+    """Up to `most` of the run's samples, evenly spread over the stream; [] without samples."""
+    samples = run.samples
+    if samples is None or len(samples) == 0:
+        return []
+    order = np.argsort(samples.positions, kind="stable")
+    chosen = order[
+        np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int))
+    ]
+    return [
+        _tile(samples.inputs[i], samples.answers[i], int(samples.positions[i]), run) for i in chosen
+    ]
+
+
+def _tile(image: NDArray[np.uint8], answer: NDArray[np.float32], position: int, run: Run) -> Tile:
+    top = int(answer.argmax())
+    return Tile(
+        source=png_uri(image),
+        row=position,
+        answer=run.class_name(top),
+        probability=float(answer[top]),
+        small=max(image.shape[1:]) <= LARGEST_PX,
+    )
+
+
+def png_uri(image: NDArray[np.uint8]) -> str:
+    """(C, H, W) pixels 0..255 -> data URI. One channel is grey, three are RGB, else their mean."""
+    return uri(picture(image, LARGEST_PX))
+
+
+def picture(image: NDArray[np.uint8], largest: int) -> "Picture":
+    """(C, H, W) pixels 0..255 as a picture of at most `largest` pixels a side; never enlarged."""
+    from PIL import Image
+
+    pixels: NDArray[Any]
+    if image.shape[0] == 3:
+        pixels = image.transpose(1, 2, 0)
+    elif image.shape[0] == 1:
+        pixels = image[0]
+    else:
+        pixels = image.mean(axis=0).round().astype(np.uint8)
+    found = Image.fromarray(np.ascontiguousarray(pixels))
+    found.thumbnail((largest, largest))
+    return found
+
+
+def uri(found: "Picture") -> str:
+    """A picture as the data URI of its PNG."""
+    buffer = io.BytesIO()
+    found.save(buffer, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

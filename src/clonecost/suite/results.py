@@ -1,0 +1,311 @@
+"""What a suite found, as data: `results.json`, of which every page is a pure function.
+
+A number is copied or averaged from the `result.json` of a finished run, or it is the paper's, and
+then it stands in the paper's own field. A cell without a run says why.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Literal, Self
+
+from pydantic import Field, JsonValue, ValidationError, model_validator
+
+from clonecost.errors import RunError
+from clonecost.report.aggregate import Estimate, estimate, points_of
+from clonecost.result import Model, Rate, Result
+
+SCHEMA: Literal["clonecost/suite/1"] = "clonecost/suite/1"
+LEAST = 3  # seeds, below which an interval over seeds says nothing
+
+
+class Interval(Model):
+    mean: float = Field(ge=0, le=1)
+    low: float | None = Field(description="of the 95 % interval over seeds; null below 3 seeds")
+    high: float | None
+
+
+class Spread(Interval):
+    values: list[float] = Field(description="one a seed, in the order of the runs")
+
+
+class Amount(Model):
+    mean: float
+    values: list[float] = Field(description="one a seed, in the order of the runs")
+
+
+class Milestone(Model):
+    queries: int
+    accuracy: Interval
+    agreement: Interval
+
+
+class Paper(Model):
+    """A paper's own figure, which nobody measured here."""
+
+    accuracy: float = Field(ge=0, le=100, description="percent, as printed")
+    plus_minus: float | None
+    source: str
+
+
+class RunCard(Model):
+    """Where a seed's numbers come from."""
+
+    seed: int
+    spent: int
+    lost: int
+    seconds: float
+    accuracy: Rate
+    agreement: Rate
+    victim_weights: str | None
+    warnings: list[str] = Field(description="codes of the audit's own warnings")
+    version: str
+    revision: str | None
+    created: str
+    device: str
+    threads: int
+    python: str
+    torch: str
+    platform: str
+    ledger_head: str
+    ledger_rows: int
+    resumed: int
+
+
+class CellCard(Model):
+    column: str
+    row: str
+    seeds: list[int] = Field(description="of the finished runs")
+    accuracy: Spread | None
+    agreement: Spread | None
+    queries: Amount | None = Field(description="rows answered to the attack")
+    seconds: Amount | None
+    victim_accuracy: Rate | None
+    spec: dict[str, JsonValue] | None = Field(description="what is run, without the seed")
+    settings: dict[str, JsonValue] | None = Field(description="all of the attack's, from its run")
+    curve: list[Milestone]
+    runs: list[RunCard]
+    not_run: str | None = Field(description="why there is no run, or not one of every seed")
+    paper: Paper | None
+
+    @model_validator(mode="after")
+    def _numbers_have_runs(self) -> Self:
+        numbers = (self.accuracy, self.agreement, self.queries, self.seconds, self.victim_accuracy)
+        if any((number is None) != (not self.runs) for number in numbers):
+            raise ValueError("a cell has numbers if, and only if, it has runs")
+        if self.seeds != [run.seed for run in self.runs]:
+            raise ValueError("the seeds are not those of the runs")
+        return self
+
+
+class ColumnCard(Model):
+    name: str
+    title: str
+    victim: str | None = Field(description="its name, from the first run")
+    accuracy: Rate | None = Field(description="the victim's own, over the test rows")
+    test_set: str | None
+    test_rows: int | None
+    weights: str | None
+    majority: float | None = Field(description="agreement of always naming the commonest class")
+
+
+class RowCard(Model):
+    name: str
+    title: str
+    ours: bool
+    white_box: bool
+    teacher: bool
+    columns: list[str] | None = Field(default=None, description="where it has cells; null: in all")
+
+    def stands_in(self, column: str) -> bool:
+        return self.columns is None or column in self.columns
+
+
+class Table(Model):
+    schema_: Literal["clonecost/suite/1"] = Field(default=SCHEMA, alias="schema")
+    name: str
+    title: str
+    note: str
+    scale: str
+    scale_title: str
+    scale_note: str
+    columns: list[ColumnCard]
+    rows: list[RowCard]
+    cells: list[CellCard] = Field(description="row by row, every column of each")
+    warnings: list[str] = Field(description="what must be known before rows are compared")
+
+    model_config = Model.model_config | {"populate_by_name": True, "serialize_by_alias": True}
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        expected = [
+            (row.name, column.name)
+            for row in self.rows
+            for column in self.columns
+            if row.stands_in(column.name)
+        ]
+        if [(cell.row, cell.column) for cell in self.cells] != expected:
+            raise ValueError("the cells are not every column of every row, in that order")
+        return self
+
+    def cell(self, row: str, column: str) -> CellCard:
+        return next(cell for cell in self.cells if (cell.row, cell.column) == (row, column))
+
+    def rows_of(self, column: str) -> list[RowCard]:
+        """Those that have a cell in that column."""
+        return [row for row in self.rows if row.stands_in(column)]
+
+
+def read_table(path: Path) -> Table:
+    """Read a results file.
+
+    Raises:
+        RunError: there is none, or it is not what this version understands.
+    """
+    try:
+        return Table.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        said = first["msg"].removeprefix("Value error, ")
+        raise RunError(f"{path} is not a {SCHEMA} document: {where}: {said}") from error
+
+
+def merged(kept: Table, more: Table) -> Table:
+    """`more`, with the cells that only `kept` has runs of: of runs that were made apart.
+
+    Titles, notes and reasons are those of `more`, the newer one.
+
+    Raises:
+        RunError: they are not of the same suite and scale, or both have runs of the same cell.
+    """
+    names = [(t.name, t.scale, [(r.name, r.columns) for r in t.rows], [c.name for c in t.columns])
+             for t in (kept, more)]  # fmt: skip
+    if names[0] != names[1]:
+        raise RunError(
+            f"{kept.name} at {kept.scale} and {more.name} at {more.scale} do not have the same "
+            "rows and columns: render both with the suite's file as it is now"
+        )
+    both = [cell for cell in more.cells if cell.runs and kept.cell(cell.row, cell.column).runs]
+    if both:
+        raise RunError(
+            f"both have runs of row {both[0].row} in column {both[0].column}: which ones count? "
+            "Leave the cell out of one of them"
+        )
+    columns = [
+        old if old.victim else new for old, new in zip(kept.columns, more.columns, strict=True)
+    ]
+    known = {column.name for column in columns if column.victim}
+    teachers = {row.name for row in more.rows if row.teacher}
+    cells = []
+    for new in more.cells:
+        old = kept.cell(new.row, new.column)
+        chosen = old if old.runs else new
+        if chosen.row in teachers and chosen.column in known:  # measured in the others' runs
+            chosen = chosen.model_copy(update={"not_run": None})
+        cells.append(chosen)
+    found = more.model_copy(update={"columns": columns, "cells": cells, "warnings": []})
+    changed = [changed_victim(c.title) for c in columns if len(_weights(found, c.name)) > 1]
+    return found.model_copy(
+        update={"warnings": list(dict.fromkeys([*kept.warnings, *more.warnings, *changed]))}
+    )
+
+
+def changed_victim(column: str) -> str:
+    """Why the rows of a column cannot be compared exactly."""
+    return (
+        f"{column}: the runs attacked victims with different weights (it was trained again "
+        "between them); run them again with the same victim"
+    )
+
+
+def _weights(table: Table, column: str) -> set[str | None]:
+    return {run.victim_weights for c in table.cells if c.column == column for run in c.runs}
+
+
+def as_text(table: Table) -> str:
+    """results.json as it is written."""
+    return table.model_dump_json(indent=2) + "\n"
+
+
+def make_cell(
+    column: str, row: str, results: Sequence[Result], *, spec: dict[str, JsonValue] | None,
+    not_run: str | None, paper: Paper | None,
+) -> CellCard:  # fmt: skip
+    """A cell of the finished runs of one audit, one result a seed; none is a cell without numbers.
+
+    The verdict of each seed is its last clone: nothing is chosen on test data.
+    """
+    last = [result.curve[-1] for result in results]
+    first = results[0] if results else None
+    return CellCard(
+        column=column, row=row, spec=spec, not_run=not_run, paper=paper,
+        seeds=[result.provenance.seed for result in results],
+        accuracy=_spread([score.accuracy for score in last]),
+        agreement=_spread([score.agreement for score in last]),
+        queries=_amount([result.spent for result in results]),
+        seconds=_amount([result.seconds for result in results]),
+        victim_accuracy=first.victim.accuracy if first else None,
+        settings=first.attack.settings if first else None,
+        curve=_milestones(results),
+        runs=[_run_card(result) for result in results],
+    )  # fmt: skip
+
+
+def make_column(name: str, title: str, results: Sequence[Result]) -> ColumnCard:
+    """What the runs of a column say about its victim; the first speaks for all."""
+    first = results[0] if results else None
+    victim = first.victim if first else None
+    return ColumnCard(
+        name=name, title=title,
+        victim=victim.name if victim else None,
+        accuracy=victim.accuracy if victim else None,
+        test_set=victim.test_set if victim else None,
+        test_rows=victim.test_rows if victim else None,
+        weights=victim.weights if victim else None,
+        majority=first.majority_agreement if first else None,
+    )  # fmt: skip
+
+
+def _spread(rates: Sequence[Rate]) -> Spread | None:
+    if not rates:
+        return None
+    found = _interval(estimate(rates), len(rates))
+    return Spread(**found.model_dump(), values=[rate.value for rate in rates])
+
+
+def _interval(found: Estimate, seeds: int) -> Interval:
+    enough = seeds >= LEAST
+    return Interval(
+        mean=found.value, low=found.low if enough else None, high=found.high if enough else None
+    )
+
+
+def _amount(values: Sequence[float]) -> Amount | None:
+    return Amount(mean=fmean(values), values=list(values)) if values else None
+
+
+def _milestones(results: Sequence[Result]) -> list[Milestone]:
+    if not results:
+        return []
+    return [
+        Milestone(
+            queries=point.queries,
+            accuracy=_interval(point.accuracy, len(results)),
+            agreement=_interval(point.agreement, len(results)),
+        )
+        for point in points_of([result.curve for result in results])
+    ]
+
+
+def _run_card(result: Result) -> RunCard:
+    last, origin = result.curve[-1], result.provenance
+    # without the command: it may name folders of the machine on which it was typed
+    return RunCard(
+        spent=result.spent, lost=result.lost, seconds=result.seconds, accuracy=last.accuracy,
+        agreement=last.agreement, victim_weights=result.victim.weights,
+        warnings=[flag.code for flag in result.flags if flag.severity == "warning"],
+        **origin.model_dump(exclude={"command"}),
+    )  # fmt: skip

@@ -1,0 +1,218 @@
+"""Run the cells of a suite as ordinary run folders, and write the table after each of them."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from clonecost.config import Spec
+from clonecost.errors import CloneCostError, SpecError, suggest
+from clonecost.persistence import run_folder
+from clonecost.result import Result
+from clonecost.suite import render
+from clonecost.suite.definition import Cell, Row, Suite, cells, scale_of
+from clonecost.suite.results import (
+    Paper,
+    RowCard,
+    Table,
+    as_text,
+    changed_victim,
+    make_cell,
+    make_column,
+)
+from clonecost.types import Progress, no_progress
+from clonecost.workflows import Watch, finished, run_spec
+
+RESULTS, MARKDOWN, PAGE = "results.json", "table.md", "table.html"
+NOT_YET, NO_AUDIT = "not yet", "no audit of this victim yet"
+Faults = Mapping[Path, str]  # run folder -> why its run failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run of a cell: a spec with one seed, and its folder."""
+
+    cell: Cell
+    spec: Spec
+    folder: Path
+
+    @property
+    def seed(self) -> int:
+        return self.spec.seed[0]
+
+    @property
+    def title(self) -> str:
+        return f"{self.cell.column.title} · {self.cell.row.title}, seed {self.seed}"
+
+    def result(self) -> Result | None:
+        """What this very spec has found before."""
+        return finished(self.folder, self.spec)
+
+
+def jobs(
+    suite: Suite, scale: str, out: Path, *, rows: Sequence[str] = (), columns: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
+) -> list[Job]:  # fmt: skip
+    """The runs of the chosen rows and columns (none named: all), cell by cell.
+
+    Raises:
+        SpecError: a row or column that the suite does not have.
+    """
+    for what, given, parts in (("row", rows, suite.row), ("column", columns, suite.column)):
+        known = [part.name for part in parts]
+        for name in given:
+            if name not in known:
+                raise SpecError(suggest(what, name, known))
+    return [
+        job
+        for cell in cells(suite, scale, seeds)
+        if (not rows or cell.row.name in rows) and (not columns or cell.column.name in columns)
+        if not cell.not_run
+        for job in _jobs(cell, out / scale)
+    ]
+
+
+def _jobs(cell: Cell, folder: Path) -> list[Job]:
+    if cell.spec is None:
+        return []
+    place = folder / cell.column.name / cell.row.name
+    return [
+        Job(
+            cell=cell, spec=cell.spec.model_copy(update={"seed": [seed]}),
+            folder=place / f"seed{seed}",
+        )
+        for seed in cell.spec.seed
+    ]  # fmt: skip
+
+
+def run_suite(
+    todo: Sequence[Job], *, watch: Callable[[Job], Watch], progress: Progress = no_progress,
+    command: str = "",
+) -> Iterator[tuple[Job, Result | str]]:  # fmt: skip
+    """Run what is not finished, in order; yields each job with its result, or why it failed.
+
+    A job that fails does not stop the others; Ctrl-C does, and the same call goes on.
+    """
+    for job in todo:
+        yield job, _run(job, watch(job), progress, command)
+
+
+def _run(job: Job, watch: Watch, progress: Progress, command: str) -> Result | str:
+    try:
+        run_folder.make(job.folder)
+        runs = run_spec(job.spec, job.folder, watch=watch, progress=progress, command=command)
+        return [result for _, result in runs][-1]
+    except CloneCostError as error:
+        return str(error)
+    except Exception as error:  # of one cell: a night's other cells must not fall with it
+        if os.environ.get("CLONECOST_TRACEBACK"):
+            raise
+        first = next(iter(str(error).splitlines()), "")
+        return f"unexpected {type(error).__name__}: {first}; CLONECOST_TRACEBACK=1 shows where"
+
+
+# -- the table -----------------------------------------------------------------------------------
+
+
+def gather(
+    name: str, suite: Suite, scale: str, out: Path, *, seeds: Sequence[int] = (),
+    faults: Faults | None = None,
+) -> Table:  # fmt: skip
+    """The table of the runs that stand finished under `out`, exactly as the suite writes them.
+
+    `seeds` counts further seeds than the suite's own; `faults` are told in the cells.
+    """
+    chosen = scale_of(suite, scale)
+    found = cells(suite, scale, sorted({*(chosen.seeds or suite.seeds), *seeds}))
+    results = {
+        (cell.row.name, cell.column.name): {
+            job.seed: job.result() for job in _jobs(cell, out / scale) if not cell.not_run
+        }
+        for cell in found
+    }
+    of_column = {
+        column.name: [
+            result
+            for row in suite.row
+            for result in results.get((row.name, column.name), {}).values()
+            if result
+        ]
+        for column in suite.column
+    }
+    cards = []
+    for cell in found:
+        by_seed = results[cell.row.name, cell.column.name]
+        why = cell.not_run or _missing(cell, by_seed, out / scale, faults or {})
+        if cell.row.teacher and not of_column[cell.column.name]:
+            why = NO_AUDIT
+        cards.append(make_cell(
+            cell.column.name, cell.row.name, [result for result in by_seed.values() if result],
+            spec=_what_is_run(cell.spec), not_run=why, paper=_paper(suite, cell),
+        ))  # fmt: skip
+    return Table(
+        name=name, title=suite.title, note=suite.note, scale=scale, scale_title=chosen.title,
+        scale_note=chosen.note, cells=cards,
+        columns=[make_column(c.name, c.title, of_column[c.name]) for c in suite.column],
+        rows=[_row_card(row) for row in suite.row],
+        warnings=[w for c in suite.column for w in _warnings(c.title, of_column[c.name])],
+    )  # fmt: skip
+
+
+def write_table(table: Table, folder: Path) -> None:
+    """results.json, table.md and table.html in `folder`, each replaced at once."""
+    run_folder.make(folder)
+    run_folder.write(folder / RESULTS, as_text(table))
+    run_folder.write(folder / MARKDOWN, render.markdown(table))
+    run_folder.write(folder / PAGE, render.html(table))
+
+
+def _missing(
+    cell: Cell, results: Mapping[int, Result | None], folder: Path, faults: Faults
+) -> str | None:
+    """Why seeds have no run: each reason once, with its seeds unless it is that of all."""
+    place = folder / cell.column.name / cell.row.name
+    reasons = {
+        seed: faults.get(place / f"seed{seed}", NOT_YET)
+        for seed, result in results.items()
+        if result is None
+    }
+    different = list(dict.fromkeys(reasons.values()))
+    if len(different) == 1 and len(reasons) == len(results):
+        return different[0]
+    told = []
+    for reason in different:
+        seeds = [str(seed) for seed, why in reasons.items() if why == reason]
+        told.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}: {reason}")
+    return "; ".join(told) or None
+
+
+def _what_is_run(spec: Spec | None) -> dict[str, JsonValue] | None:
+    """Without the seed, and without what only this machine knows."""
+    if spec is None:
+        return None
+    return spec.model_dump(
+        mode="json", exclude={"seed", "data", "keep"}, exclude_none=True, exclude_defaults=True
+    )
+
+
+def _paper(suite: Suite, cell: Cell) -> Paper | None:
+    number = cell.row.paper.get(cell.column.name)
+    if number is None:
+        return None
+    value, spread = number if isinstance(number, list) else (number, None)
+    return Paper(accuracy=value, plus_minus=spread, source=cell.row.source or suite.source)
+
+
+def _row_card(row: Row) -> RowCard:
+    return RowCard(
+        name=row.name, title=row.title, ours=row.ours, white_box=row.white_box,
+        teacher=row.teacher, columns=row.columns,
+    )  # fmt: skip
+
+
+def _warnings(column: str, results: Sequence[Result]) -> Iterator[str]:
+    """Why the rows of a column cannot be compared."""
+    if len({result.victim.weights for result in results}) > 1:
+        yield changed_victim(column)

@@ -1,0 +1,1 @@
+"""Rows of a table: their features, equation solvers and students."""

@@ -1,0 +1,31 @@
+"""How students learn what the victim answers, be that probabilities or a class name alone."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from clonecost.training.losses import logit_l1, recover_logits
+
+
+def imitation(
+    logits: Sequence[Tensor], answers: Tensor, *, hard: bool, smallest: float = 1e-30
+) -> Tensor:
+    """(): the sum over students of their mean distance from the victim's answers.
+
+        soft: (1/K) sum_k |v_k - s_k|,  v = log p - mean log p      the recovered logits
+        hard: -log softmax(s)_y,        y = argmax p
+
+    Args:
+        logits: each student's, (n, K).
+        answers: on the simplex, (n, K); exact zeros are fine.
+        hard: only the top class is believed.
+        smallest: probabilities are raised to this before the logarithm.
+    """
+    if hard:
+        top = answers.argmax(1)
+        losses = [F.cross_entropy(s, top) for s in logits]
+    else:
+        recovered = recover_logits(answers, "mean", smallest=smallest)
+        losses = [logit_l1(s, recovered).mean() for s in logits]
+    return sum(losses[1:], losses[0])

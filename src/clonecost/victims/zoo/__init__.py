@@ -1,0 +1,1 @@
+"""Victims that clonecost trains itself: image classifiers and models of tables."""

@@ -1,0 +1,263 @@
+"""Victims that we train ourselves, on the spot, from public data: nothing to download or trust.
+
+A tenth of the official train split is held out, by a fixed seed, to choose the best epoch; the
+test split is asked once, for the accuracy on the card. Trained victims are kept in the cache:
+
+    <cache>/victims/<name>-seed<k>/weights.safetensors  the network and its normalisation
+                                   card.json            accuracy, recipe, time, versions, sha256
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from clonecost.data import load
+from clonecost.errors import SpecError, VictimError, suggest
+from clonecost.networks import build
+from clonecost.persistence.disk import file_digest
+from clonecost.persistence.model_cache import CARD, WEIGHTS, Cached, cache_root
+from clonecost.types import LabelledInputs, Progress, Shape, no_progress
+from clonecost.victims import LoadedVictim, load_weights, torch_victim
+from clonecost.victims.zoo.train_classifier import Training, correct, train_classifier
+
+__all__ = [
+    "CARD",
+    "VICTIMS",
+    "VictimRecipe",
+    "cache_root",
+    "is_trained",
+    "train_victim",
+    "zoo_model",
+    "zoo_victim",
+]
+HELD_OUT = 10  # one row in so many of the train split is for validation
+SPLIT_SEED = 20_240_101  # the same rows for every victim and every seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class VictimRecipe:
+    summary: str
+    dataset: str
+    network: str
+    student: str  # the clone's network in the papers; no part of the training
+    input_shape: Shape
+    num_classes: int = 10
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.5,)
+    training: Training
+
+
+_GREY: Shape = (1, 32, 32)
+_RGB: Shape = (3, 32, 32)
+
+VICTIMS: dict[str, VictimRecipe] = {
+    "digits-lenet": VictimRecipe(
+        summary="handwritten digits, LeNet: trained in seconds, for demonstrations and tests",
+        dataset="digits", network="lenet", student="half-lenet", input_shape=_GREY,
+        training=Training(epochs=30, lr=0.02, batch_size=16, augment="crop", threads=1),
+    ),
+    "fmnist-lenet": VictimRecipe(
+        summary="Fashion-MNIST, LeNet: the small victim of DeGAN and Black-Box Ripper",
+        dataset="fmnist", network="lenet", student="half-lenet", input_shape=_GREY,
+        training=Training(epochs=15, lr=0.1, augment="flip", threads=1),
+    ),
+    "fmnist-vgg16": VictimRecipe(
+        summary="Fashion-MNIST, VGG-16: the large victim of Black-Box Ripper",
+        dataset="fmnist", network="vgg16", student="vgg16", input_shape=_GREY,
+        training=Training(epochs=20, lr=0.05, augment="crop+flip", low_precision=True),
+    ),
+    "cifar10-alexnet": VictimRecipe(
+        summary="CIFAR-10, AlexNet: the victim of ZSKD, DeGAN and Black-Box Ripper",
+        dataset="cifar10", network="alexnet", student="half-alexnet", input_shape=_RGB,
+        # a core of two does about 250 rows a second
+        training=Training(epochs=12, lr=0.05, augment="crop+flip"),
+    ),
+    "cifar10-resnet20": VictimRecipe(
+        summary="CIFAR-10, ResNet-20: the real-image victim that a laptop can train",
+        dataset="cifar10", network="resnet20", student="resnet8", input_shape=_RGB,
+        mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010),
+        # a core of two does about 290 rows a second; bfloat16 was slower there
+        training=Training(epochs=12, lr=0.2, augment="crop+flip"),
+    ),
+    "cifar10-resnet34": VictimRecipe(
+        summary="CIFAR-10, ResNet-34-8x: the victim of DFME and DisGUIDE; wants a GPU",
+        dataset="cifar10", network="resnet34-8x", student="resnet18-8x", input_shape=_RGB,
+        mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010),
+        training=Training(
+            epochs=200, lr=0.1, schedule="cosine", augment="crop+flip", low_precision=True
+        ),
+    ),
+    "svhn-resnet34": VictimRecipe(
+        summary="street view house numbers, ResNet-34-8x: DFME's second victim; wants a GPU",
+        dataset="svhn", network="resnet34-8x", student="resnet18-8x", input_shape=_RGB,
+        mean=(0.4377, 0.4438, 0.4728), std=(0.1980, 0.2010, 0.1970),
+        training=Training(
+            epochs=50, lr=0.1, schedule="cosine", augment="crop", low_precision=True
+        ),
+    ),
+}  # fmt: skip
+
+
+def zoo_model(
+    name: str,
+    *,
+    root: Path | None = None,
+    cache: Path | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    epochs: int | None = None,
+    progress: Progress = no_progress,
+) -> nn.Module:
+    """A network of the zoo: from the cache if it is there with this very recipe, else trained now.
+
+    `root` is the data folder of `clonecost.data.load`; `cache` defaults to `cache_root()`;
+    `epochs` shortens the recipe (and is cached apart).
+
+    Raises:
+        SpecError: no victim of that name.
+        DataError: its training data are not to be had.
+        VictimError: the cached weights are not those on their card.
+    """
+    recipe = _recipe(name, epochs)
+    kept = _cached(name, cache, seed, epochs)
+    card = kept.card()
+    if card is None or card.get("recipe") != _as_json(recipe):
+        train_victim(
+            name, root=root, cache=cache, seed=seed, device=device, epochs=epochs,
+            progress=progress,
+        )  # fmt: skip
+    weights = kept.weights()
+    return load_weights(weights, recipe.network, recipe.input_shape, recipe.num_classes).to(device)
+
+
+def zoo_victim(
+    name: str,
+    *,
+    root: Path | None = None,
+    cache: Path | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    epochs: int | None = None,
+    progress: Progress = no_progress,
+    white_box: bool = False,
+) -> LoadedVictim:
+    """`zoo_model`, served as a victim: no attribute leads to the network but in a white box."""
+    model = zoo_model(
+        name, root=root, cache=cache, seed=seed, device=device, epochs=epochs, progress=progress
+    )
+    recipe = VICTIMS[name]
+    return LoadedVictim(
+        name=name,
+        answer=torch_victim(model, device=device),
+        input_shape=recipe.input_shape,
+        num_classes=recipe.num_classes,
+        weights=file_digest(_cached(name, cache, seed, epochs).folder / WEIGHTS),
+        network=model if white_box else None,
+    )
+
+
+def is_trained(name: str, *, cache: Path | None = None, seed: int = 0) -> bool:
+    """Whether `zoo_victim` would find this victim in the cache."""
+    card = _cached(name, cache, seed, None).card()
+    return card is not None and card.get("recipe") == _as_json(_recipe(name, None))
+
+
+def train_victim(
+    name: str,
+    *,
+    root: Path | None = None,
+    cache: Path | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    epochs: int | None = None,
+    progress: Progress = no_progress,
+) -> Path:
+    """Train a victim, whether it is cached or not, and return its folder in the cache.
+
+    The same seed gives the same weights on the same machine with the same number of threads; the
+    global random state is left as it was.
+
+    Raises:
+        SpecError, DataError: as `zoo_victim`.
+        VictimError: the cache cannot be written.
+    """
+    recipe = _recipe(name, epochs)
+    place = _cached(name, cache, seed, epochs)
+    place.must_be_writable()
+    train, test = (
+        load(recipe.dataset, split, root=root, shape=recipe.input_shape, progress=progress)
+        for split in ("train", "test")
+    )
+    kept, held_out = _split(train)
+    started = time.perf_counter()
+    device = torch.device(device)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        model = build(
+            recipe.network, recipe.input_shape, recipe.num_classes,
+            mean=recipe.mean, std=recipe.std,
+        )  # fmt: skip
+        trained = train_classifier(
+            model, kept, held_out, recipe.training,
+            rng=torch.Generator().manual_seed(seed), device=device,
+            progress=lambda _, done, total: progress(f"training {name}", done, total),
+        )  # fmt: skip
+    card = {
+        "name": name,
+        "seed": seed,
+        "recipe": _as_json(recipe),
+        "test": _rate(correct(model, test, device), len(test)),
+        "validation": {"accuracy": trained.validation_accuracy, "rows": len(held_out)},
+        "best_epoch": trained.epoch,
+        "seconds": round(time.perf_counter() - started, 1),
+        "device": device.type,
+        "threads": recipe.training.threads or torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    place.write(model, card)
+    return place.folder
+
+
+def _recipe(name: str, epochs: int | None) -> VictimRecipe:
+    if name not in VICTIMS:
+        raise SpecError(suggest("victim", name, list(VICTIMS)))
+    recipe = VICTIMS[name]
+    if epochs is None:
+        return recipe
+    if epochs < 1:
+        raise SpecError(f"victim {name!r} needs at least 1 epoch of training, got {epochs}")
+    return replace(recipe, training=replace(recipe.training, epochs=epochs))
+
+
+def _split(data: LabelledInputs) -> tuple[LabelledInputs, LabelledInputs]:
+    """(for training, for validation)"""
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(SPLIT_SEED))
+    cut = len(data) // HELD_OUT
+    return data.take(order[cut:]), data.take(order[:cut])
+
+
+def _rate(hits: int, rows: int) -> dict[str, float]:
+    """A proportion with its 95 % Wilson interval."""
+    from scipy.stats import binomtest  # half a second, which a cached victim need not wait
+
+    interval = binomtest(hits, rows).proportion_ci(method="wilson")
+    return {"accuracy": hits / rows, "low": interval.low, "high": interval.high, "rows": rows}
+
+
+def _as_json(recipe: VictimRecipe) -> dict[str, Any]:
+    """What determines the weights, as it reads back from a card."""
+    fields = asdict(recipe)
+    for presentation in ("summary", "student"):
+        del fields[presentation]
+    return json.loads(json.dumps(fields))
+
+
+def _cached(name: str, cache: Path | None, seed: int, epochs: int | None) -> Cached:
+    shortened = "" if epochs is None else f"-epochs{epochs}"
+    folder = (cache or cache_root()) / "victims" / f"{name}-seed{seed}{shortened}"
+    return Cached(folder, "victim", VictimError)

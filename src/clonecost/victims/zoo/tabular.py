@@ -1,0 +1,130 @@
+"""Victims of tables, trained on scikit-learn's own data in a second or two, every time anew.
+
+They are the models that Tramèr et al. (USENIX Security 2016) attack, on such data as can be had
+without a download. All but the trees scale numbers to [-1, 1] by the ranges of their features,
+which the attacker knows.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clonecost.data.tables import load_table
+from clonecost.errors import SpecError, suggest
+from clonecost.types import LabelledInputs
+from clonecost.victims import LoadedVictim
+from clonecost.victims.sklearn_model import sklearn_victim
+
+if TYPE_CHECKING:  # scikit-learn takes a second, which only an audit of these need wait
+    from clonecost.victims.zoo.estimators import Family
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableVictim:
+    summary: str
+    table: str  # in `clonecost.data.tables`
+    family: "Family"  # in `clonecost.victims.zoo.estimators`
+    size: float = 0
+
+
+_WORDS: "dict[Family, str]" = {
+    "lr": "logistic regression; softmax of more than two classes",
+    "ovr": "logistic regressions, each class against the rest",
+    "mlp": "perceptron with 20 tanh units",
+    "klr": "kernel logistic regression with 20 representers",
+    "svm": "RBF support vector machine, which answers labels only",
+    "tree": "decision tree with an answer of its own for each leaf",
+    "plain-tree": "decision tree whose pure leaves answer alike",
+}
+
+
+def _on(table: str, family: "Family", size: float = 0) -> TableVictim:
+    return TableVictim(
+        summary=f"table {table}, {_WORDS[family]}", table=table, family=family, size=size
+    )
+
+
+TABLE_VICTIMS: dict[str, TableVictim] = {
+    "cancer-lr": _on("breast_cancer", "lr"),
+    "diabetes-lr": _on("diabetes", "lr"),
+    "moons-lr": _on("moons", "lr"),
+    "iris-softmax": _on("iris", "lr"),
+    "wine-softmax": _on("wine", "lr"),
+    "blobs-softmax": _on("blobs", "lr"),
+    "digits-softmax": _on("digits-flat", "lr"),
+    "iris-ovr": _on("iris", "ovr"),
+    "digits-ovr": _on("digits-flat", "ovr"),
+    "moons-mlp": _on("moons", "mlp"),
+    "iris-mlp": _on("iris", "mlp"),
+    "digits-mlp": _on("digits-flat", "mlp"),
+    "circles-klr": _on("circles", "klr", 1.0),
+    "digits-klr": _on("digits-flat", "klr", 0.05),
+    "moons-svm": _on("moons", "svm"),
+    "circles-svm": _on("circles", "svm"),
+    "iris-tree": _on("iris", "tree", 8),
+    "cancer-tree": _on("breast_cancer", "tree", 20),
+    "digits-tree": _on("digits-flat", "tree", 100),
+    "cancer-plain-tree": _on("breast_cancer", "plain-tree"),
+    "digits-plain-tree": _on("digits-flat", "plain-tree"),
+}
+
+
+def table_estimator(name: str, *, seed: int = 0) -> Any:
+    """The fitted scikit-learn estimator of a victim in `TABLE_VICTIMS`.
+
+    One thread, so that the same seed gives the same bits whatever the machine has.
+
+    Raises:
+        SpecError: no victim of that name.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from clonecost.victims.zoo.estimators import unfitted
+
+    if name not in TABLE_VICTIMS:
+        raise SpecError(suggest("victim", name, list(TABLE_VICTIMS)))
+    recipe = TABLE_VICTIMS[name]
+    train = load_table(recipe.table, "train")
+    estimator = unfitted(recipe.family, train.features or (), recipe.size, seed)
+    with threadpool_limits(1):
+        return estimator.fit(train.inputs.double().numpy(), train.labels.numpy())
+
+
+def table_victim(name: str, *, seed: int = 0) -> tuple[LoadedVictim, LabelledInputs]:
+    """A victim of `TABLE_VICTIMS`, trained now, and the test rows of its table.
+
+    Raises:
+        SpecError: no victim of that name.
+    """
+    estimator = table_estimator(name, seed=seed)
+    test = load_table(TABLE_VICTIMS[name].table, "test")
+    victim = LoadedVictim(
+        name=name, answer=sklearn_victim(estimator), input_shape=test.shape,
+        num_classes=len(estimator.classes_), features=test.features, weights=_digest(estimator),
+    )  # fmt: skip
+    return victim, test
+
+
+def _digest(estimator: Any) -> str:
+    """sha256 over the arrays of a fitted estimator."""
+    digest = hashlib.sha256()
+    for array in _arrays(estimator):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _arrays(part: Any) -> Iterator[NDArray[Any]]:
+    if isinstance(part, np.ndarray) and part.dtype != object:
+        yield part
+    elif isinstance(part, list | tuple):
+        for one in part:
+            yield from _arrays(one)
+    elif hasattr(part, "weighted_n_node_samples"):  # a tree, which has no __dict__
+        yield from (part.feature, part.threshold, part.children_left, part.value)
+    elif hasattr(part, "get_params"):
+        for key in sorted(vars(part)):
+            yield from _arrays(vars(part)[key])

@@ -1,0 +1,140 @@
+"""Train a classifier on true labels: how the zoo's victims come to be."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from clonecost.training.augmentation import Augment, augment
+from clonecost.training.mixed_precision import half
+from clonecost.types import LabelledInputs, Progress, as_pixels, no_progress
+
+MOMENTUM = 0.9
+REPORT_EVERY = 20  # steps between two calls of the progress function
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """SGD with Nesterov momentum 0.9 on the cross-entropy."""
+
+    epochs: int
+    lr: float  # the highest learning rate of the schedule
+    batch_size: int = 128
+    weight_decay: float = 5e-4
+    schedule: Literal["cosine", "one-cycle"] = "one-cycle"
+    augment: Augment = "none"
+    low_precision: bool = False  # bfloat16 and channels-last while training, never in evaluation
+    # of the CPU; None: all that torch may use. A LeNet's steps are so short that threads mostly
+    # wait for each other: on a busy machine two were measured 20 times slower than one.
+    threads: int | None = None
+
+
+class Trained(NamedTuple):
+    validation_accuracy: float  # of the epoch that was kept
+    epoch: int  # counted from 1
+
+
+def train_classifier(
+    model: nn.Module,
+    data: LabelledInputs,
+    validation: LabelledInputs,
+    training: Training,
+    *,
+    rng: torch.Generator,
+    device: torch.device | str = "cpu",
+    progress: Progress = no_progress,
+) -> Trained:
+    """Train `model` in place on `device` and keep its best epoch on `validation`.
+
+    `rng` (on the CPU) draws order and augmentation; dropout draws from torch's global state. The
+    last, incomplete batch of an epoch is left out: BatchNorm cannot take a single row.
+    """
+    with threads_limited(training.threads):
+        return _train(model, data, validation, training, rng, torch.device(device), progress)
+
+
+def _train(
+    model: nn.Module,
+    data: LabelledInputs,
+    validation: LabelledInputs,
+    training: Training,
+    rng: torch.Generator,
+    device: torch.device,
+    progress: Progress,
+) -> Trained:
+    layout = torch.channels_last if training.low_precision else torch.contiguous_format
+    _lay_out(model.to(device), layout)
+    inputs, labels = data.inputs.to(device), data.labels.to(device)
+    batch_size = min(training.batch_size, len(data))
+    steps = len(data) // batch_size
+    total = steps * training.epochs
+    optimiser = torch.optim.SGD(
+        model.parameters(), training.lr, MOMENTUM, weight_decay=training.weight_decay, nesterov=True
+    )
+    rate = _SCHEDULES[training.schedule]
+    best, state = Trained(-1.0, 0), model.state_dict()
+    for epoch in range(training.epochs):
+        model.train()
+        order = torch.randperm(len(data), generator=rng)[: steps * batch_size].to(device)
+        for step, rows in enumerate(order.split(batch_size), start=epoch * steps):
+            optimiser.param_groups[0]["lr"] = training.lr * rate(step / total)
+            x = as_pixels(augment(inputs[rows], training.augment, rng))
+            with half(device, training.low_precision):
+                logits = model(x.contiguous(memory_format=layout))
+            optimiser.zero_grad()
+            F.cross_entropy(logits.float(), labels[rows]).backward()
+            optimiser.step()
+            if (step + 1) % REPORT_EVERY == 0 or step + 1 == total:
+                progress("training steps", step + 1, total)
+        accuracy = correct(model, validation, device) / len(validation)
+        if accuracy >= best.validation_accuracy:  # of equals the later one: its rate was lower
+            best = Trained(accuracy, epoch + 1)
+            state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    model.load_state_dict(state)
+    _lay_out(model, torch.contiguous_format)  # safetensors writes nothing else
+    model.eval()
+    return best
+
+
+@contextmanager
+def threads_limited(count: int | None) -> Iterator[None]:
+    """Let torch use `count` threads of the CPU for a while; None changes nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def correct(model: nn.Module, data: LabelledInputs, device: torch.device | str) -> int:
+    """How many rows of `data` the model, in eval mode and float32, puts in their class."""
+    model.eval()
+    size = 128 if torch.device(device).type == "cpu" else 1024  # as torch_victim
+    hits = torch.zeros((), dtype=torch.int64, device=device)
+    with torch.no_grad():
+        for rows in torch.arange(len(data)).split(size):
+            named = model(data.rows(rows, device)).argmax(1)
+            hits += (named == data.labels[rows].to(device)).sum()
+    return int(hits)
+
+
+def _lay_out(model: nn.Module, layout: torch.memory_format) -> None:
+    model.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
+
+
+def _cosine(done: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _one_cycle(done: float, peak: float = 0.25) -> float:
+    return max(done / peak, 0.01) if done < peak else (1 - done) / (1 - peak)
+
+
+# share of the training that is done -> share of the highest learning rate
+_SCHEDULES: dict[str, Callable[[float], float]] = {"cosine": _cosine, "one-cycle": _one_cycle}

@@ -1,0 +1,151 @@
+"""What could be done with a clone: adversarial examples of it, sent to the API it was made from."""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from clonecost.config import (
+    load_attacked,
+    load_test,
+    lost_limit,
+    make_defence,
+    make_device,
+    of_table,
+)
+from clonecost.defences import defend
+from clonecost.errors import RunError, SpecError, suggest
+from clonecost.evaluation.adversarial_transfer import METHODS, Method, rows_asked
+from clonecost.evaluation.adversarial_transfer import transfer as ask_examples
+from clonecost.networks import build
+from clonecost.networks.soft_vote import SoftVote
+from clonecost.oracle import Oracle
+from clonecost.oracle.ledger import Ledger
+from clonecost.persistence import run_folder
+from clonecost.persistence.disk import file_digest
+from clonecost.result import Transfer, read_result
+from clonecost.types import Progress, no_progress
+from clonecost.workflows.run import spec_of
+
+EPSILONS = (0.03, 0.1)
+ROWS = 500
+
+
+def transfer(
+    run: Path, *, epsilons: Sequence[float] = EPSILONS, methods: Sequence[str] = METHODS,
+    rows: int = ROWS, seed: int | None = None, max_lost: int | None = None,
+    progress: Progress = no_progress,
+) -> Transfer:  # fmt: skip
+    """Make adversarial examples on the clone of a finished run and ask its API about them.
+
+    Writes `run/transfer.json`. Every row is counted, in a ledger of their own under
+    `run/transfers/`, which the same call goes on with after a crash.
+
+    Args:
+        rows: test rows, by chance from `seed`; as many as there are if those are fewer.
+        seed: of the rows, of noise and random starts; without it the run's own, so that several
+            seeds of an attack are tried on different rows.
+        max_lost: rows that may be paid without an answer; without it the spec's limit.
+
+    Raises:
+        RunError: the run attacked a table or another model, has not finished, or its clone cannot
+            be built.
+        SpecError: a method, epsilon or number that makes no sense.
+        CloneCostError: as of an audit.
+    """
+    chosen = _checked(methods, epsilons, rows)
+    spec = spec_of(run, max_lost=max_lost)
+    if of_table(spec):
+        raise RunError(f"{run} attacked a table: adversarial examples are made of images")
+    result = read_result(run)  # a run that has finished
+    seed = result.provenance.seed if seed is None else seed
+    began = time.monotonic()
+    device = make_device(spec.device)
+    clone = load_clone(run).to(device)
+    test = load_test(spec, progress)
+    victim, threat = load_attacked(spec, test, progress)
+    if victim.weights != result.victim.weights:
+        raise RunError(
+            f"{victim.name} is not the model that {run} attacked: its weights are others; bring "
+            "that one back, or audit this one"
+        )
+    rng = torch.Generator().manual_seed(seed)
+    test = test.take(torch.randperm(len(test), generator=rng)[:rows])
+    threat = replace(threat, query_budget=rows_asked(len(test), chosen, epsilons))
+    clone_digest = file_digest(run / run_folder.CLONE)
+    identity = json.dumps(
+        [victim.name, victim.weights, asdict(threat), spec.defence, clone_digest, list(chosen),
+         list(epsilons), len(test), seed]
+    )  # fmt: skip
+    folder = run / "transfers" / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    run_folder.make(folder)
+    ledger = Ledger(
+        folder / run_folder.LEDGER, audit=identity, input_shape=threat.input_shape,
+        num_classes=threat.num_classes,
+    )  # fmt: skip
+    with closing(ledger):
+        defended = defend(victim.answer, *(make_defence(text) for text in spec.defence))
+        oracle = Oracle(
+            defended, threat, ledger, portion=victim.rows_in_flight, max_lost=lost_limit(spec),
+            again=f"clonecost transfer {run}",
+        )  # fmt: skip
+        right, found = ask_examples(
+            oracle, clone, test, methods=chosen, epsilons=epsilons, seed=seed,
+            device=device, progress=progress,
+        )  # fmt: skip
+        told = Transfer(
+            rows=len(test), right=right, queries=oracle.spent, lost=ledger.lost, seed=seed,
+            found=found, seconds=time.monotonic() - began,
+            ledger=str((folder / run_folder.LEDGER).relative_to(run)), ledger_head=ledger.head,
+            clone=clone_digest,
+        )  # fmt: skip
+    run_folder.write(run / run_folder.TRANSFER, told.model_dump_json(indent=2) + "\n")
+    return told
+
+
+def load_clone(run: Path) -> nn.Module:
+    """The clone of a finished run, in eval mode: pixels in [0, 1] -> logits.
+
+    Raises:
+        RunError: there is none, or it is of no network that clonecost knows.
+    """
+    path = run / run_folder.CLONE
+    if not path.is_file():
+        raise RunError(f"{run} has no clone yet: `clonecost resume {run}` finishes the audit")
+    about: dict[str, str] = {}
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})["clonecost"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        shape, classes = tuple(json.loads(about["input_shape"])), int(about["num_classes"])
+        members = int(about.get("members", 1))
+        parts = [build(about["network"], shape, classes) for _ in range(members)]
+        clone = SoftVote(parts) if "members" in about else parts[0]
+        clone.load_state_dict(tensors)
+    except (KeyError, ValueError, RuntimeError, SpecError) as error:
+        raise RunError(
+            f"{path} is no clone that can be built again: its network is "
+            f"{about.get('network', 'not named')!r}; `clonecost verify {run}` tells whether it was "
+            "altered"
+        ) from error
+    return clone.eval()
+
+
+def _checked(methods: Sequence[str], epsilons: Sequence[float], rows: int) -> tuple[Method, ...]:
+    for name in methods:
+        if name not in METHODS:
+            raise SpecError(suggest("method", name, list(METHODS)))
+    for epsilon in epsilons:
+        if not 0 < epsilon <= 1:
+            raise SpecError(f"epsilon is {epsilon:g}: pixels are in [0, 1], so it is in (0, 1]")
+    if rows < 1 or not epsilons or not methods:
+        raise SpecError("a transfer needs at least one row, one method and one epsilon")
+    return cast(tuple[Method, ...], tuple(dict.fromkeys(methods)))

@@ -1,0 +1,134 @@
+"""A few rows are asked again: a victim that changes half way, or mixes up rows, is found out."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.support.toys import BUDGET, Counting, MakeAudit
+from torch import Tensor
+
+from clonecost.audit import Watcher, run_audit
+from clonecost.errors import VictimError
+from clonecost.oracle.ledger import Ledger
+from clonecost.result import EndpointCard
+from clonecost.types import Victim
+from clonecost.workflows import verify
+
+TEST_ROWS = 400
+
+
+class Fickle(Counting):
+    """Another model from row `at` on."""
+
+    def __init__(self, victim: Victim, at: int) -> None:
+        super().__init__(victim)
+        self.at = at
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        changed = self.seen >= self.at
+        answers = super().__call__(inputs)
+        return answers.roll(1, dims=1) if changed else answers
+
+
+class Shuffling(Counting):
+    """Answers what was asked, but backwards: no single answer looks wrong."""
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        return super().__call__(inputs).flip(0)
+
+
+def test_rows_are_counted_apart_and_the_clone_is_the_same(
+    victim: Victim, make_audit: MakeAudit, tmp_path: Path
+) -> None:
+    plain = run_audit(make_audit(out=tmp_path / "plain"))
+    counting = Counting(victim)
+    checked = run_audit(make_audit(victim=counting, spot_check=20, out=tmp_path / "checked"))
+    assert plain.spot_check is None  # a model in this process does not change
+    found = checked.spot_check
+    assert found is not None
+    assert (found.rows, found.asked, found.changed) == (20, 20, 0)
+    assert counting.seen == TEST_ROWS + BUDGET + 20
+    assert checked.spent == BUDGET
+    assert checked.provenance.ledger_rows == counting.seen
+    assert checked.curve == plain.curve
+    one, two = (tmp_path / out / "clone.safetensors" for out in ("plain", "checked"))
+    assert one.read_bytes() == two.read_bytes()
+    assert verify(tmp_path / "checked") == []
+
+
+def test_a_victim_at_the_end_of_a_wire_is_checked_by_default(
+    victim: Victim, make_audit: MakeAudit, tmp_path: Path
+) -> None:
+    card = EndpointCard(
+        url="http://127.0.0.1/", protocol="test", authorisation=None, rate=9.0, rows_per_request=1,
+        requests=1, latency=None, lost_limit=None,
+    )  # fmt: skip
+    wire = {"endpoint": lambda: card}
+    found = run_audit(make_audit(victim=victim, **wire)).spot_check
+    assert found is not None
+    assert found.asked == 20
+    off = Counting(victim)
+    made = make_audit(victim=off, spot_check=0, out=tmp_path / "off", **wire)
+    assert run_audit(made).spot_check is None
+    assert off.seen == TEST_ROWS + BUDGET
+
+
+@pytest.mark.parametrize("answers", ["probs", "label"])
+def test_another_model_half_way_is_flagged(
+    answers: str, victim: Victim, make_audit: MakeAudit
+) -> None:
+    from dataclasses import replace
+
+    audit = make_audit(victim=Fickle(victim, TEST_ROWS + 900), spot_check=40)
+    audit = replace(audit, threat=replace(audit.threat, answers=answers))  # type: ignore[arg-type]
+    notices: list[str] = []
+    result = run_audit(audit, Watcher(notice=notices.append))
+    flag = next(flag for flag in result.flags if flag.code == "victim-changed")
+    assert flag.severity == "warning"
+    assert result.spot_check is not None
+    assert result.spot_check.changed >= 20
+    assert "is not the one that was asked before" in notices[0]
+
+
+def test_it_is_noticed_when_the_run_is_resumed(victim: Victim, make_audit: MakeAudit) -> None:
+    with pytest.raises(VictimError):
+        run_audit(make_audit(victim=Counting(victim, fail_at=TEST_ROWS + 800), spot_check=20))
+    notices: list[str] = []
+    fickle = Fickle(victim, 0)
+    result = run_audit(make_audit(victim=fickle, spot_check=20), Watcher(notice=notices.append))
+    assert len(notices) == 2  # when it was resumed, and at the end
+    assert result.spot_check is not None
+    assert result.spot_check.rows == 40
+
+
+def test_rows_out_of_order_are_found_out(victim: Victim, make_audit: MakeAudit) -> None:
+    """Each answer is a fine answer, to another row: only asking again shows it."""
+    result = run_audit(make_audit(victim=Shuffling(victim), spot_check=20))
+    assert "victim-changed" in [flag.code for flag in result.flags]
+
+
+def test_a_check_that_fails_costs_no_result(
+    victim: Victim, make_audit: MakeAudit, tmp_path: Path
+) -> None:
+    counting = Counting(victim, fail_at=TEST_ROWS + BUDGET)
+    notices: list[str] = []
+    result = run_audit(make_audit(victim=counting, spot_check=20), Watcher(notice=notices.append))
+    assert "the spot check could not be made" in notices[0]
+    assert [flag.code for flag in result.flags].count("spot-check-failed") == 1
+    assert result.spot_check is not None
+    assert result.spot_check.asked == 0
+    assert verify(tmp_path / "run") == []
+
+
+def test_some_of_what_was_bought(victim: Victim, make_audit: MakeAudit, tmp_path: Path) -> None:
+    audit = make_audit("dfme")
+    run_audit(audit)
+    ledger = Ledger.read(tmp_path / "run" / "ledger.sqlite")
+    found = ledger.some_bought(9, torch.Generator().manual_seed(0))
+    assert found is not None
+    inputs, answers = found
+    assert torch.allclose(victim(inputs), answers, atol=1e-6)
+    asks_proxy = make_audit(out=tmp_path / "other")
+    run_audit(asks_proxy)
+    other = Ledger.read(tmp_path / "other" / "ledger.sqlite")
+    assert other.some_bought(9, torch.Generator()) is None  # without the pool

@@ -1,0 +1,382 @@
+"""A newcomer's and an adversary's way through the command line."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+from tests.support.cli_runs import MINE, QUICK, SMALL_DFME, asked, run
+from tests.support.workbench import PROXY_ROWS, SHAPE, TEST_ROWS, export
+
+from clonecost.errors import DataError
+from clonecost.result import json_schema
+from clonecost.victims import load_weights
+
+
+@pytest.fixture(autouse=True)
+def at_the_bench(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(bench)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every row that reaches the newcomer's victim."""
+    monkeypatch.setenv("OWN_LOG", str(tmp_path / "asked"))
+    return tmp_path / "asked"
+
+
+def test_an_audit_of_ones_own_victim(out: Path, log: Path) -> None:
+    said = run("audit", *MINE, *QUICK, "--budget", "100", "--out", out)
+    assert said.status == 0, said.err
+    assert said.out.startswith("At 100 queries")
+    assert f"report: {out / 'report.html'}" in said.err
+    assert len(asked(log)) == TEST_ROWS + 100
+    made = {path.name for path in out.iterdir()}
+    assert {"clone.safetensors", "ledger.sqlite", "report.html", "result.json", "spec.toml"} <= made
+    result = json.loads((out / "result.json").read_text())
+    assert [score["queries"] for score in result["curve"]] == [40, 100]
+    assert result["provenance"]["command"].startswith("clonecost audit own:probs --test test.npz")
+
+
+def test_json_is_pure_and_valid_against_the_printed_schema(out: Path) -> None:
+    said = run("audit", *MINE, *QUICK, "--budget", "60", "--out", out, "--json", "--price", "1.5")
+    schema = json.loads(run("schema").out)
+    assert schema == json.loads(json.dumps(json_schema()))
+    document = json.loads(said.out)
+    jsonschema.validate(document, schema)
+    assert document["price"] == {"usd_per_1000": 1.5, "usd": 0.09}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**document, "spent": "many"}, schema)
+
+
+def test_fail_above_decides_the_exit_status(out: Path) -> None:
+    audit = ["audit", *MINE, *QUICK, "--budget", "60", "--out", out]
+    above = run(*audit, "--fail-above", "agreement=0.0")
+    assert above.status == 1
+    assert "is above 0" in above.err
+    assert run(*audit, "--fail-above", "agreement=1.0", "--fail-above", "accuracy=1").status == 0
+    for wrong in ("agreement", "agreement=90", "agreement=much"):
+        said = run(*audit, "--fail-above", wrong)
+        assert (said.status, "want agreement=SHARE from 0 to 1" in said.err) == (2, True)
+    assert "did you mean 'agreement'" in run(*audit, "--fail-above", "agrement=0.5").err
+
+
+def test_every_way_to_bring_the_same_network_gives_the_same_clone(
+    bench: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / "net.pt2"
+    export(load_weights(bench / "lenet.safetensors", "lenet", SHAPE, 4), program)
+    ways = {
+        "callable": ["own:probs"],
+        "raw callable": ["own:logits", "--outputs", "logits"],
+        "module": ["own:net"],
+        "weights": ["lenet.safetensors", "--network", "lenet"],
+        "program": [str(program), "--trust"],
+    }
+    curves, clones = {}, {}
+    for way, words in ways.items():
+        folder = tmp_path / way
+        said = run("audit", *words, *MINE[1:], *QUICK, "--budget", "80", "--out", folder, "--json")
+        assert said.status == 0, said.err
+        found = json.loads(said.out)
+        curves[way] = [(score["queries"], score["agreement"]) for score in found["curve"]]
+        clones[way] = load_file(folder / "clone.safetensors")
+        assert (found["victim"]["weights"] is None) == (
+            way in ("callable", "raw callable", "module")
+        )
+    assert all(curve == curves["module"] for curve in curves.values())
+    for clone in clones.values():
+        for key, value in clones["module"].items():
+            np.testing.assert_allclose(clone[key], value, atol=1e-5)
+
+
+UNUSABLE = {
+    "own:logits": "say so (`--outputs logits`)",
+    "own:nan": "NaN or infinity for 200 of 200 rows",
+    "own:negative": "no probability is negative",
+    "own:unnormalised": "miss a sum of 1",
+    "own:five": r"want answers of shape (200, 4) (rows, classes), the victim gave (200, 5)",
+    "own:falls": "the API went away",
+    "own:a_list": "the victim gave list",
+    "own:nobody": "has no 'nobody'",
+    "nowhere:probs": "importing 'nowhere' failed",
+    "own:build": "the victim failed",
+    "absent.safetensors": "name their network",
+    "absent.pt2": "trust",
+    "model.pkl": "is a pickle",
+    "model.h5": "is not package.module:name",
+    "own": "unknown victim 'own'",
+    "digit-lenet": "did you mean 'digits-lenet'",
+}
+
+
+@pytest.mark.parametrize("victim", UNUSABLE)
+def test_an_unusable_victim_is_one_sentence(victim: str, out: Path) -> None:
+    said = run("audit", victim, *MINE[1:], "--out", out)
+    assert_one_sentence(said.status, said.err, UNUSABLE[victim])
+    assert said.out == ""
+
+
+def assert_one_sentence(status: int, err: str, part: str) -> None:
+    assert status == 2
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("clonecost: ")
+    assert part in last
+    assert "unexpected" not in last
+    assert "Traceback" not in err
+
+
+WRONG = {
+    "attack": (["--attack", "knockof"], "unknown attack 'knockof'; did you mean 'knockoff'"),
+    "profile": (["--attack", "knockoff:papers"], "unknown profile of knockoff 'papers'"),
+    "student": (["--student", "lenett"], "unknown student 'lenett'; did you mean 'lenet'"),
+    "defence": (["--defence", "round"], "unknown defence 'round'; did you mean 'rounding'"),
+    "defence setting": (["--defence", "rounding:decimal=2"], "did you mean 'decimals'"),
+    "defence form": (["--defence", "rounding:2"], "is not of the form key=value"),
+    "defence type": (["--defence", "rounding:decimals=abc"], "rounding.decimals = 'abc'"),
+    "defence range": (["--defence", "rounding:decimals=9"], "choose from 0 to 6"),
+    "setting": (["--set", "knockoff.epoch=3"], "did you mean 'epochs'"),
+    "setting of whom": (["--set", "dfme.epochs=3"], "an attack that is not run"),
+    "setting form": (["--set", "epochs=3"], "want ATTACK.FIELD=VALUE"),
+    "setting type": (["--set", "knockoff.epochs=many"], "knockoff.epochs = 'many'"),
+    "answers": (["--answers", "prob"], "choose probs, top_k:K"),
+    "top_k": (["--answers", "top_k:4"], "top_k:4 of 4 classes: choose from 1 to 3"),
+    "precision": (["--input-precision", "int4"], "input_precision = 'int4'"),
+    "proxy": (["--proxy", "photoz"], "unknown data set 'photoz'; did you mean 'photos'"),
+    "proxy file": (["--proxy", "absent.npz"], "there is no file or folder absent.npz"),
+    "test file": (["--test", "absent.npz"], "there is no file or folder absent.npz"),
+    "no labels": (["--test", "proxy.npz"], "no labelled rows"),
+    "shape": (["--shape", "1,sixteen"], "want whole numbers with commas between"),
+    "other shape": (["--shape", "1,8,8"], "needs images of at least"),
+    "milestones": (["--milestones", "1,x"], "want whole numbers with commas between"),
+    "milestone 0": (["--milestones", "0,5"], "0 is not a number of queries"),
+    "budget": (["--budget", "0"], "budget = 0"),
+    "price": (["--price", "-1"], "price = -1"),
+    "endless price": (["--price", "inf"], "price = inf"),
+    "seed": (["--seed", "-1"], "seed.0 = -1"),
+    "seed twice": (["--seed", "1", "--seed", "1"], "seed 1, 1: one is given twice"),
+    "device": (["--device", "cuda:7"], "the device 'cuda:7' is not there"),
+    "no device": (["--device", "toaster"], "the device 'toaster' is not there"),
+    "meta": (["--device", "meta"], "the device 'meta' is not there"),
+    "keep": (["--keep", "some"], "keep = 'some'"),
+    "network": (["--network", "lenett"], "unknown network 'lenett'"),
+    "dfme with labels": (["--attack", "dfme", "--answers", "label"], "needs answers of kind"),
+    "dfme too dear": (["--attack", "dfme", "--budget", "100"], "raise --budget"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_bad_input_is_one_sentence_and_sends_nothing(what: str, out: Path, log: Path) -> None:
+    words, sentence = WRONG[what]
+    said = run("audit", *MINE, "--out", out, *words)
+    assert_one_sentence(said.status, said.err, sentence)
+    assert asked(log) == []
+    assert not (out / "ledger.sqlite").exists()
+
+
+def test_flags_of_ones_own_victim_do_not_go_with_the_zoos() -> None:
+    said = run("plan", "digits-lenet", "--network", "lenet")
+    assert_one_sentence(said.status, said.err, "network describes a victim of your own")
+
+
+def test_the_second_attack_is_checked_before_the_first_pays(out: Path, log: Path) -> None:
+    said = run("audit", *MINE, "--attack", "knockoff", "--attack", "dfme", "--answers", "label",
+               "--out", out)  # fmt: skip
+    assert_one_sentence(said.status, said.err, "dfme needs answers of kind 'probs'")
+    assert asked(log) == []
+
+
+def test_out_that_cannot_be_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/nowhere/run")):
+        said = run("audit", *MINE, "--out", place)
+        assert_one_sentence(said.status, said.err, f"the run folder {place} cannot be made")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_surprise_is_one_sentence_too_and_can_be_looked_into(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a surprise")
+
+    monkeypatch.setattr("clonecost.attacks.dfme.Dfme.run", fail)
+    words = ["audit", *MINE, *SMALL_DFME, "--out", out]
+    said = run(*words)
+    assert said.status == 2
+    assert "a surprise" in said.err
+    assert "Traceback" not in said.err
+    monkeypatch.setenv("CLONECOST_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="a surprise"):
+        run(*words)
+
+
+def test_plan_sends_nothing_and_makes_nothing(tmp_path: Path, log: Path, bench: Path) -> None:
+    before = sorted(bench.iterdir())
+    said = run("plan", *MINE, *SMALL_DFME, "--budget", "1000", "--price", "2", "--seed", "0",
+               "--seed", "1")  # fmt: skip
+    assert said.status == 0
+    assert "at most 2,000 of the attacks" in said.out
+    assert "at most $4.00" in said.out
+    assert "31 iterations of 32 queries" in said.out
+    assert asked(log) == []
+    assert sorted(bench.iterdir()) == before
+
+
+def test_plan_of_the_zoo_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLONECOST_CACHE", str(tmp_path / "cache"))
+    said = run("plan", "digits-lenet")
+    assert said.status == 0
+    assert "539 rows of digits" in said.out
+    assert "digits-lenet is not trained yet" in said.err
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_data_set_that_is_not_here(
+    out: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise DataError("the network is unreachable")
+
+    monkeypatch.setattr("clonecost.data.loading.fetch", no_network)
+    monkeypatch.setattr("clonecost.data.loading.places", lambda root: [tmp_path])
+    said = run("audit", *MINE, "--proxy", "svhn", "--out", out)
+    assert_one_sentence(said.status, said.err, "name the folder that holds it with --data")
+    assert asked(log) == []
+
+
+def test_plan_names_what_is_missing_and_what_is_unknown() -> None:
+    said = run("plan", "absent.safetensors", "--network", "lenet", *MINE[1:], "--proxy", "no.npz")
+    assert said.status == 0
+    assert "missing: there is no file absent.safetensors" in said.err
+    assert "missing: there is no file or folder no.npz" in said.err
+    assert_one_sentence(*_said("plan", *MINE, "--proxy", "photoz"), "did you mean 'photos'")
+    assert_one_sentence(*_said("plan", "digit-lenet"), "did you mean 'digits-lenet'")
+
+
+def _said(*words: str) -> tuple[int, str]:
+    said = run(*words)
+    return said.status, said.err
+
+
+@pytest.mark.parametrize("kind", ["attacks", "victims", "datasets", "networks", "defences"])
+def test_lists_have_a_line_for_each(kind: str) -> None:
+    said = run("list", kind)
+    assert said.status == 0
+    assert len(said.out.splitlines()) >= 1
+
+
+def test_an_unknown_list_or_format_is_suggested(out: Path) -> None:
+    assert_one_sentence(*_said("list", "attack"), "did you mean 'attacks'")
+    assert_one_sentence(*_said("report", str(out), "--format", "htm"), "did you mean 'html'")
+    assert_one_sentence(*_said("report", str(out)), "is not a folder")
+    assert_one_sentence(*_said("verify", str(out)), "is not a folder")
+    assert_one_sentence(*_said("resume", str(out)), "is not a run folder")
+    assert_one_sentence(*_said("replay", str(out), "--student", "lenet"), "is not a run folder")
+
+
+UNCOMMON = {
+    "labels": (["--answers", "label"], 60),
+    "top_k": (["--answers", "top_k:3"], 60),
+    "8 bit": (["--input-precision", "uint8"], 60),
+    "one query": (["--budget", "1"], 1),
+    "milestones": (["--milestones", "50,20,20,999"], 60),
+    "more than there is": (["--budget", str(PROXY_ROWS + 50), "--milestones", "450"], 450),
+    "defences": (["--defence", "rounding:decimals=1", "--defence", "rounding"], 60),
+    "keep none": (["--keep", "none", "--controls"], 60),
+    "shared": (["--attack", "knockoff:shared"], 60),
+}
+
+
+@pytest.mark.parametrize("what", UNCOMMON)
+def test_uncommon_wishes(what: str, out: Path) -> None:
+    words, spent = UNCOMMON[what]
+    said = run("audit", *MINE, "--set", "knockoff.epochs=1", "--budget", "60", "--milestones",
+               "20", "--out", out, *words, "--json")  # fmt: skip
+    assert said.status == 0, said.err
+    found = json.loads(said.out)
+    assert found["spent"] == spent
+    if what == "milestones":
+        assert [score["queries"] for score in found["curve"]] == [20, 50, 60]
+    if what == "keep none":
+        assert [control["name"] for control in found["controls"]] == ["untrained_student"]
+    assert run("verify", out).status == 0
+
+
+def test_controls_ask_nothing(out: Path, log: Path) -> None:
+    said = run("audit", *MINE, *QUICK, "--budget", "40", "--controls", "--out", out, "--json")
+    found = json.loads(said.out)
+    names = [control["name"] for control in found["controls"]]
+    assert names == ["untrained_student", "shuffled_answers"]
+    assert len(asked(log)) == TEST_ROWS + 40
+
+
+def test_several_attacks_and_seeds_are_folders_and_one_report(out: Path) -> None:
+    said = run("audit", *MINE, *QUICK, *SMALL_DFME, "--attack", "knockoff", "--seed", "3",
+               "--seed", "4", "--budget", "64", "--out", out, "--json")  # fmt: skip
+    assert said.status == 0, said.err
+    document = json.loads(said.out)
+    assert document["schema"] == "clonecost/report/1"
+    for run_ in document["runs"]:
+        jsonschema.validate(run_, json_schema())
+    folders = sorted(path.name for path in out.iterdir() if path.is_dir())
+    assert folders == ["dfme-seed3", "dfme-seed4", "knockoff-seed3", "knockoff-seed4"]
+    assert (out / "report.html").is_file()
+    assert run("verify", out).status == 0
+    again = run("resume", out, "--json")
+    assert json.loads(again.out) == document
+    assert run("report", out, "--format", "md").out.startswith("# What it costs")
+
+
+def test_names_with_spaces_and_letters_of_the_world(
+    tmp_path: Path, bench: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "données [v2]"
+    data.mkdir()
+    for name in ("test.npz", "proxy.npz", "lenet.safetensors"):
+        (data / name).write_bytes((bench / name).read_bytes())
+    (data / "lenet.safetensors").rename(data / "réseau [a].safetensors")
+    monkeypatch.chdir(tmp_path)
+    said = run("audit", "données [v2]/réseau [a].safetensors", "--network", "lenet", "--test",
+               "données [v2]/test.npz", "--proxy", "données [v2]/proxy.npz", "--student", "lenet",
+               *QUICK, "--budget", "50", "--out", "mein Lauf/ü")  # fmt: skip
+    assert said.status == 0, said.err
+    assert "knockoff:shared on réseau [a].safetensors" in said.err
+    assert (tmp_path / "mein Lauf" / "ü" / "report.html").is_file()
+    assert run("resume", "mein Lauf/ü").status == 0
+
+
+def test_without_out_the_same_command_finds_its_run_and_another_does_not(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = ["audit", "own:probs", "--test", str(bench / "test.npz"), "--proxy",
+            str(bench / "proxy.npz"), "--student", "lenet", *QUICK, "--budget", "50"]  # fmt: skip
+    monkeypatch.syspath_prepend(bench)
+    assert run(*mine).status == 0
+    assert run(*mine).status == 0
+    assert len(asked(log)) == TEST_ROWS + 50
+    assert run(*mine, "--defence", "rounding").status == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_a_first_try_with_the_wrong_outputs_does_not_bar_its_folder(out: Path) -> None:
+    words = ["audit", "own:logits", *MINE[1:], *QUICK, "--budget", "50", "--out", out]
+    assert_one_sentence(*_said(*map(str, words)), "--outputs logits")
+    said = run(*words, "--outputs", "logits", "--json")
+    assert said.status == 0, said.err
+    assert json.loads(said.out)["evaluation"] == 2 * TEST_ROWS  # the failed ones are paid, too
+
+
+def test_version_and_help() -> None:
+    assert run("--version").out.startswith("clonecost 0.")
+    for name in ("audit", "plan", "resume", "report", "replay", "verify", "list", "schema"):
+        assert name in run("--help").out
+        assert run(name, "--help").status == 0

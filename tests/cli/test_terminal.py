@@ -1,0 +1,96 @@
+"""What is seen while an audit runs: bars on a terminal, plain lines anywhere else."""
+
+import os
+import pty
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.support.cli_runs import MINE, command, environment
+
+from clonecost.cli.progress_display import Display
+from clonecost.result import Rate, Score
+
+AUDIT = ["audit", *MINE, "--set", "knockoff.epochs=1", "--set", "knockoff.batch_size=20",
+         "--budget", "100", "--milestones", "40"]  # fmt: skip
+COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-9]|38;5;\d+)m")
+
+
+def on_a_terminal(bench: Path, out: Path, **more: str) -> str:
+    """Everything that the audit writes to a terminal of 100 columns."""
+    above, below = pty.openpty()
+    process = subprocess.Popen(
+        command(*AUDIT, "--out", out), cwd=bench, stdin=below, stdout=below, stderr=below,
+        env=environment(bench, TERM="xterm-256color", COLUMNS="100", LINES="30", **more),
+    )  # fmt: skip
+    os.close(below)
+    shown = b""
+    while True:
+        try:
+            part = os.read(above, 65_536)
+        except OSError:  # the other end is closed: the process has ended
+            break
+        if not part:
+            break
+        shown += part
+    os.close(above)
+    assert process.wait() == 0, shown.decode()
+    return shown.decode()
+
+
+def test_a_terminal_shows_spent_and_left(bench: Path, tmp_path: Path) -> None:
+    shown = on_a_terminal(bench, tmp_path / "run")
+    assert "100 spent, 0 left" in shown
+    assert COLOUR.search(shown)
+    assert "0/200" not in shown  # a bar that never moves
+    assert shown.rstrip().endswith("report.html")
+
+
+def test_no_color_is_respected(bench: Path, tmp_path: Path) -> None:
+    shown = on_a_terminal(bench, tmp_path / "run", NO_COLOR="1")
+    assert "spent" in shown
+    assert not COLOUR.search(shown)
+
+
+def test_a_pipe_gets_plain_lines_and_the_result_apart(bench: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(*AUDIT, "--out", tmp_path / "run"), cwd=bench, capture_output=True, text=True,
+        env=environment(bench), stdin=subprocess.DEVNULL, check=True,
+    )  # fmt: skip
+    assert "\x1b" not in done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    assert "queries: 100 spent, 0 left" in done.stderr
+    assert len(done.stderr.splitlines()) < 30
+
+
+def test_an_ascii_terminal_gets_what_it_can_show(bench: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("list", "attacks"), cwd=bench, capture_output=True, check=True,
+        env=environment(bench, PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0"),
+    )  # fmt: skip
+    assert b"knockoff" in done.stdout
+
+
+def test_lines_are_few_however_often_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display() as display:
+        display.begin("knockoff on [bold]mine[/bold]")
+        for done in range(1, 10_001):
+            display.spent(done, 10_000)
+        display.step("training [a] student", 1, 1)
+        rate = Rate(value=0.5, low=0.4, high=0.6)
+        display.scored(
+            Score(queries=7, accuracy=rate, agreement=rate, relative_accuracy=0.5, kl=0.1)
+        )
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "knockoff on [bold]mine[/bold]"
+    assert lines[-2] == "  training [a] student: 1/1"
+    assert "7 queries: agreement 50.0% (40.0% to 60.0%), accuracy 50.0%" in lines[-1]
+    assert len(lines) < 12
+
+
+def test_a_quiet_display_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display(quiet=True) as display:
+        display.begin("x")
+        display.spent(1, 1)
+    assert capsys.readouterr().err == ""

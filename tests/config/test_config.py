@@ -1,0 +1,304 @@
+"""Command line and TOML say the same, and what is written reads back."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.cli_runs import MINE, run
+from tests.support.workbench import GENERATOR
+
+from clonecost import cli
+from clonecost.attacks.dfme import Dfme
+from clonecost.attacks.knockoff import Knockoff
+from clonecost.config import (
+    FREE,
+    Spec,
+    asks_proxy,
+    default_milestones,
+    default_out,
+    generators_of,
+    make_attack,
+    make_defence,
+    make_device,
+    make_spec,
+    needs_proxy,
+    parse_value,
+    read_spec,
+    singles,
+    to_toml,
+)
+from clonecost.defences.rounding import Rounding
+from clonecost.errors import CloneCostError, SpecError
+from clonecost.result import read_result
+from clonecost.victims.endpoints import EndpointSettings
+
+FULL: dict[str, Any] = {
+    "victim": "own:probs", "attack": ["dfme:svhn", "knockoff"], "budget": 700, "proxy": "photos",
+    "student": "lenet", "answers": "top_k:2", "input_precision": "uint8",
+    "set": {"dfme": {"student_lr": 0.03, "decay_at": [0.2, 0.4], "recovery": "none"},
+            "knockoff": {"epochs": "none"}},
+    "defence": ["rounding:decimals=1"], "price": 2.5, "milestones": [3, 1], "seed": [4, 5],
+    "device": "cpu", "keep": "all", "controls": True, "compile": "all", "snapshot_every": 60.0,
+    "spot_check": 5, "data": "somewhere", "test": "digits", "allow": ["sklearn.tree._tree.Tree"],
+    "uniform": 7, "incomplete": True,
+    "network": "lenet", "outputs": "logits", "shape": [1, 16, 16], "classes": 4, "trust": True,
+    "layout": "nhwc", "pixels": "0..255", "mean": [0.5], "std": [0.25], "max_lost": 9,
+}  # fmt: skip
+
+
+# The same of an endpoint: the keys that no other victim has.
+REMOTE: dict[str, Any] = {
+    "victim": "shop", "rate": 5.0,
+    "endpoint": {
+        "url": "https://shop.example/v1/classify", "method": "PUT",
+        "headers": {"Authorization": "Bearer env:SHOP_TOKEN"}, "input": "in", "output": "out",
+        "binary": False, "body": {"instances": "$inputs", "key": "env:SHOP_KEY"},
+        "row": {"b64": "$input"}, "encoding": "jpeg", "answers": "predictions[*].scores",
+        "label": "name", "score": "p", "classes": ["a", "b", "c", "d"], "top_k": 2,
+        "batch_size": 8, "concurrency": 2, "timeout": 5.0, "attempts": 3, "latency": 0.2,
+    },
+    "authorisation": {"owner": "Shop Ltd", "granted_by": "A. Buyer", "date": "2026-01-31",
+                      "scope": "the staging model, 10,000 rows"},
+}  # fmt: skip
+OF_TABLE = {
+    "victim": "own:model", "attack": ["tramer_lr"], "test": "rows.csv", "uniform": 100,
+    "features": [{"name": "age", "low": 18.0, "high": 99.0},
+                 {"name": "colour", "categories": ["red", "green"]}],
+}  # fmt: skip
+TABLES = {"endpoint", "authorisation", "features"}  # too much for flags: in a file only
+
+
+def test_the_examples_have_every_key() -> None:
+    # a white box has no --defence
+    assert set(FULL) | set(REMOTE) | {"access", "features"} == set(Spec.model_fields)
+    assert set(REMOTE["endpoint"]) == set(EndpointSettings.model_fields)
+    defaults = Spec(victim="x").model_dump()
+    for example in (FULL, REMOTE):
+        whole = make_spec(example).model_dump()
+        assert [key for key in example if whole[key] == defaults[key]] == []
+    usual, told = EndpointSettings().model_dump(), REMOTE["endpoint"]
+    assert [key for key in told if told[key] == usual[key]] == []
+
+
+@pytest.mark.parametrize("command", [cli.audit, cli.plan])
+def test_every_flag_has_its_key_and_every_key_its_flag(command: Any) -> None:
+    words = set(inspect.signature(command).parameters) - {"out", "as_json", "fail_above"}
+    assert {word.rstrip("_") for word in words} == set(Spec.model_fields) - TABLES
+    assert {*cli.FLAGS, "milestones", "shape", "mean", "std", "set_", "victim"} == words
+
+
+def test_what_is_written_reads_back(tmp_path: Path) -> None:
+    for written in (FULL, REMOTE, OF_TABLE, {"victim": "digits-lenet"}):
+        spec = make_spec(written)
+        (tmp_path / "spec.toml").write_text(to_toml(spec), encoding="utf-8")
+        assert read_spec(tmp_path / "spec.toml") == spec
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+
+
+@settings(max_examples=40, deadline=None, database=None)
+@given(proxy=names, test=names, budget=st.integers(1, 10**12), price=st.floats(0, 1e6),
+       rate=st.floats(1e-30, 1e30))  # fmt: skip
+def test_any_names_and_numbers_read_back(
+    tmp_path_factory: pytest.TempPathFactory, proxy: str, test: str, budget: int, price: float,
+    rate: float,
+) -> None:  # fmt: skip
+    spec = make_spec({
+        "victim": "own:probs", "proxy": proxy, "test": test, "budget": budget, "price": price,
+        "attack": "dfme", "set": {"dfme": {"step": rate}},
+    })  # fmt: skip
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_bytes(to_toml(spec).encode())
+    assert read_spec(path) == spec
+
+
+def test_a_file_and_flags_make_the_same_audit(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench)
+    flags = ["--attack", "knockoff", "--budget", "50", "--answers", "label", "--milestones",
+             "20,40", "--set", "knockoff.epochs=1", "--seed", "3", "--defence",
+             "rounding:decimals=1", "--input-precision", "uint8", "--price", "1"]  # fmt: skip
+    assert run("audit", *MINE, *flags, "--out", tmp_path / "flags").status == 0
+    (tmp_path / "mine.toml").write_text(
+        'victim = "own:probs"\ntest = "test.npz"\nproxy = "proxy.npz"\nstudent = "lenet"\n'
+        'attack = "knockoff"\nbudget = 50\nanswers = "label"\nmilestones = [20, 40]\nseed = 3\n'
+        'defence = "rounding:decimals=1"\ninput_precision = "uint8"\nprice = 1\n'
+        "set.knockoff.epochs = 1\n"
+    )
+    said = run("audit", tmp_path / "mine.toml", "--out", tmp_path / "file")
+    assert said.status == 0, said.err
+    one, two = (tmp_path / name / "spec.toml" for name in ("flags", "file"))
+    assert one.read_text() == two.read_text()
+    clones = [tmp_path / name / "clone.safetensors" for name in ("flags", "file")]
+    assert clones[0].read_bytes() == clones[1].read_bytes()
+
+
+def test_flags_win_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(
+        'victim = "digits-lenet"\nbudget = 5\n[set.knockoff]\nepochs = 1\nbatch_size = 8\n'
+    )
+    said = run("plan", tmp_path / "a.toml", "--budget", "7", "--set", "knockoff.epochs=2")
+    assert "asks about 7 rows" in " ".join(said.out.split())
+    assert "trains 2 epochs" in " ".join(said.out.split())
+
+
+BAD_FILES = {
+    "typo": ('victim = "digits-lenet"\nbudgt = 5', "unknown key 'budgt'; did you mean 'budget'"),
+    "no victim": ("budget = 5", "the key 'victim' is needed"),
+    "text for a number": ('victim = "digits-lenet"\nbudget = "many"', "budget = 'many'"),
+    "half a row": ('victim = "digits-lenet"\nbudget = 1.5', "budget = 1.5"),
+    "number for text": ('victim = "digits-lenet"\nproxy = 5', "proxy = 5"),
+    "table for a list": ('victim = "digits-lenet"\n[attack]\nname = "dfme"', "attack.0 = {"),
+    "setting": ('victim = "digits-lenet"\nset.knockoff.epoch = 5', "did you mean 'epochs'"),
+    "setting's type": (
+        'victim = "digits-lenet"\nset.knockoff.epochs = "x"',
+        "knockoff.epochs = 'x'",
+    ),
+    "settings": ('victim = "digits-lenet"\nset = 5', "set = 5"),
+    "no TOML": ("victim == 5", "cannot be read as TOML"),
+    "empty list": ('victim = "digits-lenet"\nattack = []', "attack = []"),
+    "bytes": (b"\xff\xfe\x00", "cannot be read as TOML"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_FILES)
+def test_a_bad_file_is_one_sentence(what: str, tmp_path: Path) -> None:
+    content, sentence = BAD_FILES[what]
+    path = tmp_path / "spec.toml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    said = run("audit", path)
+    assert said.status == 2
+    assert sentence in said.err
+    assert str(path) in said.err or "knockoff" in said.err
+    assert "unexpected" not in said.err
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    assert "there is no file" in run("audit", tmp_path / "absent.toml").err
+    (tmp_path / "folder.toml").mkdir()
+    assert "cannot be read as TOML" in run("audit", tmp_path / "folder.toml").err
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("3.5", 3.5), ("true", True), ("l1", "l1"), ("'l1'", "l1"), ("none", "none"),
+     ("[0.1, 0.2]", [0.1, 0.2]), ("1e-4", 1e-4), ("", ""), ("a = b", "a = b")],
+)  # fmt: skip
+def test_values_of_the_command_line(text: str, value: object) -> None:
+    assert parse_value(text) == value
+
+
+def test_settings_get_the_fields_types() -> None:
+    attack = make_attack("dfme", {"dfme": {"recovery": "none", "decay_at": [0.5], "step": 1}})
+    assert attack == Dfme(recovery="none", decay_at=(0.5,), step=1.0)
+    assert make_attack("knockoff:shared", {"knockoff": {"epochs": "none"}}) == Knockoff(
+        recipe="shared"
+    )
+    assert make_defence("rounding: decimals = 3") == Rounding(decimals=3)
+    for settings_ in ({"loss": "l2"}, {"batch_size": 1.5}, {"batch_size": "x"}, {"step": [1.0]}):
+        with pytest.raises(SpecError, match=r"dfme\."):
+            make_attack("dfme", {"dfme": settings_})
+
+
+def test_singles_have_a_folder_each(tmp_path: Path) -> None:
+    one = make_spec({"victim": "digits-lenet"})
+    assert singles(one, tmp_path) == [(one, tmp_path)]
+    found = singles(make_spec(FULL), tmp_path)
+    assert [folder.name for _, folder in found] == [
+        "dfme-svhn-seed4", "dfme-svhn-seed5", "knockoff-seed4", "knockoff-seed5",
+    ]  # fmt: skip
+    for single, _ in found:
+        (name,) = single.attack
+        assert list(single.set) == [name.partition(":")[0]]
+
+
+def test_the_default_folder_depends_on_what_is_asked_and_on_nothing_else() -> None:
+    plain = make_spec({"victim": "digits-lenet"})
+    assert default_out(plain) == Path("runs/digits-lenet-knockoff-shared")
+    free = {"price": 1.0, "milestones": [5], "controls": True, "data": "x", "keep": "all",
+            "snapshot_every": 1.0, "spot_check": 3, "max_lost": 5}  # fmt: skip
+    assert set(free) | {"budget", "rate", "authorisation"} == FREE
+    assert default_out(make_spec({"victim": "digits-lenet", **free})) == default_out(plain)
+    others = [{"seed": 1}, {"answers": "label"}, {"defence": "rounding"}, {"student": "lenet"},
+              {"set": {"knockoff": {"epochs": 1}}}, {"proxy": "x"},
+              {"input_precision": "uint8"}]  # fmt: skip
+    folders = {default_out(make_spec({"victim": "digits-lenet", **other})) for other in others}
+    assert len(folders | {default_out(plain)}) == len(others) + 1
+    remote = make_spec(REMOTE)
+    other = {**REMOTE["endpoint"], "timeout": 9.0, "headers": {}}
+    faster = make_spec({**REMOTE, "rate": 9.0, "endpoint": other})
+    assert default_out(faster) == default_out(remote)
+    other = {**REMOTE["endpoint"], "encoding": "png"}
+    assert default_out(make_spec({**REMOTE, "endpoint": other})) != default_out(remote)
+    strange = make_spec({"victim": "/tmp/a b/ö[1].safetensors", "network": "lenet"})
+    assert default_out(strange).name.isascii()
+    assert default_out(strange).parent == Path("runs")
+
+
+def test_default_milestones_lie_below_the_budget() -> None:
+    assert default_milestones(10_000) == [200, 500, 1_000, 2_000, 5_000]
+    assert default_milestones(1) == []
+
+
+def test_devices() -> None:
+    assert make_device("cpu") == torch.device("cpu")
+    assert make_device("auto").type in ("cpu", "cuda")
+    for name in ("cuda:99", "meta", "gpu", ""):
+        with pytest.raises(CloneCostError, match="is not there"):
+            make_device(name)
+
+
+def test_a_generator_by_name_needs_the_proxy_and_a_folder_does_not() -> None:
+    def spec(generator: str, *others: str) -> Spec:
+        return make_spec({
+            "victim": "digits-lenet", "attack": ["black_box_ripper", *others],
+            "set": {"black_box_ripper": {"generator": generator}},
+        })  # fmt: skip
+
+    assert generators_of(spec("vae", "dfme")) == ["vae"]
+    assert needs_proxy(spec("vae"))
+    assert not asks_proxy(spec("vae"))
+    assert not needs_proxy(spec("some/folder"))
+    assert needs_proxy(spec("some/folder", "knockoff"))
+    with pytest.raises(SpecError, match="unknown generator 'sngam-small'; did you mean"):
+        spec("sngam-small")
+
+
+def test_a_generator_is_trained_once_for_all_seeds_and_fitted_to_the_victim(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench)
+    ripper = [f"--set=black_box_ripper.{key}={value}" for key, value in {
+        "generator": GENERATOR, "population": 9, "elite": 3, "epochs": 2}.items()]  # fmt: skip
+    out = tmp_path / "run"
+    mine = [word for word in MINE if word not in ("--proxy", "proxy.npz")]
+    said = run("audit", *mine, "--attack", "black_box_ripper", *ripper, "--budget", "150",
+               "--milestones", "40", "--seed", "0", "--seed", "1", "--out", out)  # fmt: skip
+    assert said.status == 0, said.err
+    for seed in (0, 1):
+        found = read_result(out / f"black_box_ripper-seed{seed}")
+        assert (found.spent, found.attack.proxy) == (150, "proxy")
+        assert found.search is not None
+        assert found.provenance.seed == seed
+    again = run("replay", out / "black_box_ripper-seed0", "--student", "half-lenet")
+    assert again.status == 0, again.err
+
+
+def test_plan_says_which_generator_is_missing(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench)
+    monkeypatch.setenv("CLONECOST_CACHE", str(tmp_path))
+    said = run("plan", *MINE, "--attack", "black_box_ripper")
+    words = " ".join((said.out + said.err).split())
+    assert "generator sngan-small is not trained on proxy.npz yet" in words
+    gone = run("plan", *MINE, "--attack", "black_box_ripper",
+               "--set", "black_box_ripper.generator=gone/away")  # fmt: skip
+    assert "no trained generator in gone/away" in " ".join((gone.out + gone.err).split())

@@ -1,0 +1,108 @@
+"""Each flag is raised when it should be, and not when it should not."""
+
+from typing import Any
+
+import pytest
+
+from clonecost.evaluation.red_flags import flags
+from clonecost.result import Rate, Score, SpotCheck, ThreatCard, Traffic
+
+
+def rate(value: float, spread: float = 0.02) -> Rate:
+    return Rate(value=value, low=max(0, value - spread), high=min(1, value + spread))
+
+
+def point(queries: int, agreement: float) -> Score:
+    return Score(
+        queries=queries, accuracy=rate(0.5), agreement=rate(agreement), relative_accuracy=0.6,
+        kl=1.0,
+    )  # fmt: skip
+
+
+THREAT = ThreatCard(
+    input_shape=[1, 8, 8], num_classes=4, query_budget=100, answers="probs", top_k=None,
+    input_precision="float32", access="black-box",
+)  # fmt: skip
+EVEN = Traffic(rows=100, class_histogram=[25, 25, 25, 25], mean_entropy=0.5, confident=0.2)
+DIFFERENCES = {"step": 1e-3, "directions": 1}
+SOUND: dict[str, Any] = {
+    "threat": THREAT, "attack": "some", "settings": {}, "defences": [],
+    "curve": [point(50, 0.6), point(100, 0.8)], "victim_accuracy": rate(0.9), "majority": 0.3,
+    "test_rows": 5_000, "overlap": 0, "traffic": EVEN, "lost": 0, "resumed": 0,
+}  # fmt: skip
+
+
+def codes(**changes: Any) -> list[str]:
+    return [flag.code for flag in flags(**{**SOUND, **changes})]
+
+
+def threat(**changes: Any) -> ThreatCard:
+    return THREAT.model_copy(update=changes)
+
+
+def test_a_sound_audit_has_no_flag() -> None:
+    assert codes() == []
+    assert codes(settings=DIFFERENCES) == []
+    assert codes(threat=threat(answers="label", input_precision="uint8")) == []
+
+
+RAISED: dict[str, dict[str, Any]] = {
+    "proxy-overlaps-test": {"overlap": 1},
+    "victim-at-chance": {"victim_accuracy": rate(0.34)},
+    "small-test-set": {"test_rows": 999},
+    "differences-in-8-bit": {"settings": DIFFERENCES, "threat": threat(input_precision="uint8")},
+    "differences-of-coarse-answers": {"settings": DIFFERENCES, "threat": threat(answers="top_k")},
+    "equations-of-coarse-answers": {
+        "settings": {"alpha": 1.0},
+        "defences": ["rounding"],
+        "threat": threat(num_classes=2),
+    },
+    "published-wiring": {"settings": {"wiring": "published"}},
+    "white-box-reference": {"threat": threat(access="white-box")},
+    "clone-learned-nothing": {"curve": [point(100, 0.31)]},
+    "clone-got-worse": {"curve": [point(50, 0.9), point(100, 0.8)]},
+    "one-sided-questions": {
+        "traffic": EVEN.model_copy(update={"class_histogram": [91, 9, 0, 0]}),
+    },
+    "victim-changed": {"spot": SpotCheck(rows=20, asked=20, changed=1, largest=0.5)},
+    "spot-check-failed": {"spot": SpotCheck(rows=20, asked=10, changed=0, largest=0)},
+    "lost-rows": {"lost": 1},
+    "resumed": {"resumed": 1},
+}
+
+
+@pytest.mark.parametrize("code", RAISED)
+def test_each_doubt_raises_its_own_flag(code: str) -> None:
+    assert codes(**RAISED[code]) == [code]
+
+
+def test_rounded_answers_are_coarse_too() -> None:
+    assert codes(settings=DIFFERENCES, defences=["rounding"]) == ["differences-of-coarse-answers"]
+    assert codes(settings={}, defences=["rounding"]) == []
+    two = threat(num_classes=2)
+    assert codes(settings={"alpha": 5.0}, defences=["rounding"], threat=two) == []
+    assert codes(settings={"alpha": 1.0}, threat=two) == []
+    assert codes(settings={"alpha": 1.0}, defences=["rounding"]) == []  # of more classes
+
+
+def test_borders() -> None:
+    assert codes(curve=[point(50, 0.83), point(100, 0.8)]) == []  # within the intervals
+    assert codes(traffic=EVEN.model_copy(update={"class_histogram": [90, 10, 0, 0]})) == []
+    assert codes(test_rows=1_000) == []
+
+
+def test_warnings_come_first_and_messages_say_numbers() -> None:
+    found = flags(**{**SOUND, "resumed": 2, "lost": 1_234, "overlap": 7})
+    assert [flag.severity for flag in found] == ["warning", "info", "info"]
+    said = zip(found, ("7 of 5,000", "1,234 rows", "2 time"), strict=True)
+    assert all(part in flag.message for flag, part in said)
+
+
+def test_every_flag_is_tested_here() -> None:
+    import inspect
+    import re
+
+    from clonecost.evaluation import red_flags
+
+    raised = set(re.findall(r'_(?:warning|info)\(\s*"([a-z0-9-]+)"', inspect.getsource(red_flags)))
+    assert raised == set(RAISED)

@@ -1,0 +1,114 @@
+import math
+
+import pytest
+import torch
+from tests.support.toys import CLASSES, SHAPE, Counting, toy_student
+from torch import Tensor, nn
+
+from clonecost.evaluation.scoring import BATCH, Reference, per_class, rate, score
+from clonecost.oracle import Oracle
+from clonecost.oracle.ledger import Ledger
+from clonecost.types import LabelledInputs, ThreatModel, Victim
+
+
+class Says(nn.Module):
+    """A clone that answers row k of its inputs, found by their first pixel, with logits k."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(logits)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        row = (inputs.flatten(1)[:, 0] * 1_000).round().long()
+        return self.logits[row]
+
+
+def reference(labels: list[int], verdicts: list[int], sure: float = 0.8) -> Reference:
+    inputs = torch.zeros(len(labels), 1, 1, 1)
+    inputs[:, 0, 0, 0] = torch.arange(len(labels)) / 1_000
+    answers = torch.full((len(labels), 3), (1 - sure) / 2)
+    answers[torch.arange(len(labels)), verdicts] = sure
+    return Reference(LabelledInputs(inputs, torch.tensor(labels), ("a", "b", "c"), "t"), answers)
+
+
+def naming(classes: list[int]) -> Says:
+    return Says(torch.nn.functional.one_hot(torch.tensor(classes), 3).float() * 9)
+
+
+def test_wilson_interval_of_a_textbook() -> None:
+    """8 of 10: 0.4902 to 0.9433 (Wilson's score interval without continuity correction)."""
+    found = rate(torch.tensor([True] * 8 + [False] * 2))
+    assert (found.value, round(found.low, 4), round(found.high, 4)) == (0.8, 0.4902, 0.9433)
+
+
+@pytest.mark.parametrize("hits", [0, 5])
+def test_intervals_of_none_and_all_stay_within_0_and_1(hits: int) -> None:
+    found = rate(torch.arange(5) < hits)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert found.low < found.high
+
+
+def test_accuracy_is_against_labels_and_agreement_against_the_victim() -> None:
+    found = score(naming([0, 1, 2, 0]), reference([0, 1, 1, 1], [0, 2, 2, 0]), queries=7)
+    assert (found.accuracy.value, found.agreement.value, found.queries) == (0.5, 0.75, 7)
+    assert found.relative_accuracy == 2.0  # the victim itself is right once in four
+
+
+def test_a_victim_that_is_never_right_has_no_relative_accuracy() -> None:
+    found = score(naming([0, 0]), reference([0, 0], [1, 1]), queries=1)
+    assert found.relative_accuracy == 0.0
+
+
+def test_kl_has_the_victim_first() -> None:
+    truth = reference([0], [0], sure=0.8)
+    clone = Says(torch.tensor([[0.5, 0.25, 0.25]]).log())
+    expected = 0.8 * math.log(0.8 / 0.5) + 2 * 0.1 * math.log(0.1 / 0.25)
+    assert score(clone, truth, queries=1).kl == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_copy_of_the_victim_agrees_wholly() -> None:
+    truth = reference([0, 1, 2], [0, 1, 2])
+    found = score(Says(truth.answers.log()), truth, queries=1)
+    assert (found.agreement.value, found.relative_accuracy) == (1.0, 1.0)
+    assert found.kl == pytest.approx(0, abs=1e-6)
+
+
+def test_majority_is_the_share_of_the_victims_commonest_verdict() -> None:
+    assert reference([0, 0, 0, 0], [1, 1, 2, 0]).majority() == 0.5
+
+
+def test_per_class_goes_by_the_victims_verdicts() -> None:
+    rows = per_class(naming([0, 1, 1]), reference([2, 2, 2], [0, 0, 1]))
+    assert [(row.name, row.rows) for row in rows] == [("a", 2), ("b", 1), ("c", 0)]
+    assert [row.agreement and row.agreement.value for row in rows] == [0.5, 1.0, None]
+
+
+def test_classes_without_names_are_numbered() -> None:
+    truth = reference([0], [0])
+    bare = Reference(LabelledInputs(truth.test.inputs, truth.test.labels), truth.answers)
+    assert [row.name for row in per_class(naming([0]), bare)] == ["0", "1", "2"]
+
+
+def test_scoring_does_not_touch_the_clone(victim: Victim, test_set: LabelledInputs) -> None:
+    clone = toy_student().train()
+    before = {key: value.clone() for key, value in clone.state_dict().items()}
+    random = torch.get_rng_state()
+    score(clone, Reference(test_set, victim(test_set.inputs)), queries=0)
+    assert clone.training
+    assert all(torch.equal(before[key], value) for key, value in clone.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_the_reference_is_bought_once_and_in_order(victim: Victim, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    rows = BATCH + 3
+    test = LabelledInputs(torch.rand(rows, *SHAPE), torch.zeros(rows, dtype=torch.int64))
+    counting = Counting(victim)
+    ledger = Ledger(tmp_path / "l.sqlite", audit="a", input_shape=SHAPE, num_classes=CLASSES)
+    purse = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=rows)
+    for _ in range(2):  # a resumed run has them already
+        oracle = Oracle(counting, purse, ledger, purse="evaluation")
+        found = Reference.buy(oracle, test, torch.device("cpu"))
+    torch.testing.assert_close(found.answers, victim(test.inputs))
+    assert counting.seen == rows
+    assert (ledger.totals("evaluation").settled, ledger.totals("attack").settled) == (rows, 0)
+    ledger.close()

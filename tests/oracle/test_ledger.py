@@ -1,0 +1,198 @@
+import itertools
+import sqlite3
+from pathlib import Path
+
+import pytest
+import torch
+
+from clonecost.errors import LedgerError
+from clonecost.oracle.hash_chain import DIGEST_BYTES, row_digests
+from clonecost.oracle.input_store import pack
+from clonecost.oracle.ledger import Ledger
+
+SHAPE, CLASSES = (1, 2, 2), 3
+
+
+def open_ledger(path: Path, audit: str = "one") -> Ledger:
+    return Ledger(path / "ledger.sqlite", audit=audit, input_shape=SHAPE, num_classes=CLASSES)
+
+
+def answers(count: int, seed: int = 0) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.rand(count, CLASSES, generator=rng).softmax(1)
+
+
+def buy(ledger: Ledger, position: int, inputs: torch.Tensor, **how: object) -> torch.Tensor:
+    batch = ledger.reserve(purse="attack", position=position, digests=row_digests(inputs))
+    found = answers(len(inputs), position)
+    kept = pack(inputs, how.pop("index", None)) if how.pop("keep", False) else None  # type: ignore[arg-type]
+    ledger.settle(batch, found, kept=kept)
+    return found
+
+
+def test_what_was_bought_comes_back_to_the_last_bit_in_any_cut(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    inputs = torch.rand(10, *SHAPE)
+    one, two = buy(ledger, 0, inputs[:6]), buy(ledger, 6, inputs[6:])
+    every = torch.cat([one, two])
+    for start, count in [(0, 10), (3, 5), (6, 4), (9, 1), (2, 100)]:
+        recorded = ledger.recorded("attack", start, count)
+        assert recorded is not None
+        stop = min(10, start + count)
+        assert torch.equal(recorded.answers, every[start:stop])
+        assert recorded.digests == row_digests(inputs[start:stop])
+    assert ledger.recorded("attack", 10, 5) is None
+    assert ledger.recorded("evaluation", 0, 5) is None
+
+
+def test_a_reservation_that_a_crash_left_is_lost_not_hidden(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    buy(ledger, 0, torch.rand(4, *SHAPE))
+    ledger.reserve(purse="attack", position=4, digests=bytes(3 * DIGEST_BYTES))
+    ledger.close()
+    again = open_ledger(tmp_path)
+    totals = again.totals("attack")
+    assert (totals.settled, totals.lost, totals.reserved) == (4, 3, 0)
+    assert again.verify() == []
+    assert again.recorded("attack", 4, 3) is None  # it is asked again, and paid again
+
+
+def test_a_second_process_is_refused_and_reading_is_not(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    buy(ledger, 0, torch.rand(4, *SHAPE))
+    with pytest.raises(LedgerError, match="in use by another process"):
+        open_ledger(tmp_path)
+    assert Ledger.read(tmp_path / "ledger.sqlite").totals("attack").settled == 4
+    ledger.close()
+    open_ledger(tmp_path).close()
+
+
+def test_another_audit_is_refused(tmp_path: Path) -> None:
+    open_ledger(tmp_path).close()
+    with pytest.raises(LedgerError, match="record of another audit"):
+        open_ledger(tmp_path, audit="two")
+    open_ledger(tmp_path).close()  # and the refused opening left no lock
+
+
+TAMPERINGS = [
+    "UPDATE batches SET answers = zeroblob(length(answers)) WHERE id = 2",
+    "UPDATE batches SET digests = zeroblob(length(digests)) WHERE id = 2",
+    "UPDATE batches SET count = 3 WHERE id = 2",
+    "UPDATE batches SET position = 400 WHERE id = 2",
+    "UPDATE batches SET state = 'lost' WHERE id = 2",
+    "UPDATE batches SET unsent = 1 WHERE state = 'lost'",
+    "DELETE FROM batches WHERE id = 2",
+    "DELETE FROM chain WHERE batch = 2",
+    "DELETE FROM chain WHERE batch = 2; DELETE FROM batches WHERE id = 2",
+    "INSERT INTO batches (purse, position, count, digests, state) "
+    "VALUES ('attack', 12, 1, zeroblob(16), 'settled')",
+    "UPDATE chain SET event = 'settled' WHERE seq = 3",
+]
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+def test_verify_finds(tampering: str, tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    for k in range(3):
+        buy(ledger, 4 * k, torch.rand(4, *SHAPE))
+    ledger.lose(ledger.reserve(purse="attack", position=12, digests=bytes(48)), "time-out")
+    assert ledger.verify() == []
+    ledger.close()
+    db = sqlite3.connect(tmp_path / "ledger.sqlite")
+    db.executescript(tampering)
+    db.close()
+    assert Ledger.read(tmp_path / "ledger.sqlite").verify() != []
+
+
+def test_kept_inputs_come_back_in_their_cheapest_exact_form(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    pool = torch.randint(256, (20, *SHAPE), dtype=torch.uint8)
+    index = torch.tensor([3, 17, 3, 0])
+    from_pool, eight_bit, exact = pool[index] / 255, pool[:4] / 255, torch.rand(4, *SHAPE)
+    sizes = [0]
+    bought = []
+    for k, (inputs, i) in enumerate([(from_pool, index), (eight_bit, None), (exact, None)]):
+        bought.append(buy(ledger, 4 * k, inputs, keep=True, index=i))
+        sizes.append((tmp_path / "inputs.bin").stat().st_size)
+    assert [b - a for a, b in itertools.pairwise(sizes)] == [16, 16, 64]
+    inputs, found = ledger.bought(pool)
+    assert torch.equal(inputs, torch.cat([from_pool, eight_bit, exact]))
+    assert torch.equal(found, torch.cat(bought))
+    with pytest.raises(LedgerError, match="proxy data set"):
+        ledger.bought(None)
+    with pytest.raises(LedgerError, match="not those that were sent"):
+        ledger.bought(255 - pool)
+
+
+def test_rows_that_were_not_kept_cannot_be_replayed_to_another_student(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    buy(ledger, 0, torch.rand(4, *SHAPE))
+    with pytest.raises(LedgerError, match="4 of the rows that were bought were not kept"):
+        ledger.bought()
+
+
+@pytest.mark.parametrize(
+    "content", [b"no database at all " * 100, b"SQLite format 3\0" + bytes(99)]
+)
+def test_a_broken_file_gets_one_sentence(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_bytes(content)
+    with pytest.raises(LedgerError, match=r"ledger\.sqlite"):
+        open_ledger(tmp_path)
+
+
+def test_a_ledger_cut_in_half_is_damaged_or_found_out(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    for k in range(200):
+        buy(ledger, 40 * k, torch.rand(40, *SHAPE))
+    ledger.close()
+    path = tmp_path / "ledger.sqlite"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(LedgerError, match="damaged"):
+        faults = Ledger.read(path).verify()
+        raise LedgerError(f"damaged: {faults}" if faults else "not noticed")
+
+
+def test_another_sqlite_file_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "ledger.sqlite")
+    db.execute("CREATE TABLE other (x)")
+    db.close()
+    with pytest.raises(LedgerError, match="not a clonecost/ledger/1"):
+        open_ledger(tmp_path)
+
+
+def test_a_full_disk_says_so_and_keeps_what_was_answered(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    buy(ledger, 0, torch.rand(4, *SHAPE))
+    pages = ledger._db.execute("PRAGMA page_count").fetchone()[0]
+    ledger._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(LedgerError, match="is full, or it fails"):
+        for k in range(1, 100):
+            buy(ledger, 4 * k, torch.rand(4, *SHAPE))
+    ledger.close()
+    again = open_ledger(tmp_path)
+    assert again.totals("attack").settled >= 4
+    assert again.verify() == []
+
+
+def test_digests_do_not_depend_on_how_a_row_is_stored(tmp_path: Path) -> None:
+    pixels = torch.randint(256, (5, *SHAPE), dtype=torch.uint8)
+    assert row_digests(pixels) == row_digests(pixels / 255)
+    assert len({row_digests(pixels)[k * 16 : k * 16 + 16] for k in range(5)}) == 5
+
+
+def test_a_ledger_from_before_endpoints_reads_and_goes_on(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    buy(ledger, 0, torch.rand(4, *SHAPE))
+    ledger.lose(ledger.reserve(purse="attack", position=4, digests=bytes(48)), "time-out")
+    ledger.close()
+    db = sqlite3.connect(tmp_path / "ledger.sqlite")
+    db.execute("ALTER TABLE batches DROP COLUMN unsent")
+    db.close()
+    read = Ledger.read(tmp_path / "ledger.sqlite")
+    assert (read.verify(), read.totals("attack").lost, read.lost) == ([], 3, 3)
+    read.close()
+    again = open_ledger(tmp_path)
+    batch = again.reserve(purse="attack", position=4, digests=bytes(48))
+    again.lose(batch, "half of it was refused", unsent=2)
+    assert (again.verify(), again.totals("attack").lost, again.lost) == ([], 4, 4)

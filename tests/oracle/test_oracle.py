@@ -1,0 +1,304 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tests.support.toys import CLASSES, SHAPE, Counting
+from torch import Tensor
+
+from clonecost.errors import BudgetError, LostRowsError, QueryError, ReplayError, VictimError
+from clonecost.oracle import Oracle
+from clonecost.oracle.delivery import current
+from clonecost.oracle.ledger import Ledger
+from clonecost.types import ThreatModel, Victim
+
+
+def open_ledger(path: Path) -> Ledger:
+    return Ledger(path / "ledger.sqlite", audit="a", input_shape=SHAPE, num_classes=CLASSES)
+
+
+def open_oracle(victim: Victim, path: Path, budget: int = 10, **threat: object) -> Oracle:
+    model = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=budget, **threat)  # type: ignore[arg-type]
+    return Oracle(victim, model, open_ledger(path))
+
+
+def test_refuses_before_sending(victim: Victim, tmp_path: Path) -> None:
+    counting = Counting(victim)
+    oracle = open_oracle(counting, tmp_path)
+    oracle(torch.rand(8, *SHAPE))
+    with pytest.raises(BudgetError, match="asked for 3 queries with 2 left"):
+        oracle(torch.rand(3, *SHAPE))
+    assert (oracle.spent, counting.seen) == (8, 8)
+    oracle(torch.rand(2, *SHAPE))
+    assert oracle.remaining == 0
+
+
+BAD_INPUTS = {
+    "shape": torch.rand(2, 3, 4, 4),
+    "negative": torch.rand(2, *SHAPE) - 1,
+    "nan": torch.full((2, *SHAPE), torch.nan),
+    "empty": torch.rand(0, *SHAPE),
+    "double": torch.rand(2, *SHAPE).double(),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_bad_inputs_cost_nothing(name: str, victim: Victim, tmp_path: Path) -> None:
+    counting = Counting(victim)
+    oracle = open_oracle(counting, tmp_path)
+    with pytest.raises(QueryError, match="want"):
+        oracle(BAD_INPUTS[name])
+    assert (oracle.spent, counting.seen) == (0, 0)
+
+
+def test_labels_only_leaks_only_the_label(victim: Victim, tmp_path: Path) -> None:
+    inputs = torch.rand(10, *SHAPE)
+    answers = open_oracle(victim, tmp_path, answers="label")(inputs)
+    assert set(answers.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(answers.argmax(1), victim(inputs).argmax(1))
+
+
+def test_labels_replay_as_they_were(victim: Victim, tmp_path: Path) -> None:
+    inputs = torch.rand(10, *SHAPE)
+    oracle = open_oracle(victim, tmp_path, answers="label")
+    first = oracle(inputs)
+    oracle._ledger.close()
+    assert torch.equal(open_oracle(victim, tmp_path, answers="label")(inputs), first)
+
+
+def test_top_k_keeps_the_order_of_k_classes_and_nothing_else(
+    victim: Victim, tmp_path: Path
+) -> None:
+    inputs = torch.rand(10, *SHAPE)
+    answers = open_oracle(victim, tmp_path, answers="top_k", top_k=2)(inputs)
+    whole = victim(inputs)
+    assert ((answers > 0).sum(1) == 2).all()
+    torch.testing.assert_close(answers.sum(1), torch.ones(10))
+    assert torch.equal(answers.argmax(1), whole.argmax(1))
+
+
+def test_an_8_bit_api_gets_8_bit_images(victim: Victim, tmp_path: Path) -> None:
+    counting = Counting(victim)
+    oracle = open_oracle(counting, tmp_path, input_precision="uint8")
+    inputs = torch.rand(4, *SHAPE)
+    oracle(inputs)
+    sent = torch.frombuffer(bytearray(b"".join(counting.rows)), dtype=torch.float32)
+    assert torch.equal(sent, (inputs * 255).round().div(255).flatten())
+
+
+def test_gives_no_gradient(victim: Victim, tmp_path: Path) -> None:
+    x = torch.rand(2, *SHAPE, requires_grad=True)
+    assert not open_oracle(victim, tmp_path)(x).requires_grad
+
+
+def test_holds_nothing_that_leads_to_the_network(victim: Victim, tmp_path: Path) -> None:
+    oracle = open_oracle(victim, tmp_path)
+    public = [name for name in dir(oracle) if not name.startswith("_")]
+    assert sorted(public) == ["remaining", "spent", "threat"]
+
+
+def test_replay_refuses_another_question_and_sends_nothing(victim: Victim, tmp_path: Path) -> None:
+    first = open_oracle(victim, tmp_path)
+    first(torch.rand(4, *SHAPE))
+    first._ledger.close()
+    counting = Counting(victim)
+    with pytest.raises(ReplayError, match="from row 0 on"):
+        open_oracle(counting, tmp_path)(torch.rand(4, *SHAPE))
+    assert counting.seen == 0
+
+
+@pytest.mark.parametrize("cuts", [(10,), (3, 7), (1, 1, 8), (6, 4)])
+def test_replays_row_by_row_whatever_the_batches(
+    cuts: tuple[int, ...], victim: Victim, tmp_path: Path
+) -> None:
+    inputs = torch.rand(10, *SHAPE)
+    first = open_oracle(victim, tmp_path)
+    straight = torch.cat([first(part) for part in inputs[:7].split(4)])
+    first._ledger.close()
+    counting = Counting(victim)
+    oracle = open_oracle(counting, tmp_path)
+    answers = torch.cat([oracle(part) for part in inputs.split(list(cuts))])
+    assert torch.equal(answers[:7], straight)
+    assert counting.rows == [row.numpy().tobytes() for row in inputs[7:]]
+    assert oracle._ledger.totals("attack").settled == 10
+    assert oracle._ledger.verify() == []
+
+
+BAD_ANSWERS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "nan": (lambda p: p.index_fill(0, torch.tensor([1]), torch.nan), "NaN or infinity for 1 of 4"),
+    "negative": (lambda p: p * 4 - 1, "no probability is negative; if it gives logits"),
+    "unnormalised": (lambda p: p * 3, "miss a sum of 1"),
+    "classes": (lambda p: p[:, :2], r"want answers of shape \(4, 3\)"),
+    "rows": (lambda p: p[:3], r"want answers of shape \(4, 3\)"),
+    "no tensor": (lambda p: p.tolist(), "the victim gave list"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ANSWERS)
+def test_nonsense_from_the_victim_is_lost_and_named(
+    name: str, victim: Victim, tmp_path: Path
+) -> None:
+    spoil, sentence = BAD_ANSWERS[name]
+    oracle = open_oracle(lambda x: spoil(victim(x)), tmp_path)
+    with pytest.raises(VictimError, match=sentence):
+        oracle(torch.rand(4, *SHAPE))
+    assert oracle._ledger.totals("attack").lost == 4
+    assert oracle.spent == 0
+
+
+def test_a_victim_that_goes_away_is_named_with_the_remedy(victim: Victim, tmp_path: Path) -> None:
+    oracle = open_oracle(Counting(victim, fail_at=5), tmp_path)
+    oracle(torch.rand(4, *SHAPE))
+    with pytest.raises(VictimError, match=r"ConnectionError.*went away.*4 rows.*clonecost resume"):
+        oracle(torch.rand(4, *SHAPE))
+    totals = oracle._ledger.totals("attack")
+    assert (totals.settled, totals.lost) == (4, 4)
+
+
+def test_the_victims_draws_do_not_move_the_attacks(tmp_path: Path) -> None:
+    def noisy(inputs: Tensor, /) -> Tensor:
+        return torch.rand(len(inputs), CLASSES).softmax(1)
+
+    oracle = open_oracle(noisy, tmp_path)
+    before = torch.get_rng_state()
+    one, two = oracle(torch.rand(2, *SHAPE, generator=torch.Generator())), None
+    two = oracle(torch.rand(2, *SHAPE, generator=torch.Generator()))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(one, two)  # and yet the victim draws on
+
+
+def test_observers_see_replayed_batches_too(victim: Victim, tmp_path: Path) -> None:
+    inputs = torch.rand(6, *SHAPE)
+    for _ in range(2):
+        seen: list[tuple[int, int, str]] = []
+        model = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=10)
+        ledger = open_ledger(tmp_path)
+        oracle = Oracle(
+            victim,
+            model,
+            ledger,
+            observe=lambda at, x, a, purpose, seen=seen: seen.append((at, len(a), purpose)),
+        )
+        oracle(inputs[:4])
+        oracle(inputs[4:], purpose="gradients")
+        assert seen == [(0, 4, "training"), (4, 2, "gradients")]
+        ledger.close()
+
+
+def test_a_victim_with_live_parameters_builds_no_graph(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, CLASSES))
+    seen: list[bool] = []
+
+    def live(inputs: Tensor, /) -> Tensor:
+        answers = model(inputs).softmax(1)
+        seen.append(answers.requires_grad)
+        return answers
+
+    open_oracle(live, tmp_path)(torch.rand(2, *SHAPE))
+    assert seen == [False]
+
+
+class Wire:
+    """A remote victim: each call plays the next scene, then answers."""
+
+    def __init__(self, victim: Victim, *scenes: str) -> None:
+        self.victim, self.scenes, self.billed = victim, list(scenes), 0
+        self.sizes: list[int] = []
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        flight, count = current(), len(inputs)
+        flight.board()
+        self.sizes.append(count)
+        while True:
+            scene = self.scenes.pop(0) if self.scenes else "answered"
+            if scene == "broken off":
+                raise VictimError("stopped before anything went out")
+            flight.sent(count)
+            if scene == "refused":
+                flight.refused(count)
+                continue
+            self.billed += count
+            if scene == "answered":
+                return self.victim(inputs)
+            if scene == "gone":
+                raise VictimError("gave up")
+            flight.lost(inputs, scene)
+
+
+def wired(wire: Wire, path: Path, **limits: int | None) -> Oracle:
+    threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=100)
+    return Oracle(wire, threat, open_ledger(path), **limits)
+
+
+@pytest.mark.parametrize(
+    ("scenes", "lost"),
+    [((), 0), (("refused",), 0), (("timed out",), 8), (("timed out", "refused", "reset"), 16),
+     (("gone",), 8), (("timed out", "gone"), 16), (("refused", "broken off"), 0),
+     (("timed out", "broken off"), 8)],
+)  # fmt: skip
+def test_rows_at_the_victim_are_those_settled_and_lost(
+    scenes: tuple[str, ...], lost: int, victim: Victim, tmp_path: Path
+) -> None:
+    wire = Wire(victim, *scenes)
+    oracle = wired(wire, tmp_path)
+    if scenes and scenes[-1] in ("gone", "broken off"):
+        with pytest.raises(VictimError):
+            oracle(torch.rand(8, *SHAPE))
+    else:
+        oracle(torch.rand(8, *SHAPE))
+    oracle(torch.rand(4, *SHAPE))
+    totals = oracle._ledger.totals("attack")
+    assert (totals.lost, totals.settled + totals.lost) == (lost, wire.billed)
+    assert oracle._ledger.lost == lost
+    assert oracle._ledger.verify() == []
+    oracle._ledger.close()
+    again = open_ledger(tmp_path)
+    assert (again.lost, again.totals("attack")) == (lost, totals)
+
+
+def test_a_defence_in_front_does_not_hide_what_was_lost(victim: Victim, tmp_path: Path) -> None:
+    wire = Wire(victim, "timed out")
+    threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=100)
+    Oracle(lambda x: wire(x).sqrt().softmax(1), threat, open_ledger(tmp_path))(
+        torch.rand(8, *SHAPE)
+    )
+    assert wire.billed == 16
+
+
+@pytest.mark.parametrize("limit", [1, 7, 8, 30, 33])
+def test_no_row_more_than_the_limit_is_ever_lost(
+    limit: int, victim: Victim, tmp_path: Path
+) -> None:
+    inputs = torch.rand(60, *SHAPE)
+    billed = 0
+    for _ in range(100):  # resumed as often as it takes, it never answers
+        wire = Wire(victim, *["timed out"] * 2, "gone")
+        oracle = wired(wire, tmp_path, portion=16, max_lost=limit)
+        with pytest.raises((VictimError, LostRowsError)) as failed:
+            oracle(inputs)
+        billed += wire.billed
+        assert oracle._ledger.lost == billed <= limit
+        oracle._ledger.close()
+        if failed.type is LostRowsError and not wire.billed:
+            break
+    assert billed == limit
+    assert "clonecost resume" in str(failed.value)
+    wire = Wire(victim)
+    assert len(wired(wire, tmp_path, portion=16, max_lost=limit + 100)(inputs)) == 60
+    assert max(wire.sizes) == 16
+
+
+def test_portions_are_settled_one_by_one_and_told(victim: Victim, tmp_path: Path) -> None:
+    told: list[int] = []
+    wire = Wire(victim, "answered", "answered", "gone")
+    threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=100)
+    inputs = torch.rand(10, *SHAPE)
+    oracle = Oracle(wire, threat, open_ledger(tmp_path), portion=4, arrived=told.append)
+    with pytest.raises(VictimError, match="gave up"):
+        oracle(inputs)
+    totals = oracle._ledger.totals("attack")
+    assert (totals.settled, totals.lost, told) == (8, 2, [4, 8])
+    oracle._ledger.close()
+    again = Oracle(Wire(victim), threat, open_ledger(tmp_path), portion=4)
+    torch.testing.assert_close(again(inputs), victim(inputs))
+    assert again._ledger.totals("attack").settled == 10

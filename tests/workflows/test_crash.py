@@ -1,0 +1,276 @@
+"""The process is killed at any moment; nothing is paid twice, and the clone is the same to the bit.
+
+The victim notes a digest of every row before it answers, so that what it was truly asked is known.
+"""
+
+import json
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import pytest
+from tests.support.cli_runs import MINE, SMALL_DFME, asked, forked, run
+from tests.support.workbench import GENERATOR, TEST_ROWS
+
+from clonecost.attacks import ATTACKS
+from clonecost.attacks.base import reads_network
+
+BUDGET, CLONE = 480, "clone.safetensors"
+# A new attack is killed, too, once it has settings for a small run here.
+SMALL: dict[str, list[str]] = {
+    "knockoff": ["--attack", "knockoff", "--set", "knockoff.epochs=3", "--set",
+                 "knockoff.batch_size=32", "--milestones", "200"],
+    "dfme": [*SMALL_DFME, "--milestones", "200"],
+    "black_box_ripper": [
+        "--attack", "black_box_ripper", "--milestones", "200",
+        *(f"--set=black_box_ripper.{key}={value}" for key, value in {
+            "generator": GENERATOR, "population": 9, "elite": 3, "max_generations": 3, "slots": 4,
+            "epochs": 3, "loss": "kl"}.items()),
+    ],
+    **{
+        name: [
+            "--attack", name, "--milestones", "200",
+            *(f"--set={name}.{key}={value}" for key, value in {
+                "batch_size": 16, "latent_dim": 4, "generator_width": 4}.items()),
+        ]
+        for name in ("disguide", "dual_students")
+    },
+    "dfms": [
+        "--attack", "dfms", "--milestones", "200",
+        *(f"--set=dfms.{key}={value}" for key, value in {
+            "batch_size": 20, "gan_width": 4, "gan_epochs": 1, "div_gan_epochs": 1,
+            "pretraining_epochs": 2}.items()),
+    ],
+    "ideal": [
+        "--attack", "ideal", "--milestones", "200",
+        *(f"--set=ideal.{key}={value}" for key, value in {
+            "batch_size": 40, "latent_dim": 4, "generator_width": 4, "generator_steps": 3,
+            "student_steps": 5}.items()),
+    ],
+    **{
+        name: ["--attack", name, "--milestones", "200",
+               *(f"--set={name}.{key}={value}" for key, value in more.items())]
+        for name, more in {
+            "active_thief": {"recipe": "shared", "seed_rows": 100, "round_rows": 100, "epochs": 2,
+                             "round_epochs": 1, "candidates": 200, "deepfool_steps": 1},
+            "copycat": {"recipe": "shared", "epochs": 2, "batch_size": 32},
+            "jbda": {"seeds": 60, "epochs": 2, "batch_size": 32},
+            "marich": {"seed_rows": 100, "round_rows": 150, "candidates": 200, "round_epochs": 1},
+        }.items()
+    },
+    "knockoff_adaptive": [
+        "--attack", "knockoff_adaptive", "--milestones", "200", "--proxy", "labelled.npz",
+        "--set=knockoff_adaptive.recipe=shared", "--set=knockoff_adaptive.epochs=2",
+        "--set=knockoff_adaptive.batch_size=40",
+    ],
+    "ex_nihilo": [
+        "--attack", "ex_nihilo", "--milestones", "200", "--set=ex_nihilo.round_size=50",
+        "--set=ex_nihilo.epochs=3",
+    ],
+    "frugal_ripper": [
+        "--attack", "frugal_ripper", "--milestones", "200", "--set=frugal_ripper.round_size=50",
+        "--set=frugal_ripper.epochs=3",
+    ],
+    **{
+        name: [
+            "--attack", name, "--milestones", "200",
+            *(f"--set={name}.{key}={value}" for key, value in {
+                "batch_size": 8, "latent_dim": 4, "generator_width": 4, "directions": 2,
+                **more}.items()),
+        ]
+        for name, more in {
+            "maze": {"clone_steps": 3}, "maze_pd": {"clone_steps": 3, "seeds": 20},
+            "maze_star": {"student_steps": 2},
+        }.items()
+    },
+}  # fmt: skip
+
+Undisturbed = Callable[[str], tuple[Path, list[str]]]
+
+
+def words(attack: str, out: Path) -> list[str | Path]:
+    return ["audit", *MINE, *SMALL[attack], "--budget", str(BUDGET), "--out", out]
+
+
+def settled_rows(out: Path) -> list[tuple[str, int, bytes]]:
+    """(purse, position, digest and answer) of every answered row, batch borders forgotten."""
+    with closing(sqlite3.connect(out / "ledger.sqlite")) as db:
+        found = [
+            (purse, position + k, digests[16 * k : 16 * k + 16] + answers[16 * k : 16 * k + 16])
+            for purse, position, count, digests, answers in db.execute(
+                "SELECT purse, position, count, digests, answers FROM batches "
+                "WHERE state = 'settled'"
+            )
+            for k in range(count)
+        ]
+    return sorted(found)
+
+
+def curve(out: Path) -> object:
+    return json.loads((out / "result.json").read_text(encoding="utf-8"))["curve"]
+
+
+def lost_rows(out: Path) -> int:
+    with closing(sqlite3.connect(out / "ledger.sqlite")) as db:
+        found = db.execute("SELECT SUM(count) FROM batches WHERE state = 'lost'").fetchone()[0]
+    return found or 0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """(run folder, digests of the rows asked) of each attack, left alone; made when wanted."""
+    made: dict[str, tuple[Path, list[str]]] = {}
+
+    def of(attack: str) -> tuple[Path, list[str]]:
+        if attack not in made:
+            folder = tmp_path_factory.mktemp(attack)
+            process = start(attack, bench, folder / "run", folder / "asked")
+            process.join()
+            assert process.exitcode == 0, said(folder / "asked")
+            made[attack] = folder / "run", asked(folder / "asked")
+        return made[attack]
+
+    return of
+
+
+def start(attack: str, bench: Path, out: Path, log: Path, **more: str) -> ForkServerProcess:
+    return forked(*words(attack, out), bench=bench, said=said_in(log), OWN_LOG=str(log), **more)
+
+
+def said_in(log: Path) -> Path:
+    return log.with_suffix(".said")
+
+
+def said(log: Path) -> str:
+    """What the last process that logs there has said."""
+    return said_in(log).read_text(encoding="utf-8")
+
+
+def stop_when(here: Callable[[], bool], process: ForkServerProcess, by: signal.Signals) -> int:
+    """Send the signal as soon as `here` is true; the exit status.
+
+    Again, as a user would, if the process goes on for 20 seconds: Python drops an interruption that
+    falls into a finaliser.
+    """
+    assert process.pid is not None
+    try:
+        deadline = time.monotonic() + 60
+        while process.is_alive() and not here():
+            assert time.monotonic() < deadline, "the moment to stop it never came"
+            time.sleep(0.001)
+        for _ in range(3):
+            with suppress(ProcessLookupError):  # it has come to its end in the meantime
+                os.kill(process.pid, by)
+            process.join(20)
+            if not process.is_alive():
+                break
+    finally:
+        process.kill()
+        process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def resume_here(bench: Path, out: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(bench)
+    monkeypatch.setenv("OWN_LOG", str(log))
+    said = run("resume", out)
+    assert said.status == 0, said.err
+
+
+def assert_the_same(out: Path, straight: Path) -> None:
+    assert settled_rows(out) == settled_rows(straight)
+    assert curve(out) == curve(straight)
+    assert (out / CLONE).read_bytes() == (straight / CLONE).read_bytes()
+    assert run("verify", out).status == 0
+
+
+# Rows that the victim has logged when the process is killed: in the evaluation, early, in mid-run
+# and late. It is killed between question and answer, but the third time wherever it happens to be.
+KILLS = [1, TEST_ROWS + 20, TEST_ROWS + 240, TEST_ROWS + 400]
+
+
+def test_every_attack_is_killed_here() -> None:
+    """All that ask about images; those on tables lose their API in the contract tests only."""
+    asking = {
+        name for name, attack in ATTACKS.items()
+        if not reads_network(attack) and getattr(attack, "takes", "images") == "images"
+    }  # fmt: skip
+    assert set(SMALL) == asking, "give the new attack settings for a small run in SMALL"
+
+
+@pytest.mark.parametrize("attack", sorted(SMALL))
+def test_killed_again_and_again(
+    attack: str, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    undisturbed: Undisturbed,
+) -> None:  # fmt: skip
+    straight, rows = undisturbed(attack)
+    out, log = tmp_path / "run", tmp_path / "asked"
+    expected: list[str] = []  # what the victim should have been asked until now
+    bought = 0  # in both purses, as the ledger had it when the process began
+    for kill, at in enumerate(KILLS):
+        stop = {} if kill == 2 else {"OWN_STOP_AT": str(at)}
+        process = start(attack, bench, out, log, **stop)
+        status = stop_when(lambda at=at: len(asked(log)) >= at, process, signal.SIGKILL)
+        assert status == -signal.SIGKILL, said(log)
+        assert not (out / "result.json").exists()
+        fresh = asked(log)[len(expected) :]
+        assert fresh == rows[bought : bought + len(fresh)]  # nothing that had been answered before
+        expected += fresh
+        bought = len(settled_rows(out))
+        assert run("verify", out).status == 0  # reserved rows are accounted for, too
+    resume_here(bench, out, log, monkeypatch)
+    assert asked(log) == expected + rows[bought:]
+    assert_the_same(out, straight)
+    assert len(asked(log)) - len(rows) <= lost_rows(out)  # what was asked twice is in the books
+    assert lost_rows(out) >= TEST_ROWS
+
+
+@pytest.mark.parametrize("file", ["clone.safetensors.part", "result.json"])
+def test_killed_while_the_outcome_is_written(
+    file: str, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    undisturbed: Undisturbed,
+) -> None:  # fmt: skip
+    out, log = tmp_path / "run", tmp_path / "asked"
+    stop_when((out / file).exists, start("knockoff", bench, out, log), signal.SIGKILL)
+    assert len(asked(log)) == TEST_ROWS + BUDGET
+    resume_here(bench, out, log, monkeypatch)
+    assert len(asked(log)) == TEST_ROWS + BUDGET
+    assert_the_same(out, undisturbed("knockoff")[0])
+
+
+def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Undisturbed
+) -> None:
+    out, log = tmp_path / "run", tmp_path / "asked"
+    # it waits for an answer then: else a busy machine lets it finish before it is looked at
+    process = start("dfme", bench, out, log, OWN_STOP_AT=str(TEST_ROWS + 100))
+    status = stop_when(lambda: len(asked(log)) >= TEST_ROWS + 100, process, signal.SIGINT)
+    assert status == 130
+    assert f"`clonecost resume {out}` goes on" in said(log)
+    assert "Traceback" not in said(log)
+    resume_here(bench, out, log, monkeypatch)
+    assert_the_same(out, undisturbed("dfme")[0])
+
+
+def test_two_processes_on_one_run_folder(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, log = tmp_path / "run", tmp_path / "asked"
+    monkeypatch.chdir(bench)
+    second = []
+
+    def asked_once() -> bool:
+        if asked(log):
+            second.append(run(*words("knockoff", out)))
+        return bool(second)
+
+    first = start("knockoff", bench, out, log, OWN_STOP_AT="1")
+    assert stop_when(asked_once, first, signal.SIGKILL) == -signal.SIGKILL
+    assert second[0].status == 2
+    assert f"{out} is in use by another process" in second[0].err
