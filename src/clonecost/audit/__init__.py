@@ -6,7 +6,6 @@ from clonecost.audit.definition import (
     Audit,
     Keep,
     check,
-    wanted_generators,
     wrong_kind,
 )
 from clonecost.audit.run import KEEP_UNDER, Watcher, run_audit
@@ -20,6 +19,5 @@ __all__ = [
     "Watcher",
     "check",
     "run_audit",
-    "wanted_generators",
     "wrong_kind",
 ]

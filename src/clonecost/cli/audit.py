@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clonecost.cli.errors import errors, sentences
-from clonecost.cli.list import KINDS, names, table
+from clonecost.cli.list import check_kind, details, names, table
 from clonecost.cli.options import (
     Access,
     Allow,
@@ -56,6 +56,7 @@ from clonecost.cli.options import (
 from clonecost.cli.progress_display import Display, write_out
 from clonecost.cli.to_config import limits_of, numbers, spec_of_flags
 from clonecost.errors import SpecError, suggest
+from clonecost.registry import KINDS
 from clonecost.version import __version__
 
 if TYPE_CHECKING:  # torch takes a second to import: --help does not wait for it
@@ -212,18 +213,16 @@ def train_generator(
 
 @app.command("list")
 def list_(
-    kind: Annotated[
-        str, typer.Argument(metavar="attacks|victims|datasets|networks|defences|generators|suites")
-    ],
+    kind: Annotated[str, typer.Argument(metavar="|".join(KINDS))],
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Print the settings of this one.")
+    ] = None,
 ) -> None:
-    """What there is to choose from."""
+    """What there is to choose from, or one of them with its settings."""
     with sentences():
-        if kind not in KINDS:
-            raise SpecError(suggest("list", kind, KINDS))
-        rows = Table(show_header=False, box=None, pad_edge=False)
-        for name, summary in table(kind).items():
-            rows.add_row(f"[bold]{name}[/bold]", summary)
-        Console(highlight=False).print(rows)
+        checked = check_kind(kind)
+        found = details(checked, name) if name else table(checked)
+        Console(highlight=False).print(found)
 
 
 @app.command()
