@@ -28,8 +28,8 @@ T = TypeVar("T")
 # this module lies below all of them.
 _LISTS: dict[Listed, tuple[str, ...]] = {
     "attacks": ("attacks.ATTACKS",),
-    "victims": ("victims.zoo.images.VICTIMS", "victims.zoo.tabular.TABLE_VICTIMS"),
-    "datasets": ("data.catalogue.DATASETS", "data.tables.TABLES"),
+    "victims": ("victims.zoo.catalogue.VICTIMS", "victims.zoo.catalogue.TABLE_VICTIMS"),
+    "datasets": ("data.catalogue.DATASETS", "data.bundled_tables.TABLES"),
     "networks": ("networks.catalogue.NETWORKS",),
     "defences": ("defences.DEFENCES",),
     "detectors": ("detectors.DETECTORS",),
@@ -83,20 +83,31 @@ class Setting:
 
 @dataclass(frozen=True)
 class Source:
-    """What the source of a part says about it, without importing it.
+    """What the source of a part says about it, without importing it."""
 
-    Attributes:
-        summary: the first line of the file's docstring.
-        declared: the keywords of its `declares = Declaration(...)`.
-        settings: the fields of its class, those of its base classes first, in the order in which
-            the dataclass has them.
-        profiles: the names in the file's `PROFILES`.
-    """
+    file: Path
+    class_name: str
 
-    summary: str
-    declared: Mapping[str, object]
-    settings: tuple[Setting, ...]
-    profiles: tuple[str, ...]
+    @property
+    def summary(self) -> str:
+        """The first line of the file's docstring."""
+        return (ast.get_docstring(_tree(self.file)) or "").partition("\n")[0]
+
+    @property
+    def declared(self) -> Mapping[str, object]:
+        """The keywords of the class's `declares = Declaration(...)`."""
+        node = _class(_tree(self.file), self.class_name)
+        return _declared(self.file, node) if node else {}
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """The fields of the class, those of its base classes first, as the dataclass has them."""
+        return _settings(self.file, self.class_name)
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """The names in the file's `PROFILES`."""
+        return _keys(_tree(self.file), "PROFILES")
 
 
 class Parts(Mapping[str, type[T]], Generic[T]):
@@ -132,7 +143,7 @@ class Parts(Mapping[str, type[T]], Generic[T]):
 
     def source(self, name: str) -> Source:
         """What the file of a part says, read without importing it."""
-        return _read(self._file(name), camel_case(name))
+        return Source(self._file(name), camel_case(name))
 
     def base(self, name: str) -> tuple[Setting, ...]:
         """The fields of a dataclass in the package's `base.py`, such as `Declaration`."""
@@ -194,17 +205,6 @@ def snake_case(name: str) -> str:
 # -- reading a source ----------------------------------------------------------------------------
 
 
-def _read(file: Path, class_name: str) -> Source:
-    tree = _tree(file)
-    found = _class(tree, class_name)
-    return Source(
-        summary=(ast.get_docstring(tree) or "").partition("\n")[0],
-        declared=_declared(file, found) if found else {},
-        settings=_settings(file, class_name),
-        profiles=_keys(tree, "PROFILES"),
-    )
-
-
 @cache
 def _tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
@@ -247,18 +247,27 @@ def _settings(file: Path, class_name: str) -> tuple[Setting, ...]:
     for home, base in _bases(file, node):
         found |= {setting.name: setting for setting in _settings(home, base.name)}
     text = file.read_text(encoding="utf-8")
-    comments = _comments(text)
+    lines, comments = text.encode().splitlines(), _comments(text)
     for line in node.body:
         if not isinstance(line, ast.AnnAssign) or not isinstance(line.target, ast.Name):
             continue
-        if "ClassVar" in ast.unparse(line.annotation):
+        if any(isinstance(n, ast.Name) and n.id == "ClassVar" for n in ast.walk(line.annotation)):
             continue
-        default = (ast.get_source_segment(text, line.value) or "") if line.value else ""
+        default = _written(lines, line.value) if line.value else ""
         name, meaning = line.target.id, _meaning(line, comments)
         if not meaning and name in found:
             meaning = found[name].meaning  # another default for what the base class explains
         found[name] = Setting(name, default, meaning)
     return tuple(found.values())
+
+
+def _written(lines: list[bytes], value: ast.expr) -> str:
+    """As `ast.get_source_segment`, which splits the whole source each time."""
+    last = value.end_lineno or value.lineno
+    part = lines[value.lineno - 1 : last]
+    part[-1] = part[-1][: value.end_col_offset]
+    part[0] = part[0][value.col_offset :]
+    return b"\n".join(part).decode()
 
 
 def _meaning(line: ast.AnnAssign, comments: Mapping[int, tuple[bool, str]]) -> str:

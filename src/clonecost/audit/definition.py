@@ -307,7 +307,7 @@ def wrong_kind(name: str, attack: Attack, *, table: bool) -> str | None:
             f"{name} asks about rows of a table, this victim takes images: choose another attack "
             "(`clonecost list attacks`)"
         )
-    fitting = [key for key, kind in ATTACKS.items() if kind.declares.takes == "table"]
+    fitting = [key for key in ATTACKS if ATTACKS.source(key).declared.get("takes") == "table"]
     return (
         f"{name} asks about images, this victim takes rows of a table: choose one of "
         f"{', '.join(fitting)} with --attack"

@@ -194,6 +194,7 @@ def train_generator(
         from clonecost import generators
         from clonecost.config import make_device
         from clonecost.data import load
+        from clonecost.persistence.model_cache import CARD
 
         if name not in generators.GENERATORS:  # before data are downloaded
             raise SpecError(suggest("generator", name, list(generators.GENERATORS)))
@@ -204,7 +205,7 @@ def train_generator(
             folder = generators.train_generator(
                 name, rows, epochs=epochs, seed=seed, device=place, progress=display.step
             )
-        card = json.loads((folder / generators.CARD).read_text(encoding="utf-8"))
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         del card["losses"]  # a page of them, for the file
         write_out(json.dumps(card, indent=2) + "\n")
         errors.print(f"in {folder}", markup=False)

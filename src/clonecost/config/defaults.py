@@ -10,8 +10,7 @@ from clonecost.errors import SpecError
 from clonecost.generators import is_path
 from clonecost.types import Feature, Shape
 from clonecost.victims.endpoints import is_url
-from clonecost.victims.zoo.images import VICTIMS
-from clonecost.victims.zoo.tabular import TABLE_VICTIMS
+from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
 
 def of_table(spec: Spec) -> bool:
