@@ -1,12 +1,15 @@
-"""The shared vocabulary. Imports torch only; every other module may import this one."""
+"""The shared vocabulary: every other module may import this one, which does not import torch."""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # lists and `--help` need the words, not torch
+    import torch
+    from torch import Tensor
 
 AnswerKind = Literal["label", "top_k", "probs"]
 InputPrecision = Literal["float32", "uint8"]
@@ -111,11 +114,11 @@ class LabelledInputs:
         """The rows at `index` as float32 on `device`, shape (len(index), *shape)."""
         return as_pixels(self.inputs[index].to(device))
 
-    def to(self, device: torch.device | str) -> "LabelledInputs":
+    def to(self, device: torch.device | str) -> LabelledInputs:
         """The same data on `device`."""
         return replace(self, inputs=self.inputs.to(device), labels=self.labels.to(device))
 
-    def take(self, index: Tensor | slice) -> "LabelledInputs":
+    def take(self, index: Tensor | slice) -> LabelledInputs:
         """The data set cut down to `index`."""
         return replace(self, inputs=self.inputs[index], labels=self.labels[index])
 
@@ -126,9 +129,13 @@ def as_pixels(inputs: Tensor) -> Tensor:
     Division, not multiplication by 1/255: k/255 must be the nearest float so that 8-bit inputs are
     recognised exactly when they are written to the ledger.
     """
+    import torch
+
     return inputs.float().div_(255) if inputs.dtype == torch.uint8 else inputs
 
 
 def as_bytes(pixels: Tensor) -> Tensor:
     """Pixels in [0, 1] -> the nearest uint8 0..255: what an image file would hold."""
+    import torch
+
     return pixels.mul(255).round().to(torch.uint8)

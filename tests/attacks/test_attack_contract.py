@@ -15,14 +15,14 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from clonecost.attacks import ATTACKS, PROFILES
-from clonecost.attacks.base import reads_network
+from clonecost.attacks.base import queries_per_iteration
 from clonecost.audit import Watcher, run_audit
 from clonecost.errors import AnswersError, SpecError, VictimError
 from clonecost.oracle import Oracle
 from clonecost.result import Result
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 
-WHITE_BOXES = sorted(name for name in ATTACKS if reads_network(ATTACKS[name]))
+WHITE_BOXES = sorted(name for name in ATTACKS if ATTACKS[name].declares.white_box)
 every_attack = pytest.mark.parametrize("name", sorted(ATTACKS))
 every_asking_attack = pytest.mark.parametrize("name", sorted(set(ATTACKS) - set(WHITE_BOXES)))
 every_white_box = pytest.mark.parametrize("name", WHITE_BOXES)
@@ -183,7 +183,7 @@ def test_needs_are_refused_before_the_first_query(
     labels = dataclasses.replace(threat, answers="label")
     counting = Counting(victim)
     audit = make_audit(name, victim=counting, threat=labels)
-    if ATTACKS[name].needs == "label":
+    if ATTACKS[name].declares.needs == "label":
         assert run_audit(audit).spent > 0
     else:
         with pytest.raises(AnswersError, match=f"{name} needs answers of kind"):
@@ -196,8 +196,8 @@ def test_price_per_iteration_is_what_it_sends(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
     attack = toy_attack(name)
-    cost = getattr(attack, "queries_per_iteration", None)
-    if cost is None:
+    cost = queries_per_iteration(attack)
+    if not cost:
         pytest.skip(f"{name} has no iterations: it buys a fixed set")
     counting = Counting(victim)
     exactly = dataclasses.replace(threat, query_budget=3 * cost + cost - 1)

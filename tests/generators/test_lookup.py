@@ -16,8 +16,7 @@ from clonecost.generators import (
     ready_generator,
     train_generator,
 )
-from clonecost.generators.sngan import SnganRecipe
-from clonecost.generators.vae import VaeRecipe
+from clonecost.generators.recipes import SnganRecipe, VaeRecipe
 from clonecost.types import LabelledInputs
 
 

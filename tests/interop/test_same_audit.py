@@ -27,7 +27,8 @@ from clonecost.config import make_spec
 from clonecost.oracle.ledger import Ledger
 from clonecost.result import Result
 from clonecost.serving import Limits, Metrics, make_app, served_model
-from clonecost.victims.zoo.images import VICTIMS, zoo_model
+from clonecost.victims.zoo.catalogue import VICTIMS
+from clonecost.victims.zoo.images import zoo_model
 from clonecost.workflows import run_spec
 
 VICTIM, BUDGET = "digits-lenet", 600

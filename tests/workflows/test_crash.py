@@ -18,7 +18,6 @@ from tests.support.cli_runs import MINE, SMALL_DFME, asked, forked, run
 from tests.support.workbench import GENERATOR, TEST_ROWS
 
 from clonecost.attacks import ATTACKS
-from clonecost.attacks.base import reads_network
 
 BUDGET, CLONE = 480, "clone.safetensors"
 # A new attack is killed, too, once it has settings for a small run here.
@@ -199,7 +198,7 @@ def test_every_attack_is_killed_here() -> None:
     """All that ask about images; those on tables lose their API in the contract tests only."""
     asking = {
         name for name, attack in ATTACKS.items()
-        if not reads_network(attack) and getattr(attack, "takes", "images") == "images"
+        if not attack.declares.white_box and attack.declares.takes == "images"
     }  # fmt: skip
     assert set(SMALL) == asking, "give the new attack settings for a small run in SMALL"
 

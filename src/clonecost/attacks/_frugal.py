@@ -15,7 +15,7 @@ class and without descent. What each part is worth: docs/attacks/frugal_ripper.m
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ from clonecost.query_synthesis.surrogate import CHUNK, Scout
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import entropy
 from clonecost.training.replay_buffer import Replay
-from clonecost.types import AnswerKind, Shape, as_bytes, as_pixels
+from clonecost.types import Shape, as_bytes, as_pixels
 
 LEAST = 0.02  # of a round's rows: what every class gets
 
@@ -38,18 +38,16 @@ class Frugal(ABC):
     """An attack in this manner says in `new` where its pictures come from."""
 
     children: float = 0.6  # share of the candidates that descend from bought rows
-    candidates: int = 6  # for each row that is asked; 1: nothing is selected
+    candidates: int = 6  # candidates for each row that is asked; 1: nothing is selected
+    # what makes a candidate worth asking, by the surrogates
     fitness: Literal["entropy", "disagreement", "none"] = "entropy"
-    balance: bool = True  # selection class by class
-    round_size: int = 1000  # rows asked at once, at least ...
-    growth: float = 0.04  # ... and this share of what is bought
-    scout_passes: float = 12.0  # how often a scout sees a row, all rounds together
-    scout_lr: float = 1e-3
-    batch_size: int = 128
-    epochs: int = 40  # of the clone, at each milestone
-
-    needs: ClassVar[AnswerKind] = "label"
-    asks_proxy_as_is: ClassVar[bool] = False
+    balance: bool = True  # select class by class
+    round_size: int = 1000  # rows asked at once, at least
+    growth: float = 0.04  # rows asked at once, at least this share of what is bought
+    scout_passes: float = 12.0  # passes of the surrogates over a row, all rounds together
+    scout_lr: float = 1e-3  # learning rate of the surrogates
+    batch_size: int = 128  # rows of a training batch
+    epochs: int = 40  # epochs of the clone at each milestone
 
     def __post_init__(self) -> None:
         at_least(0, self, "children", "growth", "scout_passes", "scout_lr")

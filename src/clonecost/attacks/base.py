@@ -1,9 +1,8 @@
 """What an attack is given and what it must look like. There is no base class to inherit."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Protocol, cast
+from typing import ClassVar, Literal, Protocol, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from clonecost.errors import AnswersError, SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.oracle import Oracle
 from clonecost.persistence.resumable_loop import Loop, plain
+from clonecost.registry import snake_case
 from clonecost.result import Search
 from clonecost.types import (
     Access,
@@ -24,10 +24,105 @@ from clonecost.types import (
     no_progress,
 )
 
+T = TypeVar("T")
+Takes = Literal["images", "table"]
+UseOfProxy = Literal["none", "asked", "changed"]
+BySettings = Literal[
+    "queries_per_iteration", "generators", "unfit", "rows_per_unknown", "published_wiring"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What an attack needs, takes and does: one for each attack, as its class variable `declares`.
+
+    What depends on the settings of an attack is a property or method of its class, and
+    `by_settings` names it; without one the value in brackets holds:
+
+    - `queries_per_iteration: int` (0): no smaller budget is accepted.
+    - `generators: tuple[str, ...]` (none): names (`clonecost.names("generators")`) or folders of
+      trained generators that the kit must hold. A named one is trained on the proxy data first, if
+      need be.
+    - `unfit(threat: ThreatModel) -> str | None` (None): why it cannot attack this victim.
+    - `rows_per_unknown: float` (None): it solves equations, and asks so many rows for each unknown.
+    - `published_wiring: bool` (False): its generator makes the victim's normalised inputs, which an
+      attacker who sends pixels cannot do.
+
+    Raises:
+        SpecError: a value is none of those listed, `by_settings` names what the class lacks, or
+            the class has one of these and does not declare it. Raised when the attack's file is
+            imported; Python 3.11 wraps what concerns the class into a RuntimeError.
+
+    Example:
+        >>> declares: ClassVar = Declaration(needs="probs", finite_differences=True)
+    """
+
+    needs: AnswerKind  # the poorest answers that the attack can work with
+    takes: Takes = "images"  # what the attack asks about: images, or rows of a table
+    # the attacker's own data: not used, asked as they are, or asked after a change
+    proxy: UseOfProxy = "none"
+    proxy_labels: bool = False  # the labels of the proxy data must tell two classes apart
+    white_box: bool = False  # reads the victim's network: a reference, no attack through the API
+    # differences between answers to inputs that lie close together: coarse answers spoil them
+    finite_differences: bool = False
+    by_settings: tuple[BySettings, ...] = ()  # what depends on the settings of the attack
+
+    def __post_init__(self) -> None:
+        allowed = {"needs": AnswerKind, "takes": Takes, "proxy": UseOfProxy}
+        for key, kind in allowed.items():
+            _one_of(key, getattr(self, key), get_args(kind))
+        for name in self.by_settings:
+            _one_of("by_settings", name, get_args(BySettings))
+
+    def __set_name__(self, attack: type, name: str) -> None:
+        if name != "declares":
+            raise SpecError(f"{attack.__name__} declares itself", got=name, want="declares")
+        here = {key for key in get_args(BySettings) if hasattr(attack, key)}
+        if here != set(self.by_settings):
+            raise SpecError(
+                f"{attack.__name__} does not declare what it has in by_settings",
+                got=sorted(self.by_settings), want=sorted(here),
+            )  # fmt: skip
+
+
+def _one_of(key: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SpecError(f"An attack declares {key}", got=repr(value), want=" or ".join(known))
+
+
+def queries_per_iteration(attack: "Attack") -> int:
+    """Rows that one iteration costs; 0: the attack has no iterations."""
+    return _by_settings(attack, "queries_per_iteration", 0)
+
+
+def wanted_generators(attack: "Attack") -> tuple[str, ...]:
+    """Names or folders of the trained generators without which an attack cannot run."""
+    return _by_settings(attack, "generators", ())
+
+
+def rows_per_unknown(attack: "Attack") -> float | None:
+    """Rows that are asked for each unknown; None: the attack solves no equations."""
+    return _by_settings(attack, "rows_per_unknown", None)
+
+
+def published_wiring(attack: "Attack") -> bool:
+    """Whether its generator makes the victim's normalised inputs instead of pixels."""
+    return _by_settings(attack, "published_wiring", False)
+
+
+def why_unfit(attack: "Attack", threat: ThreatModel) -> str | None:
+    """Why an attack cannot attack this victim; None: it can."""
+    unfit: Callable[[ThreatModel], str | None] = _by_settings(attack, "unfit", lambda threat: None)
+    return unfit(threat)
+
+
+def _by_settings(attack: "Attack", name: BySettings, without: T) -> T:
+    return cast(T, getattr(attack, name)) if name in attack.declares.by_settings else without
+
 
 def name_of_attack(attack: object) -> str:
     """As the lists have it: the class's name in small letters, words joined by underscores."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(attack).__name__).lower()
+    return snake_case(type(attack).__name__)
 
 
 def at_least(least: float, attack: object, *names: str) -> None:
@@ -63,24 +158,19 @@ def portions(rows: Tensor, spent: int, stops: Sequence[int]) -> Iterator[tuple[T
         first = last
 
 
-def reads_network(attack: object) -> bool:
-    """Whether an attack, or its class, is a white-box reference."""
-    return bool(getattr(attack, "white_box", False))
-
-
-def check_access(attack: object, name: str, access: Access) -> None:
+def check_access(attack: "Attack", name: str, access: Access) -> None:
     """Refuse an attack in the wrong kind of box: both ways its row would be called what it is not.
 
     Raises:
         AnswersError: it reads the network, which an API does not give.
         SpecError: it asks through the API, and the network would be open to it.
     """
-    if reads_network(attack) and access != "white-box":
+    if attack.declares.white_box and access != "white-box":
         raise AnswersError(
             f"{name} reads the victim's own network, which no API gives: it is a reference, not an "
             "attack through the API, and runs only with --access white-box"
         )
-    if access == "white-box" and not reads_network(attack):
+    if access == "white-box" and not attack.declares.white_box:
         raise SpecError(
             f"{name} asks through the API and reads no network: run it apart, without --access "
             "white-box"
@@ -208,19 +298,9 @@ class Attack(Protocol):
     `run` yields its current clone whenever there is a better one to show. The audit decides which
     of them to score; an attack never sees a score. The last one yielded is the result, also when
     the budget runs out in mid-step.
-
-    Some properties are optional. `takes`, "images" (without it) or "table": what is asked about.
-    `queries_per_iteration`, an int: no smaller budget is accepted.
-    `generators`, a tuple of str: names (`clonecost list generators`) or folders of trained
-    generators that the kit must hold; named ones are trained on the proxy first, if need be.
-    `needs_proxy_labels`, a bool: the proxy is refused if its labels do not tell two classes apart.
-    `asks_proxy_as_is`, a bool: no, if what is asked is made from the proxy.
-    `white_box`, a bool: it reads the victim's network, so it is a reference and no attack through
-    the API. It runs in a white box only, where no other attack runs.
     """
 
-    needs: ClassVar[AnswerKind]  # the poorest answers it can work with
-    uses_proxy: ClassVar[bool]  # whether it asks about the attacker's own data
+    declares: ClassVar[Declaration]  # what it needs, takes and does
 
     def plan(self, budget: int) -> str:
         """How it would spend the budget, in one line, without asking anything."""

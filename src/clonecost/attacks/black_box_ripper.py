@@ -17,14 +17,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.evolution import Algorithm, Search, one_class
 from clonecost.query_synthesis.search_log import Record
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import StudentLoss
-from clonecost.types import AnswerKind, Purpose, as_bytes, as_pixels
+from clonecost.types import Purpose, as_bytes, as_pixels
 
 Rows = tuple[Tensor, Tensor]  # images as uint8, answers
 RANDOM_BATCH = 1024  # rows per call of the victim, without evolution
@@ -32,27 +32,29 @@ RANDOM_BATCH = 1024  # rows per call of the victim, without evolution
 
 @dataclass(frozen=True, kw_only=True)
 class BlackBoxRipper:
-    generator: str = "sngan-small"  # or the folder of a trained one
-    evolve: bool = True  # off: latents ~ U(-u, u) as they come, one query each
-    population: int = 30  # K
-    elite: int = 10  # k
-    bound: float = 3.0  # u
+    generator: str = "sngan-small"  # name of a trained generator, or its folder
+    evolve: bool = True  # False: latents ~ U(-u, u) as they are drawn, one query each
+    population: int = 30  # K, latents of one search
+    elite: int = 10  # k, latents that a generation keeps as parents
+    bound: float = 3.0  # u, the first latents are drawn from U(-u, u)
     mutation: float = 1.0  # standard deviation of the noise
+    # how parents are drawn: uniformly, or each in turn
     children: Literal["uniform", "evenly"] = "uniform"
+    # what ends a search: the fitness, or the victim's probability
     stop: Literal["fitness", "probability"] = "fitness"
-    threshold: float = 0.02  # t, of the fitness
-    confidence: float = 0.9  # where it stops by probability
-    max_generations: int = 10  # the first population is one
-    slots: int = 64  # searches side by side, fewer where the budget is small
+    threshold: float = 0.02  # t, the fitness that ends a search
+    confidence: float = 0.9  # the probability that ends a search, where `stop` says so
+    max_generations: int = 10  # generations of a search; the first population is one
+    slots: int = 64  # searches side by side; fewer where the budget is small
     low_precision: bool = False  # the generator computes in bfloat16
-    reuse: Literal["evolved", "all"] = "evolved"  # all: every row that was paid for teaches
-    loss: StudentLoss = "l2"
-    epochs: int = 200
-    batch_size: int = 64
-    lr: float = 1e-3  # of Adam
+    # rows that train the student; all: every row that was bought
+    reuse: Literal["evolved", "all"] = "evolved"
+    loss: StudentLoss = "l2"  # loss of the student on the victim's answers
+    epochs: int = 200  # epochs of the student
+    batch_size: int = 64  # rows of a training batch
+    lr: float = 1e-3  # learning rate of Adam
 
-    needs: ClassVar[AnswerKind] = "probs"
-    uses_proxy: ClassVar[bool] = False  # its generator does
+    declares: ClassVar = Declaration(needs="probs", by_settings=("generators",))
 
     def __post_init__(self) -> None:
         at_least(1, self, "population", "elite", "max_generations", "slots", "epochs", "batch_size")

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.copycat_augmentation import VIEWS, vary
 from clonecost.training.distill import Recipe, distill
-from clonecost.types import AnswerKind, as_bytes
+from clonecost.types import as_bytes
 
 # SGD 1e-4, a tenth of it after each third of five epochs; meant for a pretrained network.
 PAPER = Recipe(
@@ -34,14 +34,14 @@ PAPER = Recipe(
 
 @dataclass(frozen=True, kw_only=True)
 class Copycat:
-    balance: bool = True
-    per_class: int | None = None  # n; None: as many as the largest class has
-    recipe: Literal["paper", "shared"] = "paper"  # shared: clonecost's own student recipe
-    epochs: int | None = None  # None: as the recipe has it
+    balance: bool = True  # resample the classes to equal numbers before training
+    per_class: int | None = None  # n, rows of a class; None: as many as the largest class has
+    # training of the student; shared: clonecost's own recipe
+    recipe: Literal["paper", "shared"] = "paper"
+    epochs: int | None = None  # epochs of the student; None: as the recipe has it
     batch_size: int = 256  # rows per call of the victim
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = True
+    declares: ClassVar = Declaration(needs="label", proxy="asked")
 
     def __post_init__(self) -> None:
         at_least(1, self, "per_class", "epochs", "batch_size")

@@ -21,30 +21,29 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least, portions
+from clonecost.attacks.base import AttackerKit, Declaration, at_least, portions
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import CHUNK
 from clonecost.query_synthesis.image_mutation import keys_of, unseen
 from clonecost.training.distill import Recipe, distill
-from clonecost.types import AnswerKind, as_bytes, as_pixels
+from clonecost.types import as_bytes, as_pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Jbda:
-    seeds: int = 150  # n, rows of the proxy by chance
-    rounds: int = 6  # rho = 0 ... 5: 4,800 rows
-    step: float = 0.1  # lambda, pixels in [0, 1]
+    seeds: int = 150  # n, rows of the proxy data drawn at random
+    rounds: int = 6  # rounds of augmentation, rho = 0 ... 5: 4,800 rows
+    step: float = 0.1  # lambda, change of a pixel in [0, 1]
     step_period: int = 3  # tau, rounds after which the step changes its sign
     reservoir_after: int = 6  # sigma, doublings before only some points are augmented
     reservoir: int = 400  # kappa, new points of a round from then on
-    epochs: int = 10  # a round
-    batch_size: int = 128
-    lr: float = 1e-3  # Adam
-    jacobian: Literal["probabilities", "logits"] = "probabilities"  # which F is differentiated
+    epochs: int = 10  # epochs of the student in a round
+    batch_size: int = 128  # rows of a training batch
+    lr: float = 1e-3  # learning rate of Adam
+    # the output F that is differentiated
+    jacobian: Literal["probabilities", "logits"] = "probabilities"
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = True
-    asks_proxy_as_is: ClassVar[bool] = False
+    declares: ClassVar = Declaration(needs="label", proxy="changed")
 
     def __post_init__(self) -> None:
         at_least(1, self, "seeds", "rounds", "step_period", "reservoir", "epochs")

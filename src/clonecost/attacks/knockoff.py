@@ -16,11 +16,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe, distill
-from clonecost.types import AnswerKind
 
 # SGD .01, momentum .5, no weight decay, x.1 every 60 of 200 epochs, batch 64, no augmentation.
 PAPER = Recipe(
@@ -31,12 +30,12 @@ PAPER = Recipe(
 
 @dataclass(frozen=True, kw_only=True)
 class Knockoff:
-    recipe: Literal["paper", "shared"] = "paper"  # shared: clonecost's own student recipe
-    epochs: int | None = None  # None: as the recipe has it
+    # training of the student; shared: clonecost's own recipe
+    recipe: Literal["paper", "shared"] = "paper"
+    epochs: int | None = None  # epochs of the student; None: as the recipe has it
     batch_size: int = 256  # rows per call of the victim (the paper's 8 only slows it down)
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = True
+    declares: ClassVar = Declaration(needs="label", proxy="asked")
 
     def __post_init__(self) -> None:
         at_least(1, self, "epochs", "batch_size")

@@ -24,11 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clonecost.attacks.base import AttackerKit, at_least, portions
+from clonecost.attacks.base import AttackerKit, Declaration, at_least, portions
 from clonecost.attacks.knockoff import PAPER
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe, distill
-from clonecost.types import AnswerKind
 
 LEAST = 1e-6  # of pi: a class that is out of favour can still be drawn when no other is left
 
@@ -36,15 +35,13 @@ LEAST = 1e-6  # of pi: a class that is out of favour can still be drawn when no 
 @dataclass(frozen=True, kw_only=True)
 class KnockoffAdaptive:
     batch_size: int = 64  # classes drawn at once: rows per call of the victim
-    window: int = 640  # Delta, in rows
-    lr: float = 0.01  # SGD of the student that only rewards
-    momentum: float = 0.5
-    recipe: Literal["paper", "shared"] = "paper"  # of the clone, as in `knockoff`
-    epochs: int | None = None  # of the clone; None: as the recipe has it
+    window: int = 640  # Delta, rows over which rewards are averaged
+    lr: float = 0.01  # learning rate of SGD for the student that only rewards
+    momentum: float = 0.5  # momentum of SGD for the student that only rewards
+    recipe: Literal["paper", "shared"] = "paper"  # training of the clone, as in `knockoff`
+    epochs: int | None = None  # epochs of the clone; None: as the recipe has it
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = True
-    needs_proxy_labels: ClassVar[bool] = True
+    declares: ClassVar = Declaration(needs="label", proxy="asked", proxy_labels=True)
 
     def __post_init__(self) -> None:
         at_least(2, self, "batch_size")  # batch norm

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks._stages import ask
-from clonecost.attacks.base import AttackerKit, at_least, table_of
+from clonecost.attacks.base import AttackerKit, Declaration, at_least, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.features import Extraction, is_category, uniform_rows
 from clonecost.tabular.sklearn_students import Family, trained
-from clonecost.types import AnswerKind, Feature
+from clonecost.types import Feature
 
 Asking = Generator[nn.Module, None, None]
 DRAWN = 256  # uniform rows at a time
@@ -34,20 +34,16 @@ DRAWN = 256  # uniform rows at a time
 
 @dataclass(frozen=True, kw_only=True)
 class TramerAdaptiveRetrain:
-    strategy: Literal["uniform", "line_search", "adaptive"] = "adaptive"
-    model: Family = "softmax"  # what the attacker takes the victim for
-    hidden: int = 20  # units, of an MLP
-    gamma: float = 1.0  # of an RBF kernel, after extraction
-    penalty: float = (
-        1e4  # C, the inverse weight of the penalty; labels of a separable class want much
-    )
-    rounds: int = 5  # adaptive: the budget is cut into so many
-    boundary: float = 0.75  # adaptive: the share of a round that lies on the clone's boundary
-    distance: float = 0.1  # line_search: how near the two ends come
+    strategy: Literal["uniform", "line_search", "adaptive"] = "adaptive"  # how rows are chosen
+    model: Family = "softmax"  # kind of model that the attacker believes the victim to be
+    hidden: int = 20  # hidden units, if the model is an MLP
+    gamma: float = 1.0  # gamma of an RBF kernel on the scaled features
+    penalty: float = 1e4  # C, inverse weight of the penalty; separable classes want a large one
+    rounds: int = 5  # adaptive: rounds that the budget is divided into
+    boundary: float = 0.75  # adaptive: share of a round that lies on the clone's boundary
+    distance: float = 0.1  # line_search: distance at which a search between two rows ends
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = False
-    takes: ClassVar[Literal["table"]] = "table"
+    declares: ClassVar = Declaration(needs="label", takes="table")
 
     def __post_init__(self) -> None:
         at_least(1, self, "hidden", "rounds")

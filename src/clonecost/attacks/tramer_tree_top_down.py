@@ -20,16 +20,16 @@ Differs from the paper: see docs/attacks/tramer_tree_top_down.md.
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from clonecost.attacks._stages import Asking
 from clonecost.attacks._tree_paths import MISSING, Boxes, TreeGrid, moved
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.oracle import Oracle
-from clonecost.types import AnswerKind, ThreatModel
+from clonecost.types import ThreatModel
 
 Parted = Generator[nn.Module, None, Boxes]
 NONE = -1  # no feature
@@ -37,11 +37,9 @@ NONE = -1  # no feature
 
 @dataclass(frozen=True, kw_only=True)
 class TramerTreeTopDown:
-    epsilon: float = 1e-3  # of a feature's range: thresholds are found to this
+    epsilon: float = 1e-3  # share of a feature's range to which thresholds are found
 
-    needs: ClassVar[AnswerKind] = "probs"
-    uses_proxy: ClassVar[bool] = False
-    takes: ClassVar[Literal["table"]] = "table"
+    declares: ClassVar = Declaration(needs="probs", takes="table", by_settings=("unfit",))
 
     def __post_init__(self) -> None:
         at_least(1e-7, self, "epsilon")

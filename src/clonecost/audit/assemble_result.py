@@ -8,15 +8,18 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
+from clonecost.attacks.base import published_wiring, rows_per_unknown, wanted_generators
 from clonecost.audit import provenance
-from clonecost.audit.definition import Audit, name_of, settings_of, wanted_generators
+from clonecost.audit.definition import Audit, name_of, settings_of
 from clonecost.data import overlap
-from clonecost.evaluation.red_flags import flags
+from clonecost.defences import declaration_of
+from clonecost.evaluation.red_flags import Traits, flags
 from clonecost.evaluation.scoring import Reference, per_class
 from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle.ledger import Ledger
 from clonecost.persistence import run_folder
 from clonecost.persistence.disk import file_digest
+from clonecost.registry import snake_case
 from clonecost.result import (
     AttackCard,
     DefenceCard,
@@ -53,7 +56,7 @@ def findings(
 ) -> Result:  # fmt: skip
     """The result of one audit; its controls are added by who runs them."""
     used = {audit.generators[name].proxy for name in wanted_generators(audit.attack)}
-    if audit.proxy is not None and getattr(audit.attack, "uses_proxy", False):
+    if audit.proxy is not None and audit.attack.declares.proxy != "none":
         used.add(audit.proxy.name)
     proxy = audit.proxy if audit.proxy is not None and audit.proxy.name in used else None
     threat = ThreatCard.model_validate(json.loads(json.dumps(asdict(audit.threat))))
@@ -61,12 +64,11 @@ def findings(
     classes = list(audit.test.classes) or [str(k) for k in range(audit.threat.num_classes)]
     settings = settings_of(audit.attack)
     defences = [
-        DefenceCard(name=name_of(d).lower(), settings=settings_of(d)) for d in audit.defences
+        DefenceCard(name=snake_case(name_of(d)), settings=settings_of(d)) for d in audit.defences
     ]
     paid = totals.settled + totals.lost
     found = flags(
-        threat=threat, attack=audit.attack_name, settings=settings,
-        defences=[d.name for d in defences], curve=outcome.curve,
+        threat=threat, attack=audit.attack_name, traits=_traits(audit), curve=outcome.curve,
         victim_accuracy=reference.victim_accuracy(), majority=reference.majority(),
         test_rows=len(audit.test),
         overlap=overlap(proxy, audit.test) if proxy else 0,
@@ -108,6 +110,15 @@ def findings(
             resumed=history.resumed,
         ),
     )  # fmt: skip
+
+
+def _traits(audit: Audit) -> Traits:
+    return Traits(
+        finite_differences=audit.attack.declares.finite_differences,
+        rows_per_unknown=rows_per_unknown(audit.attack),
+        published_wiring=published_wiring(audit.attack),
+        coarse_defence=any(declaration_of(defence).coarse for defence in audit.defences),
+    )
 
 
 def _endpoint(audit: Audit) -> EndpointCard | None:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clonecost.cli.errors import errors, sentences
-from clonecost.cli.list import KINDS, names, table
+from clonecost.cli.list import check_kind, details, names, table
 from clonecost.cli.options import (
     Access,
     Allow,
@@ -56,6 +56,7 @@ from clonecost.cli.options import (
 from clonecost.cli.progress_display import Display, write_out
 from clonecost.cli.to_config import limits_of, numbers, spec_of_flags
 from clonecost.errors import SpecError, suggest
+from clonecost.registry import KINDS
 from clonecost.version import __version__
 
 if TYPE_CHECKING:  # torch takes a second to import: --help does not wait for it
@@ -193,6 +194,7 @@ def train_generator(
         from clonecost import generators
         from clonecost.config import make_device
         from clonecost.data import load
+        from clonecost.persistence.model_cache import CARD
 
         if name not in generators.GENERATORS:  # before data are downloaded
             raise SpecError(suggest("generator", name, list(generators.GENERATORS)))
@@ -203,7 +205,7 @@ def train_generator(
             folder = generators.train_generator(
                 name, rows, epochs=epochs, seed=seed, device=place, progress=display.step
             )
-        card = json.loads((folder / generators.CARD).read_text(encoding="utf-8"))
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         del card["losses"]  # a page of them, for the file
         write_out(json.dumps(card, indent=2) + "\n")
         errors.print(f"in {folder}", markup=False)
@@ -212,18 +214,16 @@ def train_generator(
 
 @app.command("list")
 def list_(
-    kind: Annotated[
-        str, typer.Argument(metavar="attacks|victims|datasets|networks|defences|generators|suites")
-    ],
+    kind: Annotated[str, typer.Argument(metavar="|".join(KINDS))],
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Print the settings of this one.")
+    ] = None,
 ) -> None:
-    """What there is to choose from."""
+    """What there is to choose from, or one of them with its settings."""
     with sentences():
-        if kind not in KINDS:
-            raise SpecError(suggest("list", kind, KINDS))
-        rows = Table(show_header=False, box=None, pad_edge=False)
-        for name, summary in table(kind).items():
-            rows.add_row(f"[bold]{name}[/bold]", summary)
-        Console(highlight=False).print(rows)
+        checked = check_kind(kind)
+        found = details(checked, name) if name else table(checked)
+        Console(highlight=False).print(found)
 
 
 @app.command()

@@ -16,8 +16,7 @@ from clonecost.errors import SpecError, suggest
 from clonecost.generators import is_path, row_and_epochs
 from clonecost.networks import NETWORKS
 from clonecost.victims.endpoints import EndpointSettings, check_endpoint
-from clonecost.victims.zoo.images import VICTIMS
-from clonecost.victims.zoo.tabular import TABLE_VICTIMS
+from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
 
 def read_spec(path: Path) -> Spec:

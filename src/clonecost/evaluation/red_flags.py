@@ -4,18 +4,28 @@ Each flag is documented in docs/flags.md with what raises it and what to do.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from clonecost.result import Flag, Rate, Score, SpotCheck, ThreatCard, Traffic
 
 SLACK = 5.0  # rows for each unknown, below which rounding cost agreement (LOG.md, 2026-11-25)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What an attack and the defences of one audit declare that a flag depends on."""
+
+    finite_differences: bool = False  # differences between answers to inputs close together
+    rows_per_unknown: float | None = None  # asked by an attack that solves equations
+    published_wiring: bool = False  # the generator makes the victim's normalised inputs
+    coarse_defence: bool = False  # a defence cuts or rounds answers
+
+
 def flags(
     *,
     threat: ThreatCard,
     attack: str,
-    settings: dict[str, object],
-    defences: Sequence[str],
+    traits: Traits,
     curve: Sequence[Score],
     victim_accuracy: Rate,
     majority: float,
@@ -29,7 +39,7 @@ def flags(
     """Everything that is doubtful about one audit, worst first."""
     found = [
         *_data(test_rows, overlap, victim_accuracy, majority),
-        *_attack(threat, attack, settings, defences),
+        *_attack(threat, attack, traits),
         *_outcome(threat, curve, majority, traffic),
         *_run(lost, resumed, spot),
     ]
@@ -56,38 +66,35 @@ def _data(test_rows: int, overlap: int, accuracy: Rate, majority: float) -> Iter
         )
 
 
-def _attack(
-    threat: ThreatCard, attack: str, settings: dict[str, object], defences: Sequence[str]
-) -> Iterable[Flag]:
+def _attack(threat: ThreatCard, attack: str, traits: Traits) -> Iterable[Flag]:
     if threat.access == "white-box":
         yield _info(
             "white-box-reference",
             f"{attack} read the victim's own network: a reference to hold attacks against, and no "
             "finding about the API",
         )
-    coarse = threat.answers != "probs" or "rounding" in defences
-    alpha = settings.get("alpha")  # rows that are asked for each unknown
+    coarse = threat.answers != "probs" or traits.coarse_defence
+    rows = traits.rows_per_unknown
     one_equation = threat.num_classes == 2  # a row gives; of K classes it gives K - 1
-    if coarse and one_equation and isinstance(alpha, int | float) and alpha < SLACK:
+    if coarse and one_equation and rows is not None and rows < SLACK:
         yield _warning(
             "equations-of-coarse-answers",
-            f"{attack} solves {alpha:g} equation(s) for each unknown, of answers that are cut or "
+            f"{attack} solves {rows:g} equation(s) for each unknown, of answers that are cut or "
             "rounded: little evens out what rounding took away, a few times as many may",
         )
-    differences = "step" in settings and "directions" in settings
-    if differences and threat.input_precision == "uint8":
+    if traits.finite_differences and threat.input_precision == "uint8":
         yield _warning(
             "differences-in-8-bit",
-            f"{attack} steps {settings['step']} into random directions, which 8-bit inputs round "
-            "away: its generator learns from noise",
+            f"{attack} takes differences between answers to inputs that lie close together; 8-bit "
+            "inputs round the distance away: its generator learns from noise",
         )
-    if differences and coarse:
+    if traits.finite_differences and coarse:
         yield _warning(
             "differences-of-coarse-answers",
             f"{attack} takes differences of answers that are cut or rounded: most of its "
             "generator's gradients are noise",
         )
-    if settings.get("wiring") == "published":
+    if traits.published_wiring:
         yield _warning(
             "published-wiring",
             "the generator's tanh is taken for the victim's normalised input, as in the released "

@@ -18,13 +18,6 @@ Samples = Callable[[int, int, torch.Generator], Tensor]  # (n, latent_dim, rng) 
 ToImages = Callable[[nn.Module, Tensor], Tensor]  # network, (n, latent_dim) -> pixels in [0, 1]
 
 
-class Recipe(Protocol):
-    """A frozen dataclass: everything that determines the weights, but for data and seed."""
-
-    @property
-    def epochs(self) -> int: ...
-
-
 class Made(NamedTuple):
     """A trained network, and what there is to say and to show about it."""
 
@@ -52,17 +45,14 @@ class Train(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorCard:
-    """A row of the table."""
+class Family:
+    """What a generator's file gives to all generators of its kind, as `FAMILY`."""
 
-    summary: str  # one line for `clonecost list`
-    recipe: Recipe
     train: Train
     build: Callable[[Any, Shape, int], nn.Module]  # recipe, image shape, classes -> untrained
     decode: ToImages
     latent_dim: int  # without the one more for each class that a conditional one has
     latents: Samples  # the distribution that it was trained for
-    conditional: bool = False  # learns from the proxy's labels, too
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,6 @@ Radford et al. 2016 (1511.06434); Addepalli et al. 2020 (1912.11960), whose furt
 need gradients of the victim and are no part of this. Costs no queries.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -16,26 +14,13 @@ from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
 from clonecost.generators import gan_training as gan
-from clonecost.generators.base import Made, standard_normal
+from clonecost.generators.base import Family, Made, standard_normal
 from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
+from clonecost.generators.recipes import DcganRecipe
 from clonecost.networks.dcgan import LATENT_DIM, DcganDiscriminator, DcganGenerator
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
-
-
-@dataclass(frozen=True, kw_only=True)
-class DcganRecipe:
-    epochs: int = 200
-    batch_size: int = 2048  # real and generated each
-    lr: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    ema: float = 0.0  # of G's weights; 0: what is kept is the last ones
-    width: int = 64
-    low_precision: bool = True  # bfloat16 in convolutions while training, never in measuring
-
-
-SMALL = DcganRecipe(epochs=30, batch_size=64, ema=0.999, width=32)
 
 
 def train_dcgan(
@@ -128,3 +113,9 @@ def fit(
         losses.append({"epoch": epoch, "critic": mean_d, "generator": mean_g})
         unfinished.keep(parts, {"rng": rng}, losses)
     return losses
+
+
+FAMILY = Family(
+    train=train_dcgan, build=build_dcgan, decode=decode_dcgan, latent_dim=LATENT_DIM,
+    latents=standard_normal,
+)  # fmt: skip

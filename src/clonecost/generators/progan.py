@@ -8,16 +8,15 @@ is. Karras et al. 2018 (1710.10196), Gulrajani et al. 2017 (1704.00028). What is
 average of G's weights. Costs no queries.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
 from clonecost.generators import gan_training as gan
-from clonecost.generators.base import Made
+from clonecost.generators.base import Family, Made
 from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
+from clonecost.generators.recipes import ProganRecipe
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.progan import GROWTH, LATENT_DIM, ProganCritic, ProganGenerator, shrunk
 from clonecost.training.gradient_penalty import gradient_penalty
@@ -28,23 +27,6 @@ STAGES = [
     (0, False), *((stage, fading) for stage in range(1, GROWTH + 1) for fading in (True, False))
 ]  # fmt: skip
 REACH = 5.0  # latents are uniform up to here
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProganRecipe:
-    epochs: int = 400  # of each of the seven stages
-    batch_size: int = 256
-    lr: float = 1e-2
-    betas: tuple[float, float] = (0.0, 0.99)
-    drift: float = 0.005
-    penalty: float = 10.0
-    slope: float = 1.0  # that the penalty asks for
-    ema: float = 0.999
-    width: int = 32  # channels of the widest maps
-    low_precision: bool = True  # bfloat16 in convolutions while training, never in measuring
-
-
-SMALL = ProganRecipe(epochs=2, batch_size=64, width=16)
 
 
 def train_progan(
@@ -153,3 +135,9 @@ def fit(
         })  # fmt: skip
         unfinished.keep(parts, {"rng": rng}, losses)
     return losses
+
+
+FAMILY = Family(
+    train=train_progan, build=build_progan, decode=decode_progan, latent_dim=LATENT_DIM,
+    latents=uniform,
+)  # fmt: skip

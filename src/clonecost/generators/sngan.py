@@ -9,8 +9,6 @@ rates, steps of D). What is kept is the moving average of G's weights, its batch
 taken anew from latents. Costs no queries.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
@@ -19,8 +17,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from clonecost.errors import SpecError
 from clonecost.generators import gan_training as gan
-from clonecost.generators.base import Made
+from clonecost.generators.base import Family, Made, standard_normal
 from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
+from clonecost.generators.recipes import SnganRecipe
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.sngan import (
     LATENT_DIM,
@@ -30,26 +29,6 @@ from clonecost.networks.sngan import (
 )
 from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
-
-
-@dataclass(frozen=True, kw_only=True)
-class SnganRecipe:
-    epochs: int = 356  # passes of D over 45,000 rows: 50,000 steps of G
-    batch_size: int = 64  # of D, real and generated each
-    generator_batch_size: int = 128
-    critic_steps: int = 5  # steps of D for each of G
-    lr: float = 2e-4  # of both, falling linearly to 0
-    betas: tuple[float, float] = (0.0, 0.9)
-    ema: float = 0.999
-    width: int = 256  # of G
-    critic_width: int = 128  # of D
-    conditional: bool = False  # on the data's classes, with the projection discriminator
-    low_precision: bool = True  # bfloat16 in convolutions while training, never in measuring
-
-
-SMALL = SnganRecipe(
-    epochs=12, generator_batch_size=64, critic_steps=2, width=48, critic_width=48
-)  # an hour of one core, as far as an hour goes
 
 
 def train_sngan(
@@ -189,3 +168,9 @@ def fit(
         losses.append({"epoch": epoch, "critic": mean_d, "generator": mean_g})
         unfinished.keep(parts, {"rng": rng}, losses)
     return losses
+
+
+FAMILY = Family(
+    train=train_sngan, build=build_sngan, decode=decode_sngan, latent_dim=LATENT_DIM,
+    latents=standard_normal,
+)  # fmt: skip

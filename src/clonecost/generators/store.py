@@ -20,10 +20,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from clonecost.errors import DataError, SpecError, suggest
-from clonecost.generators.base import GeneratorCard, Made, Recipe, TrainedGenerator
-from clonecost.generators.catalogue import GENERATORS
+from clonecost.generators.base import Made, TrainedGenerator
+from clonecost.generators.catalogue import GENERATORS, GeneratorCard
 from clonecost.generators.checkpoint import UNFINISHED, Unfinished
 from clonecost.generators.frechet import MEASURED, likeness
+from clonecost.generators.recipes import Recipe
 from clonecost.generators.sample_sheet import GRID, sample_sheet
 from clonecost.generators.sngan import count_classes
 from clonecost.persistence.model_cache import Cached, cache_root
@@ -68,7 +69,7 @@ def train_generator(
         [name, _as_json(recipe), seed, _digest(proxy, row), torch.__version__, str(device)]
     )
     unfinished = Unfinished(place.folder / UNFINISHED, meant_for)
-    made = row.train(
+    made = row.family.train(
         kept, held_out, recipe, seed=seed, device=device,
         progress=lambda _, done, total: progress(f"training {name}", done, total),
         unfinished=unfinished,
@@ -142,7 +143,7 @@ def load_generator(
         name, shape = str(card["name"]), tuple(int(side) for side in card["shape"])
         row, classes = GENERATORS[name], int(card.get("classes", 0))
         with torch.device("meta"):  # neither memory nor initial weights for what is replaced
-            network = row.build(row.recipe, shape, classes)
+            network = row.family.build(row.recipe, shape, classes)
         network.load_state_dict(load_file(weights), assign=True)
         proxy = str(card["proxy"]["name"])
     except (KeyError, TypeError, ValueError, RuntimeError, SpecError, SafetensorError) as error:
@@ -155,12 +156,12 @@ def load_generator(
         name=name,
         proxy=proxy,
         image_shape=shape,
-        latent_dim=row.latent_dim + classes,
+        latent_dim=row.family.latent_dim + classes,
         weights=card["sha256"],
         network=network,
         device=device,
-        to_images=row.decode,
-        draw=row.latents,
+        to_images=row.family.decode,
+        draw=row.family.latents,
         low_precision=low_precision,
     )
 
@@ -190,15 +191,15 @@ def _check(proxy: LabelledInputs, row: GeneratorCard) -> None:
         )
     classes = count_classes(proxy) if row.conditional else 0
     with torch.device("meta"):
-        row.build(row.recipe, proxy.shape, classes)
+        row.family.build(row.recipe, proxy.shape, classes)
 
 
 def _samples(row: GeneratorCard, made: Made, rows: int, device: torch.device) -> Tensor:
     """Images to show and to measure, on the CPU: at least a panel of them."""
     rng = torch.Generator().manual_seed(SHEET_SEED)
-    latents = row.latents(max(GRID * GRID, rows), row.latent_dim + made.classes, rng)
+    latents = row.family.latents(max(GRID * GRID, rows), row.family.latent_dim + made.classes, rng)
     chunks = latents.to(device).split(CHUNK)
-    return torch.cat([row.decode(made.network, chunk).cpu() for chunk in chunks])
+    return torch.cat([row.family.decode(made.network, chunk).cpu() for chunk in chunks])
 
 
 def _split(data: LabelledInputs) -> tuple[LabelledInputs, LabelledInputs]:

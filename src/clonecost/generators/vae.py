@@ -4,15 +4,15 @@ Adam 1e-3, batch 64, 120 epochs; sum of squared errors + beta KL, where beta cli
 stays there, eight times (cyclical annealing: Fu et al., NAACL 2019). Costs no queries.
 """
 
-from dataclasses import dataclass
 from math import log, pi
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from clonecost.generators.base import Made
+from clonecost.generators.base import Family, Made, standard_normal
 from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
+from clonecost.generators.recipes import VaeRecipe
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.vae import LATENT_DIM, Vae, VaeOutput, elbo_terms
 from clonecost.training.mixed_precision import half
@@ -23,19 +23,6 @@ REPORT_EVERY = 20  # steps between two calls of the progress function
 SHOWN = 64  # images in a panel
 MEASURE_SEED = 20_240_102  # of the latents that held-out rows are measured with
 CHUNK = 256  # rows at a time when nothing is learnt
-
-
-@dataclass(frozen=True, kw_only=True)
-class VaeRecipe:
-    epochs: int = 120
-    batch_size: int = 64
-    lr: float = 1e-3
-    low_precision: bool = True  # bfloat16 in the convolutions while training, never in measuring
-    width: int = 32  # channels of the widest maps
-    latent_dim: int = LATENT_DIM
-
-
-SMALL = VaeRecipe(epochs=15, width=16)  # one cycle of beta
 
 
 def betas(epochs: int) -> list[float]:
@@ -170,3 +157,9 @@ def _measured_with(vae: Vae, pixels: Tensor, rng: torch.Generator) -> VaeOutput:
 def _lay_out(vae: Vae, layout: torch.memory_format) -> None:
     # convolutions of small images run faster channels-last, on CPUs too
     vae.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
+
+
+FAMILY = Family(
+    train=train_vae, build=build_vae, decode=decode_vae, latent_dim=LATENT_DIM,
+    latents=standard_normal,
+)  # fmt: skip

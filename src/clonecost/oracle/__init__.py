@@ -1,5 +1,5 @@
 """The one door between an attack and the victim: checks, account, ledger."""
 
-from clonecost.oracle.oracle import Oracle
+import lazy_loader
 
-__all__ = ["Oracle"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -31,7 +31,7 @@ from clonecost.types import (
     no_progress,
 )
 from clonecost.victims.torch_model import failures_named
-from clonecost.victims.zoo.images import VICTIMS
+from clonecost.victims.zoo.catalogue import VICTIMS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,21 +1,5 @@
 """What one does with run folders, a file for each: run, plan, replay, transfer, verify."""
 
-from clonecost.workflows.plan import Plan, plan
-from clonecost.workflows.replay import Replay, replay
-from clonecost.workflows.run import Watch, finished, run_spec, spec_of
-from clonecost.workflows.transfer import load_clone, transfer
-from clonecost.workflows.verify import verify
+import lazy_loader
 
-__all__ = [
-    "Plan",
-    "Replay",
-    "Watch",
-    "finished",
-    "load_clone",
-    "plan",
-    "replay",
-    "run_spec",
-    "spec_of",
-    "transfer",
-    "verify",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

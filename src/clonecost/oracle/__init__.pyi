@@ -1,0 +1,1 @@
+from .oracle import Oracle as Oracle

@@ -1,0 +1,17 @@
+from .aggregate import Estimate as Estimate
+from .aggregate import Group as Group
+from .aggregate import Point as Point
+from .aggregate import group_runs as group_runs
+from .html import html as html
+from .load_runs import Run as Run
+from .load_runs import Samples as Samples
+from .load_runs import load_runs as load_runs
+from .load_runs import runs_in as runs_in
+from .markdown import as_json as as_json
+from .markdown import markdown as markdown
+from .query_costs import Bill as Bill
+from .query_costs import bill as bill
+from .query_costs import bill_words as bill_words
+from .wording import Verdict as Verdict
+from .wording import headline as headline
+from .wording import verdict as verdict

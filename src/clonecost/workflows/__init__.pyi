@@ -1,0 +1,11 @@
+from .plan import Plan as Plan
+from .plan import plan as plan
+from .replay import Replay as Replay
+from .replay import replay as replay
+from .run import Watch as Watch
+from .run import finished as finished
+from .run import run_spec as run_spec
+from .run import spec_of as spec_of
+from .transfer import load_clone as load_clone
+from .transfer import transfer as transfer
+from .verify import verify as verify
