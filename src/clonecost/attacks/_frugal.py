@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least, name_of_attack
+from clonecost.attacks.base import AttackerKit, Clone, DeferredClone, at_least, name_of_attack
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.image_mutation import children, keys_of, unseen, views
@@ -67,7 +67,7 @@ class Frugal(ABC):
             f"that cost nothing, then trains {self.epochs} epochs at each milestone"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         if len(oracle.threat.input_shape) != 3:
             raise SpecError(
                 f"{name_of_attack(self)} breeds images (C, H, W); this victim takes others"
@@ -79,20 +79,19 @@ class Frugal(ABC):
         classes, shape = oracle.threat.num_classes, oracle.threat.input_shape
         bought = Replay(oracle.threat.query_budget, shape, classes, kit.device)
         keys = torch.empty(0, dtype=torch.int64, device=kit.device)  # of the rows in it
-        stops = [*kit.milestones, oracle.threat.query_budget]
-        for _ in kit.loop(lambda _: bool(stops), scouts=scouts, bought=bought, stops=stops):
+
+        def clone(rows: int, kit: AttackerKit) -> nn.Module:
+            return self._clone(bought.images[:rows], bought.answers[:rows], kit)
+
+        for _ in kit.loop(lambda _: oracle.remaining > 0, scouts=scouts, bought=bought):
             size = max(self.round_size, int(self.growth * len(bought)))
             keys = torch.cat([keys, keys_of(bought.images[len(keys) :])])
             candidates = self._candidates(size, bought, keys, kit)
             chosen = candidates[self._select(candidates, size, bought.answers, scouts, kit)]
-            asked = 0
-            while stops and asked < size:  # one question, unless a clone is due on the way
-                part = chosen[asked : asked + stops[0] - oracle.spent]
-                bought.add(part, oracle(as_pixels(part)))
-                asked += len(part)
-                if oracle.spent == stops[0]:
-                    yield self._clone(bought, kit.branch(stops.pop(0)))
-            if stops:
+            chosen = chosen[: oracle.remaining]
+            bought.add(chosen, oracle(as_pixels(chosen)))
+            yield DeferredClone(clone)
+            if oracle.remaining:
                 for scout in scouts:
                     seen = int(self.scout_passes * size)
                     scout.learn(bought.images, bought.answers, seen=seen)
@@ -147,13 +146,10 @@ class Frugal(ABC):
         late = (place / wanted[guess]).argsort(stable=True)[:size]  # most urgent first
         return order[late][torch.argsort(mixed[:size])]
 
-    def _clone(self, bought: Replay, kit: AttackerKit) -> nn.Module:
+    def _clone(self, images: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
         student = kit.new_student()
         recipe = Recipe(epochs=self.epochs)
-        distill(
-            student, bought.images, bought.answers, recipe, rng=kit.rng, progress=kit.progress,
-            loop=kit.loop,
-        )  # fmt: skip
+        distill(student, images, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student
 
 

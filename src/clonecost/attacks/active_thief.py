@@ -22,7 +22,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, Declaration, at_least, portions
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import boundary_distance, k_centre, probabilities
 from clonecost.training.distill import Recipe, distill
@@ -66,30 +66,29 @@ class ActiveThief:
             "once; ends when all are asked), then trains the clone"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         pool = kit.owned(self)
-        stops = [*kit.milestones, oracle.threat.query_budget]
         asked: list[Tensor] = []
         answers: list[Tensor] = []
         left = torch.ones(len(pool), dtype=torch.bool)
         chosen = [mixed(left, kit)[: self.seed_rows]]  # of the round that comes
+
+        def clone(bought: int, kit: AttackerKit) -> nn.Module:
+            rows, found = torch.cat(asked)[:bought], torch.cat(answers)[:bought]
+            return self._student(pool, rows, found, kit, self.epochs)
+
         for _ in kit.loop(
             lambda _: len(chosen[0]) > 0 and oracle.remaining > 0,
             asked=asked, answers=answers, chosen=chosen,
         ):  # fmt: skip
-            for rows, due in portions(chosen[0], oracle.spent, stops):
-                answers.append(oracle(pool.rows(rows, kit.device), index=rows))
-                asked.append(rows)
-                if due:
-                    bought = torch.cat(asked), torch.cat(answers)
-                    yield self._student(pool, *bought, kit.branch(oracle.spent), self.epochs)
+            rows = chosen[0][: oracle.remaining]
+            answers.append(oracle(pool.rows(rows, kit.device), index=rows))
+            asked.append(rows)
+            yield DeferredClone(clone)
             if oracle.remaining:
-                bought = torch.cat(asked), torch.cat(answers)
-                left[bought[0]] = False
-                chosen[0] = self._choose(pool, left, *bought, kit)
-        if oracle.remaining:  # the pool is used up
-            bought = torch.cat(asked), torch.cat(answers)
-            yield self._student(pool, *bought, kit.branch(oracle.spent), self.epochs)
+                bought = torch.cat(asked)
+                left[bought] = False
+                chosen[0] = self._choose(pool, left, bought, torch.cat(answers), kit)
 
     def _choose(
         self, pool: LabelledInputs, left: Tensor, asked: Tensor, answers: Tensor, kit: AttackerKit

@@ -1,6 +1,6 @@
 """What an attack is given and what it must look like. There is no base class to inherit."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol, TypeVar, cast, get_args
 
@@ -139,25 +139,6 @@ def at_least(least: float, attack: object, *names: str) -> None:
             )
 
 
-def portions(rows: Tensor, spent: int, stops: Sequence[int]) -> Iterator[tuple[Tensor, bool]]:
-    """Cut what a round asks about where clones are due: (what to ask now, is one due after it?).
-
-    A round is laid out before it is cut, so the questions of a run depend neither on where its
-    clones are wanted nor on its budget.
-
-    Args:
-        rows: (n, ...) of the round: images, or their places in the pool.
-        spent: rows answered before the round.
-        stops: ascending; the last one is the budget, and what it does not hold is left out.
-    """
-    first = 0
-    for cut in (stop - spent for stop in stops if stop > spent):
-        last = min(cut, len(rows))
-        if first < last:
-            yield rows[first:last], last == cut
-        first = last
-
-
 def check_access(attack: "Attack", name: str, access: Access) -> None:
     """Refuse an attack in the wrong kind of box: both ways its row would be called what it is not.
 
@@ -214,7 +195,6 @@ class AttackerKit:
     device: torch.device
     horizon: int  # rows that schedules are laid out for: the budget this run began with
     compile: Compiled = "no"  # generators, or students too, run through torch.compile
-    milestones: tuple[int, ...] = ()  # rows after which a look at the clone is wanted, ascending
     progress: Progress = no_progress
     # Every loop that takes long runs in one of these: a killed run goes on in its middle. It is
     # told what its iterations depend on; `rng`, the torch state and what was asked are kept anyway.
@@ -292,12 +272,37 @@ class AttackerKit:
         return replace(self, rng=torch.Generator(self.rng.device).manual_seed(seed))
 
 
+@dataclass(frozen=True)
+class DeferredClone:
+    """A clone that costs a computation of its own: the audit has it made where it looks.
+
+    `make(rows, kit)` returns the clone of the first `rows` rows that the attack has bought. Its
+    `kit` is a branch: looking changes nothing that the attack asks or does next. The function is
+    called before the attack goes on, or after the attack has ended, and reads the attack's state
+    as it is then; a making never changes that state.
+
+    Example:
+        def make(rows: int, kit: AttackerKit) -> nn.Module:
+            student = kit.new_student()
+            distill(student, torch.cat(inputs)[:rows], torch.cat(answers)[:rows], Recipe(),
+                    rng=kit.rng, progress=kit.progress, loop=kit.loop)
+            return student
+    """
+
+    make: Callable[[int, AttackerKit], nn.Module]
+    exact: bool = True  # False: it knows every row bought so far, and is scored as that
+
+
+Clone = nn.Module | DeferredClone
+
+
 class Attack(Protocol):
     """A frozen dataclass whose fields are the hyper-parameters.
 
-    `run` yields its current clone whenever there is a better one to show. The audit decides which
-    of them to score; an attack never sees a score. The last one yielded is the result, also when
-    the budget runs out in mid-step.
+    `run` yields its current clone after every step: a network that has learnt from all rows bought
+    so far, or a `DeferredClone`. The audit decides which of them to score, on a copy; an attack
+    never sees a score. The last one yielded is the result, also when the budget runs out in
+    mid-step.
     """
 
     declares: ClassVar[Declaration]  # what it needs, takes and does
@@ -306,4 +311,4 @@ class Attack(Protocol):
         """How it would spend the budget, in one line, without asking anything."""
         ...
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]: ...
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]: ...

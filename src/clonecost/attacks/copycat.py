@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clonecost.attacks.base import AttackerKit, Declaration, at_least
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.copycat_augmentation import VIEWS, vary
 from clonecost.training.distill import Recipe, distill
@@ -53,18 +53,20 @@ class Copycat:
             "clone at each milestone"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         pool, classes = kit.owned(self), oracle.threat.num_classes
-        wanted = [*kit.milestones, oracle.threat.query_budget]
-        stops = sorted({min(stop, len(pool)) for stop in wanted})  # the pool may be used up before
         order = torch.randperm(len(pool), generator=kit.rng, device=kit.device).cpu()
+        order = order[: oracle.threat.query_budget]
         labels: list[Tensor] = []
-        for turn in kit.loop(lambda turn: turn < len(stops), labels=labels):
-            stop = stops[turn]
-            for rows in order[oracle.spent : stop].split(self.batch_size):
-                labels.append(oracle(pool.rows(rows, kit.device), index=rows).argmax(1))
-            inputs = pool.inputs[order[:stop]].to(kit.device)
-            yield self._clone(inputs, torch.cat(labels), classes, kit.branch(stop))
+
+        def clone(bought: int, kit: AttackerKit) -> nn.Module:
+            inputs = pool.inputs[order[:bought]].to(kit.device)
+            return self._clone(inputs, torch.cat(labels)[:bought], classes, kit)
+
+        for _ in kit.loop(lambda _: oracle.spent < len(order), labels=labels):
+            rows = order[oracle.spent :][: self.batch_size]
+            labels.append(oracle(pool.rows(rows, kit.device), index=rows).argmax(1))
+            yield DeferredClone(clone)
 
     def _clone(self, inputs: Tensor, labels: Tensor, classes: int, kit: AttackerKit) -> nn.Module:
         recipe = PAPER if self.recipe == "paper" else Recipe()

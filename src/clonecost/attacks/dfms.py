@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from clonecost.attacks.base import AttackerKit, Declaration, at_least
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.errors import SpecError
 from clonecost.networks.dcgan import DcganDiscriminator, DcganGenerator
 from clonecost.oracle import Oracle
@@ -82,7 +82,7 @@ class Dfms:
             f"by, then {batches:,} batches of {self.batch_size} generated images"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         if kit.proxy is None:
             raise SpecError("dfms begins with proxy data: name some with --proxy, as `shapes`")
         proxy, shape = kit.proxy.to(kit.device), oracle.threat.input_shape
@@ -110,8 +110,18 @@ class Dfms:
 
         clone = self._pretrained(own, ask(gan.made(generated_rows)), kit)  # 4
         held_out = ask(gan.made(validation_rows), "validation")
-        averages = WeightAverages(clone, self.averages)
-        yield (shown := averages.networks()[0])
+        averages = WeightAverages(clone.eval(), self.averages)
+        best, shown = [torch.zeros((), device=kit.device) - 1], averages.networks()[0]
+
+        def chosen() -> tuple[Tensor, nn.Module]:
+            """Another average only when C itself is better than before, as published."""
+            agreement = per_class_agreement(clone, *held_out)
+            return max(best[0], agreement), averages.best(*held_out) if agreement > best[
+                0
+            ] else shown
+
+        current = DeferredClone(lambda *_: chosen()[1], exact=False)
+        yield current
 
         gan = new_gan()  # 5
         optimizer = torch.optim.SGD(
@@ -119,7 +129,6 @@ class Dfms:
         )
         steps = max(1, (kit.horizon - oracle.spent) // self.batch_size)
         schedule = LambdaLR(optimizer, lambda past: self._rate(past, steps))
-        best = [torch.zeros((), device=kit.device) - 1]
         for step in kit.loop(
             lambda _: oracle.remaining >= self.batch_size, gan=gan, best=best,
             parts=[clone, optimizer, schedule, averages, shown],
@@ -134,15 +143,10 @@ class Dfms:
             schedule.step()
             averages.update()
             gan.learn(x, clone.eval(), self.diversity)
-            asked, before = (step + 1) * self.batch_size, oracle.spent - self.batch_size
-            wanted = any(before < stop <= oracle.spent for stop in kit.milestones)
-            ends = oracle.remaining < self.batch_size
-            if wanted or ends or asked % self.choose_every < self.batch_size:
-                agreement = per_class_agreement(clone, *held_out)
-                if agreement > best[0]:  # only when C itself is better than before, as published
-                    best[0] = agreement
-                    shown.load_state_dict(averages.best(*held_out).state_dict())
-            yield shown
+            if (step + 1) * self.batch_size % self.choose_every < self.batch_size:
+                best[0], now = chosen()
+                shown.load_state_dict(now.state_dict())
+            yield current
 
     def _play(
         self, gan: DivGan, epochs: int, kit: AttackerKit, what: str, clone: nn.Module | None = None

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clonecost.attacks.base import AttackerKit, Declaration, at_least, portions
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.attacks.knockoff import PAPER
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe, distill
@@ -55,12 +55,11 @@ class KnockoffAdaptive:
             "trains the clone at each milestone"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         pool = kit.owned(self)
         found, arm = pool.labels.to(kit.device).unique(return_inverse=True)
         arms = len(found)
         classes = oracle.threat.num_classes
-        stops = [*kit.milestones, oracle.threat.query_budget]
         student = kit.new_student()
         learner = torch.optim.SGD(student.parameters(), self.lr, self.momentum, fused=True)
         asked: list[Tensor] = []
@@ -71,6 +70,11 @@ class KnockoffAdaptive:
             "rewards": torch.empty(0, 3, device=kit.device),  # of the last Delta rows
             "unused": torch.ones(len(pool), dtype=torch.bool, device=kit.device),
         }
+
+        def clone(bought: int, kit: AttackerKit) -> nn.Module:
+            inputs = pool.inputs[torch.cat(asked)[:bought]].to(kit.device)
+            return self._clone(inputs, torch.cat(answers)[:bought], kit)
+
         for _ in kit.loop(
             lambda _: oracle.remaining > 0, student=student, learner=learner, asked=asked,
             answers=answers, bandit=bandit,
@@ -83,19 +87,16 @@ class KnockoffAdaptive:
                 if len(recent)
                 else torch.full((classes,), 1 / classes, device=kit.device)
             )
-            for rows, due in portions(chosen.cpu(), oracle.spent, stops):
-                answers.append(oracle(pool.rows(rows, kit.device), index=rows))
-                asked.append(rows)
-                if due:
-                    inputs = pool.inputs[torch.cat(asked)].to(kit.device)
-                    yield self._clone(inputs, torch.cat(answers), kit.branch(oracle.spent))
+            rows = chosen.cpu()[: oracle.remaining]
+            y = oracle(pool.rows(rows, kit.device), index=rows)
+            answers.append(y)
+            asked.append(rows)
+            yield DeferredClone(clone)
             if not oracle.remaining or len(chosen) == 1:
                 continue  # the last of the pool: batch norm needs two
-            y, drawn = torch.cat(answers)[-len(chosen) :], arm[chosen]
+            drawn = arm[chosen]
             # the loss before the step is what rewards; the step takes the same forward
-            losses = F.cross_entropy(
-                student(pool.rows(chosen.cpu(), kit.device)), y, reduction="none"
-            )
+            losses = F.cross_entropy(student(pool.rows(rows, kit.device)), y, reduction="none")
             learner.zero_grad()
             losses.mean().backward()
             learner.step()

@@ -23,7 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks._stages import Asking, ask
-from clonecost.attacks.base import AttackerKit, Declaration, at_least, table_of
+from clonecost.attacks.base import (
+    AttackerKit,
+    Clone,
+    Declaration,
+    DeferredClone,
+    at_least,
+    table_of,
+)
 from clonecost.oracle import Oracle
 from clonecost.tabular.features import Extraction, bounds, uniform_rows
 from clonecost.tabular.models import LinearModel, SameAnswer
@@ -57,7 +64,7 @@ class LowdMeek:
         named = [feature.name for feature in threat.features or () if feature.categories]
         return f"it moves along numbers, {named[0]!r} is a category" if named else None
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         plane = _Plane(oracle, kit, table_of(oracle.threat))
         minus, plus = yield from self._both_labels(plane)
         d = len(minus)
@@ -102,7 +109,7 @@ class _Plane:
         """(n, d) -> (n,) int64."""
         rows = (self.extract.middle + points * self.extract.reach).float()
         rows = rows.maximum(self.least).minimum(self.greatest).to(self.kit.device)
-        answers = yield from ask(self.oracle, self.kit, rows, self.clone)
+        answers = yield from ask(self.oracle, rows, DeferredClone(lambda *_: self.clone()))
         named = answers.argmax(1).cpu()
         self.seen += named.bincount(minlength=2)
         return named
@@ -151,7 +158,7 @@ class _Plane:
         return t
 
     @torch.no_grad()
-    def clone(self, _: Tensor | None = None) -> nn.Module:
+    def clone(self) -> nn.Module:
         """The hyperplane as it stands; before there is one, how often each label was seen."""
         if not len(self.lines):
             return SameAnswer((self.seen + 1) / (self.seen + 1).sum()).to(self.kit.device)

@@ -22,7 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.active_thief import mixed
-from clonecost.attacks.base import AttackerKit, Declaration, at_least, name_of_attack, portions
+from clonecost.attacks.base import (
+    AttackerKit,
+    Clone,
+    Declaration,
+    DeferredClone,
+    at_least,
+    name_of_attack,
+)
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import entropy_gradients, k_centre, probabilities
@@ -72,34 +79,32 @@ class Marich:
             "costs nothing (each row once; ends when all are asked)"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         pool = kit.owned(self)
-        stops = [*kit.milestones, oracle.threat.query_budget]
         asked: list[Tensor] = []
         answers: list[Tensor] = []
         left = torch.ones(len(pool), dtype=torch.bool)
         student = kit.new_student()
         chosen = [mixed(left, kit)[: self.seed_rows]]  # of every round, and of the one that comes
+
+        def clone(bought: int, kit: AttackerKit) -> nn.Module:
+            rows, found = torch.cat(asked)[:bought], torch.cat(answers)[:bought]
+            return self._clone(student, pool, rows, found, kit, len(chosen) - 1)
+
         for past in kit.loop(
             lambda _: len(chosen[-1]) > 0 and oracle.remaining > 0,
             student=student, asked=asked, answers=answers, chosen=chosen,
         ):  # fmt: skip
-            for rows, due in portions(chosen[-1], oracle.spent, stops):
-                answers.append(oracle(pool.rows(rows, kit.device), index=rows))
-                asked.append(rows)
-                if due:  # a copy goes on from here: the rounds do not depend on who looks
-                    bought = torch.cat(asked), torch.cat(answers)
-                    branch = kit.branch(oracle.spent)
-                    yield self._clone(student, pool, *bought, branch, past)
+            rows = chosen[-1][: oracle.remaining]
+            answers.append(oracle(pool.rows(rows, kit.device), index=rows))
+            asked.append(rows)
+            yield DeferredClone(clone)
             if oracle.remaining:
                 bought, branch = (torch.cat(asked), torch.cat(answers)), kit.branch(oracle.spent)
                 left[bought[0]] = False
                 learnt = self._goes_on(student, pool, *bought, branch, past)
                 student.load_state_dict(learnt.state_dict())
                 chosen.append(self._choose(student, pool, left, *bought, kit, past))
-        if oracle.remaining:  # the pool is used up
-            bought, branch = (torch.cat(asked), torch.cat(answers)), kit.branch(oracle.spent)
-            yield self._clone(student, pool, *bought, branch, len(chosen) - 1)
 
     def _choose(
         self, student: nn.Module, pool: LabelledInputs, left: Tensor, asked: Tensor,

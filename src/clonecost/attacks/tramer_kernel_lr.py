@@ -22,8 +22,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import equations
-from clonecost.attacks.base import AttackerKit, Declaration, at_least, table_of
+from clonecost.attacks._stages import solved
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.equation_solver import cross_entropy, solve
 from clonecost.tabular.features import uniform_rows
@@ -64,15 +64,14 @@ class TramerKernelLr:
             "+ 1 unknowns; then solves for them"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         features, classes = table_of(oracle.threat), oracle.threat.num_classes
         empty = RbfModel(features, self.representers, classes, gamma=self.gamma)
         unknowns = sum(parameter.numel() for parameter in empty.parameters())
-        for branch, rows, answers in equations(oracle, kit, self.alpha * unknowns):
-            yield self._solve(branch, features, rows, answers)
+        return solved(oracle, kit, self.alpha * unknowns, partial(self._solve, features))
 
     def _solve(
-        self, kit: AttackerKit, features: tuple[Feature, ...], rows: Tensor, answers: Tensor
+        self, features: tuple[Feature, ...], kit: AttackerKit, rows: Tensor, answers: Tensor
     ) -> nn.Module:
         """The best of several searches; the last one is the first that has found the victim."""
         tried: list[tuple[float, nn.Module]] = []

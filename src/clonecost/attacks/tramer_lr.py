@@ -23,8 +23,8 @@ import scipy.linalg
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import equations
-from clonecost.attacks.base import AttackerKit, Declaration, at_least, table_of
+from clonecost.attacks._stages import solved
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.equation_solver import cross_entropy, solve
 from clonecost.tabular.models import LinearModel
@@ -60,15 +60,14 @@ class TramerLr:
             "classes, c (d + 1) of more; then solves for them"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         features, classes = table_of(oracle.threat), oracle.threat.num_classes
         empty = LinearModel(features, classes)
         unknowns = (classes if classes > 2 else 1) * (empty.extract.width + 1)
-        for branch, rows, answers in equations(oracle, kit, self.alpha * unknowns):
-            yield self._solve(branch, features, rows, answers)
+        return solved(oracle, kit, self.alpha * unknowns, partial(self._solve, features))
 
     def _solve(
-        self, kit: AttackerKit, features: tuple[Feature, ...], rows: Tensor, answers: Tensor
+        self, features: tuple[Feature, ...], kit: AttackerKit, rows: Tensor, answers: Tensor
     ) -> nn.Module:
         model = LinearModel(features, answers.shape[1], ovr=self.model == "ovr")
         if answers.shape[1] == 2 and bool((answers > 0).all()):

@@ -13,12 +13,13 @@ Differs from the paper: see docs/attacks/tramer_mlp.md.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import equations
-from clonecost.attacks.base import AttackerKit, Declaration, at_least, table_of
+from clonecost.attacks._stages import solved
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.equation_solver import cross_entropy, solve
 from clonecost.tabular.models import TanhModel
@@ -51,15 +52,14 @@ class TramerMlp:
             f"+ c ({self.hidden} + 1) unknowns; then solves for them"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         features, classes = table_of(oracle.threat), oracle.threat.num_classes
         empty = TanhModel(features, self.hidden, classes)
         unknowns = sum(parameter.numel() for parameter in empty.parameters())
-        for branch, rows, answers in equations(oracle, kit, self.alpha * unknowns):
-            yield self._solve(branch, features, rows, answers)
+        return solved(oracle, kit, self.alpha * unknowns, partial(self._solve, features))
 
     def _solve(
-        self, kit: AttackerKit, features: tuple[Feature, ...], rows: Tensor, answers: Tensor
+        self, features: tuple[Feature, ...], kit: AttackerKit, rows: Tensor, answers: Tensor
     ) -> nn.Module:
         model = self.start(features, answers.shape[1], kit)
         solve(

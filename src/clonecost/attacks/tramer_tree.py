@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from clonecost.attacks._stages import Asking
 from clonecost.attacks._tree_paths import Boxes, TreeGrid, moved
-from clonecost.attacks.base import AttackerKit, Declaration, at_least
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least
 from clonecost.oracle import Oracle
 
 
@@ -44,7 +44,7 @@ class TramerTree:
             f"{budget:,} rows; finds thresholds to {self.epsilon:g} of a range"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         leaves = _Leaves(oracle, kit, round(1 / self.epsilon))
         grid = leaves.grid
         share = torch.rand(1, len(grid.most), generator=kit.rng, device=kit.rng.device).cpu()

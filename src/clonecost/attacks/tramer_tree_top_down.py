@@ -27,11 +27,11 @@ from torch import Tensor, nn
 
 from clonecost.attacks._stages import Asking
 from clonecost.attacks._tree_paths import MISSING, Boxes, TreeGrid, moved
-from clonecost.attacks.base import AttackerKit, Declaration, at_least
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least
 from clonecost.oracle import Oracle
 from clonecost.types import ThreatModel
 
-Parted = Generator[nn.Module, None, Boxes]
+Parted = Generator[Clone, None, Boxes]
 NONE = -1  # no feature
 
 
@@ -59,7 +59,7 @@ class TramerTreeTopDown:
             f"{budget:,} rows; finds thresholds to {self.epsilon:g} of a range"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         walk = _Walk(oracle, kit, round(1 / self.epsilon))
         while len(walk.nodes):
             yield from walk.step()
@@ -83,7 +83,7 @@ class _Walk:
         asked = torch.tensor(ids) != NONE
         return self.grid.rules(torch.tensor(ids)[asked], both.take(asked))
 
-    def step(self) -> Generator[nn.Module, None, None]:
+    def step(self) -> Generator[Clone, None, None]:
         """Look into every node once: each is a leaf, or makes way for its parts."""
         nodes = self.nodes
         ids = yield from self.grid.ids(nodes.points)
