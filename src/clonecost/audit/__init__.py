@@ -1,10 +1,9 @@
 """One audit: a victim, its defences, one attack, one budget -> one run folder."""
 
+from clonecost.audit.defaults import UNIFORM, Keep
 from clonecost.audit.definition import (
     OWN_MODEL,
-    UNIFORM,
     Audit,
-    Keep,
     check,
     wanted_generators,
     wrong_kind,

@@ -25,17 +25,15 @@ from clonecost.config.defaults import (
     test_name,
     victim_shape,
 )
-from clonecost.config.lookup import answer_kind, make_attack, make_defence, make_device, parse_value
+from clonecost.config.key import Key, Scalar, keys, parse_value
+from clonecost.config.lookup import answer_kind, make_attack, make_defence, make_device
 from clonecost.config.parse import make_spec, read_spec, read_toml, to_toml
-from clonecost.config.schema import FORM, FREE, OWN, REMOTE, Column, Scalar, Spec
+from clonecost.config.schema import Column, Spec
 
 __all__ = [
-    "FORM",
-    "FREE",
-    "OWN",
-    "REMOTE",
     "SERIES",
     "Column",
+    "Key",
     "Parts",
     "Scalar",
     "Spec",
@@ -48,6 +46,7 @@ __all__ = [
     "endpoint_url",
     "features_of",
     "generators_of",
+    "keys",
     "load_attacked",
     "load_parts",
     "load_test",

@@ -16,6 +16,7 @@ Encoding = Literal["png", "jpeg", "uint8", "array", "record"]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+RATE = 100.0  # rows a second, unless the owner allows more
 # What may change while an audit goes on: none of it changes what is asked or answered.
 FREE = {"headers", "batch_size", "concurrency", "timeout", "attempts", "latency"}
 
