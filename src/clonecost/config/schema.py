@@ -58,7 +58,7 @@ class Column(BaseModel):
 class Spec(BaseModel):
     """One audit or several: every attack with every seed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     victim: Annotated[str, Key(
         "A zoo name (`clonecost list victims`), `package.module:name`, `weights.safetensors` (with "
@@ -129,7 +129,7 @@ class Spec(BaseModel):
     )] = "no"  # fmt: skip
     data: Annotated[Path | None, Key(
         "Folder of the data sets.",
-        metavar="FOLDER", default="the environment variable CLONECOST_DATA, else the cache",
+        metavar="FOLDER", default="the environment variable CLONECOST_DATA",
         panel=RUN, free=True,
     )] = None  # fmt: skip
     keep: Annotated[Keep, Key(

@@ -24,7 +24,7 @@ FREE = {"headers", "batch_size", "concurrency", "timeout", "attempts", "latency"
 class EndpointSettings(BaseModel):
     """How an endpoint is spoken to; everything has a default for the Open Inference Protocol."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     url: str | None = None  # when `victim` is a name of your own for it
     method: Literal["POST", "PUT"] = "POST"
