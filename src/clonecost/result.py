@@ -25,7 +25,9 @@ SCHEMA: Literal["clonecost/result/1"] = "clonecost/result/1"
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, ser_json_inf_nan="strings", defer_build=True
+    )
 
 
 class Rate(Model):

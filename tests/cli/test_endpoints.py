@@ -221,13 +221,13 @@ def test_eight_bits_are_told_as_such(server: Server, tmp_path: Path) -> None:
 
 
 WRONG = {
-    "rate of a local victim": (["own:probs", "--rate", "5"], "rate describes an endpoint"),
-    "rate of the zoo": (["digits-lenet", "--rate", "5"], "rate describes a victim of your own"),
+    "rate of a local victim": (["own:probs", "--rate", "5"], "The key rate describes an endpoint"),
+    "rate of the zoo": (["digits-lenet", "--rate", "5"], "describes a victim of your own"),
     "layout of a module": (["own:net", "--layout", "nhwc"], "describe an ONNX file or an endpoint"),
-    "layout": (["m.onnx", "--layout", "chw"], "layout = 'chw'"),
-    "mean": (["m.onnx", "--mean", "a,b"], "want numbers with commas between"),
+    "layout": (["m.onnx", "--layout", "chw"], "--layout does not take this value: got 'chw'"),
+    "mean": (["m.onnx", "--mean", "a,b"], "--mean does not take this value: got 'a'"),
     "no file": (["m.onnx"], "there is no file m.onnx"),
-    "endless": (["http://127.0.0.1:1/v2/models/m", "--rate", "inf"], "rate = inf"),
+    "endless": (["http://127.0.0.1:1/v2/models/m", "--rate", "inf"], "got 'inf', want a finite"),
     "nobody there": (["http://127.0.0.1:1/v2/models/m"], "is it running, and the address right?"),
     "no protocol": (["http://127.0.0.1:1/predict"], "for another API describe it under"),
     "a secret": (["https://me:pa55@shop.example/v2/models/m"], "holds a user's name"),

@@ -1,7 +1,7 @@
+from .defaults import UNIFORM as UNIFORM
+from .defaults import Keep as Keep
 from .definition import OWN_MODEL as OWN_MODEL
-from .definition import UNIFORM as UNIFORM
 from .definition import Audit as Audit
-from .definition import Keep as Keep
 from .definition import check as check
 from .definition import wrong_kind as wrong_kind
 from .run import KEEP_UNDER as KEEP_UNDER

@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field, is_dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -23,22 +23,21 @@ from clonecost.attacks.base import (
     wanted_generators,
     why_unfit,
 )
+from clonecost.audit.defaults import UNIFORM, Keep
 from clonecost.errors import AnswersError, QueryError, SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
-from clonecost.persistence.snapshots import EVERY
+from clonecost.persistence.intervals import EVERY
 from clonecost.result import EndpointCard
 from clonecost.tabular.features import check_rows
 from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
 
-Keep = Literal["auto", "all", "none"]
 WITHOUT_DEFENCES = (
     "defences stand before the API, and a white-box reference reads the network behind it: run it "
     "without --defence"
 )
 OWN_MODEL = "a model of the attack's own"  # of a table: what it solves for is the clone
-UNIFORM = 10_000  # rows: as many as Tramèr et al. take
 RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
 
 

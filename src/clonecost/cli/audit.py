@@ -13,54 +13,16 @@ from rich.table import Table
 
 from clonecost.cli.errors import errors, sentences
 from clonecost.cli.list import check_kind, details, names, table
-from clonecost.cli.options import (
-    Access,
-    Allow,
-    Answers,
-    AsJson,
-    Attacks,
-    Budget,
-    Classes,
-    Compile,
-    Controls,
-    Data,
-    Defences,
-    Device,
-    FailAbove,
-    Incomplete,
-    Keep,
-    Layout,
-    MaxLost,
-    Mean,
-    Milestones,
-    Network,
-    Out,
-    Outputs,
-    Pixels,
-    Precision,
-    Price,
-    Proxy,
-    Rate,
-    Seeds,
-    Settings,
-    Shape,
-    SnapshotEvery,
-    SpotCheck,
-    Std,
-    Student,
-    Test,
-    Trust,
-    Uniform,
-    Victim,
-)  # fmt: skip
+from clonecost.cli.options import OF_A_RUN, AsJson, FailAbove, Out, takes_keys
 from clonecost.cli.progress_display import Display, write_out
-from clonecost.cli.to_config import limits_of, numbers, spec_of_flags
+from clonecost.cli.to_config import limits_of, spec_of_keys
+from clonecost.config.key import Key
+from clonecost.config.schema import Spec
 from clonecost.errors import SpecError, suggest
 from clonecost.registry import KINDS
 from clonecost.version import __version__
 
 if TYPE_CHECKING:  # torch takes a second to import: --help does not wait for it
-    from clonecost.config import Spec
     from clonecost.result import Result
 
 app = typer.Typer(
@@ -77,26 +39,17 @@ app.add_typer(train, name="train")
 
 
 @app.command()
+@takes_keys(Spec)
 def audit(
-    victim: Victim, attack: Attacks = None, budget: Budget = None, proxy: Proxy = None,
-    student: Student = None, answers: Answers = None, input_precision: Precision = None,
-    access: Access = None, set_: Settings = None, defence: Defences = None, price: Price = None,
-    milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
-    data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
-    snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
-    network: Network = None, outputs: Outputs = None, shape: Shape = None,
-    classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
-    incomplete: Incomplete = None, layout: Layout = None, pixels: Pixels = None,
-    mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
-    as_json: AsJson = False, fail_above: FailAbove = None,
-) -> None:  # fmt: skip
+    keys: dict[str, Any], out: Out = None, as_json: AsJson = False, fail_above: FailAbove = None
+) -> None:
     """Attack the victim within the budget and report the price of its clone.
 
     The same command goes on after a crash; what was bought is never bought again.
     """
     with sentences():
         limits = limits_of(fail_above)
-        spec = spec_of_flags(victim, locals())
+        spec = spec_of_keys(keys)
         from clonecost.config import default_out
 
         folder = out or default_out(spec)
@@ -104,21 +57,11 @@ def audit(
 
 
 @app.command()
-def plan(
-    victim: Victim, attack: Attacks = None, budget: Budget = None, proxy: Proxy = None,
-    student: Student = None, answers: Answers = None, input_precision: Precision = None,
-    access: Access = None, set_: Settings = None, defence: Defences = None, price: Price = None,
-    milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
-    data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
-    snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
-    network: Network = None, outputs: Outputs = None, shape: Shape = None,
-    classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
-    incomplete: Incomplete = None, layout: Layout = None, pixels: Pixels = None,
-    mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
-) -> None:  # fmt: skip
+@takes_keys(Spec)
+def plan(keys: dict[str, Any]) -> None:
     """Say what an audit would ask and cost, and what is missing. Sends nothing."""
     with sentences():
-        spec = spec_of_flags(victim, locals())
+        spec = spec_of_keys(keys)
         from clonecost.workflows import plan as make_plan
 
         found = make_plan(spec)
@@ -131,31 +74,27 @@ def plan(
 
 
 @app.command()
+@takes_keys(Spec, "budget", "max_lost", words=OF_A_RUN)
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    budget: Annotated[
-        int | None, typer.Option("--budget", help="A larger one than before.")
-    ] = None,
-    max_lost: MaxLost = None,
-    as_json: AsJson = False,
-    fail_above: FailAbove = None,
-) -> None:
+    keys: dict[str, Any], as_json: AsJson = False, fail_above: FailAbove = None,
+) -> None:  # fmt: skip
     """Go on after a crash, or with a larger budget. Nothing is paid for twice."""
     with sentences(run):
         from clonecost.workflows import spec_of
 
         limits = limits_of(fail_above)
-        spec = spec_of(run, budget, max_lost)
+        spec = spec_of(run, **keys)
     _run(spec, run, as_json, limits)
 
 
 @train.command("victim")
+@takes_keys(Spec, "device", "data")
 def train_victim(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=names("victims"))],
+    keys: dict[str, Any],
     seed: Annotated[int, typer.Option("--seed")] = 0,
     epochs: Annotated[int | None, typer.Option("--epochs", help="[default: the recipe's]")] = None,
-    device: Device = None,
-    data: Data = None,
 ) -> None:
     """Train a victim of the zoo, whether or not it is cached; prints its card."""
     with sentences():
@@ -164,30 +103,27 @@ def train_victim(
 
         with Display() as display:
             folder = zoo.train_victim(
-                name, root=data, seed=seed, epochs=epochs,
-                device=make_device(device or "auto"), progress=display.step,
+                name, root=keys.get("data"), seed=seed, epochs=epochs,
+                device=make_device(keys.get("device", "auto")), progress=display.step,
             )  # fmt: skip
         write_out((folder / zoo.CARD).read_text(encoding="utf-8"))
         errors.print(f"in {folder}", markup=False)
 
 
 @train.command("generator")
+@takes_keys(Spec, "proxy", "shape", "device", "data", words={
+    "shape": Key("Shape of the images that the generator makes: the victim's input shape.",
+                 metavar="C,H,W", default="the proxy's own"),
+})  # fmt: skip
 def train_generator(
     name: Annotated[
         str,
         typer.Argument(metavar="NAME", autocompletion=names("generators"),
                        help="One of `clonecost list generators`; `-small` ones suit two cores."),
     ],
-    proxy: Proxy = None,
-    shape: Annotated[
-        str | None,
-        typer.Option("--shape", metavar="C,H,W", help="Of the images that it makes: what the "
-                     "victim takes. [default: the proxy's own]"),
-    ] = None,
+    keys: dict[str, Any],
     epochs: Annotated[int | None, typer.Option("--epochs", help="[default: the recipe's]")] = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
-    device: Device = None,
-    data: Data = None,
 ) -> None:  # fmt: skip
     """Train a generator on the attacker's own data, cached or not; prints its card."""
     with sentences():
@@ -198,10 +134,13 @@ def train_generator(
 
         if name not in generators.GENERATORS:  # before data are downloaded
             raise SpecError(suggest("generator", name, list(generators.GENERATORS)))
-        size = tuple(numbers("shape", shape)) if shape is not None else None
-        place = make_device(device or "auto")
+        shape = tuple(keys["shape"]) if "shape" in keys else None
+        place = make_device(keys.get("device", "auto"))
         with Display() as display:
-            rows = load(proxy or "photos", "train", root=data, shape=size, progress=display.step)
+            rows = load(
+                keys.get("proxy", "photos"), "train", root=keys.get("data"), shape=shape,
+                progress=display.step,
+            )  # fmt: skip
             folder = generators.train_generator(
                 name, rows, epochs=epochs, seed=seed, device=place, progress=display.step
             )

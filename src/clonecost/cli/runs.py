@@ -1,15 +1,16 @@
 """The commands that look into a run folder: report, replay, transfer, verify."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from clonecost.cli.audit import app
 from clonecost.cli.errors import errors, sentences
 from clonecost.cli.list import names
-from clonecost.cli.options import AsJson, MaxLost
+from clonecost.cli.options import OF_A_RUN, AsJson, takes_keys
 from clonecost.cli.progress_display import Display, write_out
+from clonecost.config.schema import Spec
 from clonecost.errors import SpecError, suggest
 
 
@@ -74,8 +75,10 @@ def replay(
 
 
 @app.command()
+@takes_keys(Spec, "max_lost", words=OF_A_RUN)
 def transfer(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run on images.")],
+    keys: dict[str, Any],
     epsilon: Annotated[
         list[float] | None,
         typer.Option("--epsilon", help="How far a pixel in [0, 1] may be moved; may be given "
@@ -88,7 +91,6 @@ def transfer(
     ] = None,
     rows: Annotated[int, typer.Option("--rows", help="Test rows that are tried.")] = 500,
     seed: Annotated[int | None, typer.Option("--seed", help="[default: the run's]")] = None,
-    max_lost: MaxLost = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Ask the model about adversarial examples made on its clone. Every row is counted, apart."""
@@ -100,7 +102,7 @@ def transfer(
         with Display(quiet=as_json) as display:
             found = try_clone(
                 run, epsilons=epsilon or EPSILONS, methods=method or METHODS, rows=rows, seed=seed,
-                max_lost=max_lost, progress=display.step,
+                progress=display.step, **keys,
             )  # fmt: skip
         if as_json:
             write_out(found.model_dump_json(indent=2) + "\n")

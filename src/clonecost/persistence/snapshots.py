@@ -33,10 +33,10 @@ from torch import Tensor
 
 from clonecost.errors import RunError
 from clonecost.persistence.disk import sync_folder
+from clonecost.persistence.intervals import EVERY
 from clonecost.persistence.resumable_loop import Stateful
 
 FORMAT = "clonecost/snapshot/1"
-EVERY = 120.0  # seconds
 SHARE = 1 / 50  # of the time, at most, goes into writing
 ENDED = 1 / 8  # of the interval: an ended loop that took longer is kept
 

@@ -1,9 +1,8 @@
 """Victims at the other end of a wire: HTTP endpoints, asked slowly, openly and with permission."""
 
 from clonecost.victims.endpoints.permission import is_local, is_url, must_be_allowed, refusal
-from clonecost.victims.endpoints.settings import FREE, EndpointSettings
+from clonecost.victims.endpoints.settings import FREE, RATE, EndpointSettings
 from clonecost.victims.endpoints.victim import (
-    RATE,
     check_endpoint,
     endpoint_victim,
     least_seconds,

@@ -206,7 +206,7 @@ class Sender:
         except UnansweredError:
             raise
         except CloneCostError as error:
-            raise _like(error, self.hide(str(error))) from None
+            raise _like(error, self.hide(error.fact)) from None
         except Exception as error:  # nobody thought of this answer
             what = self.hide(f"{type(error).__name__}: {error}")
             raise VictimError(f"{self.dialect.url}: its answer cannot be read ({what})") from None
@@ -296,7 +296,7 @@ def _excerpt(response: httpx2.Response) -> str:
 
 
 def _like(error: CloneCostError, text: str) -> CloneCostError:
-    """The same error with other words."""
+    """The same error and remedies with other words for what happened."""
     other = type(error).__new__(type(error))
-    Exception.__init__(other, text)
+    CloneCostError.__init__(other, text, *error.remedies)
     return other
