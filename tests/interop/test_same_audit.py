@@ -55,8 +55,8 @@ def audit(folder: Path, **victim: Any) -> Run:
     ((_, result),) = run_spec(spec, folder, watch=lambda _: Watcher())
     with closing(Ledger.read(folder / "ledger.sqlite")) as ledger:
         bought = [
-            ledger.recorded(purse, 0, ledger.totals(purse).settled)
-            for purse in ("attack", "evaluation")
+            ledger.recorded(account, 0, ledger.totals(account).settled)
+            for account in ("attack", "evaluation")
         ]
     attack, evaluation = ((one.digests, one.answers) for one in bought if one)
     return Run(

@@ -23,7 +23,7 @@ def answers(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def buy(ledger: Ledger, position: int, inputs: torch.Tensor, **how: object) -> torch.Tensor:
-    batch = ledger.reserve(purse="attack", position=position, digests=row_digests(inputs))
+    batch = ledger.reserve(account="attack", position=position, digests=row_digests(inputs))
     found = answers(len(inputs), position)
     kept = pack(inputs, how.pop("index", None)) if how.pop("keep", False) else None  # type: ignore[arg-type]
     ledger.settle(batch, found, kept=kept)
@@ -48,7 +48,7 @@ def test_what_was_bought_comes_back_to_the_last_bit_in_any_cut(tmp_path: Path) -
 def test_a_reservation_that_a_crash_left_is_lost_not_hidden(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     buy(ledger, 0, torch.rand(4, *SHAPE))
-    ledger.reserve(purse="attack", position=4, digests=bytes(3 * DIGEST_BYTES))
+    ledger.reserve(account="attack", position=4, digests=bytes(3 * DIGEST_BYTES))
     ledger.close()
     again = open_ledger(tmp_path)
     totals = again.totals("attack")
@@ -84,7 +84,7 @@ TAMPERINGS = [
     "DELETE FROM batches WHERE id = 2",
     "DELETE FROM chain WHERE batch = 2",
     "DELETE FROM chain WHERE batch = 2; DELETE FROM batches WHERE id = 2",
-    "INSERT INTO batches (purse, position, count, digests, state) "
+    "INSERT INTO batches (account, position, count, digests, state) "
     "VALUES ('attack', 12, 1, zeroblob(16), 'settled')",
     "UPDATE chain SET event = 'settled' WHERE seq = 3",
 ]
@@ -95,7 +95,7 @@ def test_verify_finds(tampering: str, tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     for k in range(3):
         buy(ledger, 4 * k, torch.rand(4, *SHAPE))
-    ledger.lose(ledger.reserve(purse="attack", position=12, digests=bytes(48)), "time-out")
+    ledger.lose(ledger.reserve(account="attack", position=12, digests=bytes(48)), "time-out")
     assert ledger.verify() == []
     ledger.close()
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
@@ -184,7 +184,7 @@ def test_digests_do_not_depend_on_how_a_row_is_stored(tmp_path: Path) -> None:
 def test_a_ledger_from_before_endpoints_reads_and_goes_on(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     buy(ledger, 0, torch.rand(4, *SHAPE))
-    ledger.lose(ledger.reserve(purse="attack", position=4, digests=bytes(48)), "time-out")
+    ledger.lose(ledger.reserve(account="attack", position=4, digests=bytes(48)), "time-out")
     ledger.close()
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
     db.execute("ALTER TABLE batches DROP COLUMN unsent")
@@ -193,6 +193,6 @@ def test_a_ledger_from_before_endpoints_reads_and_goes_on(tmp_path: Path) -> Non
     assert (read.verify(), read.totals("attack").lost, read.lost) == ([], 3, 3)
     read.close()
     again = open_ledger(tmp_path)
-    batch = again.reserve(purse="attack", position=4, digests=bytes(48))
+    batch = again.reserve(account="attack", position=4, digests=bytes(48))
     again.lose(batch, "half of it was refused", unsent=2)
     assert (again.verify(), again.totals("attack").lost, again.lost) == ([], 4, 4)

@@ -405,10 +405,10 @@ def accounted(bench: Bench) -> tuple[int, int]:
     except LedgerError:  # it ended before the first table was made
         return 0, 0
     with closing(ledger):
-        purses = [ledger.totals(purse) for purse in ("attack", "evaluation", "spot")]
+        accounts = [ledger.totals(account) for account in ("attack", "evaluation", "spot")]
         faults = ledger.verify()
         assert faults == [], faults
-        return sum(p.settled + p.lost + p.reserved for p in purses), purses[0].settled
+        return sum(p.settled + p.lost + p.reserved for p in accounts), accounts[0].settled
 
 
 def outcome(result: Result) -> dict[str, object]:

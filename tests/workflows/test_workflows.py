@@ -305,8 +305,8 @@ ALTERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a state": (lambda run: sql(run, "UPDATE batches SET state = 'lost' WHERE id = 2"),
                 "is marked lost"),
     "an invented row": (
-        lambda run: sql(run, "INSERT INTO batches (purse, position, count, digests, state) VALUES "
-                             "('attack', 100, 1, x'00', 'lost')"), "is marked lost"),
+        lambda run: sql(run, "INSERT INTO batches (account, position, count, digests, state) "
+                             "VALUES ('attack', 100, 1, x'00', 'lost')"), "is marked lost"),
     "the result": (edit_result, "result.json was altered"),
     "the clone": (lambda run: flip(run / "clone.safetensors", -1), "clone.safetensors was altered"),
     "no clone": (lambda run: (run / "clone.safetensors").unlink(), "clone.safetensors is missing"),

@@ -112,14 +112,14 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
 
 
 def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
-    """The undefended victim's verdicts on the test set, through a purse of their own."""
+    """The undefended victim's verdicts on the test set, through an account of their own."""
 
     def observe(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
         asking = "asking the victim about the test set"
-        watcher.step(asking, position + len(inputs), purse.query_budget)
+        watcher.step(asking, position + len(inputs), threat.query_budget)
 
     uniform = audit.uniform if audit.threat.features is not None else 0
-    purse = ThreatModel(
+    threat = ThreatModel(
         input_shape=audit.threat.input_shape,
         num_classes=audit.threat.num_classes,
         query_budget=len(audit.test) + uniform,
@@ -127,7 +127,7 @@ def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
     )
     victim = cast(Victim, audit.victim)
     oracle = Oracle(
-        victim, purse, ledger, purse="evaluation", observe=observe, portion=audit.rows_in_flight,
+        victim, threat, ledger, account="evaluation", observe=observe, portion=audit.rows_in_flight,
         max_lost=audit.max_lost,
     )  # fmt: skip
     return Reference.buy(oracle, audit.test, audit.device, uniform=uniform)

@@ -27,9 +27,9 @@ def next_link(head: bytes, batch: int, event: str, said: bytes) -> bytes:
     return hashlib.sha256(head + f"{batch}|{event}|".encode() + said).digest()
 
 
-def asked(purse: str, position: int, count: int, digests: bytes) -> bytes:
+def asked(account: str, position: int, count: int, digests: bytes) -> bytes:
     """What a reservation says."""
-    return f"{purse}|{position}|{count}|".encode() + digests
+    return f"{account}|{position}|{count}|".encode() + digests
 
 
 def gone(reason: str, unsent: int) -> bytes:

@@ -9,9 +9,9 @@ Each event (reserved, settled, lost) adds a link to a chain of SHA-256 digests o
 it says, so that a later change, insertion or deletion is found; the head of the chain stands in
 `result.json`. Answers are kept always, inputs on request (`kept_inputs`).
 
-Rows are counted in *purses*: "attack" (the price of the clone), "evaluation" (the owner's own
+Rows are counted in *accounts*: "attack" (the price of the clone), "evaluation" (the owner's own
 test rows) and "spot" (rows asked again, to see whether the victim is still the same). Within a
-purse every row has a position, from 0.
+account every row has a position, from 0.
 """
 
 import json
@@ -43,15 +43,15 @@ from clonecost.persistence.disk import disk_faults
 from clonecost.types import Shape, as_pixels
 
 FORMAT = "clonecost/ledger/1"
-Purse = Literal["attack", "evaluation", "spot"]
-PURSES: tuple[Purse, ...] = get_args(Purse)
+Account = Literal["attack", "evaluation", "spot"]
+ACCOUNTS: tuple[Account, ...] = get_args(Account)
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE batches (
     id       INTEGER PRIMARY KEY,
-    purse    TEXT    NOT NULL,
-    position INTEGER NOT NULL,                    -- of the first row, within the purse
+    account    TEXT    NOT NULL,
+    position INTEGER NOT NULL,                    -- of the first row, within the account
     count    INTEGER NOT NULL CHECK (count > 0),  -- rows
     digests  BLOB    NOT NULL,                    -- 16 bytes a row
     state    TEXT    NOT NULL CHECK (state IN ('reserved', 'settled', 'lost')),
@@ -63,7 +63,7 @@ CREATE TABLE batches (
     offset   INTEGER,                             -- of kept inputs, in inputs.bin
     at       TEXT    NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
-CREATE INDEX by_position ON batches (purse, position);
+CREATE INDEX by_position ON batches (account, position);
 CREATE TABLE chain (
     seq    INTEGER PRIMARY KEY,
     batch  INTEGER NOT NULL REFERENCES batches (id),
@@ -83,7 +83,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Totals:
-    """Rows of one purse by state; those that never reached a victim are in none."""
+    """Rows of one account by state; those that never reached a victim are in none."""
 
     settled: int = 0
     lost: int = 0
@@ -172,7 +172,7 @@ class Ledger:
         self._inputs = KeptInputs(self.path.with_name("inputs.bin"), self.input_shape)
         last = self._db.execute("SELECT digest FROM chain ORDER BY seq DESC LIMIT 1").fetchone()
         self._head: bytes = last[0] if last else GENESIS
-        self._lost = sum(self.totals(purse).lost for purse in PURSES)
+        self._lost = sum(self.totals(account).lost for account in ACCOUNTS)
 
     def close(self) -> None:
         """Close the file. Reservations still open become lost at the next opening."""
@@ -181,18 +181,18 @@ class Ledger:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def reserve(self, *, purse: Purse, position: int, digests: bytes) -> int:
+    def reserve(self, *, account: Account, position: int, digests: bytes) -> int:
         """Charge a batch; durable when this returns. Returns the batch's id."""
         count = len(digests) // DIGEST_BYTES
         with self._transaction():
             cursor = self._db.execute(
-                "INSERT INTO batches (purse, position, count, digests, state) "
+                "INSERT INTO batches (account, position, count, digests, state) "
                 "VALUES (?, ?, ?, ?, 'reserved')",
-                (purse, position, count, digests),
+                (account, position, count, digests),
             )
             batch = cursor.lastrowid
             assert batch is not None
-            self._link(batch, "reserved", asked(purse, position, count, digests))
+            self._link(batch, "reserved", asked(account, position, count, digests))
         return batch
 
     def settle(
@@ -263,15 +263,15 @@ class Ledger:
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def recorded(self, purse: Purse, position: int, count: int) -> Recorded | None:
+    def recorded(self, account: Account, position: int, count: int) -> Recorded | None:
         """What was bought from `position` on, at most `count` rows; None when nothing was."""
         digests: list[bytes] = []
         answers: list[Tensor] = []
         at, end = position, position + count
         for start, rows, digest, encoding, blob in self._db.execute(
-            "SELECT position, count, digests, encoding, answers FROM batches WHERE purse = ? "
+            "SELECT position, count, digests, encoding, answers FROM batches WHERE account = ? "
             "AND state = 'settled' AND position < ? AND position + count > ? ORDER BY position",
-            (purse, end, position),
+            (account, end, position),
         ):
             cut = slice(at - start, min(rows, end - start))
             digests.append(digest[cut.start * DIGEST_BYTES : cut.stop * DIGEST_BYTES])
@@ -279,16 +279,16 @@ class Ledger:
             at = start + cut.stop
         return Recorded(b"".join(digests), torch.cat(answers)) if answers else None
 
-    def totals(self, purse: Purse) -> Totals:
+    def totals(self, account: Account) -> Totals:
         rows = self._db.execute(
-            f"SELECT state, SUM(count - {self._unsent}) FROM batches WHERE purse = ? "
-            "GROUP BY state", (purse,)
+            f"SELECT state, SUM(count - {self._unsent}) FROM batches WHERE account = ? "
+            "GROUP BY state", (account,)
         )  # fmt: skip
         return Totals(**dict(rows.fetchall()))
 
     @property
     def lost(self) -> int:
-        """Rows lost so far, in all purses together: paid, but of no use."""
+        """Rows lost so far, in all accounts together: paid, but of no use."""
         return self._lost
 
     @property
@@ -319,7 +319,7 @@ class Ledger:
         missing = 0
         for batch, count, digests, encoding, blob, form, offset in self._db.execute(
             "SELECT id, count, digests, encoding, answers, form, offset FROM batches "
-            "WHERE purse = 'attack' AND state = 'settled' ORDER BY position"
+            "WHERE account = 'attack' AND state = 'settled' ORDER BY position"
         ):
             if form is None:
                 missing += count
@@ -357,7 +357,7 @@ class Ledger:
         for place in torch.randint(bought, (count,), generator=rng).tolist():
             found = self._db.execute(
                 "SELECT position, count, encoding, answers, form, offset FROM batches "
-                "WHERE purse = 'attack' AND state = 'settled' AND position <= ? "
+                "WHERE account = 'attack' AND state = 'settled' AND position <= ? "
                 "AND position + count > ?", (place, place)
             ).fetchone()  # fmt: skip
             if found is None or found[4] is None or (found[4] == "index" and pool is None):
@@ -383,7 +383,7 @@ class Ledger:
                 return
             last, states[batch] = seq, event
             row = self._db.execute(
-                f"SELECT purse, position, count, digests, reason, {self._unsent}, encoding, "
+                f"SELECT account, position, count, digests, reason, {self._unsent}, encoding, "
                 "answers, form, offset FROM batches WHERE id = ?", (batch,)
             ).fetchone()  # fmt: skip
             if row is None:
@@ -403,12 +403,12 @@ class Ledger:
                 yield f"batch {batch} is marked {state}, the chain says {states.get(batch)}"
 
     def _said(  # the columns of one batch, in the order of the query above
-        self, event: str, purse: str, position: int, count: int, digests: bytes,
+        self, event: str, account: str, position: int, count: int, digests: bytes,
         reason: str | None, unsent: int, encoding: str, answers: bytes, form: str | None,
         offset: int | None,
     ) -> bytes:  # fmt: skip
         if event == "reserved":
-            return asked(purse, position, count, digests)
+            return asked(account, position, count, digests)
         if event == "lost":
             return gone(reason or "", unsent)
         index = b""

@@ -37,7 +37,7 @@ def _altered(run: Path, ledger: Ledger) -> Iterator[str]:
 def _disagreements(result: Result, ledger: Ledger) -> Iterator[str]:
     attack, evaluation = ledger.totals("attack"), ledger.totals("evaluation")
     spot = ledger.totals("spot")
-    rows = sum(purse.settled + purse.lost for purse in (attack, evaluation, spot))
+    rows = sum(account.settled + account.lost for account in (attack, evaluation, spot))
     said_and_found = [
         ("head of the chain", result.provenance.ledger_head, ledger.head),
         ("rows in the ledger", result.provenance.ledger_rows, rows),
