@@ -2,8 +2,9 @@
 
 Half of them are test rows, half rows of the attack (where its inputs are kept and no defence of
 ours answers). They are counted in an account of their own, "spot", when a run is resumed and when
-it ends. What differs by more than `TOLERANCE` has changed: another model is served, answers are drawn
-at random, or rows came back in another order than they were sent, which shows in no other way.
+it ends. What differs by more than `TOLERANCE` has changed: another model is served, answers are
+drawn at random, or rows came back in another order than they were sent, which shows in no other
+way.
 """
 
 import json

@@ -2,9 +2,10 @@
 
 A local victim answers a batch or fails. A remote one can fail in between: some rows were sent and
 may be billed although no answer came, some were refused and surely never served, and a query may
-be sent again. The oracle counts for both: it opens a `Delivery` for each batch that it has reserved;
-the victim finds the delivery with `current` and reports to it. Rows that are sent once more are written to the
-ledger as lost first, durably; of a batch that fails for good, what was never sent is not charged.
+be sent again. The oracle counts for both: it opens a `Delivery` for each batch that it has
+reserved; the victim finds the delivery with `current` and reports to it. Rows that are sent once
+more are written to the ledger as lost first, durably; rows of a failed batch that were never sent
+are not charged.
 
 The delivery is a context variable and not an argument, so that defences, which stand between the
 two and are plain functions of inputs, need not pass it on.

@@ -17,9 +17,9 @@ from clonecost.errors import (
 )
 from clonecost.oracle.answer_policy import check_answers, restrict, to_eight_bits
 from clonecost.oracle.delivery import Delivery, delivering
-from clonecost.oracle.hash_chain import DIGEST_BYTES, row_digests
-from clonecost.oracle.input_store import pack
+from clonecost.oracle.hash_chain import DIGEST_BYTES
 from clonecost.oracle.ledger import Account, Ledger
+from clonecost.oracle.tensor_codec import pack, row_digests
 from clonecost.tabular.features import check_rows
 from clonecost.types import Purpose, ThreatModel, Victim
 

@@ -2,7 +2,7 @@
 
 from clonecost.report.aggregate import Estimate, Group, Point, group_runs
 from clonecost.report.html import html
-from clonecost.report.load_runs import Run, Samples, load_runs, runs_in
+from clonecost.report.load_runs import Run, Samples, load_runs
 from clonecost.report.markdown import as_json, markdown
 from clonecost.report.query_costs import Bill, bill, bill_words
 from clonecost.report.wording import Verdict, headline, verdict
@@ -23,6 +23,5 @@ __all__ = [
     "html",
     "load_runs",
     "markdown",
-    "runs_in",
     "verdict",
 ]
