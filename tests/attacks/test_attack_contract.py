@@ -54,13 +54,13 @@ def counted(run: Callable[[], Result | None] | Callable[[], None]) -> tuple[Resu
 
 
 def rows_replayed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Of the attack's purse, batch by batch, from now on."""
+    """Of the attack's account, batch by batch, from now on."""
     rows: list[int] = []
     replay = Oracle._replay
 
     def noted(oracle: Oracle, digests: bytes, count: int) -> torch.Tensor | None:
         known = replay(oracle, digests, count)
-        if known is not None and oracle._purse == "attack":
+        if known is not None and oracle._account == "attack":
             rows.append(len(known))
         return known
 

@@ -5,7 +5,8 @@ import pytest
 from tests.support.html_pages import HOSTILE, parsed, words
 from tests.support.synthetic_runs import run, sample_tensors, wilson, write
 
-from clonecost.report import Run, Samples, headline, html, load_runs, runs_in
+from clonecost.persistence.run_folder import runs_in
+from clonecost.report import Run, Samples, headline, html, load_runs
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from safetensors.numpy import save_file
 from tests.support.synthetic_runs import film_tensors, result, sample_tensors, write
 
 from clonecost.errors import RunError
-from clonecost.report import load_runs, runs_in
+from clonecost.persistence.run_folder import runs_in
+from clonecost.report import load_runs
 
 
 def test_a_run_folder_is_found_as_itself(tmp_path: Path) -> None:

@@ -97,12 +97,12 @@ def words(attack: str, out: Path) -> list[str | Path]:
 
 
 def settled_rows(out: Path) -> list[tuple[str, int, bytes]]:
-    """(purse, position, digest and answer) of every answered row, batch borders forgotten."""
+    """(account, position, digest and answer) of every answered row, batch borders forgotten."""
     with closing(sqlite3.connect(out / "ledger.sqlite")) as db:
         found = [
-            (purse, position + k, digests[16 * k : 16 * k + 16] + answers[16 * k : 16 * k + 16])
-            for purse, position, count, digests, answers in db.execute(
-                "SELECT purse, position, count, digests, answers FROM batches "
+            (account, position + k, digests[16 * k : 16 * k + 16] + answers[16 * k : 16 * k + 16])
+            for account, position, count, digests, answers in db.execute(
+                "SELECT account, position, count, digests, answers FROM batches "
                 "WHERE state = 'settled'"
             )
             for k in range(count)
@@ -211,7 +211,7 @@ def test_killed_again_and_again(
     straight, rows = undisturbed(attack)
     out, log = tmp_path / "run", tmp_path / "asked"
     expected: list[str] = []  # what the victim should have been asked until now
-    bought = 0  # in both purses, as the ledger had it when the process began
+    bought = 0  # in both accounts, as the ledger had it when the process began
     for kill, at in enumerate(KILLS):
         stop = {} if kill == 2 else {"OWN_STOP_AT": str(at)}
         process = start(attack, bench, out, log, **stop)

@@ -1,6 +1,5 @@
 """What one audit found, put into the published form."""
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,6 @@ from clonecost.evaluation.scoring import Reference, per_class
 from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle.ledger import Ledger
 from clonecost.persistence import run_folder
-from clonecost.persistence.disk import file_digest
 from clonecost.registry import snake_case
 from clonecost.result import (
     AttackCard,
@@ -127,12 +125,18 @@ def _endpoint(audit: Audit) -> EndpointCard | None:
     return audit.endpoint().model_copy(update={"lost_limit": audit.max_lost})
 
 
-def digests(run: Path, result: Result) -> dict[str, str]:
-    """sha256 of the clone as written and of the result as it will be, for `clonecost verify`."""
-    text = run_folder.as_text(result).encode()
+def recorded_files(run: Path, ledger: Ledger, result: Result) -> dict[str, str]:
+    """The run's files as its ledger records them when the run ends (see `Record.files`).
+
+    All but the result stand in the folder already; the result is taken as it will be written. The
+    ledgers of earlier transfers stay recorded: their rows were paid for this run.
+    """
+    before = ledger.files or {}
+    names = [name for name in (*run_folder.REPORTED, run_folder.INPUTS) if (run / name).is_file()]
     return {
-        run_folder.CLONE: file_digest(run / run_folder.CLONE),
-        run_folder.RESULT: hashlib.sha256(text).hexdigest(),
+        **{name: said for name, said in before.items() if name.startswith(run_folder.TRANSFERS)},
+        **{name: run_folder.digest_of_file(run / name) for name in names},
+        run_folder.RESULT: run_folder.digest_of(run_folder.as_text(result)),
     }
 
 

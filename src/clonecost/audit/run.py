@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from clonecost.attacks.base import AttackerKit, Clone
-from clonecost.audit.assemble_result import History, Outcome, about_clone, digests, findings
+from clonecost.audit.assemble_result import History, Outcome, about_clone, findings, recorded_files
 from clonecost.audit.curve import Curve, follow
 from clonecost.audit.definition import Audit, check
 from clonecost.audit.query_stats import TrafficLog
@@ -29,6 +29,7 @@ from clonecost.result import Control, Result, Score, Search
 from clonecost.types import Purpose, ThreatModel, Victim
 from clonecost.version import __version__
 
+_OF_A_CLONE = (run_folder.RESULT, run_folder.TRANSFER, run_folder.SAMPLES, run_folder.SEARCH)
 KEEP_UNDER = 256 * 1024**2  # bytes: "auto" keeps the inputs when all of them surely fit into this
 
 
@@ -64,7 +65,7 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
     )
     try:
         history = _continue(ledger, audit)
-        for name in (run_folder.RESULT, run_folder.TRANSFER):  # of a smaller budget's clone
+        for name in _OF_A_CLONE:  # of a smaller budget's
             (audit.out / name).unlink(missing_ok=True)
         if audit.spec:
             run_folder.write(audit.out / run_folder.SPEC, audit.spec)
@@ -91,6 +92,7 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     outcome = _attack(audit, oracle, kit, milestones, curve, snapshots)
     _check_spots(audit, watcher, ledger, reference)
     seconds = float(ledger.fact("seconds") or 0) + time.monotonic() - began
+    ledger.note(seconds=seconds, stops=json.dumps(sorted({*stops, oracle.spent})))
     result = findings(
         audit, ledger, reference, traffic.summary(), outcome, history, seconds, findings_of(ledger)
     )
@@ -105,23 +107,21 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
         run_folder.write_tensors(audit.out / run_folder.SAMPLES, samples, {})
     if shown.pictures:
         run_folder.write_tensors(audit.out / run_folder.SEARCH, dict(shown.pictures), {})
-    stops.add(oracle.spent)
-    files = json.dumps(digests(audit.out, result))
-    ledger.note(seconds=seconds, stops=json.dumps(sorted(stops)), files=files)
+    ledger.record_files(recorded_files(audit.out, ledger, result))
     run_folder.write_result(audit.out, result)  # last: a folder with a result is a finished run
     snapshots.forget()
     return result
 
 
 def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
-    """The undefended victim's verdicts on the test set, through a purse of their own."""
+    """The undefended victim's verdicts on the test set, through an account of their own."""
 
     def observe(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
         asking = "asking the victim about the test set"
-        watcher.step(asking, position + len(inputs), purse.query_budget)
+        watcher.step(asking, position + len(inputs), threat.query_budget)
 
     uniform = audit.uniform if audit.threat.features is not None else 0
-    purse = ThreatModel(
+    threat = ThreatModel(
         input_shape=audit.threat.input_shape,
         num_classes=audit.threat.num_classes,
         query_budget=len(audit.test) + uniform,
@@ -129,7 +129,7 @@ def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
     )
     victim = cast(Victim, audit.victim)
     oracle = Oracle(
-        victim, purse, ledger, purse="evaluation", observe=observe, portion=audit.rows_in_flight,
+        victim, threat, ledger, account="evaluation", observe=observe, portion=audit.rows_in_flight,
         max_lost=audit.max_lost,
     )  # fmt: skip
     return Reference.buy(oracle, audit.test, audit.device, uniform=uniform)

@@ -62,7 +62,7 @@ def plan(keys: dict[str, Any]) -> None:
     """Say what an audit would ask and cost, and what is missing. Sends nothing."""
     with sentences():
         spec = spec_of_keys(keys)
-        from clonecost.workflows import plan as make_plan
+        from clonecost.workflows.plan import plan as make_plan
 
         found = make_plan(spec)
         table = Table(show_header=False, box=None, pad_edge=False)
@@ -81,7 +81,7 @@ def resume(
 ) -> None:  # fmt: skip
     """Go on after a crash, or with a larger budget. Nothing is paid for twice."""
     with sentences(run):
-        from clonecost.workflows import spec_of
+        from clonecost.workflows.run import spec_of
 
         limits = limits_of(fail_above)
         spec = spec_of(run, **keys)
@@ -186,7 +186,7 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
     from clonecost import report as pages
     from clonecost.audit import Audit, Watcher
     from clonecost.persistence import run_folder
-    from clonecost.workflows import run_spec
+    from clonecost.workflows.run import run_spec
 
     results: list[Result] = []
     folders: list[Path] = []
@@ -219,6 +219,8 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
     else:
         _price_tag(runs)
     errors.print(f"report: {out / 'report.html'}", markup=False)
+    for run in runs:
+        errors.print(f"ledger head of {run.path}: {run.head}", markup=False)
     for metric, limit in limits.items():
         worst = max(_metric(result, metric) for result in results)
         if worst > limit:

@@ -1,6 +1,7 @@
 """Run folders, read from disk: the only input of every report."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clonecost.errors import RunError
+from clonecost.oracle.record import Record
+from clonecost.persistence.run_folder import LEDGER, SAMPLES, SEARCH
 from clonecost.result import Result, Transfer, read_result, read_transfer
-
-SAMPLES = "samples.safetensors"
-SEARCH = "search.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +48,7 @@ class Run:
     samples: Samples | None = None
     films: Films | None = None
     transfer: Transfer | None = None
+    head: str = ""  # of the ledger's chain as it is now; empty without a ledger
 
     @property
     def name(self) -> str:
@@ -57,25 +58,6 @@ class Run:
     def class_name(self, index: int) -> str:
         classes = self.result.victim.classes
         return classes[index] if 0 <= index < len(classes) else f"class {index}"
-
-
-def runs_in(path: Path) -> list[Path]:
-    """`path` itself if it is a run folder, else those of its direct sub-folders that are, by name.
-
-    Raises:
-        RunError: the folder does not exist, or holds no run.
-    """
-    if not path.is_dir():
-        raise RunError(f"{path} is not a folder; name a run folder or one that holds run folders")
-    if _is_run(path):
-        return [path]
-    found = sorted(folder for folder in path.iterdir() if folder.is_dir() and _is_run(folder))
-    if not found:
-        raise RunError(
-            f"{path} is no run folder and holds none (no ledger.sqlite or result.json); "
-            "name the folder that `clonecost audit` wrote"
-        )
-    return found
 
 
 def load_runs(paths: Sequence[Path]) -> list[Run]:
@@ -96,11 +78,15 @@ def _read(path: Path) -> Run:
         samples=_read_samples(path / SAMPLES),
         films=_read_films(path / SEARCH),
         transfer=read_transfer(path),
+        head=_read_head(path / LEDGER),
     )
 
 
-def _is_run(path: Path) -> bool:
-    return (path / "ledger.sqlite").is_file() or (path / "result.json").is_file()
+def _read_head(path: Path) -> str:
+    if not path.is_file():  # the result alone was passed on
+        return ""
+    with closing(Record.read(path)) as record:
+        return record.head
 
 
 def _read_samples(path: Path) -> Samples | None:

@@ -226,7 +226,7 @@ def _provenance(runs: Sequence[Run]) -> list[str]:
                 f"{result.evaluation:,}",
                 f"{origin.platform}; {origin.device}, {wording.count(origin.threads, 'thread')}",
                 f"Python {origin.python}, PyTorch {origin.torch}",
-                origin.ledger_head,
+                run.head or origin.ledger_head,
                 origin.command,
             ]
         )
