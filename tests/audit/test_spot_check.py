@@ -12,7 +12,7 @@ from clonecost.errors import VictimError
 from clonecost.oracle.ledger import Ledger
 from clonecost.result import EndpointCard
 from clonecost.types import Victim
-from clonecost.workflows import verify
+from clonecost.workflows.verify import verify
 
 TEST_ROWS = 400
 

@@ -29,7 +29,7 @@ from clonecost.result import Result
 from clonecost.serving import Limits, Metrics, make_app, served_model
 from clonecost.victims.zoo.catalogue import VICTIMS
 from clonecost.victims.zoo.images import zoo_model
-from clonecost.workflows import run_spec
+from clonecost.workflows.run import run_spec
 
 VICTIM, BUDGET = "digits-lenet", 600
 SHAPE, CLASSES = VICTIMS[VICTIM].input_shape, VICTIMS[VICTIM].num_classes

@@ -47,7 +47,7 @@ from clonecost.result import Result, read_result
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
 from clonecost.victims.endpoints import EndpointSettings, endpoint_victim, sending
-from clonecost.workflows import verify
+from clonecost.workflows.verify import verify
 
 BUDGET, TEST_ROWS = 300, 60
 ATTACKS = ("knockoff", "dfme", "disguide", "dual_students", "maze", "maze_pd", "ideal",

@@ -14,9 +14,10 @@ import pytest
 from tests.support.cli_runs import MINE, QUICK, SMALL_DFME, asked, environment, run
 from tests.support.workbench import TEST_ROWS
 
-from clonecost import workflows
 from clonecost.errors import LedgerError, RunError
 from clonecost.result import read_result
+from clonecost.workflows.replay import replay
+from clonecost.workflows.run import spec_of
 
 AUDIT = ["audit", *MINE, *QUICK]
 
@@ -264,7 +265,7 @@ def test_replay_refuses_an_unknown_student_and_other_test_rows(
     np.savez(swapped / "test.npz", inputs=rows["inputs"][::-1], labels=rows["labels"])
     monkeypatch.chdir(swapped)
     with pytest.raises(LedgerError, match="not the test set whose verdicts"):
-        workflows.replay(out, "lenet", epochs=1)
+        replay(out, "lenet", epochs=1)
 
 
 # -- verify --------------------------------------------------------------------------------------
@@ -420,4 +421,4 @@ def test_a_ledger_that_cannot_grow_keeps_what_was_answered(
 
 def test_spec_of_what_is_no_run_folder(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not a run folder"):
-        workflows.spec_of(tmp_path)
+        spec_of(tmp_path)

@@ -119,7 +119,7 @@ def plan(
     """Say what an audit would ask and cost, and what is missing. Sends nothing."""
     with sentences():
         spec = spec_of_flags(victim, locals())
-        from clonecost.workflows import plan as make_plan
+        from clonecost.workflows.plan import plan as make_plan
 
         found = make_plan(spec)
         table = Table(show_header=False, box=None, pad_edge=False)
@@ -142,7 +142,7 @@ def resume(
 ) -> None:
     """Go on after a crash, or with a larger budget. Nothing is paid for twice."""
     with sentences(run):
-        from clonecost.workflows import spec_of
+        from clonecost.workflows.run import spec_of
 
         limits = limits_of(fail_above)
         spec = spec_of(run, budget, max_lost)
@@ -247,7 +247,7 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
     from clonecost import report as pages
     from clonecost.audit import Audit, Watcher
     from clonecost.persistence import run_folder
-    from clonecost.workflows import run_spec
+    from clonecost.workflows.run import run_spec
 
     results: list[Result] = []
     folders: list[Path] = []

@@ -58,7 +58,7 @@ def replay(
 ) -> None:
     """Train another student on what was bought. The victim is not asked."""
     with sentences():
-        from clonecost.workflows import replay as train_again
+        from clonecost.workflows.replay import replay as train_again
 
         with Display(quiet=as_json) as display:
             path, found = train_again(run, student, seed=seed, epochs=epochs, progress=display.step)
@@ -94,8 +94,8 @@ def transfer(
     """Ask the model about adversarial examples made on its clone. Every row is counted, apart."""
     with sentences():
         from clonecost.evaluation.adversarial_transfer import METHODS
-        from clonecost.workflows import transfer as try_clone
         from clonecost.workflows.transfer import EPSILONS
+        from clonecost.workflows.transfer import transfer as try_clone
 
         with Display(quiet=as_json) as display:
             found = try_clone(
@@ -126,7 +126,7 @@ def verify(
     """Is the ledger whole and unaltered, and does it agree with result.json?"""
     with sentences():
         from clonecost.report import runs_in
-        from clonecost.workflows import verify as check
+        from clonecost.workflows.verify import verify as check
 
         faults = [(folder, fault) for folder in runs_in(run) for fault in check(folder)]
         for folder, fault in faults:

@@ -1,5 +1,28 @@
 """Run folders -> one self-contained HTML page, Markdown, or JSON. Pure functions of the runs."""
 
-import lazy_loader
+from clonecost.report.aggregate import Estimate, Group, Point, group_runs
+from clonecost.report.html import html
+from clonecost.report.load_runs import Run, Samples, load_runs, runs_in
+from clonecost.report.markdown import as_json, markdown
+from clonecost.report.query_costs import Bill, bill, bill_words
+from clonecost.report.wording import Verdict, headline, verdict
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ = [
+    "Bill",
+    "Estimate",
+    "Group",
+    "Point",
+    "Run",
+    "Samples",
+    "Verdict",
+    "as_json",
+    "bill",
+    "bill_words",
+    "group_runs",
+    "headline",
+    "html",
+    "load_runs",
+    "markdown",
+    "runs_in",
+    "verdict",
+]

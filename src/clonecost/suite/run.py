@@ -23,7 +23,7 @@ from clonecost.suite.results import (
     make_column,
 )
 from clonecost.types import Progress, no_progress
-from clonecost.workflows import Watch, finished, run_spec
+from clonecost.workflows.run import Watch, finished, run_spec
 
 RESULTS, MARKDOWN, PAGE = "results.json", "table.md", "table.html"
 NOT_YET, NO_AUDIT = "not yet", "no audit of this victim yet"

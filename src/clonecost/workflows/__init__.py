@@ -1,5 +1,5 @@
-"""What one does with run folders, a file for each: run, plan, replay, transfer, verify."""
+"""What one does with run folders, a file for each: run, plan, replay, transfer, verify.
 
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+Import from the file: `from clonecost.workflows.verify import verify` then loads nothing that only
+an audit needs.
+"""

@@ -1,1 +1,0 @@
-from .oracle import Oracle as Oracle
