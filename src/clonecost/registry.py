@@ -125,13 +125,18 @@ class Parts(Mapping[str, type[T]], Generic[T]):
         self.package, self.kind = package, kind
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._files()))
+        found = pkgutil.iter_modules(map(str, self._folders()))
+        return iter(sorted(module.name for module in found if _is_part(module.name)))
 
     def __len__(self) -> int:
-        return len(self._files())
+        return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._files()
+        try:
+            self._file(str(name))
+        except KeyError:
+            return False
+        return True
 
     def __getitem__(self, name: str) -> type[T]:
         found = getattr(self._module(name), camel_case(name), None)
@@ -159,21 +164,14 @@ class Parts(Mapping[str, type[T]], Generic[T]):
         return import_module(f"{self.package}.{name}")
 
     def _file(self, name: str) -> Path:
-        files = self._files()
-        if name not in files:
-            raise KeyError(name)
-        return files[name]
+        files = (folder / f"{name}.py" for folder in self._folders() if _is_part(name))
+        for file in files:
+            if file.is_file():
+                return file
+        raise KeyError(name)
 
     def _folders(self) -> list[Path]:
         return [Path(folder) for folder in import_module(self.package).__path__]
-
-    def _files(self) -> dict[str, Path]:
-        return {
-            module.name: folder / f"{module.name}.py"
-            for folder in self._folders()
-            for module in pkgutil.iter_modules([str(folder)])
-            if module.name != "base" and not module.name.startswith("_")
-        }
 
 
 class Profiles(Mapping[str, Mapping[str, T]], Generic[T]):
@@ -190,6 +188,10 @@ class Profiles(Mapping[str, Mapping[str, T]], Generic[T]):
 
     def __getitem__(self, name: str) -> Mapping[str, T]:
         return cast(Mapping[str, T], getattr(self._parts._module(name), "PROFILES", {}))
+
+
+def _is_part(name: str) -> bool:
+    return name.isidentifier() and name != "base" and not name.startswith("_")
 
 
 def camel_case(name: str) -> str:

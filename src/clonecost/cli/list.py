@@ -1,7 +1,7 @@
 """What there is to choose from, for `list` and for shell completion. Imports no torch."""
 
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -36,7 +36,7 @@ def check_kind(kind: str) -> Listed:
     """
     if kind not in KINDS:
         raise SpecError(suggest("list", kind, KINDS))
-    return cast(Listed, kind)
+    return kind
 
 
 def table(kind: Listed) -> RenderableType:
@@ -91,7 +91,7 @@ def _summary(mapping: Any, name: str) -> str:
     return f"{source.summary} {needs} Profiles: {profiles or 'none'}."
 
 
-def _grid(rows: list[tuple[str, ...]]) -> Table:
+def _grid(rows: Sequence[tuple[str, ...]]) -> Table:
     grid = Table(show_header=False, box=None, pad_edge=False)
     for first, *others in rows:
         grid.add_row(first, *map(escape, others))

@@ -1,6 +1,6 @@
-from .base import GeneratorCard as GeneratorCard
 from .base import TrainedGenerator as TrainedGenerator
 from .catalogue import GENERATORS as GENERATORS
+from .catalogue import GeneratorCard as GeneratorCard
 from .lookup import is_path as is_path
 from .lookup import ready_generator as ready_generator
 from .lookup import row_and_epochs as row_and_epochs
