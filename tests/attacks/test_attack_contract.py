@@ -177,6 +177,25 @@ def test_a_larger_budget_goes_on_where_the_smaller_one_ended(
 
 
 @every_asking_attack
+def test_looking_changes_neither_what_is_asked_nor_the_last_clone(
+    name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit, tmp_path: Path
+) -> None:
+    asked, looks = [], []
+    for folder, milestones in (("often", (3, 250, 251, 430)), ("never", ())):
+        counting = Counting(victim)
+        few = replace(threat, query_budget=600)
+        result = run_audit(make_audit(name, victim=counting, threat=few, milestones=milestones,
+                                      out=tmp_path / folder))  # fmt: skip
+        asked.append(counting.rows[TEST_ROWS:])
+        looks.append(result.curve)
+    assert asked[0] == asked[1]
+    assert len(looks[0]) > len(looks[1]) == 1
+    assert looks[0][-1] == looks[1][-1]
+    one, two = ((tmp_path / out / "clone.safetensors").read_bytes() for out in ("often", "never"))
+    assert one == two
+
+
+@every_asking_attack
 def test_needs_are_refused_before_the_first_query(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:

@@ -116,9 +116,9 @@ class Dfms:
         def chosen() -> tuple[Tensor, nn.Module]:
             """Another average only when C itself is better than before, as published."""
             agreement = per_class_agreement(clone, *held_out)
-            return max(best[0], agreement), averages.best(*held_out) if agreement > best[
-                0
-            ] else shown
+            if agreement > best[0]:
+                return agreement, averages.best(*held_out)
+            return best[0], shown
 
         current = DeferredClone(lambda *_: chosen()[1], exact=False)
         yield current
