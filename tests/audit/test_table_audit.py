@@ -141,7 +141,7 @@ def test_test_rows_that_the_victim_would_refuse_are_named(
         ({"victim": "iris-softmax"}, "knockoff:shared asks about images"),
         ({"victim": "digits-lenet", "attack": "tramer_lr"}, "tramer_lr asks about rows"),
         ({"victim": "own:model", "attack": ["tramer_lr", "dfme"]}, "dfme asks about images"),
-        ({"victim": "iris-softmax", "attack": "tramer_lr", "allow": "x"}, "knows its own"),
+        ({"victim": "iris-softmax", "attack": "tramer_lr", "allow": "x"}, "Leave `allow` out"),
     ],
 )
 def test_a_spec_does_not_mix_them_either(written: dict[str, object], sentence: str) -> None:
