@@ -249,7 +249,7 @@ def power_cut(bench: Bench, dice: random.Random) -> None:
                 file.write(dice.randbytes(dice.randrange(1, 5_000)))
     if dice.random() < 0.5:
         (bench.run / "ledger.sqlite-shm").unlink(missing_ok=True)
-    for name in ("clone.safetensors.part", "snapshots/000001.safetensors.part"):
+    for name in ("clone.safetensors.0123abcd.part", "snapshots/000001.safetensors.0123abcd.part"):
         if (bench.run / name).parent.is_dir() and dice.random() < 0.3:
             (bench.run / name).write_bytes(dice.randbytes(100))
 

@@ -1,6 +1,8 @@
 """Run folders: resume, a larger budget, replay, verify, reports."""
 
+import errno
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -15,6 +17,7 @@ from tests.support.cli_runs import MINE, QUICK, SMALL_DFME, asked, environment, 
 from tests.support.workbench import TEST_ROWS
 
 from clonecost.errors import LedgerError, RunError
+from clonecost.persistence import atomic_write
 from clonecost.result import read_result
 from clonecost.workflows.replay import replay
 from clonecost.workflows.run import spec_of
@@ -226,8 +229,8 @@ def test_replay_asks_nothing_and_needs_no_victim(
     data.mkdir()
     for name in ("test.npz", "proxy.npz"):
         shutil.copy(bench / name, data)
-    text = (out / "spec.toml").read_text().replace("own:probs", "nowhere:probs")
-    (out / "spec.toml").write_text(text)
+    spec = (out / "spec.toml").read_text()
+    (out / "spec.toml").write_text(spec.replace("own:probs", "nowhere:probs"))
     monkeypatch.chdir(data)
     said = run("replay", out, "--student", "half-lenet", "--epochs", "2")
     assert said.status == 0, said.err
@@ -237,6 +240,7 @@ def test_replay_asks_nothing_and_needs_no_victim(
     found = json.loads(again.out)
     assert found["rows"] == found["score"]["queries"] == 100
     assert (out / "replays" / "half-lenet-seed0.safetensors").is_file()
+    (out / "spec.toml").write_text(spec)
     assert run("verify", out).status == 0
 
 
@@ -299,8 +303,21 @@ ALTERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a row and its events": (
         lambda run: (sql(run, f"DELETE FROM chain WHERE batch = {LAST}"),
                      sql(run, f"DELETE FROM batches WHERE id = {LAST}")),
-        "result.json says head of the chain",
+        "missing from the chain",
     ),
+    "the tail": (
+        lambda run: (sql(run, "DELETE FROM chain WHERE batch IS NULL AND seq > 5"),
+                     sql(run, f"DELETE FROM chain WHERE batch = {LAST}"),
+                     sql(run, f"DELETE FROM batches WHERE id = {LAST}")),
+        "the run has not ended",
+    ),
+    "the spec": (lambda run: flip(run / "spec.toml", 3), "spec.toml was altered"),
+    "the samples": (lambda run: flip(run / "samples.safetensors", -1), "samples.safetensors was"),
+    "a file that a report shows": (lambda run: (run / "transfer.json").write_text("{}"),
+                                   "transfer.json was added"),
+    "the digests of the files": (
+        lambda run: sql(run, "UPDATE chain SET content = '{}' WHERE event = 'files'"),
+        "was altered after it was written"),
     "an event": (lambda run: sql(run, "DELETE FROM chain WHERE seq = 3"), "missing from the chain"),
     "the count": (lambda run: sql(run, "UPDATE batches SET count = 99 WHERE id = 2"), "altered"),
     "a state": (lambda run: sql(run, "UPDATE batches SET state = 'lost' WHERE id = 2"),
@@ -344,7 +361,7 @@ def test_verify_of_many_runs_names_the_bad_one(out: Path, finished: Path) -> Non
     said = run("verify", out.parent)
     assert said.status == 2
     assert f"{out}: result.json was altered" in said.err
-    assert "dfme" not in said.err
+    assert not [line for line in said.err.splitlines() if "dfme" in line and "altered" in line]
 
 
 # -- reports -------------------------------------------------------------------------------------
@@ -374,16 +391,24 @@ def test_an_unfinished_run_does_not_spoil_the_others(out: Path, finished: Path) 
     assert "did not finish" in alone.err
 
 
-def test_a_full_disk_is_named_and_the_run_goes_on(out: Path, tmp_path: Path, log: Path) -> None:
-    """/dev/full is a real disk without room: the clone cannot be written."""
+def test_a_full_disk_is_named_and_the_run_goes_on(
+    out: Path, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clone cannot be written."""
     folder = tmp_path / "full"
-    folder.mkdir()
-    (folder / "clone.safetensors.part").symlink_to("/dev/full")
+    sync = atomic_write._sync
+
+    def full(path: Path) -> None:
+        if path.name.startswith("clone."):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(path)
+
+    monkeypatch.setattr(atomic_write, "_sync", full)
     said = run(*AUDIT, "--budget", "60", "--out", folder)
     assert said.status == 2
     assert "No space left on device; make room, then `clonecost resume" in said.err
     assert not (folder / "result.json").exists()
-    (folder / "clone.safetensors.part").unlink()
+    monkeypatch.setattr(atomic_write, "_sync", sync)
     assert run("resume", folder).status == 0
     assert len(asked(log)) == TEST_ROWS + 60
 

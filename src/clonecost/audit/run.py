@@ -24,6 +24,7 @@ from clonecost.networks import build_generator
 from clonecost.oracle.ledger import Ledger
 from clonecost.oracle.oracle import Oracle, Place
 from clonecost.persistence import run_folder
+from clonecost.persistence.atomic_write import remove_partial
 from clonecost.persistence.snapshots import GlobalRandomness, Snapshots
 from clonecost.result import Control, Result, Score, Search
 from clonecost.types import Purpose, ThreatModel, Victim
@@ -65,6 +66,7 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
     )
     try:
         history = _continue(ledger, audit)
+        remove_partial(audit.out)
         for name in _OF_A_CLONE:  # of a smaller budget's
             (audit.out / name).unlink(missing_ok=True)
         if audit.spec:

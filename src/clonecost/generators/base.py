@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from clonecost.data.fitting import LUMA
 from clonecost.errors import SpecError
-from clonecost.generators.checkpoint import Unfinished
+from clonecost.persistence.resumable_loop import Loop
 from clonecost.types import LabelledInputs, Progress, Shape
 
 Samples = Callable[[int, int, torch.Generator], Tensor]  # (n, latent_dim, rng) -> latents
@@ -38,7 +38,7 @@ class Train(Protocol):
         seed: int,
         device: torch.device,
         progress: Progress,
-        unfinished: Unfinished = ...,
+        loop: Loop = ...,
     ) -> Made:
         """Train on `data`; global random state is left as it was."""
         ...  # fmt: skip

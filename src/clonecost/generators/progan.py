@@ -8,6 +8,8 @@ is. Karras et al. 2018 (1710.10196), Gulrajani et al. 2017 (1704.00028). What is
 average of G's weights. Costs no queries.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
@@ -15,10 +17,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from clonecost.generators import gan_training as gan
 from clonecost.generators.base import Family, Made
-from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
 from clonecost.generators.recipes import ProganRecipe
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.progan import GROWTH, LATENT_DIM, ProganCritic, ProganGenerator, shrunk
+from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.gradient_penalty import gradient_penalty
 from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
@@ -37,7 +39,7 @@ def train_progan(
     seed: int,
     device: torch.device,
     progress: Progress,
-    unfinished: Unfinished = NOWHERE,
+    loop: Loop = plain,
 ) -> Made:
     """Train on `data`, (n, C, H, W); its labels are not looked at.
 
@@ -56,7 +58,7 @@ def train_progan(
         average = gan.averaged(generator, recipe.ema)
         rng = torch.Generator(device).manual_seed(seed)
         on_device = data.to(device)
-        losses = fit(generator, critic, average, on_device, recipe, rng, progress, unfinished)
+        losses = fit(generator, critic, average, on_device, recipe, rng, progress, loop)
         network = gan.kept(average, (), device)  # there is no batch norm to be measured
     shown = held_out.rows(slice(gan.SHOWN), device)
     return Made(network, losses, {}, {"held-out proxy images": shown})
@@ -86,7 +88,7 @@ def fit(
     recipe: ProganRecipe,
     rng: torch.Generator,
     progress: Progress,
-    unfinished: Unfinished,
+    loop: Loop,
 ) -> list[dict[str, float]]:
     """Train all three in place; the mean losses of every epoch."""
     device = rng.device
@@ -96,14 +98,14 @@ def fit(
     steps = gan.steps_of(len(data), recipe.batch_size)
     faded = steps * recipe.epochs  # steps of a stage
     total = faded * len(STAGES)
-    parts: dict[str, Stateful] = {
+    losses: list[dict[str, float]] = []
+    state: dict[str, Any] = {
         "generator": generator, "critic": critic, "average": average,
-        "opt_g": opt_g, "opt_d": opt_d,
+        "opt_g": opt_g, "opt_d": opt_d, "rng": rng, "losses": losses,
     }  # fmt: skip
-    losses = unfinished.restore(parts, {"rng": rng})
-    done = steps * len(losses)
-    for epoch in range(len(losses) + 1, recipe.epochs * len(STAGES) + 1):
-        stage, fading = STAGES[(epoch - 1) // recipe.epochs]
+    for epoch in loop(lambda ended: ended < recipe.epochs * len(STAGES), **state):
+        done = epoch * steps
+        stage, fading = STAGES[epoch // recipe.epochs]
         sums = torch.zeros(3, device=device)
         for rows in gan.batches(len(data), recipe.batch_size, rng):
             alpha = (done % faded + 1) / faded if fading else 1.0
@@ -130,10 +132,9 @@ def fit(
                 progress("training steps", done, total)
         mean_d, mean_g, mean_p = (sums / steps).tolist()
         losses.append({
-            "epoch": epoch, "stage": stage, "fading": float(fading),
+            "epoch": epoch + 1, "stage": stage, "fading": float(fading),
             "critic": mean_d, "generator": mean_g, "penalty": mean_p,
         })  # fmt: skip
-        unfinished.keep(parts, {"rng": rng}, losses)
     return losses
 
 

@@ -9,6 +9,8 @@ rates, steps of D). What is kept is the moving average of G's weights, its batch
 taken anew from latents. Costs no queries.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
@@ -18,7 +20,6 @@ from torch.optim.swa_utils import AveragedModel
 from clonecost.errors import SpecError
 from clonecost.generators import gan_training as gan
 from clonecost.generators.base import Family, Made, standard_normal
-from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
 from clonecost.generators.recipes import SnganRecipe
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.sngan import (
@@ -27,6 +28,7 @@ from clonecost.networks.sngan import (
     SnganGenerator,
     one_hot_latents,
 )
+from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
 
@@ -39,7 +41,7 @@ def train_sngan(
     seed: int,
     device: torch.device,
     progress: Progress,
-    unfinished: Unfinished = NOWHERE,
+    loop: Loop = plain,
 ) -> Made:
     """Train on `data`, (n, C, H, W); its labels count only where the recipe is conditional.
 
@@ -59,7 +61,7 @@ def train_sngan(
         average = gan.averaged(generator, recipe.ema)
         rng = torch.Generator(device).manual_seed(seed)
         on_device = data.to(device)
-        losses = fit(generator, critic, average, on_device, recipe, rng, progress, unfinished)
+        losses = fit(generator, critic, average, on_device, recipe, rng, progress, loop)
         draws = (
             draw_latents(recipe.generator_batch_size, data, classes, rng)[0]
             for _ in range(gan.STATISTICS)
@@ -119,7 +121,7 @@ def fit(
     recipe: SnganRecipe,
     rng: torch.Generator,
     progress: Progress,
-    unfinished: Unfinished,
+    loop: Loop,
 ) -> list[dict[str, float]]:
     """Train all three in place; the mean losses of every epoch."""
     device, classes = rng.device, generator.classes
@@ -130,13 +132,14 @@ def fit(
     fall_g = LambdaLR(opt_g, lambda past: 1 - past / max(1, total // recipe.critic_steps))
     fall_d = LambdaLR(opt_d, lambda past: 1 - past / total)
     lower = half(device, recipe.low_precision)
-    parts: dict[str, Stateful] = {
+    losses: list[dict[str, float]] = []
+    state: dict[str, Any] = {
         "generator": generator, "critic": critic, "average": average,
         "opt_g": opt_g, "opt_d": opt_d, "fall_g": fall_g, "fall_d": fall_d,
+        "rng": rng, "losses": losses,
     }  # fmt: skip
-    losses = unfinished.restore(parts, {"rng": rng})
-    done = steps * len(losses)
-    for epoch in range(len(losses) + 1, recipe.epochs + 1):
+    for epoch in loop(lambda ended: ended < recipe.epochs, **state):
+        done = epoch * steps
         sums = torch.zeros(2, device=device)
         for rows in gan.batches(len(data), recipe.batch_size, rng):
             # D step
@@ -165,8 +168,7 @@ def fit(
             if done % gan.REPORT_EVERY == 0 or done == total:
                 progress("training steps", done, total)
         mean_d, mean_g = (sums.cpu() / torch.tensor([steps, steps / recipe.critic_steps])).tolist()
-        losses.append({"epoch": epoch, "critic": mean_d, "generator": mean_g})
-        unfinished.keep(parts, {"rng": rng}, losses)
+        losses.append({"epoch": epoch + 1, "critic": mean_d, "generator": mean_g})
     return losses
 
 

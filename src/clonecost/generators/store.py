@@ -3,14 +3,18 @@
     <cache>/generators/<name>-<proxy>-<C>x<H>x<W>-seed<k>/weights.safetensors  the network
                                                           card.json            what it is
                                                           samples.png          what it makes
+                                                          snapshots/           while it is trained
 
-A tenth of the rows is held out, by a fixed seed, and only measured on.
+A training that was cut off goes on after its last whole epoch, to the same weights; snapshots of
+another proxy, recipe, seed or version of torch are not gone on with. A tenth of the rows is held
+out, by a fixed seed, and only measured on.
 """
 
 import hashlib
 import json
 import re
-from dataclasses import asdict, replace
+import time
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +26,38 @@ from torch import Tensor
 from clonecost.errors import DataError, SpecError, suggest
 from clonecost.generators.base import Made, TrainedGenerator
 from clonecost.generators.catalogue import GENERATORS, GeneratorCard
-from clonecost.generators.checkpoint import UNFINISHED, Unfinished
 from clonecost.generators.frechet import MEASURED, likeness
 from clonecost.generators.recipes import Recipe
 from clonecost.generators.sample_sheet import GRID, sample_sheet
 from clonecost.generators.sngan import count_classes
 from clonecost.persistence.model_cache import Cached, cache_root
+from clonecost.persistence.snapshots import Snapshots
 from clonecost.types import LabelledInputs, Progress, Shape, no_progress
 from clonecost.version import __version__
 
-SAMPLES = "samples.png"
+SAMPLES, SNAPSHOTS = "samples.png", "snapshots"
 HELD_OUT = 10  # one row in so many is measured on
 SPLIT_SEED = 20_240_103  # the same rows for every generator and every seed
 SHEET_SEED = 20_240_104  # of the latents whose images are shown and measured
 CHUNK = 128  # images made at a time
+
+
+@dataclass
+class Clock:
+    """Seconds of training, those before an interruption included."""
+
+    earlier: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        return self.earlier + time.perf_counter() - self.started
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.earlier, self.started = state["seconds"], time.perf_counter()
 
 
 def train_generator(
@@ -68,13 +90,14 @@ def train_generator(
     meant_for = json.dumps(
         [name, _as_json(recipe), seed, _digest(proxy, row), torch.__version__, str(device)]
     )
-    unfinished = Unfinished(place.folder / UNFINISHED, meant_for)
+    clock = Clock()
+    snapshots = Snapshots(place.folder / SNAPSHOTS, meant_for, {"clock": clock}, every=0.0)
     made = row.family.train(
         kept, held_out, recipe, seed=seed, device=device,
         progress=lambda _, done, total: progress(f"training {name}", done, total),
-        unfinished=unfinished,
+        loop=snapshots.loop,
     )  # fmt: skip
-    seconds = unfinished.seconds
+    seconds = clock.seconds
     samples = _samples(row, made, min(MEASURED, len(held_out)), device)
     card = {
         "name": name,
@@ -95,7 +118,7 @@ def train_generator(
     }
     panels = {"samples": samples[: GRID * GRID], **made.panels}
     place.write(made.network, card, {SAMPLES: sample_sheet(panels)})
-    unfinished.drop()
+    snapshots.forget()
     return place.folder
 
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from clonecost.generators.base import Family, Made, standard_normal
-from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
 from clonecost.generators.recipes import VaeRecipe
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.vae import LATENT_DIM, Vae, VaeOutput, elbo_terms
+from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
 
@@ -49,7 +49,7 @@ def train_vae(
     seed: int,
     device: torch.device,
     progress: Progress,
-    unfinished: Unfinished = NOWHERE,
+    loop: Loop = plain,
 ) -> Made:
     """Train on `data` and measure on `held_out`, both (n, C, H, W).
 
@@ -64,7 +64,7 @@ def train_vae(
         torch.manual_seed(seed)
         vae = build_vae(recipe, data.shape).to(device)
     _lay_out(vae, torch.channels_last)
-    losses = _fit(vae.train(), data.to(device), recipe, seed, device, progress, unfinished)
+    losses = _fit(vae.train(), data.to(device), recipe, seed, device, progress, loop)
     _lay_out(vae.eval().requires_grad_(False), torch.contiguous_format)
     shown = held_out.rows(slice(SHOWN), device)
     again = _measured_with(vae, shown, torch.Generator(device).manual_seed(MEASURE_SEED))
@@ -92,17 +92,19 @@ def _fit(
     seed: int,
     device: torch.device,
     progress: Progress,
-    unfinished: Unfinished,
+    loop: Loop,
 ) -> list[dict[str, float]]:
     order_rng = torch.Generator().manual_seed(seed)  # on the CPU: the same order on every device
     rng = torch.Generator(device).manual_seed(seed)
     optimiser = Adam(vae.parameters(), recipe.lr)
-    parts: dict[str, Stateful] = {"vae": vae, "optimiser": optimiser}
-    rngs = {"order": order_rng, "latents": rng}
-    losses = unfinished.restore(parts, rngs)
+    losses: list[dict[str, float]] = []
     steps = -(-len(data) // recipe.batch_size)
-    done, total = steps * len(losses), steps * recipe.epochs
-    for epoch, beta in list(enumerate(betas(recipe.epochs), start=1))[len(losses) :]:
+    total, weights = steps * recipe.epochs, betas(recipe.epochs)
+    for epoch in loop(
+        lambda ended: ended < recipe.epochs,
+        vae=vae, optimiser=optimiser, order=order_rng, latents=rng, losses=losses,
+    ):  # fmt: skip
+        done, beta = epoch * steps, weights[epoch]
         sums = torch.zeros(2, device=device)
         order = torch.randperm(len(data), generator=order_rng).to(device)
         for rows in order.split(recipe.batch_size):
@@ -118,8 +120,7 @@ def _fit(
             if done % REPORT_EVERY == 0 or done == total:
                 progress("training steps", done, total)
         error, kl = (sums / len(data)).tolist()
-        losses.append({"epoch": epoch, "beta": beta, "squared_error": error, "kl": kl})
-        unfinished.keep(parts, rngs, losses)
+        losses.append({"epoch": epoch + 1, "beta": beta, "squared_error": error, "kl": kl})
     return losses
 
 

@@ -105,7 +105,7 @@ class Ledger(Record):
                 if empty and opened is not None:
                     self._head = GENESIS
                     with self._transaction():
-                        for statement in SCHEMA:
+                        for *_, statement in SCHEMA:
                             self._db.execute(statement)
                         self._link("opened", content=_as_json(opened))
                 self._load()

@@ -32,8 +32,7 @@ INPUTS = "inputs.bin"
 Account = Literal["attack", "evaluation", "spot"]
 ACCOUNTS: tuple[Account, ...] = get_args(Account)
 
-SCHEMA = (
-    """CREATE TABLE batches (
+BATCHES = """CREATE TABLE batches (
     id       INTEGER PRIMARY KEY,
     account  TEXT    NOT NULL,
     position INTEGER NOT NULL,                    -- of the first row, within the account
@@ -47,16 +46,20 @@ SCHEMA = (
     answers  BLOB,
     form     TEXT,                                -- of kept inputs: 'index', 'uint8' or 'float32'
     offset   INTEGER                              -- of kept inputs, in inputs.bin
-)""",
-    "CREATE INDEX by_position ON batches (account, position)",
-    """CREATE TABLE chain (
+)"""
+BY_POSITION = "CREATE INDEX by_position ON batches (account, position)"
+CHAIN = """CREATE TABLE chain (
     seq     INTEGER PRIMARY KEY,
     event   TEXT NOT NULL,
     batch   INTEGER REFERENCES batches (id),
     content TEXT,
     digest  BLOB NOT NULL
-)""",
-)
+)"""
+SCHEMA = [  # as SQLite lists it, by name
+    ("table", "batches", "batches", BATCHES),
+    ("index", "by_position", "batches", BY_POSITION),
+    ("table", "chain", "chain", CHAIN),
+]
 SAID = {  # the columns of a batch that an event speaks of
     "reserved": "account, position, count, digests, at",
     "settled": "encoding, answers, form, offset",
@@ -132,7 +135,8 @@ class Record:
             self.audit = str(first["audit"])
             self.num_classes = int(first["num_classes"])
             self.input_shape = tuple(first["input_shape"])
-        except (ValueError, KeyError, TypeError):
+            self._head = bytes.fromhex(last[1].hex())
+        except (ValueError, KeyError, TypeError, AttributeError):
             first = {}
         if first.get("format") != FORMAT:
             raise LedgerError(
@@ -140,7 +144,6 @@ class Record:
                 "move it away or name another run folder with --out"
             )
         self.finished = last[0] == "files"
-        self._head = last[1]
         self._inputs = KeptInputs(self.path.with_name(INPUTS), self.input_shape)
 
     # -- what it holds ---------------------------------------------------------------------------
@@ -201,11 +204,18 @@ class Record:
         """Recompute the chain from what the tables say now. Returns what is wrong; [] is whole."""
         with disk_faults(self.path):
             state = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]
-            return list(self._faults()) if state == "ok" else [f"the database is damaged: {state}"]
+            if state != "ok":
+                return [f"the database is damaged: {state}"]
+            try:
+                return list(self._faults())
+            except LedgerError as error:  # kept inputs that are gone
+                return [str(error)]
+            except (TypeError, ValueError, OverflowError) as error:
+                return [f"the ledger holds a value that no event wrote: {error}"]
 
     def _faults(self) -> Iterator[str]:
-        made = self._db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
-        if sorted(sql for (sql,) in made) != sorted(SCHEMA):
+        made = self._db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name")
+        if made.fetchall() != SCHEMA:
             yield "the tables of the ledger were altered"
             return
         head, last, states = GENESIS, 0, dict[int, str]()

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clonecost.errors import RunError
-from clonecost.persistence.disk import FULL, file_digest, sync_folder
+from clonecost.persistence.atomic_write import atomic_write
+from clonecost.persistence.disk import FULL, file_digest
 
 if TYPE_CHECKING:  # a run is verified without torch
     from torch import Tensor, nn
@@ -42,14 +43,8 @@ def write(path: Path, content: bytes | str) -> None:
         RunError: the disk is full or the folder cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
-    partial = path.with_name(path.name + ".part")
     try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
+        atomic_write(path, data)
     except OSError as error:
         full = error.errno in FULL
         remedy = (
