@@ -26,7 +26,7 @@ def test_refuses_before_sending(victim: Victim, tmp_path: Path) -> None:
     counting = Counting(victim)
     oracle = open_oracle(counting, tmp_path)
     oracle(torch.rand(8, *SHAPE))
-    with pytest.raises(BudgetError, match="asked for 3 queries with 2 left"):
+    with pytest.raises(BudgetError, match="3 queries were requested with 2 left"):
         oracle(torch.rand(3, *SHAPE))
     assert (oracle.spent, counting.seen) == (8, 8)
     oracle(torch.rand(2, *SHAPE))

@@ -15,6 +15,7 @@ from clonecost.config.schema import OWN, REMOTE, Spec
 from clonecost.errors import SpecError, suggest
 from clonecost.generators import is_path, row_and_epochs
 from clonecost.networks import NETWORKS
+from clonecost.types import check_budget
 from clonecost.victims.endpoints import EndpointSettings, check_endpoint
 from clonecost.victims.zoo.images import VICTIMS
 from clonecost.victims.zoo.tabular import TABLE_VICTIMS
@@ -100,10 +101,7 @@ def _check_access(spec: Spec) -> None:
         check_access(make_attack(name, spec.set), name, spec.access)
     if spec.access == "white-box" and spec.defence:
         raise SpecError(WITHOUT_DEFENCES)
-    if spec.access != "white-box" and spec.budget == 0:
-        raise SpecError(
-            "budget = 0: 0 is not a number of queries; only a white-box reference asks nothing"
-        )
+    check_budget(spec.budget, spec.access)
 
 
 def _check_victim(spec: Spec) -> None:
