@@ -176,7 +176,7 @@ def test_a_function_is_refused_in_one_sentence_and_not_asked(
 def test_only_a_white_box_may_ask_nothing() -> None:
     spec = make_spec({"victim": "digits-lenet", "attack": "zskd", "access": "white-box"})
     assert spec.budget == 0
-    with pytest.raises(SpecError, match="needs a budget"):
+    with pytest.raises(SpecError, match="budget of a black box is too small"):
         make_spec({"victim": "digits-lenet", "budget": 0})
     with pytest.raises(SpecError, match="got 'glass', want 'black-box' or 'white-box'"):
         make_spec({"victim": "digits-lenet", "access": "glass"})

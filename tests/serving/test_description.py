@@ -9,21 +9,20 @@ from tests.support.live_server import live
 from tests.support.toys import CLASSES, COLOUR, SHAPE, Counting, numbers, tree_toy
 
 from clonecost.serving import Limits, ServedModel, make_app
-from clonecost.types import Victim
+from clonecost.types import PredictionApi, Victim
 
 TOKEN = "only-for-this-test"
 
 
 def images(victim: Victim) -> ServedModel:
-    return ServedModel(name="toy", victim=victim, input_shape=SHAPE, num_classes=CLASSES)
+    api = PredictionApi(input_shape=SHAPE, num_classes=CLASSES)
+    return ServedModel(name="toy", victim=victim, api=api)
 
 
 def table(victim: Victim) -> ServedModel:
     features = (*numbers(3), COLOUR)
-    return ServedModel(
-        name="toy", victim=victim, input_shape=(4,), num_classes=CLASSES, features=features,
-        incomplete=True,
-    )  # fmt: skip
+    api = PredictionApi(input_shape=(4,), num_classes=CLASSES, features=features, incomplete=True)
+    return ServedModel(name="toy", victim=victim, api=api)
 
 
 @pytest.mark.parametrize("kind", ["images", "table"])

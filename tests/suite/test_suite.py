@@ -172,7 +172,7 @@ def test_settings_of_another_attack_are_left_behind(toy: Path) -> None:
         ('name = "ours"\n', 'name = "ours"\ncolumns = ["mien"]\n', "did you mean 'mine'"),
         ('title = "A toy"', 'titel = "A toy"', "did you mean 'title'"),
         ("budget = 60", "bugdet = 60", "did you mean 'budget'"),
-        ("budget = 60", "budget = 0", "needs a budget"),
+        ("budget = 60", "budget = 0", "budget of a black box is too small"),
         ("seeds = [0, 1, 2]", "seed = [0]", "did you mean 'seeds'"),
         ('attack = "knockoff:shared"', 'attack = "knokoff"', "did you mean 'knockoff'"),
         ("settings = { epochs = 2 }", "settings = { epoch = 2 }", "did you mean 'epochs'"),

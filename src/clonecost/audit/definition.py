@@ -205,13 +205,6 @@ def check(audit: Audit) -> None:
             f"{audit.attack_name} needs answers of kind {needs!r}, this threat model gives "
             f"{threat.answers!r}: choose another attack (`clonecost list attacks`) or --answers"
         )
-    if threat.query_budget < (0 if threat.access == "white-box" else 1):
-        raise SpecError(f"the budget is {threat.query_budget}: at least one query is needed")
-    if threat.answers == "top_k" and not 1 <= (threat.top_k or 0) < threat.num_classes:
-        raise SpecError(
-            f"top_k:{threat.top_k} of {threat.num_classes} classes: "
-            f"choose from 1 to {threat.num_classes - 1}"
-        )
     if attack.declares.proxy != "none" and not audit.proxy:
         raise SpecError(f"{audit.attack_name} asks about proxy data: name some with --proxy")
     if audit.compile != "no" and audit.device.type == "cpu" and not _compiler():
@@ -271,18 +264,7 @@ def _check_kind(audit: Audit) -> None:
     if refused := wrong_kind(audit.attack_name, attack, table=threat.features is not None):
         raise SpecError(refused)
     if threat.features is None:
-        if threat.incomplete:
-            raise SpecError(
-                f"incomplete is for rows of a table, {audit.victim_name} takes images: leave it out"
-            )
         return
-    if len(threat.input_shape) != 1 or len(threat.features) != threat.input_shape[0]:
-        raise SpecError(
-            f"the threat model has {len(threat.features)} features and inputs of shape "
-            f"{threat.input_shape}: a table's rows are ({len(threat.features)},)"
-        )
-    if threat.input_precision == "uint8":
-        raise SpecError("inputs of 8 bits are pixels: a table's rows are float32")
     if audit.controls:
         raise SpecError(
             "controls train a student network, and an attack on a table has none: leave them out"

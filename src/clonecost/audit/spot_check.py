@@ -47,10 +47,9 @@ def spot_check(audit: Audit, ledger: Ledger, reference: Reference) -> str | None
         taught = ledger.some_bought(count // 2, rng, pool)
     of_test = torch.randperm(len(audit.test), generator=rng)[: count - count // 2]
     before = findings_of(ledger) or NOTHING
-    plain = ThreatModel(  # as they were bought
-        input_shape=audit.threat.input_shape, num_classes=audit.threat.num_classes, query_budget=0,
-        features=audit.threat.features,
-    )  # fmt: skip
+    plain = replace(  # test rows are bought so
+        audit.threat, answers="probs", top_k=None, input_precision="float32", incomplete=False
+    )
     try:
         apart = [_asked_again(
             audit, ledger, plain, reference.test.rows(of_test.to(audit.device), audit.device),

@@ -16,12 +16,12 @@ from clonecost.errors import (
     Advice,
     DropKey,
     RunWorkflow,
-    SetKey,
     SpecError,
     suggest,
 )
 from clonecost.generators import is_path, row_and_epochs
 from clonecost.networks import NETWORKS
+from clonecost.types import check_budget
 from clonecost.victims.endpoints import EndpointSettings, check_endpoint
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
@@ -125,12 +125,7 @@ def _check_access(spec: Spec) -> None:
             "A white-box reference reads the network behind the defences, so it takes none",
             DropKey("defence"),
         )
-    if spec.access != "white-box" and spec.budget == 0:
-        raise SpecError(
-            "An attack through the API needs a budget; only a white-box reference sends no query",
-            SetKey("budget"),
-            got=0,
-        )
+    check_budget(spec.budget, spec.access)
 
 
 def _check_victim(spec: Spec) -> None:

@@ -15,7 +15,7 @@ from clonecost.errors import (
     ReplayError,
     VictimError,
 )
-from clonecost.oracle.answer_policy import check_answers, restrict, to_eight_bits
+from clonecost.oracle.answer_policy import shown, to_eight_bits
 from clonecost.oracle.delivery import Delivery, delivering
 from clonecost.oracle.hash_chain import DIGEST_BYTES
 from clonecost.oracle.ledger import Account, Ledger
@@ -177,9 +177,7 @@ class Oracle:
         try:
             with torch.no_grad(), self._own_randomness(), delivering(delivery):
                 raw = self._victim(inputs)
-            exact = self.threat.features is not None  # equations are solved from its answers
-            probs = check_answers(raw, len(inputs), self.threat.num_classes, exact=exact)
-            answers = restrict(probs, self.threat.answers, self.threat.top_k)
+            answers = shown(raw, len(inputs), self.threat)
         except BaseException as error:
             unsent = delivery.never_sent(len(inputs))
             self._ledger.lose(batch, f"{type(error).__name__}: {error}", unsent=unsent)

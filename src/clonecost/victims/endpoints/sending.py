@@ -206,7 +206,7 @@ class Sender:
         except UnansweredError:
             raise
         except CloneCostError as error:
-            raise _like(error, self.hide(error.fact)) from None
+            raise hidden(error, self.hide) from None
         except Exception as error:  # nobody thought of this answer
             what = self.hide(f"{type(error).__name__}: {error}")
             raise VictimError(f"{self.dialect.url}: its answer cannot be read ({what})") from None
@@ -295,8 +295,14 @@ def _excerpt(response: httpx2.Response) -> str:
     return f": {words[:EXCERPT]}{'...' if len(words) > EXCERPT else ''}" if words else ""
 
 
-def _like(error: CloneCostError, text: str) -> CloneCostError:
-    """The same error and remedies with other words for what happened."""
+def hidden(error: CloneCostError, hide: Callable[[str], str]) -> CloneCostError:
+    """The same error, its secrets taken out of every field."""
+
+    def field(value: object) -> object:
+        return None if value is None else hide(str(value))
+
     other = type(error).__new__(type(error))
-    CloneCostError.__init__(other, text, *error.remedies)
+    CloneCostError.__init__(
+        other, hide(error.what), *error.remedies, got=field(error.got), want=field(error.want)
+    )
     return other
