@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from tests.support.toys import TableToy
+from tests.support.table_toys import TableToy
 from torch import nn
 
 from clonecost.attacks import Attack
