@@ -7,17 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from tests.support import workbench
-from tests.support.toys import (
-    BUDGET,
-    CLASSES,
-    SHAPE,
-    TABLE_TOYS,
-    MakeAudit,
-    TableToy,
-    toy_attack,
-    toy_generator,
-    toy_student,
-)
+from tests.support.attack_settings import toy_attack
+from tests.support.table_toys import TABLE_TOYS, TableToy
+from tests.support.toys import BUDGET, CLASSES, SHAPE, MakeAudit, toy_generator, toy_student
 from torch import nn
 
 from clonecost.attacks import Attack

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 import torch
-from tests.support.toys import CLASSES, Counting, MakeAudit, toy_student
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import CLASSES, MakeAudit, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks.active_thief import ActiveThief, Strategy, mixed
@@ -105,7 +106,7 @@ def test_better_than_chance_where_chance_is_poor(
     inputs = proxy.inputs.clone()
     inputs[400:] = 254 + torch.arange(3_600).view(-1, 1, 1, 1) % 2
     pool = dataclasses.replace(proxy, inputs=inputs)
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     run_audit(make_audit("active_thief", victim=counting, proxy=pool, milestones=()))
     useful = {row.numpy().tobytes() for row in pool.rows(slice(0, 400))}
     assert sum(row in useful for row in counting.rows[400:]) > 250  # chance: 150

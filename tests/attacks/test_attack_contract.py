@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.support.toys import BUDGET, Counting, MakeAudit, toy_attack
+from tests.support.attack_settings import toy_attack
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import BUDGET, MakeAudit
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -78,7 +80,7 @@ def without_time(result: Result | None) -> dict[str, Any]:
 def test_spends_what_it_says_and_learns_something(
     name: str, victim: Victim, test_set: LabelledInputs, make_audit: MakeAudit
 ) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     result = run_audit(make_audit(name, victim=counting))
     assert counting.seen - TEST_ROWS == result.spent <= BUDGET
     assert result.evaluation == TEST_ROWS
@@ -93,10 +95,10 @@ def test_resumes_after_a_failure_without_paying_twice(
     name: str, victim: Victim, make_audit: MakeAudit, tmp_path: Path
 ) -> None:
     straight = run_audit(make_audit(name, out=tmp_path / "straight"))
-    first = Counting(victim, fail_at=TEST_ROWS + 800)
+    first = RecordingVictim(victim, fail_at=TEST_ROWS + 800)
     with pytest.raises(VictimError, match="went away"):
         run_audit(make_audit(name, victim=first, out=tmp_path / "resumed"))
-    second = Counting(victim)
+    second = RecordingVictim(victim)
     resumed = run_audit(make_audit(name, victim=second, out=tmp_path / "resumed"))
 
     assert resumed.curve == straight.curve
@@ -136,10 +138,10 @@ def test_goes_on_from_a_snapshot_with_little_to_do_again(
         except (VictimError, KeyboardInterrupt):
             return None
 
-    asked = Counting(victim, fail_at=TEST_ROWS + 440)
+    asked = RecordingVictim(victim, fail_at=TEST_ROWS + 440)
     _, done = counted(lambda: part(asked, Watcher()))
     assert (tmp_path / "two" / "snapshots").is_dir()
-    again = Counting(victim)
+    again = RecordingVictim(victim)
     replayed = rows_replayed(monkeypatch)
     resumed, more = counted(lambda: part(again, Watcher(notice=notices.append, step=stop_half_way)))
     done += more
@@ -168,7 +170,7 @@ def test_a_larger_budget_goes_on_where_the_smaller_one_ended(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
     small = dataclasses.replace(threat, query_budget=700)
-    first, second = Counting(victim), Counting(victim)
+    first, second = RecordingVictim(victim), RecordingVictim(victim)
     before = run_audit(make_audit(name, victim=first, threat=small, milestones=()))
     after = run_audit(make_audit(name, victim=second, milestones=()))
     assert after.spent > before.spent
@@ -182,7 +184,7 @@ def test_looking_changes_neither_what_is_asked_nor_the_last_clone(
 ) -> None:
     asked, looks = [], []
     for folder, milestones in (("often", (3, 250, 251, 430)), ("never", ())):
-        counting = Counting(victim)
+        counting = RecordingVictim(victim)
         few = replace(threat, query_budget=600)
         result = run_audit(make_audit(name, victim=counting, threat=few, milestones=milestones,
                                       out=tmp_path / folder))  # fmt: skip
@@ -200,7 +202,7 @@ def test_needs_are_refused_before_the_first_query(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
     labels = dataclasses.replace(threat, answers="label")
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     audit = make_audit(name, victim=counting, threat=labels)
     if ATTACKS[name].declares.needs == "label":
         assert run_audit(audit).spent > 0
@@ -218,7 +220,7 @@ def test_price_per_iteration_is_what_it_sends(
     cost = queries_per_iteration(attack)
     if not cost:
         pytest.skip(f"{name} has no iterations: it buys a fixed set")
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     exactly = dataclasses.replace(threat, query_budget=3 * cost + cost - 1)
     result = run_audit(make_audit(name, victim=counting, threat=exactly, milestones=()))
     assert counting.seen - TEST_ROWS == result.spent == 3 * cost
@@ -229,7 +231,7 @@ def test_a_white_box_asks_nothing_and_makes_the_same_clone_after_a_crash(
     name: str, network: nn.Module, victim: Victim, make_audit: MakeAudit, tmp_path: Path
 ) -> None:
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     straight, steps = counted(
         lambda: run_audit(make_audit(name, victim=counting, out=tmp_path / "straight"))
     )

@@ -5,15 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.support.toys import (
-    BUDGET,
-    CLASSES,
-    SMALL,
-    Counting,
-    MakeAudit,
-    toy_attack,
-    toy_generator,
-)
+from tests.support.attack_settings import SMALL, toy_attack
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import BUDGET, CLASSES, MakeAudit, toy_generator
 from torch import Tensor
 
 from clonecost.attacks import PROFILES
@@ -73,7 +67,7 @@ def test_the_papers_constants_and_the_released_ones() -> None:
 def test_winners_teach_and_were_asked_about_as_they_are(
     victim: Victim, make_audit: MakeAudit, taught: Taught
 ) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     attack = small(reuse="evolved", threshold=0.02)
     result = run_audit(make_audit(attack=attack, victim=counting, milestones=()))
     ((images, answers),) = taught
@@ -91,7 +85,7 @@ def test_winners_teach_and_were_asked_about_as_they_are(
 def test_every_row_teaches_when_all_are_reused(
     victim: Victim, make_audit: MakeAudit, taught: Taught
 ) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     result = run_audit(make_audit(attack=small(reuse="all"), victim=counting))
     assert [len(images) for images, _ in taught] == [500, 1_000, BUDGET]
     rows = [image.numpy().tobytes() for image in as_pixels(taught[-1][0])]
@@ -141,7 +135,7 @@ def test_the_books_of_the_search(make_audit: MakeAudit) -> None:
 def test_without_evolution_each_image_costs_one_query(
     victim: Victim, make_audit: MakeAudit, taught: Taught
 ) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     audit = make_audit(attack=small(evolve=False), victim=counting)
     result = run_audit(audit)
     assert [len(images) for images, _ in taught] == [500, 1_000, BUDGET]
@@ -174,12 +168,12 @@ def test_a_milestone_before_any_search_has_ended_has_its_clone(
 def test_resumes_inside_an_evolution(victim: Victim, make_audit: MakeAudit, tmp_path: Path) -> None:
     # every search takes all of its four generations, 48, 32, 32 and 32 rows in four slots
     attack = small(reuse="evolved", threshold=0.0, slots=4)
-    first = Counting(victim, fail_at=TEST_ROWS + 60)  # within the second one
+    first = RecordingVictim(victim, fail_at=TEST_ROWS + 60)  # within the second one
     straight = run_audit(make_audit(attack=attack, out=tmp_path / "four"))
     with pytest.raises(VictimError, match="went away"):
         run_audit(make_audit(attack=attack, victim=first, out=tmp_path / "resumed"))
     assert first.seen == TEST_ROWS + 48
-    second = Counting(victim)
+    second = RecordingVictim(victim)
     resumed = run_audit(make_audit(attack=attack, victim=second, out=tmp_path / "resumed"))
     assert second.seen == BUDGET - 48
     assert (resumed.curve, resumed.search) == (straight.curve, straight.search)
@@ -197,7 +191,7 @@ def test_labels_alone_are_refused_before_the_first_query(
     victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
     for kind in ({"answers": "label"}, {"answers": "top_k", "top_k": 1}):
-        counting = Counting(victim)
+        counting = RecordingVictim(victim)
         poor = dataclasses.replace(threat, **kind)  # type: ignore[arg-type]
         with pytest.raises(AnswersError, match="black_box_ripper needs answers of kind 'probs'"):
             run_audit(make_audit("black_box_ripper", victim=counting, threat=poor))
@@ -208,7 +202,7 @@ def test_labels_alone_are_refused_before_the_first_query(
 def test_a_generator_of_another_size_is_refused_before_the_first_query(
     shape: tuple[int, ...], victim: Victim, make_audit: MakeAudit
 ) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     audit = make_audit(
         "black_box_ripper", victim=counting, generators={"toy": toy_generator(shape)}
     )

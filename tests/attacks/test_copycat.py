@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from tests.support.toys import Counting, MakeAudit
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import MakeAudit
 from torch import Tensor
 
 from clonecost.attacks import copycat
@@ -70,7 +71,7 @@ def test_copies_cost_nothing_and_only_labels_are_learnt(
     monkeypatch.setattr(
         copycat, "distill", lambda s, x, a, *r, **k: (seen.append((x, a)), plain(s, x, a, *r, **k))
     )
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     audit = make_audit(Copycat(recipe="shared", epochs=1), victim=counting, milestones=())
     result = run_audit(audit)
     assert counting.seen - 400 == result.spent == 1_500

@@ -1,6 +1,7 @@
 import pytest
 import torch
-from tests.support.toys import CLASSES, SHAPE, toy_student
+from tests.support.recording_oracle import RecordingOracle
+from tests.support.toys import SHAPE, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks import degan
@@ -8,13 +9,7 @@ from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.degan import Degan, agreement, answered
 from clonecost.errors import SpecError
 from clonecost.networks.dcgan import DcganGenerator
-from clonecost.types import LabelledInputs, ThreatModel
-
-
-class Closed:
-    """Stands in for the oracle: a white-box reference never comes to it."""
-
-    threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=0, access="white-box")
+from clonecost.types import LabelledInputs
 
 
 def kit(network: nn.Module | None, proxy: LabelledInputs | None, **changes: object) -> AttackerKit:
@@ -108,4 +103,4 @@ def test_agreement_is_counted_over_all_parts() -> None:
 def test_without_proxy_or_network_it_says_so(opened: nn.Module) -> None:
     for network, sentence in ((opened, "proxy data"), (None, "--access white-box")):
         with pytest.raises(SpecError, match=sentence):
-            next(Degan().run(Closed(), kit(network, None)))  # type: ignore[arg-type]
+            next(Degan().run(RecordingOracle(0, access="white-box"), kit(network, None)))

@@ -1,15 +1,16 @@
 import dataclasses
-from typing import Any
 
 import pytest
 import torch
-from tests.support.toys import CLASSES, SHAPE, Counting, MakeAudit, toy_attack, toy_student
+from tests.support.attack_settings import toy_attack
+from tests.support.recording_oracle import RecordingOracle, RecordingVictim, sure_answers
+from tests.support.toys import MakeAudit, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, DeferredClone
 from clonecost.attacks.dfms import Dfms
 from clonecost.audit import run_audit
-from clonecost.types import LabelledInputs, Purpose, ThreatModel, Victim
+from clonecost.types import LabelledInputs, ThreatModel, Victim
 
 
 def small(**changes: object) -> Dfms:
@@ -38,33 +39,12 @@ def test_the_rate_warms_up_and_falls_to_nothing() -> None:
 def test_every_row_counts_and_is_asked_about_once(
     answers: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     asked_for = dataclasses.replace(threat, answers=answers)
     result = run_audit(make_audit(small(), victim=counting, threat=asked_for))
     asked = counting.rows[400:]
     assert result.spent == len(asked) > 1_450
     assert len(set(asked)) > 0.99 * len(asked)
-
-
-class Door:
-    """Stands in for the oracle: sure answers, with exact zeros, and a list of the questions."""
-
-    def __init__(self, budget: int) -> None:
-        self.threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=budget)
-        self.asked: list[tuple[Purpose, Tensor]] = []
-
-    @property
-    def spent(self) -> int:
-        return sum(len(x) for _, x in self.asked)
-
-    @property
-    def remaining(self) -> int:
-        return self.threat.query_budget - self.spent
-
-    def __call__(self, inputs: Tensor, *, purpose: Purpose = "training", **_: Any) -> Tensor:
-        assert not inputs.requires_grad
-        self.asked.append((purpose, inputs.clone()))
-        return torch.eye(CLASSES)[(3 * inputs.mean((1, 2, 3))).long().clamp(0, 2)]
 
 
 class Watched(nn.Module):
@@ -84,29 +64,29 @@ class Watched(nn.Module):
 def test_modes_and_the_choice_on_bought_rows_only(proxy: LabelledInputs) -> None:
     attack = small(batch_size=20, averages=(0.5, 0.9), gan_epochs=1, div_gan_epochs=1,
                    choose_every=10_000)  # fmt: skip
-    door = Door(600)
+    oracle = RecordingOracle(600, sure_answers)
     kit = AttackerKit(
         student=Watched, generator=lambda latent, *, width: nn.Identity(),
         proxy=proxy.take(slice(200)),
         rng=torch.Generator().manual_seed(0), device=torch.device("cpu"), horizon=600,
     )  # fmt: skip
-    run = attack.run(door, kit)  # type: ignore[arg-type]
+    run = attack.run(oracle, kit)
     next(run)
-    validation = [len(x) for purpose, x in door.asked if purpose == "validation"]
+    validation = [len(q.inputs) for q in oracle.questions if q.purpose == "validation"]
     assert validation == [attack._rows(600)[2]]
-    before = len(door.asked)
+    before = len(oracle.questions)
     Watched.log.clear()
     next(run)
-    assert [len(x) for _, x in door.asked[before:]] == [20]
+    assert [len(x) for x in oracle.asked[before:]] == [20]
     # the clone learns in train mode, and G from it in eval mode
     assert Watched.log == [(True, False, 20), (False, True, 20)]
     *_, last = run
     assert all(rows == 20 for _, _, rows in Watched.log)  # nothing is judged without a look
     assert isinstance(last, DeferredClone)
     Watched.log.clear()
-    clone = last.make(door.spent, kit)
+    clone = last.make(oracle.spent, kit)
     judged = Watched.log
     assert judged[0] == (False, False, validation[0])  # C itself
     assert judged[1:] in ([], [(False, False, validation[0])] * 3)  # then the averages, if better
     assert all(p.isfinite().all() for p in clone.parameters())
-    assert {purpose for purpose, _ in door.asked} == {"training", "validation"}
+    assert set(oracle.purposes) == {"training", "validation"}

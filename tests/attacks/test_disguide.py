@@ -10,7 +10,9 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from tests.support.toys import CLASSES, SHAPE, MakeAudit, toy_attack, toy_student
+from tests.support.attack_settings import toy_attack
+from tests.support.recording_oracle import RecordingOracle
+from tests.support.toys import CLASSES, SHAPE, MakeAudit, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks import dual_students
@@ -23,38 +25,17 @@ from clonecost.networks.soft_vote import SoftVote
 from clonecost.training.losses import kl
 from clonecost.training.replay_buffer import Replay
 from clonecost.training.student_loss import imitation
-from clonecost.types import AnswerKind, LabelledInputs, Shape, ThreatModel, as_bytes, as_pixels
+from clonecost.types import AnswerKind, LabelledInputs, Shape, as_bytes, as_pixels
 
 Pair = Disguide | DualStudents
 both = pytest.mark.parametrize("name", ["disguide", "dual_students"])
 
 
-class Recorder:
-    """Stands in for the oracle: remembers the questions, looks at the students when asked."""
-
-    def __init__(self, budget: int, answers: AnswerKind = "probs") -> None:
-        self.threat = ThreatModel(
-            input_shape=SHAPE, num_classes=CLASSES, query_budget=budget, answers=answers
-        )
-        self.asked: list[Tensor] = []
-        self.students: list[nn.Module] = []
-        self.seen: list[list[int]] = []  # batches that each student's BatchNorm has counted
-
-    @property
-    def remaining(self) -> int:
-        return self.threat.query_budget - sum(map(len, self.asked))
-
-    def __call__(self, inputs: Tensor) -> Tensor:
-        assert not inputs.requires_grad
-        self.asked.append(inputs)
-        self.seen.append(
-            [int(s.state_dict().get("2.num_batches_tracked", 0)) for s in self.students]
-        )
-        probs = (inputs.flatten(1) @ torch.linspace(-9, 9, 64 * CLASSES).view(64, -1)).softmax(1)
-        if self.threat.answers == "label":
-            return nn.functional.one_hot(probs.argmax(1), CLASSES).float()
-        coarse = probs.mul(10).round().div(10)  # exact zeros, as of an API that rounds
-        return coarse / coarse.sum(1, keepdim=True)
+def rounded(inputs: Tensor, /) -> Tensor:
+    """Exact zeros, as of an API that rounds."""
+    probs = (inputs.flatten(1) @ torch.linspace(-9, 9, 64 * CLASSES).view(64, -1)).softmax(1)
+    coarse = probs.mul(10).round().div(10)
+    return coarse / coarse.sum(1, keepdim=True)
 
 
 def small(name: str, **changes: object) -> Pair:
@@ -63,26 +44,38 @@ def small(name: str, **changes: object) -> Pair:
     return dataclasses.replace(attack, **changes)  # type: ignore[arg-type]
 
 
+@dataclasses.dataclass(frozen=True)
+class Ran:
+    """An attack that ran without an audit."""
+
+    oracle: RecordingOracle
+    clones: list[nn.Module]
+    students: list[nn.Module]
+    counted: list[list[int]]  # before each question: batches that each student's BatchNorm has seen
+
+
 def run(
-    attack: Pair,
-    iterations: int,
-    answers: AnswerKind = "probs",
+    attack: Pair, iterations: int, answers: AnswerKind = "probs",
     build: Callable[[], nn.Module] = toy_student,
-) -> tuple[Recorder, list[nn.Module]]:
-    recorder = Recorder(iterations * attack.queries_per_iteration, answers)
+) -> Ran:  # fmt: skip
+    students: list[nn.Module] = []
+    counted: list[list[int]] = []
 
     def student() -> nn.Module:
-        recorder.students.append(build())
-        return recorder.students[-1]
+        students.append(build())
+        return students[-1]
 
+    def count() -> None:
+        counted.append([int(s.state_dict().get("2.num_batches_tracked", 0)) for s in students])
+
+    budget = iterations * attack.queries_per_iteration
+    oracle = RecordingOracle(budget, rounded, answers=answers, before=count)
     kit = AttackerKit(
         student=student,
         generator=lambda latent, *, width: build_generator(latent, SHAPE, width=width),
-        rng=torch.Generator().manual_seed(0), device=torch.device("cpu"),
-        horizon=recorder.threat.query_budget,
+        rng=torch.Generator().manual_seed(0), device=torch.device("cpu"), horizon=budget,
     )  # fmt: skip
-    clones = list(attack.run(recorder, kit))  # type: ignore[arg-type]
-    return recorder, clones
+    return Ran(oracle, list(attack.run(oracle, kit)), students, counted)
 
 
 def test_what_an_iteration_costs() -> None:
@@ -160,8 +153,9 @@ def test_imitation_sums_over_students() -> None:
 
 
 def test_images_are_rounded_before_they_are_asked() -> None:
-    recorder, _ = run(small("disguide"), 3)
-    for asked in recorder.asked:
+    asked_three_times = run(small("disguide"), 3).oracle.asked
+    assert len(asked_three_times) == 3
+    for asked in asked_three_times:
         assert torch.equal(as_pixels(as_bytes(asked)), asked)
 
 
@@ -169,10 +163,10 @@ def test_images_are_rounded_before_they_are_asked() -> None:
 def test_students_batch_norm_stands_still_in_the_generator_step(name: str) -> None:
     """Counted where the victim is asked: only student steps and replay have moved it."""
     attack = small(name, generator_steps=4)
-    recorder, _ = run(attack, 3)
+    ran = run(attack, 3)
     replays = 3 if name == "disguide" else 0
     steps = attack.clone_steps if isinstance(attack, Disguide) else attack.student_steps
-    assert recorder.seen == [[k * (steps + replays)] * 2 for k in range(3)]
+    assert ran.counted == [[k * (steps + replays)] * 2 for k in range(3)]
 
 
 @pytest.mark.parametrize("hard", [False, True])
@@ -196,7 +190,7 @@ def test_gradient_of_the_generator_is_exact(hard: bool) -> None:
 @both
 @pytest.mark.parametrize("answers", ["probs", "label"])
 def test_zeros_and_rounding_leave_all_weights_finite(name: str, answers: AnswerKind) -> None:
-    _, clones = run(small(name), 30, answers)
+    clones = run(small(name), 30, answers).clones
     assert all(torch.isfinite(w).all() for w in clones[-1].state_dict().values())
 
 
@@ -207,20 +201,17 @@ def test_generator_climbs_the_disagreement(name: str, answers: AnswerKind) -> No
     more: dict[str, object] = {"diversity": 0.0, "replay_steps": 0} if name == "disguide" else {}
     attack = small(name, student_lr=0.0, generator_lr=3e-3, decay_at=(), **more)
     # no batch norm: its statistics would move although the weights do not
-    recorder, _ = run(
-        attack, 100, answers, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES))
-    )
+    ran = run(attack, 100, answers, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES)))
     with torch.no_grad():
-        one, two = ([s(images).softmax(1) for images in recorder.asked] for s in recorder.students)
+        one, two = ([s(images).softmax(1) for images in ran.oracle.asked] for s in ran.students)
     apart = torch.stack([(a - b).abs().mean() for a, b in zip(one, two, strict=True)])
     assert apart[-10:].mean() > 1.2 * apart[:10].mean()
 
 
 def test_replay_learns_without_asking() -> None:
-    with_replay, clones = run(small("disguide"), 4)
-    without, others = run(small("disguide", replay_steps=0), 4)
-    assert [len(x) for x in with_replay.asked] == [len(x) for x in without.asked]
-    one, two = clones[-1].state_dict(), others[-1].state_dict()
+    ran, without = run(small("disguide"), 4), run(small("disguide", replay_steps=0), 4)
+    assert [len(x) for x in ran.oracle.asked] == [len(x) for x in without.oracle.asked]
+    one, two = ran.clones[-1].state_dict(), without.clones[-1].state_dict()
     assert any(not torch.equal(one[key], two[key]) for key in one)
 
 
@@ -259,12 +250,12 @@ def test_generator_stands_still_while_the_students_learn(name: str) -> None:
         return made[-1]
 
     attack = small(name, generator_steps=2)
-    recorder = Recorder(3 * attack.queries_per_iteration)
+    oracle = RecordingOracle(3 * attack.queries_per_iteration)
     kit = AttackerKit(
         student=toy_student, generator=remember, rng=torch.Generator().manual_seed(0),
-        device=torch.device("cpu"), horizon=recorder.threat.query_budget,
+        device=torch.device("cpu"), horizon=oracle.threat.query_budget,
     )  # fmt: skip
-    list(attack.run(recorder, kit))  # type: ignore[arg-type]
+    list(attack.run(oracle, kit))
     counts = {int(v) for k, v in made[0].state_dict().items() if k.endswith("batches_tracked")}
     assert counts == {3 * 2}
 
@@ -277,12 +268,11 @@ def test_a_larger_budget_does_not_make_the_ring_forget(monkeypatch: pytest.Monke
         return Replay(capacity, shape, classes, device)
 
     monkeypatch.setattr("clonecost.attacks.disguide.Replay", ring)
-    recorder = Recorder(320)
     kit = AttackerKit(
         student=toy_student,
         generator=lambda latent, *, width: build_generator(latent, SHAPE, width=width),
         rng=torch.Generator().manual_seed(0), device=torch.device("cpu"), horizon=64,
     )  # fmt: skip
-    list(small("disguide").run(recorder, kit))  # type: ignore[arg-type]
-    list(small("disguide", replay_rows=96).run(Recorder(320), kit))  # type: ignore[arg-type]
+    list(small("disguide").run(RecordingOracle(320), kit))
+    list(small("disguide", replay_rows=96).run(RecordingOracle(320), kit))
     assert made == [320, 96]

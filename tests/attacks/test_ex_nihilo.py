@@ -1,7 +1,8 @@
 from dataclasses import replace
 
 import torch
-from tests.support.toys import Counting, MakeAudit
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import MakeAudit
 
 from clonecost.attacks.ex_nihilo import ExNihilo
 from clonecost.audit import run_audit
@@ -23,7 +24,7 @@ def test_a_label_is_enough(victim: Victim, threat: ThreatModel, make_audit: Make
 
 
 def test_no_row_is_paid_for_twice_and_all_are_8_bit(victim: Victim, make_audit: MakeAudit) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     spent = run_audit(make_audit(SMALL, victim=counting, proxy=None)).spent
     asked = counting.rows[TEST_ROWS:]
     assert len(set(asked)) == len(asked) == spent

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.support.toys import CLASSES, Counting, MakeAudit
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import CLASSES, MakeAudit
 
 from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.frugal_ripper import FrugalRipper
@@ -16,14 +17,14 @@ TEST_ROWS = 400
 
 
 def test_no_row_is_paid_for_twice(victim: Victim, make_audit: MakeAudit) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     spent = run_audit(make_audit(SMALL, victim=counting)).spent
     asked = counting.rows[TEST_ROWS:]
     assert len(set(asked)) == len(asked) == spent
 
 
 def test_what_is_sent_is_an_8_bit_image(victim: Victim, make_audit: MakeAudit) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     run_audit(make_audit(SMALL, victim=counting))
     rows = torch.stack([torch.frombuffer(bytearray(r), dtype=torch.float32)
                         for r in counting.rows[TEST_ROWS:]])  # fmt: skip

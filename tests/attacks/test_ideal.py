@@ -1,7 +1,9 @@
 import dataclasses
 
 import torch
-from tests.support.toys import CLASSES, SHAPE, Counting, MakeAudit, toy_attack, toy_student
+from tests.support.attack_settings import toy_attack
+from tests.support.recording_oracle import RecordingOracle, RecordingVictim, sure_answers
+from tests.support.toys import SHAPE, MakeAudit, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit
@@ -21,7 +23,7 @@ def test_a_round_costs_its_images_and_no_image_is_asked_twice(
     victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
     assert Ideal().queries_per_iteration == 250
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     labels = dataclasses.replace(threat, answers="label")
     result = run_audit(make_audit("ideal", victim=counting, threat=labels))
     asked = counting.rows[400:]
@@ -46,19 +48,6 @@ class Watched(nn.Module):
         return self.body(x)
 
 
-class Door:
-    """Stands in for the oracle; answers zeros and ones only."""
-
-    def __init__(self, budget: int) -> None:
-        self.threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=budget)
-        self.remaining = budget
-
-    def __call__(self, inputs: Tensor) -> Tensor:
-        assert not inputs.requires_grad
-        self.remaining -= len(inputs)
-        return torch.eye(CLASSES)[(3 * inputs.mean((1, 2, 3))).long().clamp(0, 2)]
-
-
 def test_modes_gradients_and_no_nan() -> None:
     """The generator is trained through the student in eval mode, the student in train mode."""
     attack = small(generator_steps=3, student_steps=2)
@@ -66,7 +55,7 @@ def test_modes_gradients_and_no_nan() -> None:
         student=Watched, generator=lambda d, *, width: build_generator(d, SHAPE, width=width),
         rng=torch.Generator().manual_seed(0), device=torch.device("cpu"), horizon=200,
     )  # fmt: skip
-    clones = list(attack.run(Door(200), kit))  # type: ignore[arg-type]
+    clones = list(attack.run(RecordingOracle(200, sure_answers), kit))
     assert len(clones) == 4
     student = clones[-1]
     assert isinstance(student, Watched)

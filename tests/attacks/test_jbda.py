@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from tests.support.toys import CLASSES, SHAPE, Counting, MakeAudit, toy_student
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import CLASSES, SHAPE, MakeAudit, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks import jbda
@@ -127,7 +128,7 @@ def straight() -> nn.Module:
 
 def test_no_point_is_paid_for_twice(make_audit: MakeAudit, victim: Victim) -> None:
     """With a sign that flips each round, a straight substitute would lead back to the seeds."""
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     attack = Jbda(seeds=100, rounds=5, step_period=1, epochs=1)
     run_audit(make_audit(attack, victim=counting, student=straight, milestones=()))
     asked = counting.rows[400:]

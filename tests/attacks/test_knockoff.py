@@ -1,7 +1,8 @@
 import dataclasses
 
 import torch
-from tests.support.toys import Counting, MakeAudit
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import MakeAudit
 
 from clonecost.attacks.knockoff import PAPER, Knockoff
 from clonecost.audit import run_audit
@@ -26,7 +27,7 @@ def test_draws_without_replacement_and_starts_over_when_the_pool_is_used_up(
     victim: Victim, proxy: LabelledInputs, make_audit: MakeAudit
 ) -> None:
     pool = proxy.take(slice(0, 600))
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     run_audit(make_audit(victim=counting, proxy=pool, milestones=()))
     rows = counting.rows[400:]
     assert len(set(rows[:600])) == 600

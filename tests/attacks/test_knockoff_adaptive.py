@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from tests.support.toys import CLASSES, SHAPE, Counting, MakeAudit, toy_attack, toy_student
+from tests.support.attack_settings import toy_attack
+from tests.support.recording_oracle import RecordingOracle, RecordingVictim
+from tests.support.toys import CLASSES, SHAPE, MakeAudit, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit
@@ -15,7 +17,9 @@ from clonecost.attacks.knockoff_adaptive import (
 )
 from clonecost.audit import run_audit
 from clonecost.errors import SpecError
-from clonecost.types import LabelledInputs, ThreatModel, Victim
+from clonecost.types import LabelledInputs, Victim
+
+PLACES = 8_192  # more than any pool here has rows
 
 
 def test_rewards() -> None:
@@ -47,37 +51,30 @@ def test_a_batch_is_the_sum_of_the_papers_steps() -> None:
     torch.testing.assert_close(gradient(policy, pulls, drawn, reward), want)
 
 
-class Door:
-    """Stands in for the oracle: sure and varied about bright rows, clueless about dark ones."""
+def sure_about_bright_rows(inputs: Tensor, /) -> Tensor:
+    """Sure and varied about bright rows, clueless about dark ones."""
+    sure = torch.eye(CLASSES)[places(inputs) % CLASSES]
+    bright = inputs[:, 0, 1:].mean((1, 2)).view(-1, 1) > 0.5
+    return torch.where(bright, sure, torch.full_like(sure, 1 / CLASSES))
 
-    def __init__(self, budget: int) -> None:
-        self.threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=budget)
-        self.spent = 0
-        self.places: list[Tensor] = []
 
-    @property
-    def remaining(self) -> int:
-        return self.threat.query_budget - self.spent
-
-    def __call__(self, inputs: Tensor, *, index: Tensor) -> Tensor:
-        self.spent += len(inputs)
-        self.places.append(index)
-        sure = torch.eye(CLASSES)[index % CLASSES]
-        bright = inputs.mean((1, 2, 3)).view(-1, 1) > 0.5
-        return torch.where(bright, sure, torch.full_like(sure, 1 / CLASSES))
+def places(inputs: Tensor) -> Tensor:
+    """In the pool of `drawn`: a row's first pixel says."""
+    return inputs[:, 0, 0, 0].mul(PLACES).round().long()
 
 
 def drawn(labels: Tensor, budget: int, **settings: int) -> Tensor:
     """Places in a pool of dark rows (label 0) and bright ones, in the order of the questions."""
-    inputs = torch.where(labels.view(-1, 1, 1, 1) > 0, 0.9, 0.1).expand(-1, *SHAPE).contiguous()
+    inputs = torch.where(labels.view(-1, 1, 1, 1) > 0, 0.9, 0.1).expand(-1, *SHAPE).clone()
+    inputs[:, 0, 0, 0] = torch.arange(len(labels)) / PLACES
     kit = AttackerKit(
         student=toy_student, generator=lambda d, *, width: nn.Identity(),
         proxy=LabelledInputs(inputs, labels), rng=torch.Generator().manual_seed(0),
         device=torch.device("cpu"), horizon=budget,
     )  # fmt: skip
-    door = Door(budget)
-    list(KnockoffAdaptive(recipe="shared", epochs=1, **settings).run(door, kit))  # type: ignore[arg-type]
-    return torch.cat(door.places)
+    oracle = RecordingOracle(budget, sure_about_bright_rows)
+    list(KnockoffAdaptive(recipe="shared", epochs=1, **settings).run(oracle, kit))  # type: ignore[arg-type]
+    return places(torch.cat(oracle.asked))
 
 
 def test_the_bandit_learns_which_class_is_worth_asking() -> None:
@@ -110,7 +107,7 @@ def test_a_pool_without_classes_is_refused_before_anything_is_asked(
     label: int, victim: Victim, proxy: LabelledInputs, make_audit: MakeAudit
 ) -> None:
     pool = LabelledInputs(proxy.inputs, torch.full((len(proxy),), label), (), "pictures")
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     attack = toy_attack("knockoff_adaptive")
     with pytest.raises(SpecError, match="pictures does not tell two of them apart: bring labels"):
         run_audit(make_audit(attack, victim=counting, proxy=pool))

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 from tests.support.table_runs import agreement, steal
-from tests.support.toys import COLOUR, MakeAudit, TableToy, linear_toy, numbers
+from tests.support.table_toys import COLOUR, TableToy, linear_toy, numbers
+from tests.support.toys import MakeAudit
 from torch.nn import functional as F
 
 from clonecost.attacks.lowd_meek import LowdMeek

@@ -1,12 +1,13 @@
 """MAZE, MAZE-PD and MAZE*: what they ask, what they replay, and in which mode networks work."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from tests.support.toys import CLASSES, SHAPE, toy_attack, toy_student
+from tests.support.attack_settings import toy_attack
+from tests.support.recording_oracle import RecordingOracle, linear_answers
+from tests.support.toys import SHAPE, toy_student
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit
@@ -16,42 +17,9 @@ from clonecost.attacks.maze_star import MazeStar
 from clonecost.errors import SpecError
 from clonecost.networks import build_generator
 from clonecost.training.replay_buffer import Replay
-from clonecost.types import LabelledInputs, Purpose, ThreatModel, as_bytes, as_pixels
+from clonecost.types import LabelledInputs, as_bytes, as_pixels
 
 CPU = torch.device("cpu")
-
-
-def linear(inputs: Tensor) -> Tensor:
-    return (inputs.flatten(1) @ torch.linspace(-1, 1, 64 * CLASSES).view(64, -1)).softmax(1)
-
-
-class Recorder:
-    """Stands in for the oracle and remembers questions, answers and purposes."""
-
-    def __init__(self, budget: int, victim: Callable[[Tensor], Tensor] = linear) -> None:
-        self.threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=budget)
-        self.asked: list[Tensor] = []
-        self.answered: list[Tensor] = []
-        self.purposes: list[Purpose] = []
-        self.look: Callable[[], None] = lambda: None
-        self._victim = victim
-
-    @property
-    def spent(self) -> int:
-        return sum(map(len, self.asked))
-
-    @property
-    def remaining(self) -> int:
-        return self.threat.query_budget - self.spent
-
-    def __call__(self, inputs: Tensor, *, purpose: Purpose = "training") -> Tensor:
-        assert not inputs.requires_grad
-        assert 0 <= inputs.amin() <= inputs.amax() <= 1
-        self.look()
-        self.asked.append(inputs.clone())
-        self.answered.append(self._victim(inputs))
-        self.purposes.append(purpose)
-        return self.answered[-1]
 
 
 def kit(budget: int, proxy: LabelledInputs | None = None, **more: Any) -> AttackerKit:
@@ -78,7 +46,7 @@ def test_iterations_cost_what_the_papers_codes_pay() -> None:
 def test_at_published_sizes_so_many_rows_arrive(name: str, cost: int) -> None:
     published: dict[str, Any] = {"maze": Maze, "maze_star": MazeStar}
     attack = published[name](generator_width=4, latent_dim=8)
-    oracle = Recorder(2 * cost + cost - 1)
+    oracle = RecordingOracle(2 * cost + cost - 1)
     assert len(list(attack.run(oracle, kit(oracle.threat.query_budget)))) == 2
     fresh = 4 if name == "maze" else 5
     around = [128, 128 * 10] if name == "maze" else [128 * 11]  # MAZE learns from base points
@@ -111,19 +79,19 @@ def test_replays_what_was_asked_and_the_clone_learns_the_base_points(
     monkeypatch.setattr(Replay, "add", add)
     attack = toy("maze")
     budget = 3 * attack.queries_per_iteration
-    oracle = Recorder(budget)
+    oracle = RecordingOracle(budget)
     list(attack.run(oracle, kit(budget)))
     ring = rings[-1]
     asked = torch.cat([x[-16:] for x in oracle.asked[2::3]])  # the last batch of each iteration
     assert torch.equal(as_pixels(ring.images), asked)
     assert torch.equal(ring.answers, torch.cat([v[-16:] for v in oracle.answered[2::3]]))
-    assert torch.equal(ring.answers, linear(as_pixels(ring.images)))
+    assert torch.equal(ring.answers, linear_answers(as_pixels(ring.images)))
 
 
 def test_a_small_memory_keeps_the_last_batches() -> None:
     attack = toy("maze", memory=16)
     budget = 4 * attack.queries_per_iteration
-    assert len(list(attack.run(Recorder(budget), kit(budget)))) == 4
+    assert len(list(attack.run(RecordingOracle(budget), kit(budget)))) == 4
 
 
 class Noted(nn.Sequential):
@@ -140,7 +108,7 @@ class Noted(nn.Sequential):
 
 def test_batch_statistics_are_those_of_the_clone_steps_alone() -> None:
     attack = toy("maze", replay_steps=2)
-    oracle = Recorder(attack.queries_per_iteration)
+    oracle = RecordingOracle(attack.queries_per_iteration)
     (student,) = attack.run(oracle, kit(oracle.threat.query_budget, student=Noted))
     modes, shown = zip(*student.seen, strict=True)
     assert modes == (False, *[True] * (3 + 2))  # the estimate; N_C; N_R
@@ -153,7 +121,7 @@ def test_batch_statistics_are_those_of_the_clone_steps_alone() -> None:
 
 def coarse(inputs: Tensor) -> Tensor:
     """Rounded to tenths and often exactly one-hot, as from a half-precision API."""
-    probs = (20 * linear(inputs).log()).softmax(1).half().float()
+    probs = (20 * linear_answers(inputs).log()).softmax(1).half().float()
     rounded = (probs * 10).round() / 10
     return rounded / rounded.sum(1, keepdim=True)
 
@@ -161,7 +129,7 @@ def coarse(inputs: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", ["maze", "maze_pd", "maze_star"])
 def test_zeros_and_rounding_make_no_nan(name: str, proxy: LabelledInputs) -> None:
     attack = toy(name)
-    oracle = Recorder(6 * attack.queries_per_iteration, coarse)
+    oracle = RecordingOracle(6 * attack.queries_per_iteration, coarse)
     clones = list(attack.run(oracle, kit(oracle.threat.query_budget, proxy)))
     assert any((v == 0).any() for v in oracle.answered)
     assert all(p.isfinite().all() for p in clones[-1].state_dict().values())
@@ -172,7 +140,7 @@ def test_zeros_and_rounding_make_no_nan(name: str, proxy: LabelledInputs) -> Non
 def test_the_generator_climbs_the_disagreement(name: str, rate: float) -> None:
     attack = toy(name, student_lr=0.0, directions=20, generator_lr=rate)
     budget = 150 * attack.queries_per_iteration
-    oracle = Recorder(budget)
+    oracle = RecordingOracle(budget)
     student = list(attack.run(oracle, kit(budget)))[-1].eval()
     with torch.no_grad():
         worth = [
@@ -185,7 +153,7 @@ def test_the_generator_climbs_the_disagreement(name: str, rate: float) -> None:
 def test_seeds_are_paid_for_first_and_kept(proxy: LabelledInputs) -> None:
     attack = toy("maze_pd")
     budget = attack.seeds + 2 * attack.queries_per_iteration
-    oracle = Recorder(budget)
+    oracle = RecordingOracle(budget)
     assert len(list(attack.run(oracle, kit(budget, proxy)))) == 2
     assert oracle.spent == budget
     assert len(oracle.asked[0]) == attack.seeds
@@ -202,15 +170,14 @@ def test_what_cannot_begin_is_refused_before_it_asks(proxy: LabelledInputs) -> N
         (short, proxy, "seeds and one iteration"), (10_000, None, "name some with --proxy"),
         (10_000, proxy.take(slice(9)), "has only 9 rows"),
     ):  # fmt: skip
-        oracle = Recorder(budget)
+        oracle = RecordingOracle(budget)
         with pytest.raises(SpecError, match=words):
             next(attack.run(oracle, kit(budget, owned)))
         assert oracle.spent == 0
 
 
 def likeness(attack: MazePd, proxy: LabelledInputs) -> Likeness:
-    oracle: Any = Recorder(10_000)
-    return Likeness(attack, proxy.inputs[:40], oracle, kit(10_000))
+    return Likeness(attack, proxy.inputs[:40], RecordingOracle(10_000), kit(10_000))
 
 
 def test_the_penalty_teaches_the_critic(proxy: LabelledInputs) -> None:

@@ -4,7 +4,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from tests.support.toys import Counting, MakeAudit, toy_attack
+from tests.support.attack_settings import toy_attack
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import MakeAudit
 
 from clonecost.audit import run_audit
 from clonecost.errors import SpecError
@@ -43,7 +45,7 @@ def test_two_budgets_in_one_run_give_what_two_runs_give(
 def test_each_row_of_the_pool_is_asked_once_and_then_it_ends(
     name: str, victim: Victim, proxy: LabelledInputs, make_audit: MakeAudit
 ) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     pool = proxy.take(slice(0, 600))
     result = run_audit(make_audit(name, victim=counting, proxy=pool, milestones=(500,)))
     asked = counting.rows[400:]

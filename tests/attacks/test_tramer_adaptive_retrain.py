@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 from sklearn.svm import SVC
+from tests.support.recording_oracle import RecordingVictim
 from tests.support.table_runs import agreement, steal
-from tests.support.toys import CLASSES, COLOUR, TableToy, linear_toy, numbers
+from tests.support.table_toys import COLOUR, TableToy, linear_toy, numbers
+from tests.support.toys import CLASSES
 
 from clonecost.attacks.tramer_adaptive_retrain import TramerAdaptiveRetrain
 from clonecost.tabular.features import Extraction, uniform_rows
@@ -40,15 +42,10 @@ def test_rows_on_the_clones_boundary_teach_more_than_uniform_ones(tmp_path: Path
 
 def test_line_search_ends_on_both_sides_and_near(tmp_path: Path) -> None:
     toy = linear_toy(numbers(3), 2)
-    asked: list[torch.Tensor] = []
-
-    def watched(rows: torch.Tensor, /) -> torch.Tensor:
-        asked.append(rows.clone())
-        return toy.answer(rows)
-
+    recorded = RecordingVictim(toy.answer)
     attack = TramerAdaptiveRetrain(strategy="line_search", distance=0.05)
-    steal(attack, toy, tmp_path, budget=1_000, victim=watched, answers="label")
-    last = torch.cat(asked)[400:600]
+    steal(attack, toy, tmp_path, budget=1_000, victim=recorded, answers="label")
+    last = torch.cat(recorded.batches)[400:600]
     scaled = Extraction(toy.features)(last)
     margin = toy.answer(last).log().diff(dim=1)[:, 0]
     even = toy.answer(uniform_rows(toy.features, 500, torch.Generator())).log().diff(dim=1)[:, 0]

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 from tests.support.table_runs import steal, total_variation
-from tests.support.toys import CLASSES, TableToy, numbers
+from tests.support.table_toys import TableToy, numbers
+from tests.support.toys import CLASSES
 
 from clonecost.attacks.tramer_kernel_lr import TramerKernelLr
 from clonecost.tabular.features import uniform_rows

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 from tests.support.table_runs import agreement, steal, total_variation
-from tests.support.toys import CLASSES, COLOUR, TableToy, linear_toy, numbers
+from tests.support.table_toys import COLOUR, TableToy, linear_toy, numbers
+from tests.support.toys import CLASSES
 
 from clonecost.attacks.tramer_lr import TramerLr
 from clonecost.defences.rounding import Rounding

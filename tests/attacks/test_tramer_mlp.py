@@ -3,7 +3,8 @@ from pathlib import Path
 import torch
 from sklearn.neural_network import MLPClassifier
 from tests.support.table_runs import kit, steal, total_variation
-from tests.support.toys import CLASSES, TableToy, numbers
+from tests.support.table_toys import TableToy, numbers
+from tests.support.toys import CLASSES
 
 from clonecost.attacks.tramer_mlp import TramerMlp
 from clonecost.tabular.models import TanhModel

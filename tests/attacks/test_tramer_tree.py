@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 from sklearn.tree import DecisionTreeClassifier
+from tests.support.recording_oracle import RecordingVictim
 from tests.support.table_runs import agreement, steal, total_variation
-from tests.support.toys import COLOUR, TableToy, numbers, tree_toy
+from tests.support.table_toys import COLOUR, TableToy, numbers, tree_toy
 
 from clonecost.attacks.tramer_tree import TramerTree
 from clonecost.tabular.features import uniform_rows
@@ -66,14 +67,9 @@ def test_leaves_that_answer_alike_are_told_apart_by_their_boxes(tmp_path: Path) 
 
 def test_no_row_is_paid_for_twice(tmp_path: Path) -> None:
     toy = tree_toy(numbers(3), leaves=8)
-    asked: list[bytes] = []
-
-    def watched(rows: torch.Tensor, /) -> torch.Tensor:
-        asked.extend(row.numpy().tobytes() for row in rows)
-        return toy.answer(rows)
-
-    steal(TramerTree(), toy, tmp_path, victim=watched)
-    assert len(asked) == len(set(asked))
+    recorded = RecordingVictim(toy.answer)
+    _, spent = steal(TramerTree(), toy, tmp_path, victim=recorded)
+    assert len(recorded.rows) == len(set(recorded.rows)) == spent > 0
 
 
 def test_a_plain_tree_of_two_ids_is_not_claimed_to_be_solved(tmp_path: Path) -> None:

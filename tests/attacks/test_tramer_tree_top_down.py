@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 from sklearn.tree import DecisionTreeClassifier
+from tests.support.recording_oracle import RecordingVictim
 from tests.support.table_runs import agreement, steal, total_variation
-from tests.support.toys import COLOUR, TableToy, numbers, tree_toy
+from tests.support.table_toys import COLOUR, TableToy, numbers, tree_toy
 
 from clonecost.attacks.tramer_tree import TramerTree
 from clonecost.attacks.tramer_tree_top_down import TramerTreeTopDown
@@ -70,14 +71,9 @@ def test_a_clone_of_half_the_budget_answers_everywhere(tmp_path: Path) -> None:
 
 def test_no_row_is_paid_for_twice(tmp_path: Path) -> None:
     toy = tree_toy((*numbers(3), COLOUR), leaves=20)
-    asked: list[bytes] = []
-
-    def watched(rows: torch.Tensor, /) -> torch.Tensor:
-        asked.extend(row.numpy().tobytes() for row in rows)
-        return toy.answer(rows)
-
-    _, spent = steal(TramerTreeTopDown(), toy, tmp_path, victim=watched)
-    assert len(asked) == len(set(asked)) == spent
+    recorded = RecordingVictim(toy.answer)
+    _, spent = steal(TramerTreeTopDown(), toy, tmp_path, victim=recorded)
+    assert len(recorded.rows) == len(set(recorded.rows)) == spent
 
 
 def test_an_api_that_wants_every_value_is_refused() -> None:

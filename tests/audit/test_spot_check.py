@@ -1,10 +1,12 @@
 """A few rows are asked again: a victim that changes half way, or mixes up rows, is found out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from tests.support.toys import BUDGET, Counting, MakeAudit
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import BUDGET, MakeAudit
 from torch import Tensor
 
 from clonecost.audit import Watcher, run_audit
@@ -17,31 +19,23 @@ from clonecost.workflows.verify import verify
 TEST_ROWS = 400
 
 
-class Fickle(Counting):
+def fickle(victim: Victim, at: int) -> Victim:
     """Another model from row `at` on."""
+    recorded = RecordingVictim(victim)
 
-    def __init__(self, victim: Victim, at: int) -> None:
-        super().__init__(victim)
-        self.at = at
-
-    def __call__(self, inputs: Tensor, /) -> Tensor:
-        changed = self.seen >= self.at
-        answers = super().__call__(inputs)
+    def answer(inputs: Tensor, /) -> Tensor:
+        changed = recorded.seen >= at
+        answers = recorded(inputs)
         return answers.roll(1, dims=1) if changed else answers
 
-
-class Shuffling(Counting):
-    """Answers what was asked, but backwards: no single answer looks wrong."""
-
-    def __call__(self, inputs: Tensor, /) -> Tensor:
-        return super().__call__(inputs).flip(0)
+    return answer
 
 
 def test_rows_are_counted_apart_and_the_clone_is_the_same(
     victim: Victim, make_audit: MakeAudit, tmp_path: Path
 ) -> None:
     plain = run_audit(make_audit(out=tmp_path / "plain"))
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     checked = run_audit(make_audit(victim=counting, spot_check=20, out=tmp_path / "checked"))
     assert plain.spot_check is None  # a model in this process does not change
     found = checked.spot_check
@@ -67,7 +61,7 @@ def test_a_victim_at_the_end_of_a_wire_is_checked_by_default(
     found = run_audit(make_audit(victim=victim, **wire)).spot_check
     assert found is not None
     assert found.asked == 20
-    off = Counting(victim)
+    off = RecordingVictim(victim)
     made = make_audit(victim=off, spot_check=0, out=tmp_path / "off", **wire)
     assert run_audit(made).spot_check is None
     assert off.seen == TEST_ROWS + BUDGET
@@ -77,9 +71,7 @@ def test_a_victim_at_the_end_of_a_wire_is_checked_by_default(
 def test_another_model_half_way_is_flagged(
     answers: str, victim: Victim, make_audit: MakeAudit
 ) -> None:
-    from dataclasses import replace
-
-    audit = make_audit(victim=Fickle(victim, TEST_ROWS + 900), spot_check=40)
+    audit = make_audit(victim=fickle(victim, TEST_ROWS + 900), spot_check=40)
     audit = replace(audit, threat=replace(audit.threat, answers=answers))  # type: ignore[arg-type]
     notices: list[str] = []
     result = run_audit(audit, Watcher(notice=notices.append))
@@ -91,11 +83,12 @@ def test_another_model_half_way_is_flagged(
 
 
 def test_it_is_noticed_when_the_run_is_resumed(victim: Victim, make_audit: MakeAudit) -> None:
+    failing = RecordingVictim(victim, fail_at=TEST_ROWS + 800)
     with pytest.raises(VictimError):
-        run_audit(make_audit(victim=Counting(victim, fail_at=TEST_ROWS + 800), spot_check=20))
+        run_audit(make_audit(victim=failing, spot_check=20))
     notices: list[str] = []
-    fickle = Fickle(victim, 0)
-    result = run_audit(make_audit(victim=fickle, spot_check=20), Watcher(notice=notices.append))
+    other = fickle(victim, 0)
+    result = run_audit(make_audit(victim=other, spot_check=20), Watcher(notice=notices.append))
     assert len(notices) == 2  # when it was resumed, and at the end
     assert result.spot_check is not None
     assert result.spot_check.rows == 40
@@ -103,14 +96,14 @@ def test_it_is_noticed_when_the_run_is_resumed(victim: Victim, make_audit: MakeA
 
 def test_rows_out_of_order_are_found_out(victim: Victim, make_audit: MakeAudit) -> None:
     """Each answer is a fine answer, to another row: only asking again shows it."""
-    result = run_audit(make_audit(victim=Shuffling(victim), spot_check=20))
+    result = run_audit(make_audit(victim=lambda x: victim(x).flip(0), spot_check=20))
     assert "victim-changed" in [flag.code for flag in result.flags]
 
 
 def test_a_check_that_fails_costs_no_result(
     victim: Victim, make_audit: MakeAudit, tmp_path: Path
 ) -> None:
-    counting = Counting(victim, fail_at=TEST_ROWS + BUDGET)
+    counting = RecordingVictim(victim, fail_at=TEST_ROWS + BUDGET)
     notices: list[str] = []
     result = run_audit(make_audit(victim=counting, spot_check=20), Watcher(notice=notices.append))
     assert "the spot check could not be made" in notices[0]

@@ -12,7 +12,9 @@ import torch
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from tests.support.cli_runs import run
-from tests.support.toys import CLASSES, Counting, MakeAudit, TableToy, linear_toy, numbers
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.table_toys import TableToy, linear_toy, numbers
+from tests.support.toys import CLASSES, MakeAudit
 
 from clonecost.attacks.tramer_lr import TramerLr
 from clonecost.audit import run_audit
@@ -29,7 +31,8 @@ TEST_ROWS, UNIFORM = 60, 200
 def audit_settings(toy: TableToy, tmp_path: Path) -> dict[str, object]:
     rows = torch.rand(TEST_ROWS, len(toy.features), generator=torch.Generator().manual_seed(1))
     return {
-        "victim": Counting(toy.answer), "proxy": None, "uniform": UNIFORM, "out": tmp_path / "run",
+        "victim": RecordingVictim(toy.answer), "proxy": None, "uniform": UNIFORM,
+        "out": tmp_path / "run",
         "test": LabelledInputs(rows, toy.answer(rows).argmax(1), name="toy"),
         "threat": ThreatModel(
             input_shape=(len(toy.features),), num_classes=toy.classes, query_budget=1_000,
@@ -56,7 +59,7 @@ def test_uniform_rows_are_bought_for_the_evaluation_and_counted_apart(
     assert result.spent == 15
     assert result.evaluation == TEST_ROWS + UNIFORM
     victim = settings["victim"]
-    assert isinstance(victim, Counting)
+    assert isinstance(victim, RecordingVictim)
     assert victim.seen == 15 + TEST_ROWS + UNIFORM
     errors = result.curve[-1].table
     assert errors is not None

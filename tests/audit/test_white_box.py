@@ -9,7 +9,8 @@ from typing import ClassVar
 import pytest
 import torch
 from tests.support.cli_runs import asked, run
-from tests.support.toys import SHAPE, Counting, MakeAudit
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import SHAPE, MakeAudit
 from tests.support.workbench import TEST_ROWS
 from torch import nn
 
@@ -131,7 +132,7 @@ def test_an_attack_in_the_wrong_box_is_refused(
     box: str, make_audit: MakeAudit, victim: Victim, threat: ThreatModel, tmp_path: Path
 ) -> None:
     name = "zskd" if box == "black-box" else "knockoff"
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     audit = make_audit(name, victim=counting, threat=dataclasses.replace(threat, access=box))
     error, sentence = (
         (AnswersError, "zskd reads the victim's own network")
@@ -149,7 +150,7 @@ def test_an_attack_in_the_wrong_box_is_refused(
 def test_a_white_box_without_a_network_or_with_a_defence_is_refused(
     make_audit: MakeAudit, victim: Victim
 ) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     for sentence, changes in {
         "the victim toy has no network to look into": {"network": None, "victim_name": "toy"},
         "run it without --defence": {"defences": [lambda v: v]},

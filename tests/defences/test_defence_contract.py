@@ -6,7 +6,8 @@ import sys
 
 import pytest
 import torch
-from tests.support.toys import SHAPE, Counting, MakeAudit
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import SHAPE, MakeAudit
 from torch import Tensor
 
 from clonecost.audit import run_audit
@@ -38,7 +39,7 @@ def test_answers_stay_on_the_simplex(name: str, classes: int, sharp: float) -> N
 
 @every_defence
 def test_asks_the_victim_no_more_than_it_is_asked(name: str, victim: Victim) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     defended = defend(counting, DEFENCES[name](), DEFENCES[name]())
     inputs = torch.rand(7, *SHAPE)
     defended(inputs)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests.support.cli_runs import MINE, QUICK, asked, run
-from tests.support.toys import CLASSES, SHAPE, Counting
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import CLASSES, SHAPE
 from torch import nn
 
 from clonecost.errors import SpecError
@@ -22,18 +23,6 @@ from clonecost.victims import torch_victim
 
 ROWS = 60
 EPSILON = 0.03
-
-
-class Remembering:
-    """A victim that keeps what it was asked, a batch each."""
-
-    def __init__(self, victim: Victim) -> None:
-        self.victim = victim
-        self.asked: list[torch.Tensor] = []
-
-    def __call__(self, inputs: torch.Tensor, /) -> torch.Tensor:
-        self.asked.append(inputs.clone())
-        return self.victim(inputs)
 
 
 def tried(
@@ -89,10 +78,10 @@ def test_one_step_on_a_linear_model_does_what_the_formula_says(
 def test_no_pixel_moves_further_than_epsilon_and_none_leaves_its_range(
     network: nn.Module, test_set: LabelledInputs, tmp_path: Path
 ) -> None:
-    victim = Remembering(torch_victim(network))
+    victim = RecordingVictim(torch_victim(network))
     test = test_set.take(slice(0, ROWS))
     tried(victim, network, test, tmp_path)
-    clean, *moved = victim.asked
+    clean, *moved = victim.batches
     assert torch.equal(clean, test.inputs)
     assert len(moved) == 1 + len(METHODS)
     for rows in moved:
@@ -104,10 +93,9 @@ def test_no_pixel_moves_further_than_epsilon_and_none_leaves_its_range(
 def test_only_rows_that_are_named_rightly_are_changed_and_all_are_counted(
     network: nn.Module, few: LabelledInputs, tmp_path: Path
 ) -> None:
-    victim = Counting(torch_victim(network))
-    labels = victim(few.inputs).argmax(1)
+    victim = RecordingVictim(torch_victim(network))
+    labels = torch_victim(network)(few.inputs).argmax(1)
     labels[:20] = (labels[:20] + 1) % CLASSES  # the owner's labels say otherwise
-    victim.seen = 0
     test = LabelledInputs(few.inputs, labels, name="few")
     right, found, spent = tried(victim, network, test, tmp_path, (0.02, 0.05))
     assert right == ROWS - 20
@@ -126,7 +114,7 @@ def test_the_same_seed_asks_the_same_and_numpy_is_left_alone(
     asked_for = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        victim = Counting(torch_victim(network))
+        victim = RecordingVictim(torch_victim(network))
         tried(victim, network, few, tmp_path / name)
         asked_for.append(victim.rows)
     assert asked_for[0] == asked_for[1]
@@ -148,7 +136,7 @@ def test_without_the_toolbox_one_sentence(
     for name in [name for name in sys.modules if name.split(".")[0] == "art"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "art", None)
-    victim = Counting(torch_victim(network))
+    victim = RecordingVictim(torch_victim(network))
     with pytest.raises(SpecError, match=r"pip install 'clonecost\[robust\]'"):
         tried(victim, network, few, tmp_path)
     assert victim.seen == 0

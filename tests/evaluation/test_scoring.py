@@ -2,7 +2,8 @@ import math
 
 import pytest
 import torch
-from tests.support.toys import CLASSES, SHAPE, Counting, toy_student
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import CLASSES, SHAPE, toy_student
 from torch import Tensor, nn
 
 from clonecost.evaluation.scoring import BATCH, Reference, per_class, rate, score
@@ -102,7 +103,7 @@ def test_scoring_does_not_touch_the_clone(victim: Victim, test_set: LabelledInpu
 def test_the_reference_is_bought_once_and_in_order(victim: Victim, tmp_path) -> None:  # type: ignore[no-untyped-def]
     rows = BATCH + 3
     test = LabelledInputs(torch.rand(rows, *SHAPE), torch.zeros(rows, dtype=torch.int64))
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     ledger = Ledger(tmp_path / "l.sqlite", audit="a", input_shape=SHAPE, num_classes=CLASSES)
     threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=rows)
     for _ in range(2):  # a resumed run has them already

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.support.toys import CLASSES, SHAPE, Counting
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import CLASSES, SHAPE
 from torch import Tensor
 
 from clonecost.errors import BudgetError, LostRowsError, QueryError, ReplayError, VictimError
@@ -23,7 +24,7 @@ def open_oracle(victim: Victim, path: Path, budget: int = 10, **threat: object) 
 
 
 def test_refuses_before_sending(victim: Victim, tmp_path: Path) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     oracle = open_oracle(counting, tmp_path)
     oracle(torch.rand(8, *SHAPE))
     with pytest.raises(BudgetError, match="3 queries were requested with 2 left"):
@@ -44,7 +45,7 @@ BAD_INPUTS = {
 
 @pytest.mark.parametrize("name", BAD_INPUTS)
 def test_bad_inputs_cost_nothing(name: str, victim: Victim, tmp_path: Path) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     oracle = open_oracle(counting, tmp_path)
     with pytest.raises(QueryError, match="want"):
         oracle(BAD_INPUTS[name])
@@ -78,7 +79,7 @@ def test_top_k_keeps_the_order_of_k_classes_and_nothing_else(
 
 
 def test_an_8_bit_api_gets_8_bit_images(victim: Victim, tmp_path: Path) -> None:
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     oracle = open_oracle(counting, tmp_path, input_precision="uint8")
     inputs = torch.rand(4, *SHAPE)
     oracle(inputs)
@@ -101,7 +102,7 @@ def test_replay_refuses_another_question_and_sends_nothing(victim: Victim, tmp_p
     first = open_oracle(victim, tmp_path)
     first(torch.rand(4, *SHAPE))
     first._ledger.close()
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     with pytest.raises(ReplayError, match="from row 0 on"):
         open_oracle(counting, tmp_path)(torch.rand(4, *SHAPE))
     assert counting.seen == 0
@@ -115,7 +116,7 @@ def test_replays_row_by_row_whatever_the_batches(
     first = open_oracle(victim, tmp_path)
     straight = torch.cat([first(part) for part in inputs[:7].split(4)])
     first._ledger.close()
-    counting = Counting(victim)
+    counting = RecordingVictim(victim)
     oracle = open_oracle(counting, tmp_path)
     answers = torch.cat([oracle(part) for part in inputs.split(list(cuts))])
     assert torch.equal(answers[:7], straight)
@@ -147,7 +148,7 @@ def test_nonsense_from_the_victim_is_lost_and_named(
 
 
 def test_a_victim_that_goes_away_is_named_with_the_remedy(victim: Victim, tmp_path: Path) -> None:
-    oracle = open_oracle(Counting(victim, fail_at=5), tmp_path)
+    oracle = open_oracle(RecordingVictim(victim, fail_at=5), tmp_path)
     oracle(torch.rand(4, *SHAPE))
     with pytest.raises(VictimError, match=r"ConnectionError.*went away.*4 rows.*clonecost resume"):
         oracle(torch.rand(4, *SHAPE))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.support.toys import CLASSES, SHAPE, Counting, MakeAudit, toy_student
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import CLASSES, SHAPE, MakeAudit, toy_student
 from torch import nn
 
 import clonecost.persistence.snapshots
@@ -218,12 +219,12 @@ def test_a_larger_budget_begins_anew_from_the_ledger(
     from dataclasses import replace
 
     small = replace(threat, query_budget=700)
-    failing = Counting(victim, fail_at=400 + 500)
+    failing = RecordingVictim(victim, fail_at=400 + 500)
     with pytest.raises(VictimError):
         run_audit(make_audit("dfme", victim=failing, threat=small, snapshot_every=0.0))
     notices: list[str] = []
     seen = failing.seen
-    grown = Counting(victim)
+    grown = RecordingVictim(victim)
     result = run_audit(make_audit("dfme", victim=grown), Watcher(notice=notices.append))
     assert "passed over" in notices[0]
     assert seen + grown.seen == 400 + result.spent

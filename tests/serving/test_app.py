@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 from tests.support.live_server import answers, client_of, in_binary, in_json
-from tests.support.toys import CLASSES, SHAPE, Counting
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import CLASSES, SHAPE
 from torch import Tensor
 
 from clonecost.defences import defend
@@ -32,12 +33,12 @@ def toy(victim: Victim, **changes: Any) -> ServedModel:
 
 
 @pytest.fixture
-def counting(victim: Victim) -> Counting:
-    return Counting(victim)
+def counting(victim: Victim) -> RecordingVictim:
+    return RecordingVictim(victim)
 
 
 @pytest.fixture
-def client(counting: Counting) -> Iterator[httpx2.Client]:
+def client(counting: RecordingVictim) -> Iterator[httpx2.Client]:
     with client_of(toy(counting), Limits(max_rows=50, max_bytes=100_000)) as found:
         yield found
 
@@ -122,7 +123,7 @@ BAD: dict[str, tuple[object, str]] = {
 
 @pytest.mark.parametrize("what", BAD)
 def test_a_bad_request_is_refused_in_one_sentence(
-    what: str, client: httpx2.Client, counting: Counting
+    what: str, client: httpx2.Client, counting: RecordingVictim
 ) -> None:
     body, sentence = BAD[what]
     sent: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
@@ -133,7 +134,7 @@ def test_a_bad_request_is_refused_in_one_sentence(
 
 
 def test_a_bad_binary_request_is_refused_in_one_sentence(
-    client: httpx2.Client, counting: Counting
+    client: httpx2.Client, counting: RecordingVictim
 ) -> None:
     body, headers = in_binary(pixels(2))
     head = int(headers["Inference-Header-Content-Length"])
@@ -153,7 +154,7 @@ def test_a_bad_binary_request_is_refused_in_one_sentence(
     assert counting.seen == 0
 
 
-def test_too_large_is_413(client: httpx2.Client, counting: Counting) -> None:
+def test_too_large_is_413(client: httpx2.Client, counting: RecordingVictim) -> None:
     rows = client.post(INFER, json=in_json(pixels(1), shape=[51, *SHAPE]))
     stated = client.post(INFER, content=b" " * 100_001)
     chunked = client.post(INFER, content=(b" " * 40_000 for _ in range(3)))
@@ -164,7 +165,7 @@ def test_too_large_is_413(client: httpx2.Client, counting: Counting) -> None:
     assert counting.seen == 50
 
 
-def test_the_token_guards_all_but_health(counting: Counting) -> None:
+def test_the_token_guards_all_but_health(counting: RecordingVictim) -> None:
     right, wrong = {"Authorization": "Bearer s3cret"}, {"Authorization": "Bearer s3cretly"}
     with client_of(toy(counting), token="s3cret") as client:
         for path in ("/v2", "/v2/models/toy", "/v2/models/toy/ready", "/metrics"):
@@ -180,7 +181,9 @@ def test_the_token_guards_all_but_health(counting: Counting) -> None:
         assert client.get("/v2/health/live").status_code == 200
 
 
-def test_a_rate_is_kept_by_429_and_what_waits_as_long_as_told_passes(counting: Counting) -> None:
+def test_a_rate_is_kept_by_429_and_what_waits_as_long_as_told_passes(
+    counting: RecordingVictim,
+) -> None:
     limits = Limits(max_rows=40, rate=40)
     with client_of(toy(counting), limits) as client:
         full = in_json(pixels(40))
@@ -194,7 +197,7 @@ def test_a_rate_is_kept_by_429_and_what_waits_as_long_as_told_passes(counting: C
         assert client.post(INFER, json=full).status_code == 200
 
 
-def test_a_rate_below_the_largest_request_still_lets_it_pass(counting: Counting) -> None:
+def test_a_rate_below_the_largest_request_still_lets_it_pass(counting: RecordingVictim) -> None:
     with client_of(toy(counting), Limits(max_rows=50, rate=0.5)) as client:
         assert client.post(INFER, json=in_json(pixels(50))).status_code == 200
         assert client.post(INFER, json=in_json(pixels(3))).headers["retry-after"] == "6"

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.live_server import live
-from tests.support.toys import CLASSES, COLOUR, SHAPE, Counting, numbers, tree_toy
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.table_toys import COLOUR, numbers, tree_toy
+from tests.support.toys import CLASSES, SHAPE
 
 from clonecost.serving import Limits, ServedModel, make_app
 from clonecost.types import PredictionApi, Victim
@@ -29,7 +31,7 @@ def table(victim: Victim) -> ServedModel:
 def test_the_description_is_kept(kind: str, victim: Victim, tmp_path: Path) -> None:
     """As a program of its own: the pytest plugin of schemathesis 4 does not know pytest 9."""
     tree = tree_toy((*numbers(3), COLOUR)).answer
-    counting = Counting(victim if kind == "images" else tree)
+    counting = RecordingVictim(victim if kind == "images" else tree)
     model = images(counting) if kind == "images" else table(counting)
     with live(make_app(model, Limits(max_rows=50), token=TOKEN)) as url:
         header = f"Authorization: Bearer {TOKEN}"

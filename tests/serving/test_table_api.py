@@ -17,7 +17,8 @@ from sklearn.preprocessing import OneHotEncoder
 from tests.support.cli_runs import run
 from tests.support.endpoint_servers import Server, serving
 from tests.support.live_server import client_of, live
-from tests.support.toys import CLASSES, COLOUR, TableToy, linear_toy, numbers, tree_toy
+from tests.support.table_toys import COLOUR, TableToy, linear_toy, numbers, tree_toy
+from tests.support.toys import CLASSES
 from torch import Tensor
 
 from clonecost.config import make_spec

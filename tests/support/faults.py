@@ -36,8 +36,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.support.attack_settings import toy_attack
 from tests.support.endpoint_servers import Scene, Server, serving
-from tests.support.toys import CLASSES, SHAPE, toy_attack, toy_generator, toy_student
+from tests.support.toys import CLASSES, SHAPE, toy_generator, toy_student
 from torch import Tensor, nn
 
 from clonecost.audit import Audit, Watcher, run_audit

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from tests.support.toys import TableToy
+from tests.support.table_toys import TableToy
 from torch import nn
 
 from clonecost.attacks import Attack

@@ -1,5 +1,6 @@
 import torch
-from tests.support.toys import CLASSES, linear_toy, numbers
+from tests.support.table_toys import linear_toy, numbers
+from tests.support.toys import CLASSES
 from threadpoolctl import threadpool_info
 from torch import nn
 

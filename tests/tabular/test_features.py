@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.support.toys import COLOUR, numbers
+from tests.support.table_toys import COLOUR, numbers
 
 from clonecost.errors import QueryError
 from clonecost.oracle import Oracle

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
-from tests.support.toys import numbers
+from tests.support.table_toys import numbers
 
 from clonecost.errors import VictimError
 from clonecost.tabular.features import uniform_rows

@@ -21,7 +21,8 @@ import torch
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from tests.support.cli_runs import run as command
-from tests.support.toys import CLASSES, SHAPE, Counting, MakeAudit
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import CLASSES, SHAPE, MakeAudit
 
 from clonecost.audit import run_audit
 from clonecost.errors import LedgerError, SpecError, VictimError
@@ -145,7 +146,7 @@ def test_a_real_run_and_one_with_a_larger_budget(
     first = run_audit(make_audit("dfme", threat=small))
     before = verify(run)
     assert before.faults == ()
-    failing = Counting(victim, fail_at=20)
+    failing = RecordingVictim(victim, fail_at=20)
     with pytest.raises(VictimError):
         run_audit(make_audit("dfme", victim=failing))
     half = verify(run, head=before.head)  # an interrupted run is no fault
