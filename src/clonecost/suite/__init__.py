@@ -1,17 +1,17 @@
-"""Many audits as one table: a suite is data, every cell an ordinary audit, every number a run's."""
+"""Many audits side by side: a suite is data, a cell an ordinary audit, a number a run's result."""
 
 from clonecost.suite.bundled import find, shipped
 from clonecost.suite.definition import Suite, cells, read_suite, scale_of
 from clonecost.suite.plan import plan_suite
 from clonecost.suite.render import html, markdown
-from clonecost.suite.results import SCHEMA, Table, as_text, merged, read_table
-from clonecost.suite.run import Job, gather, jobs, run_suite, write_table
+from clonecost.suite.results import SCHEMA, SuiteResults, as_text, merged, read_results
+from clonecost.suite.run import Job, gather, jobs, run_suite, write_results
 
 __all__ = [
     "SCHEMA",
     "Job",
     "Suite",
-    "Table",
+    "SuiteResults",
     "as_text",
     "cells",
     "find",
@@ -21,10 +21,10 @@ __all__ = [
     "markdown",
     "merged",
     "plan_suite",
+    "read_results",
     "read_suite",
-    "read_table",
     "run_suite",
     "scale_of",
     "shipped",
-    "write_table",
+    "write_results",
 ]
