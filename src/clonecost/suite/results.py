@@ -216,8 +216,8 @@ def merged(kept: SuiteResults, more: SuiteResults) -> SuiteResults:
 def changed_victim(column: str) -> str:
     """Why the rows of a column cannot be compared exactly."""
     return (
-        f"{column}: the runs attacked victims with different weights (it was trained again "
-        "between them); run them again with the same victim"
+        f"{column}: the runs attacked victims with different weights, because the victim was "
+        "trained again between them. Repeat the runs with one victim."
     )
 
 
