@@ -41,10 +41,10 @@ from clonecost.suite.results import (
 
 RULES = (
     "Accuracy is the share of test inputs for which the clone gives the true class. Agreement is "
-    "the share for which it gives the victim's top class. Both are means over seeds with Student's "
-    f"95 % CI; fewer than {MIN_SEEDS} seeds give no interval. Queries are the answered queries for "
-    "one clone. A white-box reference reads the victim's weights and is not an attack through the "
-    "API. A paper's number was published there and not measured here."
+    "the share for which the clone gives the victim's top class. Both are means over seeds with "
+    f"Student's 95 % CI; fewer than {MIN_SEEDS} seeds give no interval. Queries are the answered "
+    "queries for one clone. A white-box reference reads the victim's weights and is not an attack "
+    "through the API. A paper's number was published there and not measured here."
 )
 OVERVIEW = "Accuracy at a glance"
 CAPTION = (

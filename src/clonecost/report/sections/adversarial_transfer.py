@@ -14,9 +14,9 @@ INTRODUCTION = (
     "examples were computed on the clone alone and then sent to the victim."
 )
 RULE = (
-    "The shares refer to test inputs that the victim classified correctly before the change: how "
-    "many it classified incorrectly afterwards. No pixel (0 to 1) changed by more than epsilon. "
-    "Random noise of the same size needs no clone and is the baseline."
+    "A share counts the test inputs that the victim classified correctly before the change and "
+    "that are classified incorrectly after the change. No pixel (0 to 1) changes by more than "
+    "epsilon. Random noise of the same size needs no clone and is the baseline."
 )
 METHODS = {
     "noise": "Random noise (baseline)", "fgsm": "FGSM", "pgd": "PGD", "mim": "Momentum FGSM",

@@ -22,8 +22,8 @@ def blocks(groups: Sequence[Group]) -> tuple[Block, ...]:
             Strong(victim.name),
             f" classifies {percent(victim.accuracy.value, 1)} of "
             f"{count(victim.test_rows, 'test input')} correctly ({victim.test_set}; 95 % CI "
-            f"{percent_range(victim.accuracy.low, victim.accuracy.high, 1)}). "
-            f"It has {count(len(victim.classes), 'class')}.",
+            f"{percent_range(victim.accuracy.low, victim.accuracy.high, 1)}) and has "
+            f"{count(len(victim.classes), 'class')}.",
         )
         for victim in _victims(groups)
     ]
