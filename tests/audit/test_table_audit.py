@@ -91,10 +91,10 @@ def test_the_run_folder_of_a_table_is_whole_and_reported(
     assert {"linear.weight", "extract.middle"} <= set(load_file(audit.out / "clone.safetensors"))
     runs = load_runs([audit.out])
     page, text = html(runs), markdown(runs)
-    for words in ("R_unif", "a table of 4 features", "a row of 4 features"):
+    for words in ("R_unif", "tabular data with 4 features", "a row of 4 features"):
         assert words in page
         assert words in text
-    assert "Rows of a table are not drawn" in page
+    assert "Tabular inputs are not drawn." in page
 
 
 def test_images_are_who_they_were(make_audit: MakeAudit) -> None:
@@ -146,14 +146,14 @@ def test_the_command_line_audits_a_table_and_a_file(
     monkeypatch.chdir(tmp_path)
     attack = ["--attack", "tramer_lr", "--uniform"]
     done = run("audit", "iris-softmax", *attack, "50", "--out", "a")
-    assert "At 15 queries, a clone agrees with your model on 100 %" in done.out
+    assert "A clone that cost 15 queries agrees with your model on 100 %" in done.out
     assert read_result(tmp_path / "a").evaluation == 45 + 50
 
     train = load_table("iris", "train")
     model = LogisticRegression(max_iter=1_000).fit(train.inputs.numpy(), train.labels.numpy())
     skops.io.dump(model, tmp_path / "model.skops")
     done = run("audit", "model.skops", "--test", "iris", *attack, "0", "--out", "b")
-    assert "At 15 queries" in done.out
+    assert "A clone that cost 15 queries" in done.out
     assert run("verify", "b").status == 0
     assert "finished before" in run("resume", "b").err
     refused = run("replay", "b", "--student", "lenet")
@@ -183,7 +183,7 @@ def test_a_graph_of_a_table_is_audited(tmp_path: Path, monkeypatch: pytest.Monke
     opset = [onnx.helper.make_opsetid("", 17)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), "iris.onnx")
     done = run("audit", "iris.onnx", "--test", "iris", "--attack", "tramer_lr", "--uniform", "50")
-    assert "At 15 queries, a clone agrees with your model on 100 %" in done.out
+    assert "A clone that cost 15 queries agrees with your model on 100 %" in done.out
 
 
 def test_a_plan_of_a_table_counts_its_uniform_rows() -> None:

@@ -35,7 +35,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_audit_of_ones_own_victim(out: Path, log: Path) -> None:
     said = run("audit", *MINE, *QUICK, "--budget", "100", "--out", out)
     assert said.status == 0, said.err
-    assert said.out.startswith("At 100 queries")
+    assert said.out.startswith("A clone that cost 100 queries")
     assert f"report: {out / 'report.html'}" in said.err
     assert len(asked(log)) == TEST_ROWS + 100
     made = {path.name for path in out.iterdir()}

@@ -64,8 +64,8 @@ def test_the_same_network_behind_an_endpoint_gives_the_same_clone(
     assert again.status == 0, again.err
     assert server.rows == TEST_ROWS + 80 + 20  # a spot check
     page = run("report", tmp_path / "there", "--format", "md").out
-    assert f"Asked over the network at {server.model_url}" in page
-    assert "Authorisation: none needed: the endpoint is on the machine of the audit" in page
+    assert f"The queries went to {server.model_url}" in page
+    assert "Authorisation: not needed: the endpoint runs on the machine of the audit" in page
     assert run("verify", tmp_path / "there").status == 0
 
 
@@ -176,7 +176,7 @@ def test_permission_stands_on_page_one_of_every_report(
     top = page.partition("<main>")[0]
     for word in ("Shop Ltd", "A. Buyer", "2026-01-31", "the staging model, &lt;b&gt;80"):
         assert word in top
-    first = run("report", tmp_path / "run", "--format", "md").out.partition("## Price")[0]
+    first = run("report", tmp_path / "run", "--format", "md").out.partition("## Verdict")[0]
     assert "- Scope: the staging model, \\<b\\>80\\</b\\> rows" in first
 
 

@@ -95,7 +95,7 @@ def test_borders() -> None:
 def test_warnings_come_first_and_messages_say_numbers() -> None:
     found = flags(**{**SOUND, "resumed": 2, "lost": 1_234, "overlap": 7})
     assert [flag.severity for flag in found] == ["warning", "info", "info"]
-    said = zip(found, ("7 of 5,000", "1,234 rows", "2 time"), strict=True)
+    said = zip(found, ("7 of 5,000", "1,234 queries", "2 time"), strict=True)
     assert all(part in flag.message for flag, part in said)
 
 

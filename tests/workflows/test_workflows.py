@@ -72,7 +72,7 @@ def test_a_finished_run_is_not_run_again(out: Path, log: Path) -> None:
     said = run("resume", out)
     assert said.status == 0
     assert "finished before" in said.err
-    assert said.out.startswith("At 100 queries")
+    assert said.out.startswith("A clone that cost 100 queries")
     assert (out / "result.json").read_bytes() == before
     assert asked(log) == []
 

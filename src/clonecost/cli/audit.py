@@ -233,9 +233,9 @@ def _price_tag(runs: "list[Any]") -> None:
 
     for group in pages.group_runs(runs):
         write_out(pages.headline(group) + "\n")
-        bill = pages.bill(group)
-        if bill and bill.idle:
-            write_out(pages.bill_words(bill) + "\n")
+        costs = pages.query_costs(group)
+        if costs and costs.unused:
+            write_out(pages.query_costs_words(costs) + "\n")
     for run in runs:
         for flag in run.result.flags:
             if flag.severity == "warning":

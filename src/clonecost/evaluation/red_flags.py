@@ -50,19 +50,20 @@ def _data(test_rows: int, overlap: int, accuracy: Rate, majority: float) -> Iter
     if overlap:
         yield _warning(
             "proxy-overlaps-test",
-            f"{overlap:,} of {test_rows:,} test rows also stand in the proxy data: the attacker "
-            "is trained on what the clone is examined on",
+            f"{overlap:,} of {test_rows:,} test inputs are also in the proxy data. The clone is "
+            "trained on inputs that it is tested on, so agreement is too high.",
         )
     if accuracy.value <= majority + 0.05:
         yield _warning(
             "victim-at-chance",
-            f"the victim's own accuracy is {accuracy.value:.1%}, hardly more than always naming "
-            "its commonest class: wrong value range, class order or test set?",
+            f"The victim's accuracy is {accuracy.value:.1%}, close to the majority-class baseline "
+            f"({majority:.1%}). Check the value range, the class order and the test set.",
         )
     if test_rows < 1000:
         yield _info(
             "small-test-set",
-            f"only {test_rows:,} test rows: intervals are wide, small differences mean nothing",
+            f"The test set has only {test_rows:,} inputs. The confidence intervals are wide, and "
+            "small differences are not significant.",
         )
 
 
@@ -110,14 +111,14 @@ def _outcome(
     if last.low <= majority:
         yield _warning(
             "clone-learned-nothing",
-            f"the clone's agreement ({last.value:.1%}) is not above that of always naming the "
-            f"commonest class ({majority:.1%}): a failed attack says little about the victim",
+            f"The clone's agreement ({last.value:.1%}) is not above the majority-class baseline "
+            f"({majority:.1%}). The attack failed and says little about the victim.",
         )
     if best.agreement.low > last.high:
         yield _warning(
             "clone-got-worse",
-            f"an earlier clone agreed more ({best.agreement.value:.1%} at {best.queries:,} "
-            "queries): training was unstable, the last clone is the result all the same",
+            f"An earlier clone had a higher agreement ({best.agreement.value:.1%} after "
+            f"{best.queries:,} queries). Training was unstable; the last clone is the result.",
         )
     commonest = max(traffic.class_histogram, default=0) / max(1, traffic.rows)
     # equations are solved on probabilities: of a table they teach all classes, whichever wins
@@ -125,7 +126,8 @@ def _outcome(
     if commonest > 0.9 and not solved:
         yield _warning(
             "one-sided-questions",
-            f"{commonest:.0%} of the answers name one class: what was asked hardly taught others",
+            f"{commonest:.0%} of the answers give the same class. The clone saw few answers of the "
+            "other classes.",
         )
 
 
@@ -133,24 +135,23 @@ def _run(lost: int, resumed: int, spot: SpotCheck | None) -> Iterable[Flag]:
     if spot and spot.changed:
         yield _warning(
             "victim-changed",
-            f"{spot.changed} of {spot.asked} rows that were asked again got other answers, by up "
-            f"to {spot.largest:.2g}: another model, answers drawn at random, or rows mixed up; "
-            "the clone learnt from all of them",
+            f"{spot.changed} of {spot.asked} repeated queries got a different answer (largest "
+            f"change of a probability: {spot.largest:.2g}). The victim changed, answers at random "
+            "or mixes up rows; the clone was trained on all answers.",
         )
     if spot and spot.asked < spot.rows:
         yield _info(
             "spot-check-failed",
-            f"{spot.rows - spot.asked} of {spot.rows} rows of the spot checks were paid and not "
-            "compared: whether the victim changed is less sure",
+            f"{spot.rows - spot.asked} of {spot.rows} repeated queries got no usable answer. A "
+            "change of the victim is harder to detect.",
         )
     if lost:
         yield _info(
             "lost-rows",
-            f"{lost:,} rows were sent whose answer never arrived or was unusable; they are in "
-            "the price",
+            f"{lost:,} queries got no usable answer. The price includes them.",
         )
     if resumed:
-        yield _info("resumed", f"the audit was interrupted and went on {resumed} time(s)")
+        yield _info("resumed", f"The audit was interrupted and resumed {resumed} time(s).")
 
 
 def _warning(code: str, message: str) -> Flag:

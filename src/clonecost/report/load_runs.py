@@ -17,7 +17,7 @@ from clonecost.result import Result, Transfer, read_result, read_transfer
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Some of the rows that were sent and what was answered, evenly spread over the budget."""
+    """Some queries with their answers, evenly spread over the budget."""
 
     inputs: NDArray[np.uint8]  # (n, C, H, W), 0..255
     answers: NDArray[np.float32]  # (n, K), rows on the simplex
@@ -28,8 +28,8 @@ class Samples:
 
 
 @dataclass(frozen=True, eq=False)
-class Films:
-    """The first searches of an attack that searches: T targets over G generations."""
+class SearchImages:
+    """Images from the first searches of an attack that searches: T targets, G generations."""
 
     images: NDArray[np.uint8]  # (T, G, C, H, W), 0..255: the best so far after each generation
     probability: NDArray[np.float32]  # (T, G), of the target's class; NaN after the search ended
@@ -41,18 +41,18 @@ class Films:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One finished audit: the folder, what it found, and a sample of what it sent."""
+    """One finished audit: its folder, its result, and a sample of its queries."""
 
     path: Path
     result: Result
     samples: Samples | None = None
-    films: Films | None = None
+    search_images: SearchImages | None = None
     transfer: Transfer | None = None
     head: str = ""  # of the ledger's chain as it is now; empty without a ledger
 
     @property
     def name(self) -> str:
-        """The folder's own name: a report that is passed on must not tell where it was made."""
+        """The folder's own name, without its path: reports are passed on to other people."""
         return self.path.resolve().name
 
     def class_name(self, index: int) -> str:
@@ -76,7 +76,7 @@ def _read(path: Path) -> Run:
         path=path,
         result=read_result(path),
         samples=_read_samples(path / SAMPLES),
-        films=_read_films(path / SEARCH),
+        search_images=_read_search_images(path / SEARCH),
         transfer=read_transfer(path),
         head=_read_head(path / LEDGER),
     )
@@ -100,15 +100,15 @@ def _read_samples(path: Path) -> Samples | None:
     return samples
 
 
-def _read_films(path: Path) -> Films | None:
+def _read_search_images(path: Path) -> SearchImages | None:
     kinds = {"images": (np.uint8, 5), "probability": (np.float32, 2), "targets": (np.int64, 1)}
     tensors = _read_tensors(path, kinds)
     if tensors is None:
         return None
-    films = Films(**tensors)
-    if films.images.shape[:2] != films.probability.shape or len(films.probability) != len(films):
+    found = SearchImages(**tensors)
+    if found.images.shape[:2] != found.probability.shape or len(found.probability) != len(found):
         raise _broken(path, "tensors of different length")
-    return films
+    return found
 
 
 def _read_tensors(

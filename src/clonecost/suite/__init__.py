@@ -1,4 +1,4 @@
-"""Many audits as one table: a suite is data, every cell an ordinary audit, every number a run's."""
+"""Many audits side by side: a suite is data, a cell an ordinary audit, a number a run's result."""
 
 import lazy_loader
 

@@ -8,12 +8,12 @@ from .plan import plan_suite as plan_suite
 from .render import html as html
 from .render import markdown as markdown
 from .results import SCHEMA as SCHEMA
-from .results import Table as Table
+from .results import SuiteResults as SuiteResults
 from .results import as_text as as_text
 from .results import merged as merged
-from .results import read_table as read_table
+from .results import read_results as read_results
 from .run import Job as Job
 from .run import gather as gather
 from .run import jobs as jobs
 from .run import run_suite as run_suite
-from .run import write_table as write_table
+from .run import write_results as write_results
