@@ -81,7 +81,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_help_does_not_wait_for_torch() -> None:
-    heavy = {"torch", "numpy", "scipy", "matplotlib", "pydantic"}
+    heavy = {"torch", "sklearn", "numpy", "scipy", "matplotlib", "pandas", "httpx2"}
     code = f"import sys, clonecost.cli; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
