@@ -46,7 +46,7 @@ class Frugal(ABC):
     scout_passes: float = 12.0  # how often a scout sees a row, all rounds together
     scout_lr: float = 1e-3
     batch_size: int = 128
-    epochs: int = 40  # of the clone, at each milestone
+    epochs: int = 40  # of the clone
 
     needs: ClassVar[AnswerKind] = "label"
     asks_proxy_as_is: ClassVar[bool] = False
@@ -66,7 +66,7 @@ class Frugal(ABC):
     def plan(self, budget: int) -> str:
         return (
             f"asks about {budget:,} images, picked from {budget * self.candidates:,} by two scouts "
-            f"that cost nothing, then trains {self.epochs} epochs at each milestone"
+            f"that cost nothing, then trains each scored clone for {self.epochs} epochs"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
