@@ -46,7 +46,7 @@ class Frugal(ABC):
     scout_passes: float = 12.0  # how often a scout sees a row, all rounds together
     scout_lr: float = 1e-3
     batch_size: int = 128
-    epochs: int = 40  # of the clone
+    epochs: int = 40  # of the clone, at each milestone
 
     needs: ClassVar[AnswerKind] = "label"
     asks_proxy_as_is: ClassVar[bool] = False
