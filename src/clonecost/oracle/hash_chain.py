@@ -43,7 +43,7 @@ def array_digests(rows: NDArray[Any]) -> bytes:
     """
     if rows.dtype == np.uint8:
         rows = rows.astype(np.float32) / np.float32(255)
-    flat = memoryview(rows).cast("B")
+    flat = rows.data.cast("B")
     step = len(flat) // len(rows)
     return b"".join(
         hashlib.blake2b(flat[at : at + step], digest_size=DIGEST_BYTES).digest()

@@ -142,7 +142,8 @@ class Ledger(Record):
             kept: the inputs, packed, when they are to be kept.
         """
         encoding, blob = encode(answers, labels_only)
-        form, offset, index = None, None, ()
+        form, offset = None, None
+        index: tuple[bytes, ...] = ()
         if kept is not None:
             form, index = kept.form, (kept.payload,) if kept.form == "index" else ()
             with disk_faults(self._inputs.path):
