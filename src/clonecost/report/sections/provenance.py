@@ -43,7 +43,10 @@ def _facts(run: Run) -> tuple[tuple[str, tuple[Inline, ...]], ...]:
             (f"{origin.created}, after {duration(result.seconds)}; {ENDED[result.ended]}",),
         ),
         ("Queries", (_queries(run),)),
-        ("Ledger", (f"{count(origin.ledger_rows, 'query')}, head ", Code(run.head or origin.ledger_head))),
+        (
+            "Ledger",
+            (f"{count(origin.ledger_rows, 'query')}, head ", Code(run.head or origin.ledger_head)),
+        ),
         ("Victim's weights", weights),
         *form,
         ("Command", (Code(origin.command),)),
