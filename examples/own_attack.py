@@ -1,7 +1,4 @@
-"""An attack of one's own: query uniform noise, then distill (docs/contributing/attack.md).
-
-Run it: python examples/own_attack.py. It writes runs/example-noise/.
-"""
+"""Noise: labels uniform noise with the victim, then distills. A floor for every other attack."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import clonecost as cc
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
@@ -31,7 +28,8 @@ class Noise:
         return f"asks about {budget:,} images of noise, then trains {self.epochs} epochs"
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
-        inputs, answers = [], []
+        inputs: list[Tensor] = []
+        answers: list[Tensor] = []
 
         def clone(rows: int, kit: AttackerKit) -> nn.Module:  # of the first rows bought
             student, recipe = kit.new_student(), Recipe(epochs=self.epochs)
@@ -48,6 +46,7 @@ class Noise:
             yield DeferredClone(clone)  # trained only when the audit scores it
 
 
+# Run it: python examples/own_attack.py. It writes runs/example-noise/.
 def main() -> None:
     shape = (1, 32, 32)
     result = cc.run_audit(

@@ -35,6 +35,7 @@ def _facts(run: Run) -> tuple[tuple[str, tuple[Inline, ...]], ...]:
     if result.victim.weights:
         weights = ("sha256 ", Code(result.victim.weights))
     revision: tuple[Inline, ...] = (", revision ", Code(origin.revision)) if origin.revision else ()
+    head = Code(run.head or origin.ledger_head)
     form = (("Victim's format", (result.victim.served,)),) if result.victim.served else ()
     return (
         ("Attack and seed", (f"{result.attack.name}, seed {origin.seed}{resumed}",)),
@@ -45,7 +46,7 @@ def _facts(run: Run) -> tuple[tuple[str, tuple[Inline, ...]], ...]:
         ("Queries", (_queries(run),)),
         (
             "Ledger",
-            (f"{count(origin.ledger_rows, 'query')}, head ", Code(run.head or origin.ledger_head)),
+            (f"{count(origin.ledger_rows, 'query')}, head ", head),
         ),
         ("Victim's weights", weights),
         *form,
