@@ -44,7 +44,7 @@ def main() -> None:
         threat=cc.ThreatModel(input_shape=SHAPE, num_classes=10, query_budget=2_000),
         attack=cc.ExNihilo(epochs=30),  # the attacker owns no data
         test=cc.load("digits", "test", shape=SHAPE),  # what agreement is measured on
-        student=YourModel,  # the network that the attacker trains: a guess, or a name such as "lenet"
+        student=YourModel,  # the attacker trains this network; or a name such as "lenet"
         price=1.5,  # USD for 1,000 queries
         out=Path("runs/example-module"),
     )

@@ -1,4 +1,4 @@
-"""An attack of one's own: ask about uniform noise, then distill. docs/contributing/attack.md explains.
+"""An attack of one's own: query uniform noise, then distill (docs/contributing/attack.md).
 
 Run it: python examples/own_attack.py. It writes runs/example-noise/.
 """

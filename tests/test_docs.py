@@ -4,6 +4,7 @@ import functools
 import re
 import runpy
 import shlex
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from clonecost.attacks import ATTACKS
 from clonecost.cli import app
 from clonecost.config import make_spec
 from clonecost.types import LabelledInputs, ThreatModel, Victim
+from clonecost.version import __version__
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")})
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -79,6 +81,31 @@ def test_links_lead_to_files_that_are_there(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+def test_the_pages_attack_is_the_examples() -> None:
+    example = (ROOT / "examples" / "own_attack.py").read_text(encoding="utf-8")
+    attack, use = blocks(ROOT / "docs/contributing/attack.md", "python")
+    assert attack in example
+    assert textwrap.indent(use, "    ") in example
+
+
+def test_the_version_stands_in_one_place() -> None:
+    place = ROOT / "src" / "clonecost" / "version.py"
+    others = [ROOT / "CITATION.cff", ROOT / "pyproject.toml", *ROOT.glob("docs/*.md")]
+    assert f'"{__version__}"' in place.read_text(encoding="utf-8")
+    version = re.compile(rf"version\W+{re.escape(__version__)}\b", re.IGNORECASE)
+    assert [path.name for path in others if version.search(path.read_text("utf-8"))] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    listed = [entry for block in re.findall(r"^```\{toctree\}\n(.*?)^```", index, re.M | re.S)
+              for entry in block.splitlines() if entry and not entry.startswith(":")]  # fmt: skip
+    pages = {path.relative_to(ROOT / "docs").with_suffix("") for path in ROOT.glob("docs/*.md")}
+    assert {Path(entry) for entry in listed if "/" not in entry} == pages - {Path("index")}
+    folders = {path.parent.name for path in ROOT.glob("docs/*/*.md")}
+    assert folders <= {Path(entry).parts[0] for entry in listed if "/" in entry}
+
+
 def test_every_flag_of_checks_is_explained() -> None:
     source = (ROOT / "src" / "clonecost" / "evaluation" / "red_flags.py").read_text(
         encoding="utf-8"
@@ -95,7 +122,7 @@ def test_every_flag_of_checks_is_explained() -> None:
     assert len(raised) > 8
 
 
-def test_contributings_attack_keeps_the_contract(
+def test_the_pages_attack_keeps_the_contract(
     monkeypatch: pytest.MonkeyPatch,
     victim: Victim,
     threat: ThreatModel,
@@ -104,7 +131,7 @@ def test_contributings_attack_keeps_the_contract(
     tmp_path: Path,
 ) -> None:
     names: dict[str, Any] = {"__name__": "noise"}
-    exec(blocks(ROOT / "CONTRIBUTING.md", "python")[0], names)
+    exec(blocks(ROOT / "docs/contributing/attack.md", "python")[0], names)
     monkeypatch.setitem(ATTACKS, "noise", names["Noise"])
     contract = runpy.run_path(str(ROOT / "tests" / "attacks" / "test_attack_contract.py"))
     for number, (test, more) in enumerate({

@@ -1,7 +1,7 @@
 """The examples run as they stand, in a folder of their own.
 
-The notebook's cells are executed one after the other by this test, not by nbclient: that would bring
-22 packages (a kernel, ZeroMQ, IPython) to run plain Python that uses nothing of a notebook.
+The notebook's cells are executed one after the other by this test, not by nbclient, which would
+bring 22 packages (a kernel, ZeroMQ, IPython) for plain Python that uses nothing of a notebook.
 """
 
 import json
@@ -17,7 +17,10 @@ AGREEMENT = re.compile(r"agree(ment|s)\b.*\d")
 
 @pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_a_script_runs_and_prints_an_agreement(
-    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    script: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(script), run_name="__main__")
