@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Small networks on a shared machine: more threads than idle cores only wait for each other.
 export OMP_NUM_THREADS ?= 1
-SPHINX := $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+SPHINX := $(BIN)/python -m sphinx -q -W --keep-going -b html docs site
 # A server that we did not write, for the tests; its pins exclude ours.
 MLSERVER := .venv-mlserver
 export CLONECOST_MLSERVER ?= $(CURDIR)/$(MLSERVER)/bin/python
@@ -57,11 +57,11 @@ check: $(VENV)/dev $(MLSERVER)/ready  ## format, lint, imports, types, prose, do
 prose: $(VENV)/dev  ## our English: README, docs, examples, docstrings, messages
 	$(BIN)/python -m prose
 
-docs: $(VENV)/dev  ## the site, in docs/_build
+docs: $(VENV)/dev  ## the site, in site/
 	$(SPHINX)
 
 bench: $(VENV)/dev  ## speed and memory against their floors; prints a table, writes JSON
 	$(BIN)/python -m benchmarks
 
 clean:  ## the environments, the site and the demo's run
-	rm -rf $(VENV) $(MLSERVER) docs/_build runs/demo
+	rm -rf $(VENV) $(MLSERVER) site runs/demo

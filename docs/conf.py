@@ -1,4 +1,4 @@
-"""The site: `make docs` builds it into docs/_build, offline, and any warning is an error."""
+"""The site: `make docs` builds it into site/, offline, and any warning is an error."""
 
 import inspect
 import re
@@ -14,7 +14,6 @@ project = "clonecost"
 author = "The clonecost authors"
 version = release = clonecost.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "clonecost"
 html_copy_source = False

@@ -96,16 +96,6 @@ def test_the_version_stands_in_one_place() -> None:
     assert [path.name for path in others if version.search(path.read_text("utf-8"))] == []
 
 
-def test_every_page_is_in_the_index() -> None:
-    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    listed = [entry for block in re.findall(r"^```\{toctree\}\n(.*?)^```", index, re.M | re.S)
-              for entry in block.splitlines() if entry and not entry.startswith(":")]  # fmt: skip
-    pages = {path.relative_to(ROOT / "docs").with_suffix("") for path in ROOT.glob("docs/*.md")}
-    assert {Path(entry) for entry in listed if "/" not in entry} == pages - {Path("index")}
-    folders = {path.parent.name for path in ROOT.glob("docs/*/*.md")}
-    assert folders <= {Path(entry).parts[0] for entry in listed if "/" in entry}
-
-
 def test_every_flag_of_checks_is_explained() -> None:
     source = (ROOT / "src" / "clonecost" / "evaluation" / "red_flags.py").read_text(
         encoding="utf-8"
