@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import clonecost as cc
 from clonecost.attacks.base import AttackerKit, at_least
@@ -35,7 +35,8 @@ class Noise:
         return f"asks about {budget:,} images of noise, then trains {self.epochs} epochs"
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
-        inputs, answers = [], []
+        inputs: list[Tensor] = []
+        answers: list[Tensor] = []
         stops = [*kit.milestones, oracle.threat.query_budget]  # where a clone is scored
         # a long loop names what its iterations depend on, so that a killed run goes on there
         for turn in kit.loop(lambda turn: turn < len(stops), inputs=inputs, answers=answers):
