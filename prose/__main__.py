@@ -77,7 +77,7 @@ def style(name: str, text: str) -> Iterator[str]:
 
 def check(paths: list[Path], root: Path = ROOT) -> list[str]:
     """The faults in the prose of these files, as `path:line: what, and what instead`."""
-    faults = []
+    faults: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for path in paths:
             name = path.relative_to(root).as_posix()
