@@ -16,6 +16,7 @@ from clonecost.generators import (
     ready_generator,
     train_generator,
 )
+from clonecost.generators.base import Recipe
 from clonecost.generators.sngan import SnganRecipe
 from clonecost.generators.vae import VaeRecipe
 from clonecost.types import LabelledInputs
@@ -29,7 +30,7 @@ def noise(rows: int = 40, shape: tuple[int, ...] = (3, 8, 8)) -> LabelledInputs:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipes = {
+    recipes: dict[str, Recipe] = {
         "vae": VaeRecipe(epochs=1, width=2),
         "sngan-projection": SnganRecipe(epochs=1, width=4, critic_width=4, conditional=True),
     }
