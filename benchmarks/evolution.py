@@ -34,11 +34,11 @@ def make_generator(scene: Scene, name: str, *, low_precision: bool) -> TrainedGe
     """Untrained, laid out as a loaded one: the same arithmetic at the same speed."""
     card = GENERATORS[name]
     torch.manual_seed(0)
-    network = card.build(card.recipe, scene.shape, 0).eval().requires_grad_(False)
+    network = card.family.build(card.recipe, scene.shape, 0).eval().requires_grad_(False)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainedGenerator(
-        name=name, proxy="", image_shape=scene.shape, latent_dim=card.latent_dim, weights="",
-        network=network, device=CPU, to_images=card.decode, draw=card.latents,
+        name=name, proxy="", image_shape=scene.shape, latent_dim=card.family.latent_dim, weights="",
+        network=network, device=CPU, to_images=card.family.decode, draw=card.family.latents,
         low_precision=low_precision,
     )  # fmt: skip
 

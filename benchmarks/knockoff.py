@@ -26,6 +26,7 @@ from benchmarks.stage import (
     make_victim,
     open_oracle,
 )
+from clonecost.attacks.base import DeferredClone
 from clonecost.attacks.knockoff import PAPER, Knockoff
 from clonecost.training.distill import Recipe
 from clonecost.types import LabelledInputs, Victim
@@ -42,8 +43,9 @@ def real_run(
 
     def whole() -> None:
         with open_oracle(victim, scene.shape, budget=len(pool), keep=True) as oracle:
-            for _ in attack.run(oracle, kit):
-                pass
+            *_, clone = attack.run(oracle, kit)
+            assert isinstance(clone, DeferredClone)
+            clone.make(oracle.spent, kit.branch(oracle.spent))
 
     return whole
 

@@ -82,6 +82,7 @@ def course(loss: str, budget: int, seed: int) -> list[dict[str, float]]:
             rng=torch.Generator().manual_seed(seed), device=torch.device("cpu"), horizon=budget,
         )  # fmt: skip
         for iteration, student in enumerate(attack.run(oracle, kit)):
+            assert isinstance(student, nn.Module)  # DFME defers no clone
             if iteration % EVERY == 0 and glance.images is not None:
                 with torch.no_grad():
                     same = victim(glance.images).argmax(1) == student(glance.images).argmax(1)

@@ -13,7 +13,7 @@ from tests.support.toys import BUDGET, CLASSES, SHAPE, MakeAudit, toy_generator,
 from torch import nn
 
 from clonecost.attacks import Attack
-from clonecost.attacks.base import name_of_attack, reads_network
+from clonecost.attacks.base import name_of_attack
 from clonecost.audit import Audit
 from clonecost.tabular.features import uniform_rows
 from clonecost.types import LabelledInputs, ThreatModel, Victim
@@ -89,7 +89,7 @@ def make_audit(
     def make(attack: str | Attack = "knockoff", **changes: object) -> Audit:
         chosen = toy_attack(attack) if isinstance(attack, str) else attack
         box: dict[str, object] = {"threat": threat}
-        if reads_network(chosen):
+        if chosen.declares.white_box:
             open_to_it = dataclasses.replace(threat, access="white-box", query_budget=0)
             box = {"threat": open_to_it, "network": network}
         settings: dict[str, object] = {

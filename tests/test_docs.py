@@ -4,13 +4,14 @@ import functools
 import re
 import runpy
 import shlex
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.toys import MakeAudit
 from typer.main import get_command
 
+import clonecost.attacks
 from clonecost.attacks import ATTACKS
 from clonecost.cli import app
 from clonecost.config import make_spec
@@ -103,9 +104,13 @@ def test_contributings_attack_keeps_the_contract(
     make_audit: MakeAudit,
     tmp_path: Path,
 ) -> None:
-    names: dict[str, Any] = {"__name__": "noise"}
-    exec(blocks(ROOT / "CONTRIBUTING.md", "python")[0], names)
-    monkeypatch.setitem(ATTACKS, "noise", names["Noise"])
+    folder = tmp_path / "attacks"
+    folder.mkdir()
+    code = blocks(ROOT / "CONTRIBUTING.md", "python")[0]
+    (folder / "noise.py").write_text(code, encoding="utf-8")
+    monkeypatch.setattr(clonecost.attacks, "__path__", [*clonecost.attacks.__path__, str(folder)])
+    monkeypatch.delitem(sys.modules, "clonecost.attacks.noise", raising=False)
+    assert "noise" in ATTACKS
     contract = runpy.run_path(str(ROOT / "tests" / "attacks" / "test_attack_contract.py"))
     for number, (test, more) in enumerate({
         "test_spends_what_it_says_and_learns_something": {"victim": victim, "test_set": test_set},

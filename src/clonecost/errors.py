@@ -34,7 +34,10 @@ Workflow = Literal[
 
 # Keys of a spec whose Python name differs; every other key has the same name in `Audit`,
 # `ThreatModel` or the function that takes it.
-PYTHON_NAMES = {"budget": "query_budget", "defence": "defences"}
+PYTHON_NAMES = {
+    "budget": "query_budget", "defence": "defences", "shape": "input_shape",
+    "classes": "num_classes",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ SCHEMA: Literal["clonecost/result/1"] = "clonecost/result/1"
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, ser_json_inf_nan="strings", defer_build=True
+    )
 
 
 class Rate(Model):
@@ -186,7 +188,7 @@ class Search(Model):
 class SpotCheck(Model):
     """Rows that were asked again, to see whether the victim still answers as it did."""
 
-    rows: int = Field(ge=0, description="paid for it, in a purse of their own")
+    rows: int = Field(ge=0, description="paid for it, in an account of their own")
     asked: int = Field(ge=0, description="of these, how many were answered and compared")
     changed: int = Field(ge=0, description="of these, how many were answered otherwise than before")
     largest: float = Field(ge=0, le=1, description="largest change of a probability")

@@ -1,12 +1,17 @@
-"""The shared vocabulary. Imports torch only; every other module may import this one."""
+"""The shared vocabulary: every other module may import this one, which does not import torch."""
+
+from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # lists and `--help` need the words, not torch
+    import torch
+    from torch import Tensor
+
+from clonecost.errors import DropKey, SetKey, SpecError
 
 AnswerKind = Literal["label", "top_k", "probs"]
 InputPrecision = Literal["float32", "uint8"]
@@ -71,18 +76,123 @@ class Feature:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThreatModel:
-    """What the attacker knows, sees and may spend: page one of every report."""
+class PredictionApi:
+    """What a prediction API takes and what its answers show.
 
-    input_shape: Shape  # (C, H, W) pixels in [0, 1], or (d,) values of `features`
-    num_classes: int  # K
-    query_budget: int  # in rows, not batches; may be 0 in a white box
+    Raises:
+        SpecError: the fields contradict each other.
+    """
+
+    input_shape: Shape  # (C, H, W) or (d,) pixels in [0, 1], or (d,) values of `features`
+    num_classes: int  # K, at least 2
     answers: AnswerKind = "probs"
-    top_k: int | None = None  # how many classes a "top_k" answer names
+    top_k: int | None = None  # how many classes a "top_k" answer names: 1 to K - 1
     input_precision: InputPrecision = "float32"  # a real image API takes 8 bits
-    access: Access = "black-box"
     features: tuple[Feature, ...] | None = None  # of a table, in order; None: pixels
     incomplete: bool = False  # of a table: rows with missing values (NaN) are answered, too
+
+    def __post_init__(self) -> None:
+        check_choice("answers", self.answers, get_args(AnswerKind))
+        check_choice("input_precision", self.input_precision, get_args(InputPrecision))
+        if not self.input_shape or min(self.input_shape) < 1:
+            raise SpecError(
+                "The input shape is not one of positive sizes",
+                SetKey("shape"), got=self.input_shape, want="(C, H, W) or (d,)",
+            )  # fmt: skip
+        if self.num_classes < 2:
+            raise SpecError(
+                "A classifier has at least two classes", SetKey("classes"), got=self.num_classes
+            )
+        if self.answers == "top_k":
+            check_top_k("top_k", self.top_k, self.num_classes)
+        elif self.top_k is not None:
+            raise SpecError(
+                f"top_k belongs to answers of kind 'top_k', the answers are {self.answers!r}",
+                got=f"top_k={self.top_k}", want="None",
+            )  # fmt: skip
+        self._check_kind()
+
+    def _check_kind(self) -> None:
+        """Images or a table: no setting may belong to the other kind."""
+        if self.features is None:
+            if self.incomplete:
+                raise SpecError("incomplete is for rows of a table, this API takes images",
+                                DropKey("incomplete"))  # fmt: skip
+            return
+        if self.input_shape != (len(self.features),):
+            raise SpecError(
+                f"The shape of a table's rows is the number of its features, {len(self.features)}",
+                got=self.input_shape, want=f"({len(self.features)},)",
+            )  # fmt: skip
+        if self.input_precision == "uint8":
+            raise SpecError("8-bit inputs are pixels, and rows of a table are float32",
+                            DropKey("input_precision"))  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreatModel(PredictionApi):
+    """What the attacker knows, sees and may spend: page one of every report.
+
+    Raises:
+        SpecError: the fields contradict each other, or the budget allows no query.
+
+    Example:
+        >>> threat = ThreatModel(input_shape=(1, 28, 28), num_classes=10, query_budget=1_000)
+        >>> threat.answers
+        'probs'
+    """
+
+    query_budget: int  # in rows, not batches; may be 0 in a white box
+    access: Access = "black-box"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("access", self.access, get_args(Access))
+        check_budget(self.query_budget, self.access)
+
+
+def check_budget(budget: int, access: Access) -> None:
+    """Refuse a query budget that no audit has; an attack in a white box may ask nothing.
+
+    Raises:
+        SpecError: with the least one.
+    """
+    least = 0 if access == "white-box" else 1
+    if budget < least:
+        raise SpecError(
+            f"The query budget of a {access.replace('-', ' ')} is too small",
+            SetKey("budget"), got=budget, want=f"at least {least}",
+        )  # fmt: skip
+
+
+def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse a value that is none of the choices.
+
+    Raises:
+        SpecError: with the choices.
+    """
+    if value not in choices:
+        raise SpecError(
+            f"Unknown value of {key}", SetKey(key), got=repr(value), want=" or ".join(choices)
+        )
+
+
+def check_top_k(key: str, k: int | None, num_classes: int) -> None:
+    """Refuse a number of named classes that no top-k answer has: all K of them are "probs".
+
+    Args:
+        key: the setting that `k` comes from.
+        k: the number of classes that an answer names.
+        num_classes: K.
+
+    Raises:
+        SpecError: `k` is not from 1 to K - 1.
+    """
+    if k is None or not 1 <= k < num_classes:
+        raise SpecError(
+            f"{key} is out of range for {num_classes} classes",
+            got=repr(k), want=f"1 to {num_classes - 1}",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,11 +221,11 @@ class LabelledInputs:
         """The rows at `index` as float32 on `device`, shape (len(index), *shape)."""
         return as_pixels(self.inputs[index].to(device))
 
-    def to(self, device: torch.device | str) -> "LabelledInputs":
+    def to(self, device: torch.device | str) -> LabelledInputs:
         """The same data on `device`."""
         return replace(self, inputs=self.inputs.to(device), labels=self.labels.to(device))
 
-    def take(self, index: Tensor | slice) -> "LabelledInputs":
+    def take(self, index: Tensor | slice) -> LabelledInputs:
         """The data set cut down to `index`."""
         return replace(self, inputs=self.inputs[index], labels=self.labels[index])
 
@@ -126,9 +236,13 @@ def as_pixels(inputs: Tensor) -> Tensor:
     Division, not multiplication by 1/255: k/255 must be the nearest float so that 8-bit inputs are
     recognised exactly when they are written to the ledger.
     """
+    import torch
+
     return inputs.float().div_(255) if inputs.dtype == torch.uint8 else inputs
 
 
 def as_bytes(pixels: Tensor) -> Tensor:
     """Pixels in [0, 1] -> the nearest uint8 0..255: what an image file would hold."""
+    import torch
+
     return pixels.mul(255).round().to(torch.uint8)

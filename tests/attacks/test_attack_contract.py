@@ -17,14 +17,14 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from clonecost.attacks import ATTACKS, PROFILES
-from clonecost.attacks.base import reads_network
+from clonecost.attacks.base import queries_per_iteration
 from clonecost.audit import Watcher, run_audit
 from clonecost.errors import AnswersError, SpecError, VictimError
 from clonecost.oracle import Oracle
 from clonecost.result import Result
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 
-WHITE_BOXES = sorted(name for name in ATTACKS if reads_network(ATTACKS[name]))
+WHITE_BOXES = sorted(name for name in ATTACKS if ATTACKS[name].declares.white_box)
 every_attack = pytest.mark.parametrize("name", sorted(ATTACKS))
 every_asking_attack = pytest.mark.parametrize("name", sorted(set(ATTACKS) - set(WHITE_BOXES)))
 every_white_box = pytest.mark.parametrize("name", WHITE_BOXES)
@@ -56,13 +56,13 @@ def counted(run: Callable[[], Result | None] | Callable[[], None]) -> tuple[Resu
 
 
 def rows_replayed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Of the attack's purse, batch by batch, from now on."""
+    """Of the attack's account, batch by batch, from now on."""
     rows: list[int] = []
     replay = Oracle._replay
 
     def noted(oracle: Oracle, digests: bytes, count: int) -> torch.Tensor | None:
         known = replay(oracle, digests, count)
-        if known is not None and oracle._purse == "attack":
+        if known is not None and oracle._account == "attack":
             rows.append(len(known))
         return known
 
@@ -179,13 +179,32 @@ def test_a_larger_budget_goes_on_where_the_smaller_one_ended(
 
 
 @every_asking_attack
+def test_looking_changes_neither_what_is_asked_nor_the_last_clone(
+    name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit, tmp_path: Path
+) -> None:
+    asked, looks = [], []
+    for folder, milestones in (("often", (3, 250, 251, 430)), ("never", ())):
+        counting = RecordingVictim(victim)
+        few = replace(threat, query_budget=600)
+        result = run_audit(make_audit(name, victim=counting, threat=few, milestones=milestones,
+                                      out=tmp_path / folder))  # fmt: skip
+        asked.append(counting.rows[TEST_ROWS:])
+        looks.append(result.curve)
+    assert asked[0] == asked[1]
+    assert len(looks[0]) > len(looks[1]) == 1
+    assert looks[0][-1] == looks[1][-1]
+    one, two = ((tmp_path / out / "clone.safetensors").read_bytes() for out in ("often", "never"))
+    assert one == two
+
+
+@every_asking_attack
 def test_needs_are_refused_before_the_first_query(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
     labels = dataclasses.replace(threat, answers="label")
     counting = RecordingVictim(victim)
     audit = make_audit(name, victim=counting, threat=labels)
-    if ATTACKS[name].needs == "label":
+    if ATTACKS[name].declares.needs == "label":
         assert run_audit(audit).spent > 0
     else:
         with pytest.raises(AnswersError, match=f"{name} needs answers of kind"):
@@ -198,8 +217,8 @@ def test_price_per_iteration_is_what_it_sends(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
     attack = toy_attack(name)
-    cost = getattr(attack, "queries_per_iteration", None)
-    if cost is None:
+    cost = queries_per_iteration(attack)
+    if not cost:
         pytest.skip(f"{name} has no iterations: it buys a fixed set")
     counting = RecordingVictim(victim)
     exactly = dataclasses.replace(threat, query_budget=3 * cost + cost - 1)

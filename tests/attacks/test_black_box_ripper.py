@@ -16,7 +16,7 @@ from clonecost.attacks.black_box_ripper import BlackBoxRipper
 from clonecost.audit import check, run_audit
 from clonecost.errors import AnswersError, SpecError, VictimError
 from clonecost.persistence.run_folder import CLONE, SEARCH
-from clonecost.report import Run, bill, group_runs
+from clonecost.report import Run, group_runs, query_costs
 from clonecost.training.distill import distill
 from clonecost.types import ThreatModel, Victim, as_pixels
 
@@ -109,11 +109,11 @@ def test_what_the_rows_are_bought_for_agrees_with_what_they_taught(
     result = run_audit(make_audit(attack=small(**changes), milestones=()))
     assert result.traffic.purposes == {purpose: BUDGET}
     (group,) = group_runs([Run(Path(), result)])
-    found = bill(group)
+    found = query_costs(group)
     assert found is not None
     wasted = result.search.wasted if result.search else 0
-    assert found.idle / found.spent == pytest.approx(wasted)
-    assert (found.idle > 0) == (purpose == "search")
+    assert found.unused / found.spent == pytest.approx(wasted)
+    assert (found.unused > 0) == (purpose == "search")
 
 
 def test_the_books_of_the_search(make_audit: MakeAudit) -> None:

@@ -7,7 +7,7 @@ from tests.support.recording_oracle import RecordingOracle, RecordingVictim, sur
 from tests.support.toys import MakeAudit, toy_student
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit
+from clonecost.attacks.base import AttackerKit, DeferredClone
 from clonecost.attacks.dfms import Dfms
 from clonecost.audit import run_audit
 from clonecost.types import AnswerKind, LabelledInputs, ThreatModel, Victim
@@ -62,7 +62,8 @@ class Watched(nn.Module):
 
 
 def test_modes_and_the_choice_on_bought_rows_only(proxy: LabelledInputs) -> None:
-    attack = small(batch_size=20, averages=(0.5, 0.9), gan_epochs=1, div_gan_epochs=1)
+    attack = small(batch_size=20, averages=(0.5, 0.9), gan_epochs=1, div_gan_epochs=1,
+                   choose_every=10_000)  # fmt: skip
     oracle = RecordingOracle(600, sure_answers)
     kit = AttackerKit(
         student=Watched, generator=lambda latent, *, width: nn.Identity(),
@@ -79,13 +80,13 @@ def test_modes_and_the_choice_on_bought_rows_only(proxy: LabelledInputs) -> None
     assert [len(x) for x in oracle.asked[before:]] == [20]
     # the clone learns in train mode, and G from it in eval mode
     assert Watched.log == [(True, False, 20), (False, True, 20)]
-    for _ in range((oracle.remaining // 20) - 1):
-        next(run)
+    *_, last = run
+    assert all(rows == 20 for _, _, rows in Watched.log)  # nothing is judged without a look
+    assert isinstance(last, DeferredClone)
     Watched.log.clear()
-    last = next(run)
-    assert next(run, None) is None
-    judged = Watched.log[2:]
+    clone = last.make(oracle.spent, kit)
+    judged = Watched.log
     assert judged[0] == (False, False, validation[0])  # C itself
     assert judged[1:] in ([], [(False, False, validation[0])] * 3)  # then the averages, if better
-    assert all(p.isfinite().all() for p in last.parameters())
+    assert all(p.isfinite().all() for p in clone.parameters())
     assert set(oracle.purposes) == {"training", "validation"}

@@ -4,12 +4,10 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-import torch
 from tests.support.attack_settings import toy_attack
 from tests.support.recording_oracle import RecordingVictim
 from tests.support.toys import MakeAudit
 
-from clonecost.attacks.base import portions
 from clonecost.audit import run_audit
 from clonecost.errors import SpecError
 from clonecost.persistence.run_folder import CLONE
@@ -53,18 +51,6 @@ def test_each_row_of_the_pool_is_asked_once_and_then_it_ends(
     asked = counting.rows[400:]
     assert result.spent == len(asked) == len(set(asked)) == 600
     assert [score.queries for score in result.curve] == [500, 600]
-
-
-def test_a_round_is_cut_where_clones_are_due() -> None:
-    rows = torch.arange(10)
-
-    def cut(spent: int, *stops: int) -> list[tuple[list[int], bool]]:
-        return [(part.tolist(), due) for part, due in portions(rows, spent, stops)]
-
-    assert cut(0, 4, 30) == [([0, 1, 2, 3], True), ([4, 5, 6, 7, 8, 9], False)]
-    assert cut(20, 4, 30) == [(list(range(10)), True)]  # the last row of the budget
-    assert cut(25, 26, 30) == [([0], True), ([1, 2, 3, 4], True)]  # the rest does not fit
-    assert cut(30, 26, 30) == []
 
 
 @pytest.mark.parametrize("name", POOLS)

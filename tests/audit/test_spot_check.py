@@ -14,7 +14,7 @@ from clonecost.errors import VictimError
 from clonecost.oracle.ledger import Ledger
 from clonecost.result import EndpointCard
 from clonecost.types import Victim
-from clonecost.workflows import verify
+from clonecost.workflows.verify import verify
 
 TEST_ROWS = 400
 
@@ -47,7 +47,7 @@ def test_rows_are_counted_apart_and_the_clone_is_the_same(
     assert checked.curve == plain.curve
     one, two = (tmp_path / out / "clone.safetensors" for out in ("plain", "checked"))
     assert one.read_bytes() == two.read_bytes()
-    assert verify(tmp_path / "checked") == []
+    assert verify(tmp_path / "checked").faults == ()
 
 
 def test_a_victim_at_the_end_of_a_wire_is_checked_by_default(
@@ -110,7 +110,7 @@ def test_a_check_that_fails_costs_no_result(
     assert [flag.code for flag in result.flags].count("spot-check-failed") == 1
     assert result.spot_check is not None
     assert result.spot_check.asked == 0
-    assert verify(tmp_path / "run") == []
+    assert verify(tmp_path / "run").faults == ()
 
 
 def test_some_of_what_was_bought(victim: Victim, make_audit: MakeAudit, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_audit_of_ones_own_victim(out: Path, log: Path) -> None:
     said = run("audit", *MINE, *QUICK, "--budget", "100", "--out", out)
     assert said.status == 0, said.err
-    assert said.out.startswith("At 100 queries")
+    assert said.out.startswith("A clone that cost 100 queries")
     assert f"report: {out / 'report.html'}" in said.err
     assert len(asked(log)) == TEST_ROWS + 100
     made = {path.name for path in out.iterdir()}
@@ -64,7 +64,10 @@ def test_fail_above_decides_the_exit_status(out: Path) -> None:
     assert run(*audit, "--fail-above", "agreement=1.0", "--fail-above", "accuracy=1").status == 0
     for wrong in ("agreement", "agreement=90", "agreement=much"):
         said = run(*audit, "--fail-above", wrong)
-        assert (said.status, "want agreement=SHARE from 0 to 1" in said.err) == (2, True)
+        assert (said.status, "want agreement=SHARE with a share from 0 to 1" in said.err) == (
+            2,
+            True,
+        )
     assert "did you mean 'agreement'" in run(*audit, "--fail-above", "agrement=0.5").err
 
 
@@ -144,28 +147,29 @@ WRONG = {
     "defence range": (["--defence", "rounding:decimals=9"], "choose from 0 to 6"),
     "setting": (["--set", "knockoff.epoch=3"], "did you mean 'epochs'"),
     "setting of whom": (["--set", "dfme.epochs=3"], "an attack that is not run"),
-    "setting form": (["--set", "epochs=3"], "want ATTACK.FIELD=VALUE"),
+    "setting form": (["--set", "epochs=3"], "got 'epochs=3', want ATTACK.FIELD=VALUE"),
     "setting type": (["--set", "knockoff.epochs=many"], "knockoff.epochs = 'many'"),
     "answers": (["--answers", "prob"], "choose probs, top_k:K"),
-    "top_k": (["--answers", "top_k:4"], "top_k:4 of 4 classes: choose from 1 to 3"),
-    "precision": (["--input-precision", "int4"], "input_precision = 'int4'"),
+    "top_k": (["--answers", "top_k:4"], "top_k is out of range for 4 classes: got 4, want 1 to 3"),
+    "precision": (["--input-precision", "int4"], "--input-precision does not take this value"),
     "proxy": (["--proxy", "photoz"], "unknown data set 'photoz'; did you mean 'photos'"),
     "proxy file": (["--proxy", "absent.npz"], "there is no file or folder absent.npz"),
     "test file": (["--test", "absent.npz"], "there is no file or folder absent.npz"),
     "no labels": (["--test", "proxy.npz"], "no labelled rows"),
-    "shape": (["--shape", "1,sixteen"], "want whole numbers with commas between"),
+    "shape": (["--shape", "1,sixteen"], "got 'sixteen', want a whole number"),
     "other shape": (["--shape", "1,8,8"], "needs images of at least"),
-    "milestones": (["--milestones", "1,x"], "want whole numbers with commas between"),
-    "milestone 0": (["--milestones", "0,5"], "0 is not a number of queries"),
-    "budget": (["--budget", "0"], "budget = 0"),
-    "price": (["--price", "-1"], "price = -1"),
-    "endless price": (["--price", "inf"], "price = inf"),
-    "seed": (["--seed", "-1"], "seed.0 = -1"),
-    "seed twice": (["--seed", "1", "--seed", "1"], "seed 1, 1: one is given twice"),
+    "milestones": (["--milestones", "1,x"], "--milestones does not take this value: got 'x'"),
+    "many rows": (["--budget", "many"], "--budget does not take this value: got 'many'"),
+    "milestone 0": (["--milestones", "0,5"], "got '0', want 1 or more"),
+    "budget": (["--budget", "0"], "budget of a black box is too small: got 0"),
+    "price": (["--price", "-1"], "--price does not take this value: got '-1', want 0 or more"),
+    "endless price": (["--price", "inf"], "got 'inf', want a finite number"),
+    "seed": (["--seed", "-1"], "--seed does not take this value: got '-1', want 0 or more"),
+    "seed twice": (["--seed", "1", "--seed", "1"], "has the same value twice: got 1, 1"),
     "device": (["--device", "cuda:7"], "the device 'cuda:7' is not there"),
     "no device": (["--device", "toaster"], "the device 'toaster' is not there"),
     "meta": (["--device", "meta"], "the device 'meta' is not there"),
-    "keep": (["--keep", "some"], "keep = 'some'"),
+    "keep": (["--keep", "some"], "got 'some', want 'auto', 'all' or 'none'"),
     "network": (["--network", "lenett"], "unknown network 'lenett'"),
     "dfme with labels": (["--attack", "dfme", "--answers", "label"], "needs answers of kind"),
     "dfme too dear": (["--attack", "dfme", "--budget", "100"], "raise --budget"),
@@ -183,7 +187,7 @@ def test_bad_input_is_one_sentence_and_sends_nothing(what: str, out: Path, log: 
 
 def test_flags_of_ones_own_victim_do_not_go_with_the_zoos() -> None:
     said = run("plan", "digits-lenet", "--network", "lenet")
-    assert_one_sentence(said.status, said.err, "network describes a victim of your own")
+    assert_one_sentence(said.status, said.err, "Leave --network out.")
 
 
 def test_the_second_attack_is_checked_before_the_first_pays(out: Path, log: Path) -> None:

@@ -64,8 +64,8 @@ def test_the_same_network_behind_an_endpoint_gives_the_same_clone(
     assert again.status == 0, again.err
     assert server.rows == TEST_ROWS + 80 + 20  # a spot check
     page = run("report", tmp_path / "there", "--format", "md").out
-    assert f"Asked over the network at {server.model_url}" in page
-    assert "Authorisation: none needed: the endpoint is on the machine of the audit" in page
+    assert f"The queries went to {server.model_url}" in page
+    assert "Authorisation: not needed: the endpoint runs on the machine of the audit" in page
     assert run("verify", tmp_path / "there").status == 0
 
 
@@ -176,7 +176,7 @@ def test_permission_stands_on_page_one_of_every_report(
     top = page.partition("<main>")[0]
     for word in ("Shop Ltd", "A. Buyer", "2026-01-31", "the staging model, &lt;b&gt;80"):
         assert word in top
-    first = run("report", tmp_path / "run", "--format", "md").out.partition("## Price")[0]
+    first = run("report", tmp_path / "run", "--format", "md").out.partition("## Verdict")[0]
     assert "- Scope: the staging model, \\<b\\>80\\</b\\> rows" in first
 
 
@@ -221,13 +221,13 @@ def test_eight_bits_are_told_as_such(server: Server, tmp_path: Path) -> None:
 
 
 WRONG = {
-    "rate of a local victim": (["own:probs", "--rate", "5"], "rate describes an endpoint"),
-    "rate of the zoo": (["digits-lenet", "--rate", "5"], "rate describes a victim of your own"),
+    "rate of a local victim": (["own:probs", "--rate", "5"], "The key rate describes an endpoint"),
+    "rate of the zoo": (["digits-lenet", "--rate", "5"], "describes a victim of your own"),
     "layout of a module": (["own:net", "--layout", "nhwc"], "describe an ONNX file or an endpoint"),
-    "layout": (["m.onnx", "--layout", "chw"], "layout = 'chw'"),
-    "mean": (["m.onnx", "--mean", "a,b"], "want numbers with commas between"),
+    "layout": (["m.onnx", "--layout", "chw"], "--layout does not take this value: got 'chw'"),
+    "mean": (["m.onnx", "--mean", "a,b"], "--mean does not take this value: got 'a'"),
     "no file": (["m.onnx"], "there is no file m.onnx"),
-    "endless": (["http://127.0.0.1:1/v2/models/m", "--rate", "inf"], "rate = inf"),
+    "endless": (["http://127.0.0.1:1/v2/models/m", "--rate", "inf"], "got 'inf', want a finite"),
     "nobody there": (["http://127.0.0.1:1/v2/models/m"], "is it running, and the address right?"),
     "no protocol": (["http://127.0.0.1:1/predict"], "for another API describe it under"),
     "a secret": (["https://me:pa55@shop.example/v2/models/m"], "holds a user's name"),

@@ -49,7 +49,7 @@ WRONG = {
     "name before data": (["vea", "--proxy", "nowhere.npz"], "unknown generator"),
     "proxy": (["vae", "--proxy", "nowhere.npz"], "there is no file or folder nowhere.npz"),
     "shape": (["vae", "--proxy", "proxy.npz", "--shape", "1,28,28"], "multiples of 8"),
-    "no shape": (["vae", "--proxy", "proxy.npz", "--shape", "32x32"], "whole numbers"),
+    "no shape": (["vae", "--proxy", "proxy.npz", "--shape", "32x32"], "--shape does not take this"),
     "channels": (["vae", "--proxy", "proxy.npz", "--shape", "2,8,8"], "grey (1) and RGB (3)"),
     "epochs": (["vae", "--proxy", "proxy.npz", "--epochs", "0"], "at least 1 epoch"),
     "device": (["vae", "--proxy", "proxy.npz", "--device", "abacus"], "is not there"),

@@ -75,7 +75,7 @@ REFUSED = {
     "no such host": ([*OWN, "--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
     "rate": ([*OWN, "--rate", "0"], "--rate 0.0: want a number above 0"),
     "rows": ([*OWN, "--max-rows", "0"], "--max-rows 0: want a number above 0"),
-    "top_k": ([*OWN, "--answers", "top_k:5"], "choose from 1 to 4"),
+    "top_k": ([*OWN, "--answers", "top_k:5"], "got 5, want 1 to 3"),
     "answers": ([*OWN, "--answers", "labels"], "answers 'labels'"),
     "defence": ([*OWN, "--defence", "round"], "did you mean 'rounding'"),
     "victim": (["digit-lenet"], "did you mean 'digits-lenet'"),

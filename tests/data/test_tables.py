@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from clonecost.data.tables import TABLES, load_table, table
+from clonecost.data.bundled_tables import TABLES
+from clonecost.data.tables import load_table, table
 from clonecost.errors import DataError, SpecError
 from clonecost.tabular.features import check_rows
 from clonecost.types import Feature

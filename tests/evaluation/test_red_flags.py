@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from clonecost.evaluation.red_flags import flags
+from clonecost.evaluation.red_flags import Traits, flags
 from clonecost.result import Rate, Score, SpotCheck, ThreatCard, Traffic
 
 
@@ -24,9 +24,9 @@ THREAT = ThreatCard(
     input_precision="float32", access="black-box",
 )  # fmt: skip
 EVEN = Traffic(rows=100, class_histogram=[25, 25, 25, 25], mean_entropy=0.5, confident=0.2)
-DIFFERENCES = {"step": 1e-3, "directions": 1}
+DIFFERENCES = Traits(finite_differences=True)
 SOUND: dict[str, Any] = {
-    "threat": THREAT, "attack": "some", "settings": {}, "defences": [],
+    "threat": THREAT, "attack": "some", "traits": Traits(),
     "curve": [point(50, 0.6), point(100, 0.8)], "victim_accuracy": rate(0.9), "majority": 0.3,
     "test_rows": 5_000, "overlap": 0, "traffic": EVEN, "lost": 0, "resumed": 0,
 }  # fmt: skip
@@ -42,7 +42,7 @@ def threat(**changes: Any) -> ThreatCard:
 
 def test_a_sound_audit_has_no_flag() -> None:
     assert codes() == []
-    assert codes(settings=DIFFERENCES) == []
+    assert codes(traits=DIFFERENCES) == []
     assert codes(threat=threat(answers="label", input_precision="uint8")) == []
 
 
@@ -50,14 +50,13 @@ RAISED: dict[str, dict[str, Any]] = {
     "proxy-overlaps-test": {"overlap": 1},
     "victim-at-chance": {"victim_accuracy": rate(0.34)},
     "small-test-set": {"test_rows": 999},
-    "differences-in-8-bit": {"settings": DIFFERENCES, "threat": threat(input_precision="uint8")},
-    "differences-of-coarse-answers": {"settings": DIFFERENCES, "threat": threat(answers="top_k")},
+    "differences-in-8-bit": {"traits": DIFFERENCES, "threat": threat(input_precision="uint8")},
+    "differences-of-coarse-answers": {"traits": DIFFERENCES, "threat": threat(answers="top_k")},
     "equations-of-coarse-answers": {
-        "settings": {"alpha": 1.0},
-        "defences": ["rounding"],
+        "traits": Traits(rows_per_unknown=1.0, coarse_defence=True),
         "threat": threat(num_classes=2),
     },
-    "published-wiring": {"settings": {"wiring": "published"}},
+    "published-wiring": {"traits": Traits(published_wiring=True)},
     "white-box-reference": {"threat": threat(access="white-box")},
     "clone-learned-nothing": {"curve": [point(100, 0.31)]},
     "clone-got-worse": {"curve": [point(50, 0.9), point(100, 0.8)]},
@@ -77,12 +76,14 @@ def test_each_doubt_raises_its_own_flag(code: str) -> None:
 
 
 def test_rounded_answers_are_coarse_too() -> None:
-    assert codes(settings=DIFFERENCES, defences=["rounding"]) == ["differences-of-coarse-answers"]
-    assert codes(settings={}, defences=["rounding"]) == []
+    both = Traits(finite_differences=True, coarse_defence=True)
+    assert codes(traits=both) == ["differences-of-coarse-answers"]
+    assert codes(traits=Traits(coarse_defence=True)) == []
     two = threat(num_classes=2)
-    assert codes(settings={"alpha": 5.0}, defences=["rounding"], threat=two) == []
-    assert codes(settings={"alpha": 1.0}, threat=two) == []
-    assert codes(settings={"alpha": 1.0}, defences=["rounding"]) == []  # of more classes
+    many, few = (Traits(rows_per_unknown=rows, coarse_defence=True) for rows in (5.0, 1.0))
+    assert codes(traits=many, threat=two) == []
+    assert codes(traits=few) == []  # more than two classes
+    assert codes(traits=Traits(rows_per_unknown=1.0), threat=two) == []
 
 
 def test_borders() -> None:
@@ -94,7 +95,7 @@ def test_borders() -> None:
 def test_warnings_come_first_and_messages_say_numbers() -> None:
     found = flags(**{**SOUND, "resumed": 2, "lost": 1_234, "overlap": 7})
     assert [flag.severity for flag in found] == ["warning", "info", "info"]
-    said = zip(found, ("7 of 5,000", "1,234 rows", "2 time"), strict=True)
+    said = zip(found, ("7 of 5,000", "1,234 queries", "2 time"), strict=True)
     assert all(part in flag.message for flag, part in said)
 
 

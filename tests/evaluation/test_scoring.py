@@ -105,9 +105,9 @@ def test_the_reference_is_bought_once_and_in_order(victim: Victim, tmp_path) -> 
     test = LabelledInputs(torch.rand(rows, *SHAPE), torch.zeros(rows, dtype=torch.int64))
     counting = RecordingVictim(victim)
     ledger = Ledger(tmp_path / "l.sqlite", audit="a", input_shape=SHAPE, num_classes=CLASSES)
-    purse = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=rows)
+    threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=rows)
     for _ in range(2):  # a resumed run has them already
-        oracle = Oracle(counting, purse, ledger, purse="evaluation")
+        oracle = Oracle(counting, threat, ledger, account="evaluation")
         found = Reference.buy(oracle, test, torch.device("cpu"))
     torch.testing.assert_close(found.answers, victim(test.inputs))
     assert counting.seen == rows

@@ -37,7 +37,7 @@ def test_a_row_goes_round(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {"frechet_pixels_8x8", "frechet_pixels_8x8_of_real_rows"} <= card["quality"].keys()
     assert all(value >= 0 for value in card["quality"].values())
     assert (made.name, made.image_shape) == (name, (3, 16, 16))
-    assert made.latent_dim == row.latent_dim + classes
+    assert made.latent_dim == row.family.latent_dim + classes
 
     latents = made.sample_latents(5, torch.Generator().manual_seed(1))
     images = made.decode(latents)
@@ -45,7 +45,7 @@ def test_a_row_goes_round(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert 0 <= images.min() < images.max() <= 1
     torch.testing.assert_close(made.decode(latents[3:]), images[3:], atol=1e-3, rtol=0)
     with torch.device("meta"):
-        plain = row.build(recipe, (3, 16, 16), classes)
+        plain = row.family.build(recipe, (3, 16, 16), classes)
     assert sorted(made.network.state_dict()) == sorted(plain.state_dict())
     assert card["parameters"] == sum(tensor.numel() for tensor in plain.parameters())
 
@@ -57,10 +57,10 @@ def test_the_page_has_a_line_for_every_row_and_no_other() -> None:
     for name, latents, millions in found:
         row = GENERATORS[name]
         with torch.device("meta"):
-            network = row.build(row.recipe, (3, 32, 32), 10 if row.conditional else 0)
+            network = row.family.build(row.recipe, (3, 32, 32), 10 if row.conditional else 0)
         count = sum(tensor.numel() for tensor in network.parameters())
         assert f"{count / 1e6:.1f}" == millions
-        assert int(latents) == row.latent_dim
+        assert int(latents) == row.family.latent_dim
 
 
 @pytest.mark.parametrize("name", [name for name in GENERATORS if name.endswith("-small")])

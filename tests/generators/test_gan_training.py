@@ -14,18 +14,19 @@ from clonecost.errors import SpecError
 from clonecost.generators import dcgan, gan_training, progan, sngan
 from clonecost.generators.base import Made, Samples, ToImages, Train, standard_normal
 from clonecost.generators.frechet import frechet_pixels_8x8
+from clonecost.generators.recipes import DcganRecipe, ProganRecipe, SnganRecipe
 from clonecost.networks.progan import shrunk
 from clonecost.training.gradient_penalty import gradient_penalty
 from clonecost.types import LabelledInputs, no_progress
 
 CPU = torch.device("cpu")
-SNGAN = sngan.SnganRecipe(
+SNGAN = SnganRecipe(
     epochs=6, batch_size=16, generator_batch_size=16, critic_steps=1, width=8, critic_width=8,
     lr=5e-3, ema=0.9,
 )  # fmt: skip
 PROJECTION = replace(SNGAN, conditional=True)
-DCGAN = dcgan.DcganRecipe(epochs=12, batch_size=16, width=4, lr=2e-3, ema=0.9)
-PROGAN = progan.ProganRecipe(epochs=4, batch_size=32, width=4, ema=0.9)
+DCGAN = DcganRecipe(epochs=12, batch_size=16, width=4, lr=2e-3, ema=0.9)
+PROGAN = ProganRecipe(epochs=4, batch_size=32, width=4, ema=0.9)
 KINDS: dict[str, tuple[Train, Any, ToImages, Samples, int]] = {
     "sngan": (sngan.train_sngan, SNGAN, sngan.decode_sngan, standard_normal, 128),
     "projection": (sngan.train_sngan, PROJECTION, sngan.decode_sngan, standard_normal, 128 + 2),

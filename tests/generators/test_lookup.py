@@ -16,9 +16,7 @@ from clonecost.generators import (
     ready_generator,
     train_generator,
 )
-from clonecost.generators.base import Recipe
-from clonecost.generators.sngan import SnganRecipe
-from clonecost.generators.vae import VaeRecipe
+from clonecost.generators.recipes import Recipe, SnganRecipe, VaeRecipe
 from clonecost.types import LabelledInputs
 
 

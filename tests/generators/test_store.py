@@ -15,7 +15,7 @@ from clonecost.generators import (
     train_generator,
 )
 from clonecost.generators import store as module
-from clonecost.generators.vae import VaeRecipe
+from clonecost.generators.recipes import VaeRecipe
 from clonecost.persistence.disk import file_digest
 from clonecost.types import LabelledInputs
 

@@ -4,7 +4,8 @@ from math import log, pi
 import pytest
 import torch
 
-from clonecost.generators.vae import CYCLE, MEASURE_SEED, VaeRecipe, betas, train_vae
+from clonecost.generators.recipes import VaeRecipe
+from clonecost.generators.vae import CYCLE, MEASURE_SEED, betas, train_vae
 from clonecost.networks import Vae
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.vae import elbo_terms

@@ -27,8 +27,9 @@ from clonecost.config import make_spec
 from clonecost.oracle.ledger import Ledger
 from clonecost.result import Result
 from clonecost.serving import Limits, Metrics, make_app, served_model
-from clonecost.victims.zoo.images import VICTIMS, zoo_model
-from clonecost.workflows import run_spec
+from clonecost.victims.zoo.catalogue import VICTIMS
+from clonecost.victims.zoo.images import zoo_model
+from clonecost.workflows.run import run_spec
 
 VICTIM, BUDGET = "digits-lenet", 600
 SHAPE, CLASSES = VICTIMS[VICTIM].input_shape, VICTIMS[VICTIM].num_classes
@@ -55,8 +56,8 @@ def audit(folder: Path, **victim: Any) -> Run:
     ((_, result),) = run_spec(spec, folder, watch=lambda _: Watcher())
     with closing(Ledger.read(folder / "ledger.sqlite")) as ledger:
         bought = [
-            ledger.recorded(purse, 0, ledger.totals(purse).settled)
-            for purse in ("attack", "evaluation")
+            ledger.recorded(account, 0, ledger.totals(account).settled)
+            for account in ("attack", "evaluation")
         ]
     attack, evaluation = ((one.digests, one.answers) for one in bought if one)
     return Run(

@@ -20,7 +20,7 @@ from clonecost.errors import VictimError
 from clonecost.result import Result
 from clonecost.types import ThreatModel
 from clonecost.victims import sklearn_victim
-from clonecost.workflows import run_spec
+from clonecost.workflows.run import run_spec
 
 
 def audit(url: str, folder: Path, attack: str, endpoint: dict[str, Any], **keys: Any) -> Result:

@@ -12,7 +12,7 @@ from tests.support.live_server import live
 from tests.support.toys import CLASSES, SHAPE
 
 from clonecost.serving import Limits, ServedModel, make_app
-from clonecost.types import Victim
+from clonecost.types import PredictionApi, Victim
 
 CLIENT = """
 import json, sys
@@ -47,7 +47,8 @@ print(json.dumps({
 def test_triton_s_client_gets_the_same_answers_either_way(victim: Victim, tmp_path: Path) -> None:
     x = torch.rand(9, *SHAPE)
     np.save(tmp_path / "x.npy", x.numpy())
-    model = ServedModel(name="toy", victim=victim, input_shape=SHAPE, num_classes=CLASSES)
+    api = PredictionApi(input_shape=SHAPE, num_classes=CLASSES)
+    model = ServedModel(name="toy", victim=victim, api=api)
     with live(make_app(model, Limits())) as url:
         done = subprocess.run(
             [PYTHON, "-c", CLIENT, url.removeprefix("http://"), str(tmp_path)],

@@ -1,14 +1,16 @@
 import itertools
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
 
 from clonecost.errors import LedgerError
-from clonecost.oracle.hash_chain import DIGEST_BYTES, row_digests
-from clonecost.oracle.input_store import pack
+from clonecost.oracle.hash_chain import DIGEST_BYTES, GENESIS, Value, canonical
 from clonecost.oracle.ledger import Ledger
+from clonecost.oracle.record import Record
+from clonecost.oracle.tensor_codec import pack, row_digests
 
 SHAPE, CLASSES = (1, 2, 2), 3
 
@@ -23,7 +25,7 @@ def answers(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def buy(ledger: Ledger, position: int, inputs: torch.Tensor, **how: object) -> torch.Tensor:
-    batch = ledger.reserve(purse="attack", position=position, digests=row_digests(inputs))
+    batch = ledger.reserve(account="attack", position=position, digests=row_digests(inputs))
     found = answers(len(inputs), position)
     kept = pack(inputs, how.pop("index", None)) if how.pop("keep", False) else None  # type: ignore[arg-type]
     ledger.settle(batch, found, kept=kept)
@@ -48,7 +50,7 @@ def test_what_was_bought_comes_back_to_the_last_bit_in_any_cut(tmp_path: Path) -
 def test_a_reservation_that_a_crash_left_is_lost_not_hidden(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     buy(ledger, 0, torch.rand(4, *SHAPE))
-    ledger.reserve(purse="attack", position=4, digests=bytes(3 * DIGEST_BYTES))
+    ledger.reserve(account="attack", position=4, digests=bytes(3 * DIGEST_BYTES))
     ledger.close()
     again = open_ledger(tmp_path)
     totals = again.totals("attack")
@@ -84,24 +86,64 @@ TAMPERINGS = [
     "DELETE FROM batches WHERE id = 2",
     "DELETE FROM chain WHERE batch = 2",
     "DELETE FROM chain WHERE batch = 2; DELETE FROM batches WHERE id = 2",
-    "INSERT INTO batches (purse, position, count, digests, state) "
-    "VALUES ('attack', 12, 1, zeroblob(16), 'settled')",
+    "INSERT INTO batches (account, position, count, digests, at, state) "
+    "VALUES ('attack', 12, 1, zeroblob(16), '', 'settled')",
     "UPDATE chain SET event = 'settled' WHERE seq = 3",
+    "UPDATE batches SET at = '2001-01-01 00:00:00' WHERE id = 2",
+    "UPDATE batches SET reason = 'time-out' WHERE id = 2",
+    "UPDATE batches SET encoding = 'float32' WHERE state = 'lost'",
+    "UPDATE batches SET reason = CAST(reason AS BLOB) WHERE state = 'lost'",
+    "UPDATE chain SET content = replace(content, '\"one\"', '\"two\"') WHERE event = 'opened'",
+    "UPDATE chain SET content = replace(content, '2', '3') WHERE event = 'noted'",
+    "CREATE TABLE other (x)",
+    "CREATE TRIGGER later AFTER INSERT ON batches BEGIN DELETE FROM chain; END",
+    "DROP INDEX by_position",
 ]
 
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_verify_finds(tampering: str, tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
+    ledger.note(threads=2)
     for k in range(3):
         buy(ledger, 4 * k, torch.rand(4, *SHAPE))
-    ledger.lose(ledger.reserve(purse="attack", position=12, digests=bytes(48)), "time-out")
+    ledger.lose(ledger.reserve(account="attack", position=12, digests=bytes(48)), "time-out")
     assert ledger.verify() == []
     ledger.close()
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
     db.executescript(tampering)
     db.close()
-    assert Ledger.read(tmp_path / "ledger.sqlite").verify() != []
+    with closing(Ledger.read(tmp_path / "ledger.sqlite")) as altered:
+        assert altered.verify() != []
+
+
+def test_facts_and_files_are_events_of_the_chain(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    ledger.note(threads=2, keep="all")
+    buy(ledger, 0, torch.rand(4, *SHAPE))
+    ledger.note(threads=3)
+    rows = ledger.head
+    ledger.record_files({"result.json": "sha256:00"})
+    ledger.close()
+    with closing(Record.read(tmp_path / "ledger.sqlite")) as read:
+        assert (read.fact("threads"), read.fact("keep"), read.fact("seconds")) == ("3", "all", None)
+        assert (read.files, read.finished) == ({"result.json": "sha256:00"}, True)
+        assert read.head_of_rows == rows != read.head
+        assert read.verify() == []
+    again = open_ledger(tmp_path)
+    before = again.head
+    again.note(resumed=1)
+    buy(again, 4, torch.rand(3, *SHAPE))
+    assert (again.finished, again.files) == (False, {"result.json": "sha256:00"})
+    assert (again.rows_since(before), again.rows_since(again.head)) == (3, 0)
+    assert again.rows_since(GENESIS.hex()) == 7
+    assert again.rows_since("0f" * 32) is None
+
+
+def test_no_two_sequences_of_values_are_the_same_bytes() -> None:
+    values: list[Value] = [None, 1, 1.0, "1", b"1", "", b"", "None", "int 1 1"]
+    sequences = [[a] for a in values] + [[a, b] for a in values for b in values]
+    assert len({canonical(said) for said in sequences}) == len(sequences)
 
 
 def test_kept_inputs_come_back_in_their_cheapest_exact_form(tmp_path: Path) -> None:
@@ -179,20 +221,3 @@ def test_digests_do_not_depend_on_how_a_row_is_stored(tmp_path: Path) -> None:
     pixels = torch.randint(256, (5, *SHAPE), dtype=torch.uint8)
     assert row_digests(pixels) == row_digests(pixels / 255)
     assert len({row_digests(pixels)[k * 16 : k * 16 + 16] for k in range(5)}) == 5
-
-
-def test_a_ledger_from_before_endpoints_reads_and_goes_on(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path)
-    buy(ledger, 0, torch.rand(4, *SHAPE))
-    ledger.lose(ledger.reserve(purse="attack", position=4, digests=bytes(48)), "time-out")
-    ledger.close()
-    db = sqlite3.connect(tmp_path / "ledger.sqlite")
-    db.execute("ALTER TABLE batches DROP COLUMN unsent")
-    db.close()
-    read = Ledger.read(tmp_path / "ledger.sqlite")
-    assert (read.verify(), read.totals("attack").lost, read.lost) == ([], 3, 3)
-    read.close()
-    again = open_ledger(tmp_path)
-    batch = again.reserve(purse="attack", position=4, digests=bytes(48))
-    again.lose(batch, "half of it was refused", unsent=2)
-    assert (again.verify(), again.totals("attack").lost, again.lost) == ([], 4, 4)

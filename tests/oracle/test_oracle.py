@@ -207,23 +207,23 @@ class Wire:
         self.sizes: list[int] = []
 
     def __call__(self, inputs: Tensor, /) -> Tensor:
-        flight, count = current(), len(inputs)
-        flight.board()
+        delivery, count = current(), len(inputs)
+        delivery.track()
         self.sizes.append(count)
         while True:
             scene = self.scenes.pop(0) if self.scenes else "answered"
             if scene == "broken off":
                 raise VictimError("stopped before anything went out")
-            flight.sent(count)
+            delivery.sent(count)
             if scene == "refused":
-                flight.refused(count)
+                delivery.refused(count)
                 continue
             self.billed += count
             if scene == "answered":
                 return self.victim(inputs)
             if scene == "gone":
                 raise VictimError("gave up")
-            flight.lost(inputs, scene)
+            delivery.lost(inputs, scene)
 
 
 def wired(wire: Wire, path: Path, **limits: Any) -> Oracle:

@@ -160,7 +160,7 @@ def test_an_attack_that_was_rewritten_meanwhile_gets_a_sentence(tmp_path: Path) 
     for k in loop(nn.Linear(2, 3)):
         if k == 2:
             break
-    with pytest.raises(RunError, match=r"does not fit this attack.*delete .*snapshots"):
+    with pytest.raises(RunError, match=r"does not fit the code.*Delete .*snapshots"):
         next(loop(nn.Linear(2, 4)))
 
 

@@ -44,7 +44,7 @@ def test_runs_that_differ_in_the_seed_only_are_one_group() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"threat": {"answers": "label"}}, "label only"),
+        ({"threat": {"answers": "label"}}, "hard label"),
         ({"threat": {"answers": "top_k", "top_k": 3}}, "top 3"),
         ({"threat": {"query_budget": 7}}, "budget 7"),
         ({"threat": {"input_precision": "float32"}}, "float32 inputs"),
@@ -66,7 +66,7 @@ def test_another_experiment_is_another_group_and_its_label_says_why(
     assert len({group.label for group in groups}) == 2
 
 
-def test_the_same_seed_twice_is_no_second_opinion() -> None:
+def test_the_same_seed_twice_is_two_groups() -> None:
     groups = group_runs([run("a"), run("b"), run("c", seed=1)])
     assert sorted(len(group.runs) for group in groups) == [1, 2]
     assert {group.label for group in groups} == {"knockoff (1)", "knockoff (2)"}

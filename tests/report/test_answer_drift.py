@@ -6,7 +6,7 @@ import pytest
 from tests.support.synthetic_runs import CLASSES, over_time, run
 
 from clonecost.report import Group, Run, group_runs, html, markdown
-from clonecost.report.answer_drift import Course, course, course_words, darkest, drawing
+from clonecost.report.answer_drift import AnswerDrift, answer_drift, answer_drift_words
 
 
 def group_of(*runs: Run) -> Group:
@@ -14,8 +14,8 @@ def group_of(*runs: Run) -> Group:
     return group
 
 
-def course_of(*runs: Run) -> Course:
-    found = course(group_of(*runs))
+def drift_of(*runs: Run) -> AnswerDrift:
+    found = answer_drift(group_of(*runs))
     assert found is not None
     return found
 
@@ -25,14 +25,14 @@ def moving(**changes: Any) -> Run:
 
 
 def test_classes_and_entropy_by_span() -> None:
-    found = course_of(moving())
-    assert [(s.first, s.end) for s in found.stretches] == [
+    found = drift_of(moving())
+    assert [(s.first, s.end) for s in found.spans] == [
         (0, 5_000), (5_000, 10_000), (10_000, 15_000), (15_000, 20_000),
     ]  # fmt: skip
-    assert [s.entropy for s in found.stretches] == [0.25, 0.5, 0.75, 1.0]
-    assert found.stretches[0].shares == (1, 0, 0, 0, 0)
+    assert [s.entropy for s in found.spans] == [0.25, 0.5, 0.75, 1.0]
+    assert found.spans[0].shares == (1, 0, 0, 0, 0)
     assert found.names == tuple(CLASSES)
-    assert darkest(found) == 1
+    assert found.largest_share == 1
 
 
 def test_seeds_are_weighted_by_rows() -> None:
@@ -40,30 +40,30 @@ def test_seeds_are_weighted_by_rows() -> None:
            for span in over_time()]  # fmt: skip
     many = [span | {"rows": 3, "class_histogram": [3, 0, 0, 0, 0], "mean_entropy": 0.0}
             for span in over_time()]  # fmt: skip
-    found = course_of(run(traffic={"over_time": few}), run(seed=1, traffic={"over_time": many}))
-    assert found.stretches[0].shares[:2] == (0.75, 0.25)
-    assert found.stretches[0].entropy == 0.25
+    found = drift_of(run(traffic={"over_time": few}), run(seed=1, traffic={"over_time": many}))
+    assert found.spans[0].shares[:2] == (0.75, 0.25)
+    assert found.spans[0].entropy == 0.25
 
 
-def test_one_sentence_tells_first_from_last() -> None:
-    assert course_words(course_of(moving())) == (
-        "From the first quarter of the run to the last, the mean entropy of an answer went from "
-        "0.25 to 1.00 nats (1.61 is a blind guess), and the commonest answer from T-shirt (100 %) "
-        "to Coat (100 %)."
+def test_two_sentences_compare_the_first_quarter_with_the_last() -> None:
+    assert answer_drift_words(drift_of(moving())) == (
+        "The mean entropy of an answer was 0.25 nats in the first quarter of the run and 1.00 nats "
+        "in the last (maximum: 1.61). The most frequent answer was T-shirt (100 %) in the first "
+        "quarter and Coat (100 %) in the last."
     )
 
 
 @pytest.mark.parametrize("spans", [[], over_time()[:1]])
-def test_nothing_to_compare_no_course(spans: list[object]) -> None:
+def test_nothing_to_compare_no_drift(spans: list[object]) -> None:
     old = run(traffic={"over_time": spans})
-    assert course(group_of(old)) is None
-    assert "over the run" not in html([old]) + markdown([old])
+    assert answer_drift(group_of(old)) is None
+    assert "Change of the answers" not in html([old]) + markdown([old])
 
 
 def test_a_drawing_takes_its_colours_from_the_page() -> None:
-    svg = str(drawing(course_of(moving()), name="course-0", label="<dfme>"))
+    svg = str(drift_of(moving()).svg(name="answers-0", title="<dfme>", text="Text"))
     root = ElementTree.fromstring(svg)
-    assert root.get("aria-labelledby") == "course-0-title course-0-text"
+    assert root.get("aria-labelledby") == "answers-0-title answers-0-text"
     assert set(re.findall(r"#[0-9a-f]{6}\b", svg)) <= {"#000000"}
     assert "var(--s0)" in svg
     assert "var(--s1)" in svg
@@ -76,7 +76,7 @@ def test_a_hundred_classes_are_gathered_and_odd_names_drawn() -> None:
         for at in range(2)
     ]
     many = run(victim={"classes": names}, traffic={"over_time": spans})
-    svg = str(drawing(course_of(many), name="course-0", label="dfme"))
+    svg = str(drift_of(many).svg(name="answers-0", title="dfme", text="Text"))
     ElementTree.fromstring(svg)
     assert "80 others" in svg
     assert "a class of a …" in svg
@@ -85,8 +85,8 @@ def test_a_hundred_classes_are_gathered_and_odd_names_drawn() -> None:
 def test_the_page_and_markdown_tell_it() -> None:
     runs = [moving(), run(attack="old"), moving(attack="other")]
     page = html(runs)
-    assert page.count("How the answers changed over the run") == 2
+    assert page.count("Change of the answers during the run") == 2
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
-    assert "5,000 to 10,000" in page
-    assert "commonest answer from T-shirt" in markdown(runs)
+    assert "5,001 to 10,000" in page
+    assert "most frequent answer was T-shirt" in markdown(runs)

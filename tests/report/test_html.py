@@ -5,7 +5,8 @@ import pytest
 from tests.support.html_pages import HOSTILE, parsed, words
 from tests.support.synthetic_runs import run, sample_tensors, wilson, write
 
-from clonecost.report import Run, Samples, headline, html, load_runs, runs_in
+from clonecost.persistence.run_folder import runs_in
+from clonecost.report import Run, Samples, headline, html, load_runs
 
 
 @pytest.fixture
@@ -69,24 +70,24 @@ def test_every_group_has_its_sentence_strongest_first(several: list[Run]) -> Non
 def test_what_a_reader_must_know_is_there(several: list[Run]) -> None:
     text = words(html(several))
     for fact in (
-        "12 further rows lost",
-        "not within 20,000",
+        "12 queries got no usable answer",
+        "not reached within 20,000 queries",
         "≤ 10,000 ≤ $10",
-        "1 seed: the interval covers the test rows, not the luck of training",
-        "2 seeds: mean, and Student's t-interval over the seeds",
-        "1 warning about this audit itself",
+        "The interval of one seed covers the choice of test inputs",
+        "The interval covers the variation between 2 seeds (Student's t).",
+        "1 warning about this audit",
         "3 rows overlap",
-        "the upper bound of the 95 % interval decides",
-        "White box: no verdict on the API.",
+        "The upper bound of the 95 % CI decides.",
+        "A white-box reference gives no verdict on the API.",
         "AML.T0024.002",
         "AITG-APP-09",
         "AISVS C11.5",
-        "is not “safe”",
+        "“Not reached within N queries” describes where the attack stopped.",
         "clonecost verify RUN",
         "clonecost replay RUN",
         "head " + "0f" * 32,
-        "1,000 more bought apart for scoring",
-        "true labels",
+        "counted separately: 1,000 for the evaluation",
+        "Trained on true labels",
     ):
         assert fact in text, fact
 

@@ -6,7 +6,8 @@ from safetensors.numpy import save_file
 from tests.support.synthetic_runs import film_tensors, result, sample_tensors, write
 
 from clonecost.errors import RunError
-from clonecost.report import load_runs, runs_in
+from clonecost.persistence.run_folder import runs_in
+from clonecost.report import load_runs
 
 
 def test_a_run_folder_is_found_as_itself(tmp_path: Path) -> None:
@@ -74,16 +75,16 @@ def test_broken_samples_are_refused_with_a_remedy(tmp_path: Path) -> None:
         load_runs([folder])
 
 
-def test_films_of_a_search_come_back_as_written(tmp_path: Path) -> None:
+def test_images_of_a_search_come_back_as_written(tmp_path: Path) -> None:
     (found,) = load_runs([write(tmp_path, result(), films=3)])
-    assert found.films is not None
-    assert len(found.films) == 3
+    assert found.search_images is not None
+    assert len(found.search_images) == 3
     expected = film_tensors(3)
-    np.testing.assert_array_equal(found.films.images, expected["images"])
-    np.testing.assert_array_equal(found.films.probability, expected["probability"])
+    np.testing.assert_array_equal(found.search_images.images, expected["images"])
+    np.testing.assert_array_equal(found.search_images.probability, expected["probability"])
 
 
-def test_broken_films_are_refused_with_a_remedy(tmp_path: Path) -> None:
+def test_broken_search_images_are_refused_with_a_remedy(tmp_path: Path) -> None:
     folder = write(tmp_path, result())
     good = film_tensors(4)
     broken = {

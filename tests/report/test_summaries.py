@@ -2,7 +2,7 @@ import pytest
 from tests.support.synthetic_runs import run, wilson
 
 from clonecost.report import group_runs
-from clonecost.report.summaries import class_rows, controls, flags, lowest_first, traffic
+from clonecost.report.summaries import answers, class_rows, controls, flags, lowest_first
 
 WARNING = {"code": "overlap", "severity": "warning", "message": "3 rows overlap"}
 INFO = {"code": "rising", "severity": "info", "message": "the curve still rises"}
@@ -33,7 +33,8 @@ def test_traffic_is_weighted_by_rows() -> None:
     (group,) = group_runs(
         [run(seed=0, traffic=seen(100, 1.0)), run(seed=1, traffic=seen(300, 0.2))]
     )
-    summary = traffic(group)
+    summary = answers(group)
+    assert summary is not None
     assert summary.rows == 400
     assert summary.mean_entropy == pytest.approx(0.4)
     assert summary.confident == pytest.approx(0.2)
@@ -41,8 +42,8 @@ def test_traffic_is_weighted_by_rows() -> None:
 
 def test_traffic_of_a_run_that_asked_nothing() -> None:
     (group,) = group_runs([run(traffic={"rows": 0, "class_histogram": [0] * 5})])
-    assert traffic(group).rows == 0
-    assert class_rows(group)[0].share == 0
+    assert answers(group) is None
+    assert class_rows(group)[0].share is None
 
 
 def test_controls_are_gathered_by_name() -> None:
@@ -51,7 +52,7 @@ def test_controls_are_gathered_by_name() -> None:
 
     (group,) = group_runs([run(seed=0, controls=control(0.1)), run(seed=1, controls=control(0.2))])
     (found,) = controls(group)
-    assert found.name == "shuffled answers"
+    assert found.name == "Shuffled answers"
     assert found.agreement.value == pytest.approx(0.15)
 
 

@@ -11,21 +11,20 @@ from tests.support.table_toys import COLOUR, numbers, tree_toy
 from tests.support.toys import CLASSES, SHAPE
 
 from clonecost.serving import Limits, ServedModel, make_app
-from clonecost.types import Victim
+from clonecost.types import PredictionApi, Victim
 
 TOKEN = "only-for-this-test"
 
 
 def images(victim: Victim) -> ServedModel:
-    return ServedModel(name="toy", victim=victim, input_shape=SHAPE, num_classes=CLASSES)
+    api = PredictionApi(input_shape=SHAPE, num_classes=CLASSES)
+    return ServedModel(name="toy", victim=victim, api=api)
 
 
 def table(victim: Victim) -> ServedModel:
     features = (*numbers(3), COLOUR)
-    return ServedModel(
-        name="toy", victim=victim, input_shape=(4,), num_classes=CLASSES, features=features,
-        incomplete=True,
-    )  # fmt: skip
+    api = PredictionApi(input_shape=(4,), num_classes=CLASSES, features=features, incomplete=True)
+    return ServedModel(name="toy", victim=victim, api=api)
 
 
 @pytest.mark.parametrize("kind", ["images", "table"])

@@ -22,11 +22,12 @@ from tests.support.toys import CLASSES
 from torch import Tensor
 
 from clonecost.config import make_spec
-from clonecost.errors import SpecError, VictimError
+from clonecost.errors import VictimError
 from clonecost.result import read_result
 from clonecost.serving import Limits, ServedModel, make_app
 from clonecost.serving.description import request_body
 from clonecost.serving.model import served_model
+from clonecost.types import PredictionApi
 from clonecost.victims.endpoints import EndpointSettings, endpoint_victim
 
 FEATURES = (*numbers(3), COLOUR)
@@ -39,10 +40,11 @@ def toy() -> TableToy:
 
 
 def served(toy: TableToy, **changes: Any) -> ServedModel:
-    return ServedModel(
-        name="toy", victim=toy.answer, input_shape=(len(toy.features),), num_classes=toy.classes,
-        features=toy.features, incomplete=toy.incomplete, **changes,
+    api = PredictionApi(
+        input_shape=(len(toy.features),), num_classes=toy.classes, features=toy.features,
+        incomplete=toy.incomplete, **changes,
     )  # fmt: skip
+    return ServedModel(name="toy", victim=toy.answer, api=api)
 
 
 def question(*rows: list[float | None], **changes: object) -> dict[str, object]:
@@ -119,17 +121,6 @@ def test_null_is_a_missing_value_where_those_are_answered_and_a_word_is_none() -
     assert "are not an array of numbers" in words.json()["error"]
 
 
-def test_what_is_no_table_is_not_served_as_one(toy: TableToy) -> None:
-    with pytest.raises(SpecError, match="8 bits are pixels"):
-        served(toy, input_precision="uint8")
-    with pytest.raises(SpecError, match=r"has 4 features and takes \(3,\)"):
-        ServedModel(
-            name="toy", victim=toy.answer, input_shape=(3,), num_classes=3, features=FEATURES
-        )
-    with pytest.raises(SpecError, match="incomplete is for rows of a table"):
-        ServedModel(name="toy", victim=toy.answer, input_shape=(4,), num_classes=3, incomplete=True)
-
-
 # -- what says the columns -----------------------------------------------------------------------
 
 
@@ -152,16 +143,16 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_zoo_says_its_ranges_and_a_file_its_names(shop: Path) -> None:
     of_zoo = served_model(make_spec({"victim": "iris-softmax"}, asks=False))
-    assert of_zoo.features is not None
-    assert of_zoo.features[3].high == 2.5
+    assert of_zoo.api.features is not None
+    assert of_zoo.api.features[3].high == 2.5
     plain = served_model(make_spec({"victim": "shop.skops"}, asks=False))
-    assert (plain.name, plain.num_classes) == ("shop", 2)
-    assert plain.features is not None
-    assert [feature.name for feature in plain.features] == ["age", "colour", "income"]
+    assert (plain.name, plain.api.num_classes) == ("shop", 2)
+    assert plain.api.features is not None
+    assert [feature.name for feature in plain.api.features] == ["age", "colour", "income"]
     assert "features: `age`, a number; " in request_body(plain, 1, 1)["description"]
     ranged = served_model(make_spec({"victim": "shop.skops", "test": "rows.csv"}, asks=False))
-    assert ranged.features is not None
-    assert ranged.features[1].categories == ("blue", "green", "red")
+    assert ranged.api.features is not None
+    assert ranged.api.features[1].categories == ("blue", "green", "red")
     assert ranged(torch.tensor([[40.0, 2, 100]])).dtype == torch.float64
 
 

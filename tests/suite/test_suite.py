@@ -16,7 +16,7 @@ from clonecost.errors import RunError, SpecError
 from clonecost.report.aggregate import t_interval
 from clonecost.result import read_result
 from clonecost.suite import (
-    Table,
+    SuiteResults,
     cells,
     find,
     gather,
@@ -25,8 +25,8 @@ from clonecost.suite import (
     markdown,
     merged,
     plan_suite,
+    read_results,
     read_suite,
-    read_table,
     shipped,
 )
 
@@ -148,14 +148,17 @@ def test_a_row_may_be_of_some_columns_only(toy: Path, tmp_path: Path) -> None:
     of_broken = markdown(table).partition("## Broken")[2]
     assert "Later" in of_broken
     assert "Ours" not in of_broken
-    (ours,) = re.findall(r'<tr class="ours">.*?</tr>', html(table), re.DOTALL)
-    assert ours.count("not run") == 1
-    assert ours.count('colspan="5"></td>') == 1  # nothing at all in the other column
+    ours = re.findall(r'<tr class="marked">.*?</tr>', html(table), re.DOTALL)
+    assert [row.count("not run") for row in ours] == [1, 1]  # at a glance, and in its own column
+    assert [row.count("–") for row in ours] == [1, 1]  # no cell there, no number of a paper here
 
 
-def test_many_columns_are_a_table_each(tmp_path: Path) -> None:
-    page = html(gather("tramer", read_suite(find("tramer")), "cpu", tmp_path))
-    assert page.count('<table class="suite">') == 10
+def test_victims_are_compared_at_a_glance_where_they_are_few(toy: Path, tmp_path: Path) -> None:
+    few = html(gather("toy", read_suite(toy), "small", tmp_path))
+    many = html(gather("tramer", read_suite(find("tramer")), "cpu", tmp_path))
+    assert (few.count("<table"), many.count("<table")) == (1 + 2, 10)
+    assert "Accuracy at a glance" in few
+    assert "Accuracy at a glance" not in many
 
 
 def test_settings_of_another_attack_are_left_behind(toy: Path) -> None:
@@ -172,7 +175,7 @@ def test_settings_of_another_attack_are_left_behind(toy: Path) -> None:
         ('name = "ours"\n', 'name = "ours"\ncolumns = ["mien"]\n', "did you mean 'mine'"),
         ('title = "A toy"', 'titel = "A toy"', "did you mean 'title'"),
         ("budget = 60", "bugdet = 60", "did you mean 'budget'"),
-        ("budget = 60", "budget = 0", "0 is not a number of queries"),
+        ("budget = 60", "budget = 0", "budget of a black box is too small"),
         ("seeds = [0, 1, 2]", "seed = [0]", "did you mean 'seeds'"),
         ('attack = "knockoff:shared"', 'attack = "knokoff"', "did you mean 'knockoff'"),
         ("settings = { epochs = 2 }", "settings = { epoch = 2 }", "did you mean 'epochs'"),
@@ -214,14 +217,14 @@ def test_without_runs_no_number_but_the_papers(toy: Path, tmp_path: Path) -> Non
         assert cell.runs == []
         assert cell.not_run
     assert table.cell("later", "mine").not_run == "the attack comes later"
-    for page in (markdown(table), html(table)):
+    for page in (markdown(table), html(table).replace("&nbsp;", " ")):
         assert "not run: the attack comes later" in page
         assert "not run: not yet" in page
         assert "77.7 %" in page
         assert "66.6 ± 1.5 %" in page
         assert "Somebody (2020), table 1" in page
     rows = [line.split(" | ") for line in markdown(table).splitlines() if "77.7" in line]
-    assert [row[1:5] for row in rows] == [["not run: not yet", "–", "–", "–"]]
+    assert [row[1:5] for row in rows] == [["not run: not yet", "", "", ""]]
     assert all("77.7" in row[5] for row in rows)
 
 
@@ -229,7 +232,7 @@ def test_runs_are_averaged_and_nothing_else_is_shown(toy: Path, tmp_path: Path) 
     out = tmp_path / "out"
     said = run("suite", toy, "--out", out)
     assert said.status == 0, said.err
-    table = read_table(out / "small" / "results.json")
+    table = read_results(out / "small" / "results.json")
     cell = table.cell("knockoff", "mine")
     results = [read_result(out / "small" / "mine" / "knockoff" / f"seed{k}") for k in range(3)]
     values = [result.curve[-1].accuracy.value for result in results]
@@ -248,7 +251,7 @@ def test_runs_are_averaged_and_nothing_else_is_shown(toy: Path, tmp_path: Path) 
     assert [r.ledger_head for r in cell.runs] == [r.provenance.ledger_head for r in results]
     assert table.columns[0].accuracy == results[0].victim.accuracy
     assert "Teacher" in said.out
-    assert "seed" not in said.out.split("Mine → LeNet")[1].split("The victim")[0]
+    assert "seed" not in said.out.split("## Mine → LeNet")[1].split("The victim")[0]
     text = (out / "small" / "results.json").read_text(encoding="utf-8")
     assert str(tmp_path) not in text
     assert (out / "small" / "table.md").read_text(encoding="utf-8") == markdown(table)
@@ -258,7 +261,7 @@ def test_runs_are_averaged_and_nothing_else_is_shown(toy: Path, tmp_path: Path) 
 def test_it_goes_on_where_it_was_stopped(toy: Path, tmp_path: Path) -> None:
     out, log = tmp_path / "out", tmp_path / "asked"
     assert run("suite", toy, "--out", out, "--row", "ours", "--seed", "0").status == 0
-    table = read_table(out / "small" / "results.json")
+    table = read_results(out / "small" / "results.json")
     ours = table.cell("ours", "mine")
     assert (ours.seeds, ours.not_run) == ([0], "seeds 1, 2: not yet")
     assert ours.accuracy is not None
@@ -274,7 +277,7 @@ def test_it_goes_on_where_it_was_stopped(toy: Path, tmp_path: Path) -> None:
     assert run("suite", toy, "--out", out, "--render-only").status == 0
     assert len(asked(log)) == before
     assert run("suite", toy, "--out", out, "--row", "ours").status == 0
-    assert read_table(out / "small" / "results.json").cell("ours", "mine").seeds == [0, 1, 2]
+    assert read_results(out / "small" / "results.json").cell("ours", "mine").seeds == [0, 1, 2]
     assert len(asked(log)) == 3 * before
 
 
@@ -295,10 +298,10 @@ def test_stopped_within_a_run_it_buys_nothing_twice(
     monkeypatch.setattr(own, "probs", until_ctrl_c)
     assert run(*words).status == 130
     results = tmp_path / "out" / "small" / "results.json"
-    assert read_table(results).cell("knockoff", "mine").seeds == [0]
+    assert read_results(results).cell("knockoff", "mine").seeds == [0]
     monkeypatch.setattr(own, "probs", whole)
     assert run(*words).status == 0
-    cell = read_table(results).cell("knockoff", "mine")
+    cell = read_results(results).cell("knockoff", "mine")
     assert [run_.resumed for run_ in cell.runs] == [0, 1]
     assert len(asked(tmp_path / "asked")) == 2 * (TEST_ROWS + 60)
 
@@ -309,7 +312,7 @@ def test_a_run_of_another_spec_is_no_number_of_this_table(toy: Path, tmp_path: P
     edited(toy, "settings = { epochs = 1 }", "settings = { epochs = 3 }")
     said = run("suite", toy, "--out", out, "--row", "ours", "--seed", "0")
     assert said.status == 2
-    cell = read_table(out / "small" / "results.json").cell("ours", "mine")
+    cell = read_results(out / "small" / "results.json").cell("ours", "mine")
     assert cell.accuracy is None
     assert "holds another audit" in (cell.not_run or "")
 
@@ -320,7 +323,7 @@ def test_a_cell_that_fails_says_why_and_the_others_are_run(toy: Path, tmp_path: 
     said = run("suite", toy, "--out", out, "--seed", "0", "--row", "knockoff")
     assert said.status == 2
     assert "1 of 2 runs failed" in said.err
-    table = read_table(out / "small" / "results.json")
+    table = read_results(out / "small" / "results.json")
     assert table.cell("knockoff", "mine").seeds == [0]
     assert "the API went away" in (table.cell("knockoff", "broken").not_run or "")
     assert "the API went away" in said.out
@@ -350,7 +353,7 @@ def test_results_are_rendered_without_runs(toy: Path, tmp_path: Path) -> None:
     ):  # fmt: skip
         kept.write_text(json.dumps(wrong), encoding="utf-8")
         with pytest.raises(RunError, match=sentence):
-            read_table(kept)
+            read_results(kept)
 
 
 def test_rows_that_were_run_apart_are_merged(toy: Path, tmp_path: Path) -> None:
@@ -358,9 +361,9 @@ def test_rows_that_were_run_apart_are_merged(toy: Path, tmp_path: Path) -> None:
         said = run("suite", toy, "--out", tmp_path / row, "--seed", "0", "--row", row)
         assert said.status == 0
     old, new = (tmp_path / row / "small" / "results.json" for row in ("ours", "knockoff"))
-    kept, more = read_table(old), read_table(new)
+    kept, more = read_results(old), read_results(new)
     assert run("suite", "--render-only", old, "--merge", new).status == 0
-    both = read_table(old)
+    both = read_results(old)
     assert both.cell("ours", "mine") == kept.cell("ours", "mine")
     assert both.cell("knockoff", "mine") == more.cell("knockoff", "mine")
     assert both.cell("knockoff", "broken").not_run == "no time"
@@ -374,7 +377,7 @@ def test_rows_that_were_run_apart_are_merged(toy: Path, tmp_path: Path) -> None:
         merged(kept, more.model_copy(update={"scale": "large"}))
     other = json.loads(more.model_dump_json())
     other["cells"][2]["runs"][0]["victim_weights"] = "ff" * 32  # a function has no digest
-    (warning,) = merged(kept, Table.model_validate(other)).warnings
+    (warning,) = merged(kept, SuiteResults.model_validate(other)).warnings
     assert "different weights" in warning
     assert "--merge goes with a results file" in run("suite", toy, "--merge", new).err
 
@@ -412,7 +415,7 @@ RESULTS = sorted((Path(__file__).parents[2] / "suites" / "results").glob("*.json
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_committed_results_are_what_they_say(path: Path) -> None:
-    table = read_table(path)
+    table = read_results(path)
     assert path.stem == f"{table.name}-{table.scale}"
     text = path.read_text(encoding="utf-8")
     assert '"/' not in text  # no path of the machine that it was made on

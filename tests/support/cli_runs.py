@@ -49,7 +49,7 @@ def command(*words: str | Path) -> list[str]:
 # Processes for tests that need many: each is forked from one that has imported all of this, so that
 # they do not spend most of their time with imports.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["clonecost.workflows", "clonecost.report", "clonecost.cli.audit"])
+FORKS.set_forkserver_preload(["clonecost.workflows.run", "clonecost.report", "clonecost.cli.audit"])
 
 
 def forked(*words: str | Path, bench: Path, said: Path, **more: str) -> ForkServerProcess:

@@ -48,7 +48,7 @@ from clonecost.result import Result, read_result
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
 from clonecost.victims.endpoints import EndpointSettings, endpoint_victim, sending
-from clonecost.workflows import verify
+from clonecost.workflows.verify import verify
 
 BUDGET, TEST_ROWS = 300, 60
 ATTACKS = ("knockoff", "dfme", "disguide", "dual_students", "maze", "maze_pd", "ideal",
@@ -250,7 +250,7 @@ def power_cut(bench: Bench, dice: random.Random) -> None:
                 file.write(dice.randbytes(dice.randrange(1, 5_000)))
     if dice.random() < 0.5:
         (bench.run / "ledger.sqlite-shm").unlink(missing_ok=True)
-    for name in ("clone.safetensors.part", "snapshots/000001.safetensors.part"):
+    for name in ("clone.safetensors.0123abcd.part", "snapshots/000001.safetensors.0123abcd.part"):
         if (bench.run / name).parent.is_dir() and dice.random() < 0.3:
             (bench.run / name).write_bytes(dice.randbytes(100))
 
@@ -406,10 +406,10 @@ def accounted(bench: Bench) -> tuple[int, int]:
     except LedgerError:  # it ended before the first table was made
         return 0, 0
     with closing(ledger):
-        purses = [ledger.totals(purse) for purse in ("attack", "evaluation", "spot")]
+        accounts = [ledger.totals(account) for account in ("attack", "evaluation", "spot")]
         faults = ledger.verify()
         assert faults == [], faults
-        return sum(p.settled + p.lost + p.reserved for p in purses), purses[0].settled
+        return sum(p.settled + p.lost + p.reserved for p in accounts), accounts[0].settled
 
 
 def outcome(result: Result) -> dict[str, object]:
@@ -491,7 +491,7 @@ def play(
     assert "victim-changed" not in [flag.code for flag in result.flags]
     assert outcome(result) == before, "another result"
     assert files(bench) == written, "another clone, or other samples"
-    assert verify(bench.run) == []
+    assert verify(bench.run).faults == ()
     assert not (bench.run / "snapshots").exists()
     tally["lost rows"] += result.lost
     tally["charged, never sent"] += spare

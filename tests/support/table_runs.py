@@ -1,6 +1,7 @@
 """Run an attack on a table without an audit around it, to look at the clone itself."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 from clonecost.attacks import Attack
 from clonecost.attacks.base import AttackerKit
-from clonecost.errors import BudgetError
+from clonecost.audit.curve import follow
 from clonecost.oracle import Oracle
 from clonecost.oracle.ledger import Ledger
 from clonecost.tabular.features import uniform_rows
@@ -20,7 +21,7 @@ def steal(
     attack: Attack, toy: TableToy, tmp_path: Path, *, budget: int = 100_000, seed: int = 0,
     answers: AnswerKind = "probs", milestones: Sequence[int] = (), victim: Victim | None = None,
 ) -> tuple[list[nn.Module], int]:  # fmt: skip
-    """The clones that were handed over, and how many rows were spent."""
+    """The clones of the milestones and of the end, and how many rows were spent."""
     threat = ThreatModel(
         input_shape=(len(toy.features),), num_classes=toy.classes, query_budget=budget,
         answers=answers, features=toy.features, incomplete=toy.incomplete,
@@ -30,24 +31,33 @@ def steal(
         input_shape=threat.input_shape, num_classes=toy.classes,
     )  # fmt: skip
     oracle = Oracle(victim or toy.answer, threat, ledger)
-    clones: list[nn.Module] = []
+    attackers, looks = kit(budget, seed), Kept()
     try:
-        for clone in attack.run(oracle, kit(budget, seed, milestones)):
-            clones.append(clone)
-    except BudgetError:
-        pass
+        follow(attack.run(oracle, attackers), oracle, attackers, milestones, looks)
     finally:
         ledger.close()
-    return clones, oracle.spent
+    return looks.clones, oracle.spent
 
 
-def kit(budget: int, seed: int = 0, milestones: Sequence[int] = ()) -> AttackerKit:
+@dataclass
+class Kept:
+    """Looks that keep the clones themselves."""
+
+    clones: list[nn.Module] = field(default_factory=list)
+    queries: int = -1
+
+    def look(self, clone: nn.Module, queries: int) -> None:
+        self.clones.append(clone)
+        self.queries = queries
+
+
+def kit(budget: int, seed: int = 0) -> AttackerKit:
     def nothing(*_: object, **__: object) -> nn.Module:
         raise AssertionError("an attack on a table brings its own model")
 
     return AttackerKit(
         student=nothing, generator=nothing, rng=torch.Generator().manual_seed(seed),
-        device=torch.device("cpu"), horizon=budget, milestones=tuple(milestones),
+        device=torch.device("cpu"), horizon=budget,
     )  # fmt: skip
 
 

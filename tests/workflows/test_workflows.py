@@ -1,6 +1,8 @@
 """Run folders: resume, a larger budget, replay, verify, reports."""
 
+import errno
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -14,9 +16,11 @@ import pytest
 from tests.support.cli_runs import MINE, QUICK, SMALL_DFME, asked, environment, run
 from tests.support.workbench import TEST_ROWS
 
-from clonecost import workflows
 from clonecost.errors import LedgerError, RunError
+from clonecost.persistence import atomic_write
 from clonecost.result import read_result
+from clonecost.workflows.replay import replay
+from clonecost.workflows.run import spec_of
 
 AUDIT = ["audit", *MINE, *QUICK]
 
@@ -68,7 +72,7 @@ def test_a_finished_run_is_not_run_again(out: Path, log: Path) -> None:
     said = run("resume", out)
     assert said.status == 0
     assert "finished before" in said.err
-    assert said.out.startswith("At 100 queries")
+    assert said.out.startswith("A clone that cost 100 queries")
     assert (out / "result.json").read_bytes() == before
     assert asked(log) == []
 
@@ -230,8 +234,8 @@ def test_replay_asks_nothing_and_needs_no_victim(
     data.mkdir()
     for name in ("test.npz", "proxy.npz"):
         shutil.copy(bench / name, data)
-    text = (out / "spec.toml").read_text().replace("own:probs", "nowhere:probs")
-    (out / "spec.toml").write_text(text)
+    spec = (out / "spec.toml").read_text()
+    (out / "spec.toml").write_text(spec.replace("own:probs", "nowhere:probs"))
     monkeypatch.chdir(data)
     said = run("replay", out, "--student", "half-lenet", "--epochs", "2")
     assert said.status == 0, said.err
@@ -241,6 +245,7 @@ def test_replay_asks_nothing_and_needs_no_victim(
     found = json.loads(again.out)
     assert found["rows"] == found["score"]["queries"] == 100
     assert (out / "replays" / "half-lenet-seed0.safetensors").is_file()
+    (out / "spec.toml").write_text(spec)
     assert run("verify", out).status == 0
 
 
@@ -269,7 +274,7 @@ def test_replay_refuses_an_unknown_student_and_other_test_rows(
     np.savez(swapped / "test.npz", inputs=rows["inputs"][::-1], labels=rows["labels"])
     monkeypatch.chdir(swapped)
     with pytest.raises(LedgerError, match="not the test set whose verdicts"):
-        workflows.replay(out, "lenet", epochs=1)
+        replay(out, "lenet", epochs=1)
 
 
 # -- verify --------------------------------------------------------------------------------------
@@ -304,15 +309,28 @@ ALTERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a row and its events": (
         lambda run: sql(run, f"DELETE FROM chain WHERE batch = {LAST}",
                         f"DELETE FROM batches WHERE id = {LAST}"),
-        "result.json says head of the chain",
+        "missing from the chain",
     ),
+    "the tail": (
+        lambda run: sql(run, "DELETE FROM chain WHERE batch IS NULL AND seq > 5",
+                        f"DELETE FROM chain WHERE batch = {LAST}",
+                        f"DELETE FROM batches WHERE id = {LAST}"),
+        "the run has not ended",
+    ),
+    "the spec": (lambda run: flip(run / "spec.toml", 3), "spec.toml was altered"),
+    "the samples": (lambda run: flip(run / "samples.safetensors", -1), "samples.safetensors was"),
+    "a file that a report shows": (lambda run: (run / "transfer.json").write_text("{}"),
+                                   "transfer.json was added"),
+    "the digests of the files": (
+        lambda run: sql(run, "UPDATE chain SET content = '{}' WHERE event = 'files'"),
+        "was altered after it was written"),
     "an event": (lambda run: sql(run, "DELETE FROM chain WHERE seq = 3"), "missing from the chain"),
     "the count": (lambda run: sql(run, "UPDATE batches SET count = 99 WHERE id = 2"), "altered"),
     "a state": (lambda run: sql(run, "UPDATE batches SET state = 'lost' WHERE id = 2"),
                 "is marked lost"),
     "an invented row": (
-        lambda run: sql(run, "INSERT INTO batches (purse, position, count, digests, state) VALUES "
-                             "('attack', 100, 1, x'00', 'lost')"), "is marked lost"),
+        lambda run: sql(run, "INSERT INTO batches (account, position, count, digests, at, state) "
+                             "VALUES ('attack', 100, 1, x'00', '', 'lost')"), "is marked lost"),
     "the result": (edit_result, "result.json was altered"),
     "the clone": (lambda run: flip(run / "clone.safetensors", -1), "clone.safetensors was altered"),
     "no clone": (lambda run: (run / "clone.safetensors").unlink(), "clone.safetensors is missing"),
@@ -349,7 +367,7 @@ def test_verify_of_many_runs_names_the_bad_one(out: Path, finished: Path) -> Non
     said = run("verify", out.parent)
     assert said.status == 2
     assert f"{out}: result.json was altered" in said.err
-    assert "dfme" not in said.err
+    assert not [line for line in said.err.splitlines() if "dfme" in line and "altered" in line]
 
 
 # -- reports -------------------------------------------------------------------------------------
@@ -379,16 +397,24 @@ def test_an_unfinished_run_does_not_spoil_the_others(out: Path, finished: Path) 
     assert "did not finish" in alone.err
 
 
-def test_a_full_disk_is_named_and_the_run_goes_on(out: Path, tmp_path: Path, log: Path) -> None:
-    """/dev/full is a real disk without room: the clone cannot be written."""
+def test_a_full_disk_is_named_and_the_run_goes_on(
+    out: Path, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clone cannot be written."""
     folder = tmp_path / "full"
-    folder.mkdir()
-    (folder / "clone.safetensors.part").symlink_to("/dev/full")
+    sync = atomic_write._sync
+
+    def full(path: Path) -> None:
+        if path.name.startswith("clone."):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(path)
+
+    monkeypatch.setattr(atomic_write, "_sync", full)
     said = run(*AUDIT, "--budget", "60", "--out", folder)
     assert said.status == 2
     assert "No space left on device; make room, then `clonecost resume" in said.err
     assert not (folder / "result.json").exists()
-    (folder / "clone.safetensors.part").unlink()
+    monkeypatch.setattr(atomic_write, "_sync", sync)
     assert run("resume", folder).status == 0
     assert len(asked(log)) == TEST_ROWS + 60
 
@@ -426,4 +452,4 @@ def test_a_ledger_that_cannot_grow_keeps_what_was_answered(
 
 def test_spec_of_what_is_no_run_folder(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not a run folder"):
-        workflows.spec_of(tmp_path)
+        spec_of(tmp_path)

@@ -15,12 +15,12 @@ class and without descent. What each part is worth: docs/attacks/frugal_ripper.m
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least, name_of_attack
+from clonecost.attacks.base import AttackerKit, Clone, DeferredClone, at_least, name_of_attack
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.image_mutation import children, keys_of, unseen, views
@@ -28,7 +28,7 @@ from clonecost.query_synthesis.surrogate import CHUNK, Scout
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import entropy
 from clonecost.training.replay_buffer import Replay
-from clonecost.types import AnswerKind, Shape, as_bytes, as_pixels
+from clonecost.types import Shape, as_bytes, as_pixels
 
 LEAST = 0.02  # of a round's rows: what every class gets
 
@@ -38,18 +38,16 @@ class Frugal(ABC):
     """An attack in this manner says in `new` where its pictures come from."""
 
     children: float = 0.6  # share of the candidates that descend from bought rows
-    candidates: int = 6  # for each row that is asked; 1: nothing is selected
+    candidates: int = 6  # candidates for each row that is asked; 1: nothing is selected
+    # what makes a candidate worth asking, by the surrogates
     fitness: Literal["entropy", "disagreement", "none"] = "entropy"
-    balance: bool = True  # selection class by class
-    round_size: int = 1000  # rows asked at once, at least ...
-    growth: float = 0.04  # ... and this share of what is bought
-    scout_passes: float = 12.0  # how often a scout sees a row, all rounds together
-    scout_lr: float = 1e-3
-    batch_size: int = 128
-    epochs: int = 40  # of the clone, at each milestone
-
-    needs: ClassVar[AnswerKind] = "label"
-    asks_proxy_as_is: ClassVar[bool] = False
+    balance: bool = True  # select class by class
+    round_size: int = 1000  # rows asked at once, at least
+    growth: float = 0.04  # rows asked at once, at least this share of what is bought
+    scout_passes: float = 12.0  # passes of the surrogates over a row, all rounds together
+    scout_lr: float = 1e-3  # learning rate of the surrogates
+    batch_size: int = 128  # rows of a training batch
+    epochs: int = 40  # epochs of the clone at each milestone
 
     def __post_init__(self) -> None:
         at_least(0, self, "children", "growth", "scout_passes", "scout_lr")
@@ -69,7 +67,7 @@ class Frugal(ABC):
             f"that cost nothing, then trains {self.epochs} epochs at each milestone"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         if len(oracle.threat.input_shape) != 3:
             raise SpecError(
                 f"{name_of_attack(self)} breeds images (C, H, W); this victim takes others"
@@ -81,20 +79,19 @@ class Frugal(ABC):
         classes, shape = oracle.threat.num_classes, oracle.threat.input_shape
         bought = Replay(oracle.threat.query_budget, shape, classes, kit.device)
         keys = torch.empty(0, dtype=torch.int64, device=kit.device)  # of the rows in it
-        stops = [*kit.milestones, oracle.threat.query_budget]
-        for _ in kit.loop(lambda _: bool(stops), scouts=scouts, bought=bought, stops=stops):
+
+        def clone(rows: int, kit: AttackerKit) -> nn.Module:
+            return self._clone(bought.images[:rows], bought.answers[:rows], kit)
+
+        for _ in kit.loop(lambda _: oracle.remaining > 0, scouts=scouts, bought=bought):
             size = max(self.round_size, int(self.growth * len(bought)))
             keys = torch.cat([keys, keys_of(bought.images[len(keys) :])])
             candidates = self._candidates(size, bought, keys, kit)
             chosen = candidates[self._select(candidates, size, bought.answers, scouts, kit)]
-            asked = 0
-            while stops and asked < size:  # one question, unless a clone is due on the way
-                part = chosen[asked : asked + stops[0] - oracle.spent]
-                bought.add(part, oracle(as_pixels(part)))
-                asked += len(part)
-                if oracle.spent == stops[0]:
-                    yield self._clone(bought, kit.branch(stops.pop(0)))
-            if stops:
+            chosen = chosen[: oracle.remaining]
+            bought.add(chosen, oracle(as_pixels(chosen)))
+            yield DeferredClone(clone)
+            if oracle.remaining:
                 for scout in scouts:
                     seen = int(self.scout_passes * size)
                     scout.learn(bought.images, bought.answers, seen=seen)
@@ -149,13 +146,10 @@ class Frugal(ABC):
         late = (place / wanted[guess]).argsort(stable=True)[:size]  # most urgent first
         return order[late][torch.argsort(mixed[:size])]
 
-    def _clone(self, bought: Replay, kit: AttackerKit) -> nn.Module:
+    def _clone(self, images: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
         student = kit.new_student()
         recipe = Recipe(epochs=self.epochs)
-        distill(
-            student, bought.images, bought.answers, recipe, rng=kit.rng, progress=kit.progress,
-            loop=kit.loop,
-        )  # fmt: skip
+        distill(student, images, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student
 
 

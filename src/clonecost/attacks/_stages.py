@@ -1,4 +1,4 @@
-"""The rows of a table asked in stages, so that no milestone is passed over."""
+"""The rows of a table bought in parts, with a clone to show after each."""
 
 from collections.abc import Callable, Generator, Iterator
 from math import ceil
@@ -6,51 +6,50 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, table_of
+from clonecost.attacks.base import AttackerKit, Clone, DeferredClone, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.features import uniform_rows
 
-# A part of an attack that hands over clones on its way, and returns what it found.
-Asking = Generator[nn.Module, None, Tensor]
+# A part of an attack that yields clones on its way, and returns what it found.
+Asking = Generator[Clone, None, Tensor]
+Solve = Callable[[AttackerKit, Tensor, Tensor], nn.Module]  # (kit, rows, answers) -> clone
 
 
-def ask(
-    oracle: Oracle, kit: AttackerKit, rows: Tensor, clone: Callable[[Tensor], nn.Module], *,
-    most: int = 1_024,
-) -> Asking:  # fmt: skip
-    """The answers to `rows`, (n, K), bought `most` at a time.
-
-    Wherever a milestone or the end of the budget falls between them, `clone(answers so far)` is
-    handed over: what a smaller budget would have ended with.
+def bought(oracle: Oracle, rows: Tensor, *, most: int = 1_024) -> Iterator[tuple[Tensor, Tensor]]:
+    """Buy `rows` at most `most` at a time: (rows, answers) of each part.
 
     Raises:
-        BudgetError: the budget is spent; the clone of its last row was handed over before.
+        BudgetError: the budget is spent; all that it held was bought before.
     """
-    stops = [*kit.milestones, oracle.threat.query_budget]
-    answers: list[Tensor] = []
     first = 0
     while first < len(rows):
-        stop = next((stop for stop in stops if stop > oracle.spent), oracle.spent + most)
-        count = min(most, stop - oracle.spent, len(rows) - first)
-        answers.append(oracle(rows[first : first + count]))
+        count = max(1, min(most, oracle.remaining))  # one row that does not fit is refused
+        part = rows[first : first + count]
+        yield part, oracle(part)
         first += count
-        if oracle.spent == stop:
-            yield clone(torch.cat(answers))
+
+
+def ask(oracle: Oracle, rows: Tensor, clone: DeferredClone) -> Asking:
+    """The answers to `rows`, (n, K), in parts.
+
+    `clone` is yielded after each part, before the answers are used: a budget that ends among these
+    rows ends with it.
+    """
+    answers: list[Tensor] = []
+    for _, found in bought(oracle, rows):
+        answers.append(found)
+        yield clone
     return torch.cat(answers)
 
 
-def equations(
-    oracle: Oracle, kit: AttackerKit, wanted: float
-) -> Iterator[tuple[AttackerKit, Tensor, Tensor]]:
-    """Uniform rows and their answers, in one batch to each milestone: what a solver is given.
-
-    Ends after `wanted` rows, or with the budget. Yields (the kit's branch there, rows, answers).
-    """
-    most = min(max(1, ceil(wanted)), oracle.threat.query_budget)
-    rows = uniform_rows(table_of(oracle.threat), most, kit.rng)
+def solved(
+    oracle: Oracle, kit: AttackerKit, wanted: float, solve: Solve, *, most: int = 256
+) -> Iterator[Clone]:
+    """Buy `wanted` uniform rows, or as many as the budget holds; their equations give the clone."""
+    count = min(max(1, ceil(wanted)), oracle.threat.query_budget)
+    rows = uniform_rows(table_of(oracle.threat), count, kit.rng)
     answers: list[Tensor] = []
-    stops = sorted({min(stop, most) for stop in [*kit.milestones, most]})
-    for turn in kit.loop(lambda turn: turn < len(stops), answers=answers):
-        stop = stops[turn]
-        answers.append(oracle(rows[oracle.spent : stop]))
-        yield kit.branch(stop), rows[:stop], torch.cat(answers)
+    clone = DeferredClone(lambda n, kit: solve(kit, rows[:n], torch.cat(answers)[:n]))
+    for _ in kit.loop(lambda _: oracle.spent < count, answers=answers):
+        answers.append(oracle(rows[oracle.spent :][:most]))
+        yield clone

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks._stages import Asking, ask
-from clonecost.attacks.base import AttackerKit, table_of
+from clonecost.attacks.base import AttackerKit, DeferredClone, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.features import bounds, is_category
 from clonecost.tabular.models import RuleModel, SameAnswer
@@ -51,7 +51,7 @@ class TreeGrid:
     oracle: Oracle
     kit: AttackerKit
     steps: int  # that a range is cut into
-    clone: Callable[[], nn.Module]  # for a milestone that falls between two questions
+    clone: Callable[[], nn.Module]  # of what is known so far
     answers: list[Tensor] = field(default_factory=list)  # one an id, (K,)
     known: dict[bytes, int] = field(default_factory=dict)  # the id of each point
     named: dict[bytes, int] = field(default_factory=dict)  # of each answer
@@ -81,7 +81,7 @@ class TreeGrid:
             chosen = points[list(new.values())]
             rows = torch.where(chosen == MISSING, torch.nan, self.low + chosen * self.step)
             rows = rows.float().to(self.kit.device)
-            answers = yield from ask(self.oracle, self.kit, rows, lambda _: self.clone())
+            answers = yield from ask(self.oracle, rows, DeferredClone(lambda *_: self.clone()))
             for key, answer in zip(new, answers.cpu(), strict=True):
                 self.known[key] = self._id(answer)
         return torch.tensor([self.known[key] for key in keys])

@@ -22,12 +22,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least, portions
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import boundary_distance, k_centre, probabilities
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import entropy
-from clonecost.types import AnswerKind, LabelledInputs
+from clonecost.types import LabelledInputs
 
 Strategy = Literal["uncertainty", "k_centre", "dfal", "dfal+k_centre", "random"]
 # Adam 1e-3 with L2 1e-3, batch 150, a fifth of the rows to choose the epoch by.
@@ -39,19 +39,19 @@ PAPER = Recipe(
 
 @dataclass(frozen=True, kw_only=True)
 class ActiveThief:
-    strategy: Strategy = "dfal+k_centre"  # random: what a choice must beat
-    seed_rows: int = 1_000  # by chance, before the first choice
-    round_rows: int = 1_000  # chosen at a time
-    candidates: int = 10_000  # of the rows left, drawn anew for each round; all, if fewer are left
-    shortlist: float = 4.0  # times round_rows: what dfal hands on to k_centre
-    deepfool_steps: int = 3
+    strategy: Strategy = "dfal+k_centre"  # how rows are chosen; random is the baseline
+    seed_rows: int = 1_000  # rows drawn at random before the first choice
+    round_rows: int = 1_000  # rows chosen in a round
+    candidates: int = 10_000  # remaining rows drawn anew for each round; all, if fewer remain
+    shortlist: float = 4.0  # times round_rows: rows that dfal hands on to k_centre
+    deepfool_steps: int = 3  # steps of DeepFool on each candidate
     deepfool_rivals: int = 3  # classes whose boundary is measured
-    round_epochs: int = 20  # of the students that only choose
-    recipe: Literal["paper", "shared"] = "paper"  # of all students; shared: clonecost's own
-    epochs: int | None = None  # of the clone; None: as the recipe has it
+    round_epochs: int = 20  # epochs of the students that only choose
+    # training of all students; shared: clonecost's own recipe
+    recipe: Literal["paper", "shared"] = "paper"
+    epochs: int | None = None  # epochs of the clone; None: as the recipe has it
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = True
+    declares: ClassVar = Declaration(needs="label", proxy="asked")
 
     def __post_init__(self) -> None:
         at_least(2, self, "seed_rows")  # batch norm
@@ -66,30 +66,29 @@ class ActiveThief:
             "once; ends when all are asked), then trains the clone"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         pool = kit.owned(self)
-        stops = [*kit.milestones, oracle.threat.query_budget]
         asked: list[Tensor] = []
         answers: list[Tensor] = []
         left = torch.ones(len(pool), dtype=torch.bool)
         chosen = [mixed(left, kit)[: self.seed_rows]]  # of the round that comes
+
+        def clone(bought: int, kit: AttackerKit) -> nn.Module:
+            rows, found = torch.cat(asked)[:bought], torch.cat(answers)[:bought]
+            return self._student(pool, rows, found, kit, self.epochs)
+
         for _ in kit.loop(
             lambda _: len(chosen[0]) > 0 and oracle.remaining > 0,
             asked=asked, answers=answers, chosen=chosen,
         ):  # fmt: skip
-            for rows, due in portions(chosen[0], oracle.spent, stops):
-                answers.append(oracle(pool.rows(rows, kit.device), index=rows))
-                asked.append(rows)
-                if due:
-                    bought = torch.cat(asked), torch.cat(answers)
-                    yield self._student(pool, *bought, kit.branch(oracle.spent), self.epochs)
+            rows = chosen[0][: oracle.remaining]
+            answers.append(oracle(pool.rows(rows, kit.device), index=rows))
+            asked.append(rows)
+            yield DeferredClone(clone)
             if oracle.remaining:
-                bought = torch.cat(asked), torch.cat(answers)
-                left[bought[0]] = False
-                chosen[0] = self._choose(pool, left, *bought, kit)
-        if oracle.remaining:  # the pool is used up
-            bought = torch.cat(asked), torch.cat(answers)
-            yield self._student(pool, *bought, kit.branch(oracle.spent), self.epochs)
+                bought = torch.cat(asked)
+                left[bought] = False
+                chosen[0] = self._choose(pool, left, bought, torch.cat(answers), kit)
 
     def _choose(
         self, pool: LabelledInputs, left: Tensor, asked: Tensor, answers: Tensor, kit: AttackerKit

@@ -1,9 +1,8 @@
 """What an attack is given and what it must look like. There is no base class to inherit."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Protocol, cast
+from typing import ClassVar, Literal, Protocol, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from clonecost.errors import AnswersError, SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.oracle import Oracle
 from clonecost.persistence.resumable_loop import Loop, plain
+from clonecost.registry import snake_case
 from clonecost.result import Search
 from clonecost.types import (
     Access,
@@ -24,10 +24,105 @@ from clonecost.types import (
     no_progress,
 )
 
+T = TypeVar("T")
+Takes = Literal["images", "table"]
+UseOfProxy = Literal["none", "asked", "changed"]
+BySettings = Literal[
+    "queries_per_iteration", "generators", "unfit", "rows_per_unknown", "published_wiring"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What an attack needs, takes and does: one for each attack, as its class variable `declares`.
+
+    What depends on the settings of an attack is a property or method of its class, and
+    `by_settings` names it; without one the value in brackets holds:
+
+    - `queries_per_iteration: int` (0): no smaller budget is accepted.
+    - `generators: tuple[str, ...]` (none): names (`clonecost.names("generators")`) or folders of
+      trained generators that the kit must hold. A named one is trained on the proxy data first, if
+      need be.
+    - `unfit(threat: ThreatModel) -> str | None` (None): why it cannot attack this victim.
+    - `rows_per_unknown: float` (None): it solves equations, and asks so many rows for each unknown.
+    - `published_wiring: bool` (False): its generator makes the victim's normalised inputs, which an
+      attacker who sends pixels cannot do.
+
+    Raises:
+        SpecError: a value is none of those listed, `by_settings` names what the class lacks, or
+            the class has one of these and does not declare it. Raised when the attack's file is
+            imported; Python 3.11 wraps what concerns the class into a RuntimeError.
+
+    Example:
+        >>> declares: ClassVar = Declaration(needs="probs", finite_differences=True)
+    """
+
+    needs: AnswerKind  # the poorest answers that the attack can work with
+    takes: Takes = "images"  # what the attack asks about: images, or rows of a table
+    # the attacker's own data: not used, asked as they are, or asked after a change
+    proxy: UseOfProxy = "none"
+    proxy_labels: bool = False  # the labels of the proxy data must tell two classes apart
+    white_box: bool = False  # reads the victim's network: a reference, no attack through the API
+    # differences between answers to inputs that lie close together: coarse answers spoil them
+    finite_differences: bool = False
+    by_settings: tuple[BySettings, ...] = ()  # what depends on the settings of the attack
+
+    def __post_init__(self) -> None:
+        allowed = {"needs": AnswerKind, "takes": Takes, "proxy": UseOfProxy}
+        for key, kind in allowed.items():
+            _one_of(key, getattr(self, key), get_args(kind))
+        for name in self.by_settings:
+            _one_of("by_settings", name, get_args(BySettings))
+
+    def __set_name__(self, attack: type, name: str) -> None:
+        if name != "declares":
+            raise SpecError(f"{attack.__name__} declares itself", got=name, want="declares")
+        here = {key for key in get_args(BySettings) if hasattr(attack, key)}
+        if here != set(self.by_settings):
+            raise SpecError(
+                f"{attack.__name__} does not declare what it has in by_settings",
+                got=sorted(self.by_settings), want=sorted(here),
+            )  # fmt: skip
+
+
+def _one_of(key: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SpecError(f"An attack declares {key}", got=repr(value), want=" or ".join(known))
+
+
+def queries_per_iteration(attack: "Attack") -> int:
+    """Rows that one iteration costs; 0: the attack has no iterations."""
+    return _by_settings(attack, "queries_per_iteration", 0)
+
+
+def wanted_generators(attack: "Attack") -> tuple[str, ...]:
+    """Names or folders of the trained generators without which an attack cannot run."""
+    return _by_settings(attack, "generators", ())
+
+
+def rows_per_unknown(attack: "Attack") -> float | None:
+    """Rows that are asked for each unknown; None: the attack solves no equations."""
+    return _by_settings(attack, "rows_per_unknown", None)
+
+
+def published_wiring(attack: "Attack") -> bool:
+    """Whether its generator makes the victim's normalised inputs instead of pixels."""
+    return _by_settings(attack, "published_wiring", False)
+
+
+def why_unfit(attack: "Attack", threat: ThreatModel) -> str | None:
+    """Why an attack cannot attack this victim; None: it can."""
+    unfit: Callable[[ThreatModel], str | None] = _by_settings(attack, "unfit", lambda threat: None)
+    return unfit(threat)
+
+
+def _by_settings(attack: "Attack", name: BySettings, without: T) -> T:
+    return cast(T, getattr(attack, name)) if name in attack.declares.by_settings else without
+
 
 def name_of_attack(attack: object) -> str:
     """As the lists have it: the class's name in small letters, words joined by underscores."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(attack).__name__).lower()
+    return snake_case(type(attack).__name__)
 
 
 def at_least(least: float, attack: object, *names: str) -> None:
@@ -44,43 +139,19 @@ def at_least(least: float, attack: object, *names: str) -> None:
             )
 
 
-def portions(rows: Tensor, spent: int, stops: Sequence[int]) -> Iterator[tuple[Tensor, bool]]:
-    """Cut what a round asks about where clones are due: (what to ask now, is one due after it?).
-
-    A round is laid out before it is cut, so the questions of a run depend neither on where its
-    clones are wanted nor on its budget.
-
-    Args:
-        rows: (n, ...) of the round: images, or their places in the pool.
-        spent: rows answered before the round.
-        stops: ascending; the last one is the budget, and what it does not hold is left out.
-    """
-    first = 0
-    for cut in (stop - spent for stop in stops if stop > spent):
-        last = min(cut, len(rows))
-        if first < last:
-            yield rows[first:last], last == cut
-        first = last
-
-
-def reads_network(attack: object) -> bool:
-    """Whether an attack, or its class, is a white-box reference."""
-    return bool(getattr(attack, "white_box", False))
-
-
-def check_access(attack: object, name: str, access: Access) -> None:
+def check_access(attack: "Attack", name: str, access: Access) -> None:
     """Refuse an attack in the wrong kind of box: both ways its row would be called what it is not.
 
     Raises:
         AnswersError: it reads the network, which an API does not give.
         SpecError: it asks through the API, and the network would be open to it.
     """
-    if reads_network(attack) and access != "white-box":
+    if attack.declares.white_box and access != "white-box":
         raise AnswersError(
             f"{name} reads the victim's own network, which no API gives: it is a reference, not an "
             "attack through the API, and runs only with --access white-box"
         )
-    if access == "white-box" and not reads_network(attack):
+    if access == "white-box" and not attack.declares.white_box:
         raise SpecError(
             f"{name} asks through the API and reads no network: run it apart, without --access "
             "white-box"
@@ -124,7 +195,6 @@ class AttackerKit:
     device: torch.device
     horizon: int  # rows that schedules are laid out for: the budget this run began with
     compile: Compiled = "no"  # generators, or students too, run through torch.compile
-    milestones: tuple[int, ...] = ()  # rows after which a look at the clone is wanted, ascending
     progress: Progress = no_progress
     # Every loop that takes long runs in one of these: a killed run goes on in its middle. It is
     # told what its iterations depend on; `rng`, the torch state and what was asked are kept anyway.
@@ -202,28 +272,43 @@ class AttackerKit:
         return replace(self, rng=torch.Generator(self.rng.device).manual_seed(seed))
 
 
+@dataclass(frozen=True)
+class DeferredClone:
+    """A clone that costs a computation of its own: the audit has it made where it looks.
+
+    `make(rows, kit)` returns the clone of the first `rows` rows that the attack has bought. Its
+    `kit` is a branch: looking changes nothing that the attack asks or does next. The function is
+    called before the attack goes on, or after the attack has ended, and reads the attack's state
+    as it is then; a making never changes that state.
+
+    Example:
+        def make(rows: int, kit: AttackerKit) -> nn.Module:
+            student = kit.new_student()
+            distill(student, torch.cat(inputs)[:rows], torch.cat(answers)[:rows], Recipe(),
+                    rng=kit.rng, progress=kit.progress, loop=kit.loop)
+            return student
+    """
+
+    make: Callable[[int, AttackerKit], nn.Module]
+    exact: bool = True  # False: it knows every row bought so far, and is scored as that
+
+
+Clone = nn.Module | DeferredClone
+
+
 class Attack(Protocol):
     """A frozen dataclass whose fields are the hyper-parameters.
 
-    `run` yields its current clone whenever there is a better one to show. The audit decides which
-    of them to score; an attack never sees a score. The last one yielded is the result, also when
-    the budget runs out in mid-step.
-
-    Some properties are optional. `takes`, "images" (without it) or "table": what is asked about.
-    `queries_per_iteration`, an int: no smaller budget is accepted.
-    `generators`, a tuple of str: names (`clonecost list generators`) or folders of trained
-    generators that the kit must hold; named ones are trained on the proxy first, if need be.
-    `needs_proxy_labels`, a bool: the proxy is refused if its labels do not tell two classes apart.
-    `asks_proxy_as_is`, a bool: no, if what is asked is made from the proxy.
-    `white_box`, a bool: it reads the victim's network, so it is a reference and no attack through
-    the API. It runs in a white box only, where no other attack runs.
+    `run` yields its current clone after every step: a network that has learnt from all rows bought
+    so far, or a `DeferredClone`. The audit decides which of them to score, on a copy; an attack
+    never sees a score. The last one yielded is the result, also when the budget runs out in
+    mid-step.
     """
 
-    needs: ClassVar[AnswerKind]  # the poorest answers it can work with
-    uses_proxy: ClassVar[bool]  # whether it asks about the attacker's own data
+    declares: ClassVar[Declaration]  # what it needs, takes and does
 
     def plan(self, budget: int) -> str:
         """How it would spend the budget, in one line, without asking anything."""
         ...
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]: ...
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]: ...

@@ -17,42 +17,45 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.evolution import Algorithm, Search, one_class
 from clonecost.query_synthesis.search_log import Record
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import StudentLoss
-from clonecost.types import AnswerKind, Purpose, as_bytes, as_pixels
+from clonecost.types import Purpose, as_bytes, as_pixels
 
 Rows = tuple[Tensor, Tensor]  # images as uint8, answers
 RANDOM_BATCH = 1024  # rows per call of the victim, without evolution
+FEW = 2  # winners, of which batch norm needs more than one
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlackBoxRipper:
-    generator: str = "sngan-small"  # or the folder of a trained one
-    evolve: bool = True  # off: latents ~ U(-u, u) as they come, one query each
-    population: int = 30  # K
-    elite: int = 10  # k
-    bound: float = 3.0  # u
+    generator: str = "sngan-small"  # name of a trained generator, or its folder
+    evolve: bool = True  # False: latents ~ U(-u, u) as they are drawn, one query each
+    population: int = 30  # K, latents of one search
+    elite: int = 10  # k, latents that a generation keeps as parents
+    bound: float = 3.0  # u, the first latents are drawn from U(-u, u)
     mutation: float = 1.0  # standard deviation of the noise
+    # how parents are drawn: uniformly, or each in turn
     children: Literal["uniform", "evenly"] = "uniform"
+    # what ends a search: the fitness, or the victim's probability
     stop: Literal["fitness", "probability"] = "fitness"
-    threshold: float = 0.02  # t, of the fitness
-    confidence: float = 0.9  # where it stops by probability
-    max_generations: int = 10  # the first population is one
-    slots: int = 64  # searches side by side, fewer where the budget is small
+    threshold: float = 0.02  # t, the fitness that ends a search
+    confidence: float = 0.9  # the probability that ends a search, where `stop` says so
+    max_generations: int = 10  # generations of a search; the first population is one
+    slots: int = 64  # searches side by side; fewer where the budget is small
     low_precision: bool = False  # the generator computes in bfloat16
-    reuse: Literal["evolved", "all"] = "evolved"  # all: every row that was paid for teaches
-    loss: StudentLoss = "l2"
-    epochs: int = 200
-    batch_size: int = 64
-    lr: float = 1e-3  # of Adam
+    # rows that train the student; all: every row that was bought
+    reuse: Literal["evolved", "all"] = "evolved"
+    loss: StudentLoss = "l2"  # loss of the student on the victim's answers
+    epochs: int = 200  # epochs of the student
+    batch_size: int = 64  # rows of a training batch
+    lr: float = 1e-3  # learning rate of Adam
 
-    needs: ClassVar[AnswerKind] = "probs"
-    uses_proxy: ClassVar[bool] = False  # its generator does
+    declares: ClassVar = Declaration(needs="probs", by_settings=("generators",))
 
     def __post_init__(self) -> None:
         at_least(1, self, "population", "elite", "max_generations", "slots", "epochs", "batch_size")
@@ -92,7 +95,7 @@ class BlackBoxRipper:
             f"{self.population} to {most} queries each, {then}"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         classes = oracle.threat.num_classes
         generator = kit.trained_generator(self.generator)
         generator = replace(generator, low_precision=self.low_precision)
@@ -102,37 +105,42 @@ class BlackBoxRipper:
         )  # fmt: skip
         record = Record(classes)
         bought: list[Rows] = []
-        winners: list[Rows] = []
-        stops = [*kit.milestones, oracle.threat.query_budget]
+        winners: list[tuple[int, Tensor, Tensor]] = []  # how many rows were bought by then; Rows
+
+        def clone(rows: int, kit: AttackerKit) -> nn.Module:
+            images, answers = self._taught(rows, bought, winners)
+            student = self._train(images, answers, kit)
+            if self.evolve:
+                kit.exhibit(record.summary(used=len(images)), record.pictures())
+            return student
+
         for _ in kit.loop(
-            lambda _: bool(stops),
-            search=search, record=record, bought=bought, winners=winners, stops=stops,
+            lambda _: oracle.remaining > 0,
+            search=search, record=record, bought=bought, winners=winners,
         ):  # fmt: skip
             latents, targets = search.ask()
             images = as_bytes(generator.decode(latents))
-            answers: list[Tensor] = []
-            asked = 0
-            while stops and asked < len(images):  # one question, unless a clone is due on the way
-                part = slice(asked, asked + stops[0] - oracle.spent)
-                answers.append(oracle(as_pixels(images[part]), purpose=self.purpose))
-                record.bought(targets[part])
-                bought.append((images[part], answers[-1]))
-                asked += len(answers[-1])
-                if asked == len(images):
-                    standing = search.tell(images, torch.cat(answers))
-                    record.told(standing)
-                    ended = standing.where(standing.finished)
-                    winners.append((ended.images, ended.answers))
-                few = sum(len(answers) for _, answers in winners) < 2
-                taught = bought if self.reuse == "all" or few else winners
-                if oracle.spent == stops[0]:
-                    clone = self._train(taught, kit.branch(stops.pop(0)))
-                    if self.evolve:
-                        used = sum(len(answers) for _, answers in taught)
-                        kit.exhibit(record.summary(used=used), record.pictures())
-                    yield clone
-                if taught is winners:
-                    bought.clear()  # memory, at a million rows
+            asked = images[: oracle.remaining]
+            answers = oracle(as_pixels(asked), purpose=self.purpose)
+            record.bought(targets[: len(asked)])
+            bought.append((asked, answers))
+            if len(asked) == len(images):
+                standing = search.tell(images, answers)
+                record.told(standing)
+                ended = standing.where(standing.finished)
+                winners.append((oracle.spent, ended.images, ended.answers))
+            yield DeferredClone(clone)
+            if self.reuse == "evolved" and sum(len(won) for _, won, _ in winners) >= FEW:
+                bought.clear()  # memory, at a million rows
+
+    def _taught(
+        self, rows: int, bought: list[Rows], winners: list[tuple[int, Tensor, Tensor]]
+    ) -> Rows:
+        """What the student learns from when so many rows are bought: all, if few have won."""
+        won = [(images, answers) for at, images, answers in winners if at <= rows]
+        all_rows = self.reuse == "all" or sum(len(images) for images, _ in won) < FEW
+        images, answers = (torch.cat(p) for p in zip(*(bought if all_rows else won), strict=True))
+        return images[:rows], answers[:rows]
 
     def _slots(self, horizon: int) -> int:
         """So few that the searches still under way when the budget ends are a small part of it."""
@@ -140,9 +148,8 @@ class BlackBoxRipper:
             return RANDOM_BATCH
         return max(1, min(self.slots, horizon // (8 * self.algorithm.most_rows())))
 
-    def _train(self, rows: list[Rows], kit: AttackerKit) -> nn.Module:
+    def _train(self, images: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
         student = kit.new_student()
-        images, answers = (torch.cat(part) for part in zip(*rows, strict=True))
         recipe = Recipe(
             loss=self.loss, optimizer="adam", lr=self.lr, weight_decay=0.0, schedule="constant",
             batch_size=self.batch_size, epochs=self.epochs, validation=0.0,

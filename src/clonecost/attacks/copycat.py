@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.copycat_augmentation import VIEWS, vary
 from clonecost.training.distill import Recipe, distill
-from clonecost.types import AnswerKind, as_bytes
+from clonecost.types import as_bytes
 
 # SGD 1e-4, a tenth of it after each third of five epochs; meant for a pretrained network.
 PAPER = Recipe(
@@ -34,14 +34,14 @@ PAPER = Recipe(
 
 @dataclass(frozen=True, kw_only=True)
 class Copycat:
-    balance: bool = True
-    per_class: int | None = None  # n; None: as many as the largest class has
-    recipe: Literal["paper", "shared"] = "paper"  # shared: clonecost's own student recipe
-    epochs: int | None = None  # None: as the recipe has it
+    balance: bool = True  # resample the classes to equal numbers before training
+    per_class: int | None = None  # n, rows of a class; None: as many as the largest class has
+    # training of the student; shared: clonecost's own recipe
+    recipe: Literal["paper", "shared"] = "paper"
+    epochs: int | None = None  # epochs of the student; None: as the recipe has it
     batch_size: int = 256  # rows per call of the victim
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = True
+    declares: ClassVar = Declaration(needs="label", proxy="asked")
 
     def __post_init__(self) -> None:
         at_least(1, self, "per_class", "epochs", "batch_size")
@@ -53,18 +53,20 @@ class Copycat:
             "clone at each milestone"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         pool, classes = kit.owned(self), oracle.threat.num_classes
-        wanted = [*kit.milestones, oracle.threat.query_budget]
-        stops = sorted({min(stop, len(pool)) for stop in wanted})  # the pool may be used up before
         order = torch.randperm(len(pool), generator=kit.rng, device=kit.device).cpu()
+        order = order[: oracle.threat.query_budget]
         labels: list[Tensor] = []
-        for turn in kit.loop(lambda turn: turn < len(stops), labels=labels):
-            stop = stops[turn]
-            for rows in order[oracle.spent : stop].split(self.batch_size):
-                labels.append(oracle(pool.rows(rows, kit.device), index=rows).argmax(1))
-            inputs = pool.inputs[order[:stop]].to(kit.device)
-            yield self._clone(inputs, torch.cat(labels), classes, kit.branch(stop))
+
+        def clone(bought: int, kit: AttackerKit) -> nn.Module:
+            inputs = pool.inputs[order[:bought]].to(kit.device)
+            return self._clone(inputs, torch.cat(labels)[:bought], classes, kit)
+
+        for _ in kit.loop(lambda _: oracle.spent < len(order), labels=labels):
+            rows = order[oracle.spent :][: self.batch_size]
+            labels.append(oracle(pool.rows(rows, kit.device), index=rows).argmax(1))
+            yield DeferredClone(clone)
 
     def _clone(self, inputs: Tensor, labels: Tensor, classes: int, kit: AttackerKit) -> nn.Module:
         recipe = PAPER if self.recipe == "paper" else Recipe()

@@ -20,14 +20,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.errors import SpecError
 from clonecost.networks.dcgan import LATENT_DIM, DcganDiscriminator, DcganGenerator
 from clonecost.networks.image_range import to_pixels
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.class_balanced_gan import DivGan
 from clonecost.training.losses import kl_at
-from clonecost.types import AnswerKind
 
 STEPS_AN_EPOCH = 25  # as published: 50,000 rows in batches of 2,048, of which the proxy's classes
 AT_ONCE = 1024  # images that G makes, and V answers, at once
@@ -35,24 +34,22 @@ AT_ONCE = 1024  # images that G makes, and V answers, at once
 
 @dataclass(frozen=True, kw_only=True)
 class Degan:
-    gan_epochs: int = 200
-    gan_batch: int | None = None  # None: a 25th of the proxy
-    gan_lr: float = 2e-4
-    gan_width: int = 64
-    certainty: float = 0.0  # c_l
-    diversity: float = 5.0  # d_l
-    temperature: float = 20.0  # T
-    batch_size: int = 64
-    batches: int = 256  # of fresh images: an epoch of the student
-    validation_batches: int = 64
-    epochs: int = 5000  # at most, at each rate
-    patience: int = 100  # epochs without a better agreement
-    lr: float = 1e-3  # of Adam
-    last_lr: float = 1e-4
+    gan_epochs: int = 200  # epochs of the GAN over the proxy data
+    gan_batch: int | None = None  # rows of a GAN batch; None: a 25th of the proxy data
+    gan_lr: float = 2e-4  # learning rate of generator and discriminator
+    gan_width: int = 64  # channels of the GAN's narrowest layer
+    certainty: float = 0.0  # c_l, weight of the entropy of single answers
+    diversity: float = 5.0  # d_l, weight of the loss for unbalanced classes
+    temperature: float = 20.0  # T, of the softmax that the student learns from
+    batch_size: int = 64  # images of a training batch
+    batches: int = 256  # batches of new images in one epoch of the student
+    validation_batches: int = 64  # batches of new images that the student is validated on
+    epochs: int = 5000  # epochs of the student at each learning rate, at most
+    patience: int = 100  # epochs without a better agreement before the rate falls
+    lr: float = 1e-3  # first learning rate of Adam
+    last_lr: float = 1e-4  # last learning rate of Adam
 
-    needs: ClassVar[AnswerKind] = "label"  # none at all
-    uses_proxy: ClassVar[bool] = True
-    white_box: ClassVar[bool] = True
+    declares: ClassVar = Declaration(needs="label", proxy="changed", white_box=True)
 
     def __post_init__(self) -> None:
         at_least(2, self, "gan_batch", "batch_size")  # batch norm

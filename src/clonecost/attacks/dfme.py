@@ -20,40 +20,47 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.zeroth_order import forward_difference, full_float32
 from clonecost.training.losses import Recovery, kl, logit_l1, recover_logits
-from clonecost.types import AnswerKind
 
 EPOCH = 50  # iterations, between steps of the schedule
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dfme:
-    batch_size: int = 256  # B
-    latent_dim: int = 256
-    generator_steps: int = 1  # g
-    student_steps: int = 5  # s
-    directions: int = 1  # m
-    step: float = 1e-3  # epsilon
-    student_lr: float = 0.1
-    generator_lr: float = 1e-4  # decisive: 5e-5 for SVHN in the paper's scripts
-    decay_at: tuple[float, ...] = (0.1, 0.3, 0.5)  # shares of the budget; SVHN: (0.5, 0.8)
-    decay: float = 0.3  # of both learning rates
-    loss: Literal["l1", "kl"] = "l1"
-    recovery: Recovery = "mean"  # "none" is the paper's Log-Probabilities
-    smallest_probability: float = 1e-30  # for an API that rounds: half its resolution
+    batch_size: int = 256  # B, images of a batch
+    latent_dim: int = 256  # latents of the generator
+    generator_steps: int = 1  # g, steps of the generator in an iteration
+    student_steps: int = 5  # s, steps of the student in an iteration
+    directions: int = 1  # m, random directions of a gradient estimate
+    step: float = 1e-3  # epsilon, length of a finite difference
+    student_lr: float = 0.1  # learning rate of the student
+    generator_lr: float = 1e-4  # learning rate; decisive: 5e-5 for SVHN in the paper's scripts
+    # shares of the budget where both rates fall; SVHN: (0.5, 0.8)
+    decay_at: tuple[float, ...] = (0.1, 0.3, 0.5)
+    decay: float = 0.3  # factor of both learning rates at each fall
+    loss: Literal["l1", "kl"] = "l1"  # distance between the victim's answers and the student's
+    # logits out of probabilities; "none": the paper's Log-Probabilities
+    recovery: Recovery = "mean"
+    # floor before the logarithm; for an API that rounds: half its resolution
+    smallest_probability: float = 1e-30
     scale_by_dim: bool = True  # the factor d of the estimator; the printed equation leaves it out
-    generator_width: int = 64
+    generator_width: int = 64  # channels of the generator's narrowest layer
     # "pixels": tanh t is the pixel (t + 1) / 2. "published": t is taken for the victim's
     # normalised input, pixel = mean + std t, as in the released scripts.
     wiring: Literal["pixels", "published"] = "pixels"
-    mean: tuple[float, ...] = (0.4914, 0.4822, 0.4465)  # of the victim, only for "published"
+    # mean of the victim's pixels, only for "published"
+    mean: tuple[float, ...] = (0.4914, 0.4822, 0.4465)
+    # their standard deviation, only for "published"
     std: tuple[float, ...] = (0.2023, 0.1994, 0.2010)
 
-    needs: ClassVar[AnswerKind] = "probs"
-    uses_proxy: ClassVar[bool] = False
+    declares: ClassVar = Declaration(
+        needs="probs",
+        finite_differences=True,
+        by_settings=("queries_per_iteration", "published_wiring"),
+    )
 
     def __post_init__(self) -> None:
         at_least(1, self, "latent_dim", "generator_steps", "student_steps", "directions",
@@ -65,6 +72,10 @@ class Dfme:
     @property
     def queries_per_iteration(self) -> int:
         return self.batch_size * (self.generator_steps * (self.directions + 1) + self.student_steps)
+
+    @property
+    def published_wiring(self) -> bool:
+        return self.wiring == "published"
 
     def plan(self, budget: int) -> str:
         cost = self.queries_per_iteration

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.errors import SpecError
 from clonecost.networks.dcgan import DcganDiscriminator, DcganGenerator
 from clonecost.oracle import Oracle
@@ -34,7 +34,7 @@ from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import kl
 from clonecost.training.rand_augment import rand_augment
 from clonecost.training.weight_averaging import WeightAverages, per_class_agreement
-from clonecost.types import AnswerKind, Purpose, as_bytes, as_pixels
+from clonecost.types import Purpose, as_bytes, as_pixels
 
 Rows = tuple[Tensor, Tensor]  # images as uint8, answers
 ASKED_AT_ONCE = 2048  # rows, wherever nothing is learnt in between
@@ -42,28 +42,27 @@ ASKED_AT_ONCE = 2048  # rows, wherever nothing is learnt in between
 
 @dataclass(frozen=True, kw_only=True)
 class Dfms:
-    batch_size: int = 64  # B
+    batch_size: int = 64  # B, images of a batch
     diversity: float = 500.0  # d_l of step 5; the paper has 100 for CIFAR-100
-    clone_lr: float = 0.01  # of step 5, at most
-    warm_up: float = 0.0125  # share of step 5: 10 of 800 epochs
+    clone_lr: float = 0.01  # highest learning rate of step 5
+    warm_up: float = 0.0125  # share of step 5 in which the rate rises: 10 of 800 epochs
     augment: bool = True  # x' in step 5; crops and mirror images in steps 2 and 4
-    averages: tuple[float, ...] = (0.5, 0.9, 0.99, 0.999, 0.9995, 0.9998)  # beside C itself
-    choose_every: int = 50_000  # rows of step 5, between two choices among them
-    gan_lr: float = 2e-4
-    gan_width: int = 64
-    gan_epochs: int = 200  # step 1, over the proxy
-    div_gan_epochs: int = 100  # step 3
-    div_gan_diversity: float = 10.0
-    proxy_rows: int = 5_000  # steps 2 and 4, as published for a proxy of 10 classes
-    generated_rows: int = 40_000  # step 2, and as many in step 4
-    validation_rows: int = 20_000  # of G after step 3
-    before: float = 0.25  # share of the budget that these may take in all; else all shrink
-    pretraining_epochs: int = 40  # of C in steps 2 and 4
-    pretraining_lr: float = 0.1
+    # decays of the averages of C's weights, beside C itself
+    averages: tuple[float, ...] = (0.5, 0.9, 0.99, 0.999, 0.9995, 0.9998)
+    choose_every: int = 50_000  # rows of step 5 between two choices among the averages
+    gan_lr: float = 2e-4  # learning rate of the GANs
+    gan_width: int = 64  # channels of the GANs' narrowest layer
+    gan_epochs: int = 200  # epochs of step 1 over the proxy data
+    div_gan_epochs: int = 100  # epochs of step 3
+    div_gan_diversity: float = 10.0  # weight of the diversity loss in step 3
+    proxy_rows: int = 5_000  # proxy rows asked in steps 2 and 4, as published for 10 classes
+    generated_rows: int = 40_000  # generated rows asked in step 2, and as many in step 4
+    validation_rows: int = 20_000  # generated rows asked for validation after step 3
+    before: float = 0.25  # share of the budget for all steps before 5; their rows shrink to it
+    pretraining_epochs: int = 40  # epochs of C in steps 2 and 4
+    pretraining_lr: float = 0.1  # learning rate of C in steps 2 and 4
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = True
-    asks_proxy_as_is: ClassVar[bool] = False  # but for `proxy_rows`
+    declares: ClassVar = Declaration(needs="label", proxy="changed")
 
     def __post_init__(self) -> None:
         at_least(2, self, "batch_size")  # batch norm
@@ -83,7 +82,7 @@ class Dfms:
             f"by, then {batches:,} batches of {self.batch_size} generated images"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         if kit.proxy is None:
             raise SpecError("dfms begins with proxy data: name some with --proxy, as `shapes`")
         proxy, shape = kit.proxy.to(kit.device), oracle.threat.input_shape
@@ -111,8 +110,18 @@ class Dfms:
 
         clone = self._pretrained(own, ask(gan.made(generated_rows)), kit)  # 4
         held_out = ask(gan.made(validation_rows), "validation")
-        averages = WeightAverages(clone, self.averages)
-        yield (shown := averages.networks()[0])
+        averages = WeightAverages(clone.eval(), self.averages)
+        best, shown = [torch.zeros((), device=kit.device) - 1], averages.networks()[0]
+
+        def chosen() -> tuple[Tensor, nn.Module]:
+            """Another average only when C itself is better than before, as published."""
+            agreement = per_class_agreement(clone, *held_out)
+            if agreement > best[0]:
+                return agreement, averages.best(*held_out)
+            return best[0], shown
+
+        current = DeferredClone(lambda *_: chosen()[1], exact=False)
+        yield current
 
         gan = new_gan()  # 5
         optimizer = torch.optim.SGD(
@@ -120,7 +129,6 @@ class Dfms:
         )
         steps = max(1, (kit.horizon - oracle.spent) // self.batch_size)
         schedule = LambdaLR(optimizer, lambda past: self._rate(past, steps))
-        best = [torch.zeros((), device=kit.device) - 1]
         for step in kit.loop(
             lambda _: oracle.remaining >= self.batch_size, gan=gan, best=best,
             parts=[clone, optimizer, schedule, averages, shown],
@@ -135,15 +143,10 @@ class Dfms:
             schedule.step()
             averages.update()
             gan.learn(x, clone.eval(), self.diversity)
-            asked, before = (step + 1) * self.batch_size, oracle.spent - self.batch_size
-            wanted = any(before < stop <= oracle.spent for stop in kit.milestones)
-            ends = oracle.remaining < self.batch_size
-            if wanted or ends or asked % self.choose_every < self.batch_size:
-                agreement = per_class_agreement(clone, *held_out)
-                if agreement > best[0]:  # only when C itself is better than before, as published
-                    best[0] = agreement
-                    shown.load_state_dict(averages.best(*held_out).state_dict())
-            yield shown
+            if (step + 1) * self.batch_size % self.choose_every < self.batch_size:
+                best[0], now = chosen()
+                shown.load_state_dict(now.state_dict())
+            yield current
 
     def _play(
         self, gan: DivGan, epochs: int, kit: AttackerKit, what: str, clone: nn.Module | None = None

@@ -20,37 +20,37 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle import Oracle
 from clonecost.training.replay_buffer import Replay
 from clonecost.training.student_loss import imitation
-from clonecost.types import AnswerKind, as_bytes, as_pixels
+from clonecost.types import as_bytes, as_pixels
 
 EPOCH = 150  # iterations, between steps of the schedule
 
 
 @dataclass(frozen=True, kw_only=True)
 class Disguide:
-    batch_size: int = 256  # B
-    latent_dim: int = 256
-    clones: int = 2  # j
-    generator_steps: int = 1
-    clone_steps: int = 1
-    replay_steps: int = 3
-    replay_rows: int = 1_000_000  # the ring never takes more than the budget can fill
-    diversity: float = 0.2  # lambda; .04 for CIFAR-100
-    grey_every: int = 8  # of RGB images this one is grey; 0: none
-    student_lr: float = 0.03
-    generator_lr: float = 1e-4
-    decay_at: tuple[float, ...] = (0.4, 0.8)  # shares of the epochs
-    decay: float = 0.3  # of both learning rates
-    smallest_probability: float = 1e-30  # for an API that rounds: half its resolution
-    generator_width: int = 64
-    vote: bool = True  # the clone is the vote of all; no: the first one alone
+    batch_size: int = 256  # B, images of a batch
+    latent_dim: int = 256  # latents of the generator
+    clones: int = 2  # j, students trained side by side
+    generator_steps: int = 1  # steps of the generator in an iteration
+    clone_steps: int = 1  # steps of the clones on new images in an iteration
+    replay_steps: int = 3  # steps of the clones on replayed rows in an iteration
+    replay_rows: int = 1_000_000  # rows of the replay ring, at most as many as the budget
+    diversity: float = 0.2  # lambda, weight of the diversity loss; 0.04 for CIFAR-100
+    grey_every: int = 8  # every so many RGB images one is grey; 0: none
+    student_lr: float = 0.03  # learning rate of the clones
+    generator_lr: float = 1e-4  # learning rate of the generator
+    decay_at: tuple[float, ...] = (0.4, 0.8)  # shares of the epochs where both rates fall
+    decay: float = 0.3  # factor of both learning rates at each fall
+    # floor before the logarithm; for an API that rounds: half its resolution
+    smallest_probability: float = 1e-30
+    generator_width: int = 64  # channels of the generator's narrowest layer
+    vote: bool = True  # the clone is the vote of all students; False: the first one alone
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = False
+    declares: ClassVar = Declaration(needs="label", by_settings=("queries_per_iteration",))
 
     def __post_init__(self) -> None:
         at_least(1, self, "latent_dim", "generator_steps", "clone_steps", "replay_rows",

@@ -20,28 +20,27 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.oracle import Oracle
 from clonecost.training.losses import l1, logit_l1
 from clonecost.training.student_loss import imitation
-from clonecost.types import AnswerKind
 
 
 @dataclass(frozen=True, kw_only=True)
 class DualStudents:
-    batch_size: int = 256  # B
-    latent_dim: int = 256
-    generator_steps: int = 1
-    student_steps: int = 5  # s
-    student_lr: float = 0.3
-    generator_lr: float = 1e-4
-    decay_at: tuple[float, ...] = (0.1, 0.3, 0.5)  # shares of the budget
-    decay: float = 0.3  # of both learning rates
-    smallest_probability: float = 1e-30  # for an API that rounds: half its resolution
-    generator_width: int = 64
+    batch_size: int = 256  # B, images of a batch
+    latent_dim: int = 256  # latents of the generator
+    generator_steps: int = 1  # steps of the generator in an iteration
+    student_steps: int = 5  # s, steps of both students in an iteration
+    student_lr: float = 0.3  # learning rate of both students
+    generator_lr: float = 1e-4  # learning rate of the generator
+    decay_at: tuple[float, ...] = (0.1, 0.3, 0.5)  # shares of the budget where both rates fall
+    decay: float = 0.3  # factor of both learning rates at each fall
+    # floor before the logarithm; for an API that rounds: half its resolution
+    smallest_probability: float = 1e-30
+    generator_width: int = 64  # channels of the generator's narrowest layer
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = False
+    declares: ClassVar = Declaration(needs="label", by_settings=("queries_per_iteration",))
 
     def __post_init__(self) -> None:
         at_least(1, self, "latent_dim", "generator_steps", "student_steps", "generator_width")

@@ -12,14 +12,14 @@ from typing import ClassVar
 from torch import Tensor
 
 from clonecost.attacks._frugal import Frugal
-from clonecost.attacks.base import AttackerKit
+from clonecost.attacks.base import AttackerKit, Declaration
 from clonecost.query_synthesis.procedural_images import drawings
 from clonecost.types import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExNihilo(Frugal):
-    uses_proxy: ClassVar[bool] = False
+    declares: ClassVar = Declaration(needs="label")
 
     def new(self, count: int, shape: Shape, kit: AttackerKit) -> Tensor:
         return drawings(count, shape, kit.rng)

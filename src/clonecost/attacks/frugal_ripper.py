@@ -13,16 +13,17 @@ import torch
 from torch import Tensor
 
 from clonecost.attacks._frugal import Frugal
-from clonecost.attacks.base import AttackerKit
+from clonecost.attacks.base import AttackerKit, Declaration
 from clonecost.errors import SpecError
 from clonecost.types import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrugalRipper(Frugal):
-    source: str = "proxy"  # of new pictures; or a generator, by name or folder
+    # where new images come from: the proxy data, or a generator by name or folder
+    source: str = "proxy"
 
-    uses_proxy: ClassVar[bool] = True
+    declares: ClassVar = Declaration(needs="label", proxy="changed", by_settings=("generators",))
 
     @property
     def generators(self) -> tuple[str, ...]:

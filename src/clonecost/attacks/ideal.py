@@ -21,28 +21,27 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.oracle import Oracle
 from clonecost.training.class_balance import imbalance
 from clonecost.training.losses import kl
 from clonecost.training.replay_buffer import Replay
-from clonecost.types import AnswerKind, as_bytes, as_pixels
+from clonecost.types import as_bytes, as_pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ideal:
     batch_size: int = 250  # B, as in the authors' instructions for MNIST: 100 rounds
-    latent_dim: int = 256
-    generator_steps: int = 30  # a round
-    generator_lr: float = 1e-3  # Adam
-    balance: float = 5.0  # lambda
-    student_steps: int = 100  # a round, on batches drawn from the pool
-    student_batch: int = 128
-    student_lr: float = 0.01  # SGD, half a cosine over the budget
-    generator_width: int = 64
+    latent_dim: int = 256  # latents of the generator
+    generator_steps: int = 30  # steps of the generator in a round
+    generator_lr: float = 1e-3  # learning rate of Adam for the generator
+    balance: float = 5.0  # lambda, weight of the balance of classes
+    student_steps: int = 100  # steps of the student in a round, on batches drawn from the pool
+    student_batch: int = 128  # rows of a batch of the student
+    student_lr: float = 0.01  # learning rate of SGD, half a cosine over the budget
+    generator_width: int = 64  # channels of the generator's narrowest layer
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = False
+    declares: ClassVar = Declaration(needs="label", by_settings=("queries_per_iteration",))
 
     def __post_init__(self) -> None:
         at_least(2, self, "batch_size", "student_batch")  # batch norm

@@ -21,30 +21,29 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least, portions
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import CHUNK
 from clonecost.query_synthesis.image_mutation import keys_of, unseen
 from clonecost.training.distill import Recipe, distill
-from clonecost.types import AnswerKind, as_bytes, as_pixels
+from clonecost.types import as_bytes, as_pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Jbda:
-    seeds: int = 150  # n, rows of the proxy by chance
-    rounds: int = 6  # rho = 0 ... 5: 4,800 rows
-    step: float = 0.1  # lambda, pixels in [0, 1]
+    seeds: int = 150  # n, rows of the proxy data drawn at random
+    rounds: int = 6  # rounds of augmentation, rho = 0 ... 5: 4,800 rows
+    step: float = 0.1  # lambda, change of a pixel in [0, 1]
     step_period: int = 3  # tau, rounds after which the step changes its sign
     reservoir_after: int = 6  # sigma, doublings before only some points are augmented
     reservoir: int = 400  # kappa, new points of a round from then on
-    epochs: int = 10  # a round
-    batch_size: int = 128
-    lr: float = 1e-3  # Adam
-    jacobian: Literal["probabilities", "logits"] = "probabilities"  # which F is differentiated
+    epochs: int = 10  # epochs of the student in a round
+    batch_size: int = 128  # rows of a training batch
+    lr: float = 1e-3  # learning rate of Adam
+    # the output F that is differentiated
+    jacobian: Literal["probabilities", "logits"] = "probabilities"
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = True
-    asks_proxy_as_is: ClassVar[bool] = False
+    declares: ClassVar = Declaration(needs="label", proxy="changed")
 
     def __post_init__(self) -> None:
         at_least(1, self, "seeds", "rounds", "step_period", "reservoir", "epochs")
@@ -60,27 +59,28 @@ class Jbda:
             f"{self.rounds} rounds, {self.epochs} epochs each"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         pool = kit.owned(self)
-        stops = [*kit.milestones, oracle.threat.query_budget]
         answers: list[Tensor] = []
         substitute = kit.new_student()
         picks = torch.randperm(len(pool), generator=kit.rng, device=kit.device)[: self.seeds]
         points = [as_bytes(pool.rows(picks.cpu(), kit.device))]  # the last ones are yet to be asked
+
+        def clone(bought: int, kit: AttackerKit) -> nn.Module:
+            rows, found = torch.cat(points)[:bought], torch.cat(answers)[:bought]
+            return self._trained(substitute, rows, found, kit)
+
         for rho in kit.loop(
             lambda rho: rho < self.rounds and oracle.remaining > 0,
             substitute=substitute, points=points, answers=answers,
         ):  # fmt: skip
-            for some, due in portions(points[-1], oracle.spent, stops):
-                answers.append(oracle(as_pixels(some)))
-                if due and oracle.remaining:
-                    bought = bought_so_far(points, answers)
-                    yield self._trained(substitute, *bought, kit.branch(oracle.spent))
-            bought = bought_so_far(points, answers)
-            learnt = self._trained(substitute, *bought, kit.branch(oracle.spent))
-            yield learnt
-            substitute.load_state_dict(learnt.state_dict())
-            if oracle.remaining:
+            if len(points[-1]):  # none, where every new point was asked before
+                answers.append(oracle(as_pixels(points[-1][: oracle.remaining])))
+            yield DeferredClone(clone)
+            if oracle.remaining and rho + 1 < self.rounds:
+                bought = torch.cat(points), torch.cat(answers)
+                learnt = self._trained(substitute, *bought, kit.branch(oracle.spent))
+                substitute.load_state_dict(learnt.state_dict())
                 points.append(self._augmented(substitute, *bought, rho, kit))
 
     def _trained(
@@ -108,12 +108,6 @@ class Jbda:
         moved = x + step * jacobian_signs(substitute, x, named, of=self.jacobian)
         new = as_bytes(moved.clamp(0, 1))
         return new[unseen(keys_of(new), keys_of(points))]
-
-
-def bought_so_far(points: list[Tensor], answers: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Points (n, C, H, W) and answers (n, K), the oldest first; a round may be half asked."""
-    answered = torch.cat(answers)
-    return torch.cat(points)[: len(answered)], answered
 
 
 def jacobian_signs(

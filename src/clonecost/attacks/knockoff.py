@@ -16,11 +16,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe, distill
-from clonecost.types import AnswerKind
 
 # SGD .01, momentum .5, no weight decay, x.1 every 60 of 200 epochs, batch 64, no augmentation.
 PAPER = Recipe(
@@ -31,12 +30,12 @@ PAPER = Recipe(
 
 @dataclass(frozen=True, kw_only=True)
 class Knockoff:
-    recipe: Literal["paper", "shared"] = "paper"  # shared: clonecost's own student recipe
-    epochs: int | None = None  # None: as the recipe has it
+    # training of the student; shared: clonecost's own recipe
+    recipe: Literal["paper", "shared"] = "paper"
+    epochs: int | None = None  # epochs of the student; None: as the recipe has it
     batch_size: int = 256  # rows per call of the victim (the paper's 8 only slows it down)
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = True
+    declares: ClassVar = Declaration(needs="label", proxy="asked")
 
     def __post_init__(self) -> None:
         at_least(1, self, "epochs", "batch_size")
@@ -48,25 +47,24 @@ class Knockoff:
             f"fewer), then trains {recipe.epochs} epochs at each milestone"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         if kit.proxy is None:
             raise SpecError("knockoff asks the victim about proxy data: name some with --proxy")
         pool = kit.proxy
         order = torch.randperm(len(pool), generator=kit.rng, device=kit.rng.device).cpu()
+        order = order[torch.arange(oracle.threat.query_budget) % len(pool)]
         answers: list[Tensor] = []
-        stops = [*kit.milestones, oracle.threat.query_budget]
-        for turn in kit.loop(lambda turn: turn < len(stops), answers=answers):
-            stop = stops[turn]
-            while oracle.spent < stop:
-                first = oracle.spent
-                last = min(first + self.batch_size, stop)
-                rows = order[torch.arange(first, last) % len(pool)]
-                answers.append(oracle(pool.rows(rows, kit.device), index=rows))
-            asked = order[torch.arange(stop) % len(pool)]
-            # from scratch: a budget's clone must not be warmed up by that of a smaller one
-            yield self._train(pool.inputs[asked], torch.cat(answers), kit.branch(stop))
+
+        def clone(bought: int, kit: AttackerKit) -> nn.Module:
+            return self._train(pool.inputs[order[:bought]], torch.cat(answers)[:bought], kit)
+
+        for _ in kit.loop(lambda _: oracle.remaining > 0, answers=answers):
+            rows = order[oracle.spent :][: self.batch_size]
+            answers.append(oracle(pool.rows(rows, kit.device), index=rows))
+            yield DeferredClone(clone)
 
     def _train(self, inputs: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
+        """From scratch: a budget's clone must not be warmed up by that of a smaller one."""
         student = kit.new_student()
         distill(
             student, inputs.to(kit.device), answers, self._recipe(), rng=kit.rng,

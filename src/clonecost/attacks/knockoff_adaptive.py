@@ -24,11 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clonecost.attacks.base import AttackerKit, at_least, portions
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.attacks.knockoff import PAPER
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe, distill
-from clonecost.types import AnswerKind
 
 LEAST = 1e-6  # of pi: a class that is out of favour can still be drawn when no other is left
 
@@ -36,15 +35,13 @@ LEAST = 1e-6  # of pi: a class that is out of favour can still be drawn when no 
 @dataclass(frozen=True, kw_only=True)
 class KnockoffAdaptive:
     batch_size: int = 64  # classes drawn at once: rows per call of the victim
-    window: int = 640  # Delta, in rows
-    lr: float = 0.01  # SGD of the student that only rewards
-    momentum: float = 0.5
-    recipe: Literal["paper", "shared"] = "paper"  # of the clone, as in `knockoff`
-    epochs: int | None = None  # of the clone; None: as the recipe has it
+    window: int = 640  # Delta, rows over which rewards are averaged
+    lr: float = 0.01  # learning rate of SGD for the student that only rewards
+    momentum: float = 0.5  # momentum of SGD for the student that only rewards
+    recipe: Literal["paper", "shared"] = "paper"  # training of the clone, as in `knockoff`
+    epochs: int | None = None  # epochs of the clone; None: as the recipe has it
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = True
-    needs_proxy_labels: ClassVar[bool] = True
+    declares: ClassVar = Declaration(needs="label", proxy="asked", proxy_labels=True)
 
     def __post_init__(self) -> None:
         at_least(2, self, "batch_size")  # batch norm
@@ -58,12 +55,11 @@ class KnockoffAdaptive:
             "trains the clone at each milestone"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         pool = kit.owned(self)
         found, arm = pool.labels.to(kit.device).unique(return_inverse=True)
         arms = len(found)
         classes = oracle.threat.num_classes
-        stops = [*kit.milestones, oracle.threat.query_budget]
         student = kit.new_student()
         learner = torch.optim.SGD(student.parameters(), self.lr, self.momentum, fused=True)
         asked: list[Tensor] = []
@@ -74,6 +70,11 @@ class KnockoffAdaptive:
             "rewards": torch.empty(0, 3, device=kit.device),  # of the last Delta rows
             "unused": torch.ones(len(pool), dtype=torch.bool, device=kit.device),
         }
+
+        def clone(bought: int, kit: AttackerKit) -> nn.Module:
+            inputs = pool.inputs[torch.cat(asked)[:bought]].to(kit.device)
+            return self._clone(inputs, torch.cat(answers)[:bought], kit)
+
         for _ in kit.loop(
             lambda _: oracle.remaining > 0, student=student, learner=learner, asked=asked,
             answers=answers, bandit=bandit,
@@ -86,19 +87,16 @@ class KnockoffAdaptive:
                 if len(recent)
                 else torch.full((classes,), 1 / classes, device=kit.device)
             )
-            for rows, due in portions(chosen.cpu(), oracle.spent, stops):
-                answers.append(oracle(pool.rows(rows, kit.device), index=rows))
-                asked.append(rows)
-                if due:
-                    inputs = pool.inputs[torch.cat(asked)].to(kit.device)
-                    yield self._clone(inputs, torch.cat(answers), kit.branch(oracle.spent))
+            rows = chosen.cpu()[: oracle.remaining]
+            y = oracle(pool.rows(rows, kit.device), index=rows)
+            answers.append(y)
+            asked.append(rows)
+            yield DeferredClone(clone)
             if not oracle.remaining or len(chosen) == 1:
                 continue  # the last of the pool: batch norm needs two
-            y, drawn = torch.cat(answers)[-len(chosen) :], arm[chosen]
+            drawn = arm[chosen]
             # the loss before the step is what rewards; the step takes the same forward
-            losses = F.cross_entropy(
-                student(pool.rows(chosen.cpu(), kit.device)), y, reduction="none"
-            )
+            losses = F.cross_entropy(student(pool.rows(rows, kit.device)), y, reduction="none")
             learner.zero_grad()
             losses.mean().backward()
             learner.step()

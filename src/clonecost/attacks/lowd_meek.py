@@ -17,28 +17,33 @@ Differs from the paper: see docs/attacks/lowd_meek.md.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from clonecost.attacks._stages import Asking, ask
-from clonecost.attacks.base import AttackerKit, at_least, table_of
+from clonecost.attacks.base import (
+    AttackerKit,
+    Clone,
+    Declaration,
+    DeferredClone,
+    at_least,
+    table_of,
+)
 from clonecost.oracle import Oracle
 from clonecost.tabular.features import Extraction, bounds, uniform_rows
 from clonecost.tabular.models import LinearModel, SameAnswer
-from clonecost.types import AnswerKind, Feature, ThreatModel
+from clonecost.types import Feature, ThreatModel
 
 
 @dataclass(frozen=True, kw_only=True)
 class LowdMeek:
-    epsilon: float = 1e-5  # of a feature's range: how near to the boundary a bisection goes
+    epsilon: float = 1e-5  # share of a feature's range to which a bisection finds the boundary
     batch_size: int = 64  # rows drawn at a time in step 1
-    halvings: int = 20  # of t at most: a weight 2^20 times that of the witness is as good as all
+    halvings: int = 20  # halvings of t, at most: 2^20 times the witness's weight is as good as all
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = False
-    takes: ClassVar[Literal["table"]] = "table"
+    declares: ClassVar = Declaration(needs="label", takes="table", by_settings=("unfit",))
 
     def __post_init__(self) -> None:
         at_least(1e-7, self, "epsilon")  # float32 inputs tell no smaller steps apart
@@ -59,7 +64,7 @@ class LowdMeek:
         named = [feature.name for feature in threat.features or () if feature.categories]
         return f"it moves along numbers, {named[0]!r} is a category" if named else None
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         plane = _Plane(oracle, kit, table_of(oracle.threat))
         minus, plus = yield from self._both_labels(plane)
         d = len(minus)
@@ -104,7 +109,7 @@ class _Plane:
         """(n, d) -> (n,) int64."""
         rows = (self.extract.middle + points * self.extract.reach).float()
         rows = rows.maximum(self.least).minimum(self.greatest).to(self.kit.device)
-        answers = yield from ask(self.oracle, self.kit, rows, self.clone)
+        answers = yield from ask(self.oracle, rows, DeferredClone(lambda *_: self.clone()))
         named = answers.argmax(1).cpu()
         self.seen += named.bincount(minlength=2)
         return named
@@ -153,7 +158,7 @@ class _Plane:
         return t
 
     @torch.no_grad()
-    def clone(self, _: Tensor | None = None) -> nn.Module:
+    def clone(self) -> nn.Module:
         """The hyperplane as it stands; before there is one, how often each label was seen."""
         if not len(self.lines):
             return SameAnswer((self.seen + 1) / (self.seen + 1).sum()).to(self.kit.device)

@@ -22,33 +22,41 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.active_thief import mixed
-from clonecost.attacks.base import AttackerKit, at_least, name_of_attack, portions
+from clonecost.attacks.base import (
+    AttackerKit,
+    Clone,
+    Declaration,
+    DeferredClone,
+    at_least,
+    name_of_attack,
+)
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import entropy_gradients, k_centre, probabilities
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import entropy
-from clonecost.types import AnswerKind, LabelledInputs
+from clonecost.types import LabelledInputs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Marich:
-    seed_rows: int = 500  # by chance, before the first choice
-    round_rows: int = 750  # B; gamma1 * gamma2 of them are asked
-    gamma1: float = 0.8
-    gamma2: float = 0.8
-    growth: float = 1.01  # of B, a round
-    candidates: int = 10_000  # of the rows left, drawn anew for each round; all, if fewer are left
-    round_epochs: int = 8
-    epochs_growth: float = 1.02  # a round
-    lr: float = 0.02  # SGD
-    momentum: float = 0.9
-    batch_size: int = 64
-    recipe: Literal["paper", "shared"] = "paper"  # shared: the clone is a fresh one, from scratch
-    epochs: int | None = None  # of that fresh one; None: as the shared recipe has it
+    seed_rows: int = 500  # rows drawn at random before the first choice
+    # B, rows of a round before the last two selections; gamma1 * gamma2 of them are asked
+    round_rows: int = 750
+    gamma1: float = 0.8  # share of a round's rows that the second selection keeps
+    gamma2: float = 0.8  # share of those that the third selection keeps
+    growth: float = 1.01  # factor of B from round to round
+    candidates: int = 10_000  # remaining rows drawn anew for each round; all, if fewer remain
+    round_epochs: int = 8  # epochs of the student in the first round
+    epochs_growth: float = 1.02  # factor of these epochs from round to round
+    lr: float = 0.02  # learning rate of SGD
+    momentum: float = 0.9  # momentum of SGD
+    batch_size: int = 64  # rows of a training batch
+    # training of the clone; shared: a fresh one with clonecost's own recipe
+    recipe: Literal["paper", "shared"] = "paper"
+    epochs: int | None = None  # epochs of that fresh clone; None: as the recipe has it
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = True
+    declares: ClassVar = Declaration(needs="label", proxy="asked")
 
     def __post_init__(self) -> None:
         at_least(2, self, "seed_rows", "batch_size")  # batch norm
@@ -71,34 +79,32 @@ class Marich:
             "costs nothing (each row once; ends when all are asked)"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         pool = kit.owned(self)
-        stops = [*kit.milestones, oracle.threat.query_budget]
         asked: list[Tensor] = []
         answers: list[Tensor] = []
         left = torch.ones(len(pool), dtype=torch.bool)
         student = kit.new_student()
         chosen = [mixed(left, kit)[: self.seed_rows]]  # of every round, and of the one that comes
+
+        def clone(bought: int, kit: AttackerKit) -> nn.Module:
+            rows, found = torch.cat(asked)[:bought], torch.cat(answers)[:bought]
+            return self._clone(student, pool, rows, found, kit, len(chosen) - 1)
+
         for past in kit.loop(
             lambda _: len(chosen[-1]) > 0 and oracle.remaining > 0,
             student=student, asked=asked, answers=answers, chosen=chosen,
         ):  # fmt: skip
-            for rows, due in portions(chosen[-1], oracle.spent, stops):
-                answers.append(oracle(pool.rows(rows, kit.device), index=rows))
-                asked.append(rows)
-                if due:  # a copy goes on from here: the rounds do not depend on who looks
-                    bought = torch.cat(asked), torch.cat(answers)
-                    branch = kit.branch(oracle.spent)
-                    yield self._clone(student, pool, *bought, branch, past)
+            rows = chosen[-1][: oracle.remaining]
+            answers.append(oracle(pool.rows(rows, kit.device), index=rows))
+            asked.append(rows)
+            yield DeferredClone(clone)
             if oracle.remaining:
                 bought, branch = (torch.cat(asked), torch.cat(answers)), kit.branch(oracle.spent)
                 left[bought[0]] = False
                 learnt = self._goes_on(student, pool, *bought, branch, past)
                 student.load_state_dict(learnt.state_dict())
                 chosen.append(self._choose(student, pool, left, *bought, kit, past))
-        if oracle.remaining:  # the pool is used up
-            bought, branch = (torch.cat(asked), torch.cat(answers)), kit.branch(oracle.spent)
-            yield self._clone(student, pool, *bought, branch, len(chosen) - 1)
 
     def _choose(
         self, student: nn.Module, pool: LabelledInputs, left: Tensor, asked: Tensor,

@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from clonecost.attacks.base import AttackerKit, at_least
-from clonecost.networks.maze import LATENT_DIM, Conv3Generator
+from clonecost.attacks.base import AttackerKit, Declaration, at_least
+from clonecost.networks.maze import Conv3Generator
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.zeroth_order import forward_difference, full_float32
 from clonecost.training.losses import kl
 from clonecost.training.replay_buffer import Replay
-from clonecost.types import AnswerKind, as_bytes, as_pixels
+from clonecost.types import as_bytes, as_pixels
 
 
 class Prior(Protocol):
@@ -46,20 +46,21 @@ class Prior(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Maze:
-    batch_size: int = 128  # B
-    latent_dim: int = LATENT_DIM
-    generator_steps: int = 1  # N_G
-    clone_steps: int = 5  # N_C
-    replay_steps: int = 10  # N_R
-    directions: int = 10  # m
-    step: float = 1e-3  # mu
-    student_lr: float = 0.1
-    generator_lr: float = 1e-4
-    memory: int | None = None  # rows of D; None: everything, as published
-    generator_width: int = 64
+    batch_size: int = 128  # B, images of a batch
+    latent_dim: int = 100  # latents of the generator
+    generator_steps: int = 1  # N_G, steps of the generator in an iteration
+    clone_steps: int = 5  # N_C, steps of the clone on new images in an iteration
+    replay_steps: int = 10  # N_R, steps of the clone on replayed rows in an iteration
+    directions: int = 10  # m, random directions of a gradient estimate
+    step: float = 1e-3  # mu, length of a finite difference
+    student_lr: float = 0.1  # learning rate of the clone
+    generator_lr: float = 1e-4  # learning rate of the generator
+    memory: int | None = None  # rows of D, the replay memory; None: every row, as published
+    generator_width: int = 64  # channels of the generator's narrowest layer
 
-    needs: ClassVar[AnswerKind] = "probs"
-    uses_proxy: ClassVar[bool] = False
+    declares: ClassVar = Declaration(
+        needs="probs", finite_differences=True, by_settings=("queries_per_iteration",)
+    )
 
     def __post_init__(self) -> None:
         at_least(1, self, "latent_dim", "generator_steps", "directions", "memory",

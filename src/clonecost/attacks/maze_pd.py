@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.attacks.maze import Maze, annealed
 from clonecost.errors import SpecError
 from clonecost.networks.image_range import to_space
@@ -34,13 +34,17 @@ from clonecost.types import as_bytes, as_pixels
 
 @dataclass(frozen=True, kw_only=True)
 class MazePd(Maze):
-    seeds: int = 100  # n
-    alpha_gan: float = 1.0
-    critic_lr: float = 1e-4
-    penalty: float = 10.0
+    seeds: int = 100  # n, rows of the proxy data that the critic learns from
+    alpha_gan: float = 1.0  # weight of the critic in the generator's loss
+    critic_lr: float = 1e-4  # learning rate of the critic
+    penalty: float = 10.0  # weight of the gradient penalty
 
-    uses_proxy: ClassVar[bool] = True
-    asks_proxy_as_is: ClassVar[bool] = False  # nearly all that it asks is made
+    declares: ClassVar = Declaration(
+        needs="probs",
+        proxy="changed",
+        finite_differences=True,
+        by_settings=("queries_per_iteration",),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

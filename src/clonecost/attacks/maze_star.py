@@ -22,9 +22,9 @@ from clonecost.attacks.dfme import Dfme
 
 @dataclass(frozen=True, kw_only=True)
 class MazeStar(Dfme):
-    batch_size: int = 128
-    directions: int = 10
-    loss: Literal["l1", "kl"] = "kl"
+    batch_size: int = 128  # B, images of a batch
+    directions: int = 10  # m, random directions of a gradient estimate
+    loss: Literal["l1", "kl"] = "kl"  # distance between the victim's answers and the student's
 
     def _generator_optimizer(self, generator: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(
@@ -34,7 +34,9 @@ class MazeStar(Dfme):
 
 
 # DFME's scripts: the wiring, the victim's statistics and when the rates fall.
-PROFILES = {
-    name: MazeStar(wiring=made.wiring, decay_at=made.decay_at, mean=made.mean, std=made.std)
-    for name, made in DFME_PROFILES.items()
-}
+def _as_dfme(profile: str) -> MazeStar:
+    made = DFME_PROFILES[profile]
+    return MazeStar(wiring=made.wiring, decay_at=made.decay_at, mean=made.mean, std=made.std)
+
+
+PROFILES = {"cifar10": _as_dfme("cifar10"), "svhn": _as_dfme("svhn")}

@@ -13,7 +13,7 @@ Tramèr, Zhang, Juels, Reiter, Ristenpart, USENIX Security 2016, https://arxiv.o
 Differs from the paper: see docs/attacks/tramer_adaptive_retrain.md.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import ClassVar, Literal
@@ -21,33 +21,35 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import ask
-from clonecost.attacks.base import AttackerKit, at_least, table_of
+from clonecost.attacks._stages import Asking, bought
+from clonecost.attacks.base import (
+    AttackerKit,
+    Clone,
+    Declaration,
+    DeferredClone,
+    at_least,
+    table_of,
+)
 from clonecost.oracle import Oracle
 from clonecost.tabular.features import Extraction, is_category, uniform_rows
 from clonecost.tabular.sklearn_students import Family, trained
-from clonecost.types import AnswerKind, Feature
+from clonecost.types import Feature
 
-Asking = Generator[nn.Module, None, None]
 DRAWN = 256  # uniform rows at a time
 
 
 @dataclass(frozen=True, kw_only=True)
 class TramerAdaptiveRetrain:
-    strategy: Literal["uniform", "line_search", "adaptive"] = "adaptive"
-    model: Family = "softmax"  # what the attacker takes the victim for
-    hidden: int = 20  # units, of an MLP
-    gamma: float = 1.0  # of an RBF kernel, after extraction
-    penalty: float = (
-        1e4  # C, the inverse weight of the penalty; labels of a separable class want much
-    )
-    rounds: int = 5  # adaptive: the budget is cut into so many
-    boundary: float = 0.75  # adaptive: the share of a round that lies on the clone's boundary
-    distance: float = 0.1  # line_search: how near the two ends come
+    strategy: Literal["uniform", "line_search", "adaptive"] = "adaptive"  # how rows are chosen
+    model: Family = "softmax"  # kind of model that the attacker believes the victim to be
+    hidden: int = 20  # hidden units, if the model is an MLP
+    gamma: float = 1.0  # gamma of an RBF kernel on the scaled features
+    penalty: float = 1e4  # C, inverse weight of the penalty; separable classes want a large one
+    rounds: int = 5  # adaptive: rounds that the budget is divided into
+    boundary: float = 0.75  # adaptive: share of a round that lies on the clone's boundary
+    distance: float = 0.1  # line_search: distance at which a search between two rows ends
 
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = False
-    takes: ClassVar[Literal["table"]] = "table"
+    declares: ClassVar = Declaration(needs="label", takes="table")
 
     def __post_init__(self) -> None:
         at_least(1, self, "hidden", "rounds")
@@ -57,7 +59,7 @@ class TramerAdaptiveRetrain:
     def plan(self, budget: int) -> str:
         return f"asks for {budget:,} labels ({self.strategy}), and trains a {self.model} on them"
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         features = table_of(oracle.threat)
         pool = _Pool(oracle, kit, lambda *bought: self._train(features, *bought))
         asking = {"uniform": _uniform, "line_search": _line_search, "adaptive": _adaptive}
@@ -83,44 +85,48 @@ class _Pool:
         self.oracle, self.kit, self.train = oracle, kit, train
         self.rows: list[Tensor] = []
         self.answers: list[Tensor] = []
+        self.clone = DeferredClone(self._clone)
+
+    def _clone(self, count: int, kit: AttackerKit) -> nn.Module:
+        return self.train(kit, torch.cat(self.rows)[:count], torch.cat(self.answers)[:count])
 
     def buy(self, rows: Tensor) -> Asking:
-        """Ends with a BudgetError, and nothing else does."""
-
-        def clone(so_far: Tensor) -> nn.Module:
-            part = [*self.rows, rows[: len(so_far)]], [*self.answers, so_far]
-            return self.train(self.kit.branch(self.oracle.spent), *map(torch.cat, part))
-
-        answers = yield from ask(self.oracle, self.kit, rows, clone)
-        self.rows.append(rows)
-        self.answers.append(answers)
+        """The answers, (n, K); ends with a BudgetError, and nothing else does."""
+        for part, answers in bought(self.oracle, rows):
+            self.rows.append(part)
+            self.answers.append(answers)
+            yield self.clone
+        return torch.cat(self.answers)[-len(rows) :]
 
 
-def _uniform(attack: TramerAdaptiveRetrain, pool: _Pool, features: tuple[Feature, ...]) -> Asking:
+def _uniform(
+    attack: TramerAdaptiveRetrain, pool: _Pool, features: tuple[Feature, ...]
+) -> Iterator[Clone]:
     while True:
         yield from pool.buy(uniform_rows(features, DRAWN, pool.kit.rng))
 
 
 def _line_search(
     attack: TramerAdaptiveRetrain, pool: _Pool, features: tuple[Feature, ...]
-) -> Asking:
+) -> Iterator[Clone]:
     scale = Extraction(features)
     while True:
-        yield from pool.buy(uniform_rows(features, DRAWN, pool.kit.rng))
-        a, b = _pairs(pool.rows[-1], pool.answers[-1].argmax(1), pool.kit.rng)
-        of_a = pool.answers[-1].argmax(1)[a]
-        a, b = pool.rows[-1][a], pool.rows[-1][b]
+        rows = uniform_rows(features, DRAWN, pool.kit.rng)
+        labels = (yield from pool.buy(rows)).argmax(1)
+        a, b = _pairs(rows, labels, pool.kit.rng)
+        of_a, a, b = labels[a], rows[a], rows[b]
         while len(a):
             far = (scale(a) - scale(_between(features, a, b))).norm(dim=1) > attack.distance / 2
             a, b, of_a = a[far], b[far], of_a[far]
             if len(a):
                 middle = _between(features, a, b)
-                yield from pool.buy(middle)
-                same = (pool.answers[-1].argmax(1) == of_a)[:, None]
+                same = ((yield from pool.buy(middle)).argmax(1) == of_a)[:, None]
                 a, b = torch.where(same, middle, a), torch.where(same, b, middle)
 
 
-def _adaptive(attack: TramerAdaptiveRetrain, pool: _Pool, features: tuple[Feature, ...]) -> Asking:
+def _adaptive(
+    attack: TramerAdaptiveRetrain, pool: _Pool, features: tuple[Feature, ...]
+) -> Iterator[Clone]:
     kit = pool.kit
     size = max(1, kit.horizon // attack.rounds)
     near = round(attack.boundary * size)

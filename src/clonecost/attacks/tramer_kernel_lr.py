@@ -17,40 +17,45 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import equations
-from clonecost.attacks.base import AttackerKit, at_least, table_of
+from clonecost.attacks._stages import solved
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.equation_solver import cross_entropy, solve
 from clonecost.tabular.features import uniform_rows
 from clonecost.tabular.models import RbfModel
-from clonecost.types import AnswerKind, Feature
+from clonecost.types import Feature
 
 SOLVED = 1e-6  # nats a row that the clone's answers are off
 
 
 @dataclass(frozen=True, kw_only=True)
 class TramerKernelLr:
-    representers: int = 20  # r, guessed
-    gamma: float = 1.0  # the first guess
-    alpha: float = 10.0  # queries for each unknown
-    weight: float = 1e-10  # lambda
-    iterations: int = 3_000  # of one search at most
-    starts: int = 5  # searches, while none has found the victim: the function is not convex
+    representers: int = 20  # r, representers of the kernel, guessed
+    gamma: float = 1.0  # first guess of the kernel's gamma
+    alpha: float = 10.0  # rows asked for each unknown
+    weight: float = 1e-10  # lambda, weight of the penalty
+    iterations: int = 3_000  # iterations of one search, at most
+    # searches from new starts until one finds the victim: the function is not convex
+    starts: int = 5
 
-    needs: ClassVar[AnswerKind] = "probs"
-    uses_proxy: ClassVar[bool] = False
-    takes: ClassVar[Literal["table"]] = "table"
+    declares: ClassVar = Declaration(
+        needs="probs", takes="table", by_settings=("rows_per_unknown",)
+    )
 
     def __post_init__(self) -> None:
         at_least(1, self, "representers", "iterations", "starts")
         at_least(1e-6, self, "gamma")
         at_least(0.01, self, "alpha")
         at_least(0, self, "weight")
+
+    @property
+    def rows_per_unknown(self) -> float:
+        return self.alpha
 
     def plan(self, budget: int) -> str:
         r = self.representers
@@ -59,15 +64,14 @@ class TramerKernelLr:
             "+ 1 unknowns; then solves for them"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         features, classes = table_of(oracle.threat), oracle.threat.num_classes
         empty = RbfModel(features, self.representers, classes, gamma=self.gamma)
         unknowns = sum(parameter.numel() for parameter in empty.parameters())
-        for branch, rows, answers in equations(oracle, kit, self.alpha * unknowns):
-            yield self._solve(branch, features, rows, answers)
+        return solved(oracle, kit, self.alpha * unknowns, partial(self._solve, features))
 
     def _solve(
-        self, kit: AttackerKit, features: tuple[Feature, ...], rows: Tensor, answers: Tensor
+        self, features: tuple[Feature, ...], kit: AttackerKit, rows: Tensor, answers: Tensor
     ) -> nn.Module:
         """The best of several searches; the last one is the first that has found the victim."""
         tried: list[tuple[float, nn.Module]] = []

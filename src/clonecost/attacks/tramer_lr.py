@@ -23,31 +23,36 @@ import scipy.linalg
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import equations
-from clonecost.attacks.base import AttackerKit, at_least, table_of
+from clonecost.attacks._stages import solved
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.equation_solver import cross_entropy, solve
 from clonecost.tabular.models import LinearModel
-from clonecost.types import AnswerKind, Feature
+from clonecost.types import Feature
 
 LADDER = tuple(10.0**power for power in range(-16, -8))  # lambda
 
 
 @dataclass(frozen=True, kw_only=True)
 class TramerLr:
-    model: Literal["softmax", "ovr"] = "softmax"  # of more than two classes
-    alpha: float = 1.0  # queries for each unknown
-    gradient: float = 1e-9  # the search ends when no entry of the gradient exceeds it
-    iterations: int = 2_000  # of a search at most; the paper's 100 do not always suffice
+    model: Literal["softmax", "ovr"] = "softmax"  # form of a model of more than two classes
+    alpha: float = 1.0  # rows asked for each unknown
+    gradient: float = 1e-9  # largest entry of the gradient at which the search ends
+    # iterations of a search, at most; the paper's 100 do not always suffice
+    iterations: int = 2_000
 
-    needs: ClassVar[AnswerKind] = "probs"
-    uses_proxy: ClassVar[bool] = False
-    takes: ClassVar[Literal["table"]] = "table"
+    declares: ClassVar = Declaration(
+        needs="probs", takes="table", by_settings=("rows_per_unknown",)
+    )
 
     def __post_init__(self) -> None:
         at_least(0.01, self, "alpha")
         at_least(0, self, "gradient")
         at_least(1, self, "iterations")
+
+    @property
+    def rows_per_unknown(self) -> float:
+        return self.alpha
 
     def plan(self, budget: int) -> str:
         return (
@@ -55,15 +60,14 @@ class TramerLr:
             "classes, c (d + 1) of more; then solves for them"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         features, classes = table_of(oracle.threat), oracle.threat.num_classes
         empty = LinearModel(features, classes)
         unknowns = (classes if classes > 2 else 1) * (empty.extract.width + 1)
-        for branch, rows, answers in equations(oracle, kit, self.alpha * unknowns):
-            yield self._solve(branch, features, rows, answers)
+        return solved(oracle, kit, self.alpha * unknowns, partial(self._solve, features))
 
     def _solve(
-        self, kit: AttackerKit, features: tuple[Feature, ...], rows: Tensor, answers: Tensor
+        self, features: tuple[Feature, ...], kit: AttackerKit, rows: Tensor, answers: Tensor
     ) -> nn.Module:
         model = LinearModel(features, answers.shape[1], ovr=self.model == "ovr")
         if answers.shape[1] == 2 and bool((answers > 0).all()):

@@ -13,33 +13,38 @@ Differs from the paper: see docs/attacks/tramer_mlp.md.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from functools import partial
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import equations
-from clonecost.attacks.base import AttackerKit, at_least, table_of
+from clonecost.attacks._stages import solved
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.equation_solver import cross_entropy, solve
 from clonecost.tabular.models import TanhModel
-from clonecost.types import AnswerKind, Feature
+from clonecost.types import Feature
 
 
 @dataclass(frozen=True, kw_only=True)
 class TramerMlp:
-    hidden: int = 20  # h, guessed
-    alpha: float = 5.0  # queries for each unknown
-    weight: float = 1e-8  # lambda
-    iterations: int = 3_000  # of the search at most
+    hidden: int = 20  # h, hidden units, guessed
+    alpha: float = 5.0  # rows asked for each unknown
+    weight: float = 1e-8  # lambda, weight of the penalty
+    iterations: int = 3_000  # iterations of the search, at most
 
-    needs: ClassVar[AnswerKind] = "probs"
-    uses_proxy: ClassVar[bool] = False
-    takes: ClassVar[Literal["table"]] = "table"
+    declares: ClassVar = Declaration(
+        needs="probs", takes="table", by_settings=("rows_per_unknown",)
+    )
 
     def __post_init__(self) -> None:
         at_least(1, self, "hidden", "iterations")
         at_least(0.01, self, "alpha")
         at_least(0, self, "weight")
+
+    @property
+    def rows_per_unknown(self) -> float:
+        return self.alpha
 
     def plan(self, budget: int) -> str:
         return (
@@ -47,15 +52,14 @@ class TramerMlp:
             f"+ c ({self.hidden} + 1) unknowns; then solves for them"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         features, classes = table_of(oracle.threat), oracle.threat.num_classes
         empty = TanhModel(features, self.hidden, classes)
         unknowns = sum(parameter.numel() for parameter in empty.parameters())
-        for branch, rows, answers in equations(oracle, kit, self.alpha * unknowns):
-            yield self._solve(branch, features, rows, answers)
+        return solved(oracle, kit, self.alpha * unknowns, partial(self._solve, features))
 
     def _solve(
-        self, kit: AttackerKit, features: tuple[Feature, ...], rows: Tensor, answers: Tensor
+        self, features: tuple[Feature, ...], kit: AttackerKit, rows: Tensor, answers: Tensor
     ) -> nn.Module:
         model = self.start(features, answers.shape[1], kit)
         solve(

@@ -17,7 +17,7 @@ Differs from the paper: see docs/attacks/tramer_tree.md.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -25,18 +25,15 @@ from torch import Tensor, nn
 
 from clonecost.attacks._stages import Asking
 from clonecost.attacks._tree_paths import Boxes, TreeGrid, moved
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least
 from clonecost.oracle import Oracle
-from clonecost.types import AnswerKind
 
 
 @dataclass(frozen=True, kw_only=True)
 class TramerTree:
-    epsilon: float = 1e-3  # of a feature's range: thresholds are found to this
+    epsilon: float = 1e-3  # share of a feature's range to which thresholds are found
 
-    needs: ClassVar[AnswerKind] = "probs"
-    uses_proxy: ClassVar[bool] = False
-    takes: ClassVar[Literal["table"]] = "table"
+    declares: ClassVar = Declaration(needs="probs", takes="table")
 
     def __post_init__(self) -> None:
         at_least(1e-7, self, "epsilon")
@@ -47,7 +44,7 @@ class TramerTree:
             f"{budget:,} rows; finds thresholds to {self.epsilon:g} of a range"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         leaves = _Leaves(oracle, kit, round(1 / self.epsilon))
         grid = leaves.grid
         share = torch.rand(1, len(grid.most), generator=kit.rng, device=kit.rng.device).cpu()

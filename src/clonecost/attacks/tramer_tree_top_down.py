@@ -20,28 +20,26 @@ Differs from the paper: see docs/attacks/tramer_tree_top_down.md.
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from clonecost.attacks._stages import Asking
 from clonecost.attacks._tree_paths import MISSING, Boxes, TreeGrid, moved
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least
 from clonecost.oracle import Oracle
-from clonecost.types import AnswerKind, ThreatModel
+from clonecost.types import ThreatModel
 
-Parted = Generator[nn.Module, None, Boxes]
+Parted = Generator[Clone, None, Boxes]
 NONE = -1  # no feature
 
 
 @dataclass(frozen=True, kw_only=True)
 class TramerTreeTopDown:
-    epsilon: float = 1e-3  # of a feature's range: thresholds are found to this
+    epsilon: float = 1e-3  # share of a feature's range to which thresholds are found
 
-    needs: ClassVar[AnswerKind] = "probs"
-    uses_proxy: ClassVar[bool] = False
-    takes: ClassVar[Literal["table"]] = "table"
+    declares: ClassVar = Declaration(needs="probs", takes="table", by_settings=("unfit",))
 
     def __post_init__(self) -> None:
         at_least(1e-7, self, "epsilon")
@@ -61,7 +59,7 @@ class TramerTreeTopDown:
             f"{budget:,} rows; finds thresholds to {self.epsilon:g} of a range"
         )
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         walk = _Walk(oracle, kit, round(1 / self.epsilon))
         while len(walk.nodes):
             yield from walk.step()
@@ -85,7 +83,7 @@ class _Walk:
         asked = torch.tensor(ids) != NONE
         return self.grid.rules(torch.tensor(ids)[asked], both.take(asked))
 
-    def step(self) -> Generator[nn.Module, None, None]:
+    def step(self) -> Generator[Clone, None, None]:
         """Look into every node once: each is a leaf, or makes way for its parts."""
         nodes = self.nodes
         ids = yield from self.grid.ids(nodes.points)

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Dirichlet
 
-from clonecost.attacks.base import AttackerKit, at_least
+from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.training.losses import kl, kl_at
 from clonecost.training.rand_augment import rand_augment
-from clonecost.types import AnswerKind, Shape, as_bytes, as_pixels
+from clonecost.types import Shape, as_bytes, as_pixels
 
 GROUP = 100  # impressions of one class and beta, whose pixels are brought to [0, 1] together
 LEAST = 1e-4  # added to concentrations: Dirichlet wants them positive
@@ -36,20 +36,20 @@ REPORT_EVERY = 20  # steps between two calls of the progress function
 
 @dataclass(frozen=True, kw_only=True)
 class Zskd:
-    impressions: int = 40_000  # rounded up to whole groups of 100 for every class and beta
-    betas: tuple[float, ...] = (1.0, 0.1)  # small: targets near a single class
-    temperature: float = 20.0  # tau
-    steps: int = 1500  # of Adam, on an impression
-    impression_lr: float = 1e-3
-    at_once: int = 1000  # impressions optimised side by side; memory, nothing else
+    # synthetic images; rounded up to whole groups of 100 for every class and beta
+    impressions: int = 40_000
+    # scales of the Dirichlet targets; small: targets near a single class
+    betas: tuple[float, ...] = (1.0, 0.1)
+    temperature: float = 20.0  # tau, of the softmax
+    steps: int = 1500  # steps of Adam on an impression
+    impression_lr: float = 1e-3  # learning rate of Adam on impressions
+    at_once: int = 1000  # impressions optimised side by side; changes memory only
     augment: bool = True  # the student sees two random operations on each impression
-    epochs: int = 500
-    batch_size: int = 64
-    lr: float = 1e-3  # of Adam
+    epochs: int = 500  # epochs of the student
+    batch_size: int = 64  # impressions of a training batch
+    lr: float = 1e-3  # learning rate of Adam for the student
 
-    needs: ClassVar[AnswerKind] = "label"  # none at all
-    uses_proxy: ClassVar[bool] = False
-    white_box: ClassVar[bool] = True
+    declares: ClassVar = Declaration(needs="label", white_box=True)
 
     def __post_init__(self) -> None:
         at_least(1, self, "impressions", "steps", "epochs", "at_once")

@@ -1,25 +1,5 @@
 """One audit: a victim, its defences, one attack, one budget -> one run folder."""
 
-from clonecost.audit.definition import (
-    OWN_MODEL,
-    UNIFORM,
-    Audit,
-    Keep,
-    check,
-    wanted_generators,
-    wrong_kind,
-)
-from clonecost.audit.run import KEEP_UNDER, Watcher, run_audit
+import lazy_loader
 
-__all__ = [
-    "KEEP_UNDER",
-    "OWN_MODEL",
-    "UNIFORM",
-    "Audit",
-    "Keep",
-    "Watcher",
-    "check",
-    "run_audit",
-    "wanted_generators",
-    "wrong_kind",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,6 +1,5 @@
 """What one audit found, put into the published form."""
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -8,15 +7,17 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
+from clonecost.attacks.base import published_wiring, rows_per_unknown, wanted_generators
 from clonecost.audit import provenance
-from clonecost.audit.definition import Audit, name_of, settings_of, wanted_generators
+from clonecost.audit.definition import Audit, name_of, settings_of
 from clonecost.data import overlap
-from clonecost.evaluation.red_flags import flags
+from clonecost.defences import declaration_of
+from clonecost.evaluation.red_flags import Traits, flags
 from clonecost.evaluation.scoring import Reference, per_class
 from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle.ledger import Ledger
 from clonecost.persistence import run_folder
-from clonecost.persistence.disk import file_digest
+from clonecost.registry import snake_case
 from clonecost.result import (
     AttackCard,
     DefenceCard,
@@ -53,7 +54,7 @@ def findings(
 ) -> Result:  # fmt: skip
     """The result of one audit; its controls are added by who runs them."""
     used = {audit.generators[name].proxy for name in wanted_generators(audit.attack)}
-    if audit.proxy is not None and getattr(audit.attack, "uses_proxy", False):
+    if audit.proxy is not None and audit.attack.declares.proxy != "none":
         used.add(audit.proxy.name)
     proxy = audit.proxy if audit.proxy is not None and audit.proxy.name in used else None
     threat = ThreatCard.model_validate(json.loads(json.dumps(asdict(audit.threat))))
@@ -61,12 +62,11 @@ def findings(
     classes = list(audit.test.classes) or [str(k) for k in range(audit.threat.num_classes)]
     settings = settings_of(audit.attack)
     defences = [
-        DefenceCard(name=name_of(d).lower(), settings=settings_of(d)) for d in audit.defences
+        DefenceCard(name=snake_case(name_of(d)), settings=settings_of(d)) for d in audit.defences
     ]
     paid = totals.settled + totals.lost
     found = flags(
-        threat=threat, attack=audit.attack_name, settings=settings,
-        defences=[d.name for d in defences], curve=outcome.curve,
+        threat=threat, attack=audit.attack_name, traits=_traits(audit), curve=outcome.curve,
         victim_accuracy=reference.victim_accuracy(), majority=reference.majority(),
         test_rows=len(audit.test),
         overlap=overlap(proxy, audit.test) if proxy else 0,
@@ -110,18 +110,33 @@ def findings(
     )  # fmt: skip
 
 
+def _traits(audit: Audit) -> Traits:
+    return Traits(
+        finite_differences=audit.attack.declares.finite_differences,
+        rows_per_unknown=rows_per_unknown(audit.attack),
+        published_wiring=published_wiring(audit.attack),
+        coarse_defence=any(declaration_of(defence).coarse for defence in audit.defences),
+    )
+
+
 def _endpoint(audit: Audit) -> EndpointCard | None:
     if audit.endpoint is None:
         return None
     return audit.endpoint().model_copy(update={"lost_limit": audit.max_lost})
 
 
-def digests(run: Path, result: Result) -> dict[str, str]:
-    """sha256 of the clone as written and of the result as it will be, for `clonecost verify`."""
-    text = run_folder.as_text(result).encode()
+def recorded_files(run: Path, ledger: Ledger, result: Result) -> dict[str, str]:
+    """The run's files as its ledger records them when the run ends (see `Record.files`).
+
+    All but the result stand in the folder already; the result is taken as it will be written. The
+    ledgers of earlier transfers stay recorded: their rows were paid for this run.
+    """
+    before = ledger.files or {}
+    names = [name for name in (*run_folder.REPORTED, run_folder.INPUTS) if (run / name).is_file()]
     return {
-        run_folder.CLONE: file_digest(run / run_folder.CLONE),
-        run_folder.RESULT: hashlib.sha256(text).hexdigest(),
+        **{name: said for name, said in before.items() if name.startswith(run_folder.TRANSFERS)},
+        **{name: run_folder.digest_of_file(run / name) for name in names},
+        run_folder.RESULT: run_folder.digest_of(run_folder.as_text(result)),
     }
 
 

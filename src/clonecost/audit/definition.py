@@ -9,29 +9,35 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field, is_dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from clonecost.attacks import ATTACKS
-from clonecost.attacks.base import Attack, check_access, name_of_attack
+from clonecost.attacks.base import (
+    Attack,
+    check_access,
+    name_of_attack,
+    queries_per_iteration,
+    wanted_generators,
+    why_unfit,
+)
+from clonecost.audit.defaults import UNIFORM, Keep
 from clonecost.errors import AnswersError, QueryError, SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
-from clonecost.persistence.snapshots import EVERY
+from clonecost.persistence.intervals import EVERY
 from clonecost.result import EndpointCard
 from clonecost.tabular.features import check_rows
 from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
 
-Keep = Literal["auto", "all", "none"]
 WITHOUT_DEFENCES = (
     "defences stand before the API, and a white-box reference reads the network behind it: run it "
     "without --defence"
 )
 OWN_MODEL = "a model of the attack's own"  # of a table: what it solves for is the clone
-UNIFORM = 10_000  # rows: as many as Tramèr et al. take
 RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
 
 
@@ -155,8 +161,7 @@ class Audit:
 
     def kept_bytes(self) -> int:
         """What keeping every input of the whole budget would take at most."""
-        from_pool = getattr(self.attack, "uses_proxy", False)
-        from_pool = from_pool and getattr(self.attack, "asks_proxy_as_is", True)
+        from_pool = self.attack.declares.proxy == "asked"
         return self.threat.query_budget * (4 if from_pool else 4 * prod(self.threat.input_shape))
 
     def identity(self) -> str:
@@ -194,26 +199,20 @@ def check(audit: Audit) -> None:
     if threat.access == "white-box":
         _check_white_box(audit)
     _check_kind(audit)
-    if RANK[attack.needs] > RANK[threat.answers]:
+    needs = attack.declares.needs
+    if RANK[needs] > RANK[threat.answers]:
         raise AnswersError(
-            f"{audit.attack_name} needs answers of kind {attack.needs!r}, this threat model gives "
+            f"{audit.attack_name} needs answers of kind {needs!r}, this threat model gives "
             f"{threat.answers!r}: choose another attack (`clonecost list attacks`) or --answers"
         )
-    if threat.query_budget < (0 if threat.access == "white-box" else 1):
-        raise SpecError(f"the budget is {threat.query_budget}: at least one query is needed")
-    if threat.answers == "top_k" and not 1 <= (threat.top_k or 0) < threat.num_classes:
-        raise SpecError(
-            f"top_k:{threat.top_k} of {threat.num_classes} classes: "
-            f"choose from 1 to {threat.num_classes - 1}"
-        )
-    if getattr(attack, "uses_proxy", False) and not audit.proxy:
+    if attack.declares.proxy != "none" and not audit.proxy:
         raise SpecError(f"{audit.attack_name} asks about proxy data: name some with --proxy")
     if audit.compile != "no" and audit.device.type == "cpu" and not _compiler():
         raise SpecError(
             "compile needs a C++ compiler on a CPU, and none is found: install g++, name one in "
             "the environment variable CXX, or leave compile out"
         )
-    if getattr(attack, "needs_proxy_labels", False) and audit.proxy:
+    if attack.declares.proxy_labels and audit.proxy:
         classes = audit.proxy.labels.unique()
         if len(classes) < 2 or int(classes[0]) < 0:
             raise SpecError(
@@ -241,7 +240,7 @@ def check(audit: Audit) -> None:
     if isinstance(audit.student, str) and threat.features is None:
         with torch.device("meta"):  # takes no time and draws no random numbers
             audit.new_student()
-    least = getattr(attack, "queries_per_iteration", 0)
+    least = queries_per_iteration(attack)
     if threat.query_budget < least:
         raise SpecError(
             f"one iteration of {audit.attack_name} costs {least:,} queries, the budget is "
@@ -265,24 +264,12 @@ def _check_kind(audit: Audit) -> None:
     if refused := wrong_kind(audit.attack_name, attack, table=threat.features is not None):
         raise SpecError(refused)
     if threat.features is None:
-        if threat.incomplete:
-            raise SpecError(
-                f"incomplete is for rows of a table, {audit.victim_name} takes images: leave it out"
-            )
         return
-    if len(threat.input_shape) != 1 or len(threat.features) != threat.input_shape[0]:
-        raise SpecError(
-            f"the threat model has {len(threat.features)} features and inputs of shape "
-            f"{threat.input_shape}: a table's rows are ({len(threat.features)},)"
-        )
-    if threat.input_precision == "uint8":
-        raise SpecError("inputs of 8 bits are pixels: a table's rows are float32")
     if audit.controls:
         raise SpecError(
             "controls train a student network, and an attack on a table has none: leave them out"
         )
-    unfit: Callable[[ThreatModel], str | None] = getattr(attack, "unfit", lambda threat: None)
-    if why := unfit(threat):
+    if why := why_unfit(attack, threat):
         raise SpecError(f"{audit.attack_name} cannot attack {audit.victim_name}: {why}")
     try:
         check_rows(threat.features, audit.test.inputs)
@@ -294,24 +281,18 @@ def _check_kind(audit: Audit) -> None:
 
 def wrong_kind(name: str, attack: Attack, *, table: bool) -> str | None:
     """Why an attack on images cannot attack a table, or the other way round; None: it can."""
-    takes = getattr(attack, "takes", "images")
-    if takes == ("table" if table else "images"):
+    if attack.declares.takes == ("table" if table else "images"):
         return None
     if not table:
         return (
             f"{name} asks about rows of a table, this victim takes images: choose another attack "
             "(`clonecost list attacks`)"
         )
-    fitting = [key for key, kind in ATTACKS.items() if getattr(kind, "takes", "") == "table"]
+    fitting = [key for key in ATTACKS if ATTACKS.source(key).declared.get("takes") == "table"]
     return (
         f"{name} asks about images, this victim takes rows of a table: choose one of "
         f"{', '.join(fitting)} with --attack"
     )
-
-
-def wanted_generators(attack: Attack) -> tuple[str, ...]:
-    """Names or folders of the trained generators without which an attack cannot run."""
-    return getattr(attack, "generators", ())
 
 
 def name_of(part: object) -> str:

@@ -2,32 +2,35 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from clonecost.attacks.base import AttackerKit
-from clonecost.audit.assemble_result import History, Outcome, about_clone, digests, findings
+from clonecost.attacks.base import AttackerKit, Clone
+from clonecost.audit.assemble_result import History, Outcome, about_clone, findings, recorded_files
+from clonecost.audit.curve import Curve, follow
 from clonecost.audit.definition import Audit, check
 from clonecost.audit.query_stats import TrafficLog
 from clonecost.audit.spot_check import findings_of, spot_check
 from clonecost.defences import defend
-from clonecost.errors import BudgetError, SpecError
+from clonecost.errors import SpecError
 from clonecost.evaluation.controls import run_controls
-from clonecost.evaluation.scoring import Reference, score
+from clonecost.evaluation.scoring import Reference
 from clonecost.networks import build_generator
 from clonecost.oracle.ledger import Ledger
 from clonecost.oracle.oracle import Oracle, Place
 from clonecost.persistence import run_folder
+from clonecost.persistence.atomic_write import remove_partial
 from clonecost.persistence.snapshots import GlobalRandomness, Snapshots
 from clonecost.result import Control, Result, Score, Search
 from clonecost.types import Purpose, ThreatModel, Victim
 from clonecost.version import __version__
 
+_OF_A_CLONE = (run_folder.RESULT, run_folder.TRANSFER, run_folder.SAMPLES, run_folder.SEARCH)
 KEEP_UNDER = 256 * 1024**2  # bytes: "auto" keeps the inputs when all of them surely fit into this
 
 
@@ -63,7 +66,8 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
     )
     try:
         history = _continue(ledger, audit)
-        for name in (run_folder.RESULT, run_folder.TRANSFER):  # of a smaller budget's clone
+        remove_partial(audit.out)
+        for name in _OF_A_CLONE:  # of a smaller budget's
             (audit.out / name).unlink(missing_ok=True)
         if audit.spec:
             run_folder.write(audit.out / run_folder.SPEC, audit.spec)
@@ -81,14 +85,16 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     oracle = _open_door(audit, watcher, ledger, traffic)
     stops = {*audit.milestones, *history.stops}  # the curve keeps the points of smaller budgets
     ledger.note(stops=json.dumps(sorted(stops)))
-    shown, curve = Shown(), Curve(reference, watcher)
-    kit = _kit(audit, watcher, history.horizon, stops, shown)
+    milestones = sorted(stop for stop in stops if 0 < stop < audit.threat.query_budget)
+    shown, curve = Shown(), Curve(reference, watcher.scored)
+    kit = _kit(audit, watcher, history.horizon, shown)
     parts = {"place": Place(oracle), "traffic": traffic, "curve": curve, "shown": shown}
-    snapshots = _snapshots(audit, watcher, ledger, kit, parts)
+    snapshots = _snapshots(audit, watcher, ledger, kit, milestones, parts)
     kit = replace(kit, loop=snapshots.loop)
-    outcome = _attack(audit, oracle, kit, curve, snapshots)
+    outcome = _attack(audit, oracle, kit, milestones, curve, snapshots)
     _check_spots(audit, watcher, ledger, reference)
     seconds = float(ledger.fact("seconds") or 0) + time.monotonic() - began
+    ledger.note(seconds=seconds, stops=json.dumps(sorted({*stops, oracle.spent})))
     result = findings(
         audit, ledger, reference, traffic.summary(), outcome, history, seconds, findings_of(ledger)
     )
@@ -103,23 +109,21 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
         run_folder.write_tensors(audit.out / run_folder.SAMPLES, samples, {})
     if shown.pictures:
         run_folder.write_tensors(audit.out / run_folder.SEARCH, dict(shown.pictures), {})
-    stops.add(oracle.spent)
-    files = json.dumps(digests(audit.out, result))
-    ledger.note(seconds=seconds, stops=json.dumps(sorted(stops)), files=files)
+    ledger.record_files(recorded_files(audit.out, ledger, result))
     run_folder.write_result(audit.out, result)  # last: a folder with a result is a finished run
     snapshots.forget()
     return result
 
 
 def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
-    """The undefended victim's verdicts on the test set, through a purse of their own."""
+    """The undefended victim's verdicts on the test set, through an account of their own."""
 
     def observe(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
         asking = "asking the victim about the test set"
-        watcher.step(asking, position + len(inputs), purse.query_budget)
+        watcher.step(asking, position + len(inputs), threat.query_budget)
 
     uniform = audit.uniform if audit.threat.features is not None else 0
-    purse = ThreatModel(
+    threat = ThreatModel(
         input_shape=audit.threat.input_shape,
         num_classes=audit.threat.num_classes,
         query_budget=len(audit.test) + uniform,
@@ -127,7 +131,7 @@ def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
     )
     victim = cast(Victim, audit.victim)
     oracle = Oracle(
-        victim, purse, ledger, purse="evaluation", observe=observe, portion=audit.rows_in_flight,
+        victim, threat, ledger, account="evaluation", observe=observe, portion=audit.rows_in_flight,
         max_lost=audit.max_lost,
     )  # fmt: skip
     return Reference.buy(oracle, audit.test, audit.device, uniform=uniform)
@@ -182,37 +186,8 @@ class Shown:
         self.pictures = state["pictures"]
 
 
-@dataclass
-class Curve:
-    """The clones that were scored."""
-
-    reference: Reference
-    watcher: Watcher
-    scores: list[Score] = field(default_factory=list)
-
-    @property
-    def queries(self) -> int:
-        """After which the last one was scored."""
-        return self.scores[-1].queries if self.scores else 0
-
-    def look(self, clone: nn.Module, queries: int) -> None:
-        self.scores.append(score(clone, self.reference, queries=queries))
-        self.watcher.scored(self.scores[-1])
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"scores": [score.model_dump() for score in self.scores]}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        scores = [Score.model_validate(held) for held in state["scores"]]
-        for again in scores[len(self.scores) :]:
-            self.watcher.scored(again)
-        self.scores = scores
-
-
-def _kit(
-    audit: Audit, watcher: Watcher, horizon: int, stops: set[int], shown: Shown
-) -> AttackerKit:
-    shape, budget = audit.threat.input_shape, audit.threat.query_budget
+def _kit(audit: Audit, watcher: Watcher, horizon: int, shown: Shown) -> AttackerKit:
+    shape = audit.threat.input_shape
     return AttackerKit(
         student=audit.new_student,
         generator=lambda latent_dim, *, width: build_generator(latent_dim, shape, width=width),
@@ -222,7 +197,6 @@ def _kit(
         device=audit.device,
         horizon=horizon,
         compile=audit.compile,
-        milestones=tuple(sorted(stop for stop in stops if 0 < stop < budget)),
         progress=watcher.step,
         exhibit=shown,
         white_box=audit.open_network(),
@@ -247,11 +221,12 @@ def _controls(
 
 
 def _snapshots(
-    audit: Audit, watcher: Watcher, ledger: Ledger, kit: AttackerKit, parts: dict[str, Any]
-) -> Snapshots:
+    audit: Audit, watcher: Watcher, ledger: Ledger, kit: AttackerKit, milestones: Sequence[int],
+    parts: dict[str, Any],
+) -> Snapshots:  # fmt: skip
     """Of this very run; of another budget or version of the code nothing is gone on with."""
     facts = [
-        audit.identity(), audit.threat.query_budget, kit.horizon, kit.milestones,
+        audit.identity(), audit.threat.query_budget, kit.horizon, milestones,
         __version__, torch.__version__, torch.get_num_threads(),
     ]  # fmt: skip
     return Snapshots(
@@ -266,25 +241,22 @@ def _snapshots(
 
 
 def _attack(
-    audit: Audit, oracle: Oracle, kit: AttackerKit, curve: Curve, snapshots: Snapshots
-) -> Outcome:
-    """Let the attack run and score the clones that are due."""
-    clone: nn.Module | None = None
-    ended: Literal["finished", "budget_exhausted"] = "finished"
-    try:
+    audit: Audit, oracle: Oracle, kit: AttackerKit, milestones: Sequence[int], curve: Curve,
+    snapshots: Snapshots,
+) -> Outcome:  # fmt: skip
+    """Let the attack run, scored at the milestones and at its end."""
+
+    def clones() -> Iterator[Clone]:
         for clone in audit.attack.run(oracle, kit):
             snapshots.handed += 1
-            if any(curve.queries < stop <= oracle.spent for stop in kit.milestones):
-                curve.look(clone, oracle.spent)
-    except BudgetError:
-        ended = "budget_exhausted"
+            yield clone
+
+    clone, ended = follow(clones(), oracle, kit, milestones, curve)
     if clone is None:
         raise SpecError(
             f"{audit.attack_name} handed over no clone within {oracle.spent:,} queries: "
             "raise --budget"
         )
-    if curve.queries < oracle.spent or not curve.scores:
-        curve.look(clone, oracle.spent)
     return Outcome(clone, curve.scores, ended)
 
 

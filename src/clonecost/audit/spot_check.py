@@ -1,9 +1,10 @@
 """Is the victim still the one that was asked? A few rows that are paid for are asked again.
 
 Half of them are test rows, half rows of the attack (where its inputs are kept and no defence of
-ours answers). They are counted in a purse of their own, "spot", when a run is resumed and when it
-ends. What differs by more than `TOLERANCE` has changed: another model is served, answers are drawn
-at random, or rows came back in another order than they were sent, which shows in no other way.
+ours answers). They are counted in an account of their own, "spot", when a run is resumed and when
+it ends. What differs by more than `TOLERANCE` has changed: another model is served, answers are
+drawn at random, or rows came back in another order than they were sent, which shows in no other
+way.
 """
 
 import json
@@ -46,10 +47,9 @@ def spot_check(audit: Audit, ledger: Ledger, reference: Reference) -> str | None
         taught = ledger.some_bought(count // 2, rng, pool)
     of_test = torch.randperm(len(audit.test), generator=rng)[: count - count // 2]
     before = findings_of(ledger) or NOTHING
-    plain = ThreatModel(  # as they were bought
-        input_shape=audit.threat.input_shape, num_classes=audit.threat.num_classes, query_budget=0,
-        features=audit.threat.features,
-    )  # fmt: skip
+    plain = replace(  # test rows are bought so
+        audit.threat, answers="probs", top_k=None, input_precision="float32", incomplete=False
+    )
     try:
         apart = [_asked_again(
             audit, ledger, plain, reference.test.rows(of_test.to(audit.device), audit.device),
@@ -84,7 +84,7 @@ def _asked_again(
     spent = ledger.totals("spot").settled
     threat = replace(threat, query_budget=spent + len(inputs))
     oracle = Oracle(
-        cast(Victim, audit.victim), threat, ledger, purse="spot", portion=audit.rows_in_flight,
+        cast(Victim, audit.victim), threat, ledger, account="spot", portion=audit.rows_in_flight,
         max_lost=audit.max_lost,
     )  # fmt: skip
     Place(oracle).go_on_after(spent)  # never from the record: that is what is in question

@@ -11,10 +11,8 @@ from clonecost.cli.audit import app, audit, plan
 from clonecost.cli.runs import replay, report, transfer, verify
 from clonecost.cli.serve import serve
 from clonecost.cli.suite import suite
-from clonecost.cli.to_config import FLAGS
 
 __all__ = [
-    "FLAGS",
     "app",
     "audit",
     "main",

@@ -12,54 +12,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from clonecost.cli.errors import errors, sentences
-from clonecost.cli.list import KINDS, names, table
-from clonecost.cli.options import (
-    Access,
-    Allow,
-    Answers,
-    AsJson,
-    Attacks,
-    Budget,
-    Classes,
-    Compile,
-    Controls,
-    Data,
-    Defences,
-    Device,
-    FailAbove,
-    Incomplete,
-    Keep,
-    Layout,
-    MaxLost,
-    Mean,
-    Milestones,
-    Network,
-    Out,
-    Outputs,
-    Pixels,
-    Precision,
-    Price,
-    Proxy,
-    Rate,
-    Seeds,
-    Settings,
-    Shape,
-    SnapshotEvery,
-    SpotCheck,
-    Std,
-    Student,
-    Test,
-    Trust,
-    Uniform,
-    Victim,
-)  # fmt: skip
+from clonecost.cli.list import check_kind, details, names, table
+from clonecost.cli.options import OF_A_RUN, AsJson, FailAbove, Out, takes_keys
 from clonecost.cli.progress_display import Display, write_out
-from clonecost.cli.to_config import limits_of, numbers, spec_of_flags
+from clonecost.cli.to_config import limits_of, spec_of_keys
+from clonecost.config.key import Key
+from clonecost.config.schema import Spec
 from clonecost.errors import SpecError, suggest
+from clonecost.registry import KINDS
 from clonecost.version import __version__
 
 if TYPE_CHECKING:  # torch takes a second to import: --help does not wait for it
-    from clonecost.config import Spec
     from clonecost.result import Result
 
 app = typer.Typer(
@@ -76,26 +39,17 @@ app.add_typer(train, name="train")
 
 
 @app.command()
+@takes_keys(Spec)
 def audit(
-    victim: Victim, attack: Attacks = None, budget: Budget = None, proxy: Proxy = None,
-    student: Student = None, answers: Answers = None, input_precision: Precision = None,
-    access: Access = None, set_: Settings = None, defence: Defences = None, price: Price = None,
-    milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
-    data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
-    snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
-    network: Network = None, outputs: Outputs = None, shape: Shape = None,
-    classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
-    incomplete: Incomplete = None, layout: Layout = None, pixels: Pixels = None,
-    mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
-    as_json: AsJson = False, fail_above: FailAbove = None,
-) -> None:  # fmt: skip
+    keys: dict[str, Any], out: Out = None, as_json: AsJson = False, fail_above: FailAbove = None
+) -> None:
     """Attack the victim within the budget and report the price of its clone.
 
     The same command goes on after a crash; what was bought is never bought again.
     """
     with sentences():
         limits = limits_of(fail_above)
-        spec = spec_of_flags(victim, locals())
+        spec = spec_of_keys(keys)
         from clonecost.config import default_out
 
         folder = out or default_out(spec)
@@ -103,22 +57,12 @@ def audit(
 
 
 @app.command()
-def plan(
-    victim: Victim, attack: Attacks = None, budget: Budget = None, proxy: Proxy = None,
-    student: Student = None, answers: Answers = None, input_precision: Precision = None,
-    access: Access = None, set_: Settings = None, defence: Defences = None, price: Price = None,
-    milestones: Milestones = None, seed: Seeds = None, device: Device = None, out: Out = None,
-    data: Data = None, keep: Keep = None, controls: Controls = None, compile: Compile = None,
-    snapshot_every: SnapshotEvery = None, spot_check: SpotCheck = None, test: Test = None,
-    network: Network = None, outputs: Outputs = None, shape: Shape = None,
-    classes: Classes = None, trust: Trust = None, allow: Allow = None, uniform: Uniform = None,
-    incomplete: Incomplete = None, layout: Layout = None, pixels: Pixels = None,
-    mean: Mean = None, std: Std = None, rate: Rate = None, max_lost: MaxLost = None,
-) -> None:  # fmt: skip
+@takes_keys(Spec)
+def plan(keys: dict[str, Any]) -> None:
     """Say what an audit would ask and cost, and what is missing. Sends nothing."""
     with sentences():
-        spec = spec_of_flags(victim, locals())
-        from clonecost.workflows import plan as make_plan
+        spec = spec_of_keys(keys)
+        from clonecost.workflows.plan import plan as make_plan
 
         found = make_plan(spec)
         table = Table(show_header=False, box=None, pad_edge=False)
@@ -130,31 +74,27 @@ def plan(
 
 
 @app.command()
+@takes_keys(Spec, "budget", "max_lost", words=OF_A_RUN)
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    budget: Annotated[
-        int | None, typer.Option("--budget", help="A larger one than before.")
-    ] = None,
-    max_lost: MaxLost = None,
-    as_json: AsJson = False,
-    fail_above: FailAbove = None,
-) -> None:
+    keys: dict[str, Any], as_json: AsJson = False, fail_above: FailAbove = None,
+) -> None:  # fmt: skip
     """Go on after a crash, or with a larger budget. Nothing is paid for twice."""
     with sentences(run):
-        from clonecost.workflows import spec_of
+        from clonecost.workflows.run import spec_of
 
         limits = limits_of(fail_above)
-        spec = spec_of(run, budget, max_lost)
+        spec = spec_of(run, **keys)
     _run(spec, run, as_json, limits)
 
 
 @train.command("victim")
+@takes_keys(Spec, "device", "data")
 def train_victim(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=names("victims"))],
+    keys: dict[str, Any],
     seed: Annotated[int, typer.Option("--seed")] = 0,
     epochs: Annotated[int | None, typer.Option("--epochs", help="[default: the recipe's]")] = None,
-    device: Device = None,
-    data: Data = None,
 ) -> None:
     """Train a victim of the zoo, whether or not it is cached; prints its card."""
     with sentences():
@@ -163,47 +103,48 @@ def train_victim(
 
         with Display() as display:
             folder = zoo.train_victim(
-                name, root=data, seed=seed, epochs=epochs,
-                device=make_device(device or "auto"), progress=display.step,
+                name, root=keys.get("data"), seed=seed, epochs=epochs,
+                device=make_device(keys.get("device", "auto")), progress=display.step,
             )  # fmt: skip
         write_out((folder / zoo.CARD).read_text(encoding="utf-8"))
         errors.print(f"in {folder}", markup=False)
 
 
 @train.command("generator")
+@takes_keys(Spec, "proxy", "shape", "device", "data", words={
+    "shape": Key("Shape of the images that the generator makes: the victim's input shape.",
+                 metavar="C,H,W", default="the proxy's own"),
+})  # fmt: skip
 def train_generator(
     name: Annotated[
         str,
         typer.Argument(metavar="NAME", autocompletion=names("generators"),
                        help="One of `clonecost list generators`; `-small` ones suit two cores."),
     ],
-    proxy: Proxy = None,
-    shape: Annotated[
-        str | None,
-        typer.Option("--shape", metavar="C,H,W", help="Of the images that it makes: what the "
-                     "victim takes. [default: the proxy's own]"),
-    ] = None,
+    keys: dict[str, Any],
     epochs: Annotated[int | None, typer.Option("--epochs", help="[default: the recipe's]")] = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
-    device: Device = None,
-    data: Data = None,
 ) -> None:  # fmt: skip
     """Train a generator on the attacker's own data, cached or not; prints its card."""
     with sentences():
         from clonecost import generators
         from clonecost.config import make_device
         from clonecost.data import load
+        from clonecost.persistence.model_cache import CARD
 
         if name not in generators.GENERATORS:  # before data are downloaded
             raise SpecError(suggest("generator", name, list(generators.GENERATORS)))
-        size = tuple(numbers("shape", shape)) if shape is not None else None
-        place = make_device(device or "auto")
+        shape = tuple(keys["shape"]) if "shape" in keys else None
+        place = make_device(keys.get("device", "auto"))
         with Display() as display:
-            rows = load(proxy or "photos", "train", root=data, shape=size, progress=display.step)
+            rows = load(
+                keys.get("proxy", "photos"), "train", root=keys.get("data"), shape=shape,
+                progress=display.step,
+            )  # fmt: skip
             folder = generators.train_generator(
                 name, rows, epochs=epochs, seed=seed, device=place, progress=display.step
             )
-        card = json.loads((folder / generators.CARD).read_text(encoding="utf-8"))
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         del card["losses"]  # a page of them, for the file
         write_out(json.dumps(card, indent=2) + "\n")
         errors.print(f"in {folder}", markup=False)
@@ -212,18 +153,16 @@ def train_generator(
 
 @app.command("list")
 def list_(
-    kind: Annotated[
-        str, typer.Argument(metavar="attacks|victims|datasets|networks|defences|generators|suites")
-    ],
+    kind: Annotated[str, typer.Argument(metavar="|".join(KINDS))],
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Print the settings of this one.")
+    ] = None,
 ) -> None:
-    """What there is to choose from."""
+    """What there is to choose from, or one of them with its settings."""
     with sentences():
-        if kind not in KINDS:
-            raise SpecError(suggest("list", kind, KINDS))
-        rows = Table(show_header=False, box=None, pad_edge=False)
-        for name, summary in table(kind).items():
-            rows.add_row(f"[bold]{name}[/bold]", summary)
-        Console(highlight=False).print(rows)
+        checked = check_kind(kind)
+        found = details(checked, name) if name else table(checked)
+        Console(highlight=False).print(found)
 
 
 @app.command()
@@ -247,7 +186,7 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
     from clonecost import report as pages
     from clonecost.audit import Audit, Watcher
     from clonecost.persistence import run_folder
-    from clonecost.workflows import run_spec
+    from clonecost.workflows.run import run_spec
 
     results: list[Result] = []
     folders: list[Path] = []
@@ -280,6 +219,8 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
     else:
         _price_tag(runs)
     errors.print(f"report: {out / 'report.html'}", markup=False)
+    for run in runs:
+        errors.print(f"ledger head of {run.path}: {run.head}", markup=False)
     for metric, limit in limits.items():
         worst = max(_metric(result, metric) for result in results)
         if worst > limit:
@@ -292,9 +233,9 @@ def _price_tag(runs: "list[Any]") -> None:
 
     for group in pages.group_runs(runs):
         write_out(pages.headline(group) + "\n")
-        bill = pages.bill(group)
-        if bill and bill.idle:
-            write_out(pages.bill_words(bill) + "\n")
+        costs = pages.query_costs(group)
+        if costs and costs.unused:
+            write_out(pages.query_costs_words(costs) + "\n")
     for run in runs:
         for flag in run.result.flags:
             if flag.severity == "warning":

@@ -1,69 +1,107 @@
-"""What there is to choose from: names with one line each, for `list` and for shell completion."""
+"""What there is to choose from, for `list` and for shell completion. Imports no torch."""
 
-import sys
-import tomllib
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from clonecost.victims.zoo.images import VictimRecipe
-    from clonecost.victims.zoo.tabular import TableVictim
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
 
-KINDS = ["attacks", "victims", "datasets", "networks", "defences", "generators", "suites"]
+from clonecost.errors import Listed, SpecError, suggest
+from clonecost.registry import KINDS, Parts, mappings
+from clonecost.registry import names as every_name
 
 WHITE_BOX = "White box: a reference, not an attack through the API; wants --access white-box."
+# How a setting of a part is given on the command line.
+FLAGS = {
+    "attacks": "--set {name}.SETTING=VALUE",
+    "defences": "--defence {name}:SETTING=VALUE",
+}
 
 
-def names(kind: str) -> Callable[[str], list[str]]:
+def names(kind: Listed) -> Callable[[str], list[str]]:
     """Shell completion from the tables themselves."""
 
     def complete(begun: str) -> list[str]:
-        return [name for name in table(kind) if name.startswith(begun)]
+        return [name for name in every_name(kind) if name.startswith(begun)]
 
     return complete
 
 
-def table(kind: str) -> dict[str, str]:
+def check_kind(kind: str) -> Listed:
+    """The kind, if there is a list of it.
+
+    Raises:
+        SpecError: there is none.
+    """
+    if kind not in KINDS:
+        raise SpecError(suggest("list", kind, KINDS))
+    return kind
+
+
+def table(kind: Listed) -> RenderableType:
     """Names with one line each."""
-    if kind == "attacks":
-        from clonecost.attacks import ATTACKS, PROFILES
-        from clonecost.attacks.base import reads_network
+    rows = _grid([(f"[bold]{name}[/bold]", line) for name, line in summaries(kind).items()])
+    return rows if rows.row_count else f"There are no {kind} yet."
 
-        found = {}
-        for name, attack in ATTACKS.items():
-            first = (sys.modules[attack.__module__].__doc__ or "").splitlines()[0]
-            profiles = ", ".join(f"{name}:{profile}" for profile in PROFILES[name])
-            needs = WHITE_BOX if reads_network(attack) else f"Needs {attack.needs}."
-            found[name] = f"{first} {needs} Profiles: {profiles or 'none'}."
-        return found
-    if kind == "defences":
-        from clonecost.defences import DEFENCES
 
-        return {
-            name: (sys.modules[part.__module__].__doc__ or "").splitlines()[0]
-            for name, part in DEFENCES.items()
-        }
-    if kind == "victims":
-        from clonecost.victims.zoo.images import VICTIMS
-        from clonecost.victims.zoo.tabular import TABLE_VICTIMS
+def summaries(kind: Listed) -> dict[str, str]:
+    """Names with one line each."""
+    return {name: _summary(mapping, name) for mapping in mappings(kind) for name in mapping}
 
-        both: dict[str, VictimRecipe | TableVictim] = {**VICTIMS, **TABLE_VICTIMS}
-        return {name: recipe.summary for name, recipe in both.items()}
-    if kind == "networks":
-        from clonecost.networks import NETWORKS
 
-        return {name: card.summary for name, card in NETWORKS.items()}
-    if kind == "generators":
-        from clonecost.generators import GENERATORS
+def details(kind: Listed, name: str) -> RenderableType:
+    """All that is known of one name: of an attack what it declares, its settings and profiles.
 
-        return {name: card.summary for name, card in GENERATORS.items()}
-    if kind == "suites":
-        from clonecost.suite import shipped
+    Raises:
+        SpecError: it is not in the list.
+    """
+    for mapping in mappings(kind):
+        if name in mapping:
+            break
+    else:
+        raise SpecError(suggest(kind.removesuffix("s"), name, every_name(kind)))
+    if not isinstance(mapping, Parts):
+        return f"{name}: {_summary(mapping, name)}"
+    source = mapping.source(name)
+    declared = [
+        (setting.name, _worded(source.declared.get(setting.name, setting.default)), setting.meaning)
+        for setting in mapping.base("Declaration")
+    ]
+    settings = [(s.name, s.default, s.meaning) for s in source.settings]
+    given = FLAGS.get(kind, "").format(name=name)
+    parts: list[RenderableType] = [
+        f"[bold]{name}[/bold]: {escape(source.summary)}",
+        "\n[bold]Declaration[/bold]", _grid(declared),
+        f"\n[bold]Settings[/bold] {given}", _grid(settings),
+    ]  # fmt: skip
+    if source.profiles:
+        parts.append("\n[bold]Profiles[/bold] " + ", ".join(f"{name}:{p}" for p in source.profiles))
+    return Group(*parts)
 
-        return {name: tomllib.loads(path.read_text(encoding="utf-8"))["title"]
-                for name, path in shipped().items()}  # fmt: skip
-    from clonecost.data import DATASETS
-    from clonecost.data.tables import TABLES
 
-    tables = {name: f"table: {card.summary}" for name, card in TABLES.items()}
-    return {name: card.summary for name, card in DATASETS.items()} | tables
+def _summary(mapping: Any, name: str) -> str:
+    if not isinstance(mapping, Parts):
+        return str(mapping[name].summary)
+    source = mapping.source(name)
+    if mapping.kind != "attacks":
+        return source.summary
+    needs = WHITE_BOX if source.declared.get("white_box") else f"Needs {source.declared['needs']}."
+    profiles = ", ".join(f"{name}:{profile}" for profile in source.profiles)
+    return f"{source.summary} {needs} Profiles: {profiles or 'none'}."
+
+
+def _grid(rows: Sequence[tuple[str, ...]]) -> Table:
+    grid = Table(show_header=False, box=None, pad_edge=False)
+    for first, *others in rows:
+        grid.add_row(first, *map(escape, others))
+    return grid
+
+
+def _worded(value: object) -> str:
+    """A declared value as a reader has it: no quotes, no brackets."""
+    if isinstance(value, bool) or value in ("True", "False"):
+        return "yes" if str(value) == "True" else "no"
+    if isinstance(value, tuple) or value == "()":
+        return ", ".join(value) if isinstance(value, tuple) else "nothing"
+    return str(value).strip('"')

@@ -68,7 +68,7 @@ class Display:
         bill = "" if self._price is None else f" (${spent * self._price / 1000:,.2f})"
         left, rest = budget - spent, ""
         if self._rate and left:
-            from clonecost.report.wording import duration
+            from clonecost.report.number_format import duration
 
             rest = f", at least {duration(left / self._rate)}"
         self._show("queries", spent, budget, f"{spent:,} spent{bill}, {left:,} left{rest}")

@@ -1,16 +1,17 @@
 """The commands that look into a run folder: report, replay, transfer, verify."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from clonecost.cli.audit import app
 from clonecost.cli.errors import errors, sentences
 from clonecost.cli.list import names
-from clonecost.cli.options import AsJson, MaxLost
+from clonecost.cli.options import OF_A_RUN, AsJson, takes_keys
 from clonecost.cli.progress_display import Display, write_out
-from clonecost.errors import SpecError, suggest
+from clonecost.config.schema import Spec
+from clonecost.errors import Advice, SpecError, suggest
 
 
 @app.command()
@@ -29,7 +30,7 @@ def report(
         makers = {"html": pages.html, "md": pages.markdown, "json": pages.as_json}
         if format_ not in makers:
             raise SpecError(suggest("format", format_, list(makers)))
-        found = [folder for run in runs for folder in pages.runs_in(run)]
+        found = [folder for run in runs for folder in run_folder.runs_in(run)]
         finished = [folder for folder in found if (folder / run_folder.RESULT).is_file()]
         for folder in found:
             if folder not in finished and finished:
@@ -58,7 +59,7 @@ def replay(
 ) -> None:
     """Train another student on what was bought. The victim is not asked."""
     with sentences():
-        from clonecost.workflows import replay as train_again
+        from clonecost.workflows.replay import replay as train_again
 
         with Display(quiet=as_json) as display:
             path, found = train_again(run, student, seed=seed, epochs=epochs, progress=display.step)
@@ -74,8 +75,10 @@ def replay(
 
 
 @app.command()
+@takes_keys(Spec, "max_lost", words=OF_A_RUN)
 def transfer(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run on images.")],
+    keys: dict[str, Any],
     epsilon: Annotated[
         list[float] | None,
         typer.Option("--epsilon", help="How far a pixel in [0, 1] may be moved; may be given "
@@ -88,19 +91,18 @@ def transfer(
     ] = None,
     rows: Annotated[int, typer.Option("--rows", help="Test rows that are tried.")] = 500,
     seed: Annotated[int | None, typer.Option("--seed", help="[default: the run's]")] = None,
-    max_lost: MaxLost = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Ask the model about adversarial examples made on its clone. Every row is counted, apart."""
     with sentences():
         from clonecost.evaluation.adversarial_transfer import METHODS
-        from clonecost.workflows import transfer as try_clone
         from clonecost.workflows.transfer import EPSILONS
+        from clonecost.workflows.transfer import transfer as try_clone
 
         with Display(quiet=as_json) as display:
             found = try_clone(
                 run, epsilons=epsilon or EPSILONS, methods=method or METHODS, rows=rows, seed=seed,
-                max_lost=max_lost, progress=display.step,
+                progress=display.step, **keys,
             )  # fmt: skip
         if as_json:
             write_out(found.model_dump_json(indent=2) + "\n")
@@ -122,15 +124,36 @@ def transfer(
 @app.command()
 def verify(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-) -> None:
-    """Is the ledger whole and unaltered, and does it agree with result.json?"""
+    head: Annotated[
+        str | None,
+        typer.Option("--head", metavar="HEAD", help="A ledger head that was written down "
+                     "elsewhere: it must be in the chain."),
+    ] = None,
+) -> None:  # fmt: skip
+    """Is the ledger whole and unaltered, and are the run's files those that it records?"""
     with sentences():
-        from clonecost.report import runs_in
-        from clonecost.workflows import verify as check
+        from clonecost.persistence.run_folder import runs_in
+        from clonecost.workflows.verify import verify as check
 
-        faults = [(folder, fault) for folder in runs_in(run) for fault in check(folder)]
-        for folder, fault in faults:
-            errors.print(f"{folder}: {fault}", style="red", markup=False)
-        if faults:
+        folders = runs_in(run)
+        if head is not None and len(folders) > 1:
+            raise SpecError(
+                f"{run} holds several runs, and a head is of one.", Advice("name one of the runs"),
+                got=len(folders), want=1,
+            )  # fmt: skip
+        found = [(folder, check(folder, head=head)) for folder in folders]
+        for folder, one in found:
+            for note in one.notes:
+                errors.print(f"{folder}: {note}", markup=False)
+            for fault in one.faults:
+                errors.print(f"{folder}: {fault}", style="red", markup=False)
+        if any(one.faults for _, one in found):
             raise typer.Exit(2)
-        write_out(f"{run}: every row is accounted for, and nothing was altered\n")
+        for folder, one in found:
+            write_out(f"{folder}: every row is accounted for, nothing was altered\n")
+            write_out(f"head {one.head}\n")
+        if head is None:
+            errors.print(
+                "tamper-evident against the printed head: --head HEAD checks one that was written "
+                "down elsewhere", markup=False,
+            )  # fmt: skip

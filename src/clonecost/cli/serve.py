@@ -2,43 +2,32 @@
 
 import ipaddress
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from clonecost.cli.audit import app
 from clonecost.cli.errors import errors, sentences
-from clonecost.cli.options import (
-    Allow,
-    Answers,
-    Classes,
-    Data,
-    Defences,
-    Device,
-    Incomplete,
-    Layout,
-    Mean,
-    Network,
-    Outputs,
-    Pixels,
-    Precision,
-    Shape,
-    Std,
-    Trust,
-    Victim,
-)
+from clonecost.cli.options import takes_keys
 from clonecost.cli.progress_display import Display, write_out
-from clonecost.cli.to_config import FLAGS, spec_of_flags
+from clonecost.cli.to_config import spec_of_keys
+from clonecost.config.key import Key
+from clonecost.config.schema import OWN_VICTIM, Spec
 from clonecost.errors import SpecError
 
 LIMITS = "Limits"
-ALL_FLAGS = (*FLAGS, "milestones", "set_", "shape", "mean", "std")
 
 
 @app.command()
+@takes_keys(
+    Spec, "victim", "defence", "answers", "input_precision", "device", "data", "test", "network",
+    "outputs", "shape", "classes", "trust", "allow", "layout", "pixels", "mean", "std",
+    "incomplete",
+    words={"test": Key("For a table: rows that show the ranges and categories of its features.",
+                       metavar="ROWS", panel=OWN_VICTIM)},
+)  # fmt: skip
 def serve(
-    victim: Victim, defence: Defences = None, answers: Answers = None,
-    input_precision: Precision = None,
+    keys: dict[str, Any],
     host: Annotated[str, typer.Option("--host", help="0.0.0.0 listens to other machines, too.")]
     = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")]
@@ -55,13 +44,6 @@ def serve(
                                           rich_help_panel=LIMITS)] = 1024,
     max_bytes: Annotated[int, typer.Option("--max-bytes", help="Of a request's body.",
                                            rich_help_panel=LIMITS)] = 64 * 1024**2,
-    device: Device = None, data: Data = None, network: Network = None, outputs: Outputs = None,
-    shape: Shape = None, classes: Classes = None, trust: Trust = None, layout: Layout = None,
-    pixels: Pixels = None, mean: Mean = None, std: Std = None, allow: Allow = None,
-    incomplete: Incomplete = None,
-    test: Annotated[str | None, typer.Option("--test", metavar="ROWS", help="Of a table: rows that "
-                    "show the ranges and categories of its features.",
-                    rich_help_panel="Your own victim")] = None,
 ) -> None:  # fmt: skip
     """Serve a victim over HTTP (Open Inference Protocol v2) until Ctrl-C.
 
@@ -77,14 +59,7 @@ def serve(
             ) from error
         token = _token(token_env)
         limits = serving.Limits(max_rows=max_rows, max_bytes=max_bytes, rate=rate)
-        given = {
-            "defence": defence, "answers": answers, "input_precision": input_precision,
-            "device": device, "data": data, "network": network, "outputs": outputs,
-            "shape": shape, "classes": classes, "trust": trust, "layout": layout, "pixels": pixels,
-            "mean": mean, "std": std, "allow": allow, "incomplete": incomplete,
-            "test": test,
-        }  # fmt: skip
-        spec = spec_of_flags(victim, {**dict.fromkeys(ALL_FLAGS), **given}, asks=False)
+        spec = spec_of_keys(keys, asks=False)
         with serving.bind(host, port) as listening:  # a taken port is told before a victim trains
             with Display() as display:
                 model = serving.served_model(spec, name=name, progress=display.step)

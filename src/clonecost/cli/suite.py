@@ -19,7 +19,7 @@ from clonecost.errors import SpecError
 
 if TYPE_CHECKING:  # torch takes a second to import: --help does not wait for it
     from clonecost.audit import Audit, Watcher
-    from clonecost.suite import Job, Table
+    from clonecost.suite import Job, SuiteResults
 
 
 @app.command()
@@ -69,7 +69,7 @@ def suite(
         )  # fmt: skip
         faults: dict[Path, str] = {}
 
-        def gather() -> "Table":
+        def gather() -> "SuiteResults":
             return suites.gather(
                 path.stem, found, chosen, folder, seeds=seed or [], faults=faults
             )  # fmt: skip
@@ -78,9 +78,9 @@ def suite(
             _plan(todo)
             return
         if not render_only:
-            _run(todo, faults, lambda: suites.write_table(gather(), folder / chosen))
+            _run(todo, faults, lambda: suites.write_results(gather(), folder / chosen))
         table = gather()
-        suites.write_table(table, folder / chosen)
+        suites.write_results(table, folder / chosen)
         write_out(suites.markdown(table))
         errors.print(f"table: {folder / chosen / 'table.html'}", markup=False)
         if faults:
@@ -134,11 +134,11 @@ def _render(path: Path, out: Path | None, merge: Path | None, *, only: bool) -> 
 
     if not only:
         raise SpecError(f"{path} holds results, not a suite: add --render-only to render it")
-    table = suite.read_table(path)
+    table = suite.read_results(path)
     folder = out or path.parent
     run_folder.make(folder)
     if merge is not None:
-        table = suite.merged(table, suite.read_table(merge))
+        table = suite.merged(table, suite.read_results(merge))
         run_folder.write(folder / path.name, suite.as_text(table))
     text = suite.markdown(table)
     run_folder.write(folder / f"{path.stem}.md", text)

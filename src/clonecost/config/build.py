@@ -32,8 +32,9 @@ from clonecost.types import Feature, LabelledInputs, Progress, Shape, ThreatMode
 from clonecost.victims import LoadedVictim, load_victim
 from clonecost.victims.endpoints import RATE, endpoint_victim, must_be_allowed
 from clonecost.victims.input_form import InputForm
-from clonecost.victims.zoo.images import VICTIMS, zoo_victim
-from clonecost.victims.zoo.tabular import TABLE_VICTIMS, table_victim
+from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
+from clonecost.victims.zoo.images import zoo_victim
+from clonecost.victims.zoo.tabular import table_victim
 
 SERIES = (0.02, 0.05, 0.1, 0.2, 0.5)  # of the budget: where the clone is scored by default
 

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from clonecost.audit import OWN_MODEL, wanted_generators
+from clonecost.attacks.base import wanted_generators
+from clonecost.audit import OWN_MODEL
 from clonecost.config.lookup import make_attack
 from clonecost.config.schema import Spec
 from clonecost.errors import SpecError
 from clonecost.generators import is_path
 from clonecost.types import Feature, Shape
 from clonecost.victims.endpoints import is_url
-from clonecost.victims.zoo.images import VICTIMS
-from clonecost.victims.zoo.tabular import TABLE_VICTIMS
+from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
 
 def of_table(spec: Spec) -> bool:
@@ -21,7 +21,7 @@ def of_table(spec: Spec) -> bool:
         return True
     if spec.victim in VICTIMS:
         return False
-    return any(getattr(make_attack(a, spec.set), "takes", "") == "table" for a in spec.attack)
+    return any(make_attack(a, spec.set).declares.takes == "table" for a in spec.attack)
 
 
 def features_of(spec: Spec) -> tuple[Feature, ...] | None:
@@ -35,7 +35,7 @@ def needs_proxy(spec: Spec) -> bool:
 
 
 def asks_proxy(spec: Spec) -> bool:
-    return any(getattr(make_attack(a, spec.set), "uses_proxy", False) for a in spec.attack)
+    return any(make_attack(a, spec.set).declares.proxy != "none" for a in spec.attack)
 
 
 def generators_of(spec: Spec) -> list[str]:

@@ -1,6 +1,5 @@
 """What a key names: attacks, defences, answers and devices out of words."""
 
-import tomllib
 from dataclasses import fields
 from typing import Any, cast, get_args, get_type_hints
 
@@ -8,7 +7,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from clonecost.attacks import ATTACKS, PROFILES, Attack
-from clonecost.config.schema import Scalar
+from clonecost.config.key import parse_value
 from clonecost.defences import DEFENCES
 from clonecost.errors import SpecError, suggest
 from clonecost.types import AnswerKind, Defence
@@ -39,14 +38,6 @@ def _pair(part: str, text: str) -> tuple[str, Any]:
     if not equals:
         raise SpecError(f"{text!r}: {part!r} is not of the form key=value")
     return key.strip(), parse_value(value)
-
-
-def parse_value(text: str) -> Scalar | list[float]:
-    """A value on the command line, read as TOML; a bare word is itself."""
-    try:
-        return cast(Scalar, tomllib.loads(f"value = {text}")["value"])
-    except tomllib.TOMLDecodeError:
-        return text.strip()
 
 
 def _with(part: Any, settings: dict[str, Any], name: str) -> Any:

@@ -1,15 +1,13 @@
 """Download one file: resumable, verified against its published checksum, never half in place."""
 
 import hashlib
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from io import BufferedRandom
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clonecost.errors import DataError
+from clonecost.persistence.disk import sync_folder
 from clonecost.types import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -19,6 +17,9 @@ ATTEMPTS = 4
 BACKOFF = 0.5  # seconds before the second attempt; doubled each time
 TIMEOUT = 20.0  # seconds without a connection or a byte
 _BUSY = (408, 425, 429, 500, 502, 503, 504)  # worth another attempt
+_PART = os.O_RDWR | os.O_CREAT | os.O_APPEND
+# a link that waits under the name of the partial file is not followed
+_PART |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 def fetch(
@@ -40,18 +41,23 @@ def fetch(
         DataError: no connection, refused, or not the published file (kept as `<path>.bad`); the
             message does not end in a full stop and can be continued.
     """
-    part, bad = (path.with_name(path.name + end) for end in (".part", ".bad"))
+    from filelock import FileLock  # only a download needs it
+
+    part, bad, lock = (path.with_name(path.name + end) for end in (".part", ".bad", ".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(part):
+        with FileLock(lock):
             if path.exists():
                 part.unlink(missing_ok=True)
                 return
-            with part.open("a+b") as stream:
+            with os.fdopen(os.open(part, _PART, 0o666), "a+b") as stream:
                 _fill(stream, url, path.name, progress, backoff, timeout)
                 stream.seek(0)
                 got = hashlib.file_digest(stream, _md5).hexdigest()
+                stream.flush()
+                os.fsync(stream.fileno())
             part.replace(path if got == md5 else bad)
+            sync_folder(path.parent)
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error})") from error
     if got != md5:
@@ -64,51 +70,42 @@ def _md5() -> "hashlib._Hash":
     return hashlib.md5(usedforsecurity=False)  # else refused where FIPS rules
 
 
-@contextmanager
-def _locked(part: Path) -> Iterator[None]:
-    """No other process is in here with the same file, renaming it included."""
-    if sys.platform == "win32":  # an open file cannot be renamed; the checksum alone guards
-        yield
-        return
-    import fcntl  # not on Windows
-
-    with part.open("a+b") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-
-
 def _fill(
     part: BufferedRandom, url: str, name: str, progress: Progress, backoff: float, timeout: float
 ) -> None:
     """Append what is missing, over as many connections as it takes."""
-    import httpx2  # only a download needs it
+    import httpx2  # only a download needs these
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+    def passing(error: BaseException) -> bool:
+        if isinstance(error, httpx2.HTTPStatusError):
+            return error.response.status_code in _BUSY
+        return isinstance(error, httpx2.HTTPError)
 
     try:
         client = httpx2.Client(timeout=timeout, follow_redirects=True)
     except (ImportError, ValueError) as error:  # a proxy in the environment that it cannot use
         raise DataError(f"{url} cannot be downloaded ({error})") from error
     with client:
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                time.sleep(backoff * 2 ** (attempt - 1))
-            last = attempt == ATTEMPTS - 1
-            try:
-                if _stream(client, part, url, name, progress):
-                    return
-            except httpx2.HTTPStatusError as error:
-                status = error.response.status_code
-                if last or status not in _BUSY:
-                    raise DataError(f"{url} answered with HTTP status {status}") from error
-            except httpx2.HTTPError as error:
-                if last:
-                    why = str(error) or type(error).__name__
-                    raise DataError(f"{url} cannot be downloaded ({why})") from error
+        try:
+            Retrying(
+                stop=stop_after_attempt(ATTEMPTS),
+                wait=wait_exponential(multiplier=backoff),
+                retry=retry_if_exception(passing),
+                reraise=True,
+            )(_stream, client, part, url, name, progress)
+        except httpx2.HTTPStatusError as error:
+            status = error.response.status_code
+            raise DataError(f"{url} answered with HTTP status {status}") from error
+        except httpx2.HTTPError as error:
+            why = str(error) or type(error).__name__
+            raise DataError(f"{url} cannot be downloaded ({why})") from error
 
 
 def _stream(
     client: "httpx2.Client", part: BufferedRandom, url: str, name: str, progress: Progress
-) -> bool:
-    """One connection. True when the server has nothing more to send."""
+) -> None:
+    """One connection; returns when the server has nothing more to send."""
     have = part.seek(0, 2)
     # identity: a server must not wrap a .gz in another one, which would break the byte count
     headers = {"Accept-Encoding": "identity"}
@@ -116,7 +113,7 @@ def _stream(
         headers["Range"] = f"bytes={have}-"
     with client.stream("GET", url, headers=headers) as response:
         if have and response.status_code == 416:
-            return True  # nothing beyond what we have: the checksum decides
+            return  # nothing beyond what we have: the checksum decides
         response.raise_for_status()
         if response.status_code != 206:  # the server sends all of it again
             have = 0
@@ -126,4 +123,3 @@ def _stream(
             part.write(chunk)
             have += len(chunk)
             progress(f"downloading {name}", have, max(total, have))
-    return True

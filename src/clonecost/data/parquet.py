@@ -6,7 +6,6 @@ safetensors. The copy is a convenience: a cache that cannot be written or read c
 
 import hashlib
 import io
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from clonecost.data.catalogue import Split
 from clonecost.data.locations import cache_folder
 from clonecost.errors import DataError
+from clonecost.persistence.atomic_write import atomic_file
 from clonecost.types import LabelledInputs, Progress, Shape
 
 if TYPE_CHECKING:
@@ -159,11 +159,7 @@ def _load_copy(copy: Path) -> LabelledInputs | None:
 
 
 def _save_copy(data: LabelledInputs, copy: Path) -> None:
-    unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
-    try:
+    with suppress(OSError, SafetensorError):  # a cache without room or permission: go on without
         copy.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"inputs": data.inputs, "labels": data.labels}, unfinished)
-        unfinished.replace(copy)
-    except (OSError, SafetensorError):
-        with suppress(OSError):  # in a read-only cache there is nothing to clean up
-            unfinished.unlink(missing_ok=True)
+        with atomic_file(copy) as fresh:
+            save_file({"inputs": data.inputs, "labels": data.labels}, fresh)

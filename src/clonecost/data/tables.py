@@ -5,8 +5,8 @@ Nothing here opens a pickle.
 
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from clonecost.data.bundled_tables import TABLES
 from clonecost.data.catalogue import Split
 from clonecost.data.frames import numbered, read_csv
 from clonecost.errors import DataError, SpecError, suggest
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
 
 SPLIT_SEED = 0
 TEST_SHARE = 0.3  # as Tramèr et al. have it
-DIABETES_THRESHOLD = 140  # disease progression after a year above this is class 1: half of the rows
-
-
-@dataclass(frozen=True)
-class TableCard:
-    summary: str
-    read: Callable[[], LabelledInputs]  # all rows
 
 
 def table(
@@ -138,7 +132,7 @@ def load_table(
         return _own(path, features)
     from sklearn.model_selection import train_test_split
 
-    data = TABLES[name].read()
+    data = table(**TABLES[name].read())
     if features is not None:
         _check(data.inputs, features, name)
         data = replace(data, features=tuple(features))
@@ -195,72 +189,3 @@ def _own(path: Path, features: Sequence[Feature] | None) -> LabelledInputs:
         inputs, labels, features=features, names=names, name=str(path),
         classes=[str(name) for name in found.get("classes", ())],
     )  # fmt: skip
-
-
-# -- scikit-learn's own --------------------------------------------------------------------------
-
-
-def _bundled(loader: str) -> LabelledInputs:
-    from sklearn import datasets
-
-    found = getattr(datasets, loader)()
-    return table(
-        found.data, found.target, names=found.feature_names, classes=found.target_names,
-        name=loader.removeprefix("load_"),
-    )  # fmt: skip
-
-
-def _digits() -> LabelledInputs:
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    features = [Feature(name=name, low=0, high=16) for name in found.feature_names]
-    return table(
-        found.data, found.target, features=features, classes=found.target_names, name="digits-flat"
-    )
-
-
-def _diabetes() -> LabelledInputs:
-    from sklearn.datasets import load_diabetes
-
-    found = load_diabetes(scaled=False)
-    above = (found.target > DIABETES_THRESHOLD).astype(np.int64)
-    return table(
-        found.data, above, names=found.feature_names, name="diabetes",
-        classes=[f"up to {DIABETES_THRESHOLD}", f"above {DIABETES_THRESHOLD}"],
-    )  # fmt: skip
-
-
-def _made(maker: str, **settings: Any) -> Callable[[], LabelledInputs]:
-    def read() -> LabelledInputs:
-        from sklearn import datasets
-
-        x, y = getattr(datasets, maker)(5_000, random_state=0, **settings)
-        return table(x, y, name=maker.removeprefix("make_"))
-
-    return read
-
-
-TABLES: dict[str, TableCard] = {
-    "iris": TableCard(
-        "iris flowers: 150 rows, 4 numbers, 3 species", lambda: _bundled("load_iris")
-    ),
-    "wine": TableCard("wines: 178 rows, 13 numbers, 3 growers", lambda: _bundled("load_wine")),
-    "breast_cancer": TableCard(
-        "breast masses: 569 rows, 30 numbers, malignant or benign",
-        lambda: _bundled("load_breast_cancer"),
-    ),
-    "digits-flat": TableCard("handwritten digits: 1,797 rows, 64 numbers, 10 classes", _digits),
-    "diabetes": TableCard(
-        f"diabetes: 442 rows, 10 numbers, disease progression above {DIABETES_THRESHOLD} or not",
-        _diabetes,
-    ),
-    "moons": TableCard(
-        "two half circles: 5,000 rows, 2 numbers, 2 classes", _made("make_moons", noise=0.2)
-    ),
-    "circles": TableCard(
-        "a circle in a circle: 5,000 rows, 2 numbers, 2 classes",
-        _made("make_circles", noise=0.1, factor=0.5),
-    ),
-    "blobs": TableCard("three clouds: 5,000 rows, 2 numbers, 3 classes", _made("make_blobs")),
-}

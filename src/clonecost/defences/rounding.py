@@ -1,10 +1,12 @@
 """Round the probabilities: the cheapest way to leak less per answer."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn import functional as F
 
+from clonecost.defences.base import Declaration
 from clonecost.errors import SpecError
 from clonecost.types import Victim
 
@@ -19,7 +21,9 @@ class Rounding:
         SpecError: `decimals` is not between 0 and 6 (float32 holds no more).
     """
 
-    decimals: int = 2
+    decimals: int = 2  # decimals that a probability keeps, 0 to 6
+
+    declares: ClassVar = Declaration(coarse=True)
 
     def __post_init__(self) -> None:
         if not 0 <= self.decimals <= 6:

@@ -37,7 +37,7 @@ class Reference:
     def buy(
         cls, oracle: Oracle, test: LabelledInputs, device: torch.device, *, uniform: int = 0
     ) -> "Reference":
-        """Ask for every test row once, through the evaluation purse: costs len(test) there.
+        """Ask for every test row once, through the evaluation account: costs len(test) there.
 
         Args:
             uniform: of a table's victim, ask about so many uniform rows, too.

@@ -11,18 +11,11 @@ from torch.nn.functional import pad
 
 from clonecost.data.fitting import LUMA
 from clonecost.errors import SpecError
-from clonecost.generators.checkpoint import Unfinished
+from clonecost.persistence.resumable_loop import Loop
 from clonecost.types import LabelledInputs, Progress, Shape
 
 Samples = Callable[[int, int, torch.Generator], Tensor]  # (n, latent_dim, rng) -> latents
 ToImages = Callable[[nn.Module, Tensor], Tensor]  # network, (n, latent_dim) -> pixels in [0, 1]
-
-
-class Recipe(Protocol):
-    """A frozen dataclass: everything that determines the weights, but for data and seed."""
-
-    @property
-    def epochs(self) -> int: ...
 
 
 class Made(NamedTuple):
@@ -45,24 +38,21 @@ class Train(Protocol):
         seed: int,
         device: torch.device,
         progress: Progress,
-        unfinished: Unfinished = ...,
+        loop: Loop = ...,
     ) -> Made:
         """Train on `data`; global random state is left as it was."""
         ...  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorCard:
-    """A row of the table."""
+class Family:
+    """What a generator's file gives to all generators of its kind, as `FAMILY`."""
 
-    summary: str  # one line for `clonecost list`
-    recipe: Recipe
     train: Train
     build: Callable[[Any, Shape, int], nn.Module]  # recipe, image shape, classes -> untrained
     decode: ToImages
     latent_dim: int  # without the one more for each class that a conditional one has
     latents: Samples  # the distribution that it was trained for
-    conditional: bool = False  # learns from the proxy's labels, too
 
 
 @dataclass(frozen=True, kw_only=True)

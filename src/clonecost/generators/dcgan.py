@@ -7,7 +7,7 @@ Radford et al. 2016 (1511.06434); Addepalli et al. 2020 (1912.11960), whose furt
 need gradients of the victim and are no part of this. Costs no queries.
 """
 
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,26 +16,13 @@ from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
 from clonecost.generators import gan_training as gan
-from clonecost.generators.base import Made, standard_normal
-from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
+from clonecost.generators.base import Family, Made, standard_normal
+from clonecost.generators.recipes import DcganRecipe
 from clonecost.networks.dcgan import LATENT_DIM, DcganDiscriminator, DcganGenerator
 from clonecost.networks.image_range import to_pixels, to_space
+from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
-
-
-@dataclass(frozen=True, kw_only=True)
-class DcganRecipe:
-    epochs: int = 200
-    batch_size: int = 2048  # real and generated each
-    lr: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    ema: float = 0.0  # of G's weights; 0: what is kept is the last ones
-    width: int = 64
-    low_precision: bool = True  # bfloat16 in convolutions while training, never in measuring
-
-
-SMALL = DcganRecipe(epochs=30, batch_size=64, ema=0.999, width=32)
 
 
 def train_dcgan(
@@ -46,7 +33,7 @@ def train_dcgan(
     seed: int,
     device: torch.device,
     progress: Progress,
-    unfinished: Unfinished = NOWHERE,
+    loop: Loop = plain,
 ) -> Made:
     """Train on `data`, (n, C, H, W); its labels are not looked at.
 
@@ -65,7 +52,7 @@ def train_dcgan(
         average = gan.averaged(generator, recipe.ema)
         rng = torch.Generator(device).manual_seed(seed)
         on_device = data.to(device)
-        losses = fit(generator, critic, average, on_device, recipe, rng, progress, unfinished)
+        losses = fit(generator, critic, average, on_device, recipe, rng, progress, loop)
         size = min(recipe.batch_size, 256)
         draws = (standard_normal(size, LATENT_DIM, rng) for _ in range(gan.STATISTICS))
         network = gan.kept(average, draws, device)
@@ -91,7 +78,7 @@ def fit(
     recipe: DcganRecipe,
     rng: torch.Generator,
     progress: Progress,
-    unfinished: Unfinished,
+    loop: Loop,
 ) -> list[dict[str, float]]:
     """Train all three in place; the mean losses of every epoch."""
     device = rng.device
@@ -100,13 +87,13 @@ def fit(
     lower = half(device, recipe.low_precision)
     steps = gan.steps_of(len(data), recipe.batch_size)
     total = steps * recipe.epochs
-    parts: dict[str, Stateful] = {
+    losses: list[dict[str, float]] = []
+    state: dict[str, Any] = {
         "generator": generator, "critic": critic, "average": average,
-        "opt_g": opt_g, "opt_d": opt_d,
+        "opt_g": opt_g, "opt_d": opt_d, "rng": rng, "losses": losses,
     }  # fmt: skip
-    losses = unfinished.restore(parts, {"rng": rng})
-    done = steps * len(losses)
-    for epoch in range(len(losses) + 1, recipe.epochs + 1):
+    for epoch in loop(lambda ended: ended < recipe.epochs, **state):
+        done = epoch * steps
         sums = torch.zeros(2, device=device)
         for rows in gan.batches(len(data), recipe.batch_size, rng):
             real = gan.channels_last(to_space(data.rows(rows, device)))
@@ -125,6 +112,11 @@ def fit(
             if done % gan.REPORT_EVERY == 0 or done == total:
                 progress("training steps", done, total)
         mean_d, mean_g = (sums / steps).tolist()
-        losses.append({"epoch": epoch, "critic": mean_d, "generator": mean_g})
-        unfinished.keep(parts, {"rng": rng}, losses)
+        losses.append({"epoch": epoch + 1, "critic": mean_d, "generator": mean_g})
     return losses
+
+
+FAMILY = Family(
+    train=train_dcgan, build=build_dcgan, decode=decode_dcgan, latent_dim=LATENT_DIM,
+    latents=standard_normal,
+)  # fmt: skip

@@ -8,7 +8,7 @@ is. Karras et al. 2018 (1710.10196), Gulrajani et al. 2017 (1704.00028). What is
 average of G's weights. Costs no queries.
 """
 
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,11 @@ from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
 from clonecost.generators import gan_training as gan
-from clonecost.generators.base import Made
-from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
+from clonecost.generators.base import Family, Made
+from clonecost.generators.recipes import ProganRecipe
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.progan import GROWTH, LATENT_DIM, ProganCritic, ProganGenerator, shrunk
+from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.gradient_penalty import gradient_penalty
 from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
@@ -30,23 +31,6 @@ STAGES = [
 REACH = 5.0  # latents are uniform up to here
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProganRecipe:
-    epochs: int = 400  # of each of the seven stages
-    batch_size: int = 256
-    lr: float = 1e-2
-    betas: tuple[float, float] = (0.0, 0.99)
-    drift: float = 0.005
-    penalty: float = 10.0
-    slope: float = 1.0  # that the penalty asks for
-    ema: float = 0.999
-    width: int = 32  # channels of the widest maps
-    low_precision: bool = True  # bfloat16 in convolutions while training, never in measuring
-
-
-SMALL = ProganRecipe(epochs=2, batch_size=64, width=16)
-
-
 def train_progan(
     data: LabelledInputs,
     held_out: LabelledInputs,
@@ -55,7 +39,7 @@ def train_progan(
     seed: int,
     device: torch.device,
     progress: Progress,
-    unfinished: Unfinished = NOWHERE,
+    loop: Loop = plain,
 ) -> Made:
     """Train on `data`, (n, C, H, W); its labels are not looked at.
 
@@ -74,7 +58,7 @@ def train_progan(
         average = gan.averaged(generator, recipe.ema)
         rng = torch.Generator(device).manual_seed(seed)
         on_device = data.to(device)
-        losses = fit(generator, critic, average, on_device, recipe, rng, progress, unfinished)
+        losses = fit(generator, critic, average, on_device, recipe, rng, progress, loop)
         network = gan.kept(average, (), device)  # there is no batch norm to be measured
     shown = held_out.rows(slice(gan.SHOWN), device)
     return Made(network, losses, {}, {"held-out proxy images": shown})
@@ -104,7 +88,7 @@ def fit(
     recipe: ProganRecipe,
     rng: torch.Generator,
     progress: Progress,
-    unfinished: Unfinished,
+    loop: Loop,
 ) -> list[dict[str, float]]:
     """Train all three in place; the mean losses of every epoch."""
     device = rng.device
@@ -114,14 +98,14 @@ def fit(
     steps = gan.steps_of(len(data), recipe.batch_size)
     faded = steps * recipe.epochs  # steps of a stage
     total = faded * len(STAGES)
-    parts: dict[str, Stateful] = {
+    losses: list[dict[str, float]] = []
+    state: dict[str, Any] = {
         "generator": generator, "critic": critic, "average": average,
-        "opt_g": opt_g, "opt_d": opt_d,
+        "opt_g": opt_g, "opt_d": opt_d, "rng": rng, "losses": losses,
     }  # fmt: skip
-    losses = unfinished.restore(parts, {"rng": rng})
-    done = steps * len(losses)
-    for epoch in range(len(losses) + 1, recipe.epochs * len(STAGES) + 1):
-        stage, fading = STAGES[(epoch - 1) // recipe.epochs]
+    for epoch in loop(lambda ended: ended < recipe.epochs * len(STAGES), **state):
+        done = epoch * steps
+        stage, fading = STAGES[epoch // recipe.epochs]
         sums = torch.zeros(3, device=device)
         for rows in gan.batches(len(data), recipe.batch_size, rng):
             alpha = (done % faded + 1) / faded if fading else 1.0
@@ -148,8 +132,13 @@ def fit(
                 progress("training steps", done, total)
         mean_d, mean_g, mean_p = (sums / steps).tolist()
         losses.append({
-            "epoch": epoch, "stage": stage, "fading": float(fading),
+            "epoch": epoch + 1, "stage": stage, "fading": float(fading),
             "critic": mean_d, "generator": mean_g, "penalty": mean_p,
         })  # fmt: skip
-        unfinished.keep(parts, {"rng": rng}, losses)
     return losses
+
+
+FAMILY = Family(
+    train=train_progan, build=build_progan, decode=decode_progan, latent_dim=LATENT_DIM,
+    latents=uniform,
+)  # fmt: skip

@@ -9,7 +9,7 @@ rates, steps of D). What is kept is the moving average of G's weights, its batch
 taken anew from latents. Costs no queries.
 """
 
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from clonecost.errors import SpecError
 from clonecost.generators import gan_training as gan
-from clonecost.generators.base import Made
-from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
+from clonecost.generators.base import Family, Made, standard_normal
+from clonecost.generators.recipes import SnganRecipe
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.sngan import (
     LATENT_DIM,
@@ -28,28 +28,9 @@ from clonecost.networks.sngan import (
     SnganGenerator,
     one_hot_latents,
 )
+from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
-
-
-@dataclass(frozen=True, kw_only=True)
-class SnganRecipe:
-    epochs: int = 356  # passes of D over 45,000 rows: 50,000 steps of G
-    batch_size: int = 64  # of D, real and generated each
-    generator_batch_size: int = 128
-    critic_steps: int = 5  # steps of D for each of G
-    lr: float = 2e-4  # of both, falling linearly to 0
-    betas: tuple[float, float] = (0.0, 0.9)
-    ema: float = 0.999
-    width: int = 256  # of G
-    critic_width: int = 128  # of D
-    conditional: bool = False  # on the data's classes, with the projection discriminator
-    low_precision: bool = True  # bfloat16 in convolutions while training, never in measuring
-
-
-SMALL = SnganRecipe(
-    epochs=12, generator_batch_size=64, critic_steps=2, width=48, critic_width=48
-)  # an hour of one core, as far as an hour goes
 
 
 def train_sngan(
@@ -60,7 +41,7 @@ def train_sngan(
     seed: int,
     device: torch.device,
     progress: Progress,
-    unfinished: Unfinished = NOWHERE,
+    loop: Loop = plain,
 ) -> Made:
     """Train on `data`, (n, C, H, W); its labels count only where the recipe is conditional.
 
@@ -80,7 +61,7 @@ def train_sngan(
         average = gan.averaged(generator, recipe.ema)
         rng = torch.Generator(device).manual_seed(seed)
         on_device = data.to(device)
-        losses = fit(generator, critic, average, on_device, recipe, rng, progress, unfinished)
+        losses = fit(generator, critic, average, on_device, recipe, rng, progress, loop)
         draws = (
             draw_latents(recipe.generator_batch_size, data, classes, rng)[0]
             for _ in range(gan.STATISTICS)
@@ -140,7 +121,7 @@ def fit(
     recipe: SnganRecipe,
     rng: torch.Generator,
     progress: Progress,
-    unfinished: Unfinished,
+    loop: Loop,
 ) -> list[dict[str, float]]:
     """Train all three in place; the mean losses of every epoch."""
     device, classes = rng.device, generator.classes
@@ -151,13 +132,14 @@ def fit(
     fall_g = LambdaLR(opt_g, lambda past: 1 - past / max(1, total // recipe.critic_steps))
     fall_d = LambdaLR(opt_d, lambda past: 1 - past / total)
     lower = half(device, recipe.low_precision)
-    parts: dict[str, Stateful] = {
+    losses: list[dict[str, float]] = []
+    state: dict[str, Any] = {
         "generator": generator, "critic": critic, "average": average,
         "opt_g": opt_g, "opt_d": opt_d, "fall_g": fall_g, "fall_d": fall_d,
+        "rng": rng, "losses": losses,
     }  # fmt: skip
-    losses = unfinished.restore(parts, {"rng": rng})
-    done = steps * len(losses)
-    for epoch in range(len(losses) + 1, recipe.epochs + 1):
+    for epoch in loop(lambda ended: ended < recipe.epochs, **state):
+        done = epoch * steps
         sums = torch.zeros(2, device=device)
         for rows in gan.batches(len(data), recipe.batch_size, rng):
             # D step
@@ -186,6 +168,11 @@ def fit(
             if done % gan.REPORT_EVERY == 0 or done == total:
                 progress("training steps", done, total)
         mean_d, mean_g = (sums.cpu() / torch.tensor([steps, steps / recipe.critic_steps])).tolist()
-        losses.append({"epoch": epoch, "critic": mean_d, "generator": mean_g})
-        unfinished.keep(parts, {"rng": rng}, losses)
+        losses.append({"epoch": epoch + 1, "critic": mean_d, "generator": mean_g})
     return losses
+
+
+FAMILY = Family(
+    train=train_sngan, build=build_sngan, decode=decode_sngan, latent_dim=LATENT_DIM,
+    latents=standard_normal,
+)  # fmt: skip

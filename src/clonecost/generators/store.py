@@ -3,14 +3,18 @@
     <cache>/generators/<name>-<proxy>-<C>x<H>x<W>-seed<k>/weights.safetensors  the network
                                                           card.json            what it is
                                                           samples.png          what it makes
+                                                          snapshots/           while it is trained
 
-A tenth of the rows is held out, by a fixed seed, and only measured on.
+A training that was cut off goes on after its last whole epoch, to the same weights; snapshots of
+another proxy, recipe, seed or version of torch are not gone on with. A tenth of the rows is held
+out, by a fixed seed, and only measured on.
 """
 
 import hashlib
 import json
 import re
-from dataclasses import asdict, replace
+import time
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +24,40 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from clonecost.errors import DataError, SpecError, suggest
-from clonecost.generators.base import GeneratorCard, Made, Recipe, TrainedGenerator
-from clonecost.generators.catalogue import GENERATORS
-from clonecost.generators.checkpoint import UNFINISHED, Unfinished
+from clonecost.generators.base import Made, TrainedGenerator
+from clonecost.generators.catalogue import GENERATORS, GeneratorCard
 from clonecost.generators.frechet import MEASURED, likeness
+from clonecost.generators.recipes import Recipe
 from clonecost.generators.sample_sheet import GRID, sample_sheet
 from clonecost.generators.sngan import count_classes
 from clonecost.persistence.model_cache import Cached, cache_root
+from clonecost.persistence.snapshots import Snapshots
 from clonecost.types import LabelledInputs, Progress, Shape, no_progress
 from clonecost.version import __version__
 
-SAMPLES = "samples.png"
+SAMPLES, SNAPSHOTS = "samples.png", "snapshots"
 HELD_OUT = 10  # one row in so many is measured on
 SPLIT_SEED = 20_240_103  # the same rows for every generator and every seed
 SHEET_SEED = 20_240_104  # of the latents whose images are shown and measured
 CHUNK = 128  # images made at a time
+
+
+@dataclass
+class Clock:
+    """Seconds of training, those before an interruption included."""
+
+    earlier: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        return self.earlier + time.perf_counter() - self.started
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.earlier, self.started = state["seconds"], time.perf_counter()
 
 
 def train_generator(
@@ -67,13 +90,14 @@ def train_generator(
     meant_for = json.dumps(
         [name, _as_json(recipe), seed, _digest(proxy, row), torch.__version__, str(device)]
     )
-    unfinished = Unfinished(place.folder / UNFINISHED, meant_for)
-    made = row.train(
+    clock = Clock()
+    snapshots = Snapshots(place.folder / SNAPSHOTS, meant_for, {"clock": clock}, every=0.0)
+    made = row.family.train(
         kept, held_out, recipe, seed=seed, device=device,
         progress=lambda _, done, total: progress(f"training {name}", done, total),
-        unfinished=unfinished,
+        loop=snapshots.loop,
     )  # fmt: skip
-    seconds = unfinished.seconds
+    seconds = clock.seconds
     samples = _samples(row, made, min(MEASURED, len(held_out)), device)
     card = {
         "name": name,
@@ -94,7 +118,7 @@ def train_generator(
     }
     panels = {"samples": samples[: GRID * GRID], **made.panels}
     place.write(made.network, card, {SAMPLES: sample_sheet(panels)})
-    unfinished.drop()
+    snapshots.forget()
     return place.folder
 
 
@@ -142,7 +166,7 @@ def load_generator(
         name, shape = str(card["name"]), tuple(int(side) for side in card["shape"])
         row, classes = GENERATORS[name], int(card.get("classes", 0))
         with torch.device("meta"):  # neither memory nor initial weights for what is replaced
-            network = row.build(row.recipe, shape, classes)
+            network = row.family.build(row.recipe, shape, classes)
         network.load_state_dict(load_file(weights), assign=True)
         proxy = str(card["proxy"]["name"])
     except (KeyError, TypeError, ValueError, RuntimeError, SpecError, SafetensorError) as error:
@@ -155,12 +179,12 @@ def load_generator(
         name=name,
         proxy=proxy,
         image_shape=shape,
-        latent_dim=row.latent_dim + classes,
+        latent_dim=row.family.latent_dim + classes,
         weights=card["sha256"],
         network=network,
         device=device,
-        to_images=row.decode,
-        draw=row.latents,
+        to_images=row.family.decode,
+        draw=row.family.latents,
         low_precision=low_precision,
     )
 
@@ -190,15 +214,15 @@ def _check(proxy: LabelledInputs, row: GeneratorCard) -> None:
         )
     classes = count_classes(proxy) if row.conditional else 0
     with torch.device("meta"):
-        row.build(row.recipe, proxy.shape, classes)
+        row.family.build(row.recipe, proxy.shape, classes)
 
 
 def _samples(row: GeneratorCard, made: Made, rows: int, device: torch.device) -> Tensor:
     """Images to show and to measure, on the CPU: at least a panel of them."""
     rng = torch.Generator().manual_seed(SHEET_SEED)
-    latents = row.latents(max(GRID * GRID, rows), row.latent_dim + made.classes, rng)
+    latents = row.family.latents(max(GRID * GRID, rows), row.family.latent_dim + made.classes, rng)
     chunks = latents.to(device).split(CHUNK)
-    return torch.cat([row.decode(made.network, chunk).cpu() for chunk in chunks])
+    return torch.cat([row.family.decode(made.network, chunk).cpu() for chunk in chunks])
 
 
 def _split(data: LabelledInputs) -> tuple[LabelledInputs, LabelledInputs]:

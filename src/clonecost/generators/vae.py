@@ -4,17 +4,17 @@ Adam 1e-3, batch 64, 120 epochs; sum of squared errors + beta KL, where beta cli
 stays there, eight times (cyclical annealing: Fu et al., NAACL 2019). Costs no queries.
 """
 
-from dataclasses import dataclass
 from math import log, pi
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from clonecost.generators.base import Made
-from clonecost.generators.checkpoint import NOWHERE, Stateful, Unfinished
+from clonecost.generators.base import Family, Made, standard_normal
+from clonecost.generators.recipes import VaeRecipe
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.vae import LATENT_DIM, Vae, VaeOutput, elbo_terms
+from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, Shape
 
@@ -23,19 +23,6 @@ REPORT_EVERY = 20  # steps between two calls of the progress function
 SHOWN = 64  # images in a panel
 MEASURE_SEED = 20_240_102  # of the latents that held-out rows are measured with
 CHUNK = 256  # rows at a time when nothing is learnt
-
-
-@dataclass(frozen=True, kw_only=True)
-class VaeRecipe:
-    epochs: int = 120
-    batch_size: int = 64
-    lr: float = 1e-3
-    low_precision: bool = True  # bfloat16 in the convolutions while training, never in measuring
-    width: int = 32  # channels of the widest maps
-    latent_dim: int = LATENT_DIM
-
-
-SMALL = VaeRecipe(epochs=15, width=16)  # one cycle of beta
 
 
 def betas(epochs: int) -> list[float]:
@@ -62,7 +49,7 @@ def train_vae(
     seed: int,
     device: torch.device,
     progress: Progress,
-    unfinished: Unfinished = NOWHERE,
+    loop: Loop = plain,
 ) -> Made:
     """Train on `data` and measure on `held_out`, both (n, C, H, W).
 
@@ -77,7 +64,7 @@ def train_vae(
         torch.manual_seed(seed)
         vae = build_vae(recipe, data.shape).to(device)
     _lay_out(vae, torch.channels_last)
-    losses = _fit(vae.train(), data.to(device), recipe, seed, device, progress, unfinished)
+    losses = _fit(vae.train(), data.to(device), recipe, seed, device, progress, loop)
     _lay_out(vae.eval().requires_grad_(False), torch.contiguous_format)
     shown = held_out.rows(slice(SHOWN), device)
     again = _measured_with(vae, shown, torch.Generator(device).manual_seed(MEASURE_SEED))
@@ -105,17 +92,19 @@ def _fit(
     seed: int,
     device: torch.device,
     progress: Progress,
-    unfinished: Unfinished,
+    loop: Loop,
 ) -> list[dict[str, float]]:
     order_rng = torch.Generator().manual_seed(seed)  # on the CPU: the same order on every device
     rng = torch.Generator(device).manual_seed(seed)
     optimiser = Adam(vae.parameters(), recipe.lr)
-    parts: dict[str, Stateful] = {"vae": vae, "optimiser": optimiser}
-    rngs = {"order": order_rng, "latents": rng}
-    losses = unfinished.restore(parts, rngs)
+    losses: list[dict[str, float]] = []
     steps = -(-len(data) // recipe.batch_size)
-    done, total = steps * len(losses), steps * recipe.epochs
-    for epoch, beta in list(enumerate(betas(recipe.epochs), start=1))[len(losses) :]:
+    total, weights = steps * recipe.epochs, betas(recipe.epochs)
+    for epoch in loop(
+        lambda ended: ended < recipe.epochs,
+        vae=vae, optimiser=optimiser, order=order_rng, latents=rng, losses=losses,
+    ):  # fmt: skip
+        done, beta = epoch * steps, weights[epoch]
         sums = torch.zeros(2, device=device)
         order = torch.randperm(len(data), generator=order_rng).to(device)
         for rows in order.split(recipe.batch_size):
@@ -131,8 +120,7 @@ def _fit(
             if done % REPORT_EVERY == 0 or done == total:
                 progress("training steps", done, total)
         error, kl = (sums / len(data)).tolist()
-        losses.append({"epoch": epoch, "beta": beta, "squared_error": error, "kl": kl})
-        unfinished.keep(parts, rngs, losses)
+        losses.append({"epoch": epoch + 1, "beta": beta, "squared_error": error, "kl": kl})
     return losses
 
 
@@ -170,3 +158,9 @@ def _measured_with(vae: Vae, pixels: Tensor, rng: torch.Generator) -> VaeOutput:
 def _lay_out(vae: Vae, layout: torch.memory_format) -> None:
     # convolutions of small images run faster channels-last, on CPUs too
     vae.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
+
+
+FAMILY = Family(
+    train=train_vae, build=build_vae, decode=decode_vae, latent_dim=LATENT_DIM,
+    latents=standard_normal,
+)  # fmt: skip

@@ -1,8 +1,5 @@
 """Networks of the papers: pixels in [0, 1] -> logits, and latents -> images. One family a file."""
 
-from clonecost.networks.catalogue import NETWORKS, NetworkCard, build
-from clonecost.networks.dfme_generator import GeneratorA, build_generator
-from clonecost.networks.normalise import Normalise
-from clonecost.networks.vae import Vae
+import lazy_loader
 
-__all__ = ["NETWORKS", "GeneratorA", "NetworkCard", "Normalise", "Vae", "build", "build_generator"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,55 +1,62 @@
 """Every network by name, and the one function that builds it with its normalisation."""
 
+from __future__ import annotations
+
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from torch import nn
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
 from clonecost.errors import SpecError, suggest
-from clonecost.networks import alexnet, lenet, resnet, vgg, wide_resnet
-from clonecost.networks.normalise import Normalise
 from clonecost.types import Shape
+
+if TYPE_CHECKING:  # torch, which a list of names does not need
+    from torch import nn
 
 
 @dataclass(frozen=True)
 class NetworkCard:
     summary: str  # one line for `clonecost list`
-    builder: Callable[[Shape, int], nn.Module]  # (input shape, classes) -> network to logits
-    min_side: int  # the least H and W that leave something after the last pooling
+    where: str  # FILE.NAME of its class or function, in this folder
+
+    @property
+    def builder(self) -> Callable[[Shape, int], nn.Module]:
+        """(input shape, classes) -> network to logits."""
+        return cast("Callable[[Shape, int], nn.Module]", getattr(*self._found()))
+
+    @property
+    def min_side(self) -> int:
+        """The least H and W that leave something after the last pooling."""
+        return int(self._found()[0].MIN_SIDE)
+
+    def _found(self) -> tuple[Any, str]:
+        file, name = self.where.split(".")
+        return import_module(f"clonecost.networks.{file}"), name
 
 
 NETWORKS: dict[str, NetworkCard] = {
-    "lenet": NetworkCard(
-        "LeNet: 2 convolutions, 62 k parameters", lenet.LeNet, lenet.MIN_SIDE
-    ),
-    "half-lenet": NetworkCard(
-        "LeNet with half the channels, 36 k parameters", lenet.half_lenet, lenet.MIN_SIDE
-    ),
-    "alexnet": NetworkCard(
-        "AlexNet for small images, 1.7 M parameters", alexnet.AlexNet, alexnet.MIN_SIDE
-    ),
+    "lenet": NetworkCard("LeNet: 2 convolutions, 62 k parameters", "lenet.LeNet"),
+    "half-lenet": NetworkCard("LeNet with half the channels, 36 k parameters", "lenet.half_lenet"),
+    "alexnet": NetworkCard("AlexNet for small images, 1.7 M parameters", "alexnet.AlexNet"),
     "half-alexnet": NetworkCard(
-        "AlexNet of half the width, 0.4 M parameters", alexnet.half_alexnet, alexnet.MIN_SIDE
+        "AlexNet of half the width, 0.4 M parameters", "alexnet.half_alexnet"
     ),
-    "vgg16": NetworkCard("VGG-16 with BatchNorm, 14.7 M parameters", vgg.Vgg16, vgg.MIN_SIDE),
+    "vgg16": NetworkCard("VGG-16 with BatchNorm, 14.7 M parameters", "vgg.Vgg16"),
     "resnet18-8x": NetworkCard(
-        "ResNet-18 for small images, 11.2 M parameters", resnet.resnet18_8x, resnet.MIN_SIDE
+        "ResNet-18 for small images, 11.2 M parameters", "resnet.resnet18_8x"
     ),
     "resnet34-8x": NetworkCard(
-        "ResNet-34 for small images, 21.3 M parameters", resnet.resnet34_8x, resnet.MIN_SIDE
+        "ResNet-34 for small images, 21.3 M parameters", "resnet.resnet34_8x"
     ),
-    "wrn-22-2": NetworkCard(
-        "Wide ResNet 22-2, 1.1 M parameters", wide_resnet.WideResNet, wide_resnet.MIN_SIDE
-    ),
+    "wrn-22-2": NetworkCard("Wide ResNet 22-2, 1.1 M parameters", "wide_resnet.WideResNet"),
     "resnet20": NetworkCard(
-        "ResNet-20 of the CIFAR experiments, 0.3 M parameters", resnet.resnet20, resnet.MIN_SIDE
+        "ResNet-20 of the CIFAR experiments, 0.3 M parameters", "resnet.resnet20"
     ),
     "resnet8": NetworkCard(
-        "ResNet-8: ResNet-20 with one block a stage, 78 k parameters", resnet.resnet8,
-        resnet.MIN_SIDE,
+        "ResNet-8: ResNet-20 with one block a stage, 78 k parameters", "resnet.resnet8"
     ),
-}  # fmt: skip
+}
 
 
 def build(
@@ -68,6 +75,10 @@ def build(
     Raises:
         SpecError: unknown name, or the network cannot take this shape, these classes or constants.
     """
+    from torch import nn
+
+    from clonecost.networks.normalise import Normalise
+
     if name not in NETWORKS:
         raise SpecError(suggest("network", name, list(NETWORKS)))
     card = NETWORKS[name]

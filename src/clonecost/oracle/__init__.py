@@ -1,5 +1,13 @@
-"""The one door between an attack and the victim: checks, account, ledger."""
+"""The one door between an attack and the victim: checks, account, ledger.
 
-from clonecost.oracle.oracle import Oracle
+`Oracle` is loaded on demand: a record is read and verified without torch.
+"""
 
-__all__ = ["Oracle"]
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from clonecost.oracle.oracle import Oracle as Oracle
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"oracle": ["Oracle"]})

@@ -9,12 +9,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clonecost.errors import VictimError
-from clonecost.types import AnswerKind
+from clonecost.types import AnswerKind, PredictionApi
 
 
 def to_eight_bits(pixels: Tensor) -> Tensor:
     """Pixels in [0, 1] -> the nearest k/255 in float32, as an image file would hold them."""
     return pixels.mul(255).round_().div_(255)
+
+
+def shown(answers: Tensor, count: int, api: PredictionApi) -> Tensor:
+    """What the API shows of a victim's answers to `count` rows: (count, K) on the simplex.
+
+    A table's float64 answers stay float64, because equations are solved from them.
+
+    Raises:
+        VictimError: the answers have another shape, or are no probabilities.
+    """
+    exact = api.features is not None
+    probs = check_answers(answers, count, api.num_classes, exact=exact)
+    return restrict(probs, api.answers, api.top_k)
 
 
 def check_answers(answers: Tensor, count: int, num_classes: int, *, exact: bool = False) -> Tensor:

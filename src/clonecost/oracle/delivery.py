@@ -1,13 +1,14 @@
 """What a victim at the other end of a wire tells of rows that are on their way.
 
 A local victim answers a batch or fails. A remote one can fail in between: some rows were sent and
-may be billed although no answer came, some were refused and surely never served, and a question may
-be sent again. The oracle counts for both: it opens a `Flight` for every batch that it has reserved,
-the victim finds it with `current`, and reports. Rows that are sent once more are written to the
-ledger as lost first, durably; of a batch that fails for good, what was never sent is not charged.
+may be billed although no answer came, some were refused and surely never served, and a query may
+be sent again. The oracle counts for both: it opens a `Delivery` for each batch that it has
+reserved; the victim finds the delivery with `current` and reports to it. Rows that are sent once
+more are written to the ledger as lost first, durably; rows of a failed batch that were never sent
+are not charged.
 
-The flight is a context variable and not an argument, so that defences, which stand between the two
-and are plain functions of inputs, need not pass it on.
+The delivery is a context variable and not an argument, so that defences, which stand between the
+two and are plain functions of inputs, need not pass it on.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,8 +18,8 @@ from contextvars import ContextVar
 from torch import Tensor
 
 
-class Flight:
-    """One reserved batch. To be used from the thread that asked.
+class Delivery:
+    """One reserved batch on its way. To be used from the thread that asked.
 
     Args:
         lose: writes rows to the ledger as lost, or raises because no more may be lost.
@@ -28,8 +29,8 @@ class Flight:
         self._lose = lose
         self._sent: int | None = None  # None: a victim that does not tell, as every local one
 
-    def board(self) -> None:
-        """The victim will tell of every row; none was sent yet."""
+    def track(self) -> None:
+        """The victim will report every row; none was sent yet."""
         self._sent = self._sent or 0
 
     def sent(self, rows: int) -> None:
@@ -56,18 +57,18 @@ class Flight:
         return 0 if self._sent is None else rows - min(rows, max(0, self._sent))
 
 
-_current: ContextVar[Flight | None] = ContextVar("flight", default=None)
+_current: ContextVar[Delivery | None] = ContextVar("delivery", default=None)
 
 
-def current() -> Flight:
-    """The flight that a victim is asked in; one that writes nothing if nobody counts."""
-    return _current.get() or Flight(lambda inputs, reason: None)
+def current() -> Delivery:
+    """The delivery that a victim is asked in; one that writes nothing if nobody counts."""
+    return _current.get() or Delivery(lambda inputs, reason: None)
 
 
 @contextmanager
-def flown(flight: Flight) -> Iterator[None]:
+def delivering(delivery: Delivery) -> Iterator[None]:
     """Make it the current one for a while."""
-    token = _current.set(flight)
+    token = _current.set(delivery)
     try:
         yield
     finally:

@@ -1,64 +1,51 @@
-"""What a ledger writes, in bytes: digests of rows, answers, and the chain over every event."""
+"""The chain of digests over the events of a record.
+
+    link_n = SHA-256(link_(n-1) + canonical(all that event n says)),    link_0 = 32 zero bytes
+
+A link proves every event up to its own: whoever holds the last one, the head, finds any later
+change, insertion, deletion or exchange. Nothing here needs torch.
+"""
 
 import hashlib
+from collections.abc import Iterable
+from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-from clonecost.types import as_pixels
+import numpy as np
+from numpy.typing import NDArray
 
 DIGEST_BYTES = 16  # of one row: BLAKE2b-128
 GENESIS = bytes(32)
 
+Value = None | int | float | str | bytes  # what a column of SQLite holds
 
-def row_digests(inputs: Tensor) -> bytes:
-    """BLAKE2b-128 of each row as float32, one after the other: (n, ...) -> 16 n bytes."""
-    flat = as_pixels(inputs).cpu().contiguous().numpy().data.cast("B")
-    step = len(flat) // len(inputs)
+
+def canonical(values: Iterable[Value]) -> bytes:
+    """Values as bytes; no two different sequences give the same bytes.
+
+    Each value is its type, its length and its content: 1, "1" and b"1" differ.
+    """
+    parts: list[bytes] = []
+    for value in values:
+        content = value if isinstance(value, bytes) else str(value).encode()
+        parts += [f"{type(value).__name__} {len(content)} ".encode(), content]
+    return b"".join(parts)
+
+
+def next_link(head: bytes, said: Iterable[Value]) -> bytes:
+    """The link after `head`, of an event that says `said`."""
+    return hashlib.sha256(head + canonical(said)).digest()
+
+
+def array_digests(rows: NDArray[Any]) -> bytes:
+    """BLAKE2b-128 of each row of a contiguous array, one after the other: (n, ...) -> 16 n bytes.
+
+    uint8 rows are digested as the float32 values k/255 that were sent.
+    """
+    if rows.dtype == np.uint8:
+        rows = rows.astype(np.float32) / np.float32(255)
+    flat = rows.data.cast("B")
+    step = len(flat) // len(rows)
     return b"".join(
         hashlib.blake2b(flat[at : at + step], digest_size=DIGEST_BYTES).digest()
         for at in range(0, len(flat), step)
     )
-
-
-def next_link(head: bytes, batch: int, event: str, said: bytes) -> bytes:
-    """The chain's next digest: SHA-256 over the last one and all that an event says."""
-    return hashlib.sha256(head + f"{batch}|{event}|".encode() + said).digest()
-
-
-def asked(purse: str, position: int, count: int, digests: bytes) -> bytes:
-    """What a reservation says."""
-    return f"{purse}|{position}|{count}|".encode() + digests
-
-
-def gone(reason: str, unsent: int) -> bytes:
-    """What a loss says."""
-    return (f"{unsent} unsent|{reason}" if unsent else reason).encode()
-
-
-def answered(
-    encoding: str, answers: bytes, form: str | None, offset: int | None, index: bytes
-) -> bytes:
-    """What a settlement says."""
-    return f"{encoding}|{form}|{offset}|{len(answers)}|".encode() + answers + index
-
-
-def encode(answers: Tensor, labels_only: bool) -> tuple[str, bytes]:
-    """(n, K) answers as (encoding, bytes): two bytes a row if they are labels only."""
-    if labels_only:
-        return "label", answers.argmax(1).to("cpu", torch.int16).numpy().tobytes()
-    # a table's exact attacks live on digits that float32 does not hold
-    kind = "float64" if answers.dtype == torch.float64 else "float32"
-    return kind, answers.detach().to("cpu", _FLOATS[kind]).contiguous().numpy().tobytes()
-
-
-def decode(encoding: str, blob: bytes, num_classes: int) -> Tensor:
-    """The (n, K) answers that `encode` wrote."""
-    if encoding == "label":
-        labels = torch.frombuffer(bytearray(blob), dtype=torch.int16)
-        return F.one_hot(labels.long(), num_classes).float()
-    return torch.frombuffer(bytearray(blob), dtype=_FLOATS[encoding]).view(-1, num_classes)
-
-
-_FLOATS = {"float32": torch.float32, "float64": torch.float64}

@@ -11,42 +11,30 @@ from math import prod
 from pathlib import Path
 from typing import Literal
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from clonecost.errors import LedgerError
+from clonecost.oracle.hash_chain import array_digests
 from clonecost.persistence.disk import sync_folder
-from clonecost.types import Shape, as_pixels
 
 Form = Literal["index", "uint8", "float32"]
+_DTYPES = {"uint8": np.uint8, "float32": np.float32}
 
 
 @dataclass(frozen=True)
 class Packed:
+    """A batch of inputs as bytes; `tensor_codec` packs and unpacks them."""
+
     form: Form
     payload: bytes
 
 
-def pack(inputs: Tensor, index: Tensor | None) -> Packed:
-    """(n, *shape) contiguous float32 on the CPU, and their (n,) rows in the pool they come from."""
-    if index is not None:
-        return Packed("index", index.to(torch.int32).numpy().tobytes())
-    # the first row almost always tells, and is tested in no time
-    if _as_bytes(inputs[:1]) is not None and (as_bytes := _as_bytes(inputs)) is not None:
-        return Packed("uint8", as_bytes.numpy().tobytes())
-    return Packed("float32", inputs.numpy().tobytes())
-
-
-def _as_bytes(inputs: Tensor) -> Tensor | None:
-    """The 8-bit image behind `inputs`; None when some value is no k/255."""
-    as_bytes = inputs.mul(255).round_().to(torch.uint8)
-    return as_bytes if torch.equal(as_pixels(as_bytes), inputs) else None
-
-
 @dataclass(frozen=True)
 class KeptInputs:
+    """The file, and the shape of one row."""
+
     path: Path
-    shape: Shape
+    shape: tuple[int, ...]
 
     def append(self, payload: bytes) -> int:
         """Write at the end and sync. Returns where the payload begins."""
@@ -77,19 +65,11 @@ class KeptInputs:
             raise LedgerError(f"{self.path} is cut short: kept inputs from byte {offset} are gone")
         return payload
 
-    def rows(self, form: Form, offset: int, count: int, pool: Tensor | None) -> Tensor:
-        """A batch as it was sent, (count, *shape); uint8 where it was an 8-bit image.
+    def digests(self, form: Literal["uint8", "float32"], offset: int, count: int) -> bytes:
+        """The digests of a batch's rows, as `tensor_codec.row_digests` gives them.
 
-        Args:
-            pool: (N, *shape), in which rows kept as indices are looked up.
+        Raises:
+            LedgerError: the file is gone or too short.
         """
-        payload = bytearray(self.payload(form, offset, count))
-        if form == "index":
-            if pool is None:
-                raise LedgerError("this run asked rows of a proxy data set, which is needed here")
-            index = torch.frombuffer(payload, dtype=torch.int32).long()
-            if int(index.max()) >= len(pool):
-                raise LedgerError("the proxy data set is smaller than the one that was asked from")
-            return pool[index]
-        dtype = torch.uint8 if form == "uint8" else torch.float32
-        return torch.frombuffer(payload, dtype=dtype).view(count, *self.shape)
+        values = np.frombuffer(self.payload(form, offset, count), _DTYPES[form])
+        return array_digests(values.reshape(count, -1))

@@ -15,11 +15,11 @@ from clonecost.errors import (
     ReplayError,
     VictimError,
 )
-from clonecost.oracle.answer_policy import check_answers, restrict, to_eight_bits
-from clonecost.oracle.delivery import Flight, flown
-from clonecost.oracle.hash_chain import DIGEST_BYTES, row_digests
-from clonecost.oracle.input_store import pack
-from clonecost.oracle.ledger import Ledger, Purse
+from clonecost.oracle.answer_policy import shown, to_eight_bits
+from clonecost.oracle.delivery import Delivery, delivering
+from clonecost.oracle.hash_chain import DIGEST_BYTES
+from clonecost.oracle.ledger import Account, Ledger
+from clonecost.oracle.tensor_codec import pack, row_digests
 from clonecost.tabular.features import check_rows
 from clonecost.types import Purpose, ThreatModel, Victim
 
@@ -28,7 +28,7 @@ from clonecost.types import Purpose, ThreatModel, Victim
 Observer = Callable[[int, Tensor, Tensor, Purpose], None]
 
 
-# Told how many rows of the purse were answered so far, also within a long batch.
+# Told how many rows of the account were answered so far, also within a long batch.
 Arrival = Callable[[int], None]
 
 
@@ -49,12 +49,12 @@ class Oracle:
     Args:
         victim: what is behind the door, defences included.
         ledger: where every row is written before it is sent.
-        purse: from which account the rows are paid.
+        account: from which account the rows are paid.
         keep: also keep the inputs, so that another student can be trained without the victim.
         observe: is shown every batch; cannot change it.
         portion: rows that are in flight at once, at most; None: a whole batch. What is in flight
             when a process dies is lost.
-        max_lost: rows that the whole run may lose, all purses together; None: no limit. Then at
+        max_lost: rows that the whole run may lose, all accounts together; None: no limit. Then at
             most a quarter of what may still be lost is in flight, so that the limit holds whatever
             happens, and a failure leaves room for another attempt.
         arrived: is told of every portion of a batch but the last.
@@ -67,7 +67,7 @@ class Oracle:
         threat: ThreatModel,
         ledger: Ledger,
         *,
-        purse: Purse = "attack",
+        account: Account = "attack",
         keep: bool = False,
         observe: Observer = no_observer,
         portion: int | None = None,
@@ -78,10 +78,10 @@ class Oracle:
         self.threat = threat
         self._again = again or f"clonecost resume {ledger.path.parent}"
         self._portion, self._max_lost, self._arrived = portion, max_lost, arrived
-        self._victim, self._ledger, self._purse = victim, ledger, purse
+        self._victim, self._ledger, self._account = victim, ledger, account
         self._keep, self._observe = keep, observe
         self._spent = 0
-        self._bought = ledger.totals(purse).settled  # rows that can be replayed
+        self._bought = ledger.totals(account).settled  # rows that can be replayed
         self._victims_randomness = torch.get_rng_state()
 
     @property
@@ -145,7 +145,7 @@ class Oracle:
         """Answers of the first rows of a batch, as far as they were bought before."""
         if self._spent >= self._bought:
             return None
-        recorded = self._ledger.recorded(self._purse, self._spent, count)
+        recorded = self._ledger.recorded(self._account, self._spent, count)
         if recorded is None:
             return None
         if not digests.startswith(recorded.digests):
@@ -172,16 +172,14 @@ class Oracle:
     def _send(
         self, inputs: Tensor, on_cpu: Tensor, digests: bytes, position: int, index: Tensor | None
     ) -> Tensor:
-        batch = self._ledger.reserve(purse=self._purse, position=position, digests=digests)
-        flight = Flight(lambda lost, why: self._lose(lost, position, len(inputs), why))
+        batch = self._ledger.reserve(account=self._account, position=position, digests=digests)
+        delivery = Delivery(lambda lost, why: self._lose(lost, position, len(inputs), why))
         try:
-            with torch.no_grad(), self._own_randomness(), flown(flight):
+            with torch.no_grad(), self._own_randomness(), delivering(delivery):
                 raw = self._victim(inputs)
-            exact = self.threat.features is not None  # equations are solved from its answers
-            probs = check_answers(raw, len(inputs), self.threat.num_classes, exact=exact)
-            answers = restrict(probs, self.threat.answers, self.threat.top_k)
+            answers = shown(raw, len(inputs), self.threat)
         except BaseException as error:
-            unsent = flight.never_sent(len(inputs))
+            unsent = delivery.never_sent(len(inputs))
             self._ledger.lose(batch, f"{type(error).__name__}: {error}", unsent=unsent)
             if isinstance(error, CloneCostError) or not isinstance(error, Exception):
                 raise
@@ -210,7 +208,7 @@ class Oracle:
         if self._max_lost is not None and after > self._max_lost:
             raise self._too_many_lost(reason)
         batch = self._ledger.reserve(
-            purse=self._purse, position=position, digests=row_digests(inputs)
+            account=self._account, position=position, digests=row_digests(inputs)
         )
         self._ledger.lose(batch, reason)
 

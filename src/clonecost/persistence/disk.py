@@ -33,6 +33,10 @@ def disk_faults(path: Path) -> Iterator[None]:
         raise LedgerError(
             f"{path} is damaged ({error}); restore it from a copy or start in another folder"
         ) from error
+    except UnicodeDecodeError as error:  # SQLite hands a text over that is none any more
+        raise LedgerError(
+            f"{path} is damaged ({error}); restore it from a copy or start in another folder"
+        ) from error
     except OSError as error:
         if error.errno in FULL:
             raise LedgerError(_full(path)) from error

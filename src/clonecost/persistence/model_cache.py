@@ -5,16 +5,17 @@ the weights; there may be more to look at.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from safetensors.torch import save_file
 from torch import nn
 
 from clonecost.errors import CloneCostError
+from clonecost.persistence.atomic_write import atomic_file, atomic_write
 from clonecost.persistence.disk import cache_root, file_digest
 
 __all__ = ["CARD", "WEIGHTS", "Cached", "cache_root"]
@@ -72,9 +73,8 @@ class Cached:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            trial = self.folder / f"{CARD}.{os.getpid()}"
-            trial.touch()
-            trial.unlink()
+            with TemporaryFile(dir=self.folder):
+                pass
         except OSError as error:
             raise self.error(
                 f"the {self.what} cannot be kept in {self.folder} ({error.strerror}); name a "
@@ -89,13 +89,10 @@ class Cached:
         The old card goes first and the new one comes last: without one the folder counts as empty.
         """
         (self.folder / CARD).unlink(missing_ok=True)
-        mark = f".{os.getpid()}"
-        weights = self.folder / (WEIGHTS + mark)
         tensors = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
-        save_file(tensors, weights)
-        text = json.dumps({**card, "sha256": file_digest(weights)}, indent=2) + "\n"
-        weights.replace(self.folder / WEIGHTS)
+        with atomic_file(self.folder / WEIGHTS) as fresh:
+            save_file(tensors, fresh)
+            digest = file_digest(fresh)
+        text = json.dumps({**card, "sha256": digest}, indent=2) + "\n"
         for name, content in {**(beside or {}), CARD: text.encode()}.items():
-            fresh = self.folder / (name + mark)
-            fresh.write_bytes(content)
-            fresh.replace(self.folder / name)
+            atomic_write(self.folder / name, content)

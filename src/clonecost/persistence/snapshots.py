@@ -18,7 +18,6 @@ passed over: then the loop runs from its beginning. Safetensors and JSON, never 
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,12 +30,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from clonecost.errors import RunError
-from clonecost.persistence.disk import sync_folder
+from clonecost.errors import Advice, RunError
+from clonecost.persistence.atomic_write import atomic_file
+from clonecost.persistence.intervals import EVERY
 from clonecost.persistence.resumable_loop import Stateful
 
 FORMAT = "clonecost/snapshot/1"
-EVERY = 120.0  # seconds
 SHARE = 1 / 50  # of the time, at most, goes into writing
 ENDED = 1 / 8  # of the interval: an ended loop that took longer is kept
 
@@ -59,13 +58,14 @@ class GlobalRandomness:
 
 @dataclass
 class Snapshots:
-    """Of one run: its `loop` is what the attack gets.
+    """Of one run, or of one training: its `loop` is what the attack or the training gets.
 
     Attributes:
         folder: where the files go; made when there is something to write.
         identity: everything that decides how the run goes.
         shared: what every loop depends on, restored with each.
         mark: the ledger's newest digest; `known` tells whether a digest stands in the ledger.
+            A training without queries has none.
         every: seconds between two of a loop's snapshots; 0: after every iteration.
         notice: is told in a sentence what is passed over or could not be written.
         handed: how many clones were handed over so far; the audit counts.
@@ -73,9 +73,9 @@ class Snapshots:
 
     folder: Path
     identity: str
-    shared: Mapping[str, Any]
-    mark: Callable[[], str]
-    known: Callable[[str], bool]
+    shared: Mapping[str, Any] = field(default_factory=dict)
+    mark: Callable[[], str] = lambda: ""
+    known: Callable[[str], bool] = lambda mark: True
     every: float = EVERY
     notice: Callable[[str], None] = lambda sentence: None
     handed: int = 0
@@ -108,7 +108,7 @@ class Snapshots:
 
     def _entry(self, state: Mapping[str, Any]) -> str:
         """How things stand as a loop begins: a file is for this very beginning only."""
-        standing = [get(self.shared["rng"]), sorted(state)]
+        standing = [get(self.shared.get("rng")), sorted(state)]
         standing += [get(part) for part in state.values() if isinstance(part, torch.Generator)]
         tree, tensors = flatten(standing)
         return digest([self.identity, tree], tensors)
@@ -126,19 +126,14 @@ class Snapshots:
                  "mark": self.mark(), "tree": tree}  # fmt: skip
         about["digest"] = digest(about, tensors)
         path = self._path(number)
-        partial = path.with_name(path.name + ".part")
         try:
             self.folder.mkdir(exist_ok=True)
-            save_file(tensors, partial, {"clonecost": json.dumps(about)})
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            partial.replace(path)
-            sync_folder(self.folder)
+            with atomic_file(path) as fresh:
+                save_file(tensors, fresh, {"clonecost": json.dumps(about)})
             for later in self.folder.glob("*.safetensors"):
                 if later.name > path.name:
                     later.unlink()
         except (OSError, SafetensorError) as error:  # the run itself needs no snapshot
-            partial.unlink(missing_ok=True)
             if not self._full:
                 self.notice(f"no snapshot could be written ({error}); the run goes on without")
             self._full = True
@@ -168,8 +163,8 @@ class Snapshots:
                 put(part, found[name])
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
-                f"the snapshot {path} does not fit this attack, whose code must have changed "
-                f"since: delete {self.folder}, then `clonecost resume {self.folder.parent}`"
+                f"The snapshot {path} does not fit the code, which must have changed since.",
+                Advice(f"delete {self.folder} and start again: what was bought is kept"),
             ) from error
         self._begun = about["begun"]
         self.restored += 1

@@ -1,28 +1,53 @@
-"""Run folders -> one self-contained HTML page, Markdown, or JSON. Pure functions of the runs."""
+"""Run folders -> one self-contained HTML page, Markdown, or JSON. Pure functions of the runs.
+
+`build_report` says what a report contains (`sections/`); `html_page` and `markdown_text` show it.
+"""
+
+from collections.abc import Sequence
 
 from clonecost.report.aggregate import Estimate, Group, Point, group_runs
-from clonecost.report.html import html
-from clonecost.report.load_runs import Run, Samples, load_runs, runs_in
-from clonecost.report.markdown import as_json, markdown
-from clonecost.report.query_costs import Bill, bill, bill_words
-from clonecost.report.wording import Verdict, headline, verdict
+from clonecost.report.build import build_report
+from clonecost.report.html import html_page
+from clonecost.report.json_document import as_json
+from clonecost.report.load_runs import Run, Samples, SearchImages, load_runs
+from clonecost.report.markdown import markdown_text
+from clonecost.report.model import Report
+from clonecost.report.query_costs import QueryCosts, query_costs, query_costs_words
+from clonecost.report.verdict import Verdict, headline, verdict
 
 __all__ = [
-    "Bill",
     "Estimate",
     "Group",
     "Point",
+    "QueryCosts",
+    "Report",
     "Run",
     "Samples",
+    "SearchImages",
     "Verdict",
     "as_json",
-    "bill",
-    "bill_words",
+    "build_report",
     "group_runs",
     "headline",
     "html",
+    "html_page",
     "load_runs",
     "markdown",
-    "runs_in",
+    "markdown_text",
+    "query_costs",
+    "query_costs_words",
     "verdict",
 ]
+
+
+def html(runs: Sequence[Run]) -> str:
+    """The report on `runs` as one HTML page.
+
+    The same runs give the same bytes with the same versions of the libraries.
+    """
+    return html_page(build_report(runs))
+
+
+def markdown(runs: Sequence[Run]) -> str:
+    """The report on `runs` as GitHub-flavoured Markdown."""
+    return markdown_text(build_report(runs))

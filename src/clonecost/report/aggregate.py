@@ -1,4 +1,4 @@
-"""Runs that differ only in the seed are one experiment: grouping, means and intervals."""
+"""Grouping of runs that differ only in the seed, with means and confidence intervals."""
 
 import json
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval: over test rows (one seed) or over seeds (two or more)."""
+    """A share with its 95 % CI: over test inputs (one seed) or over seeds (two or more)."""
 
     value: float
     low: float
@@ -24,7 +24,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Point:
-    """The clones of all seeds after at most `queries` rows each."""
+    """The clones of all seeds after at most `queries` queries each."""
 
     queries: int
     agreement: Estimate
@@ -39,7 +39,7 @@ class Group:
 
     label: str  # short, and unique in its report
     runs: tuple[Run, ...]  # by seed
-    points: tuple[Point, ...]  # by queries; the last one is the verdict
+    points: tuple[Point, ...]  # by queries; the last one decides the verdict
 
     @property
     def first(self) -> Result:
@@ -56,22 +56,23 @@ class Group:
 
     @property
     def spent(self) -> int:
-        """Rows answered to the attack; where the seeds differ, the largest."""
+        """Queries answered to the attack; where the seeds differ, the largest number."""
         return max(run.result.spent for run in self.runs)
 
     @property
     def lost(self) -> int:
-        """Rows paid without an answer; where the seeds differ, the largest."""
+        """Queries paid without an answer; where the seeds differ, the largest number."""
         return max(run.result.lost for run in self.runs)
 
     @property
     def usd(self) -> float | None:
-        """The price of one clone, lost rows included; where the seeds differ, the largest."""
+        """The price of one clone, lost queries included; where the seeds differ, the largest."""
         prices = [run.result.price.usd for run in self.runs if run.result.price.usd is not None]
         return max(prices) if prices else None
 
     @property
-    def majority(self) -> float:
+    def majority_baseline(self) -> float:
+        """Agreement of a clone that always gives the victim's most frequent class."""
         return fmean(run.result.majority_agreement for run in self.runs)
 
     @property
@@ -87,7 +88,7 @@ class Group:
         return next((p.queries for p in self.points if p.agreement.value >= level), None)
 
     def cost_of(self, queries: int) -> float | None:
-        """US dollars for so many answered rows; None without a price."""
+        """US dollars for that number of answered queries; None without a price."""
         unit = self.first.price.usd_per_1000
         return None if unit is None else queries * unit / 1000
 
@@ -95,7 +96,7 @@ class Group:
 def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Group runs that differ only in the seed; strongest first, white-box references last.
 
-    The same audit with the same seed twice is no second opinion: each repeat forms its own group.
+    Repeats of one audit with the same seed are not independent: each repeat forms its own group.
     """
     members: dict[tuple[str, int], list[Run]] = defaultdict(list)
     seen: Counter[tuple[str, int]] = Counter()
@@ -139,9 +140,9 @@ def defence_words(defences: Sequence[DefenceCard]) -> str:
 
 
 def answer_words(result: Result) -> str:
-    """What an answer holds, in two words."""
+    """The content of an answer, in two words."""
     words = {
-        "label": "label only",
+        "label": "hard label",
         "top_k": f"top {result.threat.top_k}",
         "probs": "all probabilities",
     }
@@ -149,7 +150,7 @@ def answer_words(result: Result) -> str:
 
 
 def points_of(curves: Sequence[Sequence[Score]]) -> tuple[Point, ...]:
-    """One point per milestone; at each, every seed counts with its last clone bought by then."""
+    """One point a milestone; at each, every seed counts with its last clone up to that point."""
     if len({len(curve) for curve in curves}) == 1:
         # The same milestones, which an attack may overshoot by another few rows in each seed.
         grid = {max(score.queries for score in scores) for scores in zip(*curves, strict=True)}
@@ -174,7 +175,7 @@ def _point(queries: int, scores: Sequence[Score]) -> Point:
 
 
 def _key(result: Result) -> str:
-    """Everything that makes an experiment, without its seed."""
+    """Everything that defines an experiment except its seed."""
     document = result.model_dump(
         mode="json",
         include={"victim": True, "threat": True, "attack": True, "defences": True}
@@ -192,21 +193,21 @@ def _without_seed(value: Any) -> Any:
 
 
 def _labels(results: Sequence[Result]) -> list[str]:
-    """The attack's name, and of everything else only what tells it from its namesakes."""
+    """The attack's name, and those facts only that differ between attacks of the same name."""
     facets = [_facets(result) for result in results]
     several_victims = len({facet["victim"] for facet in facets}) > 1
     labels = []
     for result, own in zip(results, facets, strict=True):
         name = result.attack.name
         box = " (white box)" if result.threat.access == "white-box" else ""
-        namesakes = [f for f, r in zip(facets, results, strict=True) if r.attack.name == name]
-        telling = [
+        same_name = [f for f, r in zip(facets, results, strict=True) if r.attack.name == name]
+        different = [
             words
             for facet, words in own.items()
-            if len({other.get(facet) for other in namesakes}) > 1
+            if len({other.get(facet) for other in same_name}) > 1
             or (facet == "victim" and several_victims)
         ]
-        labels.append(f"{name}{box} · {', '.join(telling)}" if telling else name + box)
+        labels.append(f"{name}{box} · {', '.join(different)}" if different else name + box)
     return _numbered(labels)
 
 

@@ -1,4 +1,4 @@
-"""The curves as inline SVG: no script, no font, no network; colours come from the page's CSS.
+"""Charts as inline SVG: no script, no font, no network; colours come from the page's CSS.
 
 matplotlib draws with sentinel colours, which are then replaced by `currentColor` and by the CSS
 variables `--s0` ... `--s7`, so that one drawing serves light and dark pages and print.
@@ -9,17 +9,15 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from clonecost.report.aggregate import Estimate, Point
+from clonecost.report.aggregate import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Measure = Literal["agreement", "accuracy"]
 
 COLOURS = 8  # `--s0` ... `--s7` in page.css
 INK = "#fe0100"
@@ -39,44 +37,43 @@ MARKERS: dict[str, str] = {
 }
 
 
-class Drawn(Protocol):
-    """What a curve is drawn from: a `Group` of a report, a row of a suite."""
+@dataclass(frozen=True)
+class Series:
+    """One line of a chart: values with their 95 % CI, by queries."""
 
-    @property
-    def points(self) -> tuple[Point, ...]: ...  # by queries
-    @property
-    def final(self) -> Point: ...
-    @property
-    def majority(self) -> float: ...
-    @property
-    def victim_accuracy(self) -> float: ...
-    @property
-    def white_box(self) -> bool: ...
+    queries: tuple[int, ...]  # ascending
+    values: tuple[Estimate, ...]
+    dashed: bool = False
 
 
 @dataclass(frozen=True)
-class Line:
+class ReferenceLevel:
     """A horizontal line of reference."""
 
-    level: float
+    value: float
     label: str  # our own words, never a user's: matplotlib reads $ as mathematics
 
 
-def curve(groups: Sequence[Drawn], measure: Measure, *, name: str, title: str, text: str) -> Markup:
-    """`measure` against queries for every group, as one SVG element.
+@dataclass(frozen=True)
+class QueryCurves:
+    """Shares against queries, on a logarithmic axis."""
 
-    `name` prefixes the ids (unique per page), `title` and `text` are read by screen readers.
-    """
+    series: tuple[Series, ...]
+    levels: tuple[ReferenceLevel, ...]
+    value_label: str  # of the vertical axis
 
-    def draw(figure: "Figure") -> None:
-        axes = figure.add_subplot()
-        _frame(axes, measure, [p.queries for g in groups for p in g.points])
-        for line in _lines(groups, measure):
-            _draw_line(axes, line)
-        for index, group in enumerate(groups):
-            _draw_group(axes, group, measure, index)
+    def svg(self, *, name: str, title: str, text: str) -> Markup:
+        """One SVG element; `name` starts its ids (unique on the page), the rest is read aloud."""
 
-    return svg(draw, size=SIZE_IN, name=name, title=title, text=text)
+        def draw(figure: "Figure") -> None:
+            axes = figure.add_subplot()
+            _set_axes(axes, self.value_label, [q for one in self.series for q in one.queries])
+            for level in self.levels:
+                _draw_level(axes, level)
+            for index, one in enumerate(self.series):
+                _draw_series(axes, one, index)
+
+        return svg(draw, size=SIZE_IN, name=name, title=title, text=text)
 
 
 def svg(
@@ -106,7 +103,7 @@ def svg(
 
 
 def swatch(index: int) -> Markup:
-    """The line and marker of the group at `index`, for a legend."""
+    """The line and marker of the series at `index`, for a legend."""
     shape = list(MARKERS.values())[_marker(index)]
     return Markup(  # index is a number and the shapes are ours: nothing to escape
         f'<svg class="swatch" viewBox="0 0 24 12" aria-hidden="true" '
@@ -117,7 +114,7 @@ def swatch(index: int) -> Markup:
 
 
 def _marker(index: int) -> int:
-    # Shifted on each round of the colours: no two of the first 64 groups look alike.
+    # Shifted on each round of the colours: no two of the first 64 series look alike.
     return (index + index // COLOURS) % len(MARKERS)
 
 
@@ -126,18 +123,18 @@ def colour_of(index: int) -> str:
     return f"#fe02{index % COLOURS:02x}"
 
 
-def _frame(axes: "Axes", measure: Measure, queries: Sequence[int]) -> None:
+def _set_axes(axes: "Axes", value_label: str, queries: Sequence[int]) -> None:
     counted = [q for q in queries if q > 0] or [1, 10]
     low, high = min(counted), max(counted)
     axes.set_xscale("log")
     axes.set_xlim(low / 1.25, high * 1.25) if low < high else axes.set_xlim(low / 3, high * 3)
     ticks = _ticks(*axes.get_xlim())
-    axes.set_xticks(ticks, [short(tick) for tick in ticks])
+    axes.set_xticks(ticks, [short_number(tick) for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    axes.set_xlabel("queries (rows sent, log scale)", color=INK)
-    axes.set_ylabel(f"clone's {measure}", color=INK)
+    axes.set_xlabel("queries (log scale)", color=INK)
+    axes.set_ylabel(value_label, color=INK)
     plain_frame(axes)
 
 
@@ -151,23 +148,14 @@ def plain_frame(axes: "Axes") -> None:
         spine.set_visible(side in ("left", "bottom"))
 
 
-def _lines(groups: Sequence[Drawn], measure: Measure) -> list[Line]:
-    if measure == "agreement":
-        shares = sorted({round(group.majority, 3) for group in groups})
-        lines = [Line(0.9, "90 %: vulnerable"), Line(0.75, "75 %: warning")]
-        return lines + [Line(share, "always the commonest class") for share in shares]
-    levels = sorted({round(group.victim_accuracy, 3) for group in groups})
-    return [Line(level, "the model itself") for level in levels]
-
-
-def _draw_line(axes: "Axes", line: Line) -> None:
-    axes.axhline(line.level, color=INK, alpha=0.65, linewidth=1, linestyle=(0, (2, 3)), zorder=1)
+def _draw_level(axes: "Axes", level: ReferenceLevel) -> None:
+    axes.axhline(level.value, color=INK, alpha=0.65, linewidth=1, linestyle=(0, (2, 3)), zorder=1)
     across = axes.get_yaxis_transform()  # x in parts of the axes, y in data
-    high = line.level > 0.5  # curves rise to the right: high labels go left, low ones right
+    high = level.value > 0.5  # curves rise to the right: high labels go left, low ones right
     axes.text(
         0.012 if high else 0.988,
-        line.level + 0.012,
-        line.label,
+        level.value + 0.012,
+        level.label,
         transform=across,
         horizontalalignment="left" if high else "right",
         verticalalignment="bottom",
@@ -176,15 +164,15 @@ def _draw_line(axes: "Axes", line: Line) -> None:
     )
 
 
-def _draw_group(axes: "Axes", group: Drawn, measure: Measure, index: int) -> None:
+def _draw_series(axes: "Axes", series: Series, index: int) -> None:
     colour = colour_of(index)
-    style = "--" if group.white_box else "-"
-    points = [point for point in group.points if point.queries > 0]
-    if not points:  # it never asked: a level, not a curve
-        axes.axhline(_of(group.final, measure).value, color=colour, linestyle=style, linewidth=1.8)
+    style = "--" if series.dashed else "-"
+    points = [(q, v) for q, v in zip(series.queries, series.values, strict=True) if q > 0]
+    if not points:  # no query was sent: a level, not a curve
+        value = series.values[-1].value
+        axes.axhline(value, color=colour, linestyle=style, linewidth=1.8)
         return
-    queries = [point.queries for point in points]
-    values = [_of(point, measure) for point in points]
+    queries, values = [q for q, _ in points], [v for _, v in points]
     bounds = [v.low for v in values], [v.high for v in values]
     if len(points) > 1:
         axes.fill_between(queries, *bounds, color=colour, alpha=0.16, linewidth=0)
@@ -203,10 +191,6 @@ def _draw_group(axes: "Axes", group: Drawn, measure: Measure, index: int) -> Non
     )
 
 
-def _of(point: Point, measure: Measure) -> Estimate:
-    return point.agreement if measure == "agreement" else point.accuracy
-
-
 def _ticks(low: float, high: float) -> list[float]:
     """Round numbers within the axis: whole decades, and 2 and 5 between them where they fit."""
     steps = (1, 2, 5) if high / low < 500 else (1,)
@@ -222,7 +206,7 @@ def linear_ticks(high: float) -> list[float]:
     return [k * step for k in range(int(high / step) + 1)]
 
 
-def short(number: float) -> str:
+def short_number(number: float) -> str:
     """ "20k", "1.5M"."""
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= size:

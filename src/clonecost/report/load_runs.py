@@ -1,6 +1,7 @@
 """Run folders, read from disk: the only input of every report."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clonecost.errors import RunError
+from clonecost.oracle.record import Record
+from clonecost.persistence.run_folder import LEDGER, SAMPLES, SEARCH
 from clonecost.result import Result, Transfer, read_result, read_transfer
-
-SAMPLES = "samples.safetensors"
-SEARCH = "search.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Some of the rows that were sent and what was answered, evenly spread over the budget."""
+    """Some queries with their answers, evenly spread over the budget."""
 
     inputs: NDArray[np.uint8]  # (n, C, H, W), 0..255
     answers: NDArray[np.float32]  # (n, K), rows on the simplex
@@ -28,8 +28,8 @@ class Samples:
 
 
 @dataclass(frozen=True, eq=False)
-class Films:
-    """The first searches of an attack that searches: T targets over G generations."""
+class SearchImages:
+    """Images from the first searches of an attack that searches: T targets, G generations."""
 
     images: NDArray[np.uint8]  # (T, G, C, H, W), 0..255: the best so far after each generation
     probability: NDArray[np.float32]  # (T, G), of the target's class; NaN after the search ended
@@ -41,41 +41,23 @@ class Films:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One finished audit: the folder, what it found, and a sample of what it sent."""
+    """One finished audit: its folder, its result, and a sample of its queries."""
 
     path: Path
     result: Result
     samples: Samples | None = None
-    films: Films | None = None
+    search_images: SearchImages | None = None
     transfer: Transfer | None = None
+    head: str = ""  # of the ledger's chain as it is now; empty without a ledger
 
     @property
     def name(self) -> str:
-        """The folder's own name: a report that is passed on must not tell where it was made."""
+        """The folder's own name, without its path: reports are passed on to other people."""
         return self.path.resolve().name
 
     def class_name(self, index: int) -> str:
         classes = self.result.victim.classes
         return classes[index] if 0 <= index < len(classes) else f"class {index}"
-
-
-def runs_in(path: Path) -> list[Path]:
-    """`path` itself if it is a run folder, else those of its direct sub-folders that are, by name.
-
-    Raises:
-        RunError: the folder does not exist, or holds no run.
-    """
-    if not path.is_dir():
-        raise RunError(f"{path} is not a folder; name a run folder or one that holds run folders")
-    if _is_run(path):
-        return [path]
-    found = sorted(folder for folder in path.iterdir() if folder.is_dir() and _is_run(folder))
-    if not found:
-        raise RunError(
-            f"{path} is no run folder and holds none (no ledger.sqlite or result.json); "
-            "name the folder that `clonecost audit` wrote"
-        )
-    return found
 
 
 def load_runs(paths: Sequence[Path]) -> list[Run]:
@@ -94,13 +76,17 @@ def _read(path: Path) -> Run:
         path=path,
         result=read_result(path),
         samples=_read_samples(path / SAMPLES),
-        films=_read_films(path / SEARCH),
+        search_images=_read_search_images(path / SEARCH),
         transfer=read_transfer(path),
+        head=_read_head(path / LEDGER),
     )
 
 
-def _is_run(path: Path) -> bool:
-    return (path / "ledger.sqlite").is_file() or (path / "result.json").is_file()
+def _read_head(path: Path) -> str:
+    if not path.is_file():  # the result alone was passed on
+        return ""
+    with closing(Record.read(path)) as record:
+        return record.head
 
 
 def _read_samples(path: Path) -> Samples | None:
@@ -114,15 +100,15 @@ def _read_samples(path: Path) -> Samples | None:
     return samples
 
 
-def _read_films(path: Path) -> Films | None:
+def _read_search_images(path: Path) -> SearchImages | None:
     kinds = {"images": (np.uint8, 5), "probability": (np.float32, 2), "targets": (np.int64, 1)}
     tensors = _read_tensors(path, kinds)
     if tensors is None:
         return None
-    films = Films(**tensors)
-    if films.images.shape[:2] != films.probability.shape or len(films.probability) != len(films):
+    found = SearchImages(**tensors)
+    if found.images.shape[:2] != found.probability.shape or len(found.probability) != len(found):
         raise _broken(path, "tensors of different length")
-    return films
+    return found
 
 
 def _read_tensors(

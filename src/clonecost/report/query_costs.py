@@ -1,10 +1,10 @@
-"""What the rows of one clone were bought for, and how many of them taught it nothing."""
+"""The purposes of a clone's queries, and the number of answers not used for training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clonecost.report import wording
 from clonecost.report.aggregate import Group
+from clonecost.report.number_format import count, percent, usd
 from clonecost.types import Purpose
 
 PURPOSES: dict[Purpose, str] = {
@@ -13,61 +13,57 @@ PURPOSES: dict[Purpose, str] = {
     "search": "search",
     "validation": "validation",
 }
-RULE = (
-    "A row taught nothing when no clone was trained on its answer: it bought a gradient estimate, "
-    "a step of a search or a check (the winners of a search are trained on, so they did teach)."
-)
 
 
 @dataclass(frozen=True)
-class Bill:
-    """Of one run; where the seeds of a group differ, of the dearest, as everywhere in a report."""
+class QueryCosts:
+    """The queries of one run: of several seeds, the one with the most queries."""
 
-    spent: int  # rows answered to the attack
-    purposes: dict[Purpose, int]  # rows; add up to `spent`, or {} when an old run did not say
-    idle: int  # rows whose answer no clone was trained on
+    spent: int  # queries answered to the attack
+    purposes: dict[Purpose, int]  # queries; add up to `spent`, or {} when not recorded
+    unused: int  # queries on whose answer no clone was trained
     usd_per_1000: float | None
 
-    def usd(self, rows: int) -> float | None:
-        return None if self.usd_per_1000 is None else rows * self.usd_per_1000 / 1000
+    def usd(self, queries: int) -> float | None:
+        """US dollars for that number of queries; None without a price."""
+        return None if self.usd_per_1000 is None else queries * self.usd_per_1000 / 1000
 
-    def words(self, rows: int) -> str:
-        """ "29 %, $8.19": part of all answered rows, and money if there is a price."""
-        cost = self.usd(rows)
-        part = wording.percent(rows / max(1, self.spent), 1)
-        return part if cost is None else f"{part}, {wording.usd(cost)}"
+    def part(self, queries: int) -> str:
+        """ "29 %, $8.19": the share of all answered queries, and the price if one is known."""
+        cost = self.usd(queries)
+        share = percent(queries / max(1, self.spent), 1)
+        return share if cost is None else f"{share}, {usd(cost)}"
 
 
-def bill(group: Group) -> Bill | None:
-    """None for a white-box reference, and for runs that recorded nothing of it."""
-    dearest = max((run.result for run in group.runs), key=lambda result: result.spent)
-    traffic, search = dearest.traffic, dearest.search
+def query_costs(group: Group) -> QueryCosts | None:
+    """None for a white-box reference, and for runs that did not record the purposes."""
+    largest = max((run.result for run in group.runs), key=lambda result: result.spent)
+    traffic, search = largest.traffic, largest.search
     if group.white_box or not (traffic.purposes or search):
         return None
-    taught = search.used_rows if search else traffic.purposes.get("training", 0)
-    return Bill(
-        spent=dearest.spent,
+    used = search.used_rows if search else traffic.purposes.get("training", 0)
+    return QueryCosts(
+        spent=largest.spent,
         purposes=dict(traffic.purposes),
-        idle=max(0, dearest.spent - taught),
-        usd_per_1000=dearest.price.usd_per_1000,
+        unused=max(0, largest.spent - used),
+        usd_per_1000=largest.price.usd_per_1000,
     )
 
 
-def purposes_of(bills: Sequence[Bill]) -> list[Purpose]:
-    """Those that any of the bills has, in a fixed order."""
-    return [purpose for purpose in PURPOSES if any(one.purposes.get(purpose) for one in bills)]
+def purposes_of(costs: Sequence[QueryCosts]) -> list[Purpose]:
+    """The purposes that occur in any of `costs`, in a fixed order."""
+    return [purpose for purpose in PURPOSES if any(one.purposes.get(purpose) for one in costs)]
 
 
-def bill_words(found: Bill) -> str:
-    """The bill in one or two sentences."""
-    answers = wording.count(found.spent, "answer")
-    if not found.idle:
-        return f"The clone was trained on all of {answers}."
+def query_costs_words(costs: QueryCosts) -> str:
+    """The costs in one or two sentences."""
+    answers = count(costs.spent, "answer")
+    if not costs.unused:
+        return f"The clone was trained on all {answers}."
     parts = [
-        f"{PURPOSES[purpose]} {found.purposes[purpose]:,} ({found.words(found.purposes[purpose])})"
-        for purpose in purposes_of([found])
+        f"{PURPOSES[purpose]} {costs.purposes[purpose]:,} ({costs.part(costs.purposes[purpose])})"
+        for purpose in purposes_of([costs])
     ]
-    bought = f" Rows by purpose: {', '.join(parts)}." if parts else ""
-    return (
-        f"No clone was trained on {found.idle:,} of {answers} ({found.words(found.idle)}).{bought}"
-    )
+    purposes = f" Queries by purpose: {', '.join(parts)}." if parts else ""
+    unused = f"{costs.unused:,} of {answers} ({costs.part(costs.unused)})"
+    return f"No clone was trained on {unused}.{purposes}"

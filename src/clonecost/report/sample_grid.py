@@ -1,4 +1,4 @@
-"""The sheet of what was sent and what was answered, as small images inside the page."""
+"""A sample of the queries and their answers, as small images inside the page."""
 
 import base64
 import io
@@ -13,18 +13,18 @@ from clonecost.report.load_runs import Run
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-LARGEST_PX = 96  # a bigger image is shrunk: the sheet is for the eye, the ledger for proof
+LARGEST_PX = 96  # a larger image is shrunk; the ledger holds the proof
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One image that was sent, and the top class of its answer."""
+    """One query's image, and the top class of its answer."""
 
     source: str  # data URI of a PNG
     row: int  # number in the attack's stream, from 0
     answer: str
     probability: float
-    small: bool  # enlarge with hard pixels
+    pixelated: bool  # enlarge with hard pixels
 
 
 def tiles(run: Run, most: int) -> list[Tile]:
@@ -48,7 +48,7 @@ def _tile(image: NDArray[np.uint8], answer: NDArray[np.float32], position: int, 
         row=position,
         answer=run.class_name(top),
         probability=float(answer[top]),
-        small=max(image.shape[1:]) <= LARGEST_PX,
+        pixelated=max(image.shape[1:]) <= LARGEST_PX,
     )
 
 

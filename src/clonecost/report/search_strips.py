@@ -1,4 +1,4 @@
-"""How an attack that searches for its images went: film strips, the price of a class, waste."""
+"""The searches of an attack that searches for its images: strips of images, queries a class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clonecost.report import sample_grid, wording
+from clonecost.report import sample_grid
 from clonecost.report.aggregate import Group
 from clonecost.report.load_runs import Run
+from clonecost.report.number_format import count, percent, probability_percent
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -32,29 +33,31 @@ class Strip:
     target: str  # name of the class that is searched for
     source: str  # data URI of a PNG of len(frames) equally wide cells
     frames: tuple[Frame, ...]
-    small: bool  # enlarge with hard pixels
+    pixelated: bool  # enlarge with hard pixels
 
     @property
     def words(self) -> str:
         """ "Trouser: <1 % → 97 % in 6 generations"."""
         first, last = self.frames[0], self.frames[-1]
         if last.generation == 1:
-            return f"{self.target}: {chance(last.probability)} in the first generation"
-        change = f"{chance(first.probability)} → {chance(last.probability)}"
+            return f"{self.target}: {probability_percent(last.probability)} in the first generation"
+        change = (
+            f"{probability_percent(first.probability)} → {probability_percent(last.probability)}"
+        )
         return f"{self.target}: {change} in {last.generation:,} generations"
 
     @property
     def alt(self) -> str:
-        """What a screen reader says instead of the picture."""
-        return f"The best image so far, generation by generation, of a search for {self.words}"
+        """Text for a screen reader."""
+        return f"Best image after each generation of a search for {self.words}"
 
 
 @dataclass(frozen=True)
 class ClassCost:
     name: str
-    queries: float  # rows bought while this class was searched for; mean over seeds
+    queries: float  # sent while this class was searched for; mean over seeds
     share: float  # of the queries of all classes
-    scale: float  # of the queries of the dearest class
+    scale: float  # of the queries of the class with the most
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,11 @@ class SearchSummary:
 
     seeds: int
     targets: int  # searches that ended
-    reached: int  # of these, those that met the threshold
+    reached: int  # of these, those that reached the target probability
     generations: float  # mean of a search that ended
     used: int  # rows that the students are trained on
     spent: int
-    wasted: float  # share of what was spent; weighted by rows
+    unused: float  # share of the queries; weighted by rows
     classes: tuple[ClassCost, ...]  # in the victim's order
 
 
@@ -80,7 +83,7 @@ def search_summary(group: Group) -> SearchSummary | None:
     spent = [run.result.spent for run, _ in found]
     targets = sum(search.targets for search in searches)
     generations = sum(search.targets * search.generations for search in searches)
-    wasted = sum(rows * s.wasted for rows, s in zip(spent, searches, strict=True))
+    unused = sum(rows * s.wasted for rows, s in zip(spent, searches, strict=True))
     return SearchSummary(
         seeds=len(found),
         targets=targets,
@@ -88,56 +91,49 @@ def search_summary(group: Group) -> SearchSummary | None:
         generations=generations / targets if targets else 0.0,
         used=sum(search.used_rows for search in searches),
         spent=sum(spent),
-        wasted=wasted / sum(spent) if sum(spent) else 0.0,
+        unused=unused / sum(spent) if sum(spent) else 0.0,
         classes=_class_costs(found[0][0], [search.queries_per_class for search in searches]),
     )
 
 
 def search_words(summary: SearchSummary) -> str:
-    """Targets, hits, generations and waste, in sentences."""
-    over = f"Over {summary.seeds} seeds, " if summary.seeds > 1 else ""
+    """Targets, successes, generations and the queries not used for training, in sentences."""
     if summary.targets:
-        verb = "was" if summary.targets == 1 else "were"
-        tried = f"{over}{wording.count(summary.targets, 'target')} {verb} tried"
-        hits = f"{summary.reached:,} reached the threshold"
-        share = wording.percent(summary.reached / summary.targets, 1)
-        took = f"a search took {summary.generations:.1f} generations on average"
-        ended = f"{tried}, and {hits} ({share}); {took}."
+        over = f" (all {summary.seeds} seeds)" if summary.seeds > 1 else ""
+        ended = (
+            f"{count(summary.targets, 'search')} ended{over}; {summary.reached:,} "
+            f"({percent(summary.reached / summary.targets, 1)}) reached the target probability. "
+            f"The mean length of a search was {summary.generations:.1f} generations."
+        )
     else:
-        ended = f"{over}no search ended within the budget."
-    rows = wording.count(summary.spent, "answered row")
-    if summary.wasted:
-        share = wording.percent(summary.wasted, 1)
-        waste = f"Of {rows}, {summary.used:,} train the student; {share} served the search alone."
-    else:
-        waste = f"The student is trained on all of the {rows}."
-    return f"{ended[0].upper()}{ended[1:]} {waste}"
+        ended = "No search ended within the query budget."
+    answers = count(summary.spent, "answer")
+    if not summary.unused:
+        return f"{ended} The clone was trained on all {answers}."
+    share = percent(summary.unused, 1)
+    return (
+        f"{ended} The clone was trained on {summary.used:,} of {answers}; {share} of the answers "
+        "served the search only."
+    )
 
 
-def dearest_first(classes: Sequence[ClassCost]) -> list[ClassCost]:
+def most_queries_first(classes: Sequence[ClassCost]) -> list[ClassCost]:
     return sorted(classes, key=lambda one: -one.queries)
 
 
 def strips(run: Run, most: int) -> list[Strip]:
-    """Up to `most` film strips, each the first search for its class; [] without films."""
-    films = run.films
-    if films is None:
+    """Up to `most` strips, each the first search for its class; [] without found."""
+    found = run.search_images
+    if found is None:
         return []
     first_of_class: dict[int, int] = {}
-    for index, target in enumerate(films.targets.tolist()):
-        if np.isfinite(films.probability[index]).any():
+    for index, target in enumerate(found.targets.tolist()):
+        if np.isfinite(found.probability[index]).any():
             first_of_class.setdefault(target, index)
     return [
-        _strip(films.images[index], films.probability[index], run.class_name(target))
+        _strip(found.images[index], found.probability[index], run.class_name(target))
         for target, index in list(first_of_class.items())[:most]
     ]
-
-
-def chance(probability: float) -> str:
-    """A probability in whole percent; "<1 %" and ">99 %" where rounding would say never, always."""
-    if not 0.005 <= probability < 0.995:
-        return "<1 %" if probability < 0.5 else ">99 %"
-    return f"{100 * probability:.0f} %"
 
 
 def _strip(images: NDArray[np.uint8], probability: NDArray[np.float32], target: str) -> Strip:
@@ -151,7 +147,7 @@ def _strip(images: NDArray[np.uint8], probability: NDArray[np.float32], target: 
             _side_by_side([sample_grid.picture(images[g], LARGEST_PX) for g in shown])
         ),
         frames=tuple(Frame(int(g) + 1, float(probability[g])) for g in shown),
-        small=max(images.shape[2:]) <= LARGEST_PX,
+        pixelated=max(images.shape[2:]) <= LARGEST_PX,
     )
 
 
@@ -162,10 +158,10 @@ def _side_by_side(pictures: Sequence["Picture"]) -> "Picture":
     width, height = pictures[0].size
     alpha = "LA" if pictures[0].mode == "L" else "RGBA"
     clear: Any = (0,) * len(alpha)
-    film = Image.new(alpha, ((width + GAP_PX) * len(pictures), height), clear)
+    strip = Image.new(alpha, ((width + GAP_PX) * len(pictures), height), clear)
     for index, one in enumerate(pictures):
-        film.paste(one.convert(alpha), (index * (width + GAP_PX), 0))
-    return film
+        strip.paste(one.convert(alpha), (index * (width + GAP_PX), 0))
+    return strip
 
 
 def _class_costs(run: Run, queries: Sequence[Sequence[int]]) -> tuple[ClassCost, ...]:

@@ -1,4 +1,4 @@
-"""What stands beside the verdict: classes, traffic, controls and flags, over a group's seeds."""
+"""Classes, answers, controls, adversarial transfer and flags, each over the seeds of a group."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,20 +6,28 @@ from dataclasses import dataclass
 from clonecost.report.aggregate import Estimate, Group, estimate
 from clonecost.result import Flag
 
+CONTROL_NAMES = {
+    "shuffled_answers": "Shuffled answers",
+    "untrained_student": "Untrained student",
+    "true_labels": "Trained on true labels",
+}
+
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One class of the victim: how well the clone knows it, and how often it was answered."""
+    """One class of the victim: the clone's agreement in it, and its share of the answers."""
 
     name: str
     rows: int
-    agreement: Estimate | None
-    share: float  # of the answers the attack bought
+    agreement: Estimate | None  # None: the victim puts no test input into this class
+    share: float | None  # of the answers to the attack; None without answers
 
 
 @dataclass(frozen=True)
-class TrafficSummary:
-    rows: int  # over all seeds
+class AnswerSummary:
+    """The answers to the attack, over all seeds."""
+
+    rows: int
     mean_entropy: float  # nats
     confident: float  # share of answers with a top probability above 0.9
 
@@ -40,28 +48,31 @@ class RaisedFlag:
 def class_rows(group: Group) -> list[ClassRow]:
     """Per class: agreement over the group's seeds, share of the answers. In the victim's order."""
     results = [run.result for run in group.runs]
-    bought = max(1, sum(result.traffic.rows for result in results))
+    answers = sum(result.traffic.rows for result in results)
     rows = []
     for index, card in enumerate(group.first.per_class):
         rates = [r.per_class[index].agreement for r in results if index < len(r.per_class)]
         known = [rate for rate in rates if rate is not None]
-        answered = sum(sum(r.traffic.class_histogram[index : index + 1]) for r in results)
+        named = sum(sum(r.traffic.class_histogram[index : index + 1]) for r in results)
         agreement = estimate(known) if known else None
-        rows.append(ClassRow(card.name, card.rows, agreement, answered / bought))
+        share = named / answers if answers else None
+        rows.append(ClassRow(card.name, card.rows, agreement, share))
     return rows
 
 
 def lowest_first(rows: Sequence[ClassRow]) -> list[ClassRow]:
-    """By agreement; classes that the victim never names come last."""
+    """By agreement; classes without a test input come last."""
     return sorted(rows, key=lambda row: row.agreement.value if row.agreement else 2)
 
 
-def traffic(group: Group) -> TrafficSummary:
-    """What was asked and answered over all seeds; means are weighted by rows."""
+def answers(group: Group) -> AnswerSummary | None:
+    """The answers over all seeds, means weighted by rows; None when no query was sent."""
     all_traffic = [run.result.traffic for run in group.runs]
     rows = sum(one.rows for one in all_traffic)
-    weights = [one.rows / rows if rows else 0.0 for one in all_traffic]
-    return TrafficSummary(
+    if not rows:
+        return None
+    weights = [one.rows / rows for one in all_traffic]
+    return AnswerSummary(
         rows=rows,
         mean_entropy=sum(w * t.mean_entropy for w, t in zip(weights, all_traffic, strict=True)),
         confident=sum(w * t.confident for w, t in zip(weights, all_traffic, strict=True)),
@@ -76,7 +87,7 @@ def controls(group: Group) -> list[ControlSummary]:
         same = [control for control in found if control.name == name]
         views.append(
             ControlSummary(
-                name.replace("_", " "),
+                CONTROL_NAMES[name],
                 estimate([control.accuracy for control in same]),
                 estimate([control.agreement for control in same]),
             )
@@ -95,7 +106,7 @@ class TransferSummary:
 
 
 def transfers(group: Group) -> list[TransferSummary]:
-    """What the clones of a group could be used for, as far as it was tried."""
+    """The adversarial examples made with the clones of a group, by size and method."""
     found = [strength for run in group.runs if run.transfer for strength in run.transfer.found]
     kinds = dict.fromkeys((strength.epsilon, strength.method) for strength in found)
     views = []
@@ -103,31 +114,12 @@ def transfers(group: Group) -> list[TransferSummary]:
         same = [s for s in found if (s.epsilon, s.method) == (epsilon, method)]
         views.append(
             TransferSummary(
-                TRANSFER_METHODS.get(method, method), epsilon,
+                method, epsilon,
                 estimate([strength.fooled for strength in same]),
                 estimate([strength.fooled_clone for strength in same]),
             )
         )  # fmt: skip
     return views
-
-
-def transfer_rows(groups: Sequence[Group]) -> str:
-    """What it cost: "2,492 rows were asked for it"."""
-    tried = [run.transfer for group in groups for run in group.runs if run.transfer]
-    lost = sum(one.lost for one in tried)
-    more = f", and {lost:,} more were lost" if lost else ""
-    return f"{sum(one.queries for one in tried):,} rows were asked for it{more}."
-
-
-TRANSFER_METHODS = {
-    "noise": "noise (control)", "fgsm": "FGSM", "pgd": "PGD", "mim": "momentum FGSM",
-}  # fmt: skip
-TRANSFER_RULE = (
-    "Of the test rows that the API named rightly: the share that it named wrongly once they were "
-    "changed, no pixel by more than epsilon, so that the clone would err. Noise of the same size "
-    "needs no clone. These rows were asked after the audit, are counted apart, and are in no price "
-    "above."
-)
 
 
 def flags(groups: Sequence[Group]) -> list[RaisedFlag]:

@@ -1,17 +1,5 @@
 """Serve a victim over the Open Inference Protocol v2, as `clonecost serve` does."""
 
-from clonecost.serving.app import Limits, make_app
-from clonecost.serving.metrics import Metrics
-from clonecost.serving.model import ServedModel, served_model
-from clonecost.serving.running import address_of, bind, run
+import lazy_loader
 
-__all__ = [
-    "Limits",
-    "Metrics",
-    "ServedModel",
-    "address_of",
-    "bind",
-    "make_app",
-    "run",
-    "served_model",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

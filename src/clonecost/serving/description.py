@@ -39,10 +39,10 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def request_body(model: ServedModel, max_rows: int, max_bytes: int) -> dict[str, Any]:
     """Of an inference request to this model, as far as a schema can say it."""
-    sides = [{"const": side} for side in model.input_shape]
+    sides = [{"const": side} for side in model.api.input_shape]
     parameters = {"type": "object"}
-    what = "numbers from 0 to 1" if model.features is None else "values of the features"
-    kinds = ["number", "array", *(["null"] if model.incomplete else [])]
+    what = "numbers from 0 to 1" if model.api.features is None else "values of the features"
+    kinds = ["number", "array", *(["null"] if model.api.incomplete else [])]
     tensor = {
         "type": "object",
         "required": ["name", "datatype", "shape", "data"],
@@ -76,7 +76,7 @@ def request_body(model: ServedModel, max_rows: int, max_bytes: int) -> dict[str,
         },
     }
     example = {"inputs": [{
-        "name": input_name(model), "datatype": "FP32", "shape": [1, *model.input_shape],
+        "name": input_name(model), "datatype": "FP32", "shape": [1, *model.api.input_shape],
         "data": _some_row(model),
     }]}  # fmt: skip
     return {
@@ -88,20 +88,20 @@ def request_body(model: ServedModel, max_rows: int, max_bytes: int) -> dict[str,
 
 def _some_row(model: ServedModel) -> list[float]:
     """A row that the model takes: mid-grey, or the middle of every range."""
-    if model.features is None:
-        return [0.5] * math.prod(model.input_shape)
+    if model.api.features is None:
+        return [0.5] * math.prod(model.api.input_shape)
     return [
         0.0 if feature.categories else (feature.low + feature.high) / 2
-        for feature in model.features
+        for feature in model.api.features
     ]  # fmt: skip
 
 
 def _columns(model: ServedModel) -> str:
     """The features of a table, in the order in which they are sent."""
-    if model.features is None:
+    if model.api.features is None:
         return ""
-    gaps = " A missing value is null." if model.incomplete else ""
-    return f" A row's features: {'; '.join(map(_column, model.features))}.{gaps}"
+    gaps = " A missing value is null." if model.api.incomplete else ""
+    return f" A row's features: {'; '.join(map(_column, model.api.features))}.{gaps}"
 
 
 def _column(feature: Feature) -> str:

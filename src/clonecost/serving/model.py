@@ -20,69 +20,34 @@ from clonecost.config import (
 from clonecost.data.tables import load_table
 from clonecost.defences import defend
 from clonecost.errors import SpecError
-from clonecost.oracle.answer_policy import check_answers, restrict, to_eight_bits
-from clonecost.types import (
-    AnswerKind,
-    Feature,
-    InputPrecision,
-    Progress,
-    Shape,
-    Victim,
-    no_progress,
-)
+from clonecost.oracle.answer_policy import shown, to_eight_bits
+from clonecost.types import PredictionApi, Progress, Victim, no_progress
 from clonecost.victims.torch_model import failures_named
-from clonecost.victims.zoo.images import VICTIMS
+from clonecost.victims.zoo.catalogue import VICTIMS
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServedModel:
-    """Called with (n, *input_shape) pixels in [0, 1] it gives what the API shows: (n, K) float32.
+    """A victim and its API.
+
+    Called with (n, *input_shape) pixels in [0, 1] it gives what the API shows: (n, K) float32.
 
     A table's takes float32 values of its features, and gives float64 where its victim does. The
     same policy as the oracle's: what is served is what an audit of the victim attacks.
 
     Raises:
-        SpecError: `top_k` is not between 1 and the number of classes; a table has another shape
-            than its features, or 8-bit inputs; images cannot be incomplete.
         VictimError: (when called) the victim failed or answered nonsense.
     """
 
     name: str  # as in its URL
     victim: Victim  # defences included
-    input_shape: Shape
-    num_classes: int
-    answers: AnswerKind = "probs"
-    top_k: int | None = None
-    input_precision: InputPrecision = "float32"
-    features: tuple[Feature, ...] | None = None  # of a table, in order; None: pixels
-    incomplete: bool = False  # of a table: rows with missing values (NaN) are answered, too
-
-    def __post_init__(self) -> None:
-        if self.features is not None and self.input_shape != (len(self.features),):
-            raise SpecError(
-                f"{self.name} has {len(self.features)} features and takes {self.input_shape}: a "
-                f"table's rows are ({len(self.features)},)"
-            )
-        if self.features is None and self.incomplete:
-            raise SpecError(
-                f"incomplete is for rows of a table, {self.name} takes images: leave it out"
-            )
-        if self.features is not None and self.input_precision == "uint8":
-            raise SpecError("inputs of 8 bits are pixels: a table's rows are float32")
-        if self.answers == "top_k" and not 1 <= (self.top_k or 0) <= self.num_classes:
-            raise SpecError(
-                f"answers top_k:{self.top_k}: {self.name} has {self.num_classes} classes, "
-                f"choose from 1 to {self.num_classes}"
-            )
+    api: PredictionApi
 
     def __call__(self, inputs: Tensor, /) -> Tensor:
-        if self.input_precision == "uint8":
+        if self.api.input_precision == "uint8":
             inputs = to_eight_bits(inputs)
         with torch.no_grad(), failures_named(tuple(inputs.shape)):  # a defence may fail, too
-            probs = check_answers(
-                self.victim(inputs), len(inputs), self.num_classes, exact=self.features is not None
-            )
-            return restrict(probs, self.answers, self.top_k)
+            return shown(self.victim(inputs), len(inputs), self.api)
 
 
 def served_model(
@@ -120,13 +85,16 @@ def served_model(
             "K; of a table --test rows.csv, or [[features]] in a spec file"
         )
     kind, top_k = answer_kind(spec.answers)
-    return ServedModel(
-        name=name or url_name(spec.victim),
-        victim=defend(victim.answer, *(make_defence(text) for text in spec.defence)),
+    api = PredictionApi(
         input_shape=shape, num_classes=classes, answers=kind, top_k=top_k,
         input_precision=spec.input_precision, features=features or victim.features,
         incomplete=spec.incomplete,
     )  # fmt: skip
+    return ServedModel(
+        name=name or url_name(spec.victim),
+        victim=defend(victim.answer, *(make_defence(text) for text in spec.defence)),
+        api=api,
+    )
 
 
 def url_name(victim: str) -> str:

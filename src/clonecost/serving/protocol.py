@@ -107,17 +107,21 @@ class ErrorBody(BaseModel):
 
 def input_name(model: ServedModel) -> str:
     """Of the input tensor."""
-    return "pixels" if model.features is None else "features"
+    return "pixels" if model.api.features is None else "features"
 
 
 def answer_type(model: ServedModel) -> Floats:
     """Of the output tensor: a table's answers keep the digits that equations are solved with."""
-    return "FP32" if model.features is None else "FP64"
+    return "FP32" if model.api.features is None else "FP64"
 
 
 def metadata(model: ServedModel) -> ModelMetadata:
-    takes = TensorMetadata(name=input_name(model), datatype="FP32", shape=[-1, *model.input_shape])
-    gives = TensorMetadata(name=OUTPUT, datatype=answer_type(model), shape=[-1, model.num_classes])
+    takes = TensorMetadata(
+        name=input_name(model), datatype="FP32", shape=[-1, *model.api.input_shape]
+    )
+    gives = TensorMetadata(
+        name=OUTPUT, datatype=answer_type(model), shape=[-1, model.api.num_classes]
+    )
     return ModelMetadata(name=model.name, platform="clonecost", inputs=[takes], outputs=[gives])
 
 
@@ -145,13 +149,13 @@ def decode(
     _check_shape(tensor, model, max_rows)
     in_json = head_length is None
     values = (
-        _from_json(tensor, nulls=model.incomplete)
+        _from_json(tensor, nulls=model.api.incomplete)
         if in_json else _from_bytes(tensor, body[head_length:])
     )  # fmt: skip
     inputs = torch.from_numpy(values).view(tensor.shape)
-    if model.features is None:
+    if model.api.features is None:
         _check_pixels(inputs, wanted)
-    elif wrong := first_wrong(model.features, inputs, incomplete=model.incomplete):
+    elif wrong := first_wrong(model.api.features, inputs, incomplete=model.api.incomplete):
         raise RefusedError(400, wrong)
     return request, inputs
 
@@ -199,7 +203,7 @@ def _read(head: bytearray, head_length: int | None, whole: int) -> InferenceRequ
 def _check_shape(tensor: RequestInput, model: ServedModel, max_rows: int) -> None:
     if tensor.datatype != "FP32":
         raise RefusedError(400, f"{tensor.name!r} is FP32, not {tensor.datatype!r}")
-    want, got = model.input_shape, tuple(tensor.shape)
+    want, got = model.api.input_shape, tuple(tensor.shape)
     if got[1:] != want or got[0] == 0:
         shape = ", ".join(map(str, want))
         raise RefusedError(400, f"want inputs of shape (n, {shape}) with n at least 1, got {got}")

@@ -1,30 +1,5 @@
-"""Many audits as one table: a suite is data, every cell an ordinary audit, every number a run's."""
+"""Many audits side by side: a suite is data, a cell an ordinary audit, a number a run's result."""
 
-from clonecost.suite.bundled import find, shipped
-from clonecost.suite.definition import Suite, cells, read_suite, scale_of
-from clonecost.suite.plan import plan_suite
-from clonecost.suite.render import html, markdown
-from clonecost.suite.results import SCHEMA, Table, as_text, merged, read_table
-from clonecost.suite.run import Job, gather, jobs, run_suite, write_table
+import lazy_loader
 
-__all__ = [
-    "SCHEMA",
-    "Job",
-    "Suite",
-    "Table",
-    "as_text",
-    "cells",
-    "find",
-    "gather",
-    "html",
-    "jobs",
-    "markdown",
-    "merged",
-    "plan_suite",
-    "read_suite",
-    "read_table",
-    "run_suite",
-    "scale_of",
-    "shipped",
-    "write_table",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

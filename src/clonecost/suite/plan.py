@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from clonecost.suite.run import Job
-from clonecost.workflows import Plan, plan
+from clonecost.workflows.plan import Plan, plan
 
 
 def plan_suite(todo: Sequence[Job]) -> Plan:

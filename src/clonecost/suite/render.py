@@ -1,205 +1,221 @@
-"""A table as Markdown and as one self-contained HTML page: pure functions of the results."""
+"""The results of a suite as a report, and as Markdown and HTML: pure functions of the results."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
-from markupsafe import Markup
-
-from clonecost.report import charts
-from clonecost.report.aggregate import Estimate, Point
-from clonecost.report.html import unbroken
-from clonecost.report.markdown import markdown_table
-from clonecost.report.wording import count, duration, percent, percent_range
-from clonecost.suite.results import LEAST, CellCard, ColumnCard, Interval, RowCard, Table
-
-SIDE_BY_SIDE = 5  # columns; more are a table each
-RULES = (
-    "Accuracy: the clone names the true class; agreement: it names the victim’s own top class. "
-    f"Both are means over seeds, with Student’s 95 % interval from {LEAST} seeds on; fewer have "
-    "none. White box: a reference that reads the network itself, not an attack through the API. "
-    "Queries: rows answered to the attack, for one clone. Paper: the figure that was published; "
-    "nobody measured it here, and papers do not print their queries."
+from clonecost.report.aggregate import Estimate, setting_words
+from clonecost.report.charts import QueryCurves, ReferenceLevel, Series
+from clonecost.report.html import html_page
+from clonecost.report.markdown import markdown_text
+from clonecost.report.model import (
+    Badge,
+    Block,
+    Cell,
+    Chart,
+    Charts,
+    Code,
+    Count,
+    Details,
+    Facts,
+    Grid,
+    GridRow,
+    Inline,
+    Measured,
+    Missing,
+    Report,
+    Section,
+    Share,
+    Words,
+    fine,
+    text,
+)
+from clonecost.report.number_format import count, duration, percent, percent_range
+from clonecost.suite.results import (
+    MIN_SEEDS,
+    CellCard,
+    ColumnCard,
+    Interval,
+    RowCard,
+    RunCard,
+    SuiteResults,
 )
 
-
-@dataclass(frozen=True)
-class Curve:
-    """A row of the table, as a line of the figure."""
-
-    label: str
-    points: tuple[Point, ...]
-    majority: float
-    victim_accuracy: float
-    white_box: bool
-
-    @property
-    def final(self) -> Point:
-        return self.points[-1]
-
-
-def markdown(table: Table) -> str:
-    """A Markdown table for every column of the suite."""
-    scale = f"Scale {table.scale}: {table.scale_title}. {table.scale_note}"
-    sections = [[f"# {table.title}"], [scale]]
-    if table.note:
-        sections.append([table.note])
-    sections += [[f"**Warning.** {warning}"] for warning in table.warnings]
-    header = ["row", "accuracy", "agreement", "queries", "time for one", "the paper’s accuracy"]
-    shown = len(header) if sources(table) else len(header) - 1
-    for column in table.columns:
-        rows = [_words(table, row, column)[:shown] for row in table.rows_of(column.name)]
-        sections += [[f"## {column.title}"], markdown_table(header[:shown], rows)]
-        if victim := victim_words(column):
-            sections.append([victim])
-    sections.append([RULES])
-    sections += [[f"The paper’s figures: {source}"] for source in sources(table)]
-    if machines(table):
-        sections.append(["Measured on " + "; ".join(machines(table)) + "."])
-    return "\n\n".join("\n".join(lines).strip() for lines in sections) + "\n"
+RULES = (
+    "Accuracy is the share of test inputs for which the clone gives the true class. Agreement is "
+    "the share for which the clone gives the victim's top class. Both are means over seeds with "
+    f"Student's 95 % CI; fewer than {MIN_SEEDS} seeds give no interval. Queries are the answered "
+    "queries for one clone. A white-box reference reads the victim's weights and is not an attack "
+    "through the API. A paper's number was published there and not measured here."
+)
+OVERVIEW = "Accuracy at a glance"
+CAPTION = (
+    "Lines are means over seeds. Shaded areas are 95 % CIs over seeds, where there are enough."
+)
+SIDE_BY_SIDE = 5  # victims; more do not fit into one grid
+MEASURES = 4  # columns of a victim's grid that are measured: accuracy, agreement, queries, time
 
 
-def html(table: Table) -> str:
-    """The page: no script, no network, light and dark; the same results give the same bytes."""
-    return _environment().get_template("suite.html.j2").render(
-        table=table, grids=_grids(table), pictures=_pictures(table), RULES=RULES
-    )  # fmt: skip
+def markdown(results: SuiteResults) -> str:
+    """The results as GitHub-flavoured Markdown: a grid for every victim."""
+    return markdown_text(build_report(results))
 
 
-# -- words that both share -----------------------------------------------------------------------
+def html(results: SuiteResults) -> str:
+    """The page: no script, no network; the same results give the same bytes."""
+    return html_page(build_report(results))
 
 
-def interval_words(found: Interval) -> str:
-    """ "81.9 to 82.5 %"; nothing when there are too few seeds."""
-    if found.low is None or found.high is None:
-        return ""
-    return percent_range(found.low, found.high, 1)
+def build_report(results: SuiteResults) -> Report:
+    """What both forms show."""
+    sections = [_overview(results)] if 1 < len(results.columns) <= SIDE_BY_SIDE else []
+    sections += [_victim(results, column) for column in results.columns]
+    return Report(
+        title=results.title,
+        kicker=f"clonecost · suite {results.name} · scale {results.scale}",
+        introduction=_introduction(results),
+        sections=(*sections, _how_to_read(results), _provenance(results)),
+        footer="Generated by clonecost from results.json. "
+        "This page loads nothing from the network.",
+    )
 
 
-def seeds_words(cell: CellCard) -> str:
-    """Too few seeds for an interval, and what is missing."""
-    few = count(len(cell.seeds), "seed") if len(cell.seeds) < LEAST else ""
+def _introduction(results: SuiteResults) -> tuple[Block, ...]:
+    scale = f"Scale {results.scale}: {results.scale_title}. {results.scale_note}".strip()
+    warnings = [text(Badge("warning", "warning"), f" {one}") for one in results.warnings]
+    return (text(scale), *([text(results.note)] if results.note else []), *warnings)
+
+
+# -- the grids -----------------------------------------------------------------------------------
+
+
+def _overview(results: SuiteResults) -> Section:
+    rows = tuple(
+        GridRow(
+            (_label(row), *(_overview_cell(results, row, column) for column in results.columns)),
+            marked=row.ours,
+        )
+        for row in results.rows
+    )
+    columns = ("Attack", *(column.title for column in results.columns))
+    return Section(OVERVIEW, (Grid(OVERVIEW, columns, rows),))
+
+
+def _overview_cell(results: SuiteResults, row: RowCard, column: ColumnCard) -> Cell:
+    if not row.stands_in(column.name):
+        return Missing("–")
+    cell = results.cell(row.name, column.name)
+    return _accuracy(row, column, cell) or Missing("not run")
+
+
+def _victim(results: SuiteResults, column: ColumnCard) -> Section:
+    published = _published(results)
+    columns = ["Attack", "Accuracy", "Agreement", "Queries", "Time of one run"]
+    rows = []
+    for row in results.rows_of(column.name):
+        cell = results.cell(row.name, column.name)
+        cells = [_label(row), *_measures(row, column, cell)]
+        rows.append(GridRow((*cells, *([_paper(cell)] if published else [])), marked=row.ours))
+    if published:
+        columns.append("Accuracy in the paper")
+    blocks: list[Block] = [Grid(column.title, tuple(columns), tuple(rows))]
+    if column.accuracy is not None:
+        blocks.append(fine(_victim_words(column)))
+    chart = _chart(results, column)
+    return Section(column.title, (*blocks, *([chart] if chart else [])))
+
+
+def _label(row: RowCard) -> Words:
+    marks = [("ours", row.ours), ("white box", row.white_box)]
+    return Words(row.title, note=", ".join(word for word, holds in marks if holds))
+
+
+def _measures(row: RowCard, column: ColumnCard, cell: CellCard) -> tuple[Cell, ...]:
+    """Accuracy, agreement, queries and time; without runs, one cell that says why."""
+    accuracy = _accuracy(row, column, cell)
+    if accuracy is None:
+        return (Missing(f"not run: {cell.not_run}", span=MEASURES),)
+    if cell.agreement is None or cell.queries is None or cell.seconds is None:
+        return accuracy, *(Missing("–") for _ in range(MEASURES - 1))  # the victim's own row
+    lost = sum(run.lost for run in cell.runs)
+    return (
+        accuracy,
+        Measured(cell.agreement.mean, cell.agreement.low, cell.agreement.high),
+        Count(cell.queries.mean, note=f"and {lost:,} lost in all seeds" if lost else ""),
+        Words(duration(cell.seconds.mean)),
+    )
+
+
+def _accuracy(row: RowCard, column: ColumnCard, cell: CellCard) -> Measured | None:
+    if row.teacher and column.accuracy:
+        return Measured(column.accuracy.value, column.accuracy.low, column.accuracy.high)
+    found = cell.accuracy
+    return None if found is None else Measured(found.mean, found.low, found.high, note=_seeds(cell))
+
+
+def _seeds(cell: CellCard) -> str:
+    """Too few seeds for an interval, and why a seed was not run."""
+    few = count(len(cell.seeds), "seed") if len(cell.seeds) < MIN_SEEDS else ""
     rest = f"not run: {cell.not_run}" if cell.not_run else ""
     return "; ".join(part for part in (few, rest) if part)
 
 
-def paper_words(cell: CellCard) -> str:
+def _paper(cell: CellCard) -> Cell:
     if cell.paper is None:
-        return "–"
+        return Missing("–")
     spread = "" if cell.paper.plus_minus is None else f" ± {cell.paper.plus_minus:g}"
-    return f"{cell.paper.accuracy:.1f}{spread} %"
+    return Words(f"{cell.paper.accuracy:.1f}{spread} %")
 
 
-def missing_words(cell: CellCard) -> str:
-    return f"not run: {cell.not_run}"
+def _published(results: SuiteResults) -> list[str]:
+    """The papers whose numbers stand beside ours."""
+    return list(dict.fromkeys(cell.paper.source for cell in results.cells if cell.paper))
 
 
-def row_marks(row: RowCard) -> str:
-    marks = [("ours", row.ours), ("white box", row.white_box)]
-    return ", ".join(words for words, holds in marks if holds)
-
-
-def queries_words(cell: CellCard) -> str:
-    """The mean over seeds; lost rows are paid, too, and stand beside it."""
-    lost = sum(run.lost for run in cell.runs)
-    more = f" + {lost:,} lost in all" if lost else ""
-    return f"{cell.queries.mean:,.0f}{more}" if cell.queries else "–"
-
-
-def victim_words(column: ColumnCard) -> str:
-    if column.accuracy is None or column.majority is None or column.test_rows is None:
-        return ""
+def _victim_words(column: ColumnCard) -> str:
+    rate = column.accuracy
+    assert rate is not None, "the caller has checked it"
+    inputs = "" if column.test_rows is None else f" of {count(column.test_rows, 'test input')}"
+    baseline = (
+        ""
+        if column.majority is None
+        else f" The majority-class baseline of the agreement is {percent(column.majority, 1)}."
+    )
     return (
-        f"The victim, {column.victim}, names the true class of {percent(column.accuracy.value, 1)} "
-        f"of {column.test_rows:,} test rows ({column.test_set}; 95 % interval "
-        f"{percent_range(column.accuracy.low, column.accuracy.high, 1)}). A clone that always "
-        f"names its commonest class would agree on {percent(column.majority, 1)}."
+        f"The victim {column.victim} classifies {percent(rate.value, 1)}{inputs} correctly "
+        f"({column.test_set}; 95 % CI {percent_range(rate.low, rate.high, 1)} over test inputs)."
+        f"{baseline}"
     )
 
 
-def sources(table: Table) -> list[str]:
-    return list(dict.fromkeys(cell.paper.source for cell in table.cells if cell.paper))
-
-
-def machines(table: Table) -> list[str]:
-    """Where the runs ran, each place once: times compare within one."""
-    return list(
-        dict.fromkeys(
-            f"{run.platform}, {run.device}, {count(run.threads, 'thread')}, PyTorch {run.torch}"
-            for cell in table.cells
-            for run in cell.runs
-        )
-    )
-
-
-def _words(table: Table, row: RowCard, column: ColumnCard) -> list[str]:
-    cell = table.cell(row.name, column.name)
-    marks = row_marks(row)
-    name = row.title + (f" ({marks})" if marks else "")
-    if row.teacher:
-        rate = column.accuracy
-        shown = (
-            f"{percent(rate.value, 1)} ({percent_range(rate.low, rate.high, 1)})" if rate else ""
-        )
-        return [name, shown or missing_words(cell), "–", "–", "–", paper_words(cell)]
-    if cell.queries is None or cell.seconds is None:
-        return [name, missing_words(cell), "–", "–", "–", paper_words(cell)]
-    return [
-        name,
-        _measured(cell.accuracy) + (f"; {seeds_words(cell)}" if seeds_words(cell) else ""),
-        _measured(cell.agreement),
-        queries_words(cell),
-        duration(cell.seconds.mean),
-        paper_words(cell),
+def _chart(results: SuiteResults, column: ColumnCard) -> Charts | None:
+    """Accuracy against queries of every attack that was run."""
+    drawn = [
+        (row, cell)
+        for row in results.rows_of(column.name)
+        if (cell := results.cell(row.name, column.name)).curve and cell.victim_accuracy
     ]
-
-
-def _measured(found: Interval | None) -> str:
-    if found is None:
-        return "–"
-    words = interval_words(found)
-    return percent(found.mean, 1) + (f" ({words})" if words else "")
-
-
-# -- the page ------------------------------------------------------------------------------------
-
-
-def _pictures(table: Table) -> list[tuple[str, list[str], Markup]]:
-    """(caption, labels, drawing) for every column that has runs."""
-    found = []
-    for number, column in enumerate(table.columns):
-        curves = list(_curves(table, column))
-        if not curves:
-            continue
-        ends = "; ".join(f"{c.label}: {percent(c.final.accuracy.value)}" for c in curves)
-        drawing = charts.curve(
-            curves, "accuracy", name=f"column{number}",
-            title=f"{column.title}: accuracy of the clone against queries",
-            text=f"At the end, {ends}.",
-        )  # fmt: skip
-        found.append((column.title, [c.label for c in curves], drawing))
-    return found
-
-
-def _grids(table: Table) -> list[tuple[list[RowCard], list[ColumnCard]]]:
-    """(rows, columns) of what stands side by side: all, if they are few."""
-    if len(table.columns) <= SIDE_BY_SIDE:
-        return [(table.rows, table.columns)]
-    return [(table.rows_of(column.name), [column]) for column in table.columns]
-
-
-def _curves(table: Table, column: ColumnCard) -> Iterable[Curve]:
-    for row in table.rows_of(column.name):
-        cell = table.cell(row.name, column.name)
-        if cell.curve and cell.victim_accuracy:
-            yield Curve(
-                label=row.title, majority=column.majority or 0, white_box=row.white_box,
-                victim_accuracy=cell.victim_accuracy.value,
-                points=tuple(
-                    Point(m.queries, _estimate(m.agreement), _estimate(m.accuracy), 0, 0)
-                    for m in cell.curve
-                ),
-            )  # fmt: skip
+    if not drawn:
+        return None
+    series = tuple(
+        Series(
+            tuple(milestone.queries for milestone in cell.curve),
+            tuple(_estimate(milestone.accuracy) for milestone in cell.curve),
+            dashed=row.white_box,
+        )
+        for row, cell in drawn
+    )
+    levels = sorted({round(c.victim_accuracy.value, 3) for _, c in drawn if c.victim_accuracy})
+    finals = "; ".join(f"{row.title}: {percent(c.curve[-1].accuracy.mean)}" for row, c in drawn)
+    chart = Chart(
+        name=f"column{results.columns.index(column)}",
+        title="Accuracy of the clone against queries",
+        text=f"{column.title}. Final accuracy: {finals}.",
+        drawing=QueryCurves(
+            series,
+            tuple(ReferenceLevel(level, "victim's accuracy") for level in levels),
+            "clone's accuracy",
+        ),
+    )
+    return Charts((chart,), CAPTION, tuple(row.title for row, _ in drawn))
 
 
 def _estimate(found: Interval) -> Estimate:
@@ -209,25 +225,62 @@ def _estimate(found: Interval) -> Estimate:
     return Estimate(found.mean, low, high)
 
 
-def _environment() -> Any:
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+# -- terms and provenance ------------------------------------------------------------------------
 
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader("clonecost.suite", "."), PackageLoader("clonecost.report", ".")]
-        ),
-        autoescape=True,  # titles come from users
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+
+def _how_to_read(results: SuiteResults) -> Section:
+    sources = [fine(f"Source of the papers' numbers: {one}") for one in _published(results)]
+    return Section("How to read this page", (text(RULES), *sources))
+
+
+def _provenance(results: SuiteResults) -> Section:
+    machines = list(
+        dict.fromkeys(
+            f"{run.platform}, {run.device}, {count(run.threads, 'thread')}, PyTorch {run.torch}"
+            for cell in results.cells
+            for run in cell.runs
+        )
     )
-    environment.filters.update(
-        unbroken=unbroken, percent=percent, duration=duration, number="{:,}".format
-    )
-    environment.globals.update(
-        interval_words=interval_words, seeds_words=seeds_words, paper_words=paper_words,
-        missing_words=missing_words, row_marks=row_marks, queries_words=queries_words,
-        victim_words=victim_words, sources=sources, machines=machines, swatch=charts.swatch,
-        percent_range=percent_range,
+    if not machines:
+        return Section("Provenance", (text("No run has finished yet."),))
+    said = f"Machines: {'; '.join(machines)}. Times are comparable within one machine only."
+    rows = {row.name: row.title for row in results.rows}
+    columns = {column.name: column.title for column in results.columns}
+    details = [
+        Details(f"{rows[cell.row]}, {columns[cell.column]}", _runs(cell), in_markdown=False)
+        for cell in results.cells
+        if cell.runs
+    ]
+    return Section("Provenance", (text(said), *details))
+
+
+def _runs(cell: CellCard) -> tuple[Block, ...]:
+    columns = (
+        "Seed", "Accuracy", "Agreement", "Queries", "Time", "Warnings", "Code", "Date",
+        "Ledger head",
     )  # fmt: skip
-    return environment
+    grid = Grid("Runs", columns, tuple(GridRow(_run(run)) for run in cell.runs))
+    settings = Details("All settings of the attack", (_facts(cell.settings or {}),))
+    spec = {key: value for key, value in (cell.spec or {}).items() if key != "set"}
+    return grid, _facts(spec), settings
+
+
+def _run(run: RunCard) -> tuple[Cell, ...]:
+    return (
+        Words(str(run.seed), note=f"resumed {count(run.resumed, 'time')}" if run.resumed else ""),
+        Share(run.accuracy.value),
+        Share(run.agreement.value),
+        Count(run.spent, note=f"and {run.lost:,} lost" if run.lost else ""),
+        Words(duration(run.seconds)),
+        Words(", ".join(run.warnings) or "none"),
+        Words(run.version, note=run.revision or ""),
+        Words(run.created[:10]),
+        Words(run.ledger_head[:12]),
+    )
+
+
+def _facts(values: Mapping[str, object]) -> Facts:
+    shown: list[tuple[str, tuple[Inline, ...]]] = [
+        (key, (Code(setting_words(value)),)) for key, value in values.items()
+    ]
+    return Facts(tuple(shown))

@@ -1,7 +1,7 @@
-"""What a suite found, as data: `results.json`, of which every page is a pure function.
+"""The results of a suite as data: `results.json`, of which every page is a pure function.
 
-A number is copied or averaged from the `result.json` of a finished run, or it is the paper's, and
-then it stands in the paper's own field. A cell without a run says why.
+A number is copied or averaged from the `result.json` of a finished run; a paper's number stands in
+a field of its own. A cell without a run gives the reason.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from clonecost.report.aggregate import Estimate, estimate, points_of
 from clonecost.result import Model, Rate, Result
 
 SCHEMA: Literal["clonecost/suite/1"] = "clonecost/suite/1"
-LEAST = 3  # seeds, below which an interval over seeds says nothing
+MIN_SEEDS = 3  # an interval over fewer seeds says nothing
 
 
 class Interval(Model):
@@ -121,7 +121,7 @@ class RowCard(Model):
         return self.columns is None or column in self.columns
 
 
-class Table(Model):
+class SuiteResults(Model):
     schema_: Literal["clonecost/suite/1"] = Field(default=SCHEMA, alias="schema")
     name: str
     title: str
@@ -156,14 +156,14 @@ class Table(Model):
         return [row for row in self.rows if row.stands_in(column)]
 
 
-def read_table(path: Path) -> Table:
+def read_results(path: Path) -> SuiteResults:
     """Read a results file.
 
     Raises:
         RunError: there is none, or it is not what this version understands.
     """
     try:
-        return Table.model_validate_json(path.read_bytes())
+        return SuiteResults.model_validate_json(path.read_bytes())
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
@@ -173,7 +173,7 @@ def read_table(path: Path) -> Table:
         raise RunError(f"{path} is not a {SCHEMA} document: {where}: {said}") from error
 
 
-def merged(kept: Table, more: Table) -> Table:
+def merged(kept: SuiteResults, more: SuiteResults) -> SuiteResults:
     """`more`, with the cells that only `kept` has runs of: of runs that were made apart.
 
     Titles, notes and reasons are those of `more`, the newer one.
@@ -216,18 +216,18 @@ def merged(kept: Table, more: Table) -> Table:
 def changed_victim(column: str) -> str:
     """Why the rows of a column cannot be compared exactly."""
     return (
-        f"{column}: the runs attacked victims with different weights (it was trained again "
-        "between them); run them again with the same victim"
+        f"{column}: the runs attacked victims with different weights, because the victim was "
+        "trained again between them. Repeat the runs with one victim."
     )
 
 
-def _weights(table: Table, column: str) -> set[str | None]:
-    return {run.victim_weights for c in table.cells if c.column == column for run in c.runs}
+def _weights(results: SuiteResults, column: str) -> set[str | None]:
+    return {run.victim_weights for c in results.cells if c.column == column for run in c.runs}
 
 
-def as_text(table: Table) -> str:
+def as_text(results: SuiteResults) -> str:
     """results.json as it is written."""
-    return table.model_dump_json(indent=2) + "\n"
+    return results.model_dump_json(indent=2) + "\n"
 
 
 def make_cell(
@@ -277,7 +277,7 @@ def _spread(rates: Sequence[Rate]) -> Spread | None:
 
 
 def _interval(found: Estimate, seeds: int) -> Interval:
-    enough = seeds >= LEAST
+    enough = seeds >= MIN_SEEDS
     return Interval(
         mean=found.value, low=found.low if enough else None, high=found.high if enough else None
     )

@@ -16,14 +16,14 @@ from clonecost.suite.definition import Cell, Row, Suite, cells, scale_of
 from clonecost.suite.results import (
     Paper,
     RowCard,
-    Table,
+    SuiteResults,
     as_text,
     changed_victim,
     make_cell,
     make_column,
 )
 from clonecost.types import Progress, no_progress
-from clonecost.workflows import Watch, finished, run_spec
+from clonecost.workflows.run import Watch, finished, run_spec
 
 RESULTS, MARKDOWN, PAGE = "results.json", "table.md", "table.html"
 NOT_YET, NO_AUDIT = "not yet", "no audit of this victim yet"
@@ -119,7 +119,7 @@ def _run(job: Job, watch: Watch, progress: Progress, command: str) -> Result | s
 def gather(
     name: str, suite: Suite, scale: str, out: Path, *, seeds: Sequence[int] = (),
     faults: Faults | None = None,
-) -> Table:  # fmt: skip
+) -> SuiteResults:  # fmt: skip
     """The table of the runs that stand finished under `out`, exactly as the suite writes them.
 
     `seeds` counts further seeds than the suite's own; `faults` are told in the cells.
@@ -151,7 +151,7 @@ def gather(
             cell.column.name, cell.row.name, [result for result in by_seed.values() if result],
             spec=_what_is_run(cell.spec), not_run=why, paper=_paper(suite, cell),
         ))  # fmt: skip
-    return Table(
+    return SuiteResults(
         name=name, title=suite.title, note=suite.note, scale=scale, scale_title=chosen.title,
         scale_note=chosen.note, cells=cards,
         columns=[make_column(c.name, c.title, of_column[c.name]) for c in suite.column],
@@ -160,12 +160,12 @@ def gather(
     )  # fmt: skip
 
 
-def write_table(table: Table, folder: Path) -> None:
+def write_results(results: SuiteResults, folder: Path) -> None:
     """results.json, table.md and table.html in `folder`, each replaced at once."""
     run_folder.make(folder)
-    run_folder.write(folder / RESULTS, as_text(table))
-    run_folder.write(folder / MARKDOWN, render.markdown(table))
-    run_folder.write(folder / PAGE, render.html(table))
+    run_folder.write(folder / RESULTS, as_text(results))
+    run_folder.write(folder / MARKDOWN, render.markdown(results))
+    run_folder.write(folder / PAGE, render.html(results))
 
 
 def _missing(

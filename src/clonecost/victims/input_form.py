@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from clonecost.errors import VictimError
 from clonecost.types import Shape
+
+if TYPE_CHECKING:  # the schema of a spec imports this module, and --help does not wait for torch
+    from torch import Tensor
 
 Layout = Literal["nchw", "nhwc"]
 Pixels = Literal["0..1", "0..255"]
@@ -45,16 +45,16 @@ class InputForm:
         if any(value <= 0 for value in self.std):
             raise VictimError(f"std = {list(self.std)}: a deviation is above 0")
 
-    def apply(self, inputs: Tensor, arrangement: Arrangement) -> Tensor:
+    def apply(self, inputs: "Tensor", arrangement: Arrangement) -> "Tensor":
         """(n, C, H, W) or (n, d) pixels in [0, 1] -> float32 as the model wants them."""
         values = inputs.detach().float()
         if self.pixels == "0..255":
             values = values * 255
         per_channel = (-1, *[1] * (inputs.ndim - 2))
         if self.mean:
-            values = values - torch.tensor(self.mean).view(per_channel)
+            values = values - values.new_tensor(self.mean).view(per_channel)
         if self.std:
-            values = values / torch.tensor(self.std).view(per_channel)
+            values = values / values.new_tensor(self.std).view(per_channel)
         if arrangement == "nhwc" and values.ndim == 4:
             values = values.permute(0, 2, 3, 1)
         return values.contiguous()
@@ -103,7 +103,7 @@ class InputForm:
         return fitting[0]
 
 
-def shaped(values: Tensor, sizes: Sizes | None) -> Tensor:
+def shaped(values: "Tensor", sizes: Sizes | None) -> "Tensor":
     """Rows of one channel as a model without that dimension takes them: (n, *sizes)."""
     if sizes is None or values.ndim == len(sizes) + 1:
         return values

@@ -24,11 +24,13 @@ from clonecost.config import (
 from clonecost.data import Split, load
 from clonecost.data.tables import load_table
 from clonecost.errors import DataError
-from clonecost.generators import CARD, cached_generator, is_path, row_and_epochs
-from clonecost.report.wording import duration
+from clonecost.generators import cached_generator, is_path, row_and_epochs
+from clonecost.persistence.model_cache import CARD
+from clonecost.report.number_format import duration
 from clonecost.types import LabelledInputs
 from clonecost.victims.endpoints import RATE, EndpointSettings, is_local, least_seconds, refusal
-from clonecost.victims.zoo.images import VICTIMS, is_trained
+from clonecost.victims.zoo.catalogue import VICTIMS
+from clonecost.victims.zoo.images import is_trained
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from clonecost.data import load
 from clonecost.errors import LedgerError, RunError
 from clonecost.evaluation.scoring import Reference, score
 from clonecost.networks import build
-from clonecost.oracle.hash_chain import row_digests
 from clonecost.oracle.ledger import Ledger
+from clonecost.oracle.tensor_codec import row_digests
 from clonecost.persistence import run_folder
 from clonecost.result import Score
 from clonecost.training.distill import Recipe, distill

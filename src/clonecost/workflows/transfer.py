@@ -85,7 +85,7 @@ def transfer(
         [victim.name, victim.weights, asdict(threat), spec.defence, clone_digest, list(chosen),
          list(epsilons), len(test), seed]
     )  # fmt: skip
-    folder = run / "transfers" / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    folder = run / run_folder.TRANSFERS / hashlib.sha256(identity.encode()).hexdigest()[:12]
     run_folder.make(folder)
     ledger = Ledger(
         folder / run_folder.LEDGER, audit=identity, input_shape=threat.input_shape,
@@ -104,10 +104,17 @@ def transfer(
         told = Transfer(
             rows=len(test), right=right, queries=oracle.spent, lost=ledger.lost, seed=seed,
             found=found, seconds=time.monotonic() - began,
-            ledger=str((folder / run_folder.LEDGER).relative_to(run)), ledger_head=ledger.head,
-            clone=clone_digest,
+            ledger=(folder / run_folder.LEDGER).relative_to(run).as_posix(),
+            ledger_head=ledger.head, clone=clone_digest,
         )  # fmt: skip
-    run_folder.write(run / run_folder.TRANSFER, told.model_dump_json(indent=2) + "\n")
+    text = told.model_dump_json(indent=2) + "\n"
+    with closing(Ledger.reopen(run / run_folder.LEDGER)) as ledger:
+        ledger.record_files({
+            **(ledger.files or {}),
+            told.ledger: f"chain:{told.ledger_head}",
+            run_folder.TRANSFER: run_folder.digest_of(text),
+        })  # fmt: skip
+    run_folder.write(run / run_folder.TRANSFER, text)  # last: it is there when it is recorded
     return told
 
 

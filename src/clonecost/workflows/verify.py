@@ -1,55 +1,174 @@
-"""Is a run's record whole and unaltered, and does it agree with the result?"""
+"""Is a run's record whole and unaltered, and are its files those that the record names?
+
+Needs neither torch nor the packages that draw reports. `docs/verify.md` says what is found, and
+what only a head that was written down elsewhere can show.
+"""
 
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from clonecost.oracle.ledger import Ledger
+from clonecost.errors import LedgerError, SpecError
+from clonecost.oracle.hash_chain import GENESIS
+from clonecost.oracle.record import ACCOUNTS, Record
 from clonecost.persistence import run_folder
-from clonecost.persistence.disk import file_digest
-from clonecost.result import Result, read_result
+
+# Not files of evidence: the database is read row by row, and SQLite's own files come and go.
+_OF_THE_LEDGER = {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.lock"}
 
 
-def verify(run: Path) -> list[str]:
-    """What is wrong with a run: its ledger's chain, its kept inputs, its files. [] is nothing.
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    Attributes:
+        faults: what is wrong, one sentence each; empty when the run is whole.
+        notes: what is not wrong and worth knowing: growth since a head, files not covered.
+        head: the head of the chain now, 64 hexadecimal digits.
+    """
+
+    faults: tuple[str, ...]
+    notes: tuple[str, ...]
+    head: str
+
+
+def verify(run: Path, *, head: str | None = None) -> Verification:
+    """Check a run: its ledger's chain, its kept inputs, its files, its transfers.
+
+    Args:
+        head: a head of the chain that was written down elsewhere, now or at an earlier state of
+            the run. Without it a record that was rewritten from its first altered event on, with
+            all files, passes.
 
     Raises:
         LedgerError: the ledger is missing or cannot be read at all.
+        SpecError: `head` is not a head.
+
+    Example:
+        >>> from clonecost.workflows.verify import verify
+        >>> verify(Path("runs/lenet")).faults  # doctest: +SKIP
+        ()
     """
-    with closing(Ledger.read(run / run_folder.LEDGER)) as ledger:
-        faults = ledger.verify()
-        if faults or not (run / run_folder.RESULT).is_file():
-            return faults
-        return [*_altered(run, ledger), *_disagreements(read_result(run), ledger)]
+    if head is not None:
+        head = _checked(head)
+    with closing(Record.read(run / run_folder.LEDGER)) as record:
+        faults = record.verify()
+        notes: list[str] = []
+        if not faults:
+            faults = [*_file_faults(run, record), *_transfer_faults(run, record)]
+            notes += _not_covered(run, record)
+        if not faults and (run / run_folder.RESULT).is_file():
+            faults += _disagreements(run, record)
+        if head is not None:
+            rows = record.rows_since(head)
+            if rows is None:
+                faults.append(
+                    f"the head {head} is not in the chain: the ledger was rewritten or cut short "
+                    "after that head was written down, or the head is of another run"
+                )
+            elif head != record.head:
+                notes.append(f"the run grew by {rows:,} rows since the head {head[:12]}…")
+        return Verification(tuple(faults), tuple(notes), record.head)
 
 
-def _altered(run: Path, ledger: Ledger) -> Iterator[str]:
-    """The files whose digests the audit noted when it ended."""
-    for name, digest in json.loads(ledger.fact("files") or "{}").items():
+def _checked(head: str) -> str:
+    head = head.strip().lower()
+    if len(head) != 64 or set(head) - set("0123456789abcdef") or head == GENESIS.hex():
+        raise SpecError("The head is not one of a ledger.", got=head, want="64 hexadecimal digits")
+    return head
+
+
+def _file_faults(run: Path, record: Record) -> Iterator[str]:
+    """Files of the run folder against the last event that records them."""
+    files = record.files or {}
+    if not record.finished:
+        # a run that goes on has no result yet: an earlier one is removed when it is resumed
+        if (run / run_folder.RESULT).is_file():
+            yield (
+                f"{run_folder.RESULT} is there, the ledger says that the run has not ended: its "
+                "last events were deleted, or the run was stopped as it was resumed"
+            )
+        return
+    for name, said in files.items():
         path = run / name
+        if said.startswith("chain:"):
+            continue  # another ledger
         if not path.is_file():
             yield f"{name} is missing"
-        elif file_digest(path) != digest:
-            yield f"{name} was altered after the audit wrote it"
+        elif run_folder.digest_of_file(path) != said:
+            yield f"{name} was altered after it was recorded"
+    for name in (*run_folder.REPORTED, run_folder.INPUTS):
+        if name not in files and (run / name).is_file():
+            yield f"{name} was added: the ledger does not record it"
 
 
-def _disagreements(result: Result, ledger: Ledger) -> Iterator[str]:
-    attack, evaluation = ledger.totals("attack"), ledger.totals("evaluation")
-    spot = ledger.totals("spot")
-    rows = sum(purse.settled + purse.lost for purse in (attack, evaluation, spot))
-    said_and_found = [
-        ("head of the chain", result.provenance.ledger_head, ledger.head),
-        ("rows in the ledger", result.provenance.ledger_rows, rows),
-        ("rows spent", result.spent, attack.settled),
-        ("rows lost", result.lost, attack.lost),
-        ("rows of the evaluation", result.evaluation, evaluation.settled + evaluation.lost),
-        (
-            "rows of spot checks",
-            result.spot_check.rows if result.spot_check else 0,
-            spot.settled + spot.lost,
-        ),
-    ]
-    for what, said, found in said_and_found:
-        if said != found:
-            yield f"result.json says {what} {said}, the ledger {found}"
+def _transfer_faults(run: Path, record: Record) -> Iterator[str]:
+    """The ledgers of transfers: each a chain of its own, whose head stands in the run's."""
+    recorded, found = _recorded_ledgers(record), _ledgers_of_transfers(run)
+    for name in sorted({*recorded, *found}):
+        if name not in found:
+            yield f"{name} is missing"
+            continue
+        try:
+            with closing(Record.read(run / name)) as other:
+                yield from (f"{name}: {fault}" for fault in other.verify())
+                if other.head != recorded.get(name, other.head):
+                    yield f"{name} was altered: its head is not the one that the run recorded"
+        except LedgerError as error:
+            yield str(error)
+
+
+def _recorded_ledgers(record: Record) -> dict[str, str]:
+    """Paths of other ledgers with the heads that the run recorded."""
+    return {
+        name: said.removeprefix("chain:")
+        for name, said in (record.files or {}).items()
+        if said.startswith("chain:")
+    }
+
+
+def _ledgers_of_transfers(run: Path) -> set[str]:
+    paths = (run / run_folder.TRANSFERS).glob(f"*/{run_folder.LEDGER}")
+    return {path.relative_to(run).as_posix() for path in paths}
+
+
+def _not_covered(run: Path, record: Record) -> Iterator[str]:
+    """What lies in the folder and stands for nothing: the reader must not take it for evidence."""
+    covered = {*(record.files or {}), *_OF_THE_LEDGER}
+    if not record.finished:  # these are still being made
+        covered |= {*run_folder.REPORTED, run_folder.INPUTS, run_folder.SNAPSHOTS}
+    beside = sorted(
+        path.name + "/" * path.is_dir()
+        for path in run.iterdir()
+        if path.name not in covered and path.name != run_folder.TRANSFERS
+    )
+    beside += sorted(_ledgers_of_transfers(run) - {*_recorded_ledgers(record)})
+    if beside:
+        yield f"not covered by the ledger: {', '.join(beside)}"
+
+
+def _disagreements(run: Path, record: Record) -> Iterator[str]:
+    """Does the result tell what the ledger holds?"""
+    try:
+        result = json.loads((run / run_folder.RESULT).read_bytes())
+        said: dict[str, Any] = {
+            "head of the chain": result["provenance"]["ledger_head"],
+            "rows in the ledger": result["provenance"]["ledger_rows"],
+            "rows spent": result["spent"],
+            "rows lost": result["lost"],
+            "rows of the evaluation": result["evaluation"],
+            "rows of spot checks": (result["spot_check"] or {"rows": 0})["rows"],
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        yield f"{run_folder.RESULT} cannot be read ({type(error).__name__}: {error})"
+        return
+    totals = {account: record.totals(account) for account in ACCOUNTS}
+    paid = {account: each.settled + each.lost for account, each in totals.items()}
+    found = [record.head_of_rows, sum(paid.values()), totals["attack"].settled,
+             totals["attack"].lost, paid["evaluation"], paid["spot"]]  # fmt: skip
+    for (what, one), other in zip(said.items(), found, strict=True):
+        if one != other:
+            yield f"{run_folder.RESULT} says {what} {one}, the ledger {other}"

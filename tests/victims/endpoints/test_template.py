@@ -199,7 +199,7 @@ def test_a_description_that_is_none_is_refused(what: str) -> None:
 def test_contradictions_are_refused_before_anything_is_sent(api: Api) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"classes": NAMES[:3]}, "names 3 classes, the audit has 4"),
-        ({"top_k": 4}, "is all of them"),
+        ({"top_k": 4}, "endpoint.top_k is out of range for 4 classes"),
         ({"body": {"image": "$input"}, "batch_size": 2}, "the body takes one row"),
         ({"shape": (2, 4, 4)}, "a png has 1 or 3 channels"),
         ({"form": InputForm(mean=(0.5,))}, "leave out layout, pixels, mean and std"),

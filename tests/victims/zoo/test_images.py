@@ -10,7 +10,8 @@ from clonecost.errors import SpecError, VictimError
 from clonecost.networks import NETWORKS, build
 from clonecost.persistence.disk import file_digest
 from clonecost.victims.zoo import images as zoo
-from clonecost.victims.zoo.images import VICTIMS, cache_root, train_victim, zoo_victim
+from clonecost.victims.zoo.catalogue import VICTIMS
+from clonecost.victims.zoo.images import cache_root, train_victim, zoo_victim
 
 
 @pytest.fixture(scope="module")

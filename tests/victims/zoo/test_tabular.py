@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from clonecost.errors import SpecError
-from clonecost.victims.zoo.images import VICTIMS
-from clonecost.victims.zoo.tabular import TABLE_VICTIMS, table_estimator, table_victim
+from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
+from clonecost.victims.zoo.tabular import table_estimator, table_victim
 
 
 @pytest.mark.parametrize("name", TABLE_VICTIMS)

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.types import LabelledInputs
-from clonecost.victims.zoo.train_classifier import Training, correct, train_classifier
+from clonecost.victims.zoo.catalogue import Training
+from clonecost.victims.zoo.train_classifier import correct, train_classifier
 
 
 def stripes(rows: int, seed: int) -> LabelledInputs:

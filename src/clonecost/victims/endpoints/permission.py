@@ -5,8 +5,6 @@ import re
 from datetime import date
 from urllib.parse import parse_qsl, urlsplit
 
-import httpx2
-
 from clonecost.errors import SpecError
 from clonecost.result import Authorisation
 
@@ -28,6 +26,8 @@ def is_local(url: str) -> bool:
     No name is looked up: what it leads to can change between the look and the question. Two parsers
     must find the same host, the client's own among them.
     """
+    import httpx2  # --help does not wait for it
+
     try:
         host = httpx2.URL(url).host
         if host != urlsplit(url).hostname:
@@ -43,6 +43,8 @@ def check_address(url: str) -> None:
     Raises:
         SpecError: with the part that is wrong; never with the secret.
     """
+    import httpx2
+
     try:
         parts = urlsplit(url)
         host, _, _ = parts.hostname, parts.port, httpx2.URL(url)

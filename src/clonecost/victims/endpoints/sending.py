@@ -29,7 +29,7 @@ from tenacity import wait_random_exponential as backoff
 from torch import Tensor
 
 from clonecost.errors import CloneCostError, VictimError
-from clonecost.oracle.delivery import Flight, current
+from clonecost.oracle.delivery import Delivery, current
 from clonecost.types import InputPrecision, Progress, no_progress
 
 PATIENCE = 600.0  # seconds; who asks for a longer pause is asked again by `resume`
@@ -118,13 +118,13 @@ class Sender:
         self.client.close()
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        flight = current()
-        flight.board()
+        delivery = current()
+        delivery.track()
         rows = inputs.detach().cpu()  # threads do not know that gradients are off here
-        found = [self._deliver(part, flight) for part in rows.split(self.rows_in_flight)]
+        found = [self._deliver(part, delivery) for part in rows.split(self.rows_in_flight)]
         return torch.cat(found).to(inputs.device)
 
-    def _deliver(self, inputs: Tensor, flight: Flight) -> Tensor:
+    def _deliver(self, inputs: Tensor, delivery: Delivery) -> Tensor:
         """One request for each part of the rows, all at once; again for those that failed."""
         parts = inputs.split(self.rows_per_request)
         answers: dict[int, Tensor] = {}
@@ -137,7 +137,7 @@ class Sender:
             for k in range(len(parts)):
                 if k not in answers:
                     self._pace.admit(len(parts[k]))
-                    flight.sent(len(parts[k]))  # before it goes: an interrupt may come any time
+                    delivery.sent(len(parts[k]))  # before it goes: an interrupt may come any time
                     asked[k] = self._threads.submit(self._ask, parts[k])
             wait(asked.values())
             fatal: list[BaseException] = []
@@ -147,7 +147,7 @@ class Sender:
                     answers[k] = future.result()
                     continue
                 if not getattr(error, "maybe_served", True):
-                    flight.refused(len(parts[k]))
+                    delivery.refused(len(parts[k]))
                 if isinstance(error, UnansweredError):
                     failed[k] = error
                 else:
@@ -160,7 +160,7 @@ class Sender:
         def before_again(state: RetryCallState) -> None:
             for k, error in failed.items():
                 if error.maybe_served:
-                    flight.lost(parts[k], self.hide(str(error)))
+                    delivery.lost(parts[k], self.hide(str(error)))
             self.progress(WAITING, 0, 1)
             failed_once.append(True)
 
@@ -194,7 +194,7 @@ class Sender:
         return max(growing, asked_for)
 
     def _ask(self, inputs: Tensor) -> Tensor:
-        """One request. In a thread: touches neither the flight nor the ledger."""
+        """One request. In a thread: touches neither the delivery nor the ledger."""
         try:
             headers, body = self.dialect.ask(inputs)
             began = time.monotonic()
@@ -206,7 +206,7 @@ class Sender:
         except UnansweredError:
             raise
         except CloneCostError as error:
-            raise _like(error, self.hide(str(error))) from None
+            raise hidden(error, self.hide) from None
         except Exception as error:  # nobody thought of this answer
             what = self.hide(f"{type(error).__name__}: {error}")
             raise VictimError(f"{self.dialect.url}: its answer cannot be read ({what})") from None
@@ -295,8 +295,14 @@ def _excerpt(response: httpx2.Response) -> str:
     return f": {words[:EXCERPT]}{'...' if len(words) > EXCERPT else ''}" if words else ""
 
 
-def _like(error: CloneCostError, text: str) -> CloneCostError:
-    """The same error with other words."""
+def hidden(error: CloneCostError, hide: Callable[[str], str]) -> CloneCostError:
+    """The same error, its secrets taken out of every field."""
+
+    def field(value: object) -> object:
+        return None if value is None else hide(str(value))
+
     other = type(error).__new__(type(error))
-    Exception.__init__(other, text)
+    CloneCostError.__init__(
+        other, hide(error.what), *error.remedies, got=field(error.got), want=field(error.want)
+    )
     return other

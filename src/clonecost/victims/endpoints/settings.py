@@ -16,6 +16,7 @@ Encoding = Literal["png", "jpeg", "uint8", "array", "record"]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+RATE = 100.0  # rows a second, unless the owner allows more
 # What may change while an audit goes on: none of it changes what is asked or answered.
 FREE = {"headers", "batch_size", "concurrency", "timeout", "attempts", "latency"}
 
@@ -23,7 +24,7 @@ FREE = {"headers", "batch_size", "concurrency", "timeout", "attempts", "latency"
 class EndpointSettings(BaseModel):
     """How an endpoint is spoken to; everything has a default for the Open Inference Protocol."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     url: str | None = None  # when `victim` is a name of your own for it
     method: Literal["POST", "PUT"] = "POST"

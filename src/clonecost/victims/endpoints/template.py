@@ -23,7 +23,7 @@ from jmespath.exceptions import JMESPathError
 from torch import Tensor
 
 from clonecost.errors import SpecError, VictimError
-from clonecost.types import Feature, InputPrecision, Shape, as_bytes
+from clonecost.types import Feature, InputPrecision, Shape, as_bytes, check_top_k
 from clonecost.victims.endpoints.settings import Encoding, EndpointSettings, Secrets, without_nan
 from clonecost.victims.input_form import Arrangement, InputForm
 
@@ -187,10 +187,8 @@ def make_template(
         raise SpecError(
             f"endpoint.classes names {len(settings.classes)} classes, the audit has {num_classes}"
         )
-    if settings.top_k and settings.top_k >= num_classes:
-        raise SpecError(
-            f"endpoint.top_k = {settings.top_k} of {num_classes} classes is all of them"
-        )
+    if settings.top_k is not None:
+        check_top_k("endpoint.top_k", settings.top_k, num_classes)
     many = takes_many(settings)
     if not many and (settings.batch_size or 1) > 1:
         raise SpecError(

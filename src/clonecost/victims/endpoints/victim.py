@@ -14,15 +14,14 @@ from clonecost.types import Feature, Progress, Shape, no_progress
 from clonecost.version import __version__
 from clonecost.victims.endpoints.open_inference import ROWS, connect, speaks_it
 from clonecost.victims.endpoints.permission import check_address, is_local, must_be_allowed
-from clonecost.victims.endpoints.sending import IDLE, Dialect, Sender, UnansweredError
-from clonecost.victims.endpoints.settings import EndpointSettings, Secrets, check_secrets
+from clonecost.victims.endpoints.sending import IDLE, Dialect, Sender, UnansweredError, hidden
+from clonecost.victims.endpoints.settings import RATE, EndpointSettings, Secrets, check_secrets
 from clonecost.victims.endpoints.template import ROWS as ROWS_OF_TEMPLATE
 from clonecost.victims.endpoints.template import check_template, make_template, takes_many
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded_victim import LoadedVictim
 from clonecost.victims.torch_model import Outputs
 
-RATE = 100.0  # rows a second, unless the owner allows more
 USER_AGENT = f"clonecost/{__version__} (+authorised audit)"
 
 
@@ -160,4 +159,4 @@ def _connected(
             secrets.hide(f"{url} does not answer ({error}): is it running, and the address right?")
         ) from None
     except VictimError as error:
-        raise VictimError(secrets.hide(str(error))) from None
+        raise hidden(error, secrets.hide) from None

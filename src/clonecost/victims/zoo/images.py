@@ -9,7 +9,7 @@ test split is asked once, for the accuracy on the card. Trained victims are kept
 
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,13 @@ from clonecost.errors import SpecError, VictimError, suggest
 from clonecost.networks import build
 from clonecost.persistence.disk import file_digest
 from clonecost.persistence.model_cache import CARD, WEIGHTS, Cached, cache_root
-from clonecost.types import LabelledInputs, Progress, Shape, no_progress
+from clonecost.types import LabelledInputs, Progress, no_progress
 from clonecost.victims import LoadedVictim, load_weights, torch_victim
-from clonecost.victims.zoo.train_classifier import Training, correct, train_classifier
+from clonecost.victims.zoo.catalogue import VICTIMS, VictimRecipe
+from clonecost.victims.zoo.train_classifier import correct, train_classifier
 
 __all__ = [
     "CARD",
-    "VICTIMS",
-    "VictimRecipe",
     "cache_root",
     "is_trained",
     "train_victim",
@@ -37,70 +36,6 @@ __all__ = [
 ]
 HELD_OUT = 10  # one row in so many of the train split is for validation
 SPLIT_SEED = 20_240_101  # the same rows for every victim and every seed
-
-
-@dataclass(frozen=True, kw_only=True)
-class VictimRecipe:
-    summary: str
-    dataset: str
-    network: str
-    student: str  # the clone's network in the papers; no part of the training
-    input_shape: Shape
-    num_classes: int = 10
-    mean: tuple[float, ...] = (0.5,)
-    std: tuple[float, ...] = (0.5,)
-    training: Training
-
-
-_GREY: Shape = (1, 32, 32)
-_RGB: Shape = (3, 32, 32)
-
-VICTIMS: dict[str, VictimRecipe] = {
-    "digits-lenet": VictimRecipe(
-        summary="handwritten digits, LeNet: trained in seconds, for demonstrations and tests",
-        dataset="digits", network="lenet", student="half-lenet", input_shape=_GREY,
-        training=Training(epochs=30, lr=0.02, batch_size=16, augment="crop", threads=1),
-    ),
-    "fmnist-lenet": VictimRecipe(
-        summary="Fashion-MNIST, LeNet: the small victim of DeGAN and Black-Box Ripper",
-        dataset="fmnist", network="lenet", student="half-lenet", input_shape=_GREY,
-        training=Training(epochs=15, lr=0.1, augment="flip", threads=1),
-    ),
-    "fmnist-vgg16": VictimRecipe(
-        summary="Fashion-MNIST, VGG-16: the large victim of Black-Box Ripper",
-        dataset="fmnist", network="vgg16", student="vgg16", input_shape=_GREY,
-        training=Training(epochs=20, lr=0.05, augment="crop+flip", low_precision=True),
-    ),
-    "cifar10-alexnet": VictimRecipe(
-        summary="CIFAR-10, AlexNet: the victim of ZSKD, DeGAN and Black-Box Ripper",
-        dataset="cifar10", network="alexnet", student="half-alexnet", input_shape=_RGB,
-        # a core of two does about 250 rows a second
-        training=Training(epochs=12, lr=0.05, augment="crop+flip"),
-    ),
-    "cifar10-resnet20": VictimRecipe(
-        summary="CIFAR-10, ResNet-20: the real-image victim that a laptop can train",
-        dataset="cifar10", network="resnet20", student="resnet8", input_shape=_RGB,
-        mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010),
-        # a core of two does about 290 rows a second; bfloat16 was slower there
-        training=Training(epochs=12, lr=0.2, augment="crop+flip"),
-    ),
-    "cifar10-resnet34": VictimRecipe(
-        summary="CIFAR-10, ResNet-34-8x: the victim of DFME and DisGUIDE; wants a GPU",
-        dataset="cifar10", network="resnet34-8x", student="resnet18-8x", input_shape=_RGB,
-        mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010),
-        training=Training(
-            epochs=200, lr=0.1, schedule="cosine", augment="crop+flip", low_precision=True
-        ),
-    ),
-    "svhn-resnet34": VictimRecipe(
-        summary="street view house numbers, ResNet-34-8x: DFME's second victim; wants a GPU",
-        dataset="svhn", network="resnet34-8x", student="resnet18-8x", input_shape=_RGB,
-        mean=(0.4377, 0.4438, 0.4728), std=(0.1980, 0.2010, 0.1970),
-        training=Training(
-            epochs=50, lr=0.1, schedule="cosine", augment="crop", low_precision=True
-        ),
-    ),
-}  # fmt: skip
 
 
 def zoo_model(

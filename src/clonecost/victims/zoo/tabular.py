@@ -7,8 +7,7 @@ which the attacker knows.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,59 +17,7 @@ from clonecost.errors import SpecError, suggest
 from clonecost.types import LabelledInputs
 from clonecost.victims import LoadedVictim
 from clonecost.victims.sklearn_model import sklearn_victim
-
-if TYPE_CHECKING:  # scikit-learn takes a second, which only an audit of these need wait
-    from clonecost.victims.zoo.estimators import Family
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableVictim:
-    summary: str
-    table: str  # in `clonecost.data.tables`
-    family: "Family"  # in `clonecost.victims.zoo.estimators`
-    size: float = 0
-
-
-_WORDS: "dict[Family, str]" = {
-    "lr": "logistic regression; softmax of more than two classes",
-    "ovr": "logistic regressions, each class against the rest",
-    "mlp": "perceptron with 20 tanh units",
-    "klr": "kernel logistic regression with 20 representers",
-    "svm": "RBF support vector machine, which answers labels only",
-    "tree": "decision tree with an answer of its own for each leaf",
-    "plain-tree": "decision tree whose pure leaves answer alike",
-}
-
-
-def _on(table: str, family: "Family", size: float = 0) -> TableVictim:
-    return TableVictim(
-        summary=f"table {table}, {_WORDS[family]}", table=table, family=family, size=size
-    )
-
-
-TABLE_VICTIMS: dict[str, TableVictim] = {
-    "cancer-lr": _on("breast_cancer", "lr"),
-    "diabetes-lr": _on("diabetes", "lr"),
-    "moons-lr": _on("moons", "lr"),
-    "iris-softmax": _on("iris", "lr"),
-    "wine-softmax": _on("wine", "lr"),
-    "blobs-softmax": _on("blobs", "lr"),
-    "digits-softmax": _on("digits-flat", "lr"),
-    "iris-ovr": _on("iris", "ovr"),
-    "digits-ovr": _on("digits-flat", "ovr"),
-    "moons-mlp": _on("moons", "mlp"),
-    "iris-mlp": _on("iris", "mlp"),
-    "digits-mlp": _on("digits-flat", "mlp"),
-    "circles-klr": _on("circles", "klr", 1.0),
-    "digits-klr": _on("digits-flat", "klr", 0.05),
-    "moons-svm": _on("moons", "svm"),
-    "circles-svm": _on("circles", "svm"),
-    "iris-tree": _on("iris", "tree", 8),
-    "cancer-tree": _on("breast_cancer", "tree", 20),
-    "digits-tree": _on("digits-flat", "tree", 100),
-    "cancer-plain-tree": _on("breast_cancer", "plain-tree"),
-    "digits-plain-tree": _on("digits-flat", "plain-tree"),
-}
+from clonecost.victims.zoo.catalogue import TABLE_VICTIMS
 
 
 def table_estimator(name: str, *, seed: int = 0) -> Any:

@@ -3,35 +3,19 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from clonecost.training.augmentation import Augment, augment
+from clonecost.training.augmentation import augment
 from clonecost.training.mixed_precision import half
 from clonecost.types import LabelledInputs, Progress, as_pixels, no_progress
+from clonecost.victims.zoo.catalogue import Training
 
 MOMENTUM = 0.9
 REPORT_EVERY = 20  # steps between two calls of the progress function
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """SGD with Nesterov momentum 0.9 on the cross-entropy."""
-
-    epochs: int
-    lr: float  # the highest learning rate of the schedule
-    batch_size: int = 128
-    weight_decay: float = 5e-4
-    schedule: Literal["cosine", "one-cycle"] = "one-cycle"
-    augment: Augment = "none"
-    low_precision: bool = False  # bfloat16 and channels-last while training, never in evaluation
-    # of the CPU; None: all that torch may use. A LeNet's steps are so short that threads mostly
-    # wait for each other: on a busy machine two were measured 20 times slower than one.
-    threads: int | None = None
 
 
 class Trained(NamedTuple):

@@ -1,0 +1,11 @@
+"""The attacks that ship, by name: every file of this folder that is one."""
+
+from typing import TYPE_CHECKING
+
+from clonecost.registry import Parts
+
+if TYPE_CHECKING:  # torch, which a list of names does not need
+    from clonecost.attacks.base import Attack
+
+ATTACKS: "Parts[Attack]" = Parts("clonecost.attacks", "attacks")
+PROFILES = ATTACKS.profiles()  # named settings of an attack, chosen as NAME:PROFILE

@@ -1,0 +1,92 @@
+"""The tables that come with scikit-learn, by name. The list of names imports none of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from clonecost.types import Feature
+
+Read = Callable[[], dict[str, Any]]  # all rows, as the arguments of `clonecost.data.tables.table`
+DIABETES_THRESHOLD = 140  # disease progression after a year above this is class 1: half of the rows
+
+
+@dataclass(frozen=True)
+class TableCard:
+    summary: str
+    read: Read
+
+
+def _bundled(loader: str) -> dict[str, Any]:
+    from sklearn import datasets
+
+    found = getattr(datasets, loader)()
+    return {
+        "inputs": found.data,
+        "labels": found.target,
+        "names": found.feature_names,
+        "classes": found.target_names,
+        "name": loader.removeprefix("load_"),
+    }
+
+
+def _digits() -> dict[str, Any]:
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    features = [Feature(name=name, low=0, high=16) for name in found.feature_names]
+    return {
+        "inputs": found.data,
+        "labels": found.target,
+        "features": features,
+        "classes": found.target_names,
+        "name": "digits-flat",
+    }
+
+
+def _diabetes() -> dict[str, Any]:
+    from sklearn.datasets import load_diabetes
+
+    found = load_diabetes(scaled=False)
+    above = (found.target > DIABETES_THRESHOLD).astype("int64")
+    return {
+        "inputs": found.data,
+        "labels": above,
+        "names": found.feature_names,
+        "name": "diabetes",
+        "classes": [f"up to {DIABETES_THRESHOLD}", f"above {DIABETES_THRESHOLD}"],
+    }
+
+
+def _made(maker: str, **settings: Any) -> Read:
+    def read() -> dict[str, Any]:
+        from sklearn import datasets
+
+        x, y = getattr(datasets, maker)(5_000, random_state=0, **settings)
+        return {"inputs": x, "labels": y, "name": maker.removeprefix("make_")}
+
+    return read
+
+
+TABLES: dict[str, TableCard] = {
+    "iris": TableCard(
+        "iris flowers: 150 rows, 4 numbers, 3 species", lambda: _bundled("load_iris")
+    ),
+    "wine": TableCard("wines: 178 rows, 13 numbers, 3 growers", lambda: _bundled("load_wine")),
+    "breast_cancer": TableCard(
+        "breast masses: 569 rows, 30 numbers, malignant or benign",
+        lambda: _bundled("load_breast_cancer"),
+    ),
+    "digits-flat": TableCard("handwritten digits: 1,797 rows, 64 numbers, 10 classes", _digits),
+    "diabetes": TableCard(
+        f"diabetes: 442 rows, 10 numbers, disease progression above {DIABETES_THRESHOLD} or not",
+        _diabetes,
+    ),
+    "moons": TableCard(
+        "two half circles: 5,000 rows, 2 numbers, 2 classes", _made("make_moons", noise=0.2)
+    ),
+    "circles": TableCard(
+        "a circle in a circle: 5,000 rows, 2 numbers, 2 classes",
+        _made("make_circles", noise=0.1, factor=0.5),
+    ),
+    "blobs": TableCard("three clouds: 5,000 rows, 2 numbers, 3 classes", _made("make_blobs")),
+}

@@ -1,0 +1,4 @@
+from ._catalogue import DEFENCES as DEFENCES
+from ._catalogue import defend as defend
+from .base import Declaration as Declaration
+from .base import declaration_of as declaration_of

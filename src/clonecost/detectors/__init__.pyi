@@ -1,0 +1,2 @@
+from ._catalogue import DETECTORS as DETECTORS
+from .base import Declaration as Declaration

@@ -1,0 +1,10 @@
+from .base import TrainedGenerator as TrainedGenerator
+from .catalogue import GENERATORS as GENERATORS
+from .catalogue import GeneratorCard as GeneratorCard
+from .lookup import is_path as is_path
+from .lookup import ready_generator as ready_generator
+from .lookup import row_and_epochs as row_and_epochs
+from .store import SAMPLES as SAMPLES
+from .store import cached_generator as cached_generator
+from .store import load_generator as load_generator
+from .store import train_generator as train_generator

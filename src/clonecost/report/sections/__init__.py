@@ -1,0 +1,1 @@
+"""The sections of the report: each file says one thing, `build.SECTIONS` orders them."""

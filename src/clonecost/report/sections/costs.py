@@ -1,0 +1,59 @@
+"""The price of a clone: queries and money for each level of agreement."""
+
+from collections.abc import Sequence
+
+from clonecost.report.aggregate import Group
+from clonecost.report.model import Cell, Grid, GridRow, Missing, Money, Section, Words, fine
+from clonecost.report.number_format import count, duration, usd
+from clonecost.report.verdict import VULNERABLE, WARNING
+
+TITLE = "Cost of a clone"
+RULE = (
+    "A level is reached at the first scored clone with at least that agreement; values between "
+    "two scored clones are not interpolated. Lost queries were sent and paid but got no usable "
+    "answer; the total price includes them."
+)
+NO_PRICE = "no price given"
+
+
+def costs(groups: Sequence[Group]) -> Section:
+    columns = (
+        "Attack",
+        "Queries to 75 % agreement",
+        "Queries to 90 % agreement",
+        "Queries in total",
+        "Price per 1,000 queries",
+    )
+    rows = tuple(GridRow(_cells(group)) for group in groups)
+    return Section(TITLE, (Grid(TITLE, columns, rows), fine(RULE)))
+
+
+def _cells(group: Group) -> tuple[Cell, ...]:
+    unit = group.first.price.usd_per_1000
+    return (
+        Words(group.label, note=count(len(group.runs), "seed")),
+        queries_to(group, WARNING),
+        queries_to(group, VULNERABLE),
+        _total(group),
+        Missing(NO_PRICE) if unit is None else Money(unit),
+    )
+
+
+def queries_to(group: Group, level: float) -> Cell:
+    """The first scored milestone at which agreement was at least `level`, with its price."""
+    if group.white_box:
+        return Missing("not measured: white box")
+    queries = group.reached(level)
+    if queries is None:
+        return Missing(f"not reached within {count(group.spent, 'query')}")
+    cost, endpoint = group.cost_of(queries), group.first.endpoint
+    parts = [] if cost is None else [f"≤ {usd(cost)}"]
+    if endpoint is not None:  # sending takes time under the rate limit
+        parts.append(f"≥ {duration(3600 * endpoint.hours(queries))}")
+    return Words(f"≤ {queries:,}", note=", ".join(parts))
+
+
+def _total(group: Group) -> Cell:
+    lost = [f"and {group.lost:,} lost"] if group.lost else []
+    price = [] if group.usd is None else [usd(group.usd)]
+    return Words(f"{group.spent:,}", note=", ".join([*lost, *price]))

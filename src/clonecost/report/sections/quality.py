@@ -1,0 +1,90 @@
+"""How good the final clone is, beside its baselines."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from clonecost.report.aggregate import Estimate, Group, Point
+from clonecost.report.model import (
+    Cell,
+    Grid,
+    GridRow,
+    Measured,
+    Nats,
+    Section,
+    Share,
+    Strong,
+    Words,
+    fine,
+    text,
+)
+from clonecost.report.number_format import percent
+
+TITLE = "Quality of the final clone"
+RULE = (
+    "The small figures are 95 % CIs. Relative accuracy is the clone's accuracy divided by the "
+    "victim's. KL divergence is the mean difference between the victim's and the clone's "
+    "probabilities, in nats; an exact copy has 0."
+)
+
+
+def quality(groups: Sequence[Group]) -> Section:
+    columns = (
+        "Attack",
+        "Agreement",
+        "Majority-class baseline",
+        "Accuracy",
+        "Victim's accuracy",
+        "Relative accuracy",
+        "KL divergence (nats)",
+    )
+    rows = tuple(
+        GridRow(
+            (
+                Words(group.label),
+                measured(group.final.agreement),
+                Share(group.majority_baseline),
+                measured(group.final.accuracy),
+                Share(group.victim_accuracy),
+                *closeness(group.final),
+            )
+        )
+        for group in groups
+    )
+    errors = [
+        text(Strong(f"{group.label}."), f" {said}")
+        for group in groups
+        if (said := tabular_errors(group))
+    ]
+    return Section(TITLE, (Grid(TITLE, columns, rows), fine(RULE), *errors))
+
+
+def measured(estimate: Estimate) -> Measured:
+    return Measured(estimate.value, estimate.low, estimate.high)
+
+
+def closeness(point: Point) -> tuple[Cell, Cell]:
+    """Relative accuracy and KL divergence of the clones at one point of the curve."""
+    return Share(point.relative_accuracy), Nats(point.kl)
+
+
+def tabular_errors(group: Group) -> str | None:
+    """The errors of Tramèr et al. of the final clones, averaged over seeds; None for images."""
+    found = [run.result.curve[-1].table for run in group.runs]
+    errors = [error for error in found if error is not None]
+    if not errors:
+        return None
+    test = (
+        f"On the test inputs, clone and victim give different classes for "
+        f"{percent(fmean(e.r_test.value for e in errors), 2)} (R_test); the total variation "
+        f"distance of their probabilities is {fmean(e.tv_test for e in errors):.1e}."
+    )
+    uniform = [(e.r_unif.value, e.tv_unif, e.uniform_rows) for e in errors if e.r_unif is not None]
+    if not uniform:
+        return test
+    distances = [distance for _, distance, _ in uniform if distance is not None]
+    distance = f" and {fmean(distances):.1e}" if distances else ""
+    return (
+        f"{test} On {uniform[0][2]:,} inputs drawn uniformly from the features' ranges, the values "
+        f"are {percent(fmean(r for r, _, _ in uniform), 2)} (R_unif){distance}. These inputs were "
+        "sent for the evaluation only."
+    )

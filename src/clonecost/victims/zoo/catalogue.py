@@ -1,0 +1,140 @@
+"""The victims that can be asked for by name: what they are, not how they are trained."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from clonecost.types import Shape
+
+if TYPE_CHECKING:  # torch and scikit-learn, which a list of names does not need
+    from clonecost.training.augmentation import Augment
+    from clonecost.victims.zoo.estimators import Family
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """SGD with Nesterov momentum 0.9 on the cross-entropy."""
+
+    epochs: int
+    lr: float  # the highest learning rate of the schedule
+    batch_size: int = 128
+    weight_decay: float = 5e-4
+    schedule: Literal["cosine", "one-cycle"] = "one-cycle"
+    augment: "Augment" = "none"
+    low_precision: bool = False  # bfloat16 and channels-last while training, never in evaluation
+    # of the CPU; None: all that torch may use. A LeNet's steps are so short that threads mostly
+    # wait for each other: on a busy machine two were measured 20 times slower than one.
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VictimRecipe:
+    summary: str
+    dataset: str
+    network: str
+    student: str  # the clone's network in the papers; no part of the training
+    input_shape: Shape
+    num_classes: int = 10
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.5,)
+    training: Training
+
+
+_GREY: Shape = (1, 32, 32)
+_RGB: Shape = (3, 32, 32)
+
+VICTIMS: dict[str, VictimRecipe] = {
+    "digits-lenet": VictimRecipe(
+        summary="handwritten digits, LeNet: trained in seconds, for demonstrations and tests",
+        dataset="digits", network="lenet", student="half-lenet", input_shape=_GREY,
+        training=Training(epochs=30, lr=0.02, batch_size=16, augment="crop", threads=1),
+    ),
+    "fmnist-lenet": VictimRecipe(
+        summary="Fashion-MNIST, LeNet: the small victim of DeGAN and Black-Box Ripper",
+        dataset="fmnist", network="lenet", student="half-lenet", input_shape=_GREY,
+        training=Training(epochs=15, lr=0.1, augment="flip", threads=1),
+    ),
+    "fmnist-vgg16": VictimRecipe(
+        summary="Fashion-MNIST, VGG-16: the large victim of Black-Box Ripper",
+        dataset="fmnist", network="vgg16", student="vgg16", input_shape=_GREY,
+        training=Training(epochs=20, lr=0.05, augment="crop+flip", low_precision=True),
+    ),
+    "cifar10-alexnet": VictimRecipe(
+        summary="CIFAR-10, AlexNet: the victim of ZSKD, DeGAN and Black-Box Ripper",
+        dataset="cifar10", network="alexnet", student="half-alexnet", input_shape=_RGB,
+        # a core of two does about 250 rows a second
+        training=Training(epochs=12, lr=0.05, augment="crop+flip"),
+    ),
+    "cifar10-resnet20": VictimRecipe(
+        summary="CIFAR-10, ResNet-20: the real-image victim that a laptop can train",
+        dataset="cifar10", network="resnet20", student="resnet8", input_shape=_RGB,
+        mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010),
+        # a core of two does about 290 rows a second; bfloat16 was slower there
+        training=Training(epochs=12, lr=0.2, augment="crop+flip"),
+    ),
+    "cifar10-resnet34": VictimRecipe(
+        summary="CIFAR-10, ResNet-34-8x: the victim of DFME and DisGUIDE; wants a GPU",
+        dataset="cifar10", network="resnet34-8x", student="resnet18-8x", input_shape=_RGB,
+        mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010),
+        training=Training(
+            epochs=200, lr=0.1, schedule="cosine", augment="crop+flip", low_precision=True
+        ),
+    ),
+    "svhn-resnet34": VictimRecipe(
+        summary="street view house numbers, ResNet-34-8x: DFME's second victim; wants a GPU",
+        dataset="svhn", network="resnet34-8x", student="resnet18-8x", input_shape=_RGB,
+        mean=(0.4377, 0.4438, 0.4728), std=(0.1980, 0.2010, 0.1970),
+        training=Training(
+            epochs=50, lr=0.1, schedule="cosine", augment="crop", low_precision=True
+        ),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableVictim:
+    summary: str
+    table: str  # in `clonecost.data.tables`
+    family: "Family"  # in `clonecost.victims.zoo.estimators`
+    size: float = 0
+
+
+_WORDS: "dict[Family, str]" = {
+    "lr": "logistic regression; softmax of more than two classes",
+    "ovr": "logistic regressions, each class against the rest",
+    "mlp": "perceptron with 20 tanh units",
+    "klr": "kernel logistic regression with 20 representers",
+    "svm": "RBF support vector machine, which answers labels only",
+    "tree": "decision tree with an answer of its own for each leaf",
+    "plain-tree": "decision tree whose pure leaves answer alike",
+}
+
+
+def _on(table: str, family: "Family", size: float = 0) -> TableVictim:
+    return TableVictim(
+        summary=f"table {table}, {_WORDS[family]}", table=table, family=family, size=size
+    )
+
+
+TABLE_VICTIMS: dict[str, TableVictim] = {
+    "cancer-lr": _on("breast_cancer", "lr"),
+    "diabetes-lr": _on("diabetes", "lr"),
+    "moons-lr": _on("moons", "lr"),
+    "iris-softmax": _on("iris", "lr"),
+    "wine-softmax": _on("wine", "lr"),
+    "blobs-softmax": _on("blobs", "lr"),
+    "digits-softmax": _on("digits-flat", "lr"),
+    "iris-ovr": _on("iris", "ovr"),
+    "digits-ovr": _on("digits-flat", "ovr"),
+    "moons-mlp": _on("moons", "mlp"),
+    "iris-mlp": _on("iris", "mlp"),
+    "digits-mlp": _on("digits-flat", "mlp"),
+    "circles-klr": _on("circles", "klr", 1.0),
+    "digits-klr": _on("digits-flat", "klr", 0.05),
+    "moons-svm": _on("moons", "svm"),
+    "circles-svm": _on("circles", "svm"),
+    "iris-tree": _on("iris", "tree", 8),
+    "cancer-tree": _on("breast_cancer", "tree", 20),
+    "digits-tree": _on("digits-flat", "tree", 100),
+    "cancer-plain-tree": _on("breast_cancer", "plain-tree"),
+    "digits-plain-tree": _on("digits-flat", "plain-tree"),
+}

@@ -1,0 +1,92 @@
+"""Remedies in the words of the command line."""
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from clonecost.cli.errors import flag, has_flag, in_words, remedied, sentences
+from clonecost.config.schema import Spec
+from clonecost.errors import (
+    Advice,
+    ChooseFrom,
+    CloneCostError,
+    DropKey,
+    Remedy,
+    RunWorkflow,
+    SetKey,
+    SpecError,
+)
+
+WORDS: list[tuple[Remedy, str]] = [
+    (SetKey("budget", 512), "use --budget 512"),
+    (SetKey("budget"), "use --budget ROWS"),
+    (SetKey("input_precision", "uint8"), "use --input-precision uint8"),
+    (SetKey("layout"), "use --layout nchw|nhwc"),
+    (SetKey("trust", True), "use --trust"),
+    (SetKey("trust"), "use --trust"),
+    (SetKey("controls", False), "use --no-controls"),
+    (SetKey("shape"), "use --shape C,H,W"),
+    (SetKey("shape", (1, 28, 28)), "use --shape 1,28,28"),
+    (SetKey("seed", [1, 2]), "use --seed 1 --seed 2"),
+    (SetKey("test", "my rows.csv"), "use --test 'my rows.csv'"),
+    (SetKey("set.dfme.step", 0.1), "use --set dfme.step=0.1"),
+    (SetKey("set.dfme.step"), "use --set dfme.step=VALUE"),
+    (SetKey("victim", "digits-lenet"), "give digits-lenet as the victim"),
+    (SetKey("max_rows", 5), "use --max-rows 5"),
+    (SetKey("host"), "use --host"),
+    (SetKey("endpoint.url"), "set the key `endpoint.url`"),
+    (SetKey("endpoint.method", "PUT"), "set the key `endpoint.method` to 'PUT'"),
+    (SetKey("authorisation"), "set the key `authorisation`"),
+    (DropKey("trust"), "leave --trust out"),
+    (DropKey("max_lost"), "leave --max-lost out"),
+    (DropKey("endpoint.headers"), "leave the key `endpoint.headers` out"),
+    (DropKey("features"), "leave the key `features` out"),
+    (ChooseFrom("attacks"), "see `clonecost list attacks`"),
+    (RunWorkflow("resume", Path("runs/a b")), "`clonecost resume 'runs/a b'` goes on"),
+    (RunWorkflow("resume"), "`clonecost resume RUN` goes on"),
+    (RunWorkflow("train generator", "vae"), "run `clonecost train generator vae`"),
+    (RunWorkflow("report"), "run `clonecost report`"),
+    (Advice("see the manual"), "see the manual"),
+]
+
+
+@pytest.mark.parametrize(("remedy", "words"), WORDS)
+def test_a_remedy_is_worded_for_the_command_line(remedy: Remedy, words: str) -> None:
+    assert remedied(remedy) == words
+
+
+def test_an_error_says_the_fact_and_then_its_remedies() -> None:
+    error = SpecError("The budget is too small", SetKey("budget", 512), ChooseFrom("attacks"),
+                      got=100, want=512)  # fmt: skip
+    assert in_words(error) == (
+        "The budget is too small: got 100, want 512. "
+        "Use --budget 512; or see `clonecost list attacks`."
+    )
+    assert "--budget" not in str(error)
+    assert in_words(CloneCostError("The file is gone")) == "The file is gone"
+
+
+def test_the_command_prints_the_flag_and_ends_with_status_2(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(typer.Exit) as ended, sentences():
+        raise SpecError("No shape is known", SetKey("shape"), SetKey("classes", 4))
+    assert ended.value.exit_code == 2
+    assert capsys.readouterr().err == (
+        "clonecost: No shape is known. Use --shape C,H,W; or use --classes 4.\n"
+    )
+
+
+def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended, sentences(Path("runs/mine")):
+        raise KeyboardInterrupt
+    assert ended.value.exit_code == 130
+    assert "`clonecost resume runs/mine` goes on" in capsys.readouterr().err
+
+
+def test_tables_have_no_flag() -> None:
+    assert {name for name in Spec.model_fields if not has_flag(name)} == {
+        "features", "endpoint", "authorisation",
+    }  # fmt: skip
+    assert flag("snapshot_every") == "--snapshot-every"

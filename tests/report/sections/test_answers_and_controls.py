@@ -1,0 +1,40 @@
+from typing import Any
+
+from tests.support.synthetic_runs import run, wilson
+
+from clonecost.report import group_runs
+from clonecost.report.model import Block, Details, Grid, Missing, Paragraph
+from clonecost.report.sections.answers_and_controls import NO_CONTROLS, answers_and_controls
+
+
+def blocks_of(**changes: Any) -> tuple[Block, ...]:
+    (details,) = answers_and_controls(group_runs([run(**changes)])).blocks
+    assert isinstance(details, Details)
+    return details.blocks
+
+
+def test_an_attack_without_queries_has_no_invented_entropy_or_share() -> None:
+    found = blocks_of(
+        traffic={"rows": 0, "class_histogram": [0] * 5, "mean_entropy": 0, "confident": 0}
+    )
+    assert Paragraph(("The attack sent no query.",)) in found
+    (grid,) = (block for block in found if isinstance(block, Grid))
+    assert {row.cells[2] for row in grid.rows} == {Missing("no query")}
+
+
+def test_a_class_without_test_inputs_has_no_agreement() -> None:
+    found = blocks_of(per_class=[{"name": "dog", "rows": 0, "agreement": None}])
+    (grid,) = (block for block in found if isinstance(block, Grid))
+    assert grid.rows[0].cells[1] == Missing("no test input")
+
+
+def test_controls_that_were_not_run_are_named_as_such() -> None:
+    assert Paragraph((NO_CONTROLS,), "quiet") in blocks_of()
+    control = {"name": "true_labels", "accuracy": wilson(0.9), "agreement": wilson(0.88)}
+    found = blocks_of(controls=[control])
+    assert Paragraph((NO_CONTROLS,), "quiet") not in found
+    grid = found[-1]
+    assert isinstance(grid, Grid)
+    assert [row.cells[0].shown for row in grid.rows] == [
+        "Trained on true labels", "The clone itself",
+    ]  # fmt: skip
