@@ -209,7 +209,15 @@ def snake_case(name: str) -> str:
 
 @cache
 def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"))
+    """The file without the methods behind `declares`, which are most of it, but with `PROFILES`."""
+    text = file.read_text(encoding="utf-8")
+    declared = re.search(r"^    declares: ", text, re.MULTILINE)
+    method = re.compile(r"^    (?:def|@)", re.MULTILINE)
+    methods = method.search(text, declared.end()) if declared else None
+    if methods is None:
+        return ast.parse(text)
+    profiles = re.compile(r"^PROFILES\b.*", re.MULTILINE | re.DOTALL).search(text, methods.end())
+    return ast.parse(text[: methods.start()] + (profiles.group() if profiles else ""))
 
 
 def _class(tree: ast.Module, name: str) -> ast.ClassDef | None:

@@ -109,7 +109,7 @@ def test_the_last_clone_is_the_result_also_of_the_same_rows() -> None:
 
 
 def test_nothing_is_asked_and_the_clone_is_scored_once() -> None:
-    door = Door(0)
+    door = Door(100)
     looks, _, ended = looked(iter([Known(0)]), door)
     assert (looks, ended) == ([(0, 0)], "finished")
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from torch import Tensor
 
 from clonecost.serving import Limits, ServedModel, address_of, bind, make_app
-from clonecost.serving.protocol import HEAD_LENGTH
+from clonecost.victims.endpoints.wire import HEAD_LENGTH
 
 
 @contextmanager

@@ -419,6 +419,19 @@ def test_a_full_disk_is_named_and_the_run_goes_on(
     assert len(asked(log)) == TEST_ROWS + 60
 
 
+def test_a_report_writes_through_no_link(out: Path, tmp_path: Path) -> None:
+    """Of a run folder that came from somebody else."""
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    (out / "report.html").unlink()
+    for name in ("report.html", "report.html.part"):
+        (out / name).symlink_to(outside)
+    assert run("report", out).status == 0
+    assert outside.read_bytes() == b"precious"
+    assert (out / "report.html").read_text().startswith("<!")
+    assert not (out / "report.html").is_symlink()
+
+
 # A limit on the size of any file is the nearest to a disk that fills up while an audit runs.
 LIMITED = """
 import resource, signal, sys

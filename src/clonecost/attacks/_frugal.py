@@ -64,7 +64,7 @@ class Frugal(ABC):
     def plan(self, budget: int) -> str:
         return (
             f"asks about {budget:,} images, picked from {budget * self.candidates:,} by two scouts "
-            f"that cost nothing, then trains {self.epochs} epochs at each milestone"
+            f"that cost nothing, then trains each scored clone for {self.epochs} epochs"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:

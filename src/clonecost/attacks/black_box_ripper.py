@@ -86,7 +86,7 @@ class BlackBoxRipper:
         return "search" if self.evolve and self.reuse == "evolved" else "training"
 
     def plan(self, budget: int) -> str:
-        then = f"then trains {self.epochs} epochs at each milestone"
+        then = f"then trains each scored clone for {self.epochs} epochs"
         if not self.evolve:
             return f"asks about {budget:,} images of {self.generator} as they come, {then}"
         most = self.algorithm.most_rows()

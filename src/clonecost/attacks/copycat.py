@@ -49,8 +49,8 @@ class Copycat:
     def plan(self, budget: int) -> str:
         return (
             f"asks about up to {budget:,} rows of the proxy data, each once, keeps the labels "
-            "alone, fills up small classes with varied copies that cost nothing, then trains the "
-            "clone at each milestone"
+            "alone, fills up small classes with varied copies that cost nothing, then trains "
+            "each scored clone"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:

@@ -86,7 +86,7 @@ class Jbda:
     def _trained(
         self, substitute: nn.Module, points: Tensor, answers: Tensor, kit: AttackerKit
     ) -> nn.Module:
-        """A copy that has gone on learning, so that looking at it changes no later round."""
+        """A copy that has gone on learning: making a clone changes no later round."""
         learnt = deepcopy(substitute)
         recipe = Recipe(
             optimizer="adam", lr=self.lr, weight_decay=0.0, batch_size=self.batch_size,

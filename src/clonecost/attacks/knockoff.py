@@ -44,7 +44,7 @@ class Knockoff:
         recipe = self._recipe()
         return (
             f"asks about {budget:,} rows of the proxy data once each (repeats when there are "
-            f"fewer), then trains {recipe.epochs} epochs at each milestone"
+            f"fewer), then trains each scored clone for {recipe.epochs} epochs"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:

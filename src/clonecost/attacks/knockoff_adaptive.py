@@ -52,7 +52,7 @@ class KnockoffAdaptive:
         return (
             f"asks about {budget:,} rows of the proxy data (repeats when there are fewer), "
             f"{self.batch_size} at a time, from classes that a bandit learns to prefer, then "
-            "trains the clone at each milestone"
+            "trains each scored clone"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:

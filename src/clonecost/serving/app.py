@@ -29,19 +29,15 @@ from clonecost.errors import SpecError, VictimError
 from clonecost.serving.description import ANSWERED, refusals, request_body
 from clonecost.serving.metrics import Metrics
 from clonecost.serving.model import ServedModel
-from clonecost.serving.protocol import (
+from clonecost.serving.protocol import RefusedError, decode, encode, metadata
+from clonecost.version import __version__
+from clonecost.victims.endpoints.wire import (
+    EXTENSION,
     HEAD_LENGTH,
     Health,
     ModelMetadata,
-    RefusedError,
     ServerMetadata,
-    decode,
-    encode,
-    metadata,
 )
-from clonecost.version import __version__
-
-EXTENSIONS = ["binary_tensor_data"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +163,7 @@ def make_app(
 
     @app.get("/v2", **guarded())
     async def server() -> ServerMetadata:
-        return ServerMetadata(name="clonecost", version=__version__, extensions=EXTENSIONS)
+        return ServerMetadata(name="clonecost", version=__version__, extensions=[EXTENSION])
 
     @app.get("/v2/models/{name}", **guarded(404))
     async def model_metadata(name: Name) -> ModelMetadata:

@@ -4,15 +4,9 @@ import math
 from typing import Any
 
 from clonecost.serving.model import ServedModel
-from clonecost.serving.protocol import (
-    BINARY,
-    JSON,
-    OUTPUT,
-    ErrorBody,
-    InferenceResponse,
-    input_name,
-)
+from clonecost.serving.protocol import OUTPUT, input_name
 from clonecost.types import Feature
+from clonecost.victims.endpoints.wire import BINARY, JSON, ErrorBody, InferenceResponse
 from clonecost.victims.sklearn_model import LARGEST
 
 _WHY = {

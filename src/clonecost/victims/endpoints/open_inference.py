@@ -4,47 +4,31 @@ What the model takes is read from `GET /v2/models/NAME`; tensors travel in binar
 `GET /v2` lists the extension `binary_tensor_data`, else as JSON, which is some 30 times as slow.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import httpx2
 import numpy as np
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from torch import Tensor
 
 from clonecost.errors import VictimError, suggest
 from clonecost.types import InputPrecision, Shape
+from clonecost.victims.endpoints import wire
 from clonecost.victims.endpoints.sending import exchange
-from clonecost.victims.endpoints.settings import EndpointSettings, without_nan
+from clonecost.victims.endpoints.settings import EndpointSettings
 from clonecost.victims.input_form import Arrangement, InputForm, Sizes, shaped
 
 MODEL = re.compile(
     r"(?P<model>(?P<server>[^?#]*/v2)/models/[^/?#]+(/versions/[^/?#]+)?)(/infer)?/?"
 )
-HEAD_LENGTH = "Inference-Header-Content-Length"
-BINARY = "binary_tensor_data"
-DTYPES: dict[str, Any] = {"FP32": "<f4", "FP64": "<f8", "FP16": "<f2", "UINT8": "u1"}
-LABELS: dict[str, Any] = {"INT64": "<i8", "INT32": "<i4"}  # of an answer: the class's number
-GIVES = DTYPES | LABELS
+TAKES = ("FP32", "FP64", "FP16", "UINT8")  # types of an input, and of scores
+LABELS = ("INT64", "INT32")  # of an answer: the class's number
+GIVES = (*TAKES, *LABELS)
 WIDE = ("FP32", "FP64")  # types that hold a row of a table as it is
 ROWS = 32  # of a request, when nobody says
-
-
-class TensorMetadata(BaseModel):
-    name: str
-    datatype: str
-    shape: list[int]
-
-
-class Metadata(BaseModel):
-    """What `GET /v2/models/NAME` tells, as far as it is needed here."""
-
-    inputs: list[TensorMetadata]
-    outputs: list[TensorMetadata]
 
 
 def speaks_it(url: str) -> bool:
@@ -83,29 +67,18 @@ class OpenInference:
         values = shaped(self.form.apply(inputs, self.arrangement), self.sizes).numpy()
         if self.datatype == "UINT8":
             values = values.round().clip(0, 255)
-        values = values.astype(DTYPES[self.datatype])
-        tensor: dict[str, Any] = {
-            "name": self.input, "datatype": self.datatype, "shape": list(values.shape),
-        }  # fmt: skip
-        if not self.binary:
-            numbers = values.ravel().tolist()
-            tensor["data"] = without_nan(numbers) if self.exact else numbers
-            body = {"inputs": [tensor], "outputs": [{"name": self.output}]}
-            return {"Content-Type": "application/json"}, json.dumps(body).encode()
-        raw = values.tobytes()
-        tensor["parameters"] = {"binary_data_size": len(raw)}
-        output = {"name": self.output, "parameters": {"binary_data": True}}
-        head = json.dumps({"inputs": [tensor], "outputs": [output]}).encode()
-        headers = {"Content-Type": "application/octet-stream", HEAD_LENGTH: str(len(head))}
-        return headers, head + raw
+        tensor, raw = wire.pack(self.input, self.datatype, values, binary=self.binary)
+        wanted = {"binary_data": True} if self.binary else None
+        output = wire.RequestedOutput(name=self.output, parameters=wanted)
+        body, headers = wire.write(wire.InferenceRequest(inputs=[tensor], outputs=[output]), raw)
+        return headers, body
 
     def read(self, response: httpx2.Response, rows: int) -> Tensor:
         try:
             found = self._scores(response)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        except ValueError as error:  # a FrameError, or a header that is no number
             raise VictimError(
-                f"{self.url} answered with something that is no inference response "
-                f"({type(error).__name__}: {error})"
+                f"{self.url} answered with something that is no inference response ({error})"
             ) from error
         if found.dtype.kind == "i":
             return self._one_hot(found, rows)
@@ -118,7 +91,7 @@ class OpenInference:
         keep = np.float64 if self.exact and found.dtype == np.float64 else np.float32
         return torch.from_numpy(found.astype(keep)).view(rows, -1)
 
-    def _one_hot(self, labels: Any, rows: int) -> Tensor:
+    def _one_hot(self, labels: wire.Array, rows: int) -> Tensor:
         """(rows,) or (rows, 1) numbers of classes -> (rows, K)."""
         if self.num_classes is None:
             raise VictimError(f"{self.url} names classes by number: say how many there are")
@@ -131,20 +104,15 @@ class OpenInference:
         found = torch.from_numpy(labels.reshape(-1).astype(np.int64))
         return torch.nn.functional.one_hot(found, self.num_classes).float()
 
-    def _scores(self, response: httpx2.Response) -> Any:
-        content = response.content
-        length = response.headers.get(HEAD_LENGTH)
-        head = json.loads(content if length is None else content[: int(length)])
-        at = len(content) if length is None else int(length)
-        for tensor in head["outputs"]:
-            size = tensor.get("parameters", {}).get("binary_data_size")
-            if tensor["name"] == self.output:
-                dtype, shape = np.dtype(GIVES[tensor["datatype"]]), tensor["shape"]
-                if size is None:
-                    return np.array(tensor["data"], dtype).reshape(shape)
-                return np.frombuffer(content[at : at + size], dtype).reshape(shape)
-            at += size or 0
-        raise KeyError(self.output)
+    def _scores(self, response: httpx2.Response) -> wire.Array:
+        length = response.headers.get(wire.HEAD_LENGTH)
+        head_length = None if length is None else int(length)
+        message, raws = wire.read(wire.InferenceResponse, response.content, head_length)
+        for tensor, raw in zip(message.outputs, raws, strict=True):
+            if tensor.name == self.output:
+                return wire.unpack(tensor, raw)
+        names = ", ".join(repr(tensor.name) for tensor in message.outputs) or "none"
+        raise wire.FrameError(f"no output {self.output!r}; it has {names}")
 
 
 def connect(
@@ -168,10 +136,10 @@ def connect(
         metadata = _as_told(settings, input_shape, origin, exact=exact)
     takes = _pick("input", settings.input, metadata.inputs, origin)
     gives = _pick("output", settings.output, metadata.outputs, origin)
-    if takes.datatype not in DTYPES or gives.datatype not in GIVES:
+    if takes.datatype not in TAKES or gives.datatype not in GIVES:
         raise VictimError(
             f"{origin} takes {takes.datatype} and gives {gives.datatype}; only "
-            f"{', '.join(DTYPES)} are inputs and scores"
+            f"{', '.join(TAKES)} are inputs and scores"
         )
     if exact and takes.datatype not in WIDE:
         raise VictimError(
@@ -195,7 +163,7 @@ def connect(
     row: Sizes = [size if size > 0 else None for size in sizes]
     binary = settings.binary
     if binary is None:
-        binary = BINARY in _extensions(client, found["server"])
+        binary = wire.EXTENSION in _extensions(client, found["server"])
     return OpenInference(
         url=f"{origin}/infer",
         input=takes.name,
@@ -211,10 +179,10 @@ def connect(
     )
 
 
-def _metadata(client: httpx2.Client, origin: str) -> Metadata:
+def _metadata(client: httpx2.Client, origin: str) -> wire.ModelMetadata:
     response = exchange(client, "GET", origin)
     try:
-        return Metadata.model_validate_json(response.content)
+        return wire.ModelMetadata.model_validate_json(response.content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "its body"
@@ -226,7 +194,7 @@ def _metadata(client: httpx2.Client, origin: str) -> Metadata:
 
 def _as_told(
     settings: EndpointSettings, input_shape: Shape, origin: str, *, exact: bool
-) -> Metadata:
+) -> wire.ModelMetadata:
     """The tensors of a server that says nothing of them, as MLServer's for scikit-learn."""
     if settings.input is None or settings.output is None:
         raise VictimError(
@@ -234,24 +202,24 @@ def _as_told(
             'and endpoint.output (of MLServer\'s scikit-learn "x" and "predict_proba")'
         )
     takes, gives = ("FP64", "FP64") if exact else ("FP32", "FP32")
-    return Metadata(
-        inputs=[TensorMetadata(name=settings.input, datatype=takes, shape=[-1, *input_shape])],
-        outputs=[TensorMetadata(name=settings.output, datatype=gives, shape=[-1, -1])],
+    return wire.ModelMetadata(
+        inputs=[wire.TensorMetadata(name=settings.input, datatype=takes, shape=[-1, *input_shape])],
+        outputs=[wire.TensorMetadata(name=settings.output, datatype=gives, shape=[-1, -1])],
     )
 
 
 def _extensions(client: httpx2.Client, server: str) -> Sequence[str]:
     """What the server can beyond the protocol; a server that does not say can nothing more."""
     try:
-        found = exchange(client, "GET", server).json().get("extensions", [])
-    except (VictimError, ValueError, AttributeError):
+        response = exchange(client, "GET", server)
+        return wire.ServerMetadata.model_validate_json(response.content).extensions
+    except (VictimError, ValidationError):
         return []
-    return found if isinstance(found, list) else []
 
 
 def _pick(
-    what: str, name: str | None, tensors: list[TensorMetadata], origin: str
-) -> TensorMetadata:
+    what: str, name: str | None, tensors: list[wire.TensorMetadata], origin: str
+) -> wire.TensorMetadata:
     names = [tensor.name for tensor in tensors]
     if name is not None:
         if name not in names:

@@ -1,0 +1,248 @@
+"""The Open Inference Protocol v2 over REST: messages, tensor types and frames, for both ends.
+
+The server (`clonecost.serving`) and the client (`open_inference`) read and write with this module.
+
+Source: the Open Inference Protocol (KServe's "Predict Protocol, version 2", HTTP/REST) and its
+binary tensor data extension as in Triton: a JSON head of `Inference-Header-Content-Length` bytes,
+then the tensors, little-endian and row-major, each of the `binary_data_size` that the head states.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+HEAD_LENGTH = "Inference-Header-Content-Length"
+BINARY, JSON = "application/octet-stream", "application/json"
+EXTENSION = "binary_tensor_data"  # how a server says that it takes and gives tensors in binary
+
+# Little-endian whatever the machine.
+DTYPES: dict[str, np.dtype[Any]] = {
+    "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"), "FP16": np.dtype("<f2"),
+    "UINT8": np.dtype("u1"), "INT32": np.dtype("<i4"), "INT64": np.dtype("<i8"),
+}  # fmt: skip
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Parameters = dict[str, Any]
+Bytes = bytes | bytearray | memoryview
+
+
+class FrameError(ValueError):
+    """Bytes that are no message of the protocol; its text is one sentence."""
+
+
+class WireTensor(BaseModel):
+    """A tensor of a message. `data` is flat or nested, and left out when it follows in binary."""
+
+    name: str
+    shape: list[Annotated[int, Field(ge=0)]]
+    datatype: str
+    parameters: Parameters | None = None
+    data: list[Any] | None = None
+
+
+class RequestedOutput(BaseModel):
+    name: str
+    parameters: Parameters | None = None
+
+
+class InferenceRequest(BaseModel):
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # infinity is not null, which is NaN
+    what: ClassVar[str] = "inference request"
+
+    id: str | None = None
+    parameters: Parameters | None = None
+    inputs: list[WireTensor]
+    outputs: list[RequestedOutput] | None = None
+
+    @property
+    def tensors(self) -> list[WireTensor]:
+        return self.inputs
+
+    def wants_binary(self) -> bool:
+        """What is asked of the output itself goes before what is asked of the request."""
+        whole = (self.parameters or {}).get("binary_data_output", False)
+        asked = [output.parameters or {} for output in self.outputs or []]
+        return bool(asked[0].get("binary_data", whole) if asked else whole)
+
+
+class InferenceResponse(BaseModel):
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+    what: ClassVar[str] = "inference response"
+
+    model_name: str = ""
+    id: str | None = None
+    outputs: list[WireTensor]
+
+    @property
+    def tensors(self) -> list[WireTensor]:
+        return self.outputs
+
+
+class TensorMetadata(BaseModel):
+    name: str
+    datatype: str
+    shape: list[int]  # -1: any number
+
+
+class ModelMetadata(BaseModel):
+    """The answer to `GET /v2/models/NAME`."""
+
+    name: str = ""
+    platform: str = ""
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class ServerMetadata(BaseModel):
+    """The answer to `GET /v2`."""
+
+    name: str = ""
+    version: str = ""
+    extensions: list[str] = []
+
+
+class Health(BaseModel):
+    live: bool | None = None
+    ready: bool | None = None
+    name: str | None = None
+
+
+class ErrorBody(BaseModel):
+    error: str
+
+
+Message = TypeVar("Message", InferenceRequest, InferenceResponse)
+
+
+def pack(
+    name: str, datatype: str, values: Array, *, binary: bool
+) -> tuple[WireTensor, bytes | None]:
+    """Values as a tensor of a message, and its bytes if they follow the head in binary.
+
+    Values are cast to the datatype. In JSON a NaN is null, because JSON has no word for it.
+    """
+    typed = values.astype(DTYPES[datatype])
+    tensor = WireTensor(name=name, datatype=datatype, shape=list(values.shape))
+    if binary:
+        raw = typed.tobytes()
+        tensor.parameters = {"binary_data_size": len(raw)}
+        return tensor, raw
+    tensor.data = typed.ravel().tolist()  # a float survives the way through JSON exactly
+    if typed.dtype.kind == "f" and np.isnan(typed).any():
+        tensor.data = [None if math.isnan(number) else number for number in tensor.data]
+    return tensor, None
+
+
+def unpack(tensor: WireTensor, raw: Bytes | None, *, nulls: bool = False) -> Array:
+    """The values of a tensor in its shape and type.
+
+    Args:
+        raw: its bytes; None where its data are JSON.
+        nulls: null in JSON is a missing value, NaN.
+
+    Raises:
+        FrameError: the type is unknown, or the values are not what type and shape ask for.
+    """
+    if tensor.datatype not in DTYPES:
+        known = ", ".join(DTYPES)
+        raise FrameError(f"{tensor.name!r} has the datatype {tensor.datatype!r}; known: {known}")
+    dtype, size = DTYPES[tensor.datatype], math.prod(tensor.shape)
+    if raw is None:
+        return _from_json(tensor, dtype, size, nulls=nulls).reshape(tensor.shape)
+    if len(raw) != size * dtype.itemsize:
+        raise FrameError(
+            f"shape {tensor.shape} in {tensor.datatype} is {size * dtype.itemsize:,} bytes, "
+            f"binary_data_size of {tensor.name!r} says {len(raw):,}"
+        )
+    # a copy: the parts of a body are not aligned, and kernels then round otherwise
+    return np.frombuffer(raw, dtype).reshape(tensor.shape).copy()
+
+
+def write(
+    message: InferenceRequest | InferenceResponse, raw: bytes | None
+) -> tuple[bytes, dict[str, str]]:
+    """A message with one tensor as a body and its headers.
+
+    Args:
+        raw: the bytes of its tensor, as `pack` gives them.
+    """
+    head = message.model_dump_json(exclude_none=True).encode()
+    if raw is None:
+        return head, {"Content-Type": JSON}
+    return head + raw, {"Content-Type": BINARY, HEAD_LENGTH: str(len(head))}
+
+
+def read(
+    kind: type[Message], body: Bytes, head_length: int | None
+) -> tuple[Message, list[memoryview | None]]:
+    """A body as a message, and the bytes of each of its tensors; None where its data are JSON.
+
+    Args:
+        kind: `InferenceRequest` or `InferenceResponse`.
+        head_length: what the header `HEAD_LENGTH` says; None where it was not sent.
+
+    Raises:
+        FrameError: the body is no such message, or its parts do not add up.
+    """
+    whole = len(body)
+    if head_length is not None and not 0 <= head_length <= whole:
+        raise FrameError(f"{HEAD_LENGTH} says {head_length:,} bytes, the body has {whole:,}")
+    view = memoryview(body)
+    try:
+        message = kind.model_validate_json(bytes(view[:head_length]))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        said = f"{where}: {first['msg']}" if where else first["msg"]
+        raise FrameError(f"the body is no {kind.what}: {said}") from error
+    return message, _parts(message.tensors, view[whole if head_length is None else head_length :])
+
+
+def _parts(tensors: Sequence[WireTensor], rest: memoryview) -> list[memoryview | None]:
+    """The bytes after the head, cut into those of each tensor."""
+    parts: list[memoryview | None] = []
+    at = 0
+    for tensor in tensors:
+        size = (tensor.parameters or {}).get("binary_data_size")
+        if size is not None and tensor.data is not None:
+            raise FrameError(f"{tensor.name!r} has data in JSON, and a binary_data_size as well")
+        if size is None:
+            parts.append(None)
+            continue
+        if type(size) is not int or size < 0:
+            raise FrameError(f"binary_data_size of {tensor.name!r} is no number of bytes: {size!r}")
+        parts.append(rest[at : at + size])
+        at += size
+    if at != len(rest):
+        raise FrameError(
+            f"binary_data_size says {at:,} bytes, {len(rest):,} follow the head that {HEAD_LENGTH} "
+            "states"
+        )
+    return parts
+
+
+def _from_json(tensor: WireTensor, dtype: np.dtype[Any], size: int, *, nulls: bool) -> Array:
+    if tensor.data is None:
+        raise FrameError(f"{tensor.name!r} has no data, neither in JSON nor in binary")
+    try:
+        values = np.asarray(tensor.data)
+    except ValueError:  # lists of different lengths
+        values = np.empty(0, dtype=object)
+    if nulls and values.dtype == object:
+        missing = np.equal(values, np.array(None, dtype=object))
+        values = np.asarray(np.where(missing, np.nan, values).tolist())
+    if values.dtype.kind not in "fiu":
+        raise FrameError(f"the data of {tensor.name!r} are not an array of numbers")
+    if values.size != size:
+        raise FrameError(
+            f"shape {tensor.shape} asks for {size:,} numbers, the data of {tensor.name!r} are "
+            f"{values.size:,}"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):  # 1e300 becomes infinity in float32
+        typed = values.astype(dtype)
+    if dtype.kind in "iu" and not np.array_equal(typed, values):
+        raise FrameError(f"the data of {tensor.name!r} are not all of type {tensor.datatype}")
+    return typed
