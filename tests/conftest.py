@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def table_toy(request: pytest.FixtureRequest) -> TableToy | None:
     """Of a test that is parametrised with the name of an attack on tables; else None."""
     parameters = getattr(getattr(request.node, "callspec", None), "params", {})
-    make = TABLE_TOYS.get(parameters.get("name"))
+    make = TABLE_TOYS.get(parameters.get("name", ""))
     return make() if make else None
 
 

@@ -32,7 +32,7 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> nn.Module:
     torch.manual_seed(0)
     linear = nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES))
     with torch.no_grad():
-        linear[1].weight.mul_(5)  # type: ignore[operator, union-attr]
+        linear[1].weight.mul_(5)  # type: ignore[operator]
     monkeypatch.setattr(ActiveThief, "_student", lambda *_: linear)
     return linear
 

@@ -17,6 +17,7 @@ from clonecost.audit import check, run_audit
 from clonecost.errors import AnswersError, SpecError, VictimError
 from clonecost.persistence.run_folder import CLONE, SEARCH
 from clonecost.report import Run, group_runs, query_costs
+from clonecost.training.distill import distill
 from clonecost.types import ThreatModel, Victim, as_pixels
 
 TEST_ROWS = 400
@@ -33,7 +34,7 @@ def taught(monkeypatch: pytest.MonkeyPatch) -> Taught:
     import clonecost.attacks.black_box_ripper as module
 
     seen: Taught = []
-    plain: Callable[..., None] = module.distill
+    plain: Callable[..., None] = distill
 
     def spy(student: object, images: Tensor, answers: Tensor, *rest: object, **how: object) -> None:
         seen.append((images, answers))
@@ -192,7 +193,7 @@ def test_labels_alone_are_refused_before_the_first_query(
 ) -> None:
     for kind in ({"answers": "label"}, {"answers": "top_k", "top_k": 1}):
         counting = RecordingVictim(victim)
-        poor = dataclasses.replace(threat, **kind)  # type: ignore[arg-type]
+        poor = dataclasses.replace(threat, **kind)
         with pytest.raises(AnswersError, match="black_box_ripper needs answers of kind 'probs'"):
             run_audit(make_audit("black_box_ripper", victim=counting, threat=poor))
         assert counting.seen == 0

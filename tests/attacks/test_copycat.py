@@ -1,15 +1,18 @@
 """Copycat CNN: labels alone, and copies that nobody pays for."""
 
+from typing import Any
+
 import pytest
 import torch
 from tests.support.recording_oracle import RecordingVictim
 from tests.support.toys import MakeAudit
-from torch import Tensor
+from torch import Tensor, nn
 
 from clonecost.attacks import copycat
 from clonecost.attacks.copycat import PAPER, Copycat, balanced
 from clonecost.audit import run_audit
 from clonecost.query_synthesis.copycat_augmentation import VIEWS
+from clonecost.training.distill import distill
 from clonecost.types import Victim
 
 
@@ -66,11 +69,13 @@ def test_per_class_is_a_number_that_larger_classes_may_exceed(
 def test_copies_cost_nothing_and_only_labels_are_learnt(
     victim: Victim, make_audit: MakeAudit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
-    plain = copycat.distill
-    monkeypatch.setattr(
-        copycat, "distill", lambda s, x, a, *r, **k: (seen.append((x, a)), plain(s, x, a, *r, **k))
-    )
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def remember(student: nn.Module, x: Tensor, answers: Tensor, *rest: Any, **more: Any) -> None:
+        seen.append((x, answers))
+        distill(student, x, answers, *rest, **more)
+
+    monkeypatch.setattr(copycat, "distill", remember)
     counting = RecordingVictim(victim)
     audit = make_audit(Copycat(recipe="shared", epochs=1), victim=counting, milestones=())
     result = run_audit(audit)

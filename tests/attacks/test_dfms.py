@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from clonecost.attacks.base import AttackerKit, DeferredClone
 from clonecost.attacks.dfms import Dfms
 from clonecost.audit import run_audit
-from clonecost.types import LabelledInputs, ThreatModel, Victim
+from clonecost.types import AnswerKind, LabelledInputs, ThreatModel, Victim
 
 
 def small(**changes: object) -> Dfms:
@@ -37,7 +37,7 @@ def test_the_rate_warms_up_and_falls_to_nothing() -> None:
 
 @pytest.mark.parametrize("answers", ["probs", "label"])
 def test_every_row_counts_and_is_asked_about_once(
-    answers: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
+    answers: AnswerKind, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
     counting = RecordingVictim(victim)
     asked_for = dataclasses.replace(threat, answers=answers)

@@ -14,7 +14,7 @@ from clonecost.attacks import jbda
 from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.jbda import Jbda, jacobian_signs
 from clonecost.audit import run_audit
-from clonecost.training.distill import Recipe
+from clonecost.training.distill import Recipe, distill
 from clonecost.types import LabelledInputs, ThreatModel, Victim, as_pixels
 
 Sets = list[tuple[Tensor, Tensor, Recipe]]
@@ -24,11 +24,10 @@ Sets = list[tuple[Tensor, Tensor, Recipe]]
 def trained_on(monkeypatch: pytest.MonkeyPatch) -> Sets:
     """What each training of the substitute is given."""
     seen: Sets = []
-    plain = jbda.distill
 
     def remember(student: nn.Module, x: Tensor, y: Tensor, recipe: Recipe, **more: object) -> None:
         seen.append((x.clone(), y.clone(), recipe))
-        plain(student, x, y, recipe, **more)  # type: ignore[arg-type]
+        distill(student, x, y, recipe, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(jbda, "distill", remember)
     return seen
@@ -154,10 +153,11 @@ def test_signs_are_those_of_each_row_alone(of: str) -> None:
 
 def test_a_sure_substitute_still_has_a_direction() -> None:
     """d softmax underflows to 0 where a class has no chance; its sign does not."""
-    linear = nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES))
+    linear = nn.Linear(64, CLASSES)
     with torch.no_grad():
-        linear[1].bias.copy_(torch.tensor([300.0, 0, 0]))  # type: ignore[union-attr]
-    signs = jacobian_signs(linear, torch.rand(4, *SHAPE), torch.tensor([1, 2, 1, 2]),
+        linear.bias.copy_(torch.tensor([300.0, 0, 0]))
+    sure = nn.Sequential(nn.Flatten(), linear)
+    signs = jacobian_signs(sure, torch.rand(4, *SHAPE), torch.tensor([1, 2, 1, 2]),
                            of="probabilities")  # fmt: skip
     assert (signs != 0).all()
 

@@ -1,18 +1,23 @@
 import dataclasses
+from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from tests.support.recording_oracle import RecordingVictim
 from tests.support.toys import MakeAudit
+from torch import Tensor, nn
 
 from clonecost.attacks.knockoff import PAPER, Knockoff
 from clonecost.audit import run_audit
 from clonecost.persistence.run_folder import CLONE
+from clonecost.training.distill import distill
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 
 
 def test_two_budgets_in_one_run_give_what_two_runs_give(
-    threat: ThreatModel, make_audit: MakeAudit, tmp_path
-) -> None:  # type: ignore[no-untyped-def]
+    threat: ThreatModel, make_audit: MakeAudit, tmp_path: Path
+) -> None:
     """The official code trains the larger budget's clone on from the smaller one's."""
     small = dataclasses.replace(threat, query_budget=500)
     alone = run_audit(make_audit(threat=small, milestones=(), out=tmp_path / "alone"))
@@ -47,14 +52,18 @@ def test_the_papers_recipe() -> None:
     assert (PAPER.augment, PAPER.validation) == ("none", 0.0)
 
 
-def test_trains_on_exactly_what_was_answered(make_audit: MakeAudit, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_trains_on_exactly_what_was_answered(
+    make_audit: MakeAudit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import clonecost.attacks.knockoff as module
 
-    seen = []
-    plain = module.distill
-    monkeypatch.setattr(
-        module, "distill", lambda s, x, a, *r, **k: (seen.append((x, a)), plain(s, x, a, *r, **k))
-    )
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def remember(student: nn.Module, x: Tensor, answers: Tensor, *rest: Any, **more: Any) -> None:
+        seen.append((x, answers))
+        distill(student, x, answers, *rest, **more)
+
+    monkeypatch.setattr(module, "distill", remember)
     audit = make_audit(milestones=(500,))
     run_audit(audit)
     assert [len(x) for x, _ in seen] == [500, 1500]

@@ -73,7 +73,7 @@ def drawn(labels: Tensor, budget: int, **settings: int) -> Tensor:
         device=torch.device("cpu"), horizon=budget,
     )  # fmt: skip
     oracle = RecordingOracle(budget, sure_about_bright_rows)
-    list(KnockoffAdaptive(recipe="shared", epochs=1, **settings).run(oracle, kit))  # type: ignore[arg-type]
+    list(KnockoffAdaptive(recipe="shared", epochs=1, **settings).run(oracle, kit))
     return places(torch.cat(oracle.asked))
 
 

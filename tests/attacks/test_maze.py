@@ -98,7 +98,7 @@ class Noted(nn.Sequential):
     """The toy student: notes its mode and the images it was shown."""
 
     def __init__(self) -> None:
-        super().__init__(*toy_student())
+        super().__init__(*toy_student().children())
         self.seen: list[tuple[bool, Tensor]] = []
 
     def forward(self, x: Tensor) -> Tensor:
@@ -110,6 +110,7 @@ def test_batch_statistics_are_those_of_the_clone_steps_alone() -> None:
     attack = toy("maze", replay_steps=2)
     oracle = RecordingOracle(attack.queries_per_iteration)
     (student,) = attack.run(oracle, kit(oracle.threat.query_budget, student=Noted))
+    assert isinstance(student, Noted)
     modes, shown = zip(*student.seen, strict=True)
     assert modes == (False, *[True] * (3 + 2))  # the estimate; N_C; N_R
     assert len(shown[0]) == 16 * 3

@@ -20,7 +20,7 @@ from clonecost.config import make_spec, read_spec
 from clonecost.errors import AnswersError, BudgetError, CloneCostError, SpecError
 from clonecost.oracle import Oracle
 from clonecost.suite import cells, read_suite
-from clonecost.types import AnswerKind, ThreatModel, Victim
+from clonecost.types import Access, AnswerKind, ThreatModel, Victim
 from clonecost.victims import load_victim
 from clonecost.victims.torch_model import open_network
 from clonecost.victims.zoo.images import zoo_victim
@@ -129,7 +129,7 @@ def test_a_network_of_probabilities_is_shown_as_one_of_logits() -> None:
 
 @pytest.mark.parametrize("box", ["black-box", "white-box"])
 def test_an_attack_in_the_wrong_box_is_refused(
-    box: str, make_audit: MakeAudit, victim: Victim, threat: ThreatModel, tmp_path: Path
+    box: Access, make_audit: MakeAudit, victim: Victim, threat: ThreatModel, tmp_path: Path
 ) -> None:
     name = "zskd" if box == "black-box" else "knockoff"
     counting = RecordingVictim(victim)
@@ -151,10 +151,11 @@ def test_a_white_box_without_a_network_or_with_a_defence_is_refused(
     make_audit: MakeAudit, victim: Victim
 ) -> None:
     counting = RecordingVictim(victim)
-    for sentence, changes in {
+    refused: dict[str, dict[str, object]] = {
         "the victim toy has no network to look into": {"network": None, "victim_name": "toy"},
         "run it without --defence": {"defences": [lambda v: v]},
-    }.items():
+    }
+    for sentence, changes in refused.items():
         with pytest.raises(CloneCostError, match=sentence):
             run_audit(make_audit("zskd", victim=counting, **changes))
     assert counting.seen == 0

@@ -137,7 +137,7 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
     assert "trains 2 epochs" in " ".join(said.out.split())
 
 
-BAD_FILES = {
+BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "typo": ('victim = "digits-lenet"\nbudgt = 5', "unknown key 'budgt'; did you mean 'budget'"),
     "no victim": ("budget = 5", "the key 'victim' is needed"),
     "text for a number": (
@@ -226,17 +226,18 @@ def test_the_default_folder_depends_on_what_is_asked_and_on_nothing_else() -> No
         name for name, key in keys(Spec).items() if key.free
     }
     assert default_out(make_spec({"victim": "digits-lenet", **free})) == default_out(plain)
-    others = [{"seed": 1}, {"answers": "label"}, {"defence": "rounding"}, {"student": "lenet"},
-              {"set": {"knockoff": {"epochs": 1}}}, {"proxy": "x"},
-              {"input_precision": "uint8"}]  # fmt: skip
+    others: list[dict[str, Any]] = [
+        {"seed": 1}, {"answers": "label"}, {"defence": "rounding"}, {"student": "lenet"},
+        {"set": {"knockoff": {"epochs": 1}}}, {"proxy": "x"}, {"input_precision": "uint8"},
+    ]  # fmt: skip
     folders = {default_out(make_spec({"victim": "digits-lenet", **other})) for other in others}
     assert len(folders | {default_out(plain)}) == len(others) + 1
     remote = make_spec(REMOTE)
-    other = {**REMOTE["endpoint"], "timeout": 9.0, "headers": {}}
-    faster = make_spec({**REMOTE, "rate": 9.0, "endpoint": other})
+    slower = {**REMOTE["endpoint"], "timeout": 9.0, "headers": {}}
+    faster = make_spec({**REMOTE, "rate": 9.0, "endpoint": slower})
     assert default_out(faster) == default_out(remote)
-    other = {**REMOTE["endpoint"], "encoding": "png"}
-    assert default_out(make_spec({**REMOTE, "endpoint": other})) != default_out(remote)
+    encoded = {**REMOTE["endpoint"], "encoding": "png"}
+    assert default_out(make_spec({**REMOTE, "endpoint": encoded})) != default_out(remote)
     strange = make_spec({"victim": "/tmp/a b/ö[1].safetensors", "network": "lenet"})
     assert default_out(strange).name.isascii()
     assert default_out(strange).parent == Path("runs")

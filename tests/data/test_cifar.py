@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tests.support.data_files import cifar_records, pixels, write_tar
@@ -8,7 +10,7 @@ from clonecost.errors import DataError
 IMAGES, LABELS = pixels(10, 3, 32, 32), np.arange(10)
 
 
-def test_cifar10_is_read_alike_from_folder_and_archive(tmp_path) -> None:
+def test_cifar10_is_read_alike_from_folder_and_archive(tmp_path: Path) -> None:
     parts = {
         f"data_batch_{i + 1}.bin": cifar_records(IMAGES[2 * i :][:2], LABELS[2 * i :][:2])
         for i in range(5)
@@ -26,14 +28,14 @@ def test_cifar10_is_read_alike_from_folder_and_archive(tmp_path) -> None:
         assert data.labels.tolist() == list(range(10))
 
 
-def test_cifar100_takes_the_fine_label(tmp_path) -> None:
+def test_cifar100_takes_the_fine_label(tmp_path: Path) -> None:
     (tmp_path / "test.bin").write_bytes(cifar_records(IMAGES, LABELS + 5, LABELS + 90))
     data = CIFAR100.read(CIFAR100.find(tmp_path, "test"), "test")
     assert data.labels.tolist() == list(range(90, 100))
     assert (data.inputs.numpy() == IMAGES).all()
 
 
-def test_a_broken_file_is_named(tmp_path) -> None:
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
     path, archive = tmp_path / "test_batch.bin", tmp_path / CIFAR10.archive
     for content in (cifar_records(IMAGES, LABELS)[:-1], b""):
         path.write_bytes(content)

@@ -50,7 +50,7 @@ class Server(ThreadingHTTPServer):
 
 
 @pytest.fixture
-def server(monkeypatch) -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Server(("127.0.0.1", 0), Handler) as server:
         server.asked = []
@@ -74,7 +74,7 @@ def get(server: Server, page: str, path: Path, md5: str = MD5) -> list[tuple[str
     return seen
 
 
-def test_a_whole_file_arrives_with_progress_in_bytes(server, tmp_path) -> None:
+def test_a_whole_file_arrives_with_progress_in_bytes(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "data.bin"
     seen = get(server, "/file", path)
     assert path.read_bytes() == CONTENT
@@ -86,7 +86,7 @@ def test_a_whole_file_arrives_with_progress_in_bytes(server, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("page", ["/file", "/whole"])
-def test_a_partial_file_is_completed(page, server, tmp_path) -> None:
+def test_a_partial_file_is_completed(page: str, server: Server, tmp_path: Path) -> None:
     path = tmp_path / "data.bin"
     Path(f"{path}.part").write_bytes(CONTENT[:200_000])
     seen = get(server, page, path)
@@ -96,25 +96,25 @@ def test_a_partial_file_is_completed(page, server, tmp_path) -> None:
     assert seen[-1][2] == len(CONTENT)
 
 
-def test_a_complete_part_needs_only_its_name(server, tmp_path) -> None:
+def test_a_complete_part_needs_only_its_name(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "data.bin"
     Path(f"{path}.part").write_bytes(CONTENT)
     get(server, "/file", path)
     assert path.read_bytes() == CONTENT
 
 
-def test_a_broken_connection_is_resumed(server, tmp_path) -> None:
+def test_a_broken_connection_is_resumed(server: Server, tmp_path: Path) -> None:
     get(server, "/cut", tmp_path / "data.bin")
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
     assert server.asked == [None, "bytes=100000-"]
 
 
-def test_a_busy_server_is_asked_again(server, tmp_path) -> None:
+def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
     get(server, "/busy", tmp_path / "data.bin")
     assert len(server.asked) == 2
 
 
-def test_a_wrong_checksum_is_told_and_nothing_is_lost(server, tmp_path) -> None:
+def test_a_wrong_checksum_is_told_and_nothing_is_lost(server: Server, tmp_path: Path) -> None:
     path, wrong = tmp_path / "data.bin", "0" * 32
     with pytest.raises(DataError, match=f"should be {wrong} and is {MD5}") as caught:
         get(server, "/file", path, md5=wrong)
@@ -125,13 +125,13 @@ def test_a_wrong_checksum_is_told_and_nothing_is_lost(server, tmp_path) -> None:
     assert path.read_bytes() == CONTENT
 
 
-def test_a_missing_page_is_asked_for_once(server, tmp_path) -> None:
+def test_a_missing_page_is_asked_for_once(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="HTTP status 404"):
         get(server, "/elsewhere", tmp_path / "data.bin")
     assert len(server.asked) == 1
 
 
-def test_a_dead_port_keeps_what_has_arrived(server, tmp_path) -> None:
+def test_a_dead_port_keeps_what_has_arrived(server: Server, tmp_path: Path) -> None:
     part = tmp_path / "data.bin.part"
     part.write_bytes(CONTENT[:10])
     url = f"http://127.0.0.1:{server.server_port}/file"
@@ -141,19 +141,21 @@ def test_a_dead_port_keeps_what_has_arrived(server, tmp_path) -> None:
     assert part.read_bytes() == CONTENT[:10]
 
 
-def test_a_proxy_that_cannot_be_used_is_told(tmp_path, monkeypatch) -> None:
+def test_a_proxy_that_cannot_be_used_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HTTP_PROXY", "gopher://127.0.0.1:9")
     with pytest.raises(DataError, match=r"cannot be downloaded .*gopher"):
         fetch("http://127.0.0.1:9/x", tmp_path / "data.bin", md5=MD5)
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match="cannot be written"):
         fetch("http://127.0.0.1:9/x", tmp_path / "file" / "data.bin", md5=MD5)
 
 
-def test_a_link_under_the_name_of_the_part_is_not_followed(server, tmp_path) -> None:
+def test_a_link_under_the_name_of_the_part_is_not_followed(server: Server, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_bytes(b"precious")
     (tmp_path / "data.bin.part").symlink_to(outside)
@@ -163,7 +165,7 @@ def test_a_link_under_the_name_of_the_part_is_not_followed(server, tmp_path) -> 
     assert server.asked == []
 
 
-def test_two_at_once_download_once(server, tmp_path) -> None:
+def test_two_at_once_download_once(server: Server, tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(get, server, "/file", tmp_path / "data.bin") for _ in range(4)]:
             done.result()

@@ -43,7 +43,7 @@ def test_a_constant_image_stays_so_at_any_size() -> None:
         assert torch.equal(fitted.inputs, inputs[..., :1, :1].expand(-1, *shape))
 
 
-def test_chunks_leave_no_seam(monkeypatch) -> None:
+def test_chunks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fit(data(50, 3, 12, 12), (1, 8, 8)).inputs
     monkeypatch.setattr("clonecost.data.fitting._CHUNK", 1000)
     assert torch.equal(fit(data(50, 3, 12, 12), (1, 8, 8)).inputs, whole)
@@ -60,7 +60,7 @@ def test_floats_become_bytes_and_a_fitting_set_is_untouched() -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 8), (3, 0, 8), (2, 8, 8), (64,)])
-def test_an_impossible_shape_is_refused(shape) -> None:
+def test_an_impossible_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError):
         fit(data(2, 3, 8, 8), shape)
 

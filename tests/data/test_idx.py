@@ -1,4 +1,5 @@
 import gzip
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from clonecost.errors import DataError
 
 
 @pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "train-images.idx3-ubyte"])
-def test_plain_and_gzipped_files_hold_the_same(name, tmp_path) -> None:
+def test_plain_and_gzipped_files_hold_the_same(name: str, tmp_path: Path) -> None:
     images, labels = pixels(7, 28, 28), np.arange(7)
     write_idx(tmp_path, "train", images, labels)
     (tmp_path / name).write_bytes(idx_bytes(images))
@@ -39,7 +40,7 @@ GOOD = idx_bytes(pixels(3, 4, 4))
     ],
     ids=["cut", "no gzip", "short", "long", "other", "headless", "empty"],  # bytes carry the time
 )
-def test_a_broken_file_is_named(content, complaint, tmp_path) -> None:
+def test_a_broken_file_is_named(content: bytes, complaint: str, tmp_path: Path) -> None:
     path = tmp_path / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(content)
     with pytest.raises(DataError, match=complaint) as caught:
@@ -47,7 +48,7 @@ def test_a_broken_file_is_named(content, complaint, tmp_path) -> None:
     assert str(path) in str(caught.value)
 
 
-def test_images_without_their_labels_are_refused(tmp_path) -> None:
+def test_images_without_their_labels_are_refused(tmp_path: Path) -> None:
     write_idx(tmp_path, "train", pixels(3, 4, 4), np.arange(2))
     with pytest.raises(DataError, match="not images and their labels"):
         idx.read(idx.find(tmp_path, "train"), "train")

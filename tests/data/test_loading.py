@@ -6,6 +6,7 @@ import pytest
 from tests.support.data_files import alone, cifar_records, pixels, write_idx, write_tar
 
 from clonecost.data import DATASETS, load, loading
+from clonecost.data.catalogue import Split
 from clonecost.data.sources import SOURCES
 from clonecost.errors import DataError, SpecError
 
@@ -13,7 +14,7 @@ IMAGES, LABELS = pixels(10, 28, 28), np.arange(10)
 
 
 @pytest.fixture
-def cache(monkeypatch, tmp_path) -> Path:
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """No data on this machine and no way out of it; the cache folder."""
 
     def no_network(url: str, *_: object, **__: object) -> None:
@@ -24,7 +25,7 @@ def cache(monkeypatch, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("folder", ["fmnist", "fashion-mnist", "FashionMNIST/raw", "."])
-def test_the_usual_folders_are_found(folder, cache, tmp_path) -> None:
+def test_the_usual_folders_are_found(folder: str, cache: Path, tmp_path: Path) -> None:
     root = tmp_path / "fashion-mnist" if folder == "." else tmp_path / "data"
     write_idx(root / folder, "t10k", IMAGES, LABELS)
     data = load("fmnist", "test", root=root)
@@ -32,7 +33,7 @@ def test_the_usual_folders_are_found(folder, cache, tmp_path) -> None:
     assert (data.name, data.classes) == ("fmnist", DATASETS["fmnist"].classes)
 
 
-def test_fashion_is_not_read_as_digits(cache, tmp_path) -> None:
+def test_fashion_is_not_read_as_digits(cache: Path, tmp_path: Path) -> None:
     """The file names are the same; only the folder tells the two data sets apart."""
     write_idx(tmp_path / "fashion-mnist", "train", IMAGES, LABELS)
     for root in (tmp_path, tmp_path / "fashion-mnist"):
@@ -40,7 +41,9 @@ def test_fashion_is_not_read_as_digits(cache, tmp_path) -> None:
             load("mnist", "train", root=root)
 
 
-def test_places_are_searched_in_order(cache, tmp_path, monkeypatch) -> None:
+def test_places_are_searched_in_order(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     places = [tmp_path / "root", tmp_path / "one", tmp_path / "two", tmp_path / "system", cache]
     for number, place in enumerate(places):
         write_idx(place / "mnist", "train", np.full((1, 28, 28), number), LABELS[:1])
@@ -53,7 +56,7 @@ def test_places_are_searched_in_order(cache, tmp_path, monkeypatch) -> None:
     assert found == [0, 1, 2, 3, 4]
 
 
-def test_an_archive_is_known_by_its_name_alone(cache, tmp_path) -> None:
+def test_an_archive_is_known_by_its_name_alone(cache: Path, tmp_path: Path) -> None:
     images = pixels(3, 3, 32, 32)
     records = cifar_records(images, LABELS[:3], np.array([70, 1, 70]))
     write_tar(tmp_path / "cifar-100-binary.tar.gz", {"cifar-100-binary/test.bin": records})
@@ -63,7 +66,7 @@ def test_an_archive_is_known_by_its_name_alone(cache, tmp_path) -> None:
     assert data.name == "cifar100:rose"
 
 
-def test_a_missing_set_is_one_sentence_with_the_remedy(cache, tmp_path) -> None:
+def test_a_missing_set_is_one_sentence_with_the_remedy(cache: Path, tmp_path: Path) -> None:
     write_idx(tmp_path / "fmnist", "train", IMAGES, LABELS)
     with pytest.raises(DataError) as caught:
         load("fmnist", "test", root=tmp_path)
@@ -82,13 +85,15 @@ def test_a_missing_set_is_one_sentence_with_the_remedy(cache, tmp_path) -> None:
     assert "\n" not in message
 
 
-def test_the_python_version_is_named_and_left_alone(cache, tmp_path) -> None:
+def test_the_python_version_is_named_and_left_alone(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "cifar-10-batches-py").mkdir()
     with pytest.raises(DataError, match="cifar-10-batches-py is a pickle, which is never opened"):
         load("cifar10", "train", root=tmp_path)
 
 
-def test_downloads_go_to_the_cache_and_are_found_there(cache, monkeypatch) -> None:
+def test_downloads_go_to_the_cache_and_are_found_there(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     def serve(url: str, path: Path, *, md5: str, progress: object) -> None:
@@ -106,7 +111,9 @@ def test_downloads_go_to_the_cache_and_are_found_there(cache, monkeypatch) -> No
 
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_what_is_downloaded_is_what_the_reader_finds(name, split, tmp_path) -> None:
+def test_what_is_downloaded_is_what_the_reader_finds(
+    name: str, split: Split, tmp_path: Path
+) -> None:
     files = SOURCES[name].downloads[split]
     for file in files:
         (tmp_path / file.file).touch()
@@ -124,7 +131,7 @@ def test_every_card_has_a_way_to_be_loaded() -> None:
     assert DATASETS["cifar100"].num_classes == 100
 
 
-def test_another_set_under_this_name_is_refused(cache, tmp_path) -> None:
+def test_another_set_under_this_name_is_refused(cache: Path, tmp_path: Path) -> None:
     write_idx(tmp_path / "mnist", "train", pixels(10, 8, 8), LABELS)
     with pytest.raises(DataError, match=r"hold images \(1, 8, 8\); want \(1, 28, 28\)"):
         load("mnist", "train", root=tmp_path)
@@ -143,14 +150,16 @@ def test_another_set_under_this_name_is_refused(cache, tmp_path) -> None:
         ("cifar10:cats", "did you mean 'cat'"),  # before anything is searched or downloaded
     ],
 )
-def test_an_unknown_name_is_answered_with_the_nearest(name, complaint, cache) -> None:
+def test_an_unknown_name_is_answered_with_the_nearest(
+    name: str, complaint: str, cache: Path
+) -> None:
     with pytest.raises(SpecError, match=complaint):
         load(name, "train")
 
 
-def test_an_unknown_split_or_data_folder_is_refused(cache, tmp_path) -> None:
+def test_an_unknown_split_or_data_folder_is_refused(cache: Path, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="unknown split 'valid'"):
-        load("digits", "valid")
+        load("digits", "valid")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="does not exist"):
         load("mnist", "train", root=tmp_path / "nowhere")
 

@@ -18,7 +18,7 @@ SHAPE = (3, 8, 8)
 
 
 @pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path) -> Path:
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return alone(monkeypatch, tmp_path)
 
 
@@ -29,7 +29,9 @@ def write(path: Path, images: list[bytes], image: str = "img", label: str = "lab
     return path
 
 
-def test_shards_are_read_in_order_and_then_from_the_copy(tmp_path, cache, monkeypatch) -> None:
+def test_shards_are_read_in_order_and_then_from_the_copy(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in (1, 0):
         path = tmp_path / "plain_text" / f"train-0000{number}-of-00002.parquet"
         write(path, [png(image) for image in IMAGES[3 * number :][:3]])
@@ -48,7 +50,7 @@ def test_shards_are_read_in_order_and_then_from_the_copy(tmp_path, cache, monkey
     assert torch.equal(again.labels, first.labels)
 
 
-def test_a_changed_file_is_decoded_anew(tmp_path) -> None:
+def test_a_changed_file_is_decoded_anew(tmp_path: Path) -> None:
     path = tmp_path / "test.parquet"
     for image in IMAGES:
         write(path, [png(image)])
@@ -56,7 +58,7 @@ def test_a_changed_file_is_decoded_anew(tmp_path) -> None:
         assert (read.inputs.numpy() == image).all()
 
 
-def test_a_useless_cache_costs_only_time(tmp_path, cache) -> None:
+def test_a_useless_cache_costs_only_time(tmp_path: Path, cache: Path) -> None:
     path = write(tmp_path / "train.parquet", [png(image) for image in IMAGES])
     cache.parent.mkdir(parents=True)
     cache.write_text("a file where the folder should be")  # as root, no folder is read-only
@@ -69,7 +71,9 @@ def test_a_useless_cache_costs_only_time(tmp_path, cache) -> None:
     assert (parquet.read([path], SHAPE, no_progress).inputs.numpy() == IMAGES).all()
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path, cache, monkeypatch) -> None:
+def test_a_full_disk_leaves_nothing_behind(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(tensors: object, path: Path) -> None:
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
@@ -80,7 +84,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, cache, monkeypatch) -> None
     assert list((cache / "decoded").iterdir()) == []
 
 
-def test_fine_labels_come_first(tmp_path) -> None:
+def test_fine_labels_come_first(tmp_path: Path) -> None:
     rows = [{"bytes": png(image), "path": None} for image in IMAGES]
     path = tmp_path / "train.parquet"
     columns = {"image": rows, "label": [0] * 6, "fine_label": [9] * 6}
@@ -88,7 +92,7 @@ def test_fine_labels_come_first(tmp_path) -> None:
     assert parquet.read([path], SHAPE, no_progress).labels.tolist() == [9] * 6
 
 
-def test_a_broken_file_is_named(tmp_path) -> None:
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
     def complaint(path: Path) -> str:
         with pytest.raises(DataError) as caught:
             parquet.read([path], SHAPE, no_progress)
@@ -113,14 +117,14 @@ def test_a_broken_file_is_named(tmp_path) -> None:
     assert "1 shards of 3" in complaint(write(tmp_path / "train-00000-of-00003.parquet", good))
 
 
-def test_missing_pyarrow_names_the_extra(tmp_path, monkeypatch) -> None:
+def test_missing_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "train.parquet", [png(image) for image in IMAGES])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DataError, match=r"pip install 'clonecost\[parquet\]'"):
         parquet.read([path], SHAPE, no_progress)
 
 
-def test_grey_images_have_one_channel(tmp_path) -> None:
+def test_grey_images_have_one_channel(tmp_path: Path) -> None:
     image = pixels(1, 5, 6)
     read = parquet.read([write(tmp_path / "t.parquet", [png(image)])], (1, 5, 6), no_progress)
     assert np.array_equal(read.inputs.numpy()[0], image)

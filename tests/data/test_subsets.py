@@ -23,7 +23,7 @@ OTHER_COARSE = {
 
 
 @pytest.mark.parametrize("name", CIFAR100_SUBSETS)
-def test_named_subsets_have_their_size_and_no_class_of_cifar10(name) -> None:
+def test_named_subsets_have_their_size_and_no_class_of_cifar10(name: str) -> None:
     classes = CIFAR100_SUBSETS[name]
     assert len(set(classes)) == len(classes) == int(name)
     assert set(classes) <= set(FINE)
@@ -78,7 +78,9 @@ def test_capitals_and_spaces_do_not_matter() -> None:
         ("cifar10", "cat,", "unknown class of cifar10 ''"),
     ],
 )
-def test_a_typo_is_answered_with_the_nearest_name(data_set, subset, complaint) -> None:
+def test_a_typo_is_answered_with_the_nearest_name(
+    data_set: str, subset: str, complaint: str
+) -> None:
     with pytest.raises(SpecError, match=complaint):
         members(data_set, subset, DATASETS[data_set].classes)
 

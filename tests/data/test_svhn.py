@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -7,7 +9,7 @@ from clonecost.data import svhn
 from clonecost.errors import DataError
 
 
-def test_label_10_is_the_digit_0(tmp_path) -> None:
+def test_label_10_is_the_digit_0(tmp_path: Path) -> None:
     images = pixels(4, 3, 32, 32)
     labels = np.array([[10], [1], [9], [10]], np.uint8)
     path = tmp_path / "train_32x32.mat"

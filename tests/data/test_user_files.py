@@ -1,5 +1,6 @@
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ IMAGES = pixels(6, 3, 8, 9)
         {"x": (IMAGES / 255).astype(">f8"), "labels": np.arange(6).astype(">i2")},
     ],
 )
-def test_an_npz_is_read_alike_in_every_layout(arrays, tmp_path) -> None:
+def test_an_npz_is_read_alike_in_every_layout(arrays: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "own.npz"
     np.savez_compressed(path, **arrays)
     for split in ("train", "test"):
@@ -35,7 +36,7 @@ def test_an_npz_is_read_alike_in_every_layout(arrays, tmp_path) -> None:
         assert data.name == str(path)
 
 
-def test_safetensors_without_labels_is_a_proxy(tmp_path) -> None:
+def test_safetensors_without_labels_is_a_proxy(tmp_path: Path) -> None:
     path = tmp_path / "own.safetensors"
     save_file({"images": torch.from_numpy(IMAGES[:, 0].copy())}, path)
     data = load(str(path), "train", shape=(3, 4, 4))
@@ -43,7 +44,7 @@ def test_safetensors_without_labels_is_a_proxy(tmp_path) -> None:
     assert data.shape == (3, 4, 4)
 
 
-def test_classes_named_in_an_npz_can_be_selected(tmp_path) -> None:
+def test_classes_named_in_an_npz_can_be_selected(tmp_path: Path) -> None:
     path = tmp_path / "own.npz"
     labels, classes = np.array([0, 1, 2, 2, 1, -1]), np.array(["cat", "dog", "Big Bird"])
     np.savez(path, inputs=IMAGES, labels=labels, classes=classes)
@@ -60,7 +61,7 @@ class Bomb:
         return (pytest.fail, ("a pickle was opened",))
 
 
-def test_a_pickle_is_never_opened(tmp_path) -> None:
+def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
     inside, outside = tmp_path / "inside.npz", tmp_path / "outside.npz"
     np.savez(inside, inputs=np.array([Bomb()], dtype=object))
     outside.write_bytes(pickle.dumps(Bomb()))
@@ -83,13 +84,15 @@ def test_a_pickle_is_never_opened(tmp_path) -> None:
         ({"x": IMAGES, "y": np.arange(6), "classes": np.array(["a"])}, "label 5 and 1 classes"),
     ],
 )
-def test_unusable_arrays_are_refused_in_one_sentence(arrays, complaint, tmp_path) -> None:
+def test_unusable_arrays_are_refused_in_one_sentence(
+    arrays: dict[str, Any], complaint: str, tmp_path: Path
+) -> None:
     np.savez(tmp_path / "own.npz", **arrays)
     with pytest.raises(DataError, match=complaint):
         load(str(tmp_path / "own.npz"), "train")
 
 
-def test_missing_broken_and_foreign_files_are_named(tmp_path) -> None:
+def test_missing_broken_and_foreign_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no file or folder"):
         load(str(tmp_path / "none.npz"), "train")
     for name in ("own.npz", "own.safetensors", "own.csv"):
@@ -105,7 +108,7 @@ def folder(path: Path, *names: str) -> Path:
     return path
 
 
-def test_subfolders_are_classes(tmp_path) -> None:
+def test_subfolders_are_classes(tmp_path: Path) -> None:
     own = folder(tmp_path / "own", "dog/b.png", "cat/z.png", "cat/a.PNG", ".hidden/x.png")
     (own / "cat" / "notes.txt").write_text("not an image")
     data = load(str(own), "test")
@@ -115,7 +118,7 @@ def test_subfolders_are_classes(tmp_path) -> None:
     assert load(f"{own}:dog", "test").labels.tolist() == [0]
 
 
-def test_train_and_test_are_splits_only_together(tmp_path) -> None:
+def test_train_and_test_are_splits_only_together(tmp_path: Path) -> None:
     own = folder(tmp_path / "own", "train/cat/1.png", "train/cat/2.png", "test/cat/3.png")
     assert len(load(str(own), "train")) == 2
     assert len(load(str(own), "test")) == 1
@@ -123,12 +126,12 @@ def test_train_and_test_are_splits_only_together(tmp_path) -> None:
     assert load(str(railway), "test").classes == ("train", "tram")
 
 
-def test_images_without_subfolders_have_no_labels(tmp_path) -> None:
+def test_images_without_subfolders_have_no_labels(tmp_path: Path) -> None:
     data = load(str(folder(tmp_path / "own", "1.png", "2.png")), "train")
     assert (data.labels.tolist(), data.classes) == ([-1, -1], ())
 
 
-def test_sizes_and_modes_may_differ_when_a_shape_is_named(tmp_path) -> None:
+def test_sizes_and_modes_may_differ_when_a_shape_is_named(tmp_path: Path) -> None:
     own = folder(tmp_path / "own", "1.png")
     grey = Image.fromarray(pixels(4, 4))
     grey.save(own / "2.png")
@@ -141,7 +144,7 @@ def test_sizes_and_modes_may_differ_when_a_shape_is_named(tmp_path) -> None:
     assert load(str(own), "train").shape == (1, 8, 9)
 
 
-def test_a_broken_image_and_an_empty_folder_are_named(tmp_path) -> None:
+def test_a_broken_image_and_an_empty_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no images"):
         load(str(tmp_path), "train")
     (tmp_path / "bad.jpg").write_bytes(b"nonsense")

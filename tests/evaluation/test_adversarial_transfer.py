@@ -51,18 +51,19 @@ def test_one_step_on_a_linear_model_does_what_the_formula_says(
     network: nn.Module, tmp_path: Path
 ) -> None:
     """z_k = w_k x + b_k: along -sign(w_a - w_b) the margin shrinks by epsilon |w_a - w_b|_1."""
-    linear = network[1]  # type: ignore[index]
-    two = nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES))
+    (linear,) = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    copied = nn.Linear(64, CLASSES)
+    two = nn.Sequential(nn.Flatten(), copied)
     with torch.no_grad():
-        two[1].weight.copy_(linear.weight)
-        two[1].bias.copy_(linear.bias)
-        two[1].bias[2] = -1e4  # two classes are left
+        copied.weight.copy_(linear.weight)
+        copied.bias.copy_(linear.bias)
+        copied.bias[2] = -1e4  # two classes are left
     rows = torch.rand(300, *SHAPE, generator=torch.Generator().manual_seed(1)) * 0.8 + 0.1
     with torch.no_grad():
         z = two(rows)
     test = LabelledInputs(rows, z.argmax(1), name="toy")
     margin = (z[:, 0] - z[:, 1]).abs()
-    reach = EPSILON * (two[1].weight[0] - two[1].weight[1]).abs().sum()
+    reach = EPSILON * (copied.weight[0] - copied.weight[1]).abs().sum()
     expected = float((margin < reach).float().mean())
     assert 0.05 < expected < 0.95
     right, found, _ = tried(torch_victim(two), two, test, tmp_path)
@@ -110,7 +111,7 @@ def test_the_same_seed_asks_the_same_and_numpy_is_left_alone(
     import numpy as np
 
     np.random.seed(5)
-    state = np.random.get_state()[1].tolist()  # type: ignore[union-attr]
+    state = np.random.get_state(legacy=False)["state"]["key"].tolist()
     asked_for = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -118,7 +119,7 @@ def test_the_same_seed_asks_the_same_and_numpy_is_left_alone(
         tried(victim, network, few, tmp_path / name)
         asked_for.append(victim.rows)
     assert asked_for[0] == asked_for[1]
-    assert np.random.get_state()[1].tolist() == state  # type: ignore[union-attr]
+    assert np.random.get_state(legacy=False)["state"]["key"].tolist() == state
 
 
 def test_an_api_that_knows_no_row_shows_nothing(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from clonecost.errors import SpecError
 from clonecost.generators import dcgan, gan_training, progan, sngan
@@ -15,6 +16,7 @@ from clonecost.generators.base import Made, Samples, ToImages, Train, standard_n
 from clonecost.generators.frechet import frechet_pixels_8x8
 from clonecost.generators.recipes import DcganRecipe, ProganRecipe, SnganRecipe
 from clonecost.networks.progan import shrunk
+from clonecost.training.gradient_penalty import gradient_penalty
 from clonecost.types import LabelledInputs, no_progress
 
 CPU = torch.device("cpu")
@@ -108,13 +110,13 @@ def test_repeatable_by_seed_and_global_randomness_is_left(kind: str) -> None:
 def test_what_is_kept_is_the_average(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand from the weights after every step of G; its decay grows to the recipe's."""
     past: list[dict[str, Tensor]] = []
-    move = gan_training.AveragedModel.update_parameters
+    move = AveragedModel.update_parameters
 
-    def recorded(self: gan_training.AveragedModel, model: nn.Module) -> None:
+    def recorded(self: AveragedModel, model: nn.Module) -> None:
         past.append({name: p.detach().clone() for name, p in model.named_parameters()})
         move(self, model)
 
-    monkeypatch.setattr(gan_training.AveragedModel, "update_parameters", recorded)
+    monkeypatch.setattr(AveragedModel, "update_parameters", recorded)
     monkeypatch.setattr(progan, "STAGES", progan.STAGES[-1:])
     kept = dict(trained(kind, rows=96, epochs=1, batch_size=32, ema=0.2).network.named_parameters())
     assert len(past) == 3
@@ -157,7 +159,7 @@ def test_the_penalty_is_the_formula_with_one_coefficient_a_row() -> None:
 
     real, fake = torch.ones(5, 1, 2, 2), torch.zeros(5, 1, 2, 2)
     rng = torch.Generator().manual_seed(0)
-    found = progan.gradient_penalty(critic, real, fake, 1.5, rng)
+    found = gradient_penalty(critic, real, fake, 1.5, rng)
     mix = seen[0][:, 0, 0, 0]
     assert (seen[0] == mix.view(5, 1, 1, 1)).all()
     assert len(set(mix.tolist())) == 5
@@ -167,25 +169,28 @@ def test_the_penalty_is_the_formula_with_one_coefficient_a_row() -> None:
 
 def test_the_penalty_has_a_gradient_in_the_critic() -> None:
     """D(x) = w x: the penalty is (|w| - 1)^2 and its gradient 2 (|w| - 1) w / |w|."""
-    critic = nn.Sequential(nn.Flatten(), nn.Linear(4, 1), nn.Flatten(0))
-    weight = critic[1].weight
+    linear = nn.Linear(4, 1)
+    critic, weight = nn.Sequential(nn.Flatten(), linear, nn.Flatten(0)), linear.weight
     images = torch.rand(2, 6, 1, 2, 2, generator=torch.Generator().manual_seed(0))
-    penalty = progan.gradient_penalty(critic, *images, 1.0, torch.Generator().manual_seed(0))
+    penalty = gradient_penalty(critic, images[0], images[1], 1.0, torch.Generator().manual_seed(0))
     penalty.backward()
     length = weight.detach().norm()
     torch.testing.assert_close(penalty.detach(), (length - 1).square())
+    assert weight.grad is not None
     torch.testing.assert_close(weight.grad, 2 * (length - 1) * weight.detach() / length)
-    assert critic[1].bias.grad is None or critic[1].bias.grad.count_nonzero() == 0
+    assert linear.bias.grad is None or linear.bias.grad.count_nonzero() == 0
 
 
 def test_a_flat_critic_has_a_penalty_without_nans() -> None:
-    critic = nn.Sequential(nn.Flatten(), nn.Linear(4, 1), nn.Flatten(0))
-    nn.init.zeros_(critic[1].weight)
+    linear = nn.Linear(4, 1)
+    critic = nn.Sequential(nn.Flatten(), linear, nn.Flatten(0))
+    nn.init.zeros_(linear.weight)
     images = torch.zeros(2, 3, 1, 2, 2)
-    penalty = progan.gradient_penalty(critic, *images, 1.0, torch.Generator().manual_seed(0))
+    penalty = gradient_penalty(critic, images[0], images[1], 1.0, torch.Generator().manual_seed(0))
     penalty.backward()
     assert penalty.item() == pytest.approx(1, abs=1e-4)
-    assert critic[1].weight.grad.isfinite().all()
+    assert linear.weight.grad is not None
+    assert linear.weight.grad.isfinite().all()
 
 
 def test_stages_are_the_published_seven() -> None:

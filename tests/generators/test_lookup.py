@@ -16,7 +16,7 @@ from clonecost.generators import (
     ready_generator,
     train_generator,
 )
-from clonecost.generators.recipes import SnganRecipe, VaeRecipe
+from clonecost.generators.recipes import Recipe, SnganRecipe, VaeRecipe
 from clonecost.types import LabelledInputs
 
 
@@ -28,7 +28,7 @@ def noise(rows: int = 40, shape: tuple[int, ...] = (3, 8, 8)) -> LabelledInputs:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipes = {
+    recipes: dict[str, Recipe] = {
         "vae": VaeRecipe(epochs=1, width=2),
         "sngan-projection": SnganRecipe(epochs=1, width=4, critic_width=4, conditional=True),
     }

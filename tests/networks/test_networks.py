@@ -80,7 +80,7 @@ def test_eval_is_deterministic_in_every_layout_and_copy(name: str) -> None:
         logits = network(inputs)
         assert torch.equal(logits, network(inputs))
         assert torch.equal(logits, copy.deepcopy(network)(inputs))
-        network.to(memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fast = network(inputs.to(memory_format=torch.channels_last))
     torch.testing.assert_close(fast, logits, rtol=1e-3, atol=1e-4)
     assert torch.equal(inputs, before)  # normalisation on a new tensor
@@ -113,7 +113,7 @@ def test_alexnet_has_the_papers_biases_and_block_order() -> None:
     assert starts == [[0.0], [1.0], [0.0], [1.0], [1.0]]
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm1d)]
     assert {m.eps for m in norms} == {1e-3}
-    first = [type(m).__name__ for m in network.get_submodule("network.features")][:5]
+    first = [type(m).__name__ for m in network.get_submodule("network.features").children()][:5]
     assert first == ["Conv2d", "ReLU", "PairResponseNorm", "MaxPool2d", "BatchNorm2d"]
 
 

@@ -63,6 +63,7 @@ def test_spectral_norms_are_one_after_power_iterations(low_precision: bool) -> N
     layers = [layer for layer in network.modules() if parametrize.is_parametrized(layer)]
     assert len(layers) == 4 * 2 + 2 + 2  # two in each block, two shortcuts, psi and the embedding
     for layer in layers:
+        assert isinstance(layer.weight, Tensor)
         sigma = torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item()
         assert sigma == pytest.approx(1, rel=0.02 if low_precision else 0.01)
 
@@ -75,21 +76,23 @@ def test_every_layer_of_the_critic_is_normalised() -> None:
 
 def test_the_projection_is_the_formula() -> None:
     network, labels = critic(classes=4).eval(), torch.tensor([3, 0, 1, 1, 2, 0])
+    assert network.embed is not None
+    psi, embed = network.psi.weight, network.embed.weight
+    assert isinstance(psi, Tensor)
+    assert isinstance(embed, Tensor)
     phi = network.phi(images()).sum((2, 3))
     assert phi.min() >= 0  # a ReLU ends it
-    assert network.embed is not None
-    by_hand = [
-        (phi[n] @ network.embed.weight[y] + network.psi.weight[0] @ phi[n]).item()
-        for n, y in enumerate(labels.tolist())
-    ]
+    by_hand = [(phi[n] @ embed[y] + psi[0] @ phi[n]).item() for n, y in enumerate(labels.tolist())]
     torch.testing.assert_close(network(images(), labels), torch.tensor(by_hand))
     assert not torch.allclose(network(images(), labels), network(images(), 3 - labels))
 
 
 def test_without_classes_the_critic_is_linear_on_its_trunk() -> None:
     network = critic().eval()
+    psi = network.psi.weight
+    assert isinstance(psi, Tensor)
     phi = network.phi(images()).sum((2, 3))
-    torch.testing.assert_close(network(images()), phi @ network.psi.weight[0])
+    torch.testing.assert_close(network(images()), phi @ psi[0])
 
 
 def test_batch_norm_has_a_scale_and_a_shift_for_each_class() -> None:
@@ -109,7 +112,9 @@ def test_the_greatest_of_the_last_latents_is_the_class() -> None:
     made = generator(classes=4).eval()
     with torch.no_grad():
         for block in made.blocks:
-            block.norm1.scale.weight.copy_(torch.tensor([1.0, 2, 3, 4])[:, None].expand(4, 6))
+            norm = block.norm1
+            assert isinstance(norm, ConditionalBatchNorm2d)
+            norm.scale.weight.copy_(torch.tensor([1.0, 2, 3, 4])[:, None].expand(4, 6))
     noise = torch.randn(1, LATENT_DIM, generator=rng()).expand(4, -1)
     by_class = made(one_hot_latents(noise, torch.arange(4), 4))
     assert all(not torch.equal(by_class[0], other) for other in by_class[1:])

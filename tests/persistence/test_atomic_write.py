@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from clonecost.persistence import atomic_write as module
 from clonecost.persistence.atomic_write import atomic_file, atomic_write, remove_partial
 
 TOKEN = "0123abcd"
@@ -64,7 +63,7 @@ def test_a_link_under_the_temporary_name_is_not_followed(
     outside = tmp_path / "outside"
     if not dangling:
         outside.write_bytes(b"precious")
-    monkeypatch.setattr(module.secrets, "token_hex", lambda count: TOKEN)
+    monkeypatch.setattr("secrets.token_hex", lambda count: TOKEN)
     (tmp_path / f"report.html.{TOKEN}.part").symlink_to(outside)
     with pytest.raises(FileExistsError):
         atomic_write(tmp_path / "report.html", b"page")

@@ -61,9 +61,10 @@ def test_the_clones_part_spreads_the_images_over_its_classes() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         networks = DcganGenerator(SHAPE, 8), DcganDiscriminator(SHAPE, 8)
-        clone = nn.Sequential(nn.Flatten(), nn.Linear(64, 4)).eval()
+        linear = nn.Linear(64, 4)
+        clone = nn.Sequential(nn.Flatten(), linear).eval()
     with torch.no_grad():
-        clone[1].bias[0] += 2.0  # to begin with, nearly everything is of class 0
+        linear.bias[0] += 2.0  # to begin with, nearly everything is of class 0
     data = LabelledInputs(torch.rand(64, *SHAPE, generator=rng()), torch.zeros(64).long())
     gan = DivGan(*networks, data, batch_size=32, lr=1e-3, rng=rng(1))
     first = imbalance(clone(gan.images())).item()

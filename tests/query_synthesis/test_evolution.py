@@ -34,7 +34,7 @@ def step(search: Search) -> Standing:
 
 def winners(search: Search, generations: int) -> dict[int, tuple[Tensor, Tensor, int]]:
     """By target: latents, answer, generations."""
-    found = {}
+    found: dict[int, tuple[Tensor, Tensor, int]] = {}
     for _ in range(generations):
         ended = (standing := step(search)).where(standing.finished)
         of = zip(ended.images, ended.answers, ended.generations.tolist(), strict=True)

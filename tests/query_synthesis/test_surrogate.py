@@ -28,7 +28,7 @@ def test_it_learns_and_answers_with_probabilities() -> None:
     one.learn(inputs, answers, seen=4_000)
     after = one.answers(inputs)
     assert torch.allclose(after.sum(1), torch.ones(600))
-    hits = [(p.argmax(1) == answers.argmax(1)).float().mean() for p in (before, after)]
+    hits = [(p.argmax(1) == answers.argmax(1)).float().mean().item() for p in (before, after)]
     assert hits[1] > max(0.85, hits[0])
     assert one.student.training
 

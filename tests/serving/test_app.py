@@ -227,7 +227,8 @@ def test_health_answers_while_the_model_works(victim: Victim) -> None:
 
 
 def test_many_clients_get_their_own_rows_one_request_at_a_time(victim: Victim) -> None:
-    inside, threads = [], set()
+    inside: list[int] = []
+    threads: set[tuple[int, int]] = set()
 
     def watched(inputs: Tensor, /) -> Tensor:
         inside.append(len(inside))

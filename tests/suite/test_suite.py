@@ -213,7 +213,7 @@ def test_unknown_suites_rows_columns_and_scales_are_suggested(toy: Path, tmp_pat
 def test_without_runs_no_number_but_the_papers(toy: Path, tmp_path: Path) -> None:
     table = gather("toy", read_suite(toy), "small", tmp_path / "out")
     for cell in table.cells:
-        assert cell.accuracy is cell.agreement is cell.queries is cell.seconds is None
+        assert (cell.accuracy, cell.agreement, cell.queries, cell.seconds) == (None,) * 4
         assert cell.runs == []
         assert cell.not_run
     assert table.cell("later", "mine").not_run == "the attack comes later"

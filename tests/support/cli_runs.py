@@ -25,7 +25,7 @@ class Said:
     err: str
 
 
-def run(*words: str | Path) -> Said:
+def run(*words: object) -> Said:
     """`clonecost WORDS...` in the current folder; a traceback is an error of the test."""
     before = list(sys.argv)
     sys.argv = ["clonecost", *map(str, words)]

@@ -196,12 +196,12 @@ def full_disk(bench: Bench, wire: Wire, at: int, dice: random.Random) -> None:
     """The n-th file that is made durable by us cannot be."""
     left, sync = dice.randrange(1, 60), os.fsync
 
-    def fsync(descriptor: int) -> None:
+    def fsync(fd: Any) -> None:
         nonlocal left
         left -= 1
         if left <= 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        sync(descriptor)
+        sync(fd)
 
     os.fsync = fsync
 
@@ -298,10 +298,10 @@ class FaultyServer:
 
     def _serve(self, there: int) -> None:
         meter, mood, dice = self._meter, self._mood, random.Random(0)
-        busy, late = ("status", 429, {"Retry-After": "0.02"}, ""), ("status", 503, {}, "busy")
-        page, gone = ("status", 500, {}, "<html>"), ("status", 404, {}, "gone")
         kinds: list[Scene] = [
-            busy, ("status", 429, {}, "slowly"), late, page, gone, "reset", "slow", "half",
+            ("status", 429, {"Retry-After": "0.02"}, ""), ("status", 429, {}, "slowly"),
+            ("status", 503, {}, "busy"), ("status", 500, {}, "<html>"), ("status", 404, {}, "gone"),
+            "reset", "slow", "half",
         ]  # fmt: skip
 
         def wrong() -> bool:

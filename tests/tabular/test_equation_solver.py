@@ -29,7 +29,7 @@ def test_solve_finds_the_minimum_of_a_parabola_with_either_solver() -> None:
         def loss(model: nn.Linear = model, wanted: torch.Tensor = wanted) -> torch.Tensor:
             return ((model.weight - wanted) ** 2).sum() + (model.bias + 1).square().sum()
 
-        left = solve(model, loss, solver=solver, gradient=1e-12, told=steps.append)  # type: ignore[arg-type]
+        left = solve(model, loss, solver=solver, gradient=1e-12, told=steps.append)
         assert left < 1e-20
         assert torch.allclose(model.weight, wanted, atol=1e-10)
         assert steps == list(range(1, len(steps) + 1))

@@ -1,8 +1,10 @@
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor
 
-from clonecost.training.augmentation import augment
+from clonecost.training.augmentation import Augment, augment
 
 
 def shifted(image: Tensor, dy: int, dx: int, mirror: bool) -> Tensor:
@@ -14,8 +16,8 @@ def shifted(image: Tensor, dy: int, dx: int, mirror: bool) -> Tensor:
     return cut.flip(2) if mirror else cut
 
 
-@pytest.mark.parametrize("how", ["none", "flip", "crop", "crop+flip"])
-def test_augmented_rows_are_shifts_and_mirrors_of_their_own_image(how: str) -> None:
+@pytest.mark.parametrize("how", get_args(Augment))
+def test_augmented_rows_are_shifts_and_mirrors_of_their_own_image(how: Augment) -> None:
     rng = torch.Generator().manual_seed(0)
     inputs = torch.randint(1, 256, (40, 2, 32, 35), generator=rng, dtype=torch.uint8)
     outputs = augment(inputs, how, rng)

@@ -20,6 +20,13 @@ from tests.support.workbench import GENERATOR, TEST_ROWS
 from clonecost.attacks import ATTACKS
 
 BUDGET, CLONE = 480, "clone.safetensors"
+POOLS: dict[str, dict[str, object]] = {
+    "active_thief": {"recipe": "shared", "seed_rows": 100, "round_rows": 100, "epochs": 2,
+                     "round_epochs": 1, "candidates": 200, "deepfool_steps": 1},
+    "copycat": {"recipe": "shared", "epochs": 2, "batch_size": 32},
+    "jbda": {"seeds": 60, "epochs": 2, "batch_size": 32},
+    "marich": {"seed_rows": 100, "round_rows": 150, "candidates": 200, "round_epochs": 1},
+}  # fmt: skip
 # A new attack is killed, too, once it has settings for a small run here.
 SMALL: dict[str, list[str]] = {
     "knockoff": ["--attack", "knockoff", "--set", "knockoff.epochs=3", "--set",
@@ -54,13 +61,7 @@ SMALL: dict[str, list[str]] = {
     **{
         name: ["--attack", name, "--milestones", "200",
                *(f"--set={name}.{key}={value}" for key, value in more.items())]
-        for name, more in {
-            "active_thief": {"recipe": "shared", "seed_rows": 100, "round_rows": 100, "epochs": 2,
-                             "round_epochs": 1, "candidates": 200, "deepfool_steps": 1},
-            "copycat": {"recipe": "shared", "epochs": 2, "batch_size": 32},
-            "jbda": {"seeds": 60, "epochs": 2, "batch_size": 32},
-            "marich": {"seed_rows": 100, "round_rows": 150, "candidates": 200, "round_epochs": 1},
-        }.items()
+        for name, more in POOLS.items()
     },
     "knockoff_adaptive": [
         "--attack", "knockoff_adaptive", "--milestones", "200", "--proxy", "labelled.npz",
@@ -150,6 +151,10 @@ def said(log: Path) -> str:
     return said_in(log).read_text(encoding="utf-8")
 
 
+def asked_at_least(log: Path, rows: int) -> Callable[[], bool]:
+    return lambda: len(asked(log)) >= rows
+
+
 def stop_when(here: Callable[[], bool], process: ForkServerProcess, by: signal.Signals) -> int:
     """Send the signal as soon as `here` is true; the exit status.
 
@@ -215,7 +220,7 @@ def test_killed_again_and_again(
     for kill, at in enumerate(KILLS):
         stop = {} if kill == 2 else {"OWN_STOP_AT": str(at)}
         process = start(attack, bench, out, log, **stop)
-        status = stop_when(lambda at=at: len(asked(log)) >= at, process, signal.SIGKILL)
+        status = stop_when(asked_at_least(log, at), process, signal.SIGKILL)
         assert status == -signal.SIGKILL, said(log)
         assert not (out / "result.json").exists()
         fresh = asked(log)[len(expected) :]

@@ -15,6 +15,7 @@ from tests.support.faults import BUDGET, TEST_ROWS, Bench, Wire, files, linear, 
 
 from clonecost.audit import run_audit
 from clonecost.oracle.ledger import Ledger
+from clonecost.result import read_result
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="sessions are forks")
@@ -57,7 +58,7 @@ def test_a_run_folder_that_is_copied_while_the_run_goes_on(tmp_path: Path) -> No
     finally:
         process.kill()
     assert len(copies) == 3
-    straight = outcome(faults.read_result(bench.run)), files(bench)
+    straight = outcome(read_result(bench.run)), files(bench)
     for copy in copies:
         again = Wire(linear())
         other = Bench("disguide", copy, again)
@@ -65,5 +66,5 @@ def test_a_run_folder_that_is_copied_while_the_run_goes_on(tmp_path: Path) -> No
         assert (outcome(run_audit(other.audit())), files(other)) == straight
         with closing(Ledger.read(other.run / "ledger.sqlite")) as ledger:
             lost = ledger.totals("attack").lost + ledger.totals("evaluation").lost
-        assert before + again.rows == TEST_ROWS + faults.read_result(other.run).spent + lost
-        assert faults.read_result(other.run).spent <= BUDGET
+        assert before + again.rows == TEST_ROWS + read_result(other.run).spent + lost
+        assert read_result(other.run).spent <= BUDGET

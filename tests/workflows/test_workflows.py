@@ -184,11 +184,16 @@ def foreign(path: Path) -> None:
         db.commit()
 
 
+def make_it_a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
 BROKEN: dict[str, Callable[[Path], object]] = {
     "cut in half": lambda run: cut_in_half(run / "ledger.sqlite"),
     "no database": lambda run: (run / "ledger.sqlite").write_text("not a database, but long " * 99),
     "empty": lambda run: (run / "ledger.sqlite").write_bytes(b""),
-    "a folder": lambda run: ((run / "ledger.sqlite").unlink(), (run / "ledger.sqlite").mkdir()),
+    "a folder": lambda run: make_it_a_folder(run / "ledger.sqlite"),
     "foreign": lambda run: foreign(run / "ledger.sqlite"),
 }
 
@@ -275,9 +280,10 @@ def test_replay_refuses_an_unknown_student_and_other_test_rows(
 # -- verify --------------------------------------------------------------------------------------
 
 
-def sql(folder: Path, statement: str) -> None:
+def sql(folder: Path, *statements: str) -> None:
     with closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
-        db.execute(statement)
+        for statement in statements:
+            db.execute(statement)
         db.commit()
 
 
@@ -301,14 +307,14 @@ ALTERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "an answer": (flip_an_answer, "was altered after it was settled"),
     "a row": (lambda run: sql(run, f"DELETE FROM batches WHERE id = {LAST}"), "was deleted"),
     "a row and its events": (
-        lambda run: (sql(run, f"DELETE FROM chain WHERE batch = {LAST}"),
-                     sql(run, f"DELETE FROM batches WHERE id = {LAST}")),
+        lambda run: sql(run, f"DELETE FROM chain WHERE batch = {LAST}",
+                        f"DELETE FROM batches WHERE id = {LAST}"),
         "missing from the chain",
     ),
     "the tail": (
-        lambda run: (sql(run, "DELETE FROM chain WHERE batch IS NULL AND seq > 5"),
-                     sql(run, f"DELETE FROM chain WHERE batch = {LAST}"),
-                     sql(run, f"DELETE FROM batches WHERE id = {LAST}")),
+        lambda run: sql(run, "DELETE FROM chain WHERE batch IS NULL AND seq > 5",
+                        f"DELETE FROM chain WHERE batch = {LAST}",
+                        f"DELETE FROM batches WHERE id = {LAST}"),
         "the run has not ended",
     ),
     "the spec": (lambda run: flip(run / "spec.toml", 3), "spec.toml was altered"),

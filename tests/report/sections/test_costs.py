@@ -1,3 +1,5 @@
+from typing import Any
+
 from tests.support.synthetic_runs import run
 
 from clonecost.report import group_runs
@@ -5,7 +7,7 @@ from clonecost.report.model import Cell, Grid, Missing, Words
 from clonecost.report.sections.costs import costs, queries_to
 
 
-def cells_of(**changes: object) -> tuple[Cell, ...]:
+def cells_of(**changes: Any) -> tuple[Cell, ...]:
     grid = costs(group_runs([run(**changes)])).blocks[0]
     assert isinstance(grid, Grid)
     return grid.rows[0].cells

@@ -389,10 +389,9 @@ def test_a_request_is_no_larger_than_a_seconds_worth(start: Start) -> None:
     server = start()
     victim = reach(server, rate=2.0, settings={"batch_size": 8, "concurrency": 1})
     assert victim.rows_in_flight == 2
-    assert (
-        endpoint_victim(server.model_url, input_shape=SHAPE, num_classes=CLASSES).endpoint().rate
-        == 100
-    )  # type: ignore[misc]  # by default
+    by_default = endpoint_victim(server.model_url, input_shape=SHAPE, num_classes=CLASSES)
+    assert by_default.endpoint is not None
+    assert by_default.endpoint().rate == 100
 
 
 def test_the_pause_that_is_asked_for_is_kept(start: Start, counted: Callable[..., Oracle]) -> None:

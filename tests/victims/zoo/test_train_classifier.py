@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -25,14 +27,16 @@ def small_network() -> nn.Module:
 
 @pytest.mark.parametrize("schedule", ["cosine", "one-cycle"])
 @pytest.mark.parametrize("low_precision", [False, True])
-def test_learns_and_keeps_the_best_epoch(schedule: str, low_precision: bool) -> None:
+def test_learns_and_keeps_the_best_epoch(
+    schedule: Literal["cosine", "one-cycle"], low_precision: bool
+) -> None:
     data, validation = stripes(512, 1), stripes(201, 2)
     training = Training(
         epochs=4,
         lr=0.05,
         batch_size=32,
         schedule=schedule,
-        low_precision=low_precision,  # type: ignore[arg-type]
+        low_precision=low_precision,
     )
     model = small_network()
     calls: list[tuple[int, int]] = []
