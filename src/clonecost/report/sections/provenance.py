@@ -36,6 +36,7 @@ def _facts(run: Run) -> tuple[tuple[str, tuple[Inline, ...]], ...]:
         weights = ("sha256 ", Code(result.victim.weights))
     revision: tuple[Inline, ...] = (", revision ", Code(origin.revision)) if origin.revision else ()
     form = (("Victim's format", (result.victim.served,)),) if result.victim.served else ()
+    head = Code(run.head or origin.ledger_head)
     return (
         ("Attack and seed", (f"{result.attack.name}, seed {origin.seed}{resumed}",)),
         (
@@ -43,7 +44,7 @@ def _facts(run: Run) -> tuple[tuple[str, tuple[Inline, ...]], ...]:
             (f"{origin.created}, after {duration(result.seconds)}; {ENDED[result.ended]}",),
         ),
         ("Queries", (_queries(run),)),
-        ("Ledger", (f"{count(origin.ledger_rows, 'query')}, head ", Code(run.head or origin.ledger_head))),
+        ("Ledger", (f"{count(origin.ledger_rows, 'query')}, head ", head)),
         ("Victim's weights", weights),
         *form,
         ("Command", (Code(origin.command),)),

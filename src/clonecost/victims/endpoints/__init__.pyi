@@ -5,7 +5,6 @@ from .permission import refusal as refusal
 from .settings import FREE as FREE
 from .settings import RATE as RATE
 from .settings import EndpointSettings as EndpointSettings
-from .victim import RATE as RATE
 from .victim import check_endpoint as check_endpoint
 from .victim import endpoint_victim as endpoint_victim
 from .victim import least_seconds as least_seconds
