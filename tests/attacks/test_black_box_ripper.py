@@ -185,7 +185,7 @@ def test_resumes_inside_an_evolution(victim: Victim, make_audit: MakeAudit, tmp_
 
 def test_a_small_budget_is_not_spread_over_many_searches() -> None:
     attack = BlackBoxRipper()
-    assert [attack._slots(budget) for budget in (100, 10_000, 50_000, 10**6)] == [1, 5, 29, 64]
+    assert [attack.slots_for(budget) for budget in (100, 10_000, 50_000, 10**6)] == [1, 5, 29, 64]
 
 
 def test_labels_alone_are_refused_before_the_first_query(

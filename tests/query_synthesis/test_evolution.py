@@ -53,15 +53,17 @@ def test_the_elite_never_gets_worse_and_its_cached_fitness_is_true() -> None:
     before = torch.full((7, HARD.elite), torch.inf)
     for _ in range(12):
         step(search)
-        elite = search._latents[:, : HARD.elite]
+        elite = search.state_dict()["latents"][:, : HARD.elite]
         again = fitness(
             answer(elite.reshape(-1, DIM)), TARGETS(torch.arange(7)).repeat_interleave(10, 0)
         ).view(7, -1)
-        held = search._fitness[:, : HARD.elite]
+        held = search.state_dict()["fitness"][:, : HARD.elite]
         assert torch.equal(held, again)
         assert (held <= before).all()
         assert (held.diff() >= 0).all()  # the fittest first
-        assert (search._fitness[:, HARD.elite :] >= held[:, -1:]).all()  # and no one else
+        assert (
+            search.state_dict()["fitness"][:, HARD.elite :] >= held[:, -1:]
+        ).all()  # and no one else
         before = held.clone()
 
 
@@ -97,7 +99,9 @@ def test_children_may_take_turns_or_chance() -> None:
         search = make(replace(still, children=children), slots=50)
         step(search)
         asked = search.ask().latents.view(50, 20, 1, DIM)
-        copied = (asked == search._latents[:, None, :10]).all(3)  # (slot, child, elite)
+        copied = (asked == search.state_dict()["latents"][:, None, :10]).all(
+            3
+        )  # (slot, child, elite)
         assert (copied.sum(2) == 1).all()
         per_parent = copied.sum(1)
         if children == "evenly":

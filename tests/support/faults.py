@@ -62,7 +62,7 @@ class Wire:
     """The victim, with a meter that every process of a run shares, and a place for faults."""
 
     def __init__(self, victim: Victim) -> None:
-        self._victim = victim
+        self.victim = victim
         self._meter = mmap.mmap(-1, 8)  # shared with children, and with those that are killed
         self.disturb: Disturb = lambda wire, rows: None
 
@@ -74,7 +74,7 @@ class Wire:
         before = self.rows
         self._meter[:8] = struct.pack("q", before + len(inputs))
         wrong = self.disturb(self, len(inputs))
-        return self._victim(inputs) if wrong is None else wrong
+        return self.victim(inputs) if wrong is None else wrong
 
 
 def linear() -> Victim:
@@ -345,7 +345,7 @@ class RemoteWire(Wire):
 
     def __call__(self, inputs: Tensor, /) -> Tensor:
         self.disturb(self, len(inputs))
-        return self._victim(inputs)
+        return self.victim(inputs)
 
 
 class RemoteBench(Bench):
@@ -357,7 +357,7 @@ class RemoteBench(Bench):
         loaded = endpoint_victim(
             wire.server.url, input_shape=SHAPE, num_classes=CLASSES, rate=1e6, settings=settings
         )
-        wire._victim = loaded.answer
+        wire.victim = loaded.answer
         return replace(
             super().audit(), endpoint=loaded.endpoint, rows_in_flight=loaded.rows_in_flight
         )

@@ -38,18 +38,18 @@ def test_flat_and_extreme_pictures_make_no_nan() -> None:
 def test_colour_operations_are_what_they_are_called() -> None:
     x = torch.tensor([0.2, 0.4, 0.6, 0.8]).view(1, 1, 2, 2)
     one, none = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
-    assert torch.allclose(module._invert(x, one, one), 1 - x)
+    assert torch.allclose(module.invert(x, one, one), 1 - x)
     assert torch.allclose(
-        module._solarise(x, 0.5 * one, one).flatten(), torch.tensor([0.2, 0.4, 0.4, 0.2])
+        module.solarise(x, 0.5 * one, one).flatten(), torch.tensor([0.2, 0.4, 0.4, 0.2])
     )
     assert torch.allclose(
-        module._autocontrast(x, one, one).flatten(), torch.tensor([0, 1, 2, 3]) / 3
+        module.autocontrast(x, one, one).flatten(), torch.tensor([0, 1, 2, 3]) / 3
     )
-    assert torch.allclose(module._brightness(x, one, -one), 0.1 * x)
-    assert torch.allclose(module._contrast(x, none, one), x)
+    assert torch.allclose(module.brightness(x, one, -one), 0.1 * x)
+    assert torch.allclose(module.contrast(x, none, one), x)
     bytes_ = torch.arange(256).view(1, 1, 16, 16) / 255
-    assert torch.equal((module._posterise(bytes_, none, one) * 255).round(), (bytes_ * 255).round())
-    assert len(module._posterise(bytes_, one, one).unique()) == 16
+    assert torch.equal((module.posterise(bytes_, none, one) * 255).round(), (bytes_ * 255).round())
+    assert len(module.posterise(bytes_, one, one).unique()) == 16
 
 
 def test_no_loop_over_images(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,6 @@ from tests.support.cli_runs import MINE, QUICK, SMALL_DFME, asked, environment, 
 from tests.support.workbench import TEST_ROWS
 
 from clonecost.errors import LedgerError, RunError
-from clonecost.persistence import atomic_write
 from clonecost.result import read_result
 from clonecost.workflows.replay import replay
 from clonecost.workflows.run import spec_of
@@ -402,19 +401,19 @@ def test_a_full_disk_is_named_and_the_run_goes_on(
 ) -> None:
     """The clone cannot be written."""
     folder = tmp_path / "full"
-    sync = atomic_write._sync
+    replace = Path.replace
 
-    def full(path: Path) -> None:
-        if path.name.startswith("clone."):
+    def full(path: Path, target: Path) -> Path:
+        if target.name.startswith("clone."):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        sync(path)
+        return replace(path, target)
 
-    monkeypatch.setattr(atomic_write, "_sync", full)
+    monkeypatch.setattr(Path, "replace", full)
     said = run(*AUDIT, "--budget", "60", "--out", folder)
     assert said.status == 2
     assert "No space left on device; make room, then `clonecost resume" in said.err
     assert not (folder / "result.json").exists()
-    monkeypatch.setattr(atomic_write, "_sync", sync)
+    monkeypatch.setattr(Path, "replace", replace)
     assert run("resume", folder).status == 0
     assert len(asked(log)) == TEST_ROWS + 60
 

@@ -87,7 +87,7 @@ class Frugal(ABC):
             size = max(self.round_size, int(self.growth * len(bought)))
             keys = torch.cat([keys, keys_of(bought.images[len(keys) :])])
             candidates = self._candidates(size, bought, keys, kit)
-            chosen = candidates[self._select(candidates, size, bought.answers, scouts, kit)]
+            chosen = candidates[self.select(candidates, size, bought.answers, scouts, kit)]
             chosen = chosen[: oracle.remaining]
             bought.add(chosen, oracle(as_pixels(chosen)))
             yield DeferredClone(clone)
@@ -117,7 +117,7 @@ class Frugal(ABC):
         fresh = candidates[unseen(keys_of(candidates), asked)]  # no row is paid for twice
         return fresh if len(fresh) >= size else candidates
 
-    def _select(
+    def select(
         self, candidates: Tensor, size: int, answers: Tensor, scouts: "list[Scout]",
         kit: AttackerKit,
     ) -> Tensor:  # fmt: skip

@@ -100,7 +100,7 @@ class BlackBoxRipper:
         generator = kit.trained_generator(self.generator)
         generator = replace(generator, low_precision=self.low_precision)
         search = Search(
-            self.algorithm, one_class(classes), slots=self._slots(kit.horizon),
+            self.algorithm, one_class(classes), slots=self.slots_for(kit.horizon),
             latent_dim=generator.latent_dim, seed=_draw_seed(kit), device=kit.device,
         )  # fmt: skip
         record = Record(classes)
@@ -142,7 +142,7 @@ class BlackBoxRipper:
         images, answers = (torch.cat(p) for p in zip(*(bought if all_rows else won), strict=True))
         return images[:rows], answers[:rows]
 
-    def _slots(self, horizon: int) -> int:
+    def slots_for(self, horizon: int) -> int:
         """So few that the searches still under way when the budget ends are a small part of it."""
         if not self.evolve:
             return RANDOM_BATCH

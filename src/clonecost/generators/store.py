@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from clonecost.data.hold_out import hold_out
 from clonecost.errors import DataError, SpecError, suggest
 from clonecost.generators.base import Made, TrainedGenerator
 from clonecost.generators.catalogue import GENERATORS, GeneratorCard
@@ -86,7 +87,7 @@ def train_generator(
     place = _cached(name, proxy, epochs, seed, cache)
     place.must_be_writable()
     device = torch.device(device)
-    kept, held_out = _split(proxy)
+    kept, held_out = hold_out(proxy, one_in=HELD_OUT, seed=SPLIT_SEED)
     meant_for = json.dumps(
         [name, _as_json(recipe), seed, _digest(proxy, row), torch.__version__, str(device)]
     )
@@ -223,13 +224,6 @@ def _samples(row: GeneratorCard, made: Made, rows: int, device: torch.device) ->
     latents = row.family.latents(max(GRID * GRID, rows), row.family.latent_dim + made.classes, rng)
     chunks = latents.to(device).split(CHUNK)
     return torch.cat([row.family.decode(made.network, chunk).cpu() for chunk in chunks])
-
-
-def _split(data: LabelledInputs) -> tuple[LabelledInputs, LabelledInputs]:
-    """(for training, for measuring)"""
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(SPLIT_SEED))
-    cut = len(data) // HELD_OUT
-    return data.take(order[cut:]), data.take(order[:cut])
 
 
 def _digest(data: LabelledInputs, row: GeneratorCard) -> str:

@@ -52,33 +52,33 @@ def _towards(pictures: Tensor, other: Tensor, strength: Tensor, sign: Tensor) ->
     return other + (1 + 0.9 * strength * sign) * (pictures - other)
 
 
-def _brightness(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
+def brightness(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
     return _towards(pictures, torch.zeros_like(pictures), strength, sign)
 
 
-def _contrast(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
+def contrast(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
     return _towards(pictures, pictures.mean((1, 2, 3), keepdim=True), strength, sign)
 
 
-def _colour(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
+def colour(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
     return _towards(pictures, pictures.mean(1, keepdim=True), strength, sign)
 
 
-def _posterise(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
+def posterise(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
     """Only the highest 4 to 8 bits of 8."""
     step = 2 ** (4 * strength).round()
     return ((pictures * 255).round() / step).floor() * step / 255
 
 
-def _solarise(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
+def solarise(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
     return torch.where(pictures > 1 - strength, 1 - pictures, pictures)
 
 
-def _invert(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
+def invert(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
     return 1 - pictures
 
 
-def _autocontrast(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
+def autocontrast(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
     """Every channel from black to white; a flat one becomes black."""
     low, high = pictures.amin((2, 3), keepdim=True), pictures.amax((2, 3), keepdim=True)
     return (pictures - low) / (high - low).clamp_min(1 / 255)
@@ -86,6 +86,6 @@ def _autocontrast(pictures: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
 
 MOVES = 6
 COLOURS: tuple[Change, ...] = (
-    _brightness, _contrast, _colour, _posterise, _solarise, _invert, _autocontrast,
+    brightness, contrast, colour, posterise, solarise, invert, autocontrast,
 )  # fmt: skip
 KINDS = range(MOVES + len(COLOURS))

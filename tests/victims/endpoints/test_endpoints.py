@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.support.endpoint_servers import Scene, Server, free_port, serving
+from tests.support.ledgers import booked
 from torch import Tensor, nn
 
 from clonecost.errors import CloneCostError, LostRowsError, SpecError, VictimError
@@ -219,23 +220,25 @@ HEALED: dict[str, tuple[list[Scene], int]] = {  # what happens, and rows lost by
 @pytest.mark.parametrize("what", HEALED)
 @pytest.mark.parametrize("binary", [True, False])
 def test_a_failure_that_passes_costs_what_the_server_worked_on(
-    what: str, binary: bool, start: Start, counted: Callable[..., Oracle]
+    what: str, binary: bool, start: Start, counted: Callable[..., Oracle], tmp_path: Path
 ) -> None:
     scenes, lost = HEALED[what]
     server = start(scenes=list(scenes), binary=binary)
     oracle = counted(reach(server))
     torch.testing.assert_close(oracle(rows(20)), scores_of(rows(20)))
-    totals = oracle._ledger.totals("attack")
+    totals = booked(tmp_path)
     assert (totals.settled, totals.lost) == (20, lost)
     assert server.rows == totals.settled + totals.lost
-    assert oracle._ledger.verify() == []
+    assert totals.faults == []
 
 
-def test_a_timeout_is_lost_and_asked_again(start: Start, counted: Callable[..., Oracle]) -> None:
+def test_a_timeout_is_lost_and_asked_again(
+    start: Start, counted: Callable[..., Oracle], tmp_path: Path
+) -> None:
     server = start(scenes=["slow"])
     oracle = counted(reach(server, settings={"timeout": 0.3, "concurrency": 1}))
     torch.testing.assert_close(oracle(rows(8)), scores_of(rows(8)))
-    assert oracle._ledger.totals("attack").lost == 4
+    assert booked(tmp_path).lost == 4
     assert server.rows == 12
 
 
@@ -253,7 +256,7 @@ FATAL: dict[str, tuple[list[Scene], str, int]] = {
 
 @pytest.mark.parametrize("what", FATAL)
 def test_a_failure_that_stays_is_one_sentence_and_the_run_goes_on_later(
-    what: str, start: Start, counted: Callable[..., Oracle]
+    what: str, start: Start, counted: Callable[..., Oracle], tmp_path: Path
 ) -> None:
     scenes, sentence, lost = FATAL[what]
     server = start()
@@ -264,19 +267,19 @@ def test_a_failure_that_stays_is_one_sentence_and_the_run_goes_on_later(
     with pytest.raises(VictimError, match=sentence) as failed:
         oracle(rows(20)[8:])
     assert "\n" not in str(failed.value)
-    totals = oracle._ledger.totals("attack")
+    totals = booked(tmp_path)
     assert (totals.settled, totals.lost) == (8, lost)
     assert server.rows == totals.settled + totals.lost
     server.scenes.clear()
     again = counted(victim)
     answers = again(rows(20))
     assert torch.equal(answers[:8], first)
-    assert again._ledger.totals("attack").settled == 20
+    assert booked(tmp_path).settled == 20
     assert server.rows == 20 + lost
 
 
 def test_a_server_that_goes_away_costs_nothing(
-    counted: Callable[..., Oracle], monkeypatch: pytest.MonkeyPatch
+    counted: Callable[..., Oracle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clonecost.victims.endpoints.victim.IDLE", 0.0)  # a call each
     with serving(Server(scores_of, list(SHAPE), CLASSES)) as server:
@@ -284,12 +287,12 @@ def test_a_server_that_goes_away_costs_nothing(
         oracle(rows(8))
     with pytest.raises(VictimError, match=r"did not answer in 2 attempts \(no connection"):
         oracle(rows(3))
-    assert server.rows == oracle._ledger.totals("attack").settled == 8
-    assert oracle._ledger.lost == 0
+    assert server.rows == booked(tmp_path).settled == 8
+    assert booked(tmp_path).lost == 0
 
 
 def test_losses_stop_at_their_limit_whatever_the_server_does(
-    start: Start, counted: Callable[..., Oracle]
+    start: Start, counted: Callable[..., Oracle], tmp_path: Path
 ) -> None:
     server = start(scenes=["reset"] * 1000)
     victim = reach(server, settings={"attempts": 50})
@@ -297,7 +300,7 @@ def test_losses_stop_at_their_limit_whatever_the_server_does(
         oracle = counted(victim, max_lost=17)
         with pytest.raises(LostRowsError, match="limit of 17, so nothing more is sent"):
             oracle(rows(40))
-        assert server.rows == oracle._ledger.lost <= 17
+        assert server.rows == booked(tmp_path).lost <= 17
     assert server.rows == 17
     server.scenes.clear()
     oracle = counted(victim, max_lost=30)
@@ -306,7 +309,7 @@ def test_losses_stop_at_their_limit_whatever_the_server_does(
 
 
 def test_an_interrupt_loses_what_went_out_and_nothing_else(
-    start: Start, counted: Callable[..., Oracle], monkeypatch: pytest.MonkeyPatch
+    start: Start, counted: Callable[..., Oracle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start()
     oracle = counted(reach(server, settings={"concurrency": 4}))
@@ -323,7 +326,7 @@ def test_an_interrupt_loses_what_went_out_and_nothing_else(
     deadline = time.monotonic() + 5
     while server.rows < 8 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert server.rows == oracle._ledger.lost == 8
+    assert server.rows == booked(tmp_path).lost == 8
 
 
 NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
@@ -338,14 +341,14 @@ NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("what", NONSENSE)
 @pytest.mark.parametrize("binary", [True, False])
 def test_nonsense_is_lost_and_not_asked_again(
-    what: str, binary: bool, start: Start, counted: Callable[..., Oracle]
+    what: str, binary: bool, start: Start, counted: Callable[..., Oracle], tmp_path: Path
 ) -> None:
     how, sentence = NONSENSE[what]
     server = start(binary=binary, **how)
     oracle = counted(reach(server))
     with pytest.raises(VictimError, match=sentence):
         oracle(rows(4))
-    assert server.rows == oracle._ledger.totals("attack").lost == 4
+    assert server.rows == booked(tmp_path).lost == 4
 
 
 @pytest.mark.parametrize(
@@ -361,12 +364,14 @@ def test_an_answer_that_is_none_is_one_sentence(
     assert "\n" not in str(failed.value)
 
 
-def test_a_request_that_is_too_large_says_so(start: Start, counted: Callable[..., Oracle]) -> None:
+def test_a_request_that_is_too_large_says_so(
+    start: Start, counted: Callable[..., Oracle], tmp_path: Path
+) -> None:
     server = start(most_rows=3)
     oracle = counted(reach(server))
     with pytest.raises(VictimError, match=r"413 .*at most 3 rows"):
         oracle(rows(4))
-    assert server.rows == oracle._ledger.lost == 0
+    assert server.rows == booked(tmp_path).lost == 0
 
 
 # -- pace ------------------------------------------------------------------------------------------
