@@ -219,9 +219,9 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
         write_out(pages.as_json(runs))
     else:
         _price_tag(runs)
-    errors.print(f"report: {out / 'report.html'}", markup=False)
     for run in runs:
         errors.print(f"ledger head of {run.path}: {run.head}", markup=False)
+    errors.print(f"report: {out / 'report.html'}", markup=False)
     for metric, limit in limits.items():
         worst = max(metric_value(result.curve[-1], metric) for result in results)
         if worst > limit:
