@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from clonecost.attacks.tramer_tree import TramerTree
     from clonecost.attacks.tramer_tree_top_down import TramerTreeTopDown
     from clonecost.attacks.zskd import Zskd
-    from clonecost.audit import Audit, Watcher, run_audit
+    from clonecost.audit import Audit, RunOptions, Watcher, run_audit
     from clonecost.data import load
     from clonecost.data.tables import load_table, table
     from clonecost.defences import DEFENCES, defend
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from clonecost.result import Result
     from clonecost.training.distill import Recipe
     from clonecost.types import Defence, Feature, LabelledInputs, ThreatModel, Victim
-    from clonecost.victims import sklearn_victim, torch_victim
+    from clonecost.victims import LoadedVictim, sklearn_victim, torch_victim
     from clonecost.victims.zoo.images import zoo_model, zoo_victim
     from clonecost.victims.zoo.tabular import table_victim
 
@@ -77,6 +77,7 @@ _HOME = {
     "Knockoff": "attacks.knockoff",
     "KnockoffAdaptive": "attacks.knockoff_adaptive",
     "LabelledInputs": "types",
+    "LoadedVictim": "victims",
     "LowdMeek": "attacks.lowd_meek",
     "Marich": "attacks.marich",
     "Maze": "attacks.maze",
@@ -86,6 +87,7 @@ _HOME = {
     "Recipe": "training.distill",
     "Result": "result",
     "Rounding": "defences.rounding",
+    "RunOptions": "audit",
     "ThreatModel": "types",
     "TramerAdaptiveRetrain": "attacks.tramer_adaptive_retrain",
     "TramerKernelLr": "attacks.tramer_kernel_lr",
@@ -134,6 +136,7 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "Knockoff",
     "KnockoffAdaptive",
     "LabelledInputs",
+    "LoadedVictim",
     "LowdMeek",
     "Marich",
     "Maze",
@@ -143,6 +146,7 @@ __all__ = [  # the same names, spelt out for type checkers; a test compares the 
     "Recipe",
     "Result",
     "Rounding",
+    "RunOptions",
     "ThreatModel",
     "TramerAdaptiveRetrain",
     "TramerKernelLr",
