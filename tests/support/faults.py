@@ -41,7 +41,7 @@ from tests.support.endpoint_servers import Scene, Server, serving
 from tests.support.toys import CLASSES, SHAPE, toy_generator, toy_student
 from torch import Tensor, nn
 
-from clonecost.audit import Audit, Watcher, run_audit
+from clonecost.audit import Audit, RunOptions, Watcher, run_audit
 from clonecost.errors import CloneCostError, LedgerError
 from clonecost.oracle.ledger import Ledger
 from clonecost.result import Result, read_result
@@ -112,7 +112,7 @@ class Bench:
             test=LabelledInputs(inputs, linear()(inputs).argmax(1), name="toy"),
             proxy=LabelledInputs(proxy, torch.zeros(200, dtype=torch.int64), name="noise"),
             generators={"toy": toy_generator()}, student=toy_student, milestones=(100, 200),
-            snapshot_every=self.every, keep=self.keep,  # type: ignore[arg-type]
+            options=RunOptions(snapshot_every=self.every, keep=self.keep),  # type: ignore[arg-type]
         )  # fmt: skip
 
     @property
@@ -358,9 +358,11 @@ class RemoteBench(Bench):
             wire.server.url, input_shape=SHAPE, num_classes=CLASSES, rate=1e6, settings=settings
         )
         wire.victim = loaded.answer
-        return replace(
-            super().audit(), endpoint=loaded.endpoint, rows_in_flight=loaded.rows_in_flight
+        audit = super().audit()
+        remote = replace(
+            audit.loaded, endpoint=loaded.endpoint, rows_in_flight=loaded.rows_in_flight
         )
+        return replace(audit, victim=remote)
 
 
 # -- sessions ------------------------------------------------------------------------------------

@@ -198,8 +198,8 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
             begun.append(audit)
             seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
             display.begin(
-                f"{audit.attack_name} on {audit.victim_name}{seed}", price=audit.price,
-                rate=audit.endpoint().rate if audit.endpoint else None,
+                f"{audit.attack_name} on {audit.loaded.name}{seed}", price=audit.price,
+                rate=audit.loaded.endpoint().rate if audit.loaded.endpoint else None,
             )  # fmt: skip
             return Watcher(
                 spent=display.spent, step=display.step, scored=display.scored, notice=display.notice
