@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Small networks on a shared machine: more threads than idle cores only wait for each other.
 export OMP_NUM_THREADS ?= 1
+SPHINX := $(BIN)/python -m sphinx -q -W --keep-going -b html docs site
 # A server that we did not write, for the tests; its pins exclude ours.
 MLSERVER := .venv-mlserver
 export CLONECOST_MLSERVER ?= $(CURDIR)/$(MLSERVER)/bin/python
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check prose docs bench clean
 
 setup: $(VENV)/user  ## the environment, from pinned versions
 
@@ -44,15 +45,23 @@ demo: $(VENV)/user  ## audit the embedded victim with two attacks, and write a r
 test: $(VENV)/dev $(MLSERVER)/ready  ## the whole test suite
 	$(BIN)/python -m pytest -n 2
 
-check: $(VENV)/dev $(MLSERVER)/ready  ## formatter, linter, strict types, then the tests
+check: $(VENV)/dev $(MLSERVER)/ready  ## format, lint, imports, types, prose, docs, then the tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m prose
+	$(SPHINX)
 	$(BIN)/python -m pytest -n 2
+
+prose: $(VENV)/dev  ## our English: README, docs, examples, docstrings, messages
+	$(BIN)/python -m prose
+
+docs: $(VENV)/dev  ## the site, in site/
+	$(SPHINX)
 
 bench: $(VENV)/dev  ## speed and memory against their floors; prints a table, writes JSON
 	$(BIN)/python -m benchmarks
 
-clean:  ## the environments and the demo's run
-	rm -rf $(VENV) $(MLSERVER) runs/demo
+clean:  ## the environments, the site and the demo's run
+	rm -rf $(VENV) $(MLSERVER) site runs/demo

@@ -5,6 +5,7 @@ import re
 import runpy
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from clonecost.attacks import ATTACKS
 from clonecost.cli import app
 from clonecost.config import make_spec
 from clonecost.types import LabelledInputs, ThreatModel, Victim
+from clonecost.version import __version__
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")})
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -80,6 +82,21 @@ def test_links_lead_to_files_that_are_there(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+def test_the_pages_attack_is_the_examples() -> None:
+    example = (ROOT / "examples" / "own_attack.py").read_text(encoding="utf-8")
+    attack, use = blocks(ROOT / "docs/contributing/attack.md", "python")
+    assert attack in example
+    assert textwrap.indent(use, "    ") in example
+
+
+def test_the_version_stands_in_one_place() -> None:
+    place = ROOT / "src" / "clonecost" / "version.py"
+    others = [ROOT / "CITATION.cff", ROOT / "pyproject.toml", *ROOT.glob("docs/*.md")]
+    assert f'"{__version__}"' in place.read_text(encoding="utf-8")
+    version = re.compile(rf"version\W+{re.escape(__version__)}\b", re.IGNORECASE)
+    assert [path.name for path in others if version.search(path.read_text("utf-8"))] == []
+
+
 def test_every_flag_of_checks_is_explained() -> None:
     source = (ROOT / "src" / "clonecost" / "evaluation" / "red_flags.py").read_text(
         encoding="utf-8"
@@ -96,7 +113,7 @@ def test_every_flag_of_checks_is_explained() -> None:
     assert len(raised) > 8
 
 
-def test_contributings_attack_keeps_the_contract(
+def test_the_pages_attack_keeps_the_contract(
     monkeypatch: pytest.MonkeyPatch,
     victim: Victim,
     threat: ThreatModel,
@@ -106,7 +123,7 @@ def test_contributings_attack_keeps_the_contract(
 ) -> None:
     folder = tmp_path / "attacks"
     folder.mkdir()
-    code = blocks(ROOT / "CONTRIBUTING.md", "python")[0]
+    code = blocks(ROOT / "docs/contributing/attack.md", "python")[0]
     (folder / "noise.py").write_text(code, encoding="utf-8")
     monkeypatch.setattr(clonecost.attacks, "__path__", [*clonecost.attacks.__path__, str(folder)])
     monkeypatch.delitem(sys.modules, "clonecost.attacks.noise", raising=False)

@@ -303,3 +303,14 @@ def test_plan_says_which_generator_is_missing(
     gone = run("plan", *MINE, "--attack", "black_box_ripper",
                "--set", "black_box_ripper.generator=gone/away")  # fmt: skip
     assert "no trained generator in gone/away" in " ".join((gone.out + gone.err).split())
+
+
+@pytest.mark.parametrize("budget", [0, 500, 10_000])
+def test_a_white_box_keeps_its_budget_on_the_way_to_a_file_and_back(
+    budget: int, tmp_path: Path
+) -> None:
+    """Its implied budget is 0; 10,000, the default of other audits, must not be lost."""
+    keys = {"victim": "digits-lenet", "attack": "zskd", "access": "white-box", "budget": budget}
+    spec = make_spec(keys)
+    (tmp_path / "spec.toml").write_text(to_toml(spec), encoding="utf-8")
+    assert read_spec(tmp_path / "spec.toml").budget == budget

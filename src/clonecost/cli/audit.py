@@ -186,6 +186,7 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
     from clonecost import report as pages
     from clonecost.audit import Audit, Watcher
     from clonecost.persistence import run_folder
+    from clonecost.result import metric_value
     from clonecost.workflows.run import run_spec
 
     results: list[Result] = []
@@ -222,7 +223,7 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
     for run in runs:
         errors.print(f"ledger head of {run.path}: {run.head}", markup=False)
     for metric, limit in limits.items():
-        worst = max(_metric(result, metric) for result in results)
+        worst = max(metric_value(result.curve[-1], metric) for result in results)
         if worst > limit:
             errors.print(f"{metric} {worst:.3f} is above {limit:g}", style="red", markup=False)
             raise typer.Exit(1)
@@ -242,10 +243,3 @@ def _price_tag(runs: "list[Any]") -> None:
                 errors.print(
                     f"{run.result.attack.name}: {flag.message}", style="yellow", markup=False
                 )
-
-
-def _metric(result: "Result", metric: str) -> float:
-    last = result.curve[-1]
-    values = {"agreement": last.agreement.value, "accuracy": last.accuracy.value,
-              "relative_accuracy": last.relative_accuracy}  # fmt: skip
-    return values[metric]

@@ -1,0 +1,1 @@
+"""The check of our own English: `python -m prose`; docs/glossary.md has the terms."""
