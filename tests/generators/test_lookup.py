@@ -66,7 +66,7 @@ def test_another_length_than_the_recipes_is_named_behind_a_colon(tmp_path: Path)
     folder = train_generator("vae", noise(), epochs=2, cache=tmp_path / "again")
     assert load_generator(folder).weights == two.weights
     for wrong in ("vae:", "vae:none", "vae:0"):
-        with pytest.raises(SpecError, match=f"generator '{wrong}': want NAME or NAME:EPOCHS"):
+        with pytest.raises(SpecError, match=rf"got '{wrong}', want NAME or NAME:EPOCHS.*vae:20"):
             ready_generator(wrong, noise(), cache=tmp_path)
 
 
@@ -95,7 +95,7 @@ def test_a_folder_is_as_good_as_a_name_and_needs_no_proxy(tmp_path: Path) -> Non
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="did you mean 'vae'"):
         ready_generator("vea", noise(), cache=tmp_path)
-    with pytest.raises(SpecError, match=r"trained on proxy data, and there are none; .*--proxy"):
+    with pytest.raises(SpecError, match=r"trained on proxy data, and none were given.*`proxy`"):
         ready_generator("vae", None, cache=tmp_path)
     plain = replace(noise(), labels=torch.zeros(40, dtype=torch.int64))
     with pytest.raises(SpecError, match="has no classes to condition on"):
@@ -112,7 +112,7 @@ def test_fitted_is_itself_or_grey_by_luma_or_refused(coloured: TrainedGenerator)
     assert (grey.decode(z) * 255 - wanted.inputs).abs().max() < 0.501
     assert grey.fitted((1, 8, 8)) is grey
     for shape in ((1, 16, 16), (3, 16, 16), (2, 8, 8)):
-        with pytest.raises(SpecError, match=r"\(3, 8, 8\) and the victim takes .*--shape"):
+        with pytest.raises(SpecError, match=r"\(3, 8, 8\) and the victim takes .* of shape"):
             coloured.fitted(shape)
     with pytest.raises(SpecError, match=r"makes images \(1, 8, 8\)"):
         grey.fitted((3, 8, 8))

@@ -114,7 +114,7 @@ def test_gradients_reach_latents_but_not_parameters(generator: TrainedGenerator)
 
 
 def test_latents_of_another_shape_are_refused(generator: TrainedGenerator) -> None:
-    with pytest.raises(SpecError, match=r"takes latents \(n, 256\), got \(2, 255\)"):
+    with pytest.raises(SpecError, match=r"takes latents \(n, 256\): got \(2, 255\)"):
         generator.decode(torch.zeros(2, 255))
 
 
@@ -177,7 +177,7 @@ def test_a_damaged_folder_is_one_sentence(tmp_path: Path, damage: str) -> None:
 
 
 def test_a_folder_without_a_generator(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no trained generator; `clonecost train generator`"):
+    with pytest.raises(DataError, match=r"holds no trained generator\. Call `train_generator`"):
         load_generator(tmp_path)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from clonecost.data.fitting import LUMA
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SpecError
 from clonecost.persistence.resumable_loop import Loop
 from clonecost.types import LabelledInputs, Progress, Shape
 
@@ -81,9 +81,9 @@ class TrainedGenerator:
         """
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
             raise SpecError(
-                f"generator {self.name!r} takes latents (n, {self.latent_dim}), got "
-                f"{tuple(latents.shape)}"
-            )
+                f"Generator {self.name!r} takes latents (n, {self.latent_dim})",
+                Advice("draw them with `sample_latents`"), got=tuple(latents.shape),
+            )  # fmt: skip
         size = 128 if self.device.type == "cpu" else 1024  # as victims: what caches like
         chunks = latents.to(self.device).split(size)
         if not self.low_precision:
@@ -105,10 +105,9 @@ class TrainedGenerator:
         if shape == (1, *self.image_shape[1:]) and self.image_shape[0] == 3:
             return replace(self, image_shape=shape, to_images=partial(_in_grey, self.to_images))
         raise SpecError(
-            f"generator {self.name!r} makes images {self.image_shape} and the victim takes "
-            f"{shape}; train one with `clonecost train generator {self.name} --shape "
-            f"{','.join(map(str, shape))}`"
-        )
+            f"Generator {self.name!r} makes images {self.image_shape} and the victim takes {shape}",
+            Advice(f"train {self.name!r} on images of shape {','.join(map(str, shape))}"),
+        )  # fmt: skip
 
     def sample_latents(self, count: int, rng: torch.Generator) -> Tensor:
         """(count, latent_dim) of the distribution that it was trained for, on `rng`'s device."""

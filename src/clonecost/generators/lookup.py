@@ -5,11 +5,13 @@ from pathlib import Path
 
 import torch
 
-from clonecost.errors import SpecError, suggest
+from clonecost.errors import Advice, ChooseFrom, SetKey, SpecError, suggest
 from clonecost.generators.base import TrainedGenerator
 from clonecost.generators.catalogue import GENERATORS
 from clonecost.generators.store import cached_generator, load_generator, train_generator
 from clonecost.types import LabelledInputs, Progress, no_progress
+
+FOLDER = Advice("give the folder of a trained generator")
 
 
 def ready_generator(
@@ -36,9 +38,9 @@ def ready_generator(
     row, epochs = row_and_epochs(name)
     if proxy is None:
         raise SpecError(
-            f"generator {name!r} is trained on proxy data, and there are none; name them with "
-            "--proxy, or name the folder of a trained generator"
-        )
+            f"Generator {name!r} is trained on proxy data, and none were given",
+            SetKey("proxy"), FOLDER,
+        )  # fmt: skip
     folder = cached_generator(row, proxy, epochs=epochs, seed=seed, cache=cache)
     folder = folder or train_generator(
         row, proxy, epochs=epochs, seed=seed, cache=cache, device=device, progress=progress
@@ -54,12 +56,16 @@ def row_and_epochs(name: str) -> tuple[str, int | None]:
     """
     row, colon, epochs = name.partition(":")
     if row not in GENERATORS:
-        known = suggest("generator", row, list(GENERATORS))
-        raise SpecError(f"{known}; or name the folder of a trained one")
+        raise SpecError(
+            suggest("generator", row, list(GENERATORS)), ChooseFrom("generators"), FOLDER
+        )
     if not colon:
         return row, None
     if not (epochs.isdecimal() and int(epochs) > 0):
-        raise SpecError(f"generator {name!r}: want NAME or NAME:EPOCHS, such as {row}:20")
+        raise SpecError(
+            "The epochs behind a generator's name must be a whole number from 1 on",
+            Advice(f"write {row}:20"), got=repr(name), want="NAME or NAME:EPOCHS",
+        )  # fmt: skip
     return row, int(epochs)
 
 

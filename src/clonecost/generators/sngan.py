@@ -17,7 +17,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SetKey, SpecError
 from clonecost.generators import gan_training as gan
 from clonecost.generators.base import Family, Made, standard_normal
 from clonecost.generators.recipes import SnganRecipe
@@ -80,9 +80,9 @@ def count_classes(data: LabelledInputs) -> int:
     found = max(len(data.classes), int(data.labels.max()) + 1)
     if int(data.labels.min()) < 0 or found < 2:
         raise SpecError(
-            f"{data.name or 'the proxy'} has no classes to condition on; name another proxy, or "
-            "train a generator without classes, as sngan"
-        )
+            f"{data.name or 'The proxy'} has no classes to condition on", SetKey("proxy"),
+            Advice("train a generator without classes, such as sngan"),
+        )  # fmt: skip
     return found
 
 

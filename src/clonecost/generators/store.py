@@ -23,7 +23,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from clonecost.errors import DataError, SpecError, suggest
+from clonecost.errors import (
+    Advice,
+    ChooseFrom,
+    DataError,
+    RunWorkflow,
+    SetKey,
+    SpecError,
+    suggest,
+)
 from clonecost.generators.base import Made, TrainedGenerator
 from clonecost.generators.catalogue import GENERATORS, GeneratorCard
 from clonecost.generators.frechet import MEASURED, likeness
@@ -158,9 +166,9 @@ def load_generator(
     card = place.card()
     if card is None:
         raise DataError(
-            f"{folder} holds no trained generator; `clonecost train generator` makes one and names "
-            "its folder"
-        )
+            f"{folder} holds no trained generator", RunWorkflow("train generator"),
+            Advice("give a folder that it returned"),
+        )  # fmt: skip
     weights = place.weights()
     try:
         name, shape = str(card["name"]), tuple(int(side) for side in card["shape"])
@@ -191,12 +199,15 @@ def load_generator(
 
 def _row(name: str, epochs: int | None) -> tuple[GeneratorCard, Recipe]:
     if name not in GENERATORS:
-        raise SpecError(suggest("generator", name, list(GENERATORS)))
+        raise SpecError(suggest("generator", name, list(GENERATORS)), ChooseFrom("generators"))
     row = GENERATORS[name]
     if epochs is None:
         return row, row.recipe
     if epochs < 1:
-        raise SpecError(f"generator {name!r} needs at least 1 epoch of training, got {epochs}")
+        raise SpecError(
+            f"Generator {name!r} needs at least 1 epoch of training", SetKey("epochs", 1),
+            got=epochs,
+        )  # fmt: skip
     return row, replace(row.recipe, epochs=epochs)  # type: ignore[type-var]
 
 
@@ -204,14 +215,14 @@ def _check(proxy: LabelledInputs, row: GeneratorCard) -> None:
     """Everything that would otherwise be said after an hour, or not in one sentence."""
     if len(proxy.shape) != 3 or proxy.shape[0] not in (1, 3):
         raise SpecError(
-            f"a generator is trained on grey or RGB images (C, H, W), not {proxy.shape}; name a "
-            "shape such as 1,32,32 or 3,32,32"
-        )
+            f"A generator is trained on grey or RGB images (C, H, W), not {proxy.shape}",
+            SetKey("shape", (3, 32, 32)),
+        )  # fmt: skip
     if len(proxy) < HELD_OUT:
         raise DataError(
-            f"the proxy {proxy.name or 'given'} has {len(proxy)} rows; a generator needs at least "
-            f"{HELD_OUT}, and is good with thousands"
-        )
+            f"The proxy {proxy.name or 'given'} has {len(proxy)} rows, too few for a generator",
+            Advice("use a proxy with thousands of rows"), want=f"at least {HELD_OUT}",
+        )  # fmt: skip
     classes = count_classes(proxy) if row.conditional else 0
     with torch.device("meta"):
         row.family.build(row.recipe, proxy.shape, classes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from clonecost.errors import SpecError, suggest
+from clonecost.errors import Advice, ChooseFrom, SetKey, SpecError, suggest
 from clonecost.types import Shape
 
 if TYPE_CHECKING:  # torch, which a list of names does not need
@@ -80,20 +80,22 @@ def build(
     from clonecost.networks.normalise import Normalise
 
     if name not in NETWORKS:
-        raise SpecError(suggest("network", name, list(NETWORKS)))
+        raise SpecError(suggest("network", name, list(NETWORKS)), ChooseFrom("networks"))
     card = NETWORKS[name]
     _check_shape(name, input_shape, card.min_side)
     if num_classes < 2:
-        raise SpecError(f"network {name!r} needs at least 2 classes, got {num_classes}")
+        raise SpecError(
+            f"Network {name!r} needs at least 2 classes", SetKey("classes"), got=num_classes
+        )
     channels = input_shape[0]
     for what, values in (("mean", mean), ("std", std)):
         if len(values) not in (1, channels):
             raise SpecError(
-                f"normalisation's {what} has {len(values)} values for {channels} channels; "
-                "give one, or one a channel"
-            )
+                f"The normalisation's {what} has {len(values)} values for {channels} channels",
+                SetKey(what), want=f"1 or {channels}",
+            )  # fmt: skip
     if min(std) <= 0:
-        raise SpecError(f"normalisation's std must be positive, got {std}")
+        raise SpecError("The normalisation's std must be positive", SetKey("std"), got=std)
     parts = OrderedDict(
         normalise=Normalise(channels, mean, std), network=card.builder(input_shape, num_classes)
     )
@@ -102,9 +104,12 @@ def build(
 
 def _check_shape(name: str, shape: Shape, least: int) -> None:
     if len(shape) != 3 or min(shape) < 1:
-        raise SpecError(f"network {name!r} takes images of shape (C, H, W), not {shape}")
+        raise SpecError(
+            f"Network {name!r} takes images of shape (C, H, W), not {shape}",
+            ChooseFrom("networks"), SetKey("shape"),
+        )  # fmt: skip
     if min(shape[1:]) < least:
         raise SpecError(
-            f"network {name!r} needs images of at least {least}x{least} pixels, got "
-            f"{shape[1]}x{shape[2]}; enlarge them or choose another network"
-        )
+            f"Network {name!r} needs images of at least {least}x{least} pixels",
+            ChooseFrom("networks"), Advice("enlarge the images"), got=f"{shape[1]}x{shape[2]}",
+        )  # fmt: skip

@@ -9,7 +9,7 @@ from itertools import chain
 
 from torch import Tensor, nn
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SpecError
 from clonecost.networks.image_range import smallest_maps
 from clonecost.types import Shape
 
@@ -71,7 +71,7 @@ class DcganDiscriminator(nn.Module):
 def _smallest(image_shape: Shape, width: int) -> tuple[int, tuple[int, int]]:
     """How often the sides are halved, and the sides then."""
     if width < 1:
-        raise SpecError(f"DCGAN needs width >= 1, got {width}")
+        raise SpecError("DCGAN needs width >= 1", Advice("set `width`"), got=width)
     halvings = HALVINGS
     while halvings > LEAST_HALVINGS and any(side % 2**halvings for side in image_shape[1:]):
         halvings -= 1

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SpecError
 from clonecost.networks.upsample_conv import EnlargingConv2d
 from clonecost.types import Shape
 
@@ -66,13 +66,17 @@ def build_generator(
     """
     if len(image_shape) != 3 or min(image_shape) < 1 or any(side % 4 for side in image_shape[1:]):
         raise SpecError(
-            f"the generator makes images (C, H, W) with H and W multiples of 4, not {image_shape}; "
-            "pad or resize the images"
-        )
+            "The generator makes images (C, H, W) with H and W multiples of 4",
+            Advice("pad or resize the images"), got=image_shape,
+        )  # fmt: skip
     if latent_dim < 1 or width < 1:
         raise SpecError(
-            f"the generator needs latent_dim >= 1 and width >= 1, got {latent_dim} and {width}"
-        )
+            "The generator needs latent_dim >= 1 and width >= 1", Advice("raise the value that is below"),
+            got=f"{latent_dim} and {width}",
+        )  # fmt: skip
     if upsampling not in ("nearest", "bilinear"):
-        raise SpecError(f"unknown upsampling {upsampling!r}; known: nearest, bilinear")
+        raise SpecError(
+            "Unknown upsampling", Advice("set `upsampling`"), got=repr(upsampling),
+            want="'nearest' or 'bilinear'",
+        )  # fmt: skip
     return GeneratorA(latent_dim, image_shape, width=width, upsampling=upsampling)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from clonecost.errors import SpecError
+from clonecost.errors import SetKey, SpecError
 from clonecost.types import Shape
 
 
@@ -25,7 +25,7 @@ def smallest_maps(what: str, image_shape: Shape, halvings: int) -> tuple[int, in
     step = 2**halvings
     if len(image_shape) != 3 or min(image_shape) < 1 or any(s % step for s in image_shape[1:]):
         raise SpecError(
-            f"{what} makes images (C, H, W) with H and W multiples of {step}, not "
-            f"{tuple(image_shape)}; name such a shape, as 1,32,32"
-        )
+            f"{what[0].upper()}{what[1:]} makes images (C, H, W) with H and W multiples of {step}, "
+            f"not {tuple(image_shape)}", SetKey("shape", (1, 32, 32)),
+        )  # fmt: skip
     return image_shape[1] // step, image_shape[2] // step

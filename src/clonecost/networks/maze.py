@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SpecError
 from clonecost.networks.image_range import smallest_maps
 from clonecost.networks.upsample_conv import EnlargingConv2d
 from clonecost.types import Shape
@@ -28,9 +28,9 @@ class Conv3Generator(nn.Module):
         super().__init__()
         if latent_dim < 1 or width < 1:
             raise SpecError(
-                f"MAZE's generator needs latent_dim >= 1 and width >= 1, got {latent_dim} and "
-                f"{width}"
-            )
+                "MAZE's generator needs latent_dim >= 1 and width >= 1", Advice("raise the value that is below"),
+                got=f"{latent_dim} and {width}",
+            )  # fmt: skip
         height, breadth = smallest_maps("MAZE's generator", image_shape, HALVINGS)
         channels, wide = image_shape[0], 2 * width
         self.body = nn.Sequential(
@@ -61,9 +61,9 @@ class Conv3Critic(nn.Module):
         super().__init__()
         if len(image_shape) != 3 or min(image_shape[1:]) < 7 or image_shape[0] < 1:
             raise SpecError(
-                f"MAZE's critic takes images (C, H, W) of at least 7x7, not {tuple(image_shape)}; "
-                "resize the images"
-            )
+                "MAZE's critic takes images (C, H, W) of at least 7x7", Advice("resize the images"),
+                got=tuple(image_shape),
+            )  # fmt: skip
         channels = image_shape[0]
         layers: list[nn.Module] = []
         for outgoing, stride in zip((32, 64, 128), strides(min(image_shape[1:])), strict=True):

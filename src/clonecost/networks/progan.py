@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SpecError
 from clonecost.networks.equalised_layers import (
     SLOPE,
     EqualisedConv2d,
@@ -111,5 +111,5 @@ def shrunk(images: Tensor, stage: int, alpha: float = 1.0) -> Tensor:
 
 def _smallest(image_shape: Shape, width: int) -> tuple[int, int]:
     if width < 1:
-        raise SpecError(f"ProGAN needs width >= 1, got {width}")
+        raise SpecError("ProGAN needs width >= 1", Advice("set `width`"), got=width)
     return smallest_maps("ProGAN", image_shape, GROWTH)

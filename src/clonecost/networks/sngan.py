@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SpecError
 from clonecost.networks.image_range import smallest_maps
 from clonecost.networks.upsample_conv import EnlargingConv2d
 from clonecost.types import Shape
@@ -81,7 +81,10 @@ class SnganGenerator(nn.Module):
     def __init__(self, image_shape: Shape, width: int = 256, classes: int = 0) -> None:
         super().__init__()
         if width < 1 or classes < 0:
-            raise SpecError(f"SNGAN needs width >= 1 and classes >= 0, got {width} and {classes}")
+            raise SpecError(
+                "SNGAN needs width >= 1 and classes >= 0", Advice("raise the value that is below"),
+                got=f"{width} and {classes}",
+            )  # fmt: skip
         channels, inner = image_shape[0], smallest_maps("SNGAN", image_shape, HALVINGS)
         self.latent_dim, self.classes = LATENT_DIM + classes, classes
         self.enter = nn.Linear(LATENT_DIM, width * inner[0] * inner[1])

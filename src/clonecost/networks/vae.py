@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SpecError
 from clonecost.networks.equalised_layers import (
     SLOPE,
     EqualisedConv2d,
@@ -84,8 +84,9 @@ class Vae(nn.Module):
         super().__init__()
         if latent_dim < 1 or width < 1:
             raise SpecError(
-                f"the VAE needs latent_dim >= 1 and width >= 1, got {latent_dim} and {width}"
-            )
+                "The VAE needs latent_dim >= 1 and width >= 1", Advice("raise the value that is below"),
+                got=f"{latent_dim} and {width}",
+            )  # fmt: skip
         self.encoder = Encoder(image_shape, latent_dim, width)
         self.decoder = Decoder(image_shape, latent_dim, width)
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from clonecost.errors import PrecisionError
+from clonecost.errors import Advice, PrecisionError
 
 
 def forward_difference(
@@ -63,11 +63,19 @@ def full_float32() -> Iterator[None]:
 
 
 def _require_precision(x: Tensor) -> None:
-    remedy = "finite differences need full float32: use `zeroth_order.full_float32()`"
     if torch.is_autocast_enabled(x.device.type):
-        raise PrecisionError(f"autocast is on; {remedy} and leave autocast outside")
+        raise PrecisionError(
+            "Finite differences need full float32, and autocast is on",
+            Advice("leave autocast outside"),
+        )
     if x.dtype not in (torch.float32, torch.float64):
-        raise PrecisionError(f"the points are {x.dtype}; {remedy}")
+        raise PrecisionError(
+            "Finite differences need full float32", Advice("convert the points with `x.float()`"),
+            got=x.dtype, want="torch.float32 or torch.float64",
+        )  # fmt: skip
     tf32 = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
     if x.is_cuda and tf32:
-        raise PrecisionError(f"TF32 is on; {remedy}")
+        raise PrecisionError(
+            "Finite differences need full float32, and TF32 is on",
+            Advice("compute inside `zeroth_order.full_float32()`"),
+        )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import QueryError
+from clonecost.errors import Advice, QueryError
 from clonecost.types import Feature
 
 BLOCK = 256  # rows that are drawn at a time
@@ -59,7 +59,7 @@ def check_rows(features: Sequence[Feature], rows: Tensor, *, incomplete: bool = 
         QueryError: a value is out of its feature's range, no category, or NaN without `incomplete`.
     """
     if wrong := first_wrong(features, rows, incomplete=incomplete):
-        raise QueryError(f"{wrong}; nothing was sent")
+        raise QueryError(f"{wrong}; nothing was sent", Advice("correct that value"))
 
 
 def first_wrong(
