@@ -21,7 +21,7 @@ from clonecost.generators.recipes import DcganRecipe
 from clonecost.networks.dcgan import LATENT_DIM, DcganDiscriminator, DcganGenerator
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.persistence.resumable_loop import Loop, plain
-from clonecost.training.mixed_precision import half
+from clonecost.training.mixed_precision import autocast_bfloat16
 from clonecost.types import LabelledInputs, Progress, Shape
 
 
@@ -84,7 +84,7 @@ def fit(
     device = rng.device
     opt_g = Adam(generator.parameters(), recipe.lr, recipe.betas, fused=True)
     opt_d = Adam(critic.parameters(), recipe.lr, recipe.betas, fused=True)
-    lower = half(device, recipe.low_precision)
+    lower = autocast_bfloat16(device, recipe.low_precision)
     steps = gan.steps_of(len(data), recipe.batch_size)
     total = steps * recipe.epochs
     losses: list[dict[str, float]] = []

@@ -22,7 +22,7 @@ from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.progan import GROWTH, LATENT_DIM, ProganCritic, ProganGenerator, shrunk
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.gradient_penalty import gradient_penalty
-from clonecost.training.mixed_precision import half
+from clonecost.training.mixed_precision import autocast_bfloat16
 from clonecost.types import LabelledInputs, Progress, Shape
 
 STAGES = [
@@ -94,7 +94,7 @@ def fit(
     device = rng.device
     opt_g = Adam(generator.parameters(), recipe.lr, recipe.betas, fused=True)
     opt_d = Adam(critic.parameters(), recipe.lr, recipe.betas, fused=True)
-    lower = half(device, recipe.low_precision)
+    lower = autocast_bfloat16(device, recipe.low_precision)
     steps = gan.steps_of(len(data), recipe.batch_size)
     faded = steps * recipe.epochs  # steps of a stage
     total = faded * len(STAGES)

@@ -29,7 +29,7 @@ from clonecost.networks.sngan import (
     one_hot_latents,
 )
 from clonecost.persistence.resumable_loop import Loop, plain
-from clonecost.training.mixed_precision import half
+from clonecost.training.mixed_precision import autocast_bfloat16
 from clonecost.types import LabelledInputs, Progress, Shape
 
 
@@ -131,7 +131,7 @@ def fit(
     total = steps * recipe.epochs
     fall_g = LambdaLR(opt_g, lambda past: 1 - past / max(1, total // recipe.critic_steps))
     fall_d = LambdaLR(opt_d, lambda past: 1 - past / total)
-    lower = half(device, recipe.low_precision)
+    lower = autocast_bfloat16(device, recipe.low_precision)
     losses: list[dict[str, float]] = []
     state: dict[str, Any] = {
         "generator": generator, "critic": critic, "average": average,

@@ -15,7 +15,7 @@ from clonecost.generators.recipes import VaeRecipe
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.vae import LATENT_DIM, Vae, VaeOutput, elbo_terms
 from clonecost.persistence.resumable_loop import Loop, plain
-from clonecost.training.mixed_precision import half
+from clonecost.training.mixed_precision import autocast_bfloat16
 from clonecost.types import LabelledInputs, Progress, Shape
 
 CYCLE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -109,7 +109,7 @@ def _fit(
         order = torch.randperm(len(data), generator=order_rng).to(device)
         for rows in order.split(recipe.batch_size):
             x = to_space(data.rows(rows, device)).contiguous(memory_format=torch.channels_last)
-            with half(device, recipe.low_precision):
+            with autocast_bfloat16(device, recipe.low_precision):
                 output = vae(x, rng)
             terms = elbo_terms(x, *output)
             optimiser.zero_grad()

@@ -71,7 +71,8 @@ def build_generator(
         )  # fmt: skip
     if latent_dim < 1 or width < 1:
         raise SpecError(
-            "The generator needs latent_dim >= 1 and width >= 1", Advice("raise the value that is below"),
+            "The generator needs latent_dim >= 1 and width >= 1",
+                Advice("raise the value that is below"),
             got=f"{latent_dim} and {width}",
         )  # fmt: skip
     if upsampling not in ("nearest", "bilinear"):

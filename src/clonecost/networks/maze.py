@@ -28,7 +28,8 @@ class Conv3Generator(nn.Module):
         super().__init__()
         if latent_dim < 1 or width < 1:
             raise SpecError(
-                "MAZE's generator needs latent_dim >= 1 and width >= 1", Advice("raise the value that is below"),
+                "MAZE's generator needs latent_dim >= 1 and width >= 1",
+                Advice("raise the value that is below"),
                 got=f"{latent_dim} and {width}",
             )  # fmt: skip
         height, breadth = smallest_maps("MAZE's generator", image_shape, HALVINGS)

@@ -84,7 +84,8 @@ class Vae(nn.Module):
         super().__init__()
         if latent_dim < 1 or width < 1:
             raise SpecError(
-                "The VAE needs latent_dim >= 1 and width >= 1", Advice("raise the value that is below"),
+                "The VAE needs latent_dim >= 1 and width >= 1",
+                Advice("raise the value that is below"),
                 got=f"{latent_dim} and {width}",
             )  # fmt: skip
         self.encoder = Encoder(image_shape, latent_dim, width)
