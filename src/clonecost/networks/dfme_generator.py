@@ -10,14 +10,14 @@ from clonecost.types import Shape
 
 
 class GeneratorA(nn.Module):
-    """(n, latent_dim) -> (n, C, H, W) before the squashing: unbounded, `tanh` of it is in [-1, 1].
+    """(n, latent_dim) -> (n, C, H, W), unbounded; the caller applies `tanh` to get [-1, 1].
 
     The last BatchNorm has no parameters: in training every channel has mean 0 and variance 1 over
-    the batch, which is what keeps images from saturating or going blank. 2,329,091 parameters for
-    latent_dim 256, (3, 32, 32) and width 64 (the papers' ngf).
+    the batch, which prevents saturated and blank images. 2,329,091 parameters for latent_dim 256,
+    (3, 32, 32) and width 64 (the papers' ngf).
 
-    The paper speaks of linear upsampling and ReLU; its code has nearest and LeakyReLU(0.2), and so
-    have we unless asked for "bilinear".
+    The paper states linear upsampling and ReLU; its code uses nearest and LeakyReLU(0.2), as here
+    by default.
     """
 
     def __init__(
@@ -59,10 +59,22 @@ def build_generator(
     width: int = 64,
     upsampling: Literal["nearest", "bilinear"] = "nearest",
 ) -> nn.Module:
-    """A fresh GeneratorA; its initial weights come from torch's global random state.
+    """Build a `GeneratorA`; its initial weights come from torch's global random state.
+
+    Args:
+        latent_dim: length of a latent.
+        image_shape: (C, H, W), H and W multiples of 4.
+        width: the papers' ngf.
+        upsampling: of both doublings.
 
     Raises:
-        SpecError: the image's sides are not multiples of 4, or a number is not positive.
+        SpecError: a side is not a multiple of 4, a number is not positive, or `upsampling`
+            is unknown.
+
+    Example:
+        >>> import torch
+        >>> build_generator(8, (1, 8, 8), width=4)(torch.randn(2, 8)).shape
+        torch.Size([2, 1, 8, 8])
     """
     if len(image_shape) != 3 or min(image_shape) < 1 or any(side % 4 for side in image_shape[1:]):
         raise SpecError(

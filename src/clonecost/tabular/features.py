@@ -21,7 +21,7 @@ def bounds(features: Sequence[Feature]) -> tuple[Tensor, Tensor]:
     """The smallest and the largest value of each feature, two (d,) float32.
 
     Example:
-        >>> bounds((Feature(name="age", low=18, high=99),))
+        >>> bounds((Feature(name="age", low=18.0, high=99.0),))
         (tensor([18.]), tensor([99.]))
     """
     return (
