@@ -24,7 +24,7 @@ from clonecost.attacks.base import AttackerKit, Clone, DeferredClone, at_least, 
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.image_mutation import children, keys_of, unseen, views
-from clonecost.query_synthesis.surrogate import CHUNK, Scout
+from clonecost.query_synthesis.surrogate import CHUNK, Surrogate
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import entropy
 from clonecost.training.replay_buffer import Replay
@@ -73,7 +73,7 @@ class Frugal(ABC):
                 f"{name_of_attack(self)} breeds images (C, H, W); this victim takes others"
             )
         scouts = [
-            Scout(kit.new_student(), lr=self.scout_lr, batch_size=self.batch_size, rng=kit.rng)
+            Surrogate(kit.new_student(), lr=self.scout_lr, batch_size=self.batch_size, rng=kit.rng)
             for _ in range(2)
         ]
         classes, shape = oracle.threat.num_classes, oracle.threat.input_shape
@@ -118,7 +118,7 @@ class Frugal(ABC):
         return fresh if len(fresh) >= size else candidates
 
     def select(
-        self, candidates: Tensor, size: int, answers: Tensor, scouts: "list[Scout]",
+        self, candidates: Tensor, size: int, answers: Tensor, scouts: "list[Surrogate]",
         kit: AttackerKit,
     ) -> Tensor:  # fmt: skip
         """(size,) places of the candidates to ask about, in random order."""

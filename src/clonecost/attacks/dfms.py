@@ -103,13 +103,13 @@ class Dfms:
 
         rows = torch.randperm(len(proxy), generator=kit.rng, device=kit.device)[:own_rows]
         own = ask(as_bytes(as_pixels(proxy.inputs[rows])))
-        clone = self._pretrained(own, ask(gan.made(generated_rows)), kit)  # 2
+        clone = self._pretrained(own, ask(gan.sample(generated_rows)), kit)  # 2
 
         gan = new_gan()  # 3
         self._play(gan, self.div_gan_epochs, kit, "training Div-GAN", clone.eval())
 
-        clone = self._pretrained(own, ask(gan.made(generated_rows)), kit)  # 4
-        held_out = ask(gan.made(validation_rows), "validation")
+        clone = self._pretrained(own, ask(gan.sample(generated_rows)), kit)  # 4
+        held_out = ask(gan.sample(validation_rows), "validation")
         averages = WeightAverages(clone.eval(), self.averages)
         best, shown = [torch.zeros((), device=kit.device) - 1], averages.networks()[0]
 
