@@ -11,7 +11,7 @@ from clonecost.training.losses import kl
 from clonecost.types import as_pixels
 
 
-class Scout:
+class Surrogate:
     """A student that goes on learning as rows come in. It is no clone: nobody scores it.
 
     Args:
