@@ -36,7 +36,7 @@ Workflow = Literal[
 # `ThreatModel` or the function that takes it.
 PYTHON_NAMES = {
     "budget": "query_budget", "defence": "defences", "shape": "input_shape",
-    "classes": "num_classes",
+    "classes": "num_classes", "data": "root",
 }  # fmt: skip
 
 
@@ -64,10 +64,11 @@ class ChooseFrom:
 
 @dataclass(frozen=True)
 class RunWorkflow:
-    """Run a workflow on `target`: a run folder, a spec, a name."""
+    """Run a workflow on `target`: a run folder, a spec, a name; with `change` set, if given."""
 
     workflow: Workflow
     target: str | Path | None = None
+    change: SetKey | None = None
 
 
 @dataclass(frozen=True)
@@ -180,11 +181,14 @@ def in_python(remedy: Remedy) -> str:
             return f"leave `{PYTHON_NAMES.get(key, key)}` out"
         case ChooseFrom(kind):
             return f"choose one of `clonecost.names({kind!r})`"
-        case RunWorkflow("resume" | "audit", _):
+        case RunWorkflow("resume" | "audit", _, None):
             return "call `run_audit` again with the same audit"
-        case RunWorkflow(workflow, target):
+        case RunWorkflow("resume" | "audit", _, change):
+            return f"call `run_audit` again with the same audit and another `{change.key}`"
+        case RunWorkflow(workflow, target, change):
             name = workflow.replace("train generator", "train_generator")
-            return f"call `{name}({str(target)!r})`" if target else f"call `{name}`"
+            call = f"call `{name}({str(target)!r})`" if target else f"call `{name}`"
+            return f"{call} with another `{change.key}`" if change else call
         case Advice(sentence):
             return sentence
 

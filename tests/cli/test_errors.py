@@ -45,6 +45,10 @@ WORDS: list[tuple[Remedy, str]] = [
     (ChooseFrom("attacks"), "see `clonecost list attacks`"),
     (RunWorkflow("resume", Path("runs/a b")), "`clonecost resume 'runs/a b'` goes on"),
     (RunWorkflow("resume"), "`clonecost resume RUN` goes on"),
+    (
+        RunWorkflow("transfer", "runs/a", SetKey("max_lost")),
+        "run `clonecost transfer runs/a --max-lost ROWS`",
+    ),
     (RunWorkflow("train generator", "vae"), "run `clonecost train generator vae`"),
     (RunWorkflow("report"), "run `clonecost report`"),
     (Advice("see the manual"), "see the manual"),
