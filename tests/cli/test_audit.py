@@ -201,7 +201,7 @@ def test_out_that_cannot_be_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for place in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/nowhere/run")):
         said = run("audit", *MINE, "--out", place)
-        assert_one_sentence(said.status, said.err, f"the run folder {place} cannot be made")
+        assert_one_sentence(said.status, said.err, f"The run folder {place} cannot be created")
     assert (tmp_path / "file").read_text() == "mine"
 
 

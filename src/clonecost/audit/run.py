@@ -248,7 +248,7 @@ def _attack(
 
     def clones() -> Iterator[Clone]:
         for clone in audit.attack.run(oracle, kit):
-            snapshots.handed += 1
+            snapshots.clones += 1
             yield clone
 
     clone, ended = follow(clones(), oracle, kit, milestones, curve)
