@@ -181,16 +181,20 @@ def in_python(remedy: Remedy) -> str:
             return f"leave `{PYTHON_NAMES.get(key, key)}` out"
         case ChooseFrom(kind):
             return f"choose one of `clonecost.names({kind!r})`"
-        case RunWorkflow("resume" | "audit", _, None):
-            return "call `run_audit` again with the same audit"
         case RunWorkflow("resume" | "audit", _, change):
-            return f"call `run_audit` again with the same audit and another `{change.key}`"
+            again = "call `run_audit` again with the same audit"
+            return f"{again} and {_changed(change)}" if change else again
         case RunWorkflow(workflow, target, change):
             name = workflow.replace("train generator", "train_generator")
             call = f"call `{name}({str(target)!r})`" if target else f"call `{name}`"
-            return f"{call} with another `{change.key}`" if change else call
+            return f"{call} with {_changed(change)}" if change else call
         case Advice(sentence):
             return sentence
+
+
+def _changed(change: SetKey) -> str:
+    name = PYTHON_NAMES.get(change.key, change.key)
+    return f"another `{name}`" if change.value is None else f"`{name}={change.value!r}`"
 
 
 def suggest(kind: str, name: str, known: "list[str] | tuple[str, ...]") -> str:

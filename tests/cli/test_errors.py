@@ -71,6 +71,15 @@ def test_an_error_says_the_fact_and_then_its_remedies() -> None:
     assert in_words(CloneCostError("The file is gone")) == "The file is gone"
 
 
+def test_a_workflow_with_a_changed_key_is_worded_for_python() -> None:
+    resume = RunWorkflow("resume", "runs/a", SetKey("max_lost"))
+    assert str(CloneCostError("Limit reached", resume)) == (
+        "Limit reached. Call `run_audit` again with the same audit and another `max_lost`."
+    )
+    audit = RunWorkflow("audit", change=SetKey("keep", "all"))
+    assert str(CloneCostError("Not kept", audit)).endswith("the same audit and `keep='all'`.")
+
+
 def test_the_command_prints_the_flag_and_ends_with_status_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -275,7 +275,7 @@ def _check_kind(audit: Audit) -> None:
         check_rows(threat.features, audit.test.inputs)
     except QueryError as error:
         raise SpecError(
-            f"the test set {audit.test.name} is not what the victim takes: {error}"
+            f"the test set {audit.test.name} is not what the victim takes: {error.fact}"
         ) from error
 
 

@@ -58,7 +58,7 @@ def spot_check(audit: Audit, ledger: Ledger, reference: Reference) -> str | None
         if taught is not None:
             apart.append(_asked_again(audit, ledger, audit.threat, *taught))
     except CloneCostError as error:
-        return f"the spot check could not be made: {error}"
+        return f"the spot check could not be made: {error.fact}"
     gaps = torch.cat(apart)
     ledger.note(**{FACT: json.dumps({
         "rows": 0, "asked": before.asked + len(gaps),

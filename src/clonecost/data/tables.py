@@ -160,7 +160,9 @@ def load_table(
     if name not in TABLES:
         path = Path(name).expanduser()
         if not path.suffix:
-            raise SpecError(suggest("table", name, list(TABLES)) + "; or a .csv or .npz file")
+            raise SpecError(
+                suggest("table", name, list(TABLES)), Advice("give the path of a .csv or .npz file")
+            )
         return _user_file(path, features)
     from sklearn.model_selection import train_test_split
 

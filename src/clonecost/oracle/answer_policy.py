@@ -26,7 +26,9 @@ def api_answers(answers: Tensor, count: int, api: PredictionApi) -> Tensor:
         VictimError: the answers have another shape, or are no probabilities.
 
     Example:
-        >>> api = ThreatModel((1, 8, 8), 3, query_budget=10, answers="label")
+        >>> api = ThreatModel(
+        ...     input_shape=(1, 8, 8), num_classes=3, query_budget=10, answers="label"
+        ... )
         >>> api_answers(torch.tensor([[0.2, 0.7, 0.1]]), 1, api)
         tensor([[0., 1., 0.]])
     """

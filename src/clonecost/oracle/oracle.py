@@ -64,9 +64,10 @@ class Oracle:
         resume: the workflow that continues after a failure; None: to resume the ledger's run.
 
     Example:
-        >>> oracle = Oracle(victim, ThreatModel((1, 8, 8), 3, query_budget=10), ledger)
-        >>> answers = oracle(torch.rand(4, 1, 8, 8))
-        >>> answers.shape, oracle.spent, oracle.remaining
+        >>> threat = ThreatModel(input_shape=(1, 8, 8), num_classes=3, query_budget=10)
+        >>> oracle = Oracle(victim, threat, ledger)  # doctest: +SKIP
+        >>> answers = oracle(torch.rand(4, 1, 8, 8))  # doctest: +SKIP
+        >>> answers.shape, oracle.spent, oracle.remaining  # doctest: +SKIP
         (torch.Size([4, 3]), 4, 6)
     """
 

@@ -32,8 +32,8 @@ class Cached:
         error: the class of the errors that are raised.
 
     Example:
-        >>> cached = Cached(cache_root() / "victims" / "mine", "victim", VictimError)
-        >>> if cached.card() is None:
+        >>> cached = Cached(cache_root() / "victims/mine", "victim", VictimError)  # doctest: +SKIP
+        >>> if cached.card() is None:  # doctest: +SKIP
         ...     cached.write(model, {"seed": 0})
     """
 
