@@ -117,11 +117,11 @@ def test_some_of_what_was_bought(victim: Victim, make_audit: MakeAudit, tmp_path
     audit = make_audit("dfme")
     run_audit(audit)
     ledger = Ledger.read(tmp_path / "run" / "ledger.sqlite")
-    found = ledger.some_bought(9, torch.Generator().manual_seed(0))
+    found = ledger.sample_bought(9, torch.Generator().manual_seed(0))
     assert found is not None
     inputs, answers = found
     assert torch.allclose(victim(inputs), answers, atol=1e-6)
     asks_proxy = make_audit(out=tmp_path / "other")
     run_audit(asks_proxy)
     other = Ledger.read(tmp_path / "other" / "ledger.sqlite")
-    assert other.some_bought(9, torch.Generator()) is None  # without the pool
+    assert other.sample_bought(9, torch.Generator()) is None  # without the pool

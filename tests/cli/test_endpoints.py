@@ -196,7 +196,7 @@ def test_a_dead_endpoint_stops_the_run_and_resume_ends_in_the_same_clone(
     for _ in range(20):  # each time less is risked
         said = run("resume", cut)
         assert said.status == 2
-        if "have come to their limit of 40" in said.err:
+        if "limit of lost rows (40) is reached" in said.err:
             break
     else:
         raise AssertionError("the limit was never reached")

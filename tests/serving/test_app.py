@@ -273,8 +273,8 @@ def test_the_policy_is_the_oracles(
 
 BROKEN: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "nan": (lambda x: torch.full((len(x), CLASSES), torch.nan), "NaN or infinity for 2 of 2 rows"),
-    "logits": (lambda x: torch.full((len(x), CLASSES), 3.0), "say so (`--outputs logits`)"),
-    "shape": (lambda x: torch.rand(len(x), 7), "the victim gave (2, 7)"),
+    "logits": (lambda x: torch.full((len(x), CLASSES), 3.0), "outputs='logits'"),
+    "shape": (lambda x: torch.rand(len(x), 7), "got (2, 7)"),
     "falls": (lambda x: torch.rand(2, 3) @ torch.rand(2, 3), "the victim failed on inputs"),
 }
 

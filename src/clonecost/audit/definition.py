@@ -275,23 +275,24 @@ def _check_white_box(audit: Audit) -> None:
 def _check_kind(audit: Audit) -> None:
     """Images or a table: attack, victim and test rows must mean the same."""
     threat, attack = audit.threat, audit.attack
-    if refused := wrong_kind(audit.attack_name, attack, table=threat.features is not None):
-        raise SpecError(refused)
+    if why := wrong_kind(audit.attack_name, attack, table=threat.features is not None):
+        raise SpecError(why)
     if threat.features is None:
         return
     if audit.options.controls:
         raise SpecError(
             "controls train a student network, and an attack on a table has none: leave them out"
         )
-    if error := refusal(attack, threat):
+    if refused := refusal(attack, threat):
         raise SpecError(
-            f"{audit.attack_name} cannot attack {audit.loaded.name}: {error.fact}", *error.remedies
+            f"{audit.attack_name} cannot attack {audit.loaded.name}: {refused.fact}",
+            *refused.remedies,
         )
     try:
         check_rows(threat.features, audit.test.inputs)
     except QueryError as error:
         raise SpecError(
-            f"the test set {audit.test.name} is not what the victim takes: {error}"
+            f"the test set {audit.test.name} is not what the victim takes: {error.fact}"
         ) from error
 
 

@@ -17,7 +17,7 @@ from clonecost.audit.definition import Audit
 from clonecost.errors import CloneCostError
 from clonecost.evaluation.scoring import Reference
 from clonecost.oracle.ledger import Ledger
-from clonecost.oracle.oracle import Oracle, Place
+from clonecost.oracle.oracle import Oracle, OraclePosition
 from clonecost.result import SpotCheck
 from clonecost.types import ThreatModel
 
@@ -43,7 +43,7 @@ def spot_check(audit: Audit, ledger: Ledger, reference: Reference) -> str | None
     pool = audit.proxy.inputs.cpu() if audit.proxy else None
     taught = None
     if not audit.defences and ledger.fact("keep") == "all":
-        taught = ledger.some_bought(count // 2, rng, pool)
+        taught = ledger.sample_bought(count // 2, rng, pool)
     of_test = torch.randperm(len(audit.test), generator=rng)[: count - count // 2]
     before = findings_of(ledger) or NOTHING
     plain = replace(  # test rows are bought so
@@ -58,7 +58,7 @@ def spot_check(audit: Audit, ledger: Ledger, reference: Reference) -> str | None
         if taught is not None:
             apart.append(_asked_again(audit, ledger, audit.threat, *taught))
     except CloneCostError as error:
-        return f"the spot check could not be made: {error}"
+        return f"the spot check could not be made: {error.fact}"
     gaps = torch.cat(apart)
     ledger.note(**{FACT: json.dumps({
         "rows": 0, "asked": before.asked + len(gaps),
@@ -84,8 +84,8 @@ def _asked_again(
     spent = ledger.totals("spot").settled
     threat = replace(threat, query_budget=spent + len(inputs))
     oracle = Oracle(
-        audit.loaded.answer, threat, ledger, account="spot", portion=audit.loaded.rows_in_flight,
-        max_lost=audit.options.max_lost,
+        audit.loaded.answer, threat, ledger, account="spot",
+        rows_in_flight=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
     )  # fmt: skip
-    Place(oracle).go_on_after(spent)  # never from the record: that is what is in question
+    OraclePosition(oracle).move_to(spent)  # never from the record: that is what is in question
     return (oracle(inputs.to(audit.options.device)).cpu() - answers.cpu()).abs().amax(1)

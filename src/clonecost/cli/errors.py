@@ -79,10 +79,10 @@ def remedied(remedy: Remedy) -> str:
             return f"leave {flag(key)} out" if has_flag(key) else f"leave the key `{key}` out"
         case ChooseFrom(kind):
             return f"see `clonecost list {kind}`"
-        case RunWorkflow("resume", target):
-            return f"`{_command('resume', target or 'RUN')}` goes on"
-        case RunWorkflow(workflow, target):
-            return f"run `{_command(workflow, target)}`"
+        case RunWorkflow("resume", target, change):
+            return f"`{_command('resume', target or 'RUN', change)}` goes on"
+        case RunWorkflow(workflow, target, change):
+            return f"run `{_command(workflow, target, change)}`"
         case Advice(sentence):
             return sentence
 
@@ -123,6 +123,7 @@ def _flag_with(key: str, value: object) -> str:
     return f"{flag(key)} {shlex.quote(','.join(map(str, several)))}"
 
 
-def _command(workflow: str, target: str | Path | None) -> str:
-    words = ["clonecost", *workflow.split()]
-    return shlex.join(words + ([str(target)] if target is not None else []))
+def _command(workflow: str, target: str | Path | None, change: SetKey | None) -> str:
+    words = ["clonecost", *workflow.split(), *([str(target)] if target is not None else [])]
+    flags = f" {_flag_with(change.key, change.value)}" if change else ""
+    return f"{shlex.join(words)}{flags}"

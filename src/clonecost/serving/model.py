@@ -20,7 +20,7 @@ from clonecost.config import (
 from clonecost.data.tables import load_table
 from clonecost.defences import defend
 from clonecost.errors import SpecError
-from clonecost.oracle.answer_policy import shown, to_eight_bits
+from clonecost.oracle.answer_policy import api_answers, to_eight_bits
 from clonecost.types import PredictionApi, Progress, Victim, no_progress
 from clonecost.victims.torch_model import failures_named
 from clonecost.victims.zoo.catalogue import VICTIMS
@@ -47,7 +47,7 @@ class ServedModel:
         if self.api.input_precision == "uint8":
             inputs = to_eight_bits(inputs)
         with torch.no_grad(), failures_named(tuple(inputs.shape)):  # a defence may fail, too
-            return shown(self.victim(inputs), len(inputs), self.api)
+            return api_answers(self.victim(inputs), len(inputs), self.api)
 
 
 def served_model(

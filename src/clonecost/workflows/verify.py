@@ -118,7 +118,7 @@ def _transfer_faults(run: Path, record: Record) -> Iterator[str]:
                 if other.head != recorded.get(name, other.head):
                     yield f"{name} was altered: its head is not the one that the run recorded"
         except LedgerError as error:
-            yield str(error)
+            yield error.fact
 
 
 def _recorded_ledgers(record: Record) -> dict[str, str]:

@@ -107,7 +107,7 @@ def test_losses_stop_at_their_limit_whatever_the_server_does(
     victim = reach(server, settings={"attempts": 50})
     for _ in range(20):
         oracle = counted(victim, max_lost=17)
-        with pytest.raises(LostRowsError, match="limit of 17, so nothing more is sent"):
+        with pytest.raises(LostRowsError, match=r"limit of lost rows \(17\) is reached"):
             oracle(rows(40))
         assert server.rows == booked(tmp_path).lost <= 17
     assert server.rows == 17
@@ -141,7 +141,7 @@ def test_an_interrupt_loses_what_went_out_and_nothing_else(
 NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
     "nan": ({"spoil": lambda scores: scores * np.float32("nan")}, "NaN or infinity for 4 of 4"),
     "logits": ({"spoil": lambda scores: scores * 9}, r"`--outputs logits`"),
-    "classes": ({"spoil": lambda scores: scores[:, :5]}, r"want answers of shape \(4, 6\)"),
+    "classes": ({"spoil": lambda scores: scores[:, :5]}, r"got \(4, 5\), want \(4, 6\)"),
     "rows": ({"spoil": lambda scores: scores[:3]}, r"answered shape \(3, 6\) to 4 rows"),
     "shape": ({"spoil": lambda scores: scores[..., None].repeat(2, 2)}, r"shape \(4, 6, 2\) to 4"),
 }

@@ -81,7 +81,7 @@ def test_a_damaged_cache_is_one_sentence(short: Path, tmp_path: Path, damage: st
             card.write_text('{"name": ')
         case _:
             card.write_text("[]")
-    with pytest.raises(VictimError, match=r"is not what its card says .*; delete that folder"):
+    with pytest.raises(VictimError, match=r"does not match .* Delete that folder"):
         zoo_victim("digits-lenet", cache=tmp_path, epochs=1)
 
 
