@@ -144,7 +144,7 @@ WRONG = {
     "defence setting": (["--defence", "rounding:decimal=2"], "did you mean 'decimals'"),
     "defence form": (["--defence", "rounding:2"], "is not of the form key=value"),
     "defence type": (["--defence", "rounding:decimals=abc"], "rounding.decimals = 'abc'"),
-    "defence range": (["--defence", "rounding:decimals=9"], "choose from 0 to 6"),
+    "defence range": (["--defence", "rounding:decimals=9"], "decimals: got 9, want 0 to 6"),
     "setting": (["--set", "knockoff.epoch=3"], "did you mean 'epochs'"),
     "setting of whom": (["--set", "dfme.epochs=3"], "an attack that is not run"),
     "setting form": (["--set", "epochs=3"], "got 'epochs=3', want ATTACK.FIELD=VALUE"),
