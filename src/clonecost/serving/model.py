@@ -22,7 +22,7 @@ from clonecost.defences import defend
 from clonecost.errors import SpecError
 from clonecost.oracle.answer_policy import shown, to_eight_bits
 from clonecost.types import PredictionApi, Progress, Victim, no_progress
-from clonecost.victims.torch_model import failures_named
+from clonecost.victims.torch_model import as_victim_error
 from clonecost.victims.zoo.catalogue import VICTIMS
 
 
@@ -46,7 +46,7 @@ class ServedModel:
     def __call__(self, inputs: Tensor, /) -> Tensor:
         if self.api.input_precision == "uint8":
             inputs = to_eight_bits(inputs)
-        with torch.no_grad(), failures_named(tuple(inputs.shape)):  # a defence may fail, too
+        with torch.no_grad(), as_victim_error(tuple(inputs.shape)):  # a defence may fail, too
             return shown(self.victim(inputs), len(inputs), self.api)
 
 
