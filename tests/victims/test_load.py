@@ -85,7 +85,7 @@ def test_files_that_are_not_weights(tmp_path: Path) -> None:
         load_victim("model.pth")
     with pytest.raises(VictimError, match=r"got 'model', want package\.module:name"):
         load_victim("model")
-    with pytest.raises(VictimError, match=r"'own:net' takes pixels .*Leave `pixels` out"):
+    with pytest.raises(VictimError, match=r"'own:net' takes pixels .*Leave layout, pixels"):
         load_victim("own:net", form=InputForm(pixels="0..255"))
 
 

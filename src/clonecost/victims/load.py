@@ -1,7 +1,6 @@
 """Loading of the user's own victims: a name to import, or a file."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -9,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from clonecost.errors import Advice, ChooseFrom, DropKey, SetKey, VictimError
+from clonecost.errors import Advice, ChooseFrom, SetKey, VictimError
 from clonecost.networks import build
 from clonecost.persistence.disk import file_digest
 from clonecost.types import Feature, Shape, Victim
@@ -94,7 +93,7 @@ def load_victim(
     if form not in (None, InputForm()) and path.suffix != ".onnx":
         raise VictimError(
             f"Victim {where!r} takes pixels in [0, 1], channels first; only an ONNX file or an "
-            "endpoint takes another form", *(DropKey(key) for key in _form_keys(form)),
+            "endpoint takes another form", Advice("leave layout, pixels, mean and std out"),
             Advice("wrap the model so that it converts its inputs"),
         )  # fmt: skip
     if path.suffix == ".safetensors":
@@ -192,12 +191,6 @@ def _mismatch(expected: dict[str, Tensor], tensors: dict[str, Tensor]) -> str | 
             return f"tensor {key!r} has shape {got}, want {want}"
     extra = next((key for key in tensors if key not in expected), None)
     return None if extra is None else f"tensor {extra!r} is not part of the network"
-
-
-def _form_keys(form: InputForm | None) -> list[str]:
-    """The fields of a form that differ from its defaults."""
-    default, given = asdict(InputForm()), asdict(form or InputForm())
-    return [key for key, value in given.items() if value != default[key]]
 
 
 def _from_weights(

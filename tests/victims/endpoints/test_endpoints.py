@@ -1,4 +1,4 @@
-"""Endpoints against small real servers: the same answers, and the rows of every failure counted."""
+"""Endpoints on small real servers: the same answers, and the count of rows after each failure."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -22,12 +22,12 @@ from clonecost.victims.endpoints.sending import seconds_until
 from clonecost.victims.input_form import InputForm
 
 SHAPE, CLASSES = (3, 4, 5), 6
-FAST = 1e6  # rows a second: no waiting where the pace is not what is tested
+FAST = 1e6  # rows a second: no waiting in tests of anything but the rate limit
 Start = Callable[..., Server]
 
 
 def scores_of(inputs: Tensor) -> Tensor:
-    """(n, ...) -> (n, 6) probabilities; another order of the pixels gives others."""
+    """(n, ...) -> (n, 6) probabilities, which depend on the order of the pixels."""
     weight = torch.rand(60, CLASSES, generator=torch.Generator().manual_seed(0)) - 0.5
     return (inputs.flatten(1) @ weight).softmax(1)
 
@@ -50,8 +50,8 @@ def start() -> Iterator[Start]:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between attempts that a test can wait for."""
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between attempts that are short enough for a test."""
     monkeypatch.setattr("clonecost.victims.endpoints.sending.FIRST_PAUSE", 0.01)
     monkeypatch.setattr("clonecost.victims.endpoints.sending.LONGEST_PAUSE", 0.02)
 
@@ -116,19 +116,20 @@ def tensors(*shapes: list[int], datatype: str = "FP32") -> list[dict[str, Any]]:
 
 OUT = [{"name": "scores", "datatype": "FP32", "shape": [-1, CLASSES]}]
 UNFIT: dict[str, tuple[dict[str, Any], str]] = {
-    "shape": ({"inputs": tensors([-1, 3, 8, 8]), "outputs": OUT}, r"rows of shape \(3, 8, 8\), wh"),
+    "shape": ({"inputs": tensors([-1, 3, 8, 8]), "outputs": OUT},
+              r"got \(3, 4, 5\), want \(3, 8, 8\)"),
     "classes": ({"inputs": tensors([-1, 3, 4, 5]),
-                 "outputs": [{**OUT[0], "shape": [-1, 7]}]}, "has 7 classes, the audit 6"),
+                 "outputs": [{**OUT[0], "shape": [-1, 7]}]}, r"classes .*got 7, want 6"),
     "two inputs": ({"inputs": tensors([-1, 3, 4, 5], [-1, 1]), "outputs": OUT},
-                   r"inputs image, mask: say which one is meant as endpoint\.input"),
-    "text": ({"inputs": tensors([-1, 3, 4, 5], datatype="BYTES"), "outputs": OUT}, "takes BYTES"),
+                   r"got image, mask. Set `endpoint\.input`"),
+    "text": ({"inputs": tensors([-1, 3, 4, 5], datatype="BYTES"), "outputs": OUT}, "input BYTES"),
     "fixed batch": ({"inputs": tensors([8, 3, 4, 5]), "outputs": OUT}, "takes exactly 8 rows"),
     "no metadata": ({"hello": "world"}, "is no model under the Open Inference Protocol"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("what", UNFIT)
-def test_what_does_not_fit_is_found_before_a_row_is_sent(what: str, start: Start) -> None:
+def test_metadata_that_do_not_fit_are_refused_before_a_row_is_sent(what: str, start: Start) -> None:
     metadata, sentence = UNFIT[what]
     server = start(metadata=metadata)
     with pytest.raises(VictimError, match=sentence):
@@ -136,13 +137,13 @@ def test_what_does_not_fit_is_found_before_a_row_is_sent(what: str, start: Start
     assert server.rows == 0
 
 
-def test_a_model_of_one_row_at_a_time_is_asked_so(start: Start) -> None:
+def test_a_model_of_one_row_at_a_time_gets_one_row_a_request(start: Start) -> None:
     server = start(metadata={"inputs": tensors([1, 3, 4, 5]), "outputs": OUT})
     torch.testing.assert_close(reach(server).answer(rows(3)), scores_of(rows(3)))
     assert [sent for *_, sent in server.requests if sent] == [1, 1, 1]
 
 
-def test_the_tensor_that_is_meant_can_be_named(start: Start) -> None:
+def test_the_input_tensor_can_be_named(start: Start) -> None:
     both = {"inputs": tensors([-1, 3, 4, 5], [-1, 1]), "outputs": OUT}
     server = start(metadata=both)
     reach(server, settings={"input": "image"}).answer(rows(1))
@@ -164,29 +165,29 @@ def test_numbers_of_classes_are_labels(binary: bool, start: Start) -> None:
         reach(server).answer(rows(4))
 
 
-def test_a_server_that_says_nothing_of_its_tensors_is_told_their_names(start: Start) -> None:
+def test_a_server_without_metadata_needs_the_names_of_its_tensors(start: Start) -> None:
     server = start(metadata={"inputs": [], "outputs": []}, binary=False)
     victim = reach(server, settings={"input": "x", "output": "scores"})
     torch.testing.assert_close(victim.answer(rows()), scores_of(rows()))
     assert server.bodies[0]["inputs"][0]["datatype"] == "FP32"
-    with pytest.raises(VictimError, match="does not say what it takes and gives: name its"):
+    with pytest.raises(VictimError, match=r"metadata .* are empty.*`endpoint\.output`"):
         reach(server, settings={"input": "x"})
 
 
-def test_no_such_model_and_nobody_there(start: Start) -> None:
+def test_no_such_model_and_no_server(start: Start) -> None:
     server = start()
     with pytest.raises(VictimError, match=r"answered 404 Not Found: .*no /v2/models/other here"):
         reach(server, f"{server.url}/v2/models/other")
-    with pytest.raises(VictimError, match=r"does not answer \(no connection.*is it running"):
+    with pytest.raises(VictimError, match=r"does not answer \(no connection.*is running"):
         reach(server, f"http://127.0.0.1:{free_port()}/v2/models/toy")
 
 
-# -- what can happen on the way --------------------------------------------------------------------
+# -- failures ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def counted(tmp_path: Path) -> Iterator[Callable[..., Oracle]]:
-    """A victim behind an oracle, as an audit asks it; opened again it goes on."""
+    """A victim behind an oracle, as in an audit; every further call resumes the same ledger."""
     opened: list[Ledger] = []
 
     def make(victim: LoadedVictim, budget: int = 100, max_lost: int | None = None) -> Oracle:
@@ -206,7 +207,7 @@ def counted(tmp_path: Path) -> Iterator[Callable[..., Oracle]]:
 
 
 BUSY: Scene = ("status", 429, {"Retry-After": "0"}, "slow down")
-HEALED: dict[str, tuple[list[Scene], int]] = {  # what happens, and rows lost by it
+TRANSIENT: dict[str, tuple[list[Scene], int]] = {  # failures, and the rows that they lose
     "busy": ([BUSY] * 3, 0),
     "server error": ([("status", 500, {}, "oops")], 4),
     "unavailable": ([("status", 503, {"Retry-After": "0"}, "")] * 2, 8),
@@ -216,12 +217,12 @@ HEALED: dict[str, tuple[list[Scene], int]] = {  # what happens, and rows lost by
 }
 
 
-@pytest.mark.parametrize("what", HEALED)
+@pytest.mark.parametrize("what", TRANSIENT)
 @pytest.mark.parametrize("binary", [True, False])
-def test_a_failure_that_passes_costs_what_the_server_worked_on(
+def test_a_transient_failure_costs_the_rows_that_the_server_received(
     what: str, binary: bool, start: Start, counted: Callable[..., Oracle]
 ) -> None:
-    scenes, lost = HEALED[what]
+    scenes, lost = TRANSIENT[what]
     server = start(scenes=list(scenes), binary=binary)
     oracle = counted(reach(server))
     torch.testing.assert_close(oracle(rows(20)), scores_of(rows(20)))
@@ -231,7 +232,7 @@ def test_a_failure_that_passes_costs_what_the_server_worked_on(
     assert oracle._ledger.verify() == []
 
 
-def test_a_timeout_is_lost_and_asked_again(start: Start, counted: Callable[..., Oracle]) -> None:
+def test_a_timeout_is_lost_and_sent_again(start: Start, counted: Callable[..., Oracle]) -> None:
     server = start(scenes=["slow"])
     oracle = counted(reach(server, settings={"timeout": 0.3, "concurrency": 1}))
     torch.testing.assert_close(oracle(rows(8)), scores_of(rows(8)))
@@ -243,7 +244,7 @@ FATAL: dict[str, tuple[list[Scene], str, int]] = {
     "refused": ([("status", 400, {}, "bad pixels")] * 9, "answered 400 Bad Request: bad pixels", 0),
     "forbidden": ([("status", 403, {}, "no\nentry")] * 9, "answered 403 Forbidden: no entry", 0),
     "redirect": ([("status", 302, {"Location": "http://elsewhere.example/"}, "")] * 9,
-                 "it leads elsewhere, where no audit follows", 0),
+                 "302 Found, a redirect", 0),
     "dead": ([("status", 500, {}, "oops")] * 99, "did not answer in 3 attempts .*500", 24),
     "always busy": ([BUSY] * 99, "did not answer in 3 attempts .*429", 0),
     "a long pause": ([("status", 429, {"Retry-After": "9999"}, "")] * 9, "a pause of 9,999 s", 0),
@@ -252,7 +253,7 @@ FATAL: dict[str, tuple[list[Scene], str, int]] = {
 
 
 @pytest.mark.parametrize("what", FATAL)
-def test_a_failure_that_stays_is_one_sentence_and_the_run_goes_on_later(
+def test_a_permanent_failure_is_one_sentence_and_the_run_can_be_resumed(
     what: str, start: Start, counted: Callable[..., Oracle]
 ) -> None:
     scenes, sentence, lost = FATAL[what]
@@ -275,7 +276,7 @@ def test_a_failure_that_stays_is_one_sentence_and_the_run_goes_on_later(
     assert server.rows == 20 + lost
 
 
-def test_a_server_that_goes_away_costs_nothing(
+def test_a_stopped_server_costs_no_rows(
     counted: Callable[..., Oracle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clonecost.victims.endpoints.victim.IDLE", 0.0)  # a call each
@@ -288,14 +289,12 @@ def test_a_server_that_goes_away_costs_nothing(
     assert oracle._ledger.lost == 0
 
 
-def test_losses_stop_at_their_limit_whatever_the_server_does(
-    start: Start, counted: Callable[..., Oracle]
-) -> None:
+def test_lost_rows_never_exceed_their_limit(start: Start, counted: Callable[..., Oracle]) -> None:
     server = start(scenes=["reset"] * 1000)
     victim = reach(server, settings={"attempts": 50})
     for _ in range(20):
         oracle = counted(victim, max_lost=17)
-        with pytest.raises(LostRowsError, match="limit of 17, so nothing more is sent"):
+        with pytest.raises(LostRowsError, match="17"):
             oracle(rows(40))
         assert server.rows == oracle._ledger.lost <= 17
     assert server.rows == 17
@@ -305,7 +304,7 @@ def test_losses_stop_at_their_limit_whatever_the_server_does(
     assert server.rows == 57
 
 
-def test_an_interrupt_loses_what_went_out_and_nothing_else(
+def test_an_interrupt_loses_only_the_rows_that_were_sent(
     start: Start, counted: Callable[..., Oracle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start()
@@ -317,7 +316,7 @@ def test_an_interrupt_loses_what_went_out_and_nothing_else(
             raise KeyboardInterrupt
         admitted.append(count)
 
-    monkeypatch.setattr("clonecost.victims.endpoints.sending.Pace.admit", admit)
+    monkeypatch.setattr("clonecost.victims.endpoints.sending.RateLimit.admit", admit)
     with pytest.raises(KeyboardInterrupt):
         oracle(rows(16))
     deadline = time.monotonic() + 5
@@ -328,16 +327,16 @@ def test_an_interrupt_loses_what_went_out_and_nothing_else(
 
 NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
     "nan": ({"spoil": lambda scores: scores * np.float32("nan")}, "NaN or infinity for 4 of 4"),
-    "logits": ({"spoil": lambda scores: scores * 9}, r"`--outputs logits`"),
-    "classes": ({"spoil": lambda scores: scores[:, :5]}, r"want answers of shape \(4, 6\)"),
-    "rows": ({"spoil": lambda scores: scores[:3]}, r"answered shape \(3, 6\) to 4 rows"),
-    "shape": ({"spoil": lambda scores: scores[..., None].repeat(2, 2)}, r"shape \(4, 6, 2\) to 4"),
+    "logits": ({"spoil": lambda scores: scores * 9}, "logits"),
+    "classes": ({"spoil": lambda scores: scores[:, :5]}, r"\(4, 6\)"),
+    "rows": ({"spoil": lambda scores: scores[:3]}, r"to 4 rows .*got \(3, 6\)"),
+    "shape": ({"spoil": lambda scores: scores[..., None].repeat(2, 2)}, r"got \(4, 6, 2\)"),
 }
 
 
 @pytest.mark.parametrize("what", NONSENSE)
 @pytest.mark.parametrize("binary", [True, False])
-def test_nonsense_is_lost_and_not_asked_again(
+def test_an_unusable_answer_is_lost_and_not_sent_again(
     what: str, binary: bool, start: Start, counted: Callable[..., Oracle]
 ) -> None:
     how, sentence = NONSENSE[what]
@@ -352,7 +351,7 @@ def test_nonsense_is_lost_and_not_asked_again(
     "body", ["", "no json", "[]", "{}", '{"outputs": []}', '{"outputs": [{"name": "scores"}]}',
              '{"outputs": [{"name": "scores", "datatype": "FP32", "shape": [4, 6], "data": [1]}]}'],
 )  # fmt: skip
-def test_an_answer_that_is_none_is_one_sentence(
+def test_an_answer_of_another_protocol_is_one_sentence(
     body: str, start: Start, counted: Callable[..., Oracle]
 ) -> None:
     server = start(scenes=[("status", 200, {}, body)])
@@ -361,7 +360,9 @@ def test_an_answer_that_is_none_is_one_sentence(
     assert "\n" not in str(failed.value)
 
 
-def test_a_request_that_is_too_large_says_so(start: Start, counted: Callable[..., Oracle]) -> None:
+def test_a_request_that_is_too_large_is_refused(
+    start: Start, counted: Callable[..., Oracle]
+) -> None:
     server = start(most_rows=3)
     oracle = counted(reach(server))
     with pytest.raises(VictimError, match=r"413 .*at most 3 rows"):
@@ -369,7 +370,7 @@ def test_a_request_that_is_too_large_says_so(start: Start, counted: Callable[...
     assert server.rows == oracle._ledger.lost == 0
 
 
-# -- pace ------------------------------------------------------------------------------------------
+# -- the rate limit ------------------------------------------------------------------------------
 
 
 def test_no_second_gets_more_than_the_rate(start: Start, counted: Callable[..., Oracle]) -> None:
@@ -385,7 +386,7 @@ def test_no_second_gets_more_than_the_rate(start: Start, counted: Callable[..., 
         assert last - first >= 4 * 4 / 100 * 0.9  # the last of a call has 4 rows only
 
 
-def test_a_request_is_no_larger_than_a_seconds_worth(start: Start) -> None:
+def test_a_request_has_at_most_the_rows_of_one_second(start: Start) -> None:
     server = start()
     victim = reach(server, rate=2.0, settings={"batch_size": 8, "concurrency": 1})
     assert victim.rows_in_flight == 2
@@ -394,7 +395,7 @@ def test_a_request_is_no_larger_than_a_seconds_worth(start: Start) -> None:
     assert by_default.endpoint().rate == 100
 
 
-def test_the_pause_that_is_asked_for_is_kept(start: Start, counted: Callable[..., Oracle]) -> None:
+def test_a_requested_pause_is_kept(start: Start, counted: Callable[..., Oracle]) -> None:
     server = start(scenes=[("status", 429, {"Retry-After": "1"}, "")])
     began = time.monotonic()
     counted(reach(server))(rows(2))
@@ -405,17 +406,17 @@ def test_the_pause_that_is_asked_for_is_kept(start: Start, counted: Callable[...
     assert seconds_until("soon") == seconds_until("") == seconds_until("-3") == 0
 
 
-def test_who_watches_is_told_of_a_pause_and_of_nothing_else(start: Start) -> None:
-    server, told = start(), list[tuple[int, int]]()
-    victim = reach(server, progress=lambda what, done, total: told.append((done, total)))
+def test_progress_reports_pauses_only(start: Start) -> None:
+    server, calls = start(), list[tuple[int, int]]()
+    victim = reach(server, progress=lambda what, done, total: calls.append((done, total)))
     victim.answer(rows(4))
-    assert told == []
+    assert calls == []
     server.scenes.append(BUSY)
     victim.answer(rows(4))
-    assert told == [(0, 1), (1, 1)]
+    assert calls == [(0, 1), (1, 1)]
 
 
-def test_what_it_took_is_on_the_card(start: Start) -> None:
+def test_the_card_holds_the_traffic(start: Start) -> None:
     server = start()
     victim = reach(server)
     assert victim.endpoint is not None
@@ -432,5 +433,5 @@ def test_errors_are_of_the_kinds_that_we_raise(start: Start) -> None:
     for wrong in ({"rate": 0.0}, {"rate": float("inf")}, {"input_shape": None}):
         with pytest.raises(CloneCostError):
             reach(start(), **wrong)
-    with pytest.raises(SpecError, match="describe it under"):
+    with pytest.raises(SpecError, match="Describe another API with `endpoint`"):
         endpoint_victim("http://127.0.0.1:1/predict", input_shape=SHAPE, num_classes=2)
