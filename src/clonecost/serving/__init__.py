@@ -1,4 +1,4 @@
-"""Serve a victim over the Open Inference Protocol v2, as `clonecost serve` does."""
+"""A server for victims under the Open Inference Protocol v2."""
 
 import lazy_loader
 
