@@ -173,7 +173,8 @@ def test_a_function_is_refused_in_one_sentence_and_not_asked(
     monkeypatch.setenv("OWN_LOG", str(tmp_path / "asked"))
     said = run("audit", "own:probs", "--test", "test.npz", *QUICK, *OPEN, "--out", tmp_path / "run")
     assert said.status == 2
-    assert "victim 'own:probs' has no network to look into, only answers" in said.err
+    assert "'own:probs' gives answers only" in said.err
+    assert "--access black-box" in said.err
     assert asked(tmp_path / "asked") == []
 
 

@@ -130,7 +130,7 @@ def _victim_missing(spec: Spec) -> Iterator[str]:
     """Why a victim of the user's own cannot be asked yet, if that is so."""
     if url := endpoint_url(spec):
         if reason := refusal(url, spec.authorisation):
-            yield reason
+            yield str(reason)
     elif ":" not in spec.victim and Path(spec.victim).suffix and not Path(spec.victim).is_file():
         yield f"there is no file {spec.victim}"
 

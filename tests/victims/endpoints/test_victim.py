@@ -22,5 +22,5 @@ def test_errors_are_of_the_kinds_that_we_raise(start: Start) -> None:
     for wrong in ({"rate": 0.0}, {"rate": float("inf")}, {"input_shape": None}):
         with pytest.raises(CloneCostError):
             reach(start(), **wrong)
-    with pytest.raises(SpecError, match="describe it under"):
+    with pytest.raises(SpecError, match="Describe another API with `endpoint`"):
         endpoint_victim("http://127.0.0.1:1/predict", input_shape=SHAPE, num_classes=2)
