@@ -5,9 +5,10 @@ and `search.safetensors`.
 `clonecost schema` prints the JSON schema; `SCHEMA` changes when a field changes meaning or goes.
 """
 
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -48,15 +49,55 @@ class TableScore(Model):
     tv_unif: float | None = Field(default=None, description="as tv_test, on the uniform rows")
 
 
+@dataclass(frozen=True)
+class Metric:
+    """How the report shows a field of `Score`; a field marked with one is a metric everywhere.
+
+    A metric with an interval is a `Rate`, any other a float, averaged over seeds.
+    """
+
+    title: str  # the heading of its column, with its unit
+    kind: Literal["share", "nats", "number"] = "share"  # only shares are limits of --fail-above
+
+
 class Score(Model):
-    """A clone, scored on the test set after `queries` rows."""
+    """A clone, scored on the test set after `queries` rows. Each metric is declared here once."""
 
     queries: int = Field(description="rows the attack had bought when this clone was handed over")
-    accuracy: Rate = Field(description="clone names the true label")
-    agreement: Rate = Field(description="clone names the undefended victim's top class (fidelity)")
-    relative_accuracy: float = Field(description="clone's accuracy / victim's accuracy")
-    kl: float = Field(description="mean KL(victim || clone) in nats on the test set")
+    accuracy: Annotated[Rate, Metric("Accuracy")] = Field(
+        description="the clone predicts the true label"
+    )
+    agreement: Annotated[Rate, Metric("Agreement")] = Field(
+        description="the clone predicts the undefended victim's top class (fidelity)"
+    )
+    relative_accuracy: Annotated[float, Metric("Relative accuracy")] = Field(
+        description="clone's accuracy / victim's accuracy"
+    )
+    kl: Annotated[float, Metric("KL divergence (nats)", "nats")] = Field(
+        description="mean KL(victim || clone) in nats on the test set"
+    )
     table: TableScore | None = Field(default=None, description="null for a victim of images")
+
+
+def metrics() -> dict[str, Metric]:
+    """The metrics of a `Score` by field name, in their order.
+
+    Example:
+        >>> metrics()["agreement"].title
+        'Agreement'
+    """
+    return {
+        name: mark
+        for name, field in Score.model_fields.items()
+        for mark in field.metadata
+        if isinstance(mark, Metric)
+    }
+
+
+def metric_value(score: Score, name: str) -> float:
+    """The value of one of `metrics()`, without its interval."""
+    found = getattr(score, name)
+    return found.value if isinstance(found, Rate) else float(found)
 
 
 class ClassAgreement(Model):

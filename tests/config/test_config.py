@@ -134,7 +134,7 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
     )
     said = run("plan", tmp_path / "a.toml", "--budget", "7", "--set", "knockoff.epochs=2")
     assert "queries 7 rows" in " ".join(said.out.split())
-    assert "trains 2 epochs" in " ".join(said.out.split())
+    assert "for 2 epochs" in " ".join(said.out.split())
 
 
 BAD_FILES: dict[str, tuple[str | bytes, str]] = {
@@ -303,3 +303,14 @@ def test_plan_says_which_generator_is_missing(
     gone = run("plan", *MINE, "--attack", "black_box_ripper",
                "--set", "black_box_ripper.generator=gone/away")  # fmt: skip
     assert "no trained generator in gone/away" in " ".join((gone.out + gone.err).split())
+
+
+@pytest.mark.parametrize("budget", [0, 500, 10_000])
+def test_a_white_box_keeps_its_budget_on_the_way_to_a_file_and_back(
+    budget: int, tmp_path: Path
+) -> None:
+    """Its implied budget is 0; 10,000, the default of other audits, must not be lost."""
+    keys = {"victim": "digits-lenet", "attack": "zskd", "access": "white-box", "budget": budget}
+    spec = make_spec(keys)
+    (tmp_path / "spec.toml").write_text(to_toml(spec), encoding="utf-8")
+    assert read_spec(tmp_path / "spec.toml").budget == budget

@@ -33,7 +33,7 @@ def test_it_learns_and_answers_with_probabilities() -> None:
     assert one.student.training
 
 
-def test_it_sees_whole_batches_of_about_so_many_rows() -> None:
+def test_it_draws_whole_batches_of_at_least_the_given_rows() -> None:
     inputs, answers = task(50)
     seen: list[int] = []
     one = surrogate()
@@ -42,7 +42,7 @@ def test_it_sees_whole_batches_of_about_so_many_rows() -> None:
     assert seen == [16, 16, 16]
 
 
-def test_answers_do_not_depend_on_neighbours_and_teach_nothing() -> None:
+def test_answers_do_not_depend_on_other_rows_and_change_no_weights() -> None:
     inputs, _ = task(700)
     one = surrogate()
     weights = [value.clone() for value in one.student.parameters()]

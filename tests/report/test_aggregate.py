@@ -130,4 +130,4 @@ def test_a_level_is_reached_where_it_is_met_exactly() -> None:
 
 def test_an_infinite_divergence_is_kept() -> None:
     (group,) = group_runs([run(kl=float("inf"))])
-    assert group.final.kl == float("inf")
+    assert group.final.others["kl"] == float("inf")

@@ -92,7 +92,7 @@ def test_links_lead_to_sections(form: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["safe", "purse", "scout", "flight", "commonest", "taught", "dearest", "waste", " it "]
+    "word", ["safe", "purse", "scout", "flight", "commonest", "taught", "dearest", "waste"]
 )
 def test_the_wording_follows_the_glossary(word: str) -> None:
     for text in (words(html(everything())), markdown(everything())):

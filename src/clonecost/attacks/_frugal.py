@@ -93,7 +93,7 @@ class Frugal(ABC):
             size = max(self.round_size, int(self.growth * len(bought)))
             keys = torch.cat([keys, keys_of(bought.images[len(keys) :])])
             candidates = self._candidates(size, bought, keys, kit)
-            selected = candidates[self._select(candidates, size, bought.answers, surrogates, kit)]
+            selected = candidates[self.select(candidates, size, bought.answers, surrogates, kit)]
             selected = selected[: oracle.remaining]
             bought.add(selected, oracle(as_pixels(selected)))
             yield DeferredClone(clone)
@@ -124,7 +124,7 @@ class Frugal(ABC):
         fresh = candidates[unseen(keys_of(candidates), asked)]  # no row is paid for twice
         return fresh if len(fresh) >= size else candidates
 
-    def _select(
+    def select(
         self, candidates: Tensor, size: int, answers: Tensor, surrogates: "list[Surrogate]",
         kit: AttackerKit,
     ) -> Tensor:  # fmt: skip

@@ -81,7 +81,7 @@ class ActiveThief:
 
         def clone(bought: int, kit: AttackerKit) -> nn.Module:
             rows = torch.cat(asked)[:bought]
-            return self._student(pool, rows, torch.cat(answers)[:bought], kit, self.epochs)
+            return self.trained_student(pool, rows, torch.cat(answers)[:bought], kit, self.epochs)
 
         for _ in kit.loop(
             lambda _: len(selected[0]) > 0 and oracle.remaining > 0,
@@ -94,9 +94,9 @@ class ActiveThief:
             if oracle.remaining:
                 bought = torch.cat(asked)
                 left[bought] = False
-                selected[0] = self._select(pool, left, bought, torch.cat(answers), kit)
+                selected[0] = self.choose(pool, left, bought, torch.cat(answers), kit)
 
-    def _select(
+    def choose(
         self, pool: LabelledInputs, left: Tensor, asked: Tensor, answers: Tensor, kit: AttackerKit
     ) -> Tensor:
         """(n,) indices into the pool, the first-ranked first."""
@@ -104,7 +104,7 @@ class ActiveThief:
         count = min(self.round_rows, len(candidates))
         if self.strategy == "random" or count == 0:
             return candidates[:count]
-        student = self._student(pool, asked, answers, kit, self.round_epochs)
+        student = self.trained_student(pool, asked, answers, kit, self.round_epochs)
         inputs = pool.inputs[candidates].to(kit.device)
         if self.strategy == "uncertainty":
             picks = entropy(probabilities(student, inputs)).topk(count).indices
@@ -122,7 +122,7 @@ class ActiveThief:
         centres = probabilities(student, pool.inputs[asked].to(kit.device))
         return candidates[k_centre(probabilities(student, inputs), centres, count).cpu()]
 
-    def _student(
+    def trained_student(
         self, pool: LabelledInputs, asked: Tensor, answers: Tensor, kit: AttackerKit,
         epochs: int | None,
     ) -> nn.Module:  # fmt: skip

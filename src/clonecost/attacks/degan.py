@@ -75,13 +75,13 @@ class Degan:
             raise SpecError(
                 "degan reads the victim's network and got none", SetKey("access", "white-box")
             )
-        generator = self._generator(victim, kit)
+        generator = self.trained_generator(victim, kit)
         student = kit.new_student()
         for rate in (self.lr, self.last_lr):
-            self._distil(student, generator, victim, rate, kit)
+            self.distil(student, generator, victim, rate, kit)
         yield student
 
-    def _generator(self, victim: nn.Module, kit: AttackerKit) -> nn.Module:
+    def trained_generator(self, victim: nn.Module, kit: AttackerKit) -> nn.Module:
         """The generator of stage 1, in eval mode and frozen."""
         proxy = kit.required_proxy(self).to(kit.device)
         generator = kit.initialised(lambda: DcganGenerator(proxy.shape, self.gan_width))
@@ -96,7 +96,7 @@ class Degan:
             kit.progress("training DeGAN", epoch + 1, self.gan_epochs)
         return generator.eval().requires_grad_(False)
 
-    def _distil(
+    def distil(
         self, student: nn.Module, generator: nn.Module, victim: nn.Module, rate: float,
         kit: AttackerKit,
     ) -> None:  # fmt: skip

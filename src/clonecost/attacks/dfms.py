@@ -86,7 +86,7 @@ class Dfms:
             raise out_of_range(self, "averages", "decays from 0 to below 1")
 
     def plan(self, budget: int) -> str:
-        own, generated, validation = self._rows(budget)
+        own, generated, validation = self.rows_by_purpose(budget)
         first = own + 2 * generated + validation
         batches = max(0, budget - first) // self.batch_size
         return (
@@ -97,7 +97,7 @@ class Dfms:
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         proxy, shape = kit.required_proxy(self, "shapes").to(kit.device), oracle.threat.input_shape
         generator = kit.compiled(kit.initialised(lambda: DcganGenerator(shape, self.gan_width)))
-        own_rows, generated_rows, validation_rows = self._rows(kit.horizon)
+        own_rows, generated_rows, validation_rows = self.rows_by_purpose(kit.horizon)
 
         def new_gan() -> DivGan:
             """The GAN of the same G and a new D."""
@@ -113,13 +113,13 @@ class Dfms:
 
         rows = torch.randperm(len(proxy), generator=kit.rng, device=kit.device)[:own_rows]
         own = label(as_bytes(as_pixels(proxy.inputs[rows])))
-        clone = self._pretrained(own, label(gan.made(generated_rows)), kit)  # 2
+        clone = self._pretrained(own, label(gan.sample(generated_rows)), kit)  # 2
 
         gan = new_gan()  # 3
         self._train_gan(gan, self.div_gan_epochs, kit, "training Div-GAN", clone.eval())
 
-        clone = self._pretrained(own, label(gan.made(generated_rows)), kit)  # 4
-        held_out = label(gan.made(validation_rows), "validation")
+        clone = self._pretrained(own, label(gan.sample(generated_rows)), kit)  # 4
+        held_out = label(gan.sample(validation_rows), "validation")
         averages = WeightAverages(clone.eval(), self.averages)
         best, selected = [torch.zeros((), device=kit.device) - 1], averages.networks()[0]
 
@@ -138,7 +138,7 @@ class Dfms:
             clone.parameters(), lr=self.clone_lr, momentum=0.9, weight_decay=5e-4, fused=True
         )
         steps = max(1, (kit.horizon - oracle.spent) // self.batch_size)
-        schedule = LambdaLR(optimizer, lambda past: self._rate(past, steps))
+        schedule = LambdaLR(optimizer, lambda past: self.rate(past, steps))
         for step in kit.loop(
             lambda _: oracle.remaining >= self.batch_size, gan=gan, best=best,
             parts=[clone, optimizer, schedule, averages, selected],
@@ -179,14 +179,14 @@ class Dfms:
         distill(clone, images, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return clone
 
-    def _rows(self, budget: int) -> tuple[int, int, int]:
+    def rows_by_purpose(self, budget: int) -> tuple[int, int, int]:
         """(proxy, generated, validation) rows before step 5; generated rows are bought twice."""
         full = self.proxy_rows, self.generated_rows, self.validation_rows
         part = min(1, self.before * budget / (sum(full) + self.generated_rows))
         own, generated, validation = (max(2, int(part * rows)) for rows in full)
         return own, generated, validation
 
-    def _rate(self, past: int, steps: int) -> float:
+    def rate(self, past: int, steps: int) -> float:
         """The factor of C's rate after `past` of `steps` steps; after `steps` it rises again."""
         warm = self.warm_up * steps
         fall = (1 + cos(pi * (past - warm) / max(1, steps - warm))) / 2

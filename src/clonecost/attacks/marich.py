@@ -104,9 +104,9 @@ class Marich:
                 left[bought[0]] = False
                 trained = self._trained(student, pool, *bought, branch, past)
                 student.load_state_dict(trained.state_dict())
-                selected.append(self._select(student, pool, left, *bought, kit, past))
+                selected.append(self.choose(student, pool, left, *bought, kit, past))
 
-    def _select(
+    def choose(
         self, student: nn.Module, pool: LabelledInputs, left: Tensor, asked: Tensor,
         answers: Tensor, kit: AttackerKit, past: int,
     ) -> Tensor:  # fmt: skip

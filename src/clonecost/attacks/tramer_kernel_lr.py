@@ -98,7 +98,7 @@ class TramerKernelLr:
 
             error = solve(
                 model, partial(cross_entropy, model, rows, answers, self.weight),
-                iterations=self.iterations, told=progress,
+                iterations=self.iterations, on_iteration=progress,
             )  # fmt: skip
             tried.append((error if math.isfinite(error) else math.inf, model))
             if error < SOLVED * len(rows):

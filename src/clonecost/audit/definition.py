@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, cast
@@ -28,10 +29,9 @@ from clonecost.errors import AnswersError, QueryError, SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
 from clonecost.persistence.intervals import EVERY
-from clonecost.result import EndpointCard
 from clonecost.tabular.features import check_rows
 from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, ThreatModel, Victim
-from clonecost.victims import torch_victim
+from clonecost.victims.loaded_victim import LoadedVictim, as_loaded
 
 WITHOUT_DEFENCES = (
     "defences stand before the API, and a white-box reference reads the network behind it: run it "
@@ -42,83 +42,97 @@ RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audit:
-    """Everything that one audit is composed of.
+class RunOptions:
+    """How an audit is run and evaluated.
 
     Attributes:
-        victim: (n, *input_shape) pixels in [0, 1], or values of a table's features -> (n, K)
-            probabilities; a module that gives logits is soft-maxed.
-        attack_name: the class's name in small letters when it is left out.
-        test: rows with true labels, for scoring only; fitted to the threat's input shape.
-        student: name in `clonecost.networks`, or a function that makes an untrained network.
-        generators: trained on the attacker's own data, by the names that the attack's settings
-            have for them; an RGB one serves a grey victim, too.
-        uniform: of a table's victim, how many uniform rows are bought for the evaluation, apart:
-            agreement far from the test rows (Tramèr et al.'s R_unif). 0 is none.
-        price: USD per 1,000 rows.
-        milestones: the clone is scored after these many rows, and at the end.
+        device: where students, generators and a victim that is a module compute.
         keep: whether sent inputs are kept: "auto" keeps them if the first budget needs under
             256 MiB (rows of the proxy take 4 bytes each).
         compile: run the attack's generators ("generator"), or its students too ("all"), through
             torch.compile. Other rounding, so another run; pays from some 100,000 rows on.
-        network: the victim's own, pixels in [0, 1] -> logits, for an attack in a white box only;
-            of a victim that is a module it is the module.
-        weights: sha256 of the victim's weights or file.
+        controls: also train students on random inputs and on the victim's own data.
         snapshot_every: seconds between snapshots, from which a killed run goes on.
-        spot_check: rows that are asked again when a run is resumed and when it ends; None: 20 of a
-            victim at the other end of a wire, none of a model in this process.
-        true_labels: the victim's own training data, for the control of that name only.
-        command: what was typed, for the record.
-        served: how the victim is run or reached, in words.
-        endpoint: of a remote victim: what is known of it so far.
-        rows_in_flight: of a remote victim: rows that may be under way at once.
+        spot_check: rows that are asked again when a run is resumed and when it ends; None: 20 of
+            an endpoint, none of a model in this process.
         max_lost: rows that may be paid without an answer, in the whole run; None: no limit.
-        spec: the audit as TOML, for `clonecost resume`; an audit made in Python has none.
+        uniform: uniform rows that are bought for the evaluation of a table's victim, apart:
+            agreement far from the test rows (Tramèr et al.'s R_unif). 0 is none.
     """
 
-    victim: Victim | nn.Module
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    keep: Keep = "auto"
+    compile: Compiled = "no"
+    controls: bool = False
+    snapshot_every: float = EVERY
+    spot_check: int | None = None
+    max_lost: int | None = None
+    uniform: int = UNIFORM
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where an audit comes from, for its record.
+
+    Attributes:
+        attack: the attack's name as it was written, with its profile.
+        command: what was typed.
+        spec: the audit as TOML, for `resume`; an audit made in Python has none.
+    """
+
+    attack: str = ""
+    command: str = ""
+    spec: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """Everything that one audit is composed of.
+
+    Attributes:
+        victim: a module that gives logits, which are soft-maxed; or a function (n, *input_shape)
+            pixels in [0, 1], or values of a table's features -> (n, K) probabilities; or either as
+            a `LoadedVictim`, with all that is known of it.
+        test: rows with true labels, for scoring only; fitted to the threat's input shape.
+        out: the run folder.
+        student: name in `clonecost.networks`, or a function that makes an untrained network.
+        generators: trained on the attacker's own data, by the names that the attack's settings
+            have for them; an RGB one serves a grey victim, too.
+        price: USD per 1,000 rows.
+        milestones: the clone is scored after these many rows, and at the end.
+        options: how it is run.
+        origin: where it comes from.
+    """
+
+    victim: nn.Module | Victim | LoadedVictim
     threat: ThreatModel
     attack: Attack
     test: LabelledInputs
-    out: Path
-    victim_name: str = "victim"
-    attack_name: str = ""
+    out: Path | str
     student: str | Callable[[], nn.Module] = "lenet"
     proxy: LabelledInputs | None = None
     generators: Mapping[str, TrainedGenerator] = field(default_factory=dict)
     defences: Sequence[Defence] = ()
-    uniform: int = UNIFORM
-    price: float | None = None
     milestones: Sequence[int] = ()
     seed: int = 0
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    keep: Keep = "auto"
-    controls: bool = False
-    compile: Compiled = "no"
-    network: nn.Module | None = None
-    snapshot_every: float = EVERY
-    spot_check: int | None = None
-    weights: str | None = None
-    true_labels: LabelledInputs | None = None
-    command: str = ""
-    served: str = ""
-    endpoint: Callable[[], EndpointCard] | None = None
-    rows_in_flight: int | None = None
-    max_lost: int | None = None
-    spec: str = ""
+    price: float | None = None
+    options: RunOptions = RunOptions()
+    origin: Origin = Origin()
 
-    def __post_init__(self) -> None:
-        if isinstance(self.victim, nn.Module):
-            if self.weights is None:
-                object.__setattr__(self, "weights", _weights(self.victim))
-            module = self.victim.to(self.device)
-            if self.threat.access == "white-box" and self.network is None:
-                object.__setattr__(self, "network", module)
-            object.__setattr__(self, "victim", torch_victim(module, device=self.device))
-        if self.network is not None and self.weights is None:
-            object.__setattr__(self, "weights", _weights(self.network))
-        object.__setattr__(self, "attack_name", self.attack_name or name_of_attack(self.attack))
-        object.__setattr__(self, "out", Path(self.out))
+    @cached_property
+    def loaded(self) -> LoadedVictim:
+        """The victim, with the digest of its weights."""
+        white_box = self.threat.access == "white-box"
+        return as_loaded(self.victim, device=self.options.device, white_box=white_box)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.out)
+
+    @property
+    def attack_name(self) -> str:
+        """As it was written, else the class's name in small letters."""
+        return self.origin.attack or name_of_attack(self.attack)
 
     @property
     def student_name(self) -> str:
@@ -155,9 +169,9 @@ class Audit:
 
         A copy, so that nothing done to it can change the victim. None in a black box.
         """
-        if self.threat.access != "white-box" or self.network is None:
+        if self.threat.access != "white-box" or self.loaded.network is None:
             return None
-        return deepcopy(self.network).to(self.device).eval().requires_grad_(False)
+        return deepcopy(self.loaded.network).to(self.options.device).eval().requires_grad_(False)
 
     def kept_bytes(self) -> int:
         """What keeping every input of the whole budget would take at most."""
@@ -170,7 +184,7 @@ class Audit:
         # a run is who it was before there were tables
         threat = {k: v for k, v in threat.items() if k not in ("features", "incomplete") or v}
         facts = {
-            "victim": [self.victim_name, self.weights],
+            "victim": [self.loaded.name, self.loaded.weights],
             "threat": threat,
             "attack": [self.attack_name, settings_of(self.attack)],
             "defences": [[name_of(d), settings_of(d)] for d in self.defences],
@@ -178,12 +192,12 @@ class Audit:
             "proxy": _fingerprint(self.proxy),
             "test": _fingerprint(self.test),
             "seed": self.seed,
-            "device": self.device.type,
+            "device": self.options.device.type,
         }
         if wanted := required_generators(self.attack):  # an attack without any is who it always was
             facts["generators"] = {name: self._generator(name).weights for name in wanted}
-        if self.compile != "no":
-            facts["compile"] = self.compile
+        if self.options.compile != "no":
+            facts["compile"] = self.options.compile
         return json.dumps(facts, sort_keys=True, default=list)
 
 
@@ -207,7 +221,7 @@ def check(audit: Audit) -> None:
         )
     if attack.declares.proxy != "none" and not audit.proxy:
         raise SpecError(f"{audit.attack_name} asks about proxy data: name some with --proxy")
-    if audit.compile != "no" and audit.device.type == "cpu" and not _compiler():
+    if audit.options.compile != "no" and audit.options.device.type == "cpu" and not _compiler():
         raise SpecError(
             "compile needs a C++ compiler on a CPU, and none is found: install g++, name one in "
             "the environment variable CXX, or leave compile out"
@@ -249,9 +263,9 @@ def check(audit: Audit) -> None:
 
 
 def _check_white_box(audit: Audit) -> None:
-    if audit.network is None:
+    if audit.loaded.network is None:
         raise SpecError(
-            f"the victim {audit.victim_name} has no network to look into: a white box takes one of "
+            f"the victim {audit.loaded.name} has no network to look into: a white box takes one of "
             "the zoo, an nn.Module, or weights.safetensors with --network"
         )
     if audit.defences:
@@ -265,13 +279,13 @@ def _check_kind(audit: Audit) -> None:
         raise SpecError(refused)
     if threat.features is None:
         return
-    if audit.controls:
+    if audit.options.controls:
         raise SpecError(
             "controls train a student network, and an attack on a table has none: leave them out"
         )
     if error := refusal(attack, threat):
         raise SpecError(
-            f"{audit.attack_name} cannot attack {audit.victim_name}: {error.fact}", *error.remedies
+            f"{audit.attack_name} cannot attack {audit.loaded.name}: {error.fact}", *error.remedies
         )
     try:
         check_rows(threat.features, audit.test.inputs)
@@ -317,13 +331,3 @@ def _fingerprint(data: LabelledInputs | None) -> list[str | int] | None:
         return None
     digest = hashlib.blake2b(data.inputs.cpu().contiguous().numpy().data, digest_size=16)
     return [data.name, len(data), digest.hexdigest()]
-
-
-def _weights(module: nn.Module) -> str:
-    """sha256 over names and values of everything that the module would save."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        # as bytes: NumPy has no bfloat16
-        digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

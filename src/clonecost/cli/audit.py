@@ -186,6 +186,7 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
     from clonecost import report as pages
     from clonecost.audit import Audit, Watcher
     from clonecost.persistence import run_folder
+    from clonecost.result import metric_value
     from clonecost.workflows.run import run_spec
 
     results: list[Result] = []
@@ -197,8 +198,8 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
             begun.append(audit)
             seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
             display.begin(
-                f"{audit.attack_name} on {audit.victim_name}{seed}", price=audit.price,
-                rate=audit.endpoint().rate if audit.endpoint else None,
+                f"{audit.attack_name} on {audit.loaded.name}{seed}", price=audit.price,
+                rate=audit.loaded.endpoint().rate if audit.loaded.endpoint else None,
             )  # fmt: skip
             return Watcher(
                 spent=display.spent, step=display.step, scored=display.scored, notice=display.notice
@@ -218,11 +219,11 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
         write_out(pages.as_json(runs))
     else:
         _price_tag(runs)
-    errors.print(f"report: {out / 'report.html'}", markup=False)
     for run in runs:
         errors.print(f"ledger head of {run.path}: {run.head}", markup=False)
+    errors.print(f"report: {out / 'report.html'}", markup=False)
     for metric, limit in limits.items():
-        worst = max(_metric(result, metric) for result in results)
+        worst = max(metric_value(result.curve[-1], metric) for result in results)
         if worst > limit:
             errors.print(f"{metric} {worst:.3f} is above {limit:g}", style="red", markup=False)
             raise typer.Exit(1)
@@ -242,10 +243,3 @@ def _price_tag(runs: "list[Any]") -> None:
                 errors.print(
                     f"{run.result.attack.name}: {flag.message}", style="yellow", markup=False
                 )
-
-
-def _metric(result: "Result", metric: str) -> float:
-    last = result.curve[-1]
-    values = {"agreement": last.agreement.value, "accuracy": last.accuracy.value,
-              "relative_accuracy": last.relative_accuracy}  # fmt: skip
-    return values[metric]

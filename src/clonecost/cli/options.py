@@ -24,7 +24,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 FailAbove = Annotated[
     list[str] | None,
     typer.Option("--fail-above", metavar="METRIC=SHARE", help="Exit with status 1 when the final "
-                 "clone's agreement, accuracy or relative_accuracy exceeds this."),
+                 "clone's METRIC, such as agreement or relative_accuracy, exceeds this."),
 ]  # fmt: skip
 
 # The words of the keys that a run has already, for the commands that change them.

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-if TYPE_CHECKING:  # it would load torch, for which --help does not wait
+if TYPE_CHECKING:  # `--help` loads neither bars nor torch
+    from rich.progress import TaskID
+
     from clonecost.result import Score
 
 
@@ -19,6 +20,8 @@ class Display:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),

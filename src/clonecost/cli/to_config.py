@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clonecost.errors import SpecError, suggest
+from clonecost.result import metrics
 
 if TYPE_CHECKING:
     from clonecost.config import Spec
-
-METRICS = ["agreement", "accuracy", "relative_accuracy"]
 
 
 def spec_of_keys(keys: dict[str, Any], *, asks: bool = True) -> "Spec":
@@ -37,11 +36,12 @@ def limits_of(written: list[str] | None) -> dict[str, float]:
     Raises:
         SpecError: a metric is unknown, or a share is not from 0 to 1.
     """
+    known = [name for name, metric in metrics().items() if metric.kind == "share"]
     limits = {}
     for text in written or []:
         metric, _, share = text.partition("=")
-        if metric not in METRICS:
-            raise SpecError(suggest("metric", metric, METRICS))
+        if metric not in known:
+            raise SpecError(suggest("metric", metric, known))
         try:
             limits[metric] = float(share)
         except ValueError:

@@ -170,4 +170,6 @@ def to_toml(spec: Spec) -> str:
     import tomlkit
 
     written = spec.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    if spec.access == "white-box":  # whose implied budget is 0, not the default
+        written["budget"] = spec.budget
     return tomlkit.dumps({"victim": written.pop("victim"), **written})

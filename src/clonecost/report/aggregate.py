@@ -2,15 +2,16 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
 from clonecost.report.load_runs import Run
-from clonecost.result import DefenceCard, Rate, Result, Score
+from clonecost.result import DefenceCard, Rate, Result, Score, metrics
 
 CONFIDENCE = 0.95
+OTHERS = tuple(name for name in metrics() if name not in ("agreement", "accuracy"))
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Point:
     queries: int
     agreement: Estimate
     accuracy: Estimate
-    relative_accuracy: float  # mean over seeds
-    kl: float  # mean over seeds, in nats; may be infinite
+    # every other metric of a `Score`: an estimate, or the mean over seeds, which may be infinite
+    others: Mapping[str, Estimate | float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,9 +170,15 @@ def _point(queries: int, scores: Sequence[Score]) -> Point:
         queries=queries,
         agreement=estimate([score.agreement for score in scores]),
         accuracy=estimate([score.accuracy for score in scores]),
-        relative_accuracy=fmean(score.relative_accuracy for score in scores),
-        kl=fmean(score.kl for score in scores),
+        others={name: _average(scores, name) for name in OTHERS},
     )
+
+
+def _average(scores: Sequence[Score], name: str) -> Estimate | float:
+    values = [getattr(score, name) for score in scores]
+    if isinstance(values[0], Rate):
+        return estimate(values)
+    return fmean(values)
 
 
 def _key(result: Result) -> str:

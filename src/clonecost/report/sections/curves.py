@@ -15,7 +15,7 @@ from clonecost.report.model import (
     Words,
 )
 from clonecost.report.number_format import count, percent
-from clonecost.report.sections.quality import closeness, measured
+from clonecost.report.sections.quality import OTHER_TITLES, closeness, measured
 
 TITLE = "Agreement and accuracy against queries"
 CAPTION = (
@@ -69,9 +69,7 @@ def _chart(
 
 
 def _values(groups: Sequence[Group]) -> Grid:
-    columns = (
-        "Attack", "Queries", "Agreement", "Accuracy", "Relative accuracy", "KL divergence (nats)",
-    )  # fmt: skip
+    columns = ("Attack", "Queries", "Agreement", "Accuracy", *OTHER_TITLES)
     rows = tuple(
         GridRow(
             (

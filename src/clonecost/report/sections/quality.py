@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from clonecost.report.aggregate import Estimate, Group, Point
+from clonecost.report.aggregate import OTHERS, Estimate, Group, Point
 from clonecost.report.model import (
     Cell,
     Grid,
@@ -18,8 +18,10 @@ from clonecost.report.model import (
     text,
 )
 from clonecost.report.number_format import percent
+from clonecost.result import metrics
 
 TITLE = "Quality of the final clone"
+OTHER_TITLES = tuple(metrics()[name].title for name in OTHERS)
 RULE = (
     "The small figures are 95 % CIs. Relative accuracy is the clone's accuracy divided by the "
     "victim's. KL divergence is the mean difference between the victim's and the clone's "
@@ -34,8 +36,7 @@ def quality(groups: Sequence[Group]) -> Section:
         "Majority-class baseline",
         "Accuracy",
         "Victim's accuracy",
-        "Relative accuracy",
-        "KL divergence (nats)",
+        *OTHER_TITLES,
     )
     rows = tuple(
         GridRow(
@@ -62,9 +63,17 @@ def measured(estimate: Estimate) -> Measured:
     return Measured(estimate.value, estimate.low, estimate.high)
 
 
-def closeness(point: Point) -> tuple[Cell, Cell]:
-    """Relative accuracy and KL divergence of the clones at one point of the curve."""
-    return Share(point.relative_accuracy), Nats(point.kl)
+def closeness(point: Point) -> tuple[Cell, ...]:
+    """All metrics but agreement and accuracy of the clones at one point, as `OTHER_TITLES`."""
+    return tuple(_cell(value, metrics()[name].kind) for name, value in point.others.items())
+
+
+def _cell(value: Estimate | float, kind: str) -> Cell:
+    if isinstance(value, Estimate):
+        return measured(value)
+    if kind == "share":
+        return Share(value)
+    return Nats(value) if kind == "nats" else Words(f"{value:.3g}")
 
 
 def tabular_errors(group: Group) -> str | None:
