@@ -14,13 +14,13 @@ from tests.support.toys import SHAPE, MakeAudit
 from tests.support.workbench import TEST_ROWS
 from torch import nn
 
-from clonecost.attacks.base import AttackerKit
+from clonecost.attacks.base import AttackerKit, Declaration
 from clonecost.audit import run_audit
 from clonecost.config import make_spec, read_spec
 from clonecost.errors import AnswersError, BudgetError, CloneCostError, SpecError
 from clonecost.oracle import Oracle
 from clonecost.suite import cells, read_suite
-from clonecost.types import Access, AnswerKind, ThreatModel, Victim
+from clonecost.types import Access, ThreatModel, Victim
 from clonecost.victims import load_victim
 from clonecost.victims.torch_model import open_network
 from clonecost.victims.zoo.images import zoo_victim
@@ -33,13 +33,11 @@ OPEN = ["--access", "white-box"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spy:
-    """Keeps the kit that it was given, and asks if it is told to."""
+    """A reference that keeps its kit, and sends a query if `asks` is true."""
 
     asks: bool = False
     kits: ClassVar[list[AttackerKit]] = []
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = False
-    white_box: ClassVar[bool] = True
+    declares: ClassVar = Declaration(needs="label", white_box=True)
 
     def plan(self, budget: int) -> str:
         return "looks"
@@ -53,7 +51,7 @@ class Spy:
 
 
 class BlindSpy(Spy):
-    white_box: ClassVar[bool] = False
+    declares: ClassVar = Declaration(needs="label")
 
 
 # -- what is opened ------------------------------------------------------------------------------
@@ -197,7 +195,7 @@ def test_no_query_from_the_command_to_the_page(
     out = tmp_path / "run"
     planned = run("plan", *FILE, *QUICK, *OPEN)
     assert planned.status == 0, planned.err
-    assert "asks nothing" in " ".join(planned.out.split())
+    assert "distils; no query" in " ".join(planned.out.split())
     assert "white box: a reference" in " ".join(planned.out.split())
     assert "at most 0 of the attacks" in planned.out
     said = run("audit", *FILE, *QUICK, *OPEN, "--out", out, "--price", "1", "--controls")
