@@ -155,7 +155,7 @@ def test_the_command_line_audits_a_table_and_a_file(
     done = run("audit", "model.skops", "--test", "iris", *attack, "0", "--out", "b")
     assert "A clone that cost 15 queries" in done.out
     assert run("verify", "b").status == 0
-    assert "finished before" in run("resume", "b").err
+    assert "finished already" in run("resume", "b").err
     refused = run("replay", "b", "--student", "lenet")
     assert refused.status == 2
     assert "no other student to train" in refused.err

@@ -206,7 +206,7 @@ def test_no_query_from_the_command_to_the_page(
     assert [control["name"] for control in found["controls"]] == ["untrained_student"]
     assert read_spec(out / "spec.toml").access == "white-box"
     assert run("verify", out).status == 0
-    assert "finished before" in run("resume", out).err
+    assert "finished already" in run("resume", out).err
     page = " ".join(run("report", out, "--format", "md").out.split())
     for words in ("zskd (white box): Reference.", "White box: no verdict on the API.",
                   "It asks the API nothing", "white-box-reference"):  # fmt: skip

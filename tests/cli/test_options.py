@@ -116,7 +116,7 @@ def test_other_words_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in WIDE.items():
         monkeypatch.setenv(name, value)
     words = " ".join(run("resume", "--help").out.split())
-    assert "A larger budget than before. [default: the run's]" in words
+    assert "A larger query budget than before. [default: the run's]" in words
     assert "[default: 10000" not in words
 
 

@@ -14,7 +14,6 @@ from clonecost.attacks.dfme import Dfme
 from clonecost.attacks.knockoff import Knockoff
 from clonecost.config import (
     Spec,
-    asks_proxy,
     default_milestones,
     default_out,
     generators_of,
@@ -25,6 +24,7 @@ from clonecost.config import (
     make_spec,
     needs_proxy,
     read_spec,
+    sends_proxy,
     singles,
     to_toml,
 )
@@ -265,7 +265,7 @@ def test_a_generator_by_name_needs_the_proxy_and_a_folder_does_not() -> None:
 
     assert generators_of(spec("vae", "dfme")) == ["vae"]
     assert needs_proxy(spec("vae"))
-    assert not asks_proxy(spec("vae"))
+    assert not sends_proxy(spec("vae"))
     assert not needs_proxy(spec("some/folder"))
     assert needs_proxy(spec("some/folder", "knockoff"))
     with pytest.raises(SpecError, match="unknown generator 'sngam-small'; did you mean"):

@@ -379,7 +379,7 @@ def test_rows_that_were_run_apart_are_merged(toy: Path, tmp_path: Path) -> None:
     other["cells"][2]["runs"][0]["victim_weights"] = "ff" * 32  # a function has no digest
     (warning,) = merged(kept, SuiteResults.model_validate(other)).warnings
     assert "different weights" in warning
-    assert "--merge goes with a results file" in run("suite", toy, "--merge", new).err
+    assert "--merge needs a results file" in run("suite", toy, "--merge", new).err
 
 
 def with_cell(document: dict[str, Any], number: int, **changes: Any) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def test_a_finished_run_is_not_run_again(out: Path, log: Path) -> None:
     before = (out / "result.json").read_bytes()
     said = run("resume", out)
     assert said.status == 0
-    assert "finished before" in said.err
+    assert "finished already" in said.err
     assert said.out.startswith("A clone that cost 100 queries")
     assert (out / "result.json").read_bytes() == before
     assert asked(log) == []
@@ -239,7 +239,7 @@ def test_replay_asks_nothing_and_needs_no_victim(
     monkeypatch.chdir(data)
     said = run("replay", out, "--student", "half-lenet", "--epochs", "2")
     assert said.status == 0, said.err
-    assert "half-lenet trained on 100 bought rows" in said.out
+    assert "half-lenet trained on 100 paid rows" in said.out
     assert asked(log) == []
     again = run("replay", out, "--student", "half-lenet", "--epochs", "2", "--json")
     found = json.loads(again.out)
@@ -252,7 +252,7 @@ def test_replay_asks_nothing_and_needs_no_victim(
 def test_replay_of_generated_inputs(out: Path, finished: Path) -> None:
     said = run("replay", finished.parent / "dfme", "--student", "lenet", "--epochs", "1")
     assert said.status == 0, said.err
-    assert "trained on 96 bought rows" in said.out
+    assert "trained on 96 paid rows" in said.out
 
 
 def test_replay_needs_inputs_that_were_kept(out: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What one audit is composed of, and what is refused before anything is sent."""
+"""The parts of one audit, and the checks before anything is sent."""
 
 import hashlib
 import json
@@ -24,7 +24,16 @@ from clonecost.attacks.base import (
     why_unfit,
 )
 from clonecost.audit.defaults import UNIFORM, Keep
-from clonecost.errors import AnswersError, QueryError, SpecError
+from clonecost.errors import (
+    Advice,
+    AnswersError,
+    ChooseFrom,
+    DropKey,
+    QueryError,
+    RunWorkflow,
+    SetKey,
+    SpecError,
+)
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
 from clonecost.persistence.intervals import EVERY
@@ -33,11 +42,7 @@ from clonecost.tabular.features import check_rows
 from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
 
-WITHOUT_DEFENCES = (
-    "defences stand before the API, and a white-box reference reads the network behind it: run it "
-    "without --defence"
-)
-OWN_MODEL = "a model of the attack's own"  # of a table: what it solves for is the clone
+OWN_MODEL = "a model of the attack's own"  # for a table: the attack solves for the clone
 RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
 
 
@@ -145,8 +150,9 @@ class Audit:
     def _generator(self, name: str) -> TrainedGenerator:
         if name not in self.generators:
             raise SpecError(
-                f"{self.attack_name} makes its images with the generator {name!r}, which the audit "
-                "was not given: put it into `generators` (`clonecost train generator` makes one)"
+                f"{self.attack_name} needs the generator {name!r}, which the audit does not have",
+                Advice("put a trained generator into `generators`"),
+                RunWorkflow("train generator", name),
             )
         return self.generators[name]
 
@@ -202,72 +208,84 @@ def check(audit: Audit) -> None:
     needs = attack.declares.needs
     if RANK[needs] > RANK[threat.answers]:
         raise AnswersError(
-            f"{audit.attack_name} needs answers of kind {needs!r}, this threat model gives "
-            f"{threat.answers!r}: choose another attack (`clonecost list attacks`) or --answers"
-        )
+            f"{audit.attack_name} needs richer answers than this threat model gives",
+            SetKey("answers", needs), ChooseFrom("attacks"),
+            got=repr(threat.answers), want=repr(needs),
+        )  # fmt: skip
     if attack.declares.proxy != "none" and not audit.proxy:
-        raise SpecError(f"{audit.attack_name} asks about proxy data: name some with --proxy")
+        raise SpecError(
+            f"{audit.attack_name} needs proxy data, and the audit has none", SetKey("proxy")
+        )
     if audit.compile != "no" and audit.device.type == "cpu" and not _compiler():
         raise SpecError(
-            "compile needs a C++ compiler on a CPU, and none is found: install g++, name one in "
-            "the environment variable CXX, or leave compile out"
+            "compile needs a C++ compiler on a CPU, and none is found",
+            DropKey("compile"),
+            Advice("install g++, or name a compiler in the environment variable CXX"),
         )
     if attack.declares.proxy_labels and audit.proxy:
         classes = audit.proxy.labels.unique()
         if len(classes) < 2 or int(classes[0]) < 0:
             raise SpecError(
-                f"{audit.attack_name} chooses among the classes of the attacker's own data, and "
-                f"{audit.proxy.name or 'the proxy'} does not tell two of them apart: bring labels, "
-                "or choose another attack (`clonecost list attacks`)"
-            )
+                f"{audit.attack_name} needs proxy data with labels of two classes or more, and "
+                f"{audit.proxy.name or 'the proxy'} has none",
+                SetKey("proxy"), ChooseFrom("attacks"),
+            )  # fmt: skip
     audit.fitted_generators()
     for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
         if data is not None and data.shape != threat.input_shape:
             raise SpecError(
-                f"the {what} {data.name} has rows of shape {data.shape}, the victim takes "
-                f"{threat.input_shape}: load it with shape={threat.input_shape}"
-            )
+                f"The {what} {data.name} has another shape than the victim's inputs",
+                Advice(f"load it with shape={threat.input_shape}"),
+                got=data.shape, want=threat.input_shape,
+            )  # fmt: skip
     if len(audit.test) == 0:
-        raise SpecError("the test set is empty: agreement needs rows to be measured on")
+        raise SpecError("The test set is empty, so agreement cannot be measured", SetKey("test"))
     if int(audit.test.labels.min()) < 0:
-        raise SpecError(f"the test set {audit.test.name} has no labels: agreement needs them")
+        raise SpecError(
+            f"The test set {audit.test.name} has no labels, which scoring needs", SetKey("test")
+        )
     top = int(audit.test.labels.max())
     if top >= threat.num_classes:
         raise SpecError(
-            f"the test set has labels up to {top}, the victim {threat.num_classes} classes: "
-            "is this the test set of that victim?"
-        )
+            "The test set has labels beyond the victim's classes",
+            SetKey("test"), SetKey("classes"),
+            got=f"label {top}", want=f"0 to {threat.num_classes - 1}",
+        )  # fmt: skip
     if isinstance(audit.student, str) and threat.features is None:
         with torch.device("meta"):  # takes no time and draws no random numbers
             audit.new_student()
     least = queries_per_iteration(attack)
     if threat.query_budget < least:
         raise SpecError(
-            f"one iteration of {audit.attack_name} costs {least:,} queries, the budget is "
-            f"{threat.query_budget:,}: raise --budget to at least that"
-        )
+            f"The budget is too small for one iteration of {audit.attack_name}",
+            SetKey("budget", least), got=threat.query_budget, want=f"at least {least}",
+        )  # fmt: skip
 
 
 def _check_white_box(audit: Audit) -> None:
     if audit.network is None:
         raise SpecError(
-            f"the victim {audit.victim_name} has no network to look into: a white box takes one of "
-            "the zoo, an nn.Module, or weights.safetensors with --network"
+            f"The victim {audit.victim_name} gives answers only, and a white box needs its network",
+            Advice("give a victim of the zoo, an nn.Module, or a weights file with `network`"),
+            SetKey("access", "black-box"),
         )
     if audit.defences:
-        raise SpecError(WITHOUT_DEFENCES)
+        raise SpecError(
+            "A white-box reference reads the network behind the defences, so it takes none",
+            DropKey("defence"),
+        )
 
 
 def _check_kind(audit: Audit) -> None:
     """Images or a table: attack, victim and test rows must mean the same."""
     threat, attack = audit.threat, audit.attack
-    if refused := wrong_kind(audit.attack_name, attack, table=threat.features is not None):
-        raise SpecError(refused)
+    check_takes(audit.attack_name, attack, table=threat.features is not None)
     if threat.features is None:
         return
     if audit.controls:
         raise SpecError(
-            "controls train a student network, and an attack on a table has none: leave them out"
+            "Controls train a student network, and an attack on a table has none",
+            DropKey("controls"),
         )
     if why := why_unfit(attack, threat):
         raise SpecError(f"{audit.attack_name} cannot attack {audit.victim_name}: {why}")
@@ -275,24 +293,28 @@ def _check_kind(audit: Audit) -> None:
         check_rows(threat.features, audit.test.inputs)
     except QueryError as error:
         raise SpecError(
-            f"the test set {audit.test.name} is not what the victim takes: {error}"
-        ) from error
+            f"The test set {audit.test.name} does not fit the victim: {error.fact}",
+            *error.remedies, SetKey("test"),
+        ) from error  # fmt: skip
 
 
-def wrong_kind(name: str, attack: Attack, *, table: bool) -> str | None:
-    """Why an attack on images cannot attack a table, or the other way round; None: it can."""
+def check_takes(name: str, attack: Attack, *, table: bool) -> None:
+    """Refuse an attack on images against a table, and the other way round.
+
+    Raises:
+        SpecError: with the attacks that fit a table.
+    """
     if attack.declares.takes == ("table" if table else "images"):
-        return None
+        return
     if not table:
-        return (
-            f"{name} asks about rows of a table, this victim takes images: choose another attack "
-            "(`clonecost list attacks`)"
+        raise SpecError(
+            f"{name} attacks tables, and the victim takes images", ChooseFrom("attacks")
         )
     fitting = [key for key in ATTACKS if ATTACKS.source(key).declared.get("takes") == "table"]
-    return (
-        f"{name} asks about images, this victim takes rows of a table: choose one of "
-        f"{', '.join(fitting)} with --attack"
-    )
+    raise SpecError(
+        f"{name} attacks images, and the victim takes rows of a table",
+        SetKey("attack"), got=name, want=" or ".join(fitting),
+    )  # fmt: skip
 
 
 def name_of(part: object) -> str:
