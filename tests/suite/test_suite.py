@@ -185,8 +185,8 @@ def test_settings_of_another_attack_are_left_behind(toy: Path) -> None:
         ('student = "lenet"', 'student = "lennet"', "did you mean 'lenet'"),
         ('name = "later"', 'name = "ours"', "given twice"),
         ('name = "later"', 'name = "../later"', "row.2.name"),
-        ('not_run = "the attack comes later"\n', "", "a cell is one attack"),
-        ('title = "small"\n', "", "this key is needed"),
+        ('not_run = "the attack comes later"\n', "", "a cell needs one attack"),
+        ('title = "small"\n', "", "the key 'scale.small.title' is missing"),
         ("title =", "title", "cannot be read as TOML"),
     ],
 )
@@ -343,7 +343,7 @@ def test_results_are_rendered_without_runs(toy: Path, tmp_path: Path) -> None:
     assert said.out == (out / "small" / "table.md").read_text(encoding="utf-8")
     assert {path.name for path in kept.parent.iterdir()} == {
         "toy-small.json", "toy-small.md", "toy-small.html"}  # fmt: skip
-    assert "add --render-only" in run("suite", kept).err
+    assert "dd --render-only" in run("suite", kept).err
     document = json.loads(kept.read_text(encoding="utf-8"))
     for wrong, sentence in (
         ({**document, "schema": "clonecost/suite/0"}, "schema"),
@@ -371,7 +371,8 @@ def test_rows_that_were_run_apart_are_merged(toy: Path, tmp_path: Path) -> None:
     assert both.warnings == []
     assert (tmp_path / "ours" / "small" / "results.md").is_file()
     assert (
-        "both have runs of row knockoff" in run("suite", "--render-only", old, "--merge", new).err
+        "have runs of row knockoff"
+        in run("suite", "--render-only", old, "--merge", new).err
     )
     with pytest.raises(RunError, match="do not have the same rows and columns"):
         merged(kept, more.model_copy(update={"scale": "large"}))

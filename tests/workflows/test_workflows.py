@@ -130,7 +130,7 @@ def test_another_audit_does_not_mix_in(out: Path, log: Path) -> None:
                     "--set", "dfme.batch_size=8"]):  # fmt: skip
         said = run(*AUDIT, "--budget", "100", "--out", out, *change)
         assert said.status == 2, change
-        assert f"{out} holds another audit (its " in said.err
+        assert f"{out} holds another audit, whose " in said.err
         assert f"`clonecost resume {out}`" in said.err
     assert contents(out) == before
     assert asked(log) == []
@@ -154,7 +154,7 @@ def test_a_run_made_in_python_says_how_it_goes_on(out: Path) -> None:
     (out / "spec.toml").unlink()
     said = run("resume", out)
     assert said.status == 2
-    assert "call run_audit again" in said.err
+    assert "all `run_audit` again" in said.err
 
 
 def test_controls_can_be_asked_for_later(out: Path, log: Path) -> None:
@@ -273,7 +273,7 @@ def test_replay_refuses_an_unknown_student_and_other_test_rows(
     rows = dict(np.load(bench / "test.npz"))
     np.savez(swapped / "test.npz", inputs=rows["inputs"][::-1], labels=rows["labels"])
     monkeypatch.chdir(swapped)
-    with pytest.raises(LedgerError, match="not the test set whose verdicts"):
+    with pytest.raises(LedgerError, match="has other rows than the test set of"):
         replay(out, "lenet", epochs=1)
 
 

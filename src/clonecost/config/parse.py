@@ -17,7 +17,6 @@ from clonecost.errors import (
     ChooseFrom,
     DropKey,
     RunWorkflow,
-    SetKey,
     SpecError,
     suggest,
 )
@@ -98,7 +97,9 @@ def validated(written: dict[str, Any], where: str, model: type[S]) -> S:
         if first["type"] == "extra_forbidden":
             raise SpecError(f"{where}: {suggest('key', key, list(model.model_fields))}") from error
         if first["type"] == "missing":
-            raise SpecError(f"{where}: the key {key!r} is missing", SetKey(key)) from error
+            raise SpecError(
+                f"{where}: the key {key!r} is missing", Advice("give the key a value")
+            ) from error
         raise refused(f"{where}: {key}", error) from error
 
 

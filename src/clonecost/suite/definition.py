@@ -198,7 +198,9 @@ def _checked(kind: type[Part], written: dict[str, Any], where: str) -> Part:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "missing":
-            raise SpecError(f"{where}: the key {key!r} is missing", SetKey(key)) from error
+            raise SpecError(
+                f"{where}: the key {key!r} is missing", Advice("give the key a value")
+            ) from error
         reason = first["msg"].removeprefix("Value error, ")
         raise SpecError(f"{where}: {key + ': ' if key else ''}{reason}") from error
 
