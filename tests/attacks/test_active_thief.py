@@ -33,7 +33,7 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> nn.Module:
     linear = nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES))
     with torch.no_grad():
         linear[1].weight.mul_(5)  # type: ignore[operator]
-    monkeypatch.setattr(ActiveThief, "_student", lambda *_: linear)
+    monkeypatch.setattr(ActiveThief, "trained_student", lambda *_: linear)
     return linear
 
 
@@ -45,7 +45,7 @@ def choose(strategy: Strategy, kit: AttackerKit) -> tuple[Tensor, Tensor]:
     left[asked] = False
     attack = ActiveThief(strategy=strategy, round_rows=200, shortlist=3)
     answers = torch.eye(CLASSES)[asked % CLASSES]
-    return attack._choose(kit.proxy, left, asked, answers, kit), left.nonzero().flatten()
+    return attack.choose(kit.proxy, left, asked, answers, kit), left.nonzero().flatten()
 
 
 def others(left: Tensor, chosen: Tensor) -> Tensor:
@@ -119,9 +119,9 @@ def test_marich_asks_what_passes_three_sieves(kit: AttackerKit, judge: nn.Module
     left[asked] = False
     answers = torch.eye(CLASSES)[asked % CLASSES]
     attack = Marich(round_rows=200)
-    chosen = attack._choose(judge, kit.proxy, left, asked, answers, kit, 0)
+    chosen = attack.choose(judge, kit.proxy, left, asked, answers, kit, 0)
     assert len(chosen) == len(chosen.unique()) == 128  # .8 * .8 * 200
-    assert len(attack._choose(judge, kit.proxy, left, asked, answers, kit, 10)) == 141  # 220
+    assert len(attack.choose(judge, kit.proxy, left, asked, answers, kit, 10)) == 141  # 220
     p = judge(kit.proxy.rows(slice(None))).softmax(1)
     rest = left.nonzero().flatten()
     uncertain = rest[entropy(p)[rest].topk(200).indices]

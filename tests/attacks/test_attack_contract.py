@@ -20,7 +20,7 @@ from clonecost.attacks import ATTACKS, PROFILES
 from clonecost.attacks.base import queries_per_iteration
 from clonecost.audit import Watcher, run_audit
 from clonecost.errors import AnswersError, SpecError, VictimError
-from clonecost.oracle import Oracle
+from clonecost.oracle.ledger import Account, Ledger, Recorded
 from clonecost.result import Result
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 
@@ -58,15 +58,15 @@ def counted(run: Callable[[], Result | None] | Callable[[], None]) -> tuple[Resu
 def rows_replayed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Of the attack's account, batch by batch, from now on."""
     rows: list[int] = []
-    replay = Oracle._replay
+    recorded = Ledger.recorded
 
-    def noted(oracle: Oracle, digests: bytes, count: int) -> torch.Tensor | None:
-        known = replay(oracle, digests, count)
-        if known is not None and oracle._account == "attack":
-            rows.append(len(known))
+    def noted(ledger: Ledger, account: Account, position: int, count: int) -> Recorded | None:
+        known = recorded(ledger, account, position, count)
+        if known is not None and account == "attack":
+            rows.append(len(known.answers))
         return known
 
-    monkeypatch.setattr(Oracle, "_replay", noted)
+    monkeypatch.setattr(Ledger, "recorded", noted)
     return rows
 
 

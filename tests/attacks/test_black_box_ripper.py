@@ -123,7 +123,7 @@ def test_the_books_of_the_search(make_audit: MakeAudit) -> None:
     assert sum(search.queries_per_class) == BUDGET
     assert search.wasted == pytest.approx(1 - search.used_rows / BUDGET)
     assert 1 <= search.generations <= 4
-    films = load_file(audit.out / SEARCH)
+    films = load_file(audit.folder / SEARCH)
     count, generations = films["probability"].shape
     assert films["images"].shape == (count, generations, 1, 8, 8)
     assert films["images"].dtype == torch.uint8
@@ -143,7 +143,7 @@ def test_without_evolution_each_image_costs_one_query(
     assert counting.seen == TEST_ROWS + BUDGET
     assert len(set(counting.rows)) == TEST_ROWS + BUDGET  # no image twice
     assert result.search is None
-    assert not (audit.out / SEARCH).exists()
+    assert not (audit.folder / SEARCH).exists()
     assert (
         torch.cat([images for images, _ in taught]).float().div(255).logit().abs().max() < 3.1
     )  # u = 3, and rounding
@@ -185,7 +185,7 @@ def test_resumes_inside_an_evolution(victim: Victim, make_audit: MakeAudit, tmp_
 
 def test_a_small_budget_is_not_spread_over_many_searches() -> None:
     attack = BlackBoxRipper()
-    assert [attack._slots(budget) for budget in (100, 10_000, 50_000, 10**6)] == [1, 5, 29, 64]
+    assert [attack.slots_for(budget) for budget in (100, 10_000, 50_000, 10**6)] == [1, 5, 29, 64]
 
 
 def test_labels_alone_are_refused_before_the_first_query(
@@ -243,7 +243,7 @@ def test_the_result_names_what_the_generator_learnt_from(make_audit: MakeAudit) 
     assert run_audit(make_audit("black_box_ripper", milestones=())).attack.proxy == "noise"
     elsewhere = dataclasses.replace(toy_generator(), proxy="elsewhere")
     found = run_audit(make_audit("black_box_ripper", generators={"toy": elsewhere}, milestones=(),
-                                 out=make_audit().out.with_name("other")))  # fmt: skip
+                                 out=make_audit().folder.with_name("other")))  # fmt: skip
     assert found.attack.proxy == "elsewhere"
 
 

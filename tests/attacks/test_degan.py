@@ -35,7 +35,7 @@ def test_the_network_teaches_the_generator_to_make_every_class(
 
     def rarest(diversity: float) -> float:
         attack = Degan(gan_epochs=25, gan_batch=50, gan_width=4, gan_lr=2e-3, diversity=diversity)
-        generator = attack._generator(opened, kit(opened, data))
+        generator = attack.trained_generator(opened, kit(opened, data))
         assert not generator.training
         assert not any(p.requires_grad for p in generator.parameters())
         _, logits = answered(generator, opened, 300, torch.Generator().manual_seed(1))
@@ -51,7 +51,7 @@ def test_a_batch_of_the_gan_is_a_25th_of_the_proxy(
     handle = opened.register_forward_pre_hook(
         lambda _, args: seen.append((len(args[0]), args[0].requires_grad))
     )
-    Degan(gan_epochs=2, gan_width=4)._generator(opened, kit(opened, proxy.take(slice(300))))
+    Degan(gan_epochs=2, gan_width=4).trained_generator(opened, kit(opened, proxy.take(slice(300))))
     handle.remove()
     assert seen == [(12, True)] * 50
 
@@ -73,7 +73,7 @@ def test_the_student_is_left_as_it_was_when_it_agreed_most(
     statistics = {key: value.clone() for key, value in generator.state_dict().items()}
     student = toy_student()
     attack = Degan(batch_size=8, batches=2, validation_batches=3, epochs=9, patience=2)
-    attack._distil(student, generator, opened, 1e-2, kit(opened, None))
+    attack.distil(student, generator, opened, 1e-2, kit(opened, None))
     assert len(states) == 5  # .7 stood for more than two epochs
     assert torch.equal(student[1].weight, states[1])  # type: ignore[index]
     assert not torch.equal(states[1], states[2])
@@ -85,7 +85,7 @@ def test_images_are_fresh_in_every_epoch(opened: nn.Module) -> None:
     handle = opened.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
     attack = Degan(batch_size=8, batches=2, validation_batches=1, epochs=3, patience=9)
     generator = DcganGenerator(SHAPE, 4).eval().requires_grad_(False)
-    attack._distil(toy_student(), generator, opened, 1e-3, kit(opened, None))
+    attack.distil(toy_student(), generator, opened, 1e-3, kit(opened, None))
     handle.remove()
     rows = [row.numpy().tobytes() for x in seen for row in x]
     assert len(rows) == len(set(rows)) == 3 * (16 + 8)

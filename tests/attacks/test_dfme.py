@@ -32,8 +32,8 @@ def test_schedule_of_the_released_scripts(
     attack: Dfme, budget: int, iterations: int, decays: list[int]
 ) -> None:
     assert budget // attack.queries_per_iteration == iterations
-    assert attack._decay_epochs(budget) == decays
-    rates = [attack._rate(epoch, decays) for epoch in range(1, 225)]
+    assert attack.decay_epochs(budget) == decays
+    rates = [attack.rate(epoch, decays) for epoch in range(1, 225)]
     changes = [e + 1 for e in range(1, 224) if rates[e] != rates[e - 1]]
     assert changes == decays
     assert rates[-1] == pytest.approx(0.3 ** len(decays))
@@ -65,8 +65,8 @@ def test_every_m_works_and_asks_base_points_then_neighbours(directions: int) -> 
 
 def test_pixels_reach_the_whole_range_and_published_wiring_does_not() -> None:
     raw = torch.tensor([-20.0, 0.0, 20.0]).view(1, 1, 1, 3).expand(1, 3, 1, 3)
-    torch.testing.assert_close(Dfme()._pixels(raw)[0, 0, 0], torch.tensor([0.0, 0.5, 1.0]))
-    published = PROFILES["dfme"]["cifar10"]._pixels(raw)  # type: ignore[attr-defined]
+    torch.testing.assert_close(Dfme().pixels(raw)[0, 0, 0], torch.tensor([0.0, 0.5, 1.0]))
+    published = PROFILES["dfme"]["cifar10"].pixels(raw)  # type: ignore[attr-defined]
     reach = [[0.289, 0.694], [0.283, 0.682], [0.246, 0.648]]
     torch.testing.assert_close(published[0, :, 0, ::2], torch.tensor(reach), atol=1e-3, rtol=0)
 
@@ -91,7 +91,7 @@ def test_generator_climbs_the_disagreement(make_audit: MakeAudit) -> None:
     worth = []
     with torch.no_grad():
         for images, answers in zip(oracle.asked[1::2], oracle.answered[1::2], strict=True):
-            worth.append(attack._distance(student(images), attack._recover(answers)).mean())
+            worth.append(attack.distance(student(images), attack.recover(answers)).mean())
     assert torch.stack(worth[-10:]).mean() > 1.5 * torch.stack(worth[:10]).mean()
 
 

@@ -20,15 +20,15 @@ def small(**changes: object) -> Dfms:
 
 
 def test_published_numbers_of_rows_where_the_budget_holds_them() -> None:
-    assert Dfms()._rows(8_000_000) == (5_000, 40_000, 20_000)
-    own, generated, validation = Dfms()._rows(42_000)
+    assert Dfms().rows_by_purpose(8_000_000) == (5_000, 40_000, 20_000)
+    own, generated, validation = Dfms().rows_by_purpose(42_000)
     assert own + 2 * generated + validation <= 0.25 * 42_000
     assert (own, generated, validation) == (500, 4_000, 2_000)
     assert "105,000 rows beforehand" in Dfms().plan(8_000_000)
 
 
 def test_the_rate_warms_up_and_falls_to_nothing() -> None:
-    rates = [Dfms()._rate(past, 8_000) for past in range(8_001)]
+    rates = [Dfms().rate(past, 8_000) for past in range(8_001)]
     assert 0 < rates[0] < rates[50] < rates[99] < 1  # 100 steps; never 0, as it was in the scripts
     assert max(rates) == rates[100] == 1
     assert rates[4_050] == pytest.approx(0.5, abs=0.01)
@@ -73,7 +73,7 @@ def test_modes_and_the_choice_on_bought_rows_only(proxy: LabelledInputs) -> None
     run = attack.run(oracle, kit)
     next(run)
     validation = [len(q.inputs) for q in oracle.questions if q.purpose == "validation"]
-    assert validation == [attack._rows(600)[2]]
+    assert validation == [attack.rows_by_purpose(600)[2]]
     before = len(oracle.questions)
     Watched.log.clear()
     next(run)

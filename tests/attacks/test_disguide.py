@@ -87,9 +87,9 @@ def test_what_an_iteration_costs() -> None:
 def test_disguides_schedule() -> None:
     attack = Disguide()
     assert 20_000_000 // attack.queries_per_iteration == 78_125
-    decays = attack._decay_epochs(20_000_000)
+    decays = attack.decay_epochs(20_000_000)
     assert decays == [208, 416]
-    rates = [attack._rate(past, decays) for past in range(521)]
+    rates = [attack.rate(past, decays) for past in range(521)]
     assert [e for e in range(1, 521) if rates[e] != rates[e - 1]] == decays
     assert rates[0] == 1
     assert rates[-1] == pytest.approx(0.09)
@@ -98,9 +98,9 @@ def test_disguides_schedule() -> None:
 def test_dual_students_schedule_is_laid_out_over_the_budget() -> None:
     attack = DualStudents()
     assert 20_000_000 // attack.queries_per_iteration == 15_625
-    assert attack._decays(1_280 * 1000) == [100, 300, 500]
-    assert attack._rate(99, [100, 300, 500]) == 1
-    assert attack._rate(500, [100, 300, 500]) == pytest.approx(0.027)
+    assert attack.decays(1_280 * 1000) == [100, 300, 500]
+    assert attack.rate(99, [100, 300, 500]) == 1
+    assert attack.rate(500, [100, 300, 500]) == pytest.approx(0.027)
 
 
 def test_disagreement_of_two_is_their_distance_by_root_two() -> None:

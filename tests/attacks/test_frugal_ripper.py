@@ -77,7 +77,7 @@ def test_selection_takes_as_many_as_wanted_and_none_twice(fitness: str, balance:
         rng=rng, device=torch.device("cpu"), horizon=1,
     )  # fmt: skip
     bought = torch.eye(CLASSES).repeat(10, 1)
-    found = attack._select(candidates, 90, bought, [Guess(), Guess()], kit)  # type: ignore[list-item]
+    found = attack.select(candidates, 90, bought, [Guess(), Guess()], kit)  # type: ignore[list-item]
     assert found.shape == (90,)
     assert len(found.unique()) == 90
     rare = (found % 10 == 0).sum().item()

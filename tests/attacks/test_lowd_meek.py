@@ -60,4 +60,4 @@ def test_what_it_cannot_attack_is_refused_before_anything_is_sent(make_audit: Ma
         )
         with pytest.raises(SpecError, match=sentence):
             run_audit(audit)
-        assert not audit.out.exists()
+        assert not audit.folder.exists()

@@ -187,7 +187,7 @@ def test_the_penalty_teaches_the_critic(proxy: LabelledInputs) -> None:
     for penalty in (0.0, 10.0):
         prior = likeness(toy("maze_pd", penalty=penalty), proxy)
         prior.loss(images[0], images[1]).backward()
-        grads = [p.grad for p in prior._critic.parameters()]
+        grads = [p.grad for p in prior.critic.parameters()]
         found.append(torch.cat([g.flatten() for g in grads if g is not None]))
     assert found[1].isfinite().all()
     assert (found[0] - found[1]).norm() > 0.1 * found[0].norm()
@@ -197,11 +197,11 @@ def test_the_critics_gradient_is_the_true_one(proxy: LabelledInputs) -> None:
     prior = likeness(toy("maze_pd", alpha_gan=3.0), proxy)
     raw = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(5))
     along = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(6))
-    prior._critic.double()
+    prior.critic.double()
     gradient = prior.gradient(raw.double())
 
     def loss(t: float) -> Tensor:
-        return -3 * prior._critic((raw.double() + t * along.double()).tanh()).mean()
+        return -3 * prior.critic((raw.double() + t * along.double()).tanh()).mean()
 
     with torch.no_grad():
         slope = (loss(1e-5) - loss(-1e-5)) / 2e-5
@@ -217,7 +217,7 @@ def test_the_critic_learns_to_tell_seeds_from_made_images(proxy: LabelledInputs)
 
     def gap() -> Tensor:
         with torch.no_grad():
-            return prior._critic(seeds).mean() - prior._critic(raw.tanh()).mean()
+            return prior.critic(seeds).mean() - prior.critic(raw.tanh()).mean()
 
     before = gap()
     for _ in range(30):
@@ -229,6 +229,6 @@ def test_maze_star_is_dfme_but_for_its_settings() -> None:
     star = MazeStar()
     assert (star.batch_size, star.directions, star.student_steps) == (128, 10, 5)
     assert star.loss == "kl"
-    optimizer = star._generator_optimizer(nn.Linear(2, 2))
+    optimizer = star.generator_optimizer(nn.Linear(2, 2))
     assert isinstance(optimizer, torch.optim.SGD)
     assert optimizer.param_groups[0]["lr"] == 1e-4

@@ -83,7 +83,7 @@ def test_pixels_are_stretched_group_by_group() -> None:
 def impressions(network: nn.Module, **settings: object) -> tuple[Tensor, Tensor]:
     attack = Zskd(impression_lr=0.05, **settings)  # type: ignore[arg-type]
     targets = torch.cat([dirichlet_targets(torch.eye(CLASSES)[k], 0.1, 100, rng()) for k in (0, 1)])
-    made = attack._impressions(targets, SHAPE, network, kit(network))
+    made = attack.make_impressions(targets, SHAPE, network, kit(network))
     assert made.dtype == torch.uint8
     assert made.shape == (200, *SHAPE)
     return targets, made
@@ -122,7 +122,7 @@ def test_the_student_sees_the_networks_answers_to_what_it_is_shown(network: nn.M
     images = torch.randint(256, (65, *SHAPE), dtype=torch.uint8)
     mine = kit(note(answered))
     mine = AttackerKit(**{**vars(mine), "student": lambda: note(shown)})
-    Zskd(epochs=2, batch_size=32)._distilled(images, mine.white_box, mine)  # type: ignore[arg-type]
+    Zskd(epochs=2, batch_size=32).distil(images, mine.white_box, mine)  # type: ignore[arg-type]
     assert [len(x) for x in shown] == [32, 32, 32, 32]  # a last row alone is left out
     assert all(torch.equal(a, b) for a, b in zip(shown, answered, strict=True))
     pixels = {row.numpy().tobytes() for row in as_pixels(images)}

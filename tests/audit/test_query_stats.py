@@ -122,5 +122,6 @@ def test_samples_do_not_hold_their_batches() -> None:
     log = TrafficLog(64 * SAMPLES, 3)
     for start in range(0, 64 * SAMPLES, 128):
         log(start, torch.rand(128, *SHAPE), torch.rand(128, 3).softmax(1), "training")
-    held = sum(t.untyped_storage().nbytes() for _, *pair in log._samples for t in pair)
+    samples = log.state_dict()["samples"]
+    held = sum(t.untyped_storage().nbytes() for _, *pair in samples for t in pair)
     assert held == SAMPLES * 4 * (4 + 3)

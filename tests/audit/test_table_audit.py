@@ -87,9 +87,9 @@ def test_the_run_folder_of_a_table_is_whole_and_reported(
 ) -> None:
     audit = make_audit(TramerLr(), **settings)
     run_audit(audit)
-    assert not (audit.out / "samples.safetensors").exists()  # no picture of a row
-    assert {"linear.weight", "extract.middle"} <= set(load_file(audit.out / "clone.safetensors"))
-    runs = load_runs([audit.out])
+    assert not (audit.folder / "samples.safetensors").exists()  # no picture of a row
+    assert {"linear.weight", "extract.middle"} <= set(load_file(audit.folder / "clone.safetensors"))
+    runs = load_runs([audit.folder])
     page, text = html(runs), markdown(runs)
     for words in ("R_unif", "tabular data with 4 features", "a row of 4 features"):
         assert words in page
@@ -117,7 +117,7 @@ def test_kinds_are_not_mixed(settings: dict[str, object], make_audit: MakeAudit)
         audit = make_audit(chosen, **changes)
         with pytest.raises(SpecError, match=sentence):
             run_audit(audit)
-        assert not audit.out.exists()
+        assert not audit.folder.exists()
 
 
 def test_test_rows_that_the_victim_would_refuse_are_named(

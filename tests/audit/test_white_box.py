@@ -89,7 +89,9 @@ def test_a_module_is_opened_in_a_white_box_only(
     run_audit(closed)
     assert Spy.kits.pop().white_box is None
     white = dataclasses.replace(threat, access="white-box")
-    run_audit(make_audit(Spy(), victim=network, threat=white, network=None, out=closed.out / "b"))
+    run_audit(
+        make_audit(Spy(), victim=network, threat=white, network=None, out=closed.folder / "b")
+    )
     assert Spy.kits.pop().white_box is not None
 
 
@@ -152,7 +154,7 @@ def test_a_white_box_without_a_network_or_with_a_defence_is_refused(
 ) -> None:
     counting = RecordingVictim(victim)
     refused: dict[str, dict[str, object]] = {
-        "victim toy gives answers only": {"network": None, "victim_name": "toy"},
+        "victim toy gives answers only": {"network": None, "name": "toy"},
         "Leave `defences` out": {"defences": [lambda v: v]},
     }
     for sentence, changes in refused.items():

@@ -134,7 +134,7 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
     )
     said = run("plan", tmp_path / "a.toml", "--budget", "7", "--set", "knockoff.epochs=2")
     assert "asks about 7 rows" in " ".join(said.out.split())
-    assert "trains 2 epochs" in " ".join(said.out.split())
+    assert "for 2 epochs" in " ".join(said.out.split())
 
 
 BAD_FILES: dict[str, tuple[str | bytes, str]] = {

@@ -45,7 +45,7 @@ def test_a_constant_image_stays_so_at_any_size() -> None:
 
 def test_chunks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fit(data(50, 3, 12, 12), (1, 8, 8)).inputs
-    monkeypatch.setattr("clonecost.data.fitting._CHUNK", 1000)
+    monkeypatch.setattr("clonecost.data.fitting.CHUNK", 1000)
     assert torch.equal(fit(data(50, 3, 12, 12), (1, 8, 8)).inputs, whole)
 
 

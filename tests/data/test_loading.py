@@ -124,7 +124,7 @@ def test_what_is_downloaded_is_what_the_reader_finds(
 
 
 def test_every_card_has_a_way_to_be_loaded() -> None:
-    assert set(DATASETS) == set(SOURCES) | set(loading._EMBEDDED)
+    assert set(DATASETS) == set(SOURCES) | set(loading.EMBEDDED)
     for card in DATASETS.values():
         assert len(set(card.classes)) == card.num_classes
     assert DATASETS["cifar100"].classes == tuple(sorted(DATASETS["cifar100"].classes))

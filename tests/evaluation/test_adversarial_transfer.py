@@ -176,8 +176,8 @@ def test_the_command_counts_reports_and_goes_on(
     assert run("verify", (out / found.ledger).parent).status == 0
     assert run("report", out).status == 0
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "What the clone is good for" in page
-    assert "noise (control)" in page
+    assert "Adversarial examples made with the clone" in page
+    assert "Random noise (baseline)" in page
     assert "What the clone is good for" in run("report", out, "--format", "md").out
 
 

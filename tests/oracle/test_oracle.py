@@ -1,9 +1,11 @@
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.support.ledgers import Booked, booked
 from tests.support.recording_oracle import RecordingVictim
 from tests.support.toys import CLASSES, SHAPE
 from torch import Tensor
@@ -19,9 +21,10 @@ def open_ledger(path: Path) -> Ledger:
     return Ledger(path / "ledger.sqlite", audit="a", input_shape=SHAPE, num_classes=CLASSES)
 
 
-def open_oracle(victim: Victim, path: Path, budget: int = 10, **threat: object) -> Oracle:
+def open_oracle(victim: Victim, where: Path | Ledger, budget: int = 10, **threat: object) -> Oracle:
     model = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=budget, **threat)  # type: ignore[arg-type]
-    return Oracle(victim, model, open_ledger(path))
+    ledger = open_ledger(where) if isinstance(where, Path) else where
+    return Oracle(victim, model, ledger)
 
 
 def test_refuses_before_sending(victim: Victim, tmp_path: Path) -> None:
@@ -62,9 +65,8 @@ def test_labels_only_leaks_only_the_label(victim: Victim, tmp_path: Path) -> Non
 
 def test_labels_replay_as_they_were(victim: Victim, tmp_path: Path) -> None:
     inputs = torch.rand(10, *SHAPE)
-    oracle = open_oracle(victim, tmp_path, answers="label")
-    first = oracle(inputs)
-    oracle._ledger.close()
+    with closing(open_ledger(tmp_path)) as ledger:
+        first = open_oracle(victim, ledger, answers="label")(inputs)
     assert torch.equal(open_oracle(victim, tmp_path, answers="label")(inputs), first)
 
 
@@ -100,9 +102,8 @@ def test_holds_nothing_that_leads_to_the_network(victim: Victim, tmp_path: Path)
 
 
 def test_replay_refuses_another_question_and_sends_nothing(victim: Victim, tmp_path: Path) -> None:
-    first = open_oracle(victim, tmp_path)
-    first(torch.rand(4, *SHAPE))
-    first._ledger.close()
+    with closing(open_ledger(tmp_path)) as ledger:
+        open_oracle(victim, ledger)(torch.rand(4, *SHAPE))
     counting = RecordingVictim(victim)
     with pytest.raises(ReplayError, match="from row 0 on"):
         open_oracle(counting, tmp_path)(torch.rand(4, *SHAPE))
@@ -114,16 +115,15 @@ def test_replays_row_by_row_whatever_the_batches(
     cuts: tuple[int, ...], victim: Victim, tmp_path: Path
 ) -> None:
     inputs = torch.rand(10, *SHAPE)
-    first = open_oracle(victim, tmp_path)
-    straight = torch.cat([first(part) for part in inputs[:7].split(4)])
-    first._ledger.close()
+    with closing(open_ledger(tmp_path)) as ledger:
+        first = open_oracle(victim, ledger)
+        straight = torch.cat([first(part) for part in inputs[:7].split(4)])
     counting = RecordingVictim(victim)
     oracle = open_oracle(counting, tmp_path)
     answers = torch.cat([oracle(part) for part in inputs.split(list(cuts))])
     assert torch.equal(answers[:7], straight)
     assert counting.rows == [row.numpy().tobytes() for row in inputs[7:]]
-    assert oracle._ledger.totals("attack").settled == 10
-    assert oracle._ledger.verify() == []
+    assert booked(tmp_path) == Booked(10, 0, 0, faults=[])
 
 
 BAD_ANSWERS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
@@ -144,7 +144,7 @@ def test_nonsense_from_the_victim_is_lost_and_named(
     oracle = open_oracle(lambda x: spoil(victim(x)), tmp_path)
     with pytest.raises(VictimError, match=sentence):
         oracle(torch.rand(4, *SHAPE))
-    assert oracle._ledger.totals("attack").lost == 4
+    assert booked(tmp_path).lost == 4
     assert oracle.spent == 0
 
 
@@ -153,8 +153,7 @@ def test_a_victim_that_goes_away_is_named_with_the_remedy(victim: Victim, tmp_pa
     oracle(torch.rand(4, *SHAPE))
     with pytest.raises(VictimError, match=r"ConnectionError.*went away.*4 rows.*clonecost resume"):
         oracle(torch.rand(4, *SHAPE))
-    totals = oracle._ledger.totals("attack")
-    assert (totals.settled, totals.lost) == (4, 4)
+    assert booked(tmp_path) == Booked(4, 4, 4, faults=[])
 
 
 def test_the_victims_draws_do_not_move_the_attacks(tmp_path: Path) -> None:
@@ -226,9 +225,9 @@ class Wire:
             delivery.lost(inputs, scene)
 
 
-def wired(wire: Wire, path: Path, **limits: Any) -> Oracle:
+def wired(wire: Wire, ledger: Ledger, **limits: Any) -> Oracle:
     threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=100)
-    return Oracle(wire, threat, open_ledger(path), **limits)
+    return Oracle(wire, threat, ledger, **limits)
 
 
 @pytest.mark.parametrize(
@@ -241,20 +240,19 @@ def test_rows_at_the_victim_are_those_settled_and_lost(
     scenes: tuple[str, ...], lost: int, victim: Victim, tmp_path: Path
 ) -> None:
     wire = Wire(victim, *scenes)
-    oracle = wired(wire, tmp_path)
+    ledger = open_ledger(tmp_path)
+    oracle = wired(wire, ledger)
     if scenes and scenes[-1] in ("gone", "broken off"):
         with pytest.raises(VictimError):
             oracle(torch.rand(8, *SHAPE))
     else:
         oracle(torch.rand(8, *SHAPE))
     oracle(torch.rand(4, *SHAPE))
-    totals = oracle._ledger.totals("attack")
-    assert (totals.lost, totals.settled + totals.lost) == (lost, wire.billed)
-    assert oracle._ledger.lost == lost
-    assert oracle._ledger.verify() == []
-    oracle._ledger.close()
-    again = open_ledger(tmp_path)
-    assert (again.lost, again.totals("attack")) == (lost, totals)
+    found = booked(tmp_path)
+    assert found == Booked(wire.billed - lost, lost, lost, faults=[])
+    ledger.close()
+    open_ledger(tmp_path).close()  # which would count what is still reserved as lost
+    assert booked(tmp_path) == found
 
 
 def test_a_defence_in_front_does_not_hide_what_was_lost(victim: Victim, tmp_path: Path) -> None:
@@ -274,18 +272,19 @@ def test_no_row_more_than_the_limit_is_ever_lost(
     billed = 0
     for _ in range(100):  # resumed as often as it takes, it never answers
         wire = Wire(victim, *["timed out"] * 2, "gone")
-        oracle = wired(wire, tmp_path, portion=16, max_lost=limit)
-        with pytest.raises((VictimError, LostRowsError)) as failed:
-            oracle(inputs)
+        with (
+            closing(open_ledger(tmp_path)) as ledger,
+            pytest.raises((VictimError, LostRowsError)) as failed,
+        ):
+            wired(wire, ledger, portion=16, max_lost=limit)(inputs)
         billed += wire.billed
-        assert oracle._ledger.lost == billed <= limit
-        oracle._ledger.close()
+        assert booked(tmp_path).lost == billed <= limit
         if failed.type is LostRowsError and not wire.billed:
             break
     assert billed == limit
     assert "clonecost resume" in str(failed.value)
     wire = Wire(victim)
-    assert len(wired(wire, tmp_path, portion=16, max_lost=limit + 100)(inputs)) == 60
+    assert len(wired(wire, open_ledger(tmp_path), portion=16, max_lost=limit + 100)(inputs)) == 60
     assert max(wire.sizes) == 16
 
 
@@ -294,12 +293,12 @@ def test_portions_are_settled_one_by_one_and_told(victim: Victim, tmp_path: Path
     wire = Wire(victim, "answered", "answered", "gone")
     threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=100)
     inputs = torch.rand(10, *SHAPE)
-    oracle = Oracle(wire, threat, open_ledger(tmp_path), portion=4, arrived=told.append)
+    ledger = open_ledger(tmp_path)
+    oracle = Oracle(wire, threat, ledger, portion=4, arrived=told.append)
     with pytest.raises(VictimError, match="gave up"):
         oracle(inputs)
-    totals = oracle._ledger.totals("attack")
-    assert (totals.settled, totals.lost, told) == (8, 2, [4, 8])
-    oracle._ledger.close()
+    ledger.close()
+    assert (booked(tmp_path).settled, booked(tmp_path).lost, told) == (8, 2, [4, 8])
     again = Oracle(Wire(victim), threat, open_ledger(tmp_path), portion=4)
     torch.testing.assert_close(again(inputs), victim(inputs))
-    assert again._ledger.totals("attack").settled == 10
+    assert booked(tmp_path).settled == 10

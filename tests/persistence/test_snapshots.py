@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 import clonecost.persistence.snapshots
 from clonecost.audit import Watcher, run_audit
 from clonecost.errors import RunError, VictimError
+from clonecost.persistence.atomic_write import atomic_file
 from clonecost.persistence.snapshots import Snapshots, flatten, unflatten
 from clonecost.training.distill import Recipe, distill
 from clonecost.types import ThreatModel, Victim
@@ -179,16 +181,19 @@ def test_a_disk_that_is_full_stops_no_run(tmp_path: Path, monkeypatch: pytest.Mo
 def test_writing_takes_a_fiftieth_of_the_time_at_most(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now, written = [0.0], []
+    now: list[float] = [0.0]
+    written: list[float] = []
     kept = snapshots(tmp_path, every=10.0)
 
-    def write(*_: object) -> float:
+    @contextmanager
+    def slow_file(path: Path) -> Iterator[Path]:
         written.append(now[0])
         now[0] += 4.0  # a large one, on a slow disk
-        return 4.0
+        with atomic_file(path) as fresh:
+            yield fresh
 
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    monkeypatch.setattr(Snapshots, "_write", write)
+    monkeypatch.setattr("clonecost.persistence.snapshots.atomic_file", slow_file)
     for _ in kept.loop(lambda done: done < 600):
         now[0] += 1.0
     assert written == [10.0, 10.0 + 204.0, 10.0 + 2 * 204.0, 604.0 + 8.0]  # the last one: it ends

@@ -17,7 +17,7 @@ from clonecost.data import locations
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Hide this machine's data folders; the cache folder, which does not exist yet."""
     monkeypatch.delenv("CLONECOST_DATA", raising=False)
-    monkeypatch.setattr(locations, "_SYSTEM", tmp_path / "system")
+    monkeypatch.setattr(locations, "SYSTEM", tmp_path / "system")
     monkeypatch.delenv("CLONECOST_CACHE", raising=False)
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda app: str(tmp_path / "cache" / app))
     return locations.cache_folder()

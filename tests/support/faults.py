@@ -14,420 +14,44 @@ and in the end: clone, curve, traffic and samples are those of the undisturbed r
 """
 
 import argparse
-import errno
-import mmap
-import os
 import random
-import resource
 import shutil
 import signal
-import struct
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pytest
 import torch
-from tests.support.attack_settings import toy_attack
-from tests.support.endpoint_servers import Scene, Server, serving
-from tests.support.toys import CLASSES, SHAPE, toy_generator, toy_student
-from torch import Tensor, nn
+from tests.support.fault_bench import (
+    BUDGET,
+    SAID,
+    STOPPED,
+    TEST_ROWS,
+    Bench,
+    Wire,
+    accounted,
+    files,
+    linear,
+    outcome,
+    row_by_row,
+    session,
+    straight,
+)
+from tests.support.fault_kinds import ANYWHERE, FAULTS, damaged_snapshot, power_cut
+from tests.support.remote_bench import FaultyServer, RemoteBench, RemoteWire
 
-from clonecost.audit import Audit, Watcher, run_audit
-from clonecost.errors import CloneCostError, LedgerError
-from clonecost.oracle.ledger import Ledger
-from clonecost.result import Result, read_result
-from clonecost.types import LabelledInputs, ThreatModel, Victim
-from clonecost.victims import torch_victim
-from clonecost.victims.endpoints import EndpointSettings, endpoint_victim, sending
+from clonecost.result import read_result
 from clonecost.workflows.verify import verify
 
-BUDGET, TEST_ROWS = 300, 60
 ATTACKS = ("knockoff", "dfme", "disguide", "dual_students", "maze", "maze_pd", "ideal",
            "frugal_ripper", "black_box_ripper", "dfms")  # fmt: skip
-SAID, STOPPED = 3, 130  # exit statuses: an error of ours, Ctrl-C
 
-Disturb = Callable[["Wire", int], Tensor | None]
-
-
-class Wire:
-    """The victim, with a meter that every process of a run shares, and a place for faults."""
-
-    def __init__(self, victim: Victim) -> None:
-        self._victim = victim
-        self._meter = mmap.mmap(-1, 8)  # shared with children, and with those that are killed
-        self.disturb: Disturb = lambda wire, rows: None
-
-    @property
-    def rows(self) -> int:
-        return int(struct.unpack("q", self._meter[:8])[0])
-
-    def __call__(self, inputs: Tensor, /) -> Tensor:
-        before = self.rows
-        self._meter[:8] = struct.pack("q", before + len(inputs))
-        wrong = self.disturb(self, len(inputs))
-        return self._victim(inputs) if wrong is None else wrong
-
-
-def linear() -> Victim:
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        layer = nn.Linear(64, CLASSES)
-    with torch.no_grad():
-        layer.weight.mul_(8)
-        layer.bias.copy_(-layer.weight.sum(1) / 2)
-    return torch_victim(nn.Sequential(nn.Flatten(), layer))
-
-
-def row_by_row(victim: Victim) -> Victim:
-    """The same answers in whatever batches the rows come: retries cut them anew."""
-    return lambda inputs: torch.cat([victim(row) for row in inputs.split(1)])
-
-
-@dataclass
-class Bench:
-    """One run of one attack, and what is the same in all its sessions."""
-
-    attack: str
-    folder: Path
-    victim: Victim = field(default_factory=linear)
-    every: float = 0.0  # between snapshots
-    keep: str = "all"
-
-    def audit(self) -> Audit:
-        rng = torch.Generator().manual_seed(1)
-        inputs = torch.rand(TEST_ROWS, *SHAPE, generator=rng)
-        proxy = torch.randint(256, (200, *SHAPE), generator=rng, dtype=torch.uint8)
-        return Audit(
-            victim=self.victim, attack=toy_attack(self.attack), out=self.folder / "run",
-            threat=ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=BUDGET),
-            test=LabelledInputs(inputs, linear()(inputs).argmax(1), name="toy"),
-            proxy=LabelledInputs(proxy, torch.zeros(200, dtype=torch.int64), name="noise"),
-            generators={"toy": toy_generator()}, student=toy_student, milestones=(100, 200),
-            snapshot_every=self.every, keep=self.keep,  # type: ignore[arg-type]
-        )  # fmt: skip
-
-    @property
-    def run(self) -> Path:
-        return self.folder / "run"
-
-
-# -- faults --------------------------------------------------------------------------------------
-# Each sets a session up, in the child, and returns nothing. `at`: rows from now on until it strikes
-
-
-def once(at: int, strike: Disturb) -> Disturb:
-    """Strike when the session's `at`-th row is asked."""
-    seen = 0
-
-    def disturb(wire: Wire, rows: int) -> Tensor | None:
-        nonlocal seen
-        seen += rows
-        return strike(wire, rows) if seen - rows < at <= seen else None
-
-    return disturb
-
-
-def fails(bench: Bench, wire: Wire, at: int, dice: random.Random) -> None:
-    error = dice.choice([ConnectionError("gone"), TimeoutError("late"), ValueError("what?")])
-
-    def strike(wire: Wire, rows: int) -> Tensor:
-        raise error
-
-    wire.disturb = once(at, strike)
-
-
-def nonsense(bench: Bench, wire: Wire, at: int, dice: random.Random) -> None:
-    kind = dice.choice(["nan", "inf", "negative", "wide", "short", "none", "logits"])
-
-    def strike(wire: Wire, rows: int) -> Tensor:
-        good = torch.full((rows, CLASSES), 1 / CLASSES)
-        return {
-            "nan": good * float("nan"), "inf": good * float("inf"), "negative": good - 1,
-            "wide": torch.ones(rows, CLASSES + 1) / (CLASSES + 1), "short": good[1:],
-            "none": "not a tensor", "logits": good * 9,
-        }[kind]  # type: ignore[return-value]  # fmt: skip
-
-    wire.disturb = once(at, strike)
-
-
-def ctrl_c_while_asking(bench: Bench, wire: Wire, at: int, dice: random.Random) -> None:
-    def strike(wire: Wire, rows: int) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-
-    wire.disturb = once(at, strike)
-
-
-def killed_while_asking(bench: Bench, wire: Wire, at: int, dice: random.Random) -> None:
-    def strike(wire: Wire, rows: int) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    wire.disturb = once(at, strike)
-
-
-def ctrl_c(bench: Bench, wire: Wire, at: int, dice: random.Random) -> None:
-    """At any bytecode."""
-    signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.001, 1.0))
-
-
-def killed(bench: Bench, wire: Wire, at: int, dice: random.Random) -> None:
-    """At any machine instruction: nobody handles the alarm."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.001, 1.0))
-
-
-def file_limit(bench: Bench, wire: Wire, at: int, dice: random.Random) -> None:
-    """No file may grow beyond a size: SQLite's, the kept inputs, snapshots, the result."""
-    largest = max((f.stat().st_size for f in bench.run.rglob("*") if f.is_file()), default=0)
-    limit = dice.choice([4096, largest // 2, largest, largest + dice.randrange(1, 200_000)])
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-
-
-def full_disk(bench: Bench, wire: Wire, at: int, dice: random.Random) -> None:
-    """The n-th file that is made durable by us cannot be."""
-    left, sync = dice.randrange(1, 60), os.fsync
-
-    def fsync(fd: Any) -> None:
-        nonlocal left
-        left -= 1
-        if left <= 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        sync(fd)
-
-    os.fsync = fsync
-
-
-def clock_jumps(bench: Bench, wire: Wire, at: int, dice: random.Random) -> None:
-    """By days, forwards and back; then something else strikes."""
-    true_time = time.time
-    time.time = lambda: true_time() + dice.uniform(-1e6, 1e6)
-    fails(bench, wire, at, dice)
-
-
-def second_process(bench: Bench, wire: Wire, at: int, dice: random.Random) -> None:
-    """Another one wants the same run folder while this one asks, and is refused."""
-
-    def strike(wire: Wire, rows: int) -> None:
-        with pytest.raises(LedgerError, match="in use by another process"):
-            run_audit(bench.audit())
-
-    wire.disturb = once(at, strike)
-
-
-def slow(bench: Bench, wire: Wire, at: int, dice: random.Random) -> None:
-    """A late answer is an answer."""
-
-    def strike(wire: Wire, rows: int) -> None:
-        time.sleep(0.05)
-
-    wire.disturb = once(at, strike)
-
-
-Fault = Callable[[Bench, Wire, int, random.Random], None]
-FAULTS: dict[str, Fault] = {
-    fault.__name__: fault
-    for fault in (fails, nonsense, ctrl_c_while_asking, killed_while_asking, ctrl_c, killed,
-                  file_limit, full_disk, clock_jumps, second_process, slow)
-}  # fmt: skip
-ANYWHERE = {"ctrl_c", "killed"}  # may come between the charge and the question
-
-
-def power_cut(bench: Bench, dice: random.Random) -> None:
-    """After a kill: what was not synced is garbage, or gone."""
-    for name in ("ledger.sqlite-wal", "inputs.bin"):  # half a page after the last commit
-        path = bench.run / name
-        if path.is_file() and dice.random() < 0.5:
-            with path.open("ab") as file:
-                file.write(dice.randbytes(dice.randrange(1, 5_000)))
-    if dice.random() < 0.5:
-        (bench.run / "ledger.sqlite-shm").unlink(missing_ok=True)
-    for name in ("clone.safetensors.0123abcd.part", "snapshots/000001.safetensors.0123abcd.part"):
-        if (bench.run / name).parent.is_dir() and dice.random() < 0.3:
-            (bench.run / name).write_bytes(dice.randbytes(100))
-
-
-def damaged_snapshot(bench: Bench, dice: random.Random) -> None:
-    found = sorted((bench.run / "snapshots").glob("*.safetensors"))
-    if found and dice.random() < 0.3:
-        path = dice.choice(found)
-        content = bytearray(path.read_bytes())
-        content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
-        path.write_bytes(
-            content if dice.random() < 0.5 else content[: dice.randrange(len(content))]
-        )
-
-
-# -- a victim at the other end of a wire ---------------------------------------------------------
 
 REMOTE = {"ctrl_c", "killed", "full_disk", "file_limit", "slow", "second_process"}
-
-
-class FaultyServer:
-    """An endpoint in a process of its own: a share of its requests goes wrong, and it counts."""
-
-    def __init__(self) -> None:
-        self._meter, self._mood = mmap.mmap(-1, 8), mmap.mmap(-1, 8)
-        here, there = os.pipe()
-        self._process = os.fork()
-        if self._process == 0:
-            self._serve(there)
-        self.url = os.read(here, 100).decode()
-
-    @property
-    def rows(self) -> int:
-        """That it worked on, answered or not."""
-        time.sleep(0.3)  # what a killed client had sent may still come in
-        return int(struct.unpack("q", self._meter[:8])[0])
-
-    def upset(self, percent: int) -> None:
-        """So many requests of a hundred go wrong from now on."""
-        self._mood[:8] = struct.pack("q", percent)
-
-    def close(self) -> None:
-        os.kill(self._process, signal.SIGKILL)
-        os.waitpid(self._process, 0)
-
-    def _serve(self, there: int) -> None:
-        meter, mood, dice = self._meter, self._mood, random.Random(0)
-        kinds: list[Scene] = [
-            ("status", 429, {"Retry-After": "0.02"}, ""), ("status", 429, {}, "slowly"),
-            ("status", 503, {}, "busy"), ("status", 500, {}, "<html>"), ("status", 404, {}, "gone"),
-            "reset", "slow", "half",
-        ]  # fmt: skip
-
-        def wrong() -> bool:
-            return bool(dice.randrange(100) < struct.unpack("q", mood[:8])[0])
-
-        class Scenes(list[Scene]):
-            def __bool__(self) -> bool:
-                return wrong()
-
-            def pop(self, index: object = 0) -> Scene:
-                return dice.choice(kinds)
-
-        class Metered(Server):
-            def __setattr__(self, name: str, value: object) -> None:
-                if name == "rows":
-                    meter[:8] = struct.pack("q", value)
-                super().__setattr__(name, value)
-
-        def spoil(scores: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-            if not wrong() or dice.random() < 0.7:
-                return scores
-            return dice.choice([scores * np.nan, scores[:, 1:], scores[:-1], scores - 1])
-
-        server = Metered(row_by_row(linear()), list(SHAPE), CLASSES, scenes=Scenes(), spoil=spoil)
-        with serving(server):
-            os.write(there, server.model_url.encode())
-            signal.pause()
-        os._exit(0)
-
-
-class RemoteWire(Wire):
-    """Faults on this side of the wire; the meter is the server's."""
-
-    def __init__(self, server: FaultyServer) -> None:
-        self.server = server
-        self.disturb = lambda wire, rows: None
-
-    @property
-    def rows(self) -> int:
-        return self.server.rows
-
-    def __call__(self, inputs: Tensor, /) -> Tensor:
-        self.disturb(self, len(inputs))
-        return self._victim(inputs)
-
-
-class RemoteBench(Bench):
-    def audit(self) -> Audit:
-        sending.FIRST_PAUSE, sending.LONGEST_PAUSE = 0.01, 0.02
-        wire = self.victim
-        assert isinstance(wire, RemoteWire)
-        settings = EndpointSettings(batch_size=8, concurrency=2, timeout=0.5)
-        loaded = endpoint_victim(
-            wire.server.url, input_shape=SHAPE, num_classes=CLASSES, rate=1e6, settings=settings
-        )
-        wire._victim = loaded.answer
-        return replace(
-            super().audit(), endpoint=loaded.endpoint, rows_in_flight=loaded.rows_in_flight
-        )
-
-
-# -- sessions ------------------------------------------------------------------------------------
-
-
-def session(bench: Bench, wire: Wire, setup: Callable[[], None]) -> tuple[int, str]:
-    """The run in a process of its own: (exit status, negative if by a signal; what was said)."""
-    said = bench.folder / "said"
-    said.unlink(missing_ok=True)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            descriptor = os.open(said, os.O_WRONLY | os.O_CREAT)
-            try:
-                audit = bench.audit()
-                setup()
-                run_audit(audit, Watcher())
-                status = 0
-            except CloneCostError as error:
-                status = SAID
-                resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-                os.write(descriptor, str(error).encode())
-            except KeyboardInterrupt:
-                status = STOPPED
-            except BaseException:
-                import traceback
-
-                resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-                os.write(descriptor, traceback.format_exc().encode())
-        finally:
-            os._exit(status)
-    _, found = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(found), said.read_text() if said.is_file() else ""
-
-
-def accounted(bench: Bench) -> tuple[int, int]:
-    """(all rows in the ledger, those that the attack was answered)."""
-    if not (bench.run / "ledger.sqlite").is_file():
-        return 0, 0
-    try:
-        ledger = Ledger.read(bench.run / "ledger.sqlite")
-    except LedgerError:  # it ended before the first table was made
-        return 0, 0
-    with closing(ledger):
-        accounts = [ledger.totals(account) for account in ("attack", "evaluation", "spot")]
-        faults = ledger.verify()
-        assert faults == [], faults
-        return sum(p.settled + p.lost + p.reserved for p in accounts), accounts[0].settled
-
-
-def outcome(result: Result) -> dict[str, object]:
-    return result.model_dump(include={"curve", "per_class", "traffic", "search", "spent", "ended"})
-
-
-def straight(
-    attack: str, folder: Path, victim: Victim
-) -> tuple[dict[str, object], dict[str, bytes]]:
-    """The undisturbed run of an attack."""
-    bench = Bench(attack, folder / f"straight-{attack}", victim)
-    bench.folder.mkdir(exist_ok=True)
-    return outcome(run_audit(bench.audit())), files(bench)
-
-
-def files(bench: Bench) -> dict[str, bytes]:
-    names = "clone.safetensors", "samples.safetensors", "search.safetensors"
-    return {name: (bench.run / name).read_bytes() for name in names if (bench.run / name).is_file()}
 
 
 def play(

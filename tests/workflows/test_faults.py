@@ -10,8 +10,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.support import faults
-from tests.support.faults import BUDGET, TEST_ROWS, Bench, Wire, files, linear, outcome
+from tests.support.fault_bench import (
+    BUDGET,
+    TEST_ROWS,
+    Bench,
+    Wire,
+    accounted,
+    files,
+    linear,
+    outcome,
+)
 
 from clonecost.audit import run_audit
 from clonecost.oracle.ledger import Ledger
@@ -39,7 +47,7 @@ def test_a_run_folder_that_is_copied_while_the_run_goes_on(tmp_path: Path) -> No
     wire.disturb = lambda wire, rows: time.sleep(0.02)
     script = (
         "import sys, time, torch; torch.set_num_threads(1); from pathlib import Path\n"
-        "from tests.support.faults import Bench, Wire, linear\n"
+        "from tests.support.fault_bench import Bench, Wire, linear\n"
         "from clonecost.audit import run_audit\n"
         "wire = Wire(linear()); wire.disturb = lambda wire, rows: time.sleep(0.02)\n"
         "run_audit(Bench('disguide', Path(sys.argv[1]), wire).audit())"
@@ -62,7 +70,7 @@ def test_a_run_folder_that_is_copied_while_the_run_goes_on(tmp_path: Path) -> No
     for copy in copies:
         again = Wire(linear())
         other = Bench("disguide", copy, again)
-        before = faults.accounted(other)[0]  # opens, and the chain is whole
+        before = accounted(other)[0]  # opens, and the chain is whole
         assert (outcome(run_audit(other.audit())), files(other)) == straight
         with closing(Ledger.read(other.run / "ledger.sqlite")) as ledger:
             lost = ledger.totals("attack").lost + ledger.totals("evaluation").lost

@@ -24,7 +24,7 @@ from clonecost.attacks.base import AttackerKit, Clone, DeferredClone, at_least, 
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.image_mutation import children, keys_of, unseen, views
-from clonecost.query_synthesis.surrogate import CHUNK, Scout
+from clonecost.query_synthesis.surrogate import CHUNK, Surrogate
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import entropy
 from clonecost.training.replay_buffer import Replay
@@ -73,7 +73,7 @@ class Frugal(ABC):
                 f"{name_of_attack(self)} breeds images (C, H, W); this victim takes others"
             )
         scouts = [
-            Scout(kit.new_student(), lr=self.scout_lr, batch_size=self.batch_size, rng=kit.rng)
+            Surrogate(kit.new_student(), lr=self.scout_lr, batch_size=self.batch_size, rng=kit.rng)
             for _ in range(2)
         ]
         classes, shape = oracle.threat.num_classes, oracle.threat.input_shape
@@ -87,7 +87,7 @@ class Frugal(ABC):
             size = max(self.round_size, int(self.growth * len(bought)))
             keys = torch.cat([keys, keys_of(bought.images[len(keys) :])])
             candidates = self._candidates(size, bought, keys, kit)
-            chosen = candidates[self._select(candidates, size, bought.answers, scouts, kit)]
+            chosen = candidates[self.select(candidates, size, bought.answers, scouts, kit)]
             chosen = chosen[: oracle.remaining]
             bought.add(chosen, oracle(as_pixels(chosen)))
             yield DeferredClone(clone)
@@ -117,8 +117,8 @@ class Frugal(ABC):
         fresh = candidates[unseen(keys_of(candidates), asked)]  # no row is paid for twice
         return fresh if len(fresh) >= size else candidates
 
-    def _select(
-        self, candidates: Tensor, size: int, answers: Tensor, scouts: "list[Scout]",
+    def select(
+        self, candidates: Tensor, size: int, answers: Tensor, scouts: "list[Surrogate]",
         kit: AttackerKit,
     ) -> Tensor:  # fmt: skip
         """(size,) places of the candidates to ask about, in random order."""

@@ -75,7 +75,7 @@ class ActiveThief:
 
         def clone(bought: int, kit: AttackerKit) -> nn.Module:
             rows, found = torch.cat(asked)[:bought], torch.cat(answers)[:bought]
-            return self._student(pool, rows, found, kit, self.epochs)
+            return self.trained_student(pool, rows, found, kit, self.epochs)
 
         for _ in kit.loop(
             lambda _: len(chosen[0]) > 0 and oracle.remaining > 0,
@@ -88,9 +88,9 @@ class ActiveThief:
             if oracle.remaining:
                 bought = torch.cat(asked)
                 left[bought] = False
-                chosen[0] = self._choose(pool, left, bought, torch.cat(answers), kit)
+                chosen[0] = self.choose(pool, left, bought, torch.cat(answers), kit)
 
-    def _choose(
+    def choose(
         self, pool: LabelledInputs, left: Tensor, asked: Tensor, answers: Tensor, kit: AttackerKit
     ) -> Tensor:
         """(n,) places in the pool, the most wanted first."""
@@ -98,7 +98,7 @@ class ActiveThief:
         count = min(self.round_rows, len(candidates))
         if self.strategy == "random" or count == 0:
             return candidates[:count]
-        student = self._student(pool, asked, answers, kit, self.round_epochs)
+        student = self.trained_student(pool, asked, answers, kit, self.round_epochs)
         inputs = pool.inputs[candidates].to(kit.device)
         if self.strategy == "uncertainty":
             picks = entropy(probabilities(student, inputs)).topk(count).indices
@@ -116,7 +116,7 @@ class ActiveThief:
         centres = probabilities(student, pool.inputs[asked].to(kit.device))
         return candidates[k_centre(probabilities(student, inputs), centres, count).cpu()]
 
-    def _student(
+    def trained_student(
         self, pool: LabelledInputs, asked: Tensor, answers: Tensor, kit: AttackerKit,
         epochs: int | None,
     ) -> nn.Module:  # fmt: skip

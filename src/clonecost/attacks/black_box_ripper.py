@@ -21,7 +21,7 @@ from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClon
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.evolution import Algorithm, Search, one_class
-from clonecost.query_synthesis.search_log import Record
+from clonecost.query_synthesis.search_log import SearchLog
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import StudentLoss
 from clonecost.types import Purpose, as_bytes, as_pixels
@@ -100,10 +100,10 @@ class BlackBoxRipper:
         generator = kit.trained_generator(self.generator)
         generator = replace(generator, low_precision=self.low_precision)
         search = Search(
-            self.algorithm, one_class(classes), slots=self._slots(kit.horizon),
+            self.algorithm, one_class(classes), slots=self.slots_for(kit.horizon),
             latent_dim=generator.latent_dim, seed=_draw_seed(kit), device=kit.device,
         )  # fmt: skip
-        record = Record(classes)
+        record = SearchLog(classes)
         bought: list[Rows] = []
         winners: list[tuple[int, Tensor, Tensor]] = []  # how many rows were bought by then; Rows
 
@@ -122,11 +122,11 @@ class BlackBoxRipper:
             images = as_bytes(generator.decode(latents))
             asked = images[: oracle.remaining]
             answers = oracle(as_pixels(asked), purpose=self.purpose)
-            record.bought(targets[: len(asked)])
+            record.add_queries(targets[: len(asked)])
             bought.append((asked, answers))
             if len(asked) == len(images):
                 standing = search.tell(images, answers)
-                record.told(standing)
+                record.add_generation(standing)
                 ended = standing.where(standing.finished)
                 winners.append((oracle.spent, ended.images, ended.answers))
             yield DeferredClone(clone)
@@ -142,7 +142,7 @@ class BlackBoxRipper:
         images, answers = (torch.cat(p) for p in zip(*(bought if all_rows else won), strict=True))
         return images[:rows], answers[:rows]
 
-    def _slots(self, horizon: int) -> int:
+    def slots_for(self, horizon: int) -> int:
         """So few that the searches still under way when the budget ends are a small part of it."""
         if not self.evolve:
             return RANDOM_BATCH

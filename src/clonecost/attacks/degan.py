@@ -67,13 +67,13 @@ class Degan:
         victim = kit.white_box
         if victim is None:
             raise SpecError("degan reads the victim's network: run it with --access white-box")
-        generator = self._generator(victim, kit)
+        generator = self.trained_generator(victim, kit)
         student = kit.new_student()
         for rate in (self.lr, self.last_lr):
-            self._distil(student, generator, victim, rate, kit)
+            self.distil(student, generator, victim, rate, kit)
         yield student
 
-    def _generator(self, victim: nn.Module, kit: AttackerKit) -> nn.Module:
+    def trained_generator(self, victim: nn.Module, kit: AttackerKit) -> nn.Module:
         """Stage 1: in eval mode, and frozen."""
         if kit.proxy is None:
             raise SpecError("degan trains its GAN on proxy data: name some with --proxy")
@@ -90,7 +90,7 @@ class Degan:
             kit.progress("training DeGAN", epoch + 1, self.gan_epochs)
         return generator.eval().requires_grad_(False)
 
-    def _distil(
+    def distil(
         self, student: nn.Module, generator: nn.Module, victim: nn.Module, rate: float,
         kit: AttackerKit,
     ) -> None:  # fmt: skip

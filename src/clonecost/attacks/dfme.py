@@ -91,10 +91,10 @@ class Dfme:
         student_opt = torch.optim.SGD(
             student.parameters(), lr=self.student_lr, momentum=0.9, weight_decay=5e-4, fused=True
         )
-        generator_opt = self._generator_optimizer(generator)
-        decays = self._decay_epochs(kit.horizon)
+        generator_opt = self.generator_optimizer(generator)
+        decays = self.decay_epochs(kit.horizon)
         schedules = [
-            torch.optim.lr_scheduler.LambdaLR(o, lambda past: self._rate(past + 1, decays))
+            torch.optim.lr_scheduler.LambdaLR(o, lambda past: self.rate(past + 1, decays))
             for o in (student_opt, generator_opt)
         ]
 
@@ -104,9 +104,9 @@ class Dfme:
             return generator(z)
 
         def disagreement(raw: Tensor) -> Tensor:
-            images = self._pixels(raw)
+            images = self.pixels(raw)
             answers = oracle(images, purpose="gradients")
-            return self._distance(student(images), self._recover(answers))
+            return self.distance(student(images), self.recover(answers))
 
         for iteration in kit.loop(
             lambda _: oracle.remaining >= self.queries_per_iteration, schedules=schedules,
@@ -132,33 +132,33 @@ class Dfme:
             # S step: descend it. G stands still, so all images of the phase are one question
             student.train()
             with torch.no_grad():
-                images = self._pixels(torch.cat([draw() for _ in range(self.student_steps)]))
-                answers = self._recover(oracle(images))
+                images = self.pixels(torch.cat([draw() for _ in range(self.student_steps)]))
+                answers = self.recover(oracle(images))
             for x, v in zip(
                 images.split(self.batch_size), answers.split(self.batch_size), strict=True
             ):
-                loss = self._distance(student(x), v).mean()
+                loss = self.distance(student(x), v).mean()
                 student_opt.zero_grad()
                 loss.backward()
                 student_opt.step()
             yield student
 
-    def _generator_optimizer(self, generator: nn.Module) -> torch.optim.Optimizer:
+    def generator_optimizer(self, generator: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.Adam(generator.parameters(), lr=self.generator_lr, fused=True)
 
-    def _decay_epochs(self, horizon: int) -> list[int]:
+    def decay_epochs(self, horizon: int) -> list[int]:
         """floor(Q / 50 c) + 1 epochs of 50 iterations; decays at floor(share * epochs)."""
         epochs = horizon // (self.queries_per_iteration * EPOCH) + 1
         return [int(epochs * share) for share in self.decay_at]
 
-    def _rate(self, epoch: int, decays: list[int]) -> float:
+    def rate(self, epoch: int, decays: list[int]) -> float:
         """Factor of the learning rates in an epoch (from 1); a decay counts from its very epoch.
 
         One that falls on epoch 0 never comes: short runs decay less often, as in the released code.
         """
         return self.decay ** sum(0 < at <= epoch for at in decays)
 
-    def _pixels(self, raw: Tensor) -> Tensor:
+    def pixels(self, raw: Tensor) -> Tensor:
         t = raw.tanh()
         if self.wiring == "pixels":
             return (t + 1) / 2
@@ -167,13 +167,13 @@ class Dfme:
         )
         return (mean + std * t).clamp(0, 1)
 
-    def _recover(self, answers: Tensor) -> Tensor:
+    def recover(self, answers: Tensor) -> Tensor:
         if self.loss == "kl":
             return answers
         return recover_logits(answers, self.recovery, smallest=self.smallest_probability)
 
-    def _distance(self, logits: Tensor, target: Tensor) -> Tensor:
-        """(n,): how far the student is from the victim; `target` comes from `_recover`."""
+    def distance(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(n,): how far the student is from the victim; `target` comes from `recover`."""
         return kl(logits, target) if self.loss == "kl" else logit_l1(logits, target)
 
     def _shares(self, num_classes: int) -> int:

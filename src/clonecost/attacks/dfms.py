@@ -74,7 +74,7 @@ class Dfms:
             raise SpecError(f"dfms.averages is {self.averages}: decays are in [0, 1)")
 
     def plan(self, budget: int) -> str:
-        own, generated, validation = self._rows(budget)
+        own, generated, validation = self.rows_by_purpose(budget)
         first = own + 2 * generated + validation
         batches = max(0, budget - first) // self.batch_size
         return (
@@ -87,7 +87,7 @@ class Dfms:
             raise SpecError("dfms begins with proxy data: name some with --proxy, as `shapes`")
         proxy, shape = kit.proxy.to(kit.device), oracle.threat.input_shape
         generator = kit.compiled(kit.initialised(lambda: DcganGenerator(shape, self.gan_width)))
-        own_rows, generated_rows, validation_rows = self._rows(kit.horizon)
+        own_rows, generated_rows, validation_rows = self.rows_by_purpose(kit.horizon)
 
         def new_gan() -> DivGan:
             """G goes on, D begins anew."""
@@ -103,13 +103,13 @@ class Dfms:
 
         rows = torch.randperm(len(proxy), generator=kit.rng, device=kit.device)[:own_rows]
         own = ask(as_bytes(as_pixels(proxy.inputs[rows])))
-        clone = self._pretrained(own, ask(gan.made(generated_rows)), kit)  # 2
+        clone = self._pretrained(own, ask(gan.sample(generated_rows)), kit)  # 2
 
         gan = new_gan()  # 3
         self._play(gan, self.div_gan_epochs, kit, "training Div-GAN", clone.eval())
 
-        clone = self._pretrained(own, ask(gan.made(generated_rows)), kit)  # 4
-        held_out = ask(gan.made(validation_rows), "validation")
+        clone = self._pretrained(own, ask(gan.sample(generated_rows)), kit)  # 4
+        held_out = ask(gan.sample(validation_rows), "validation")
         averages = WeightAverages(clone.eval(), self.averages)
         best, shown = [torch.zeros((), device=kit.device) - 1], averages.networks()[0]
 
@@ -128,7 +128,7 @@ class Dfms:
             clone.parameters(), lr=self.clone_lr, momentum=0.9, weight_decay=5e-4, fused=True
         )
         steps = max(1, (kit.horizon - oracle.spent) // self.batch_size)
-        schedule = LambdaLR(optimizer, lambda past: self._rate(past, steps))
+        schedule = LambdaLR(optimizer, lambda past: self.rate(past, steps))
         for step in kit.loop(
             lambda _: oracle.remaining >= self.batch_size, gan=gan, best=best,
             parts=[clone, optimizer, schedule, averages, shown],
@@ -169,14 +169,14 @@ class Dfms:
         distill(clone, images, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return clone
 
-    def _rows(self, budget: int) -> tuple[int, int, int]:
+    def rows_by_purpose(self, budget: int) -> tuple[int, int, int]:
         """(proxy, generated, validation) rows bought before step 5; the generated come twice."""
         wanted = self.proxy_rows, self.generated_rows, self.validation_rows
         part = min(1, self.before * budget / (sum(wanted) + self.generated_rows))
         own, generated, validation = (max(2, int(part * rows)) for rows in wanted)
         return own, generated, validation
 
-    def _rate(self, past: int, steps: int) -> float:
+    def rate(self, past: int, steps: int) -> float:
         """Factor of C's rate after so many steps of 5; beyond the last one it rises again."""
         warm = self.warm_up * steps
         fall = (1 + cos(pi * (past - warm) / max(1, steps - warm))) / 2

@@ -81,9 +81,9 @@ class Disguide:
             clones.parameters(), lr=self.student_lr, momentum=0.9, weight_decay=5e-4, fused=True
         )
         generator_opt = torch.optim.Adam(weights, lr=self.generator_lr, fused=True)
-        decays = self._decay_epochs(kit.horizon)
+        decays = self.decay_epochs(kit.horizon)
         schedules = [
-            torch.optim.lr_scheduler.LambdaLR(o, lambda epoch: self._rate(epoch, decays))
+            torch.optim.lr_scheduler.LambdaLR(o, lambda epoch: self.rate(epoch, decays))
             for o in (clones_opt, generator_opt)
         ]
         capacity = min(self.replay_rows, oracle.threat.query_budget)
@@ -137,12 +137,12 @@ class Disguide:
                     learn(*replay.draw(self.batch_size, kit.rng))
             yield clones if self.vote else clones.members[0]
 
-    def _decay_epochs(self, horizon: int) -> list[int]:
+    def decay_epochs(self, horizon: int) -> list[int]:
         """floor(Q / 150 c) + 1 epochs of 150 iterations; decays after floor(share * epochs)."""
         epochs = horizon // (self.queries_per_iteration * EPOCH) + 1
         return [int(epochs * share) for share in self.decay_at]
 
-    def _rate(self, past: int, decays: list[int]) -> float:
+    def rate(self, past: int, decays: list[int]) -> float:
         """Factor of the learning rates after so many epochs; a decay after 0 never comes."""
         return self.decay ** sum(0 < at <= past for at in decays)
 

@@ -68,9 +68,9 @@ class DualStudents:
             students.parameters(), lr=self.student_lr, momentum=0.9, weight_decay=5e-4, fused=True
         )
         generator_opt = torch.optim.Adam(weights, lr=self.generator_lr, fused=True)
-        decays = self._decays(kit.horizon)
+        decays = self.decays(kit.horizon)
         schedules = [
-            torch.optim.lr_scheduler.LambdaLR(o, lambda past: self._rate(past, decays))
+            torch.optim.lr_scheduler.LambdaLR(o, lambda past: self.rate(past, decays))
             for o in (students_opt, generator_opt)
         ]
 
@@ -112,12 +112,12 @@ class DualStudents:
                 schedule.step()
             yield students[0]
 
-    def _decays(self, horizon: int) -> list[int]:
+    def decays(self, horizon: int) -> list[int]:
         """After how many iterations the learning rates fall."""
         iterations = horizon // self.queries_per_iteration
         return [int(iterations * share) for share in self.decay_at]
 
-    def _rate(self, past: int, decays: list[int]) -> float:
+    def rate(self, past: int, decays: list[int]) -> float:
         """Factor of the learning rates after so many iterations."""
         return self.decay ** sum(0 < at <= past for at in decays)
 

@@ -104,9 +104,9 @@ class Marich:
                 left[bought[0]] = False
                 learnt = self._goes_on(student, pool, *bought, branch, past)
                 student.load_state_dict(learnt.state_dict())
-                chosen.append(self._choose(student, pool, left, *bought, kit, past))
+                chosen.append(self.choose(student, pool, left, *bought, kit, past))
 
-    def _choose(
+    def choose(
         self, student: nn.Module, pool: LabelledInputs, left: Tensor, asked: Tensor,
         answers: Tensor, kit: AttackerKit, past: int,
     ) -> Tensor:  # fmt: skip

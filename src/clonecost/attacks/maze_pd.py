@@ -82,14 +82,14 @@ class Likeness:
 
     def __init__(self, attack: MazePd, seeds: Tensor, oracle: Oracle, kit: AttackerKit) -> None:
         self._attack, self._seeds, self._rng = attack, seeds, kit.rng
-        self._critic = kit.initialised(lambda: Conv3Critic(oracle.threat.input_shape))
+        self.critic = kit.initialised(lambda: Conv3Critic(oracle.threat.input_shape))
         planned = attack.planned_iterations(oracle, kit)
-        self._optimizer, self._fall = annealed(self._critic, attack.critic_lr, planned)
-        self._parts: list[Stateful] = [self._critic, self._optimizer, self._fall]
+        self._optimizer, self._fall = annealed(self.critic, attack.critic_lr, planned)
+        self._parts: list[Stateful] = [self.critic, self._optimizer, self._fall]
 
     def gradient(self, raw: Tensor) -> Tensor:
         raw = raw.detach().requires_grad_()
-        loss = -self._attack.alpha_gan * self._critic(raw.tanh()).mean()
+        loss = -self._attack.alpha_gan * self.critic(raw.tanh()).mean()
         return torch.autograd.grad(loss, raw)[0]  # and none of the critic's own weights
 
     def learn(self, raw: Tensor) -> None:
@@ -110,6 +110,6 @@ class Likeness:
             part.load_state_dict(held)
 
     def loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        penalty = gradient_penalty(self._critic, real, fake, 1.0, self._rng)
-        apart = self._critic(fake).mean() - self._critic(real).mean()
+        penalty = gradient_penalty(self.critic, real, fake, 1.0, self._rng)
+        apart = self.critic(fake).mean() - self.critic(real).mean()
         return apart + self._attack.penalty * penalty

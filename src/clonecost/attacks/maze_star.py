@@ -26,7 +26,7 @@ class MazeStar(Dfme):
     directions: int = 10  # m, random directions of a gradient estimate
     loss: Literal["l1", "kl"] = "kl"  # distance between the victim's answers and the student's
 
-    def _generator_optimizer(self, generator: nn.Module) -> torch.optim.Optimizer:
+    def generator_optimizer(self, generator: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(
             generator.parameters(), lr=self.generator_lr, momentum=0.9, weight_decay=5e-4,
             fused=True,

@@ -32,7 +32,7 @@ from clonecost.attacks.base import (
 )
 from clonecost.oracle import Oracle
 from clonecost.tabular.features import Extraction, is_category, uniform_rows
-from clonecost.tabular.sklearn_students import Family, trained
+from clonecost.tabular.sklearn_students import Family, train_student
 from clonecost.types import Feature
 
 DRAWN = 256  # uniform rows at a time
@@ -69,7 +69,7 @@ class TramerAdaptiveRetrain:
         self, features: tuple[Feature, ...], kit: AttackerKit, rows: Tensor, answers: Tensor
     ) -> nn.Module:
         seed = int(torch.randint(2**31, (1,), generator=kit.rng, device=kit.device))
-        return trained(
+        return train_student(
             self.model, features, rows, answers.argmax(1), answers.shape[1], seed=seed,
             hidden=self.hidden, gamma=self.gamma, penalty=self.penalty,
         )  # fmt: skip

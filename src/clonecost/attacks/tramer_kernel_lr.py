@@ -90,7 +90,7 @@ class TramerKernelLr:
 
             off = solve(
                 model, partial(cross_entropy, model, rows, answers, self.weight),
-                iterations=self.iterations, told=told,
+                iterations=self.iterations, on_iteration=told,
             )  # fmt: skip
             tried.append((off if math.isfinite(off) else math.inf, model))
             if off < SOLVED * len(rows):

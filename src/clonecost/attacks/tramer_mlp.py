@@ -65,7 +65,7 @@ class TramerMlp:
         solve(
             model, lambda: cross_entropy(model, rows, answers, self.weight),
             iterations=self.iterations,
-            told=lambda done: kit.progress("steps of the solver", done, self.iterations),
+            on_iteration=lambda done: kit.progress("steps of the solver", done, self.iterations),
         )  # fmt: skip
         return model
 

@@ -76,9 +76,9 @@ class Zskd:
         targets = torch.cat([
             dirichlet_targets(similarity[k], beta, groups * GROUP, kit.rng) for k, beta in kinds
         ])  # fmt: skip
-        yield self._distilled(self._impressions(targets, shape, victim, kit), victim, kit)
+        yield self.distil(self.make_impressions(targets, shape, victim, kit), victim, kit)
 
-    def _impressions(
+    def make_impressions(
         self, targets: Tensor, shape: Shape, victim: nn.Module, kit: AttackerKit
     ) -> Tensor:
         """(n, *shape) uint8 for targets (n, K), n a multiple of GROUP."""
@@ -103,7 +103,7 @@ class Zskd:
             made.append(as_bytes(x.detach()))
         return torch.cat(made)
 
-    def _distilled(self, images: Tensor, victim: nn.Module, kit: AttackerKit) -> nn.Module:
+    def distil(self, images: Tensor, victim: nn.Module, kit: AttackerKit) -> nn.Module:
         student = kit.new_student()
         optimizer = torch.optim.Adam(student.parameters(), self.lr, fused=True)
         for epoch in kit.loop(

@@ -74,9 +74,9 @@ def findings(
     )  # fmt: skip
     return Result(
         victim=VictimCard(
-            name=audit.victim_name, accuracy=reference.victim_accuracy(),
+            name=audit.loaded.name, accuracy=reference.victim_accuracy(),
             test_set=audit.test.name, test_rows=len(audit.test), classes=classes,
-            weights=audit.weights, served=audit.served,
+            weights=audit.loaded.weights, served=audit.loaded.served,
         ),
         endpoint=_endpoint(audit),
         threat=threat,
@@ -102,7 +102,7 @@ def findings(
         flags=found,
         seconds=seconds,
         provenance=provenance.collect(
-            command=audit.command, seed=audit.seed, device=str(audit.device),
+            command=audit.origin.command, seed=audit.seed, device=str(audit.options.device),
             ledger_head=ledger.head,
             ledger_rows=paid + asked.settled + asked.lost + (spot.rows if spot else 0),
             resumed=history.resumed,
@@ -120,9 +120,9 @@ def _traits(audit: Audit) -> Traits:
 
 
 def _endpoint(audit: Audit) -> EndpointCard | None:
-    if audit.endpoint is None:
+    if audit.loaded.endpoint is None:
         return None
-    return audit.endpoint().model_copy(update={"lost_limit": audit.max_lost})
+    return audit.loaded.endpoint().model_copy(update={"lost_limit": audit.options.max_lost})
 
 
 def recorded_files(run: Path, ledger: Ledger, result: Result) -> dict[str, str]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ from clonecost.persistence import run_folder
 from clonecost.persistence.atomic_write import remove_partial
 from clonecost.persistence.snapshots import GlobalRandomness, Snapshots
 from clonecost.result import Control, Result, Score, Search
-from clonecost.types import Purpose, ThreatModel, Victim
+from clonecost.types import Purpose, ThreatModel
 from clonecost.version import __version__
 
 _OF_A_CLONE = (run_folder.RESULT, run_folder.TRANSFER, run_folder.SAMPLES, run_folder.SEARCH)
@@ -71,21 +71,21 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
     """
     watcher = watcher or Watcher()
     check(audit)
-    run_folder.make(audit.out)
+    run_folder.make(audit.folder)
     began = time.monotonic()
     ledger = Ledger(
-        audit.out / run_folder.LEDGER,
+        audit.folder / run_folder.LEDGER,
         audit=audit.identity(),
         input_shape=audit.threat.input_shape,
         num_classes=audit.threat.num_classes,
     )
     try:
         history = _continue(ledger, audit)
-        remove_partial(audit.out)
+        remove_partial(audit.folder)
         for name in _OF_A_CLONE:  # they belong to the clone of a smaller budget
-            (audit.out / name).unlink(missing_ok=True)
-        if audit.spec:
-            run_folder.write(audit.out / run_folder.SPEC, audit.spec)
+            (audit.folder / name).unlink(missing_ok=True)
+        if audit.origin.spec:
+            run_folder.write(audit.folder / run_folder.SPEC, audit.origin.spec)
         with _deterministic(audit.seed, int(ledger.fact("threads") or 1)):
             return _run(audit, watcher, ledger, history, began)
     finally:
@@ -114,18 +114,18 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
         audit, ledger, reference, traffic.summary(), outcome, history, seconds, findings_of(ledger)
     )
     result = result.model_copy(update={"search": shown.search})
-    if audit.controls:
+    if audit.options.controls:
         found = _controls(audit, ledger, kit, reference)
         result = result.model_copy(update={"controls": found})
 
     about = about_clone(audit, outcome.clone)
-    run_folder.write_network(audit.out / run_folder.CLONE, outcome.clone, about)
+    run_folder.write_network(audit.folder / run_folder.CLONE, outcome.clone, about)
     if audit.threat.features is None and (samples := traffic.samples()):
-        run_folder.write_tensors(audit.out / run_folder.SAMPLES, samples, {})
+        run_folder.write_tensors(audit.folder / run_folder.SAMPLES, samples, {})
     if shown.pictures:
-        run_folder.write_tensors(audit.out / run_folder.SEARCH, dict(shown.pictures), {})
-    ledger.record_files(recorded_files(audit.out, ledger, result))
-    run_folder.write_result(audit.out, result)  # last: a folder with a result is a finished run
+        run_folder.write_tensors(audit.folder / run_folder.SEARCH, dict(shown.pictures), {})
+    ledger.record_files(recorded_files(audit.folder, ledger, result))
+    run_folder.write_result(audit.folder, result)  # last: a folder with a result is a finished run
     snapshots.forget()
     return result
 
@@ -136,19 +136,19 @@ def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
     def observe(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
         watcher.step("querying the test set", position + len(inputs), threat.query_budget)
 
-    uniform = audit.uniform if audit.threat.features is not None else 0
+    uniform = audit.options.uniform if audit.threat.features is not None else 0
     threat = ThreatModel(
         input_shape=audit.threat.input_shape,
         num_classes=audit.threat.num_classes,
         query_budget=len(audit.test) + uniform,
         features=audit.threat.features,
     )
-    victim = cast(Victim, audit.victim)
+    victim = audit.loaded.answer
     oracle = Oracle(
-        victim, threat, ledger, account="evaluation", observe=observe, portion=audit.rows_in_flight,
-        max_lost=audit.max_lost,
+        victim, threat, ledger, account="evaluation", observe=observe,
+        portion=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
     )  # fmt: skip
-    return Reference.buy(oracle, audit.test, audit.device, uniform=uniform)
+    return Reference.buy(oracle, audit.test, audit.options.device, uniform=uniform)
 
 
 def _check_spots(audit: Audit, watcher: Watcher, ledger: Ledger, reference: Reference) -> None:
@@ -171,11 +171,11 @@ def _open_oracle(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: Traffi
         traffic(position, inputs, answers, purpose)
         watcher.spent(position + len(inputs), audit.threat.query_budget)
 
-    victim = defend(cast(Victim, audit.victim), *audit.defences)
+    victim = defend(audit.loaded.answer, *audit.defences)
     keep = ledger.fact("keep") == "all"
     return Oracle(
-        victim, audit.threat, ledger, keep=keep, observe=observe, portion=audit.rows_in_flight,
-        max_lost=audit.max_lost,
+        victim, audit.threat, ledger, keep=keep, observe=observe,
+        portion=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
         arrived=lambda rows: watcher.spent(rows, audit.threat.query_budget),
     )  # fmt: skip
 
@@ -207,10 +207,10 @@ def _kit(audit: Audit, watcher: Watcher, horizon: int, shown: Shown) -> Attacker
         generator=lambda latent_dim, *, width: build_generator(latent_dim, shape, width=width),
         generators=audit.fitted_generators(),
         proxy=audit.proxy,
-        rng=torch.Generator(audit.device).manual_seed(audit.seed),
-        device=audit.device,
+        rng=torch.Generator(audit.options.device).manual_seed(audit.seed),
+        device=audit.options.device,
         horizon=horizon,
-        compile=audit.compile,
+        compile=audit.options.compile,
         progress=watcher.step,
         exhibit=shown,
         white_box=audit.open_network(),
@@ -226,7 +226,7 @@ def _controls(
     return run_controls(
         new_student=branch.new_student,
         bought=ledger.bought(pool) if kept else None,
-        true_labels=audit.true_labels,
+        true_labels=audit.loaded.true_labels,
         reference=reference,
         rng=branch.rng,
         progress=kit.progress,
@@ -244,12 +244,12 @@ def _snapshots(
         __version__, torch.__version__, torch.get_num_threads(),
     ]  # fmt: skip
     return Snapshots(
-        folder=audit.out / run_folder.SNAPSHOTS,
+        folder=audit.folder / run_folder.SNAPSHOTS,
         identity=json.dumps(facts),
-        shared={**parts, "rng": kit.rng, "torch": GlobalRandomness(audit.device)},
+        shared={**parts, "rng": kit.rng, "torch": GlobalRandomness(audit.options.device)},
         mark=lambda: ledger.head,
         known=ledger.has,
-        every=audit.snapshot_every,
+        every=audit.options.snapshot_every,
         notice=watcher.notice,
     )
 
@@ -284,7 +284,7 @@ def _continue(ledger: Ledger, audit: Audit) -> History:
         )  # fmt: skip
     if ledger.fact("horizon") is None:
         fits = audit.kept_bytes() <= KEEP_UNDER
-        keep = ("all" if fits else "none") if audit.keep == "auto" else audit.keep
+        keep = ("all" if fits else "none") if audit.options.keep == "auto" else audit.options.keep
         ledger.note(horizon=budget, resumed=0, threads=torch.get_num_threads(), keep=keep)
         return History(budget, 0, ())
     resumed = int(ledger.fact("resumed") or 0) + 1

@@ -8,7 +8,6 @@ random, or rows came back in another order than they were sent, which no other c
 
 import json
 from dataclasses import replace
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ from clonecost.evaluation.scoring import Reference
 from clonecost.oracle.ledger import Ledger
 from clonecost.oracle.oracle import Oracle, Place
 from clonecost.result import SpotCheck
-from clonecost.types import ThreatModel, Victim
+from clonecost.types import ThreatModel
 
 ROWS = 20  # for an endpoint; a model in this process does not change
 TOLERANCE = 1e-3  # of a probability: sums differ a little with the size of a batch
@@ -29,9 +28,9 @@ NOTHING = SpotCheck(rows=0, asked=0, changed=0, largest=0.0)
 
 def rows_to_check(audit: Audit) -> int:
     """The number of rows of each check."""
-    if audit.spot_check is not None:
-        return audit.spot_check
-    return 0 if audit.endpoint is None else ROWS
+    if audit.options.spot_check is not None:
+        return audit.options.spot_check
+    return 0 if audit.loaded.endpoint is None else ROWS
 
 
 def spot_check(audit: Audit, ledger: Ledger, reference: Reference) -> str | None:
@@ -49,10 +48,11 @@ def spot_check(audit: Audit, ledger: Ledger, reference: Reference) -> str | None
     plain = replace(  # as the evaluation sends test rows
         audit.threat, answers="probs", top_k=None, input_precision="float32", incomplete=False
     )
+    of_test = of_test.to(audit.options.device)
     try:
         changes = [_sent_again(
-            audit, ledger, plain, reference.test.rows(of_test.to(audit.device), audit.device),
-            reference.answers[of_test.to(audit.device)],
+            audit, ledger, plain, reference.test.rows(of_test, audit.options.device),
+            reference.answers[of_test],
         )]  # fmt: skip
         if attack_rows is not None:
             changes.append(_sent_again(audit, ledger, audit.threat, *attack_rows))
@@ -83,8 +83,8 @@ def _sent_again(
     spent = ledger.totals("spot").settled
     threat = replace(threat, query_budget=spent + len(inputs))
     oracle = Oracle(
-        cast(Victim, audit.victim), threat, ledger, account="spot", portion=audit.rows_in_flight,
-        max_lost=audit.max_lost,
+        audit.loaded.answer, threat, ledger, account="spot", portion=audit.loaded.rows_in_flight,
+        max_lost=audit.options.max_lost,
     )  # fmt: skip
     Place(oracle).go_on_after(spent)  # never from the record, which is what is checked
-    return (oracle(inputs.to(audit.device)).cpu() - answers.cpu()).abs().amax(1)
+    return (oracle(inputs.to(audit.options.device)).cpu() - answers.cpu()).abs().amax(1)

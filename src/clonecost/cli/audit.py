@@ -212,8 +212,8 @@ def _run(
             started.append(audit)
             seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
             display.begin(
-                f"{audit.attack_name} on {audit.victim_name}{seed}", price=audit.price,
-                rate=audit.endpoint().rate if audit.endpoint else None,
+                f"{audit.attack_name} on {audit.loaded.name}{seed}", price=audit.price,
+                rate=audit.loaded.endpoint().rate if audit.loaded.endpoint else None,
             )  # fmt: skip
             return Watcher(
                 spent=display.spent, step=display.step, scored=display.scored, notice=display.notice
@@ -233,9 +233,9 @@ def _run(
         write_out(pages.as_json(runs))
     else:
         _price_tag(runs)
-    errors.print(f"report: {out / 'report.html'}", markup=False)
     for run in runs:
         errors.print(f"ledger head of {run.path}: {run.head}", markup=False)
+    errors.print(f"report: {out / 'report.html'}", markup=False)
     for metric, limit in limits.items():
         worst = max(metric_value(result.curve[-1], metric) for result in results)
         if worst > limit:

@@ -3,12 +3,12 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from clonecost.audit import Audit
+from clonecost.audit import Audit, Origin, RunOptions
 from clonecost.config.defaults import (
     endpoint_url,
     features_of,
@@ -58,7 +58,6 @@ class Parts:
     test: LabelledInputs
     proxy: LabelledInputs | None
     generators: dict[str, TrainedGenerator]
-    true_labels: LabelledInputs | None
     student: str
 
 
@@ -76,18 +75,19 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
         test = load_table(test_name(spec), "test", features_of(spec))
         victim, threat = load_attacked(spec, test, progress)
         test = numbered_as(test, victim.classes)
-        return Parts(victim, threat, test, None, {}, None, student_name(spec))
+        return Parts(victim, threat, test, None, {}, student_name(spec))
     # The data come first: a mistake in their name must show before a victim is trained.
     test = load_test(spec, progress)
     shape, proxy = test.shape, None
     if needs_proxy(spec):
         proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
-    own = None
+    own_data = None
     if spec.controls and spec.victim in VICTIMS:
-        own = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
+        own_data = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
     generators = _generators(spec, proxy, make_device(spec.device), progress)
     victim, threat = load_attacked(spec, test, progress)
-    return Parts(victim, threat, test, proxy, generators, own, student_name(spec))
+    victim = replace(victim, true_labels=own_data)
+    return Parts(victim, threat, test, proxy, generators, student_name(spec))
 
 
 def load_test(spec: Spec, progress: Progress = no_progress) -> LabelledInputs:
@@ -157,25 +157,29 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
     Args:
         command: the command line, for the record.
     """
+    milestones, options = spec.milestones, run_options(spec)
+    if milestones is None:
+        milestones = default_milestones(spec.budget)
     found = []
-    milestones = spec.milestones
     for single, folder in singles(spec, out):
         (name,), (seed,) = single.attack, single.seed
         found.append(Audit(
-            victim=parts.victim.answer, victim_name=parts.victim.name,
-            network=parts.victim.network, weights=parts.victim.weights, threat=parts.threat,
-            attack=make_attack(name, spec.set), attack_name=name, test=parts.test,
-            student=parts.student, proxy=parts.proxy, generators=parts.generators, out=folder,
-            defences=[make_defence(text) for text in spec.defence], price=spec.price,
-            milestones=default_milestones(spec.budget) if milestones is None else milestones,
-            seed=seed, device=make_device(spec.device), keep=spec.keep, controls=spec.controls,
-            compile=spec.compile, uniform=spec.uniform,
-            snapshot_every=spec.snapshot_every, spot_check=spec.spot_check,
-            true_labels=parts.true_labels, command=command, spec=to_toml(single),
-            served=parts.victim.served, endpoint=parts.victim.endpoint,
-            rows_in_flight=parts.victim.rows_in_flight, max_lost=lost_limit(spec),
+            victim=parts.victim, threat=parts.threat, attack=make_attack(name, spec.set),
+            test=parts.test, out=folder, student=parts.student, proxy=parts.proxy,
+            generators=parts.generators, defences=[make_defence(text) for text in spec.defence],
+            milestones=milestones, seed=seed, price=spec.price, options=options,
+            origin=Origin(attack=name, command=command, spec=to_toml(single)),
         ))  # fmt: skip
     return found
+
+
+def run_options(spec: Spec) -> RunOptions:
+    """The run options of the audits of a spec."""
+    return RunOptions(
+        device=make_device(spec.device), keep=spec.keep, compile=spec.compile,
+        controls=spec.controls, snapshot_every=spec.snapshot_every, spot_check=spec.spot_check,
+        max_lost=lost_limit(spec), uniform=spec.uniform,
+    )  # fmt: skip
 
 
 def singles(spec: Spec, out: Path) -> list[tuple[Spec, Path]]:

@@ -11,7 +11,7 @@ from clonecost.errors import DataError
 from clonecost.types import LabelledInputs, Shape
 
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
-_CHUNK = 1 << 22  # values converted at a time: 16 MB of float32
+CHUNK = 1 << 22  # values converted at a time: 16 MB of float32
 
 
 def fit(data: LabelledInputs, shape: Shape) -> LabelledInputs:
@@ -28,7 +28,7 @@ def fit(data: LabelledInputs, shape: Shape) -> LabelledInputs:
     if data.shape == shape and data.inputs.dtype == torch.uint8:
         return data
     fitted = torch.empty((len(data), *shape), dtype=torch.uint8)
-    step = max(1, _CHUNK // max(data.inputs[:1].numel(), fitted[:1].numel(), 1))
+    step = max(1, CHUNK // max(data.inputs[:1].numel(), fitted[:1].numel(), 1))
     for start in range(0, len(data), step):
         chunk = data.inputs[start : start + step]
         fitted[start : start + step] = _fit(chunk, shape).round().clamp_(0, 255)

@@ -15,7 +15,7 @@ from clonecost.data.subsets import members, only
 from clonecost.errors import DataError, SpecError, suggest
 from clonecost.types import LabelledInputs, Progress, Shape, no_progress
 
-_EMBEDDED: dict[str, Callable[[Split], LabelledInputs]] = {
+EMBEDDED: dict[str, Callable[[Split], LabelledInputs]] = {
     "digits": embedded.digits,
     "photos": embedded.photos,
     "shapes": synthetic_shapes.shapes,
@@ -79,8 +79,8 @@ def _published(
     name: str, split: Split, root: Path | None, progress: Progress, download: bool
 ) -> LabelledInputs:
     card = DATASETS[name]
-    if name in _EMBEDDED:
-        data = _EMBEDDED[name](split)
+    if name in EMBEDDED:
+        data = EMBEDDED[name](split)
     else:
         source = SOURCES[name]
         searched = places(root)

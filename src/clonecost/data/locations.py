@@ -7,7 +7,7 @@ from clonecost.errors import DataError
 from clonecost.persistence.disk import cache_root
 
 VARIABLE = "CLONECOST_DATA"
-_SYSTEM = Path("/usr/share/datasets")  # Debian's dataset-* packages
+SYSTEM = Path("/usr/share/datasets")  # Debian's dataset-* packages
 
 
 def cache_folder() -> Path:
@@ -25,7 +25,7 @@ def places(root: Path | None) -> list[Path]:
         raise DataError(f"the data folder {root} does not exist; create it or name another one")
     own = [str(root)] if root is not None else os.environ.get(VARIABLE, "").split(os.pathsep)
     named = [Path(part).expanduser() for part in own if part]
-    return list(dict.fromkeys([*named, _SYSTEM, cache_folder()]))
+    return list(dict.fromkeys([*named, SYSTEM, cache_folder()]))
 
 
 def folders(place: Path, aliases: tuple[str, ...]) -> list[Path]:

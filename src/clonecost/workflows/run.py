@@ -50,7 +50,7 @@ def run_spec(
         if len(todo) > 1:
             run_folder.write(out / run_folder.SPEC, to_toml(spec))
         for k, audit in enumerate(todo):
-            yield audit.out, done[k] or run_audit(audit, watch(audit))
+            yield audit.folder, done[k] or run_audit(audit, watch(audit))
     else:
         yield from (
             (folder, result) for (_, folder), result in zip(runs, done, strict=True) if result

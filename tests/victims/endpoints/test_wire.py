@@ -38,18 +38,18 @@ def test_what_is_written_is_read(
 ) -> None:
     datatype, values = sent
     tensor, raw = pack("x", datatype, values, binary=binary)
-    kinds: dict[str, InferenceRequest | InferenceResponse] = {
-        "request": InferenceRequest(id="seven", inputs=[tensor]),
-        "response": InferenceResponse(model_name="toy", outputs=[tensor]),
-    }
-    message = kinds[way]
+    message: InferenceRequest | InferenceResponse
+    if way == "request":
+        message = InferenceRequest(id="seven", inputs=[tensor])
+    else:
+        message = InferenceResponse(model_name="toy", outputs=[tensor])
     body, headers = write(message, raw)
     assert headers["Content-Type"] == (BINARY if binary else JSON)
     length = headers.get(HEAD_LENGTH)
     assert (length is not None) == binary
     head = None if length is None else int(length)
     found: InferenceRequest | InferenceResponse
-    if isinstance(message, InferenceRequest):
+    if way == "request":
         found, (part,) = read(InferenceRequest, body, head)
     else:
         found, (part,) = read(InferenceResponse, body, head)

@@ -137,13 +137,3 @@ def test_every_recipe_fits_its_network_and_data(name: str) -> None:
             recipe.network, recipe.input_shape, recipe.num_classes,
             mean=recipe.mean, std=recipe.std,
         )  # fmt: skip
-
-
-def test_the_validation_rows_are_a_fixed_tenth_of_the_train_split() -> None:
-    data = load("digits", "train")
-    kept, held_out = zoo._split(data)
-    again = zoo._split(data)[1]
-    assert torch.equal(held_out.inputs, again.inputs)
-    assert (len(kept), len(held_out)) == (len(data) - len(data) // 10, len(data) // 10)
-    rows = {row.tobytes() for row in held_out.inputs.numpy()}
-    assert sum(row.tobytes() in rows for row in kept.inputs.numpy()) == 0

@@ -35,8 +35,8 @@ def _facts(run: Run) -> tuple[tuple[str, tuple[Inline, ...]], ...]:
     if result.victim.weights:
         weights = ("sha256 ", Code(result.victim.weights))
     revision: tuple[Inline, ...] = (", revision ", Code(origin.revision)) if origin.revision else ()
-    head = Code(run.head or origin.ledger_head)
     form = (("Victim's format", (result.victim.served,)),) if result.victim.served else ()
+    head = Code(run.head or origin.ledger_head)
     return (
         ("Attack and seed", (f"{result.attack.name}, seed {origin.seed}{resumed}",)),
         (
@@ -44,10 +44,7 @@ def _facts(run: Run) -> tuple[tuple[str, tuple[Inline, ...]], ...]:
             (f"{origin.created}, after {duration(result.seconds)}; {ENDED[result.ended]}",),
         ),
         ("Queries", (_queries(run),)),
-        (
-            "Ledger",
-            (f"{count(origin.ledger_rows, 'query')}, head ", head),
-        ),
+        ("Ledger", (f"{count(origin.ledger_rows, 'query')}, head ", head)),
         ("Victim's weights", weights),
         *form,
         ("Command", (Code(origin.command),)),

@@ -17,11 +17,12 @@ import torch
 from torch import nn
 
 from clonecost.data import load
+from clonecost.data.hold_out import hold_out
 from clonecost.errors import SpecError, VictimError, suggest
 from clonecost.networks import build
 from clonecost.persistence.disk import file_digest
 from clonecost.persistence.model_cache import CARD, WEIGHTS, Cached, cache_root
-from clonecost.types import LabelledInputs, Progress, no_progress
+from clonecost.types import Progress, no_progress
 from clonecost.victims import LoadedVictim, load_weights, torch_victim
 from clonecost.victims.zoo.catalogue import VICTIMS, VictimRecipe
 from clonecost.victims.zoo.train_classifier import correct, train_classifier
@@ -128,7 +129,7 @@ def train_victim(
         load(recipe.dataset, split, root=root, shape=recipe.input_shape, progress=progress)
         for split in ("train", "test")
     )
-    kept, held_out = _split(train)
+    kept, held_out = hold_out(train, one_in=HELD_OUT, seed=SPLIT_SEED)
     started = time.perf_counter()
     device = torch.device(device)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -167,13 +168,6 @@ def _recipe(name: str, epochs: int | None) -> VictimRecipe:
     if epochs < 1:
         raise SpecError(f"victim {name!r} needs at least 1 epoch of training, got {epochs}")
     return replace(recipe, training=replace(recipe.training, epochs=epochs))
-
-
-def _split(data: LabelledInputs) -> tuple[LabelledInputs, LabelledInputs]:
-    """(for training, for validation)"""
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(SPLIT_SEED))
-    cut = len(data) // HELD_OUT
-    return data.take(order[cut:]), data.take(order[:cut])
 
 
 def _rate(hits: int, rows: int) -> dict[str, float]:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from clonecost.training.augmentation import augment
-from clonecost.training.mixed_precision import half
+from clonecost.training.mixed_precision import autocast_bfloat16
 from clonecost.types import LabelledInputs, Progress, as_pixels, no_progress
 from clonecost.victims.zoo.catalogue import Training
 
@@ -68,7 +68,7 @@ def _train(
         for step, rows in enumerate(order.split(batch_size), start=epoch * steps):
             optimiser.param_groups[0]["lr"] = training.lr * rate(step / total)
             x = as_pixels(augment(inputs[rows], training.augment, rng))
-            with half(device, training.low_precision):
+            with autocast_bfloat16(device, training.low_precision):
                 logits = model(x.contiguous(memory_format=layout))
             optimiser.zero_grad()
             F.cross_entropy(logits.float(), labels[rows]).backward()

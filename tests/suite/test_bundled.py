@@ -1,0 +1,48 @@
+"""The suites that come with clonecost, and their results."""
+
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+from tests.support.cli_runs import run
+
+from clonecost.suite import (
+    find,
+    gather,
+    read_results,
+    read_suite,
+    shipped,
+)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_suites_are_whole(name: str, tmp_path: Path) -> None:
+    suite = read_suite(find(name))
+    for scale in suite.scale:
+        gather(name, suite, scale, tmp_path)
+
+
+def test_the_lists_name_the_shipped_suites() -> None:
+    said = run("list", "suites")
+    assert "fmnist" in said.out
+
+
+RESULTS = sorted((Path(__file__).parents[2] / "suites" / "results").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_committed_results_are_what_they_say(path: Path) -> None:
+    table = read_results(path)
+    assert path.stem == f"{table.name}-{table.scale}"
+    text = path.read_text(encoding="utf-8")
+    assert '"/' not in text  # no path of the machine that it was made on
+    suite = read_suite(find(table.name))
+    assert [row.name for row in table.rows] == [row.name for row in suite.row]
+    for cell in table.cells:
+        if cell.accuracy and cell.agreement and cell.queries:
+            assert cell.accuracy.values == [run.accuracy.value for run in cell.runs]
+            assert cell.agreement.values == [run.agreement.value for run in cell.runs]
+            assert cell.queries.values == [run.spent for run in cell.runs]
+            assert cell.accuracy.mean == pytest.approx(fmean(cell.accuracy.values))
+            assert cell.agreement.mean == pytest.approx(fmean(cell.agreement.values))
+            assert all(run.ledger_rows >= run.spent for run in cell.runs)
