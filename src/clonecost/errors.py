@@ -174,7 +174,7 @@ def in_python(remedy: Remedy) -> str:
     """A remedy in the words of the Python interface, without capital and full stop."""
     match remedy:
         case SetKey(key, value):
-            name = PYTHON_NAMES.get(key, key)
+            name = PYTHON_NAMES.get(key, key).removeprefix("set.")  # a setting: `dfme.step`
             return f"set `{name}`" if value is None else f"set `{name}={value!r}`"
         case DropKey(key):
             return f"leave `{PYTHON_NAMES.get(key, key)}` out"

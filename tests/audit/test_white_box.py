@@ -137,9 +137,9 @@ def test_an_attack_in_the_wrong_box_is_refused(
     counting = RecordingVictim(victim)
     audit = make_audit(name, victim=counting, threat=dataclasses.replace(threat, access=box))
     error, sentence = (
-        (AnswersError, "zskd reads the victim's own network")
+        (AnswersError, "zskd is a reference that reads the victim's own network")
         if box == "black-box"
-        else (SpecError, "knockoff asks through the API")
+        else (SpecError, "knockoff queries the API")
     )
     with pytest.raises(error, match=sentence):
         run_audit(audit)

@@ -133,7 +133,7 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
         'victim = "digits-lenet"\nbudget = 5\n[set.knockoff]\nepochs = 1\nbatch_size = 8\n'
     )
     said = run("plan", tmp_path / "a.toml", "--budget", "7", "--set", "knockoff.epochs=2")
-    assert "asks about 7 rows" in " ".join(said.out.split())
+    assert "queries 7 rows" in " ".join(said.out.split())
     assert "for 2 epochs" in " ".join(said.out.split())
 
 

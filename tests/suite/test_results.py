@@ -88,9 +88,7 @@ def test_rows_that_were_run_apart_are_merged(toy: Path, tmp_path: Path) -> None:
     assert both.cell("teacher", "mine").not_run is None
     assert both.warnings == []
     assert (tmp_path / "ours" / "small" / "results.md").is_file()
-    assert (
-        "have runs of row knockoff" in run("suite", "--render-only", old, "--merge", new).err
-    )
+    assert "have runs of row knockoff" in run("suite", "--render-only", old, "--merge", new).err
     with pytest.raises(RunError, match="do not have the same rows and columns"):
         merged(kept, more.model_copy(update={"scale": "large"}))
     other = json.loads(more.model_dump_json())

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
-from clonecost.attacks.base import published_wiring, rows_per_unknown, wanted_generators
+from clonecost.attacks.base import published_wiring, required_generators, rows_per_unknown
 from clonecost.audit import provenance
 from clonecost.audit.definition import Audit, name_of, settings_of
 from clonecost.data import overlap
@@ -53,7 +53,7 @@ def findings(
     history: History, seconds: float, spot: SpotCheck | None = None,
 ) -> Result:  # fmt: skip
     """The result of one audit, without its search and controls, which the caller adds."""
-    used = {audit.generators[name].proxy for name in wanted_generators(audit.attack)}
+    used = {audit.generators[name].proxy for name in required_generators(audit.attack)}
     if audit.proxy is not None and audit.attack.declares.proxy != "none":
         used.add(audit.proxy.name)
     proxy = audit.proxy if audit.proxy is not None and audit.proxy.name in used else None

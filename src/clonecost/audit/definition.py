@@ -21,8 +21,8 @@ from clonecost.attacks.base import (
     check_access,
     name_of_attack,
     queries_per_iteration,
-    wanted_generators,
-    why_unfit,
+    refusal,
+    required_generators,
 )
 from clonecost.audit.defaults import UNIFORM, Keep
 from clonecost.errors import (
@@ -174,7 +174,7 @@ class Audit:
         """
         return {
             name: self._generator(name).fitted(self.threat.input_shape)
-            for name in wanted_generators(self.attack)
+            for name in required_generators(self.attack)
         }
 
     def _generator(self, name: str) -> TrainedGenerator:
@@ -216,7 +216,9 @@ class Audit:
             "seed": self.seed,
             "device": self.options.device.type,
         }
-        if names := wanted_generators(self.attack):  # an attack without generators has no such key
+        if names := required_generators(
+            self.attack
+        ):  # an attack without generators has no such key
             facts["generators"] = {name: self._generator(name).weights for name in names}
         if self.options.compile != "no":
             facts["compile"] = self.options.compile
@@ -317,8 +319,10 @@ def _check_kind(audit: Audit) -> None:
             "Controls train a student network, and an attack on a table has none",
             DropKey("controls"),
         )
-    if why := why_unfit(attack, threat):
-        raise SpecError(f"{audit.attack_name} cannot attack {audit.loaded.name}: {why}")
+    if error := refusal(attack, threat):
+        raise SpecError(
+            f"{audit.attack_name} cannot attack {audit.loaded.name}: {error.fact}", *error.remedies
+        )
     try:
         check_rows(threat.features, audit.test.inputs)
     except QueryError as error:

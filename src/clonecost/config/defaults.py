@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clonecost.attacks.base import wanted_generators
+from clonecost.attacks.base import required_generators
 from clonecost.audit import OWN_MODEL
 from clonecost.config.lookup import make_attack
 from clonecost.config.schema import Spec
@@ -41,7 +41,7 @@ def sends_proxy(spec: Spec) -> bool:
 
 def generators_of(spec: Spec) -> list[str]:
     """The trained generators that the attacks need, by name or folder, each once."""
-    names = [name for a in spec.attack for name in wanted_generators(make_attack(a, spec.set))]
+    names = [name for a in spec.attack for name in required_generators(make_attack(a, spec.set))]
     return list(dict.fromkeys(names))
 
 
