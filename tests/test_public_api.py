@@ -161,11 +161,11 @@ def test_a_victim_is_a_module_a_function_or_either_with_what_is_known(
 def mistakes(threat: ThreatModel, test: LabelledInputs) -> "dict[str, dict[str, object]]":
     small = LabelledInputs(torch.rand(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64))
     return {
-        "name some with --proxy": {"proxy": None},
-        "the proxy .* has rows of shape": {"proxy": small},
-        "the test set .* has rows of shape": {"test": small},
-        "the test set is empty": {"test": test.take(slice(0, 0))},
-        "labels up to 2, the victim 2 classes": {"threat": replace(threat, num_classes=2)},
+        "needs proxy data.* Set `proxy`": {"proxy": None},
+        r"The proxy .*: got \(1, 4, 4\), want ": {"proxy": small},
+        r"The test set .*: got \(1, 4, 4\), want ": {"test": small},
+        "The test set is empty": {"test": test.take(slice(0, 0))},
+        "got label 2, want 0 to 1": {"threat": replace(threat, num_classes=2)},
         "has no labels": {"test": replace(test, labels=torch.full((400,), -1))},
         "unknown network 'lenett'": {"student": "lenett"},
         "needs images of at least": {"student": "vgg16"},

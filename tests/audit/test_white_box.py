@@ -152,8 +152,8 @@ def test_a_white_box_without_a_network_or_with_a_defence_is_refused(
 ) -> None:
     counting = RecordingVictim(victim)
     refused: dict[str, dict[str, object]] = {
-        "the victim toy has no network to look into": {"network": None, "name": "toy"},
-        "run it without --defence": {"defences": [lambda v: v]},
+        "victim toy gives answers only": {"network": None, "name": "toy"},
+        "Leave `defences` out": {"defences": [lambda v: v]},
     }
     for sentence, changes in refused.items():
         with pytest.raises(CloneCostError, match=sentence):
@@ -207,7 +207,7 @@ def test_no_query_from_the_command_to_the_page(
     assert [control["name"] for control in found["controls"]] == ["untrained_student"]
     assert read_spec(out / "spec.toml").access == "white-box"
     assert run("verify", out).status == 0
-    assert "finished before" in run("resume", out).err
+    assert "finished already" in run("resume", out).err
     page = " ".join(run("report", out, "--format", "md").out.split())
     for words in ("zskd (white box): Reference.", "White box: no verdict on the API.",
                   "It asks the API nothing", "white-box-reference"):  # fmt: skip
@@ -220,7 +220,7 @@ def test_no_query_from_the_command_to_the_page(
 
 def test_the_list_marks_them() -> None:
     said = " ".join(run("list", "attacks").out.split())
-    assert said.count("a reference, not an attack through the API; wants") == 2
+    assert said.count("a reference, not an attack through the API; needs") == 2
 
 
 SUITE = """
@@ -248,5 +248,5 @@ def test_a_white_box_row_of_a_suite_opens_the_box_and_asks_nothing(tmp_path: Pat
     assert cell.spec is not None
     assert (cell.spec.access, cell.spec.budget, cell.spec.milestones) == ("white-box", 0, [])
     path.write_text(SUITE.replace("white_box = true", 'access = "white-box"'), encoding="utf-8")
-    with pytest.raises(SpecError, match="row ref: write white_box = true"):
+    with pytest.raises(SpecError, match="row ref: a white-box row is marked by white_box"):
         read_suite(path)

@@ -154,8 +154,8 @@ def test_plan_says_money_hours_and_losses_before_anything_is_sent(
     assert "A. Buyer for Shop Ltd, 2026-01-31: the staging model" in words
     assert "at least 14 min for 280 rows at that rate and 12 s a request" in words
     assert "at most $8.00 for the attacks' queries" in words
-    assert "at most 100 rows more" in words
-    assert "with them, the evaluation and a spot check a run at most $40.00" in words
+    assert "at most 100 more rows" in words
+    assert "with the evaluation and one spot check per run, at most $40.00 in all" in words
     assert server.requests == []
 
 
@@ -213,14 +213,14 @@ def test_eight_bits_are_told_as_such(server: Server, tmp_path: Path) -> None:
     server.model = lambda x, model=server.model: model(x / 255)  # type: ignore[misc]
     audit = ["audit", server.model_url, *DATA, *QUICK, "--budget", "40", "--rate", "5000"]
     said = run(*audit, "--out", tmp_path / "run")
-    assert (said.status, "add --input-precision uint8" in said.err) == (2, True)
+    assert (said.status, "se --input-precision uint8" in said.err) == (2, True)
     assert server.rows == 0
     assert run(*audit, "--out", tmp_path / "run", "--input-precision", "uint8").status == 0
 
 
 WRONG = {
     "rate of a local victim": (["own:probs", "--rate", "5"], "The key rate describes an endpoint"),
-    "rate of the zoo": (["digits-lenet", "--rate", "5"], "describes a victim of your own"),
+    "rate of the zoo": (["digits-lenet", "--rate", "5"], "describes your own victim"),
     "layout of a module": (["own:net", "--layout", "nhwc"], "only an ONNX file or an endpoint"),
     "layout": (["m.onnx", "--layout", "chw"], "--layout does not take this value: got 'chw'"),
     "mean": (["m.onnx", "--mean", "a,b"], "--mean does not take this value: got 'a'"),

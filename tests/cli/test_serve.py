@@ -115,7 +115,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "fastapi", None)
     said = run("serve", *OWN)
     assert said.status == 2
-    assert "run `pip install 'clonecost[serve]'`" in said.err
+    assert "un `pip install 'clonecost[serve]'`" in said.err
 
 
 def test_a_victims_name_becomes_one_segment_of_a_url() -> None:

@@ -207,7 +207,7 @@ def test_another_model_is_not_asked_instead(
     save_file({**tensors, name: tensors[name] + 1}, weights)
     said = run("transfer", tmp_path / "run")
     assert said.status == 2
-    assert "is not the model that" in said.err
+    assert "has other weights than the model that" in said.err
 
 
 def test_the_proxy_data_are_not_needed_again(

@@ -142,15 +142,15 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_zoo_states_ranges_and_a_file_states_names(shop: Path) -> None:
-    of_zoo = served_model(make_spec({"victim": "iris-softmax"}, asks=False))
+    of_zoo = served_model(make_spec({"victim": "iris-softmax"}, attacks=False))
     assert of_zoo.api.features is not None
     assert of_zoo.api.features[3].high == 2.5
-    plain = served_model(make_spec({"victim": "shop.skops"}, asks=False))
+    plain = served_model(make_spec({"victim": "shop.skops"}, attacks=False))
     assert (plain.name, plain.api.num_classes) == ("shop", 2)
     assert plain.api.features is not None
     assert [feature.name for feature in plain.api.features] == ["age", "colour", "income"]
     assert "features: `age`, a number; " in request_body(plain, 1, 1)["description"]
-    ranged = served_model(make_spec({"victim": "shop.skops", "test": "rows.csv"}, asks=False))
+    ranged = served_model(make_spec({"victim": "shop.skops", "test": "rows.csv"}, attacks=False))
     assert ranged.api.features is not None
     assert ranged.api.features[1].categories == ("blue", "green", "red")
     assert ranged(torch.tensor([[40.0, 2, 100]])).dtype == torch.float64
@@ -162,7 +162,7 @@ QUICK = ["--attack", "tramer_lr", "--budget", "200", "--uniform", "100"]
 def test_the_same_audit_in_memory_and_over_http(shop: Path) -> None:
     here = run("audit", "shop.skops", "--test", "rows.csv", *QUICK, "--out", "here")
     assert here.status == 0, here.err
-    model = served_model(make_spec({"victim": "shop.skops", "test": "rows.csv"}, asks=False))
+    model = served_model(make_spec({"victim": "shop.skops", "test": "rows.csv"}, attacks=False))
     with live(make_app(model, Limits())) as url:
         there = run(
             "audit", f"{url}/v2/models/shop", "--test", "rows.csv", *QUICK, "--rate", "9000",
@@ -237,7 +237,7 @@ def test_an_api_of_records_is_audited_from_a_spec(shop: Path) -> None:
         assert asked == []
         done = run("audit", "spec.toml", "--out", "run")
         assert done.status == 0, done.err
-        assert run("audit", "spec.toml", "--out", "run").status == 0  # finished before
+        assert run("audit", "spec.toml", "--out", "run").status == 0  # finished already
     assert {type(row["colour"]) for row in asked} == {str}
     assert set(asked[0]) == {"age", "colour", "income"}
     result = read_result(shop / "run")

@@ -5,7 +5,7 @@ from .definition import Audit as Audit
 from .definition import Origin as Origin
 from .definition import RunOptions as RunOptions
 from .definition import check as check
-from .definition import wrong_kind as wrong_kind
+from .definition import check_takes as check_takes
 from .run import KEEP_UNDER as KEEP_UNDER
 from .run import Watcher as Watcher
 from .run import run_audit as run_audit

@@ -1,4 +1,4 @@
-"""What one audit is composed of, and what is refused before anything is sent."""
+"""The parts of one audit, and the checks before anything is sent."""
 
 import hashlib
 import json
@@ -25,7 +25,16 @@ from clonecost.attacks.base import (
     required_generators,
 )
 from clonecost.audit.defaults import UNIFORM, Keep
-from clonecost.errors import AnswersError, QueryError, SpecError
+from clonecost.errors import (
+    Advice,
+    AnswersError,
+    ChooseFrom,
+    DropKey,
+    QueryError,
+    RunWorkflow,
+    SetKey,
+    SpecError,
+)
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
 from clonecost.persistence.intervals import EVERY
@@ -33,31 +42,32 @@ from clonecost.tabular.features import check_rows
 from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, ThreatModel, Victim
 from clonecost.victims.loaded_victim import LoadedVictim, as_loaded
 
-WITHOUT_DEFENCES = (
-    "defences stand before the API, and a white-box reference reads the network behind it: run it "
-    "without --defence"
-)
-OWN_MODEL = "a model of the attack's own"  # of a table: what it solves for is the clone
+OWN_MODEL = "a model of the attack's own"  # for a table: the attack solves for the clone
 RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How an audit is run and evaluated.
+    """Options of the run and of the evaluation of an audit.
 
     Attributes:
         device: where students, generators and a victim that is a module compute.
         keep: whether sent inputs are kept: "auto" keeps them if the first budget needs under
             256 MiB (rows of the proxy take 4 bytes each).
         compile: run the attack's generators ("generator"), or its students too ("all"), through
-            torch.compile. Other rounding, so another run; pays from some 100,000 rows on.
-        controls: also train students on random inputs and on the victim's own data.
-        snapshot_every: seconds between snapshots, from which a killed run goes on.
-        spot_check: rows that are asked again when a run is resumed and when it ends; None: 20 of
-            an endpoint, none of a model in this process.
+            torch.compile. It rounds differently, so the run is another one; it saves time from
+            some 100,000 rows on.
+        controls: also train the controls (`clonecost.result.Control`).
+        snapshot_every: seconds between snapshots, from which a killed run resumes.
+        spot_check: rows that are sent again when a run resumes and when it ends; None: 20 for an
+            endpoint, 0 for a model in this process.
         max_lost: rows that may be paid without an answer, in the whole run; None: no limit.
-        uniform: uniform rows that are bought for the evaluation of a table's victim, apart:
-            agreement far from the test rows (Tramèr et al.'s R_unif). 0 is none.
+        uniform: uniform rows for the evaluation of a table's victim, paid apart: agreement far
+            from the test rows (Tramèr et al.'s R_unif); 0: none.
+
+    Example:
+        >>> RunOptions(controls=True, max_lost=100).keep
+        'auto'
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -72,12 +82,13 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where an audit comes from, for its record.
+    """The origin of an audit, for its record.
 
     Attributes:
-        attack: the attack's name as it was written, with its profile.
-        command: what was typed.
-        spec: the audit as TOML, for `resume`; an audit made in Python has none.
+        attack: the attack's name as the user wrote it, with its profile.
+        command: the command line.
+        spec: the audit as TOML, with which the command line resumes it; empty if it was made in
+            Python.
     """
 
     attack: str = ""
@@ -87,21 +98,28 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """Everything that one audit is composed of.
+    """One audit: a victim, its defences, an attack, a threat model and a run folder.
 
     Attributes:
-        victim: a module that gives logits, which are soft-maxed; or a function (n, *input_shape)
-            pixels in [0, 1], or values of a table's features -> (n, K) probabilities; or either as
-            a `LoadedVictim`, with all that is known of it.
+        victim: a module that gives logits, to which softmax is applied; or a function
+            (n, *input_shape) pixels in [0, 1], or values of a table's features -> (n, K)
+            probabilities; or either as a `LoadedVictim`, with its name, weights and so on.
         test: rows with true labels, for scoring only; fitted to the threat's input shape.
         out: the run folder.
         student: name in `clonecost.networks`, or a function that makes an untrained network.
-        generators: trained on the attacker's own data, by the names that the attack's settings
-            have for them; an RGB one serves a grey victim, too.
+        proxy: the attacker's own data, if the attack needs any.
+        generators: trained on the attacker's own data, by their names in the attack's settings; an
+            RGB generator also serves a grey victim.
+        defences: the first is closest to the victim.
         price: USD per 1,000 rows.
-        milestones: the clone is scored after these many rows, and at the end.
-        options: how it is run.
-        origin: where it comes from.
+        milestones: numbers of rows after which the clone is scored; it is also scored at the end.
+        options: of the run and the evaluation.
+        origin: for the record.
+
+    Example:
+        >>> audit = Audit(victim=model, threat=threat, attack=Knockoff(), test=test,
+        ...               proxy=photos, out="runs/mine")  # doctest: +SKIP
+        >>> result = run_audit(audit)  # doctest: +SKIP
     """
 
     victim: nn.Module | Victim | LoadedVictim
@@ -127,29 +145,32 @@ class Audit:
 
     @property
     def folder(self) -> Path:
+        """The run folder."""
         return Path(self.out)
 
     @property
     def attack_name(self) -> str:
-        """As it was written, else the class's name in small letters."""
+        """The attack's name as the user wrote it, else the class's name in snake_case."""
         return self.origin.attack or name_of_attack(self.attack)
 
     @property
     def student_name(self) -> str:
+        """The student's name in `clonecost.networks`, or that of its function."""
         if self.threat.features is not None:
             return OWN_MODEL
         return self.student if isinstance(self.student, str) else name_of(self.student)
 
     def new_student(self) -> nn.Module:
+        """An untrained student on the CPU."""
         if not isinstance(self.student, str):
             return self.student()
         return build(self.student, self.threat.input_shape, self.threat.num_classes)
 
     def fitted_generators(self) -> dict[str, TrainedGenerator]:
-        """Those that the attack wants, for the victim's shape.
+        """The generators that the attack needs, for the victim's shape.
 
         Raises:
-            SpecError: one is missing, or makes images of another shape.
+            SpecError: a generator is missing, or makes images of another shape.
         """
         return {
             name: self._generator(name).fitted(self.threat.input_shape)
@@ -159,29 +180,30 @@ class Audit:
     def _generator(self, name: str) -> TrainedGenerator:
         if name not in self.generators:
             raise SpecError(
-                f"{self.attack_name} makes its images with the generator {name!r}, which the audit "
-                "was not given: put it into `generators` (`clonecost train generator` makes one)"
+                f"{self.attack_name} needs the generator {name!r}, which the audit does not have",
+                Advice("put a trained generator into `generators`"),
+                RunWorkflow("train generator", name),
             )
         return self.generators[name]
 
     def open_network(self) -> nn.Module | None:
-        """What a white box shows: a copy of the network in eval mode, its parameters frozen.
+        """The network in a white box, None in a black box.
 
-        A copy, so that nothing done to it can change the victim. None in a black box.
+        It is a copy in eval mode with frozen parameters, so that no attack can change the victim.
         """
         if self.threat.access != "white-box" or self.loaded.network is None:
             return None
         return deepcopy(self.loaded.network).to(self.options.device).eval().requires_grad_(False)
 
     def kept_bytes(self) -> int:
-        """What keeping every input of the whole budget would take at most."""
+        """The most bytes that the kept inputs of the whole budget can take."""
         from_pool = self.attack.declares.proxy == "asked"
         return self.threat.query_budget * (4 if from_pool else 4 * prod(self.threat.input_shape))
 
     def identity(self) -> str:
-        """What makes this audit itself and no other: all but the budget, which may grow."""
+        """The facts that identify this audit, as JSON: all but the budget, which may grow."""
         threat = {k: v for k, v in asdict(self.threat).items() if k != "query_budget"}
-        # a run is who it was before there were tables
+        # left out for images, so that the identity of an audit on images does not depend on tables
         threat = {k: v for k, v in threat.items() if k not in ("features", "incomplete") or v}
         facts = {
             "victim": [self.loaded.name, self.loaded.weights],
@@ -194,15 +216,17 @@ class Audit:
             "seed": self.seed,
             "device": self.options.device.type,
         }
-        if wanted := required_generators(self.attack):  # an attack without any is who it always was
-            facts["generators"] = {name: self._generator(name).weights for name in wanted}
+        if names := required_generators(
+            self.attack
+        ):  # an attack without generators has no such key
+            facts["generators"] = {name: self._generator(name).weights for name in names}
         if self.options.compile != "no":
             facts["compile"] = self.options.compile
         return json.dumps(facts, sort_keys=True, default=list)
 
 
 def check(audit: Audit) -> None:
-    """Refuse what cannot work, before anything is sent.
+    """Refuse an audit that cannot work, before anything is sent.
 
     Raises:
         AnswersError: the attack needs richer answers, or the network itself.
@@ -216,72 +240,84 @@ def check(audit: Audit) -> None:
     needs = attack.declares.needs
     if RANK[needs] > RANK[threat.answers]:
         raise AnswersError(
-            f"{audit.attack_name} needs answers of kind {needs!r}, this threat model gives "
-            f"{threat.answers!r}: choose another attack (`clonecost list attacks`) or --answers"
-        )
+            f"{audit.attack_name} needs richer answers than this threat model gives",
+            SetKey("answers", needs), ChooseFrom("attacks"),
+            got=repr(threat.answers), want=repr(needs),
+        )  # fmt: skip
     if attack.declares.proxy != "none" and not audit.proxy:
-        raise SpecError(f"{audit.attack_name} asks about proxy data: name some with --proxy")
+        raise SpecError(
+            f"{audit.attack_name} needs proxy data, and the audit has none", SetKey("proxy")
+        )
     if audit.options.compile != "no" and audit.options.device.type == "cpu" and not _compiler():
         raise SpecError(
-            "compile needs a C++ compiler on a CPU, and none is found: install g++, name one in "
-            "the environment variable CXX, or leave compile out"
+            "compile needs a C++ compiler on a CPU, and none is found",
+            DropKey("compile"),
+            Advice("install g++, or name a compiler in the environment variable CXX"),
         )
     if attack.declares.proxy_labels and audit.proxy:
         classes = audit.proxy.labels.unique()
         if len(classes) < 2 or int(classes[0]) < 0:
             raise SpecError(
-                f"{audit.attack_name} chooses among the classes of the attacker's own data, and "
-                f"{audit.proxy.name or 'the proxy'} does not tell two of them apart: bring labels, "
-                "or choose another attack (`clonecost list attacks`)"
-            )
+                f"{audit.attack_name} needs proxy data with labels of two classes or more, and "
+                f"{audit.proxy.name or 'the proxy'} has none",
+                SetKey("proxy"), ChooseFrom("attacks"),
+            )  # fmt: skip
     audit.fitted_generators()
     for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
         if data is not None and data.shape != threat.input_shape:
             raise SpecError(
-                f"the {what} {data.name} has rows of shape {data.shape}, the victim takes "
-                f"{threat.input_shape}: load it with shape={threat.input_shape}"
-            )
+                f"The {what} {data.name} has another shape than the victim's inputs",
+                Advice(f"load it with shape={threat.input_shape}"),
+                got=data.shape, want=threat.input_shape,
+            )  # fmt: skip
     if len(audit.test) == 0:
-        raise SpecError("the test set is empty: agreement needs rows to be measured on")
+        raise SpecError("The test set is empty, so agreement cannot be measured", SetKey("test"))
     if int(audit.test.labels.min()) < 0:
-        raise SpecError(f"the test set {audit.test.name} has no labels: agreement needs them")
+        raise SpecError(
+            f"The test set {audit.test.name} has no labels, which scoring needs", SetKey("test")
+        )
     top = int(audit.test.labels.max())
     if top >= threat.num_classes:
         raise SpecError(
-            f"the test set has labels up to {top}, the victim {threat.num_classes} classes: "
-            "is this the test set of that victim?"
-        )
+            "The test set has labels beyond the victim's classes",
+            SetKey("test"), SetKey("classes"),
+            got=f"label {top}", want=f"0 to {threat.num_classes - 1}",
+        )  # fmt: skip
     if isinstance(audit.student, str) and threat.features is None:
         with torch.device("meta"):  # takes no time and draws no random numbers
             audit.new_student()
     least = queries_per_iteration(attack)
     if threat.query_budget < least:
         raise SpecError(
-            f"one iteration of {audit.attack_name} costs {least:,} queries, the budget is "
-            f"{threat.query_budget:,}: raise --budget to at least that"
-        )
+            f"The budget is too small for one iteration of {audit.attack_name}",
+            SetKey("budget", least), got=threat.query_budget, want=f"at least {least}",
+        )  # fmt: skip
 
 
 def _check_white_box(audit: Audit) -> None:
     if audit.loaded.network is None:
         raise SpecError(
-            f"the victim {audit.loaded.name} has no network to look into: a white box takes one of "
-            "the zoo, an nn.Module, or weights.safetensors with --network"
+            f"The victim {audit.loaded.name} gives answers only, and a white box needs its network",
+            Advice("give a victim of the zoo, an nn.Module, or a weights file with `network`"),
+            SetKey("access", "black-box"),
         )
     if audit.defences:
-        raise SpecError(WITHOUT_DEFENCES)
+        raise SpecError(
+            "A white-box reference reads the network behind the defences, so it takes none",
+            DropKey("defence"),
+        )
 
 
 def _check_kind(audit: Audit) -> None:
-    """Images or a table: attack, victim and test rows must mean the same."""
+    """Attack, victim and test rows must all be of images, or all of a table."""
     threat, attack = audit.threat, audit.attack
-    if why := wrong_kind(audit.attack_name, attack, table=threat.features is not None):
-        raise SpecError(why)
+    check_takes(audit.attack_name, attack, table=threat.features is not None)
     if threat.features is None:
         return
     if audit.options.controls:
         raise SpecError(
-            "controls train a student network, and an attack on a table has none: leave them out"
+            "Controls train a student network, and an attack on a table has none",
+            DropKey("controls"),
         )
     if refused := refusal(attack, threat):
         raise SpecError(
@@ -292,24 +328,28 @@ def _check_kind(audit: Audit) -> None:
         check_rows(threat.features, audit.test.inputs)
     except QueryError as error:
         raise SpecError(
-            f"the test set {audit.test.name} is not what the victim takes: {error.fact}"
-        ) from error
+            f"The test set {audit.test.name} does not fit the victim: {error.fact}",
+            *error.remedies, SetKey("test"),
+        ) from error  # fmt: skip
 
 
-def wrong_kind(name: str, attack: Attack, *, table: bool) -> str | None:
-    """Why an attack on images cannot attack a table, or the other way round; None: it can."""
+def check_takes(name: str, attack: Attack, *, table: bool) -> None:
+    """Refuse an attack on images against a table, and the other way round.
+
+    Raises:
+        SpecError: with the attacks that fit a table.
+    """
     if attack.declares.takes == ("table" if table else "images"):
-        return None
+        return
     if not table:
-        return (
-            f"{name} asks about rows of a table, this victim takes images: choose another attack "
-            "(`clonecost list attacks`)"
+        raise SpecError(
+            f"{name} attacks tables, and the victim takes images", ChooseFrom("attacks")
         )
     fitting = [key for key in ATTACKS if ATTACKS.source(key).declared.get("takes") == "table"]
-    return (
-        f"{name} asks about images, this victim takes rows of a table: choose one of "
-        f"{', '.join(fitting)} with --attack"
-    )
+    raise SpecError(
+        f"{name} attacks images, and the victim takes rows of a table",
+        SetKey("attack"), got=name, want=" or ".join(fitting),
+    )  # fmt: skip
 
 
 def name_of(part: object) -> str:
@@ -318,7 +358,7 @@ def name_of(part: object) -> str:
 
 
 def settings_of(part: object) -> dict[str, Any]:
-    """The fields of a dataclass as JSON has them; none of any other callable."""
+    """The fields of a dataclass as JSON values; empty for any other callable."""
     found = asdict(cast(Any, part)) if is_dataclass(part) else {}
     return json.loads(json.dumps(found, default=str))
 
