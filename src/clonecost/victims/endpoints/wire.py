@@ -126,7 +126,7 @@ class ErrorBody(BaseModel):
     error: str
 
 
-Message = TypeVar("Message", InferenceRequest, InferenceResponse)
+Message = TypeVar("Message", bound=InferenceRequest | InferenceResponse)
 
 
 def pack(
