@@ -126,7 +126,7 @@ class ErrorBody(BaseModel):
     error: str
 
 
-Message = TypeVar("Message", bound=InferenceRequest | InferenceResponse)
+Message = TypeVar("Message", InferenceRequest, InferenceResponse)
 
 
 def pack(
