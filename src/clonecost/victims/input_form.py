@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from clonecost.errors import SetKey, VictimError
 from clonecost.types import Shape
 
-if TYPE_CHECKING:  # the schema of a spec imports this module, and --help does not wait for torch
+if TYPE_CHECKING:  # the schema of a spec imports this module, and help texts need no torch
     from torch import Tensor
 
 Layout = Literal["nchw", "nhwc"]

@@ -118,11 +118,11 @@ def load_victim(
                    "with skops.io.dump, and give that file"),
         )  # fmt: skip
     elif ":" in where:
-        found = python_object(where)
-        if is_estimator(found) and not isinstance(found, type | nn.Module):
-            answer, about = sklearn_victim(found, features), described(found)
+        candidate = python_object(where)
+        if is_estimator(candidate) and not isinstance(candidate, type | nn.Module):
+            answer, about = sklearn_victim(candidate, features), described(candidate)
         else:
-            answer, opened = object_victim(found, where, outputs=outputs, device=device)
+            answer, opened = object_victim(candidate, where, outputs=outputs, device=device)
     else:
         raise VictimError(
             "The victim's name has an unknown form", SetKey("victim"), got=repr(where),

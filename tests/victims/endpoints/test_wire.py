@@ -47,12 +47,12 @@ def test_a_message_is_written_and_read_without_loss(
     assert headers["Content-Type"] == (BINARY if binary else JSON)
     length = headers.get(HEAD_LENGTH)
     assert (length is not None) == binary
-    head = None if length is None else int(length)
+    head_length = None if length is None else int(length)
     found: InferenceRequest | InferenceResponse
     if way == "request":
-        found, (part,) = read(InferenceRequest, body, head)
+        found, (part,) = read(InferenceRequest, body, head_length)
     else:
-        found, (part,) = read(InferenceResponse, body, head)
+        found, (part,) = read(InferenceResponse, body, head_length)
     assert found == message
     got = unpack(found.tensors[0], part, nulls=True)
     assert (got.dtype, got.shape) == (DTYPES[datatype], values.shape)
