@@ -332,7 +332,7 @@ def test_an_interrupt_loses_what_went_out_and_nothing_else(
 
 NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
     "nan": ({"spoil": lambda scores: scores * np.float32("nan")}, "NaN or infinity for 4 of 4"),
-    "logits": ({"spoil": lambda scores: scores * 9}, r"`--outputs logits`"),
+    "logits": ({"spoil": lambda scores: scores * 9}, r"outputs='logits'"),
     "classes": ({"spoil": lambda scores: scores[:, :5]}, r"got \(4, 5\), want \(4, 6\)"),
     "rows": ({"spoil": lambda scores: scores[:3]}, r"answered shape \(3, 6\) to 4 rows"),
     "shape": ({"spoil": lambda scores: scores[..., None].repeat(2, 2)}, r"shape \(4, 6, 2\) to 4"),
