@@ -110,7 +110,7 @@ UNUSABLE = {
     "own:a_list": "got list",
     "own:nobody": "has no 'nobody'",
     "nowhere:probs": "importing 'nowhere' failed",
-    "own:build": "the victim failed",
+    "own:build": "he victim failed",
     "absent.safetensors": "name their network",
     "absent.pt2": "trust",
     "model.pkl": "is a pickle",
