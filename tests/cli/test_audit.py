@@ -252,7 +252,7 @@ def test_a_data_set_that_is_not_here(
     monkeypatch.setattr("clonecost.data.loading.fetch", no_network)
     monkeypatch.setattr("clonecost.data.loading.places", lambda root: [tmp_path])
     said = run("audit", *MINE, "--proxy", "svhn", "--out", out)
-    assert_one_sentence(said.status, said.err, "name the folder that holds it with --data")
+    assert_one_sentence(said.status, said.err, "use --data FOLDER")
     assert asked(log) == []
 
 

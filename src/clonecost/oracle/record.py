@@ -281,7 +281,7 @@ class Record:
         """Batches without an event, and columns that no event of their batch wrote."""
         for batch, state in self._db.execute("SELECT id, state FROM batches"):
             if states.get(batch) != state:
-                yield f"batch {batch} is {state} in its row, {states.get(batch)} in the chain"
+                yield f"batch {batch} is marked {state}, but {states.get(batch)} in the chain"
         for (batch,) in self._db.execute(
             "SELECT id FROM batches WHERE (state != 'lost' AND (reason IS NOT NULL OR unsent != 0))"
             " OR (state != 'settled' AND COALESCE(encoding, answers, form, offset) IS NOT NULL)"
