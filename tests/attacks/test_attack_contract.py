@@ -207,7 +207,7 @@ def test_needs_are_refused_before_the_first_query(
     if ATTACKS[name].declares.needs == "label":
         assert run_audit(audit).spent > 0
     else:
-        with pytest.raises(AnswersError, match=f"{name} needs answers of kind"):
+        with pytest.raises(AnswersError, match=f"{name} needs richer answers"):
             run_audit(audit)
         assert counting.seen == 0
 

@@ -91,7 +91,7 @@ def test_a_generator_can_be_the_source(make_audit: MakeAudit) -> None:
 
 
 def test_a_run_without_proxy_data_is_refused(make_audit: MakeAudit) -> None:
-    with pytest.raises(SpecError, match="frugal_ripper asks about proxy data"):
+    with pytest.raises(SpecError, match="frugal_ripper needs proxy data"):
         run_audit(make_audit("frugal_ripper", proxy=None))
 
 

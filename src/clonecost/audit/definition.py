@@ -216,9 +216,7 @@ class Audit:
             "seed": self.seed,
             "device": self.options.device.type,
         }
-        if names := required_generators(
-            self.attack
-        ):  # an attack without generators has no such key
+        if names := required_generators(self.attack):  # no key without generators
             facts["generators"] = {name: self._generator(name).weights for name in names}
         if self.options.compile != "no":
             facts["compile"] = self.options.compile
