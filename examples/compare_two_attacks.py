@@ -28,14 +28,14 @@ def main() -> None:
     for name, attack in attacks.items():
         result = cc.run_audit(
             cc.Audit(
-                victim=cc.sklearn_victim(model),
-                victim_name="wine",
+                victim=cc.LoadedVictim(name="wine", answer=cc.sklearn_victim(model)),
                 threat=cc.ThreatModel(
                     input_shape=test.shape, num_classes=3, query_budget=100, features=test.features
                 ),
                 attack=attack,
                 test=test,
-                uniform=1_000,  # agreement is also measured far from the test rows
+                # agreement is also measured far from the test rows
+                options=cc.RunOptions(uniform=1_000),
                 out=OUT / name,
             )
         )

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,11 +14,10 @@ from tests.support.toys import BUDGET, CLASSES, SHAPE, MakeAudit, toy_generator,
 from torch import nn
 
 from clonecost.attacks import Attack
-from clonecost.attacks.base import name_of_attack
-from clonecost.audit import Audit
+from clonecost.audit import Audit, RunOptions
 from clonecost.tabular.features import uniform_rows
 from clonecost.types import LabelledInputs, ThreatModel, Victim
-from clonecost.victims import torch_victim
+from clonecost.victims import LoadedVictim, torch_victim
 
 torch.set_num_threads(1)  # tiny tensors: threads only wait for each other
 
@@ -79,12 +79,32 @@ def proxy() -> LabelledInputs:
     return LabelledInputs(pixels, torch.arange(4_000) % 4, ("p", "q", "r", "s"), "noise")
 
 
+def grouped(settings: dict[str, object]) -> Audit:
+    """An audit of flat settings: those of its victim and its options are put where they belong."""
+
+    def take(kind: type) -> dict[str, Any]:
+        names = [field.name for field in dataclasses.fields(kind) if field.name in settings]
+        return {name: settings.pop(name) for name in names}
+
+    settings = dict(settings)
+    victim, options = settings.pop("victim"), RunOptions(**take(RunOptions))
+    known = take(LoadedVictim)
+    if any(value is not None for value in known.values()):
+        assert callable(victim)
+        answer = torch_victim(victim) if isinstance(victim, nn.Module) else victim
+        victim = LoadedVictim(**{"name": "victim", "answer": answer, **known})
+    return Audit(victim=victim, options=options, **settings)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def make_audit(
     victim: Victim, network: nn.Module, threat: ThreatModel, test_set: LabelledInputs,
     proxy: LabelledInputs, tmp_path: Path,
 ) -> MakeAudit:  # fmt: skip
-    """An audit of the toy, in a white box if its attack needs one; every field can be replaced."""
+    """An audit of the toy, in a white box if its attack needs one.
+
+    Every field can be replaced, also those of its victim and of its options by their own names.
+    """
 
     def make(attack: str | Attack = "knockoff", **changes: object) -> Audit:
         chosen = toy_attack(attack) if isinstance(attack, str) else attack
@@ -93,14 +113,13 @@ def make_audit(
             open_to_it = dataclasses.replace(threat, access="white-box", query_budget=0)
             box = {"threat": open_to_it, "network": network}
         settings: dict[str, object] = {
-            **box, "victim": victim, "attack": chosen,
-            "attack_name": name_of_attack(chosen), "test": test_set, "proxy": proxy,
+            **box, "victim": victim, "attack": chosen, "test": test_set, "proxy": proxy,
             "generators": {"toy": toy_generator()}, "student": toy_student,
             "out": tmp_path / "run", "milestones": (500, 1_000),
         }  # fmt: skip
         if threat.features is not None:
             settings |= {"proxy": None, "uniform": 0}
-        return Audit(**{**settings, **changes})  # type: ignore[arg-type]
+        return grouped({**settings, **changes})
 
     return make
 

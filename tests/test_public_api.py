@@ -23,6 +23,7 @@ from clonecost import (
     CloneCostError,
     Knockoff,
     LabelledInputs,
+    LoadedVictim,
     Result,
     ThreatModel,
     Victim,
@@ -40,8 +41,9 @@ def test_the_public_names_are_pinned() -> None:
         "ATTACKS", "ActiveThief", "Attack", "AttackerKit", "Audit", "BlackBoxRipper",
         "CloneCostError", "Copycat", "DEFENCES", "Defence", "Degan", "Dfme", "Dfms", "Disguide",
         "DualStudents", "ExNihilo", "Feature", "FrugalRipper", "Ideal", "Jbda", "Knockoff",
-        "KnockoffAdaptive", "LabelledInputs", "LowdMeek", "Marich", "Maze", "MazePd", "MazeStar",
-        "Oracle", "Recipe", "Result", "Rounding", "ThreatModel", "TramerAdaptiveRetrain",
+        "KnockoffAdaptive", "LabelledInputs", "LoadedVictim", "LowdMeek", "Marich", "Maze",
+        "MazePd", "MazeStar", "Oracle", "Recipe", "Result", "Rounding", "RunOptions",
+        "ThreatModel", "TramerAdaptiveRetrain",
         "TramerKernelLr", "TramerLr", "TramerMlp", "TramerTree", "TramerTreeTopDown",
         "Victim", "Watcher", "Zskd",
         "defend", "headline", "load", "load_table", "names", "ready_generator", "run_audit",
@@ -136,21 +138,35 @@ def test_parts_of_ones_own_need_no_dataclass(make_audit: MakeAudit, tmp_path: Pa
 def test_weights_of_every_kind_have_a_digest(make_audit: MakeAudit) -> None:
     whole = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, CLASSES))
     half = nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES)).to(torch.bfloat16)
-    digests = {make_audit(victim=module).weights for module in (whole, half)}
+    digests = {make_audit(victim=module).loaded.weights for module in (whole, half)}
     assert len(digests) == 2
     with torch.no_grad():
         whole[2].bias.add_(1)  # type: ignore[operator]
-    assert make_audit(victim=whole).weights not in digests
+    assert make_audit(victim=whole).loaded.weights not in digests
+
+
+def test_a_victim_is_a_module_a_function_or_either_with_what_is_known(
+    make_audit: MakeAudit, network: nn.Module, victim: Victim
+) -> None:
+    x = torch.rand(5, *SHAPE)
+    known = LoadedVictim(name="mine", answer=victim, weights="abc", rows_in_flight=3)
+    module, function = make_audit(victim=network).loaded, make_audit(victim=victim).loaded
+    for loaded in (module, function, make_audit(victim=known).loaded):
+        assert torch.equal(loaded.answer(x), victim(x))
+    assert (module.name, function.name, function.weights) == ("victim", "victim", None)
+    assert module.weights is not None
+    assert module.network is None  # in a black box
+    assert make_audit(victim=known).loaded is known
 
 
 def mistakes(threat: ThreatModel, test: LabelledInputs) -> dict[str, dict[str, Any]]:
     small = LabelledInputs(torch.rand(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64))
     return {
-        "name some with --proxy": {"proxy": None},
-        "the proxy .* has rows of shape": {"proxy": small},
-        "the test set .* has rows of shape": {"test": small},
-        "the test set is empty": {"test": test.take(slice(0, 0))},
-        "labels up to 2, the victim 2 classes": {"threat": replace(threat, num_classes=2)},
+        "needs proxy data.* Set `proxy`": {"proxy": None},
+        r"The proxy .*: got \(1, 4, 4\), want ": {"proxy": small},
+        r"The test set .*: got \(1, 4, 4\), want ": {"test": small},
+        "The test set is empty": {"test": test.take(slice(0, 0))},
+        "got label 2, want 0 to 1": {"threat": replace(threat, num_classes=2)},
         "has no labels": {"test": replace(test, labels=torch.full((400,), -1))},
         "unknown network 'lenett'": {"student": "lenett"},
         "needs images of at least": {"student": "vgg16"},

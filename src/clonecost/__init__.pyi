@@ -28,6 +28,7 @@ from .attacks.tramer_tree import TramerTree as TramerTree
 from .attacks.tramer_tree_top_down import TramerTreeTopDown as TramerTreeTopDown
 from .attacks.zskd import Zskd as Zskd
 from .audit import Audit as Audit
+from .audit import RunOptions as RunOptions
 from .audit import Watcher as Watcher
 from .audit import run_audit as run_audit
 from .data import load as load
@@ -48,6 +49,7 @@ from .types import Feature as Feature
 from .types import LabelledInputs as LabelledInputs
 from .types import ThreatModel as ThreatModel
 from .types import Victim as Victim
+from .victims import LoadedVictim as LoadedVictim
 from .victims import sklearn_victim as sklearn_victim
 from .victims import torch_victim as torch_victim
 from .victims.zoo.images import zoo_model as zoo_model

@@ -1,8 +1,8 @@
-"""The parts of a package by name: one file each, found in its folder, loaded when asked for.
+"""The parts of a package by name: one file each, found in its folder, imported on first use.
 
 A part is a file such as `attacks/dual_students.py` whose class has the file's name in CamelCase,
-`DualStudents`. `base.py` and files whose name begins with `_` are no parts. Adding a part is adding
-its file: no list of names is kept anywhere.
+`DualStudents`. `base.py` and files whose name begins with `_` are not parts. A new part is a new
+file: there is no list of names.
 
 Names, summaries, declarations and settings are read from the source without importing it, since the
 file of an attack imports torch. Loading a part imports its file and no other part's.
@@ -24,8 +24,8 @@ from clonecost.errors import ChooseFrom, Listed, SpecError
 
 T = TypeVar("T")
 
-# Where the names of each kind are: mappings, or functions that return one. Dotted paths, because
-# this module lies below all of them.
+# The mappings with the names of each kind, or functions that return one. Dotted paths, because this
+# module lies below all of them.
 _LISTS: dict[Listed, tuple[str, ...]] = {
     "attacks": ("attacks.ATTACKS",),
     "victims": ("victims.zoo.catalogue.VICTIMS", "victims.zoo.catalogue.TABLE_VICTIMS"),
@@ -40,13 +40,13 @@ KINDS: tuple[Listed, ...] = get_args(Listed)
 
 
 def mappings(kind: Listed) -> list[Mapping[str, Any]]:
-    """The mappings from the names of one kind to what they name.
+    """The mappings from the names of one kind to its parts.
 
     Raises:
         SpecError: there is no such kind.
     """
     if kind not in _LISTS:
-        raise SpecError(f"There is no list of {kind!r}", got=kind, want=", ".join(KINDS))
+        raise SpecError(f"There is no list of {kind!r}", got=kind, want=" or ".join(KINDS))
     found = []
     for path in _LISTS[kind]:
         module, _, attribute = path.rpartition(".")
@@ -56,7 +56,7 @@ def mappings(kind: Listed) -> list[Mapping[str, Any]]:
 
 
 def names(kind: Listed) -> list[str]:
-    """What can be named in an audit: all attacks, victims, data sets and so on.
+    """The names of all attacks, victims, data sets and so on.
 
     Args:
         kind: "attacks", "victims", "datasets", "networks", "defences", "detectors", "generators" or
@@ -74,16 +74,16 @@ def names(kind: Listed) -> list[str]:
 
 @dataclass(frozen=True)
 class Setting:
-    """A field of a dataclass, as its source has it."""
+    """A field of a dataclass, as it is in the source."""
 
     name: str
-    default: str  # as written; empty: it must be given
-    meaning: str  # the comments above it and behind it
+    default: str  # as in the source; empty: the field is required
+    meaning: str  # the comments above the field and after it
 
 
 @dataclass(frozen=True)
 class Source:
-    """What the source of a part says about it, without importing it."""
+    """The source of a part, read without importing it."""
 
     file: Path
     class_name: str
@@ -115,10 +115,14 @@ class Parts(Mapping[str, type[T]], Generic[T]):
 
     Args:
         package: the dotted name of the package, such as "clonecost.attacks".
-        kind: what its parts are called in the lists.
+        kind: the kind of its parts in the lists.
 
     Raises:
-        SpecError: on loading, when a file lacks the class of its name.
+        SpecError: on look-up, if a file lacks the class of its name.
+
+    Example:
+        >>> Parts("clonecost.defences", "defences")["rounding"].__name__
+        'Rounding'
     """
 
     def __init__(self, package: str, kind: Listed) -> None:
@@ -147,7 +151,11 @@ class Parts(Mapping[str, type[T]], Generic[T]):
         return cast(type[T], found)
 
     def source(self, name: str) -> Source:
-        """What the file of a part says, read without importing it."""
+        """The source of a part, read without importing it.
+
+        Raises:
+            KeyError: there is no such part.
+        """
         return Source(self._file(name), camel_case(name))
 
     def base(self, name: str) -> tuple[Setting, ...]:
@@ -290,18 +298,18 @@ def _meaning(line: ast.AnnAssign, comments: Mapping[int, tuple[bool, str]]) -> s
 
 
 def _comments(text: str) -> dict[int, tuple[bool, str]]:
-    """By line: does the comment fill the line, and what does it say to a reader."""
+    """line number -> (whether the comment fills the line, its text)."""
     found = {}
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
-            said = token.string.lstrip("#").strip()
+            comment = token.string.lstrip("#").strip()
             whole = token.line.lstrip().startswith("#")
-            found[token.start[0]] = whole, re.sub(r"\s*(?:# )?(?:fmt|noqa|type):.*", "", said)
+            found[token.start[0]] = whole, re.sub(r"\s*(?:# )?(?:fmt|noqa|type):.*", "", comment)
     return found
 
 
 def _keys(tree: ast.Module, name: str) -> tuple[str, ...]:
-    """The keys of a dictionary that the file writes down under `name`."""
+    """The keys of the dictionary that the file assigns to `name`."""
     for line in tree.body:
         targets = line.targets if isinstance(line, ast.Assign) else []
         if any(isinstance(target, ast.Name) and target.id == name for target in targets):

@@ -1,8 +1,8 @@
-"""What an audit found, as data: `run/result.json` and the published schema behind it.
+"""The result of an audit as data: `run/result.json` and its published schema.
 
-Every report is a pure function of these models and the run's `samples.safetensors`
-and `search.safetensors`.
-`clonecost schema` prints the JSON schema; `SCHEMA` changes when a field changes meaning or goes.
+Every report is a pure function of these models and of the run's `samples.safetensors` and
+`search.safetensors`. `json_schema()` is the JSON schema; `SCHEMA` changes when a field changes its
+meaning or is removed.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,15 @@ from pydantic import (
     field_validator,
 )
 
-from clonecost.errors import RunError
+from clonecost.errors import Advice, RunError, RunWorkflow
 from clonecost.types import Access, AnswerKind, InputPrecision, Purpose
 
 SCHEMA: Literal["clonecost/result/1"] = "clonecost/result/1"
 
 
 class Model(BaseModel):
+    """The base of all models: frozen, without unknown fields; infinities are text in JSON."""
+
     model_config = ConfigDict(
         extra="forbid", frozen=True, ser_json_inf_nan="strings", defer_build=True
     )
@@ -40,30 +42,32 @@ class Rate(Model):
 
 
 class TableScore(Model):
-    """Errors of a clone of a table's model as Tramèr et al. (USENIX Security 2016) have them."""
+    """Errors of a clone of a table's model, as Tramèr et al. (USENIX Security 2016) define them."""
 
-    r_test: Rate = Field(description="clone names another class than the victim: 1 - agreement")
-    tv_test: float = Field(description="mean total variation distance of the probabilities, tests")
-    uniform_rows: int = Field(default=0, description="drawn evenly from the ranges of the features")
+    r_test: Rate = Field(description="clone predicts another class than the victim: 1 - agreement")
+    tv_test: float = Field(description="mean total variation distance of answers, on the test rows")
+    uniform_rows: int = Field(
+        default=0, description="rows drawn uniformly from the features' ranges"
+    )
     r_unif: Rate | None = Field(default=None, description="as r_test, on the uniform rows")
     tv_unif: float | None = Field(default=None, description="as tv_test, on the uniform rows")
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How the report shows a field of `Score`; a field marked with one is a metric everywhere.
+    """A mark on a field of `Score`: the field is a metric, which reports show under `title`.
 
     A metric with an interval is a `Rate`, any other a float, averaged over seeds.
     """
 
     title: str  # the heading of its column, with its unit
-    kind: Literal["share", "nats", "number"] = "share"  # only shares are limits of --fail-above
+    kind: Literal["share", "nats", "number"] = "share"  # only a share can have a limit
 
 
 class Score(Model):
     """A clone, scored on the test set after `queries` rows. Each metric is declared here once."""
 
-    queries: int = Field(description="rows the attack had bought when this clone was handed over")
+    queries: int = Field(description="rows that the attack had spent on this clone")
     accuracy: Annotated[Rate, Metric("Accuracy")] = Field(
         description="the clone predicts the true label"
     )
@@ -95,36 +99,42 @@ def metrics() -> dict[str, Metric]:
 
 
 def metric_value(score: Score, name: str) -> float:
-    """The value of one of `metrics()`, without its interval."""
-    found = getattr(score, name)
-    return found.value if isinstance(found, Rate) else float(found)
+    """The value of one of `metrics()`, without its interval.
+
+    Raises:
+        AttributeError: `name` is not a field of the score.
+    """
+    value = getattr(score, name)
+    return value.value if isinstance(value, Rate) else float(value)
 
 
 class ClassAgreement(Model):
-    """Agreement of the final clone on the test rows that the victim puts in one class."""
+    """Agreement of the final clone on the test rows for which the victim predicts one class."""
 
     name: str
     rows: int
-    agreement: Rate | None = Field(description="null when the victim names this class nowhere")
+    agreement: Rate | None = Field(description="null if the victim never predicts this class")
 
 
 class VictimCard(Model):
+    """The victim, and its accuracy on the test set."""
+
     name: str
     accuracy: Rate
     test_set: str
     test_rows: int
     classes: list[str]
     weights: str | None = Field(description="sha256 of the victim's weights or file, when known")
-    served: str = Field(default="", description="how it was run or reached, where that is known")
+    served: str = Field(default="", description="how it was run or reached, if that is known")
 
 
 class Authorisation(Model):
-    """Who allowed that somebody else's machine is asked: needed for every one that is not local."""
+    """The permission to query a model on another machine; required for every remote endpoint."""
 
-    owner: str = Field(min_length=1, description="whose model it is")
-    granted_by: str = Field(min_length=1, description="who gave the permission, in writing")
-    date: str = Field(description="when, as YYYY-MM-DD")
-    scope: str = Field(min_length=1, description="what it covers, in words")
+    owner: str = Field(min_length=1, description="the owner of the model")
+    granted_by: str = Field(min_length=1, description="the person who gave the written permission")
+    date: str = Field(description="the date of the permission, as YYYY-MM-DD")
+    scope: str = Field(min_length=1, description="the scope of the permission, in words")
 
     @field_validator("date", mode="before")
     @classmethod
@@ -133,21 +143,21 @@ class Authorisation(Model):
 
 
 class EndpointCard(Model):
-    """A victim at the other end of a wire: how it was asked, and how fast it answered."""
+    """A victim behind HTTP: how it was queried, and how fast it answered."""
 
     url: str
     protocol: str
     authorisation: Authorisation | None = Field(description="null for an endpoint on this machine")
-    rate: float = Field(description="rows a second, at most: the cap that was kept to")
+    rate: float = Field(description="the most rows per second that were sent")
     rows_per_request: int
     requests: int = Field(description="answered in the last session of the audit")
     latency: float | None = Field(
-        description="median seconds of a request in that session, waiting for the cap not included"
+        description="median seconds of a request in that session, without waiting for the rate"
     )
-    lost_limit: int | None = Field(description="rows that the run might lose at most")
+    lost_limit: int | None = Field(description="the most rows that the run might lose")
 
     def hours(self, rows: int) -> float:
-        """What sending so many rows takes at least, under the cap."""
+        """The least number of hours that it takes to send `rows` rows at that rate."""
         return rows / self.rate / 3600
 
 
@@ -161,6 +171,8 @@ class FeatureCard(Model):
 
 
 class ThreatCard(Model):
+    """The threat model, field by field as in `clonecost.ThreatModel`."""
+
     input_shape: list[int]
     num_classes: int
     query_budget: int
@@ -173,6 +185,8 @@ class ThreatCard(Model):
 
 
 class AttackCard(Model):
+    """The attack with its settings, its student and its proxy data."""
+
     name: str
     settings: dict[str, JsonValue] = Field(description="every hyper-parameter of the attack")
     student: str
@@ -180,26 +194,30 @@ class AttackCard(Model):
 
 
 class DefenceCard(Model):
+    """A defence with its settings."""
+
     name: str
     settings: dict[str, JsonValue]
 
 
 class Price(Model):
+    """The price of the clone: the price per 1,000 queries times all paid rows."""
+
     usd_per_1000: float | None
     usd: float | None = Field(description="(spent + lost) rows at that price; null without a price")
 
 
 class Span(Model):
-    """One of the equal parts of the budget: what was asked and answered in it."""
+    """Queries and answers in one of the equal parts of the budget."""
 
     first: int = Field(ge=0, description="number of its first row in the attack's stream, from 0")
-    rows: int = Field(gt=0, description="fewer in the last one, when the attack stopped early")
+    rows: int = Field(gt=0, description="fewer in the last span if the attack stopped early")
     class_histogram: list[int] = Field(description="rows by the answer's top class")
     mean_entropy: float = Field(description="mean entropy of an answer, in nats")
 
 
 class Traffic(Model):
-    """What was asked and answered, over every row of the attack (replayed ones too)."""
+    """Queries and answers, over every row of the attack (replayed ones too)."""
 
     rows: int
     class_histogram: list[int] = Field(description="rows by the answer's top class")
@@ -207,36 +225,36 @@ class Traffic(Model):
     confident: float = Field(description="share of answers whose top probability exceeds 0.9")
     purposes: dict[Purpose, int] = Field(
         default_factory=dict,
-        description="rows by what they were bought for; only training teaches a clone directly",
+        description="rows by purpose; only the answers of training rows are used for training",
     )
     over_time: list[Span] = Field(
         default_factory=list,
-        description="equal spans of the budget in order, without those in which nothing was asked",
+        description="equal spans of the budget in order, without those that have no query",
     )
 
 
 class Search(Model):
-    """How an attack that searches for each of its images spent its rows; targets are finished."""
+    """The searches of an attack that searches for each of its images, and their cost in rows."""
 
-    targets: int = Field(ge=0, description="searches that ended, whether they reached or gave up")
-    reached: int = Field(ge=0, description="of these, how many met the threshold")
-    queries_per_class: list[int] = Field(description="rows bought by the class searched for")
+    targets: int = Field(ge=0, description="searches that ended, with or without success")
+    reached: int = Field(ge=0, description="ended searches that met the threshold")
+    queries_per_class: list[int] = Field(description="rows spent by the class searched for")
     used_rows: int = Field(ge=0, description="rows that the student is trained on")
     wasted: float = Field(ge=0, le=1, description="1 - used_rows / spent")
     generations: float = Field(ge=0, description="mean generations of a search that ended")
 
 
 class SpotCheck(Model):
-    """Rows that were asked again, to see whether the victim still answers as it did."""
+    """Rows that were sent again, to detect that the victim has changed."""
 
-    rows: int = Field(ge=0, description="paid for it, in an account of their own")
-    asked: int = Field(ge=0, description="of these, how many were answered and compared")
-    changed: int = Field(ge=0, description="of these, how many were answered otherwise than before")
+    rows: int = Field(ge=0, description="paid rows, in an account of their own")
+    asked: int = Field(ge=0, description="rows that were answered and compared")
+    changed: int = Field(ge=0, description="compared rows with another answer than before")
     largest: float = Field(ge=0, le=1, description="largest change of a probability")
 
 
 class Flag(Model):
-    """Something about the audit itself that a reader must know before believing it."""
+    """A red flag: a warning of the audit about its own numbers."""
 
     code: str
     severity: Literal["info", "warning"]
@@ -244,7 +262,7 @@ class Flag(Model):
 
 
 class Control(Model):
-    """The same clone recipe without what the victim knows: what did the queries buy?"""
+    """The same clone recipe without the victim's knowledge, for comparison."""
 
     name: Literal["shuffled_answers", "untrained_student", "true_labels"]
     accuracy: Rate
@@ -252,6 +270,8 @@ class Control(Model):
 
 
 class Provenance(Model):
+    """The versions, machine, seed and ledger of a run."""
+
     version: str
     revision: str | None = Field(description="the code's git revision, when it runs from a clone")
     created: str = Field(description="UTC time at which the audit ended, ISO 8601")
@@ -262,32 +282,34 @@ class Provenance(Model):
     python: str
     torch: str
     platform: str
-    ledger_head: str = Field(description="last digest of the ledger's chain: proves what was asked")
+    ledger_head: str = Field(description="last digest of the ledger's chain, over all its rows")
     ledger_rows: int
-    resumed: int = Field(description="how many times this run was continued")
+    resumed: int = Field(description="how many times this run was resumed")
 
 
 class Strength(Model):
     """Adversarial examples of one kind and size, made on the clone."""
 
-    method: str = Field(description="fgsm, pgd, mim; noise: the control, signs by chance")
-    epsilon: float = Field(gt=0, le=1, description="no pixel in [0, 1] is moved further")
-    fooled: Rate = Field(description="the API, which named the clean row rightly, names it wrongly")
-    fooled_clone: Rate = Field(description="the clone names the same row wrongly")
+    method: str = Field(description="fgsm, pgd, mim; noise: the control, with random signs")
+    epsilon: float = Field(gt=0, le=1, description="the largest change of a pixel in [0, 1]")
+    fooled: Rate = Field(
+        description="rows that the victim classified correctly before and incorrectly after"
+    )
+    fooled_clone: Rate = Field(description="of the same rows, those the clone then misclassifies")
 
 
 class Transfer(Model):
-    """Do adversarial examples made on the clone fool the victim? `RUN/transfer.json`."""
+    """Transferability of adversarial examples made on the clone, as in `RUN/transfer.json`."""
 
     schema_: Literal["clonecost/transfer/1"] = Field(default="clonecost/transfer/1", alias="schema")
-    rows: int = Field(description="test rows that the API was asked about as they are")
-    right: int = Field(description="of them those that it named rightly; the others show nothing")
+    rows: int = Field(description="test rows that were sent unchanged")
+    right: int = Field(description="rows that the victim classified correctly; only these count")
     queries: int = Field(description="rows answered, clean ones and noise included")
     lost: int = Field(description="rows paid without an answer")
     seed: int
     found: list[Strength]
     seconds: float
-    ledger: str = Field(description="its own, relative to the run folder")
+    ledger: str = Field(description="the transfer's ledger, relative to the run folder")
     ledger_head: str
     clone: str = Field(description="sha256 of the clone's file")
 
@@ -295,23 +317,31 @@ class Transfer(Model):
 
 
 class Result(Model):
+    """The result of one audit, as in `RUN/result.json`.
+
+    Example:
+        >>> read_result(Path("runs/lenet")).curve[-1].agreement  # doctest: +SKIP
+        Rate(value=0.95, low=0.94, high=0.96)
+    """
+
     schema_: Literal["clonecost/result/1"] = Field(default=SCHEMA, alias="schema")
     victim: VictimCard
     threat: ThreatCard
     attack: AttackCard
     endpoint: EndpointCard | None = Field(default=None, description="null for a local victim")
     defences: list[DefenceCard]
-    curve: list[Score] = Field(min_length=1, description="by queries; the last one is the verdict")
+    curve: list[Score] = Field(min_length=1, description="by queries; the last is the final clone")
     per_class: list[ClassAgreement]
     spent: int = Field(description="rows answered to the attack: the price of this clone")
     lost: int = Field(description="rows sent whose answer never arrived or was unusable; paid too")
     evaluation: int = Field(
-        description="rows of the test set, and uniform rows of a table, bought apart from the "
-        "undefended victim"
+        description="rows of the test set, and uniform rows of a table, paid apart and answered by "
+        "the undefended victim"
     )
     ended: Literal["finished", "budget_exhausted"]
     majority_agreement: float = Field(
-        description="agreement of a clone that always names the victim's commonest class"
+        description="majority-class baseline: agreement of a clone that always predicts the "
+        "victim's most frequent class"
     )
     price: Price
     traffic: Traffic
@@ -328,14 +358,15 @@ class Result(Model):
 
 
 def json_schema() -> dict[str, Any]:
+    """The JSON schema of `result.json`."""
     return Result.model_json_schema(by_alias=True)
 
 
 def read_transfer(run: Path) -> Transfer | None:
-    """Read `run/transfer.json`; None if adversarial examples were never tried.
+    """Read `run/transfer.json`; None if the run has no transfer.
 
     Raises:
-        RunError: it is not what this version understands.
+        RunError: the file does not fit this version's schema.
     """
     path = run / "transfer.json"
     if not path.is_file():
@@ -344,8 +375,7 @@ def read_transfer(run: Path) -> Transfer | None:
         return Transfer.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise RunError(
-            f"{path} is not a clonecost/transfer/1 document; make it anew by "
-            f"`clonecost transfer {run}`"
+            f"{path} is not a clonecost/transfer/1 document", RunWorkflow("transfer", run)
         ) from error
 
 
@@ -353,16 +383,19 @@ def read_result(run: Path) -> Result:
     """Read `run/result.json`.
 
     Raises:
-        RunError: there is none, or it is not what this version understands.
+        RunError: the run has no result, or it does not fit this version's schema.
     """
     path = run / "result.json"
     if not path.is_file():
         raise RunError(
-            f"{run} has no result.json: the audit did not finish; `clonecost resume {run}` goes on"
+            f"{run} has no result.json: the audit did not finish", RunWorkflow("resume", run)
         )
     try:
         return Result.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise RunError(f"{path} is not a {SCHEMA} document: {where}: {first['msg']}") from error
+        raise RunError(
+            f"{path} is not a {SCHEMA} document: {where}: {first['msg']}",
+            Advice("run the audit again with this version"),
+        ) from error

@@ -1,4 +1,4 @@
-"""The shared vocabulary: every other module may import this one, which does not import torch."""
+"""The types that all modules share: threat models, data sets, features. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-if TYPE_CHECKING:  # lists and `--help` need the words, not torch
+if TYPE_CHECKING:  # lists and `--help` need the types, not torch
     import torch
     from torch import Tensor
 
@@ -15,15 +15,15 @@ from clonecost.errors import DropKey, SetKey, SpecError
 
 AnswerKind = Literal["label", "top_k", "probs"]
 InputPrecision = Literal["float32", "uint8"]
-# White box: the attacker also holds the network. No audit of an API, a reference beside it.
+# White box: the attacker also has the network; a reference, not an audit of an API.
 Access = Literal["black-box", "white-box"]
 Shape = tuple[int, ...]
 Compiled = Literal["no", "generator", "all"]  # which networks of an attack torch.compile speeds up
-# What a question is for: an attack says it at the door, and the bill is split by it. Only answers
-# of "training" teach a clone directly.
+# The purpose of a query: an attack states it, and the query costs are split by it. Only answers to
+# "training" queries are used for training directly.
 Purpose = Literal["training", "gradients", "search", "validation"]
 
-# How a long step tells how far it is: (what is being done, done so far, of how many).
+# The report of a long step: (its name, parts done, parts in all).
 Progress = Callable[[str, int, int], None]
 
 
@@ -50,11 +50,15 @@ Defence = Callable[[Victim], Victim]
 class Feature:
     """One column of a table: a number between `low` and `high`, or one of `categories`.
 
-    A category is sent as its place in `categories`: 0, 1, 2, ...
+    A category is sent as its index in `categories`: 0, 1, 2, ...
 
     Raises:
         ValueError: `low` is not below `high`, or one of them is not finite, or there is only one
             category.
+
+    Example:
+        >>> Feature(name="colour", categories=("red", "green", "blue")).high
+        2.0
     """
 
     name: str
@@ -64,20 +68,20 @@ class Feature:
 
     def __post_init__(self) -> None:
         if len(self.categories) == 1:
-            raise ValueError(f"the feature {self.name!r} has one category: it can say nothing")
+            raise ValueError(f"the feature {self.name!r} needs two categories or more, and has one")
         if self.categories:
             object.__setattr__(self, "low", 0.0)
             object.__setattr__(self, "high", float(len(self.categories) - 1))
         if not -math.inf < self.low < self.high < math.inf:  # also catches nan
             raise ValueError(
-                f"the feature {self.name!r} reaches from {self.low:g} to {self.high:g}: "
-                "want two numbers, the smaller one first"
+                f"the feature {self.name!r} has the range {self.low:g} to {self.high:g}, "
+                "but needs two finite numbers, the smaller one first"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionApi:
-    """What a prediction API takes and what its answers show.
+    """The inputs that a prediction API takes, and how much its answers show.
 
     Raises:
         SpecError: the fields contradict each other.
@@ -88,8 +92,8 @@ class PredictionApi:
     answers: AnswerKind = "probs"
     top_k: int | None = None  # how many classes a "top_k" answer names: 1 to K - 1
     input_precision: InputPrecision = "float32"  # a real image API takes 8 bits
-    features: tuple[Feature, ...] | None = None  # of a table, in order; None: pixels
-    incomplete: bool = False  # of a table: rows with missing values (NaN) are answered, too
+    features: tuple[Feature, ...] | None = None  # for a table, in order; None: pixels
+    incomplete: bool = False  # for a table: rows with missing values (NaN) are answered, too
 
     def __post_init__(self) -> None:
         check_choice("answers", self.answers, get_args(AnswerKind))
@@ -107,16 +111,16 @@ class PredictionApi:
             check_top_k("top_k", self.top_k, self.num_classes)
         elif self.top_k is not None:
             raise SpecError(
-                f"top_k belongs to answers of kind 'top_k', the answers are {self.answers!r}",
+                f"top_k needs answers of kind 'top_k', and the answers are {self.answers!r}",
                 got=f"top_k={self.top_k}", want="None",
             )  # fmt: skip
         self._check_kind()
 
     def _check_kind(self) -> None:
-        """Images or a table: no setting may belong to the other kind."""
+        """Refuse settings of a table for an API of images, and the other way round."""
         if self.features is None:
             if self.incomplete:
-                raise SpecError("incomplete is for rows of a table, this API takes images",
+                raise SpecError("incomplete is for rows of a table, and this API takes images",
                                 DropKey("incomplete"))  # fmt: skip
             return
         if self.input_shape != (len(self.features),):
@@ -131,7 +135,7 @@ class PredictionApi:
 
 @dataclass(frozen=True, kw_only=True)
 class ThreatModel(PredictionApi):
-    """What the attacker knows, sees and may spend: page one of every report.
+    """The threat model: what the attacker knows, sees and may spend.
 
     Raises:
         SpecError: the fields contradict each other, or the budget allows no query.
@@ -152,10 +156,10 @@ class ThreatModel(PredictionApi):
 
 
 def check_budget(budget: int, access: Access) -> None:
-    """Refuse a query budget that no audit has; an attack in a white box may ask nothing.
+    """Refuse a query budget below 1; a white-box reference may have 0.
 
     Raises:
-        SpecError: with the least one.
+        SpecError: the budget is too small.
     """
     least = 0 if access == "white-box" else 1
     if budget < least:
@@ -169,7 +173,7 @@ def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
     """Refuse a value that is none of the choices.
 
     Raises:
-        SpecError: with the choices.
+        SpecError: the value is none of them.
     """
     if value not in choices:
         raise SpecError(
@@ -178,11 +182,11 @@ def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
 
 
 def check_top_k(key: str, k: int | None, num_classes: int) -> None:
-    """Refuse a number of named classes that no top-k answer has: all K of them are "probs".
+    """Refuse a number of classes that no top-k answer has; an answer of all K classes is "probs".
 
     Args:
         key: the setting that `k` comes from.
-        k: the number of classes that an answer names.
+        k: the number of classes in an answer.
         num_classes: K.
 
     Raises:
@@ -200,8 +204,15 @@ class LabelledInputs:
     """A data set in memory.
 
     `inputs` is (n, *shape): uint8 pixels 0..255 (a quarter of the memory), or float32 in [0, 1];
-    of a table (n, d) float32, as they are. `labels` is (n,) int64. Take batches with `rows`, which
-    always gives float32.
+    for a table (n, d) float32, unscaled. `labels` is (n,) int64. `rows` takes a batch, always as
+    float32.
+
+    Example:
+        >>> import torch
+        >>> images = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+        >>> data = LabelledInputs(images, torch.tensor([0, 1]), name="mine")
+        >>> data.rows(slice(0, 1)).shape, data.shape
+        (torch.Size([1, 1, 8, 8]), (1, 8, 8))
     """
 
     inputs: Tensor
@@ -226,12 +237,12 @@ class LabelledInputs:
         return replace(self, inputs=self.inputs.to(device), labels=self.labels.to(device))
 
     def take(self, index: Tensor | slice) -> LabelledInputs:
-        """The data set cut down to `index`."""
+        """The data set of the rows at `index`."""
         return replace(self, inputs=self.inputs[index], labels=self.labels[index])
 
 
 def as_pixels(inputs: Tensor) -> Tensor:
-    """uint8 0..255 -> float32 in [0, 1]; float32 passes unchanged.
+    """uint8 0..255 -> float32 in [0, 1]; float32 is returned unchanged.
 
     Division, not multiplication by 1/255: k/255 must be the nearest float so that 8-bit inputs are
     recognised exactly when they are written to the ledger.
@@ -242,7 +253,7 @@ def as_pixels(inputs: Tensor) -> Tensor:
 
 
 def as_bytes(pixels: Tensor) -> Tensor:
-    """Pixels in [0, 1] -> the nearest uint8 0..255: what an image file would hold."""
+    """Pixels in [0, 1] -> the nearest uint8 0..255, as in an image file."""
     import torch
 
     return pixels.mul(255).round().to(torch.uint8)

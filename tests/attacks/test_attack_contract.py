@@ -1,4 +1,4 @@
-"""What every attack must keep. A new attack is tested by being listed in ATTACKS."""
+"""The contract of every attack. A new attack is found in ATTACKS and tested."""
 
 import dataclasses
 import inspect
@@ -19,17 +19,17 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from clonecost.attacks import ATTACKS, PROFILES
 from clonecost.attacks.base import queries_per_iteration
 from clonecost.audit import Watcher, run_audit
-from clonecost.errors import AnswersError, SpecError, VictimError
+from clonecost.errors import AnswersError, SetKey, SpecError, VictimError
 from clonecost.oracle.ledger import Account, Ledger, Recorded
 from clonecost.result import Result
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 
 WHITE_BOXES = sorted(name for name in ATTACKS if ATTACKS[name].declares.white_box)
 every_attack = pytest.mark.parametrize("name", sorted(ATTACKS))
-every_asking_attack = pytest.mark.parametrize("name", sorted(set(ATTACKS) - set(WHITE_BOXES)))
+every_querying_attack = pytest.mark.parametrize("name", sorted(set(ATTACKS) - set(WHITE_BOXES)))
 every_white_box = pytest.mark.parametrize("name", WHITE_BOXES)
-# These walk through a table from one part of the attack to the next, without a loop that could be
-# kept, and compute for seconds at most: they go on from the ledger, as if nothing was computed.
+# These attacks on tables have no loop with a checkpoint and compute for seconds at most: a resumed
+# run computes everything again from the ledger's answers.
 COMPUTED_AGAIN_IN_SECONDS = {
     "lowd_meek", "tramer_adaptive_retrain", "tramer_tree", "tramer_tree_top_down",
 }  # fmt: skip
@@ -40,7 +40,7 @@ TEST_ROWS = 400
 
 
 def counted(run: Callable[[], Result | None] | Callable[[], None]) -> tuple[Result | None, int]:
-    """What it found, and how many steps all optimisers took for it."""
+    """The result of `run`, and the number of optimiser steps that it took."""
     steps = 0
 
     def step(*_: object) -> None:
@@ -49,14 +49,14 @@ def counted(run: Callable[[], Result | None] | Callable[[], None]) -> tuple[Resu
 
     hook = register_optimizer_step_post_hook(step)
     try:
-        found = run()
+        result = run()
     finally:
         hook.remove()
-    return found, steps
+    return result, steps
 
 
 def rows_replayed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Of the attack's account, batch by batch, from now on."""
+    """The numbers of rows replayed in the attack's account, batch by batch, from now on."""
     rows: list[int] = []
     recorded = Ledger.recorded
 
@@ -71,13 +71,13 @@ def rows_replayed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def without_time(result: Result | None) -> dict[str, Any]:
-    """All that must be the same however often a run was interrupted."""
+    """The part of a result that does not depend on interruptions."""
     assert result is not None
     return result.model_dump(exclude={"seconds", "provenance", "lost", "flags"})
 
 
 @every_attack
-def test_spends_what_it_says_and_learns_something(
+def test_spends_what_it_reports_and_beats_the_majority_class(
     name: str, victim: Victim, test_set: LabelledInputs, make_audit: MakeAudit
 ) -> None:
     counting = RecordingVictim(victim)
@@ -90,7 +90,7 @@ def test_spends_what_it_says_and_learns_something(
     assert queries[-1] == result.spent == result.traffic.rows
 
 
-@every_asking_attack
+@every_querying_attack
 def test_resumes_after_a_failure_without_paying_twice(
     name: str, victim: Victim, make_audit: MakeAudit, tmp_path: Path
 ) -> None:
@@ -105,21 +105,21 @@ def test_resumes_after_a_failure_without_paying_twice(
     one, two = (load_file(tmp_path / o / "clone.safetensors") for o in ("straight", "resumed"))
     assert all(torch.equal(one[key], two[key]) for key in one)  # to the last bit
     assert resumed.spent == straight.spent
-    assert resumed.lost > 0  # the batch in flight when the API went away
+    assert resumed.lost > 0  # the batch that was sent when the API failed
     assert not set(first.rows) & set(second.rows)  # no row was asked twice
     assert first.seen + second.seen == straight.spent + TEST_ROWS
     assert [flag.code for flag in resumed.flags].count("lost-rows") == 1
 
 
 @every_attack_with_snapshots
-def test_goes_on_from_a_snapshot_with_little_to_do_again(
+def test_resumes_from_a_snapshot_with_little_recomputation(
     name: str, victim: Victim, threat: ThreatModel, proxy: LabelledInputs, make_audit: MakeAudit,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Stopped while it asks, then while it trains: what is done again is less than an iteration."""
+    """Stopped during a query, then during training: less than an iteration is recomputed."""
     budget, attack = 600, toy_attack(name)
     few: dict[str, Any] = {"threat": replace(threat, query_budget=budget), "milestones": (250, 500)}
-    if threat.features is None:  # the pool holds the budget: some ask about each row of it once
+    if threat.features is None:  # some attacks query each row of the pool once
         few["proxy"] = proxy.take(slice(0, budget))
     straight, steps = counted(lambda: run_audit(make_audit(name, **few, out=tmp_path / "one")))
     assert straight is not None
@@ -157,16 +157,16 @@ def test_goes_on_from_a_snapshot_with_little_to_do_again(
         assert one == two, file
     assert asked.seen + again.seen == straight.spent + TEST_ROWS
     assert done - steps <= steps / 5
-    # rows are looked up again, not bought: what comes before the loop, and one turn of it
-    beforehand = getattr(attack, "seeds", 0) + int(getattr(attack, "before", 0) * budget)
-    turn = getattr(attack, "queries_per_iteration", 250)  # at most from one milestone to the next
-    assert sum(replayed) <= (1 + len(stopped)) * (beforehand + turn)
+    # rows of the part before the loop and of one iteration are replayed, not bought
+    before_loop = getattr(attack, "seeds", 0) + int(getattr(attack, "before", 0) * budget)
+    iteration = getattr(attack, "queries_per_iteration", 250)  # or one interval of milestones
+    assert sum(replayed) <= (1 + len(stopped)) * (before_loop + iteration)
     assert notices == []
     assert not (tmp_path / "two" / "snapshots").exists()
 
 
-@every_asking_attack
-def test_a_larger_budget_goes_on_where_the_smaller_one_ended(
+@every_querying_attack
+def test_a_larger_budget_continues_a_run_of_a_smaller_one(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
     small = dataclasses.replace(threat, query_budget=700)
@@ -178,26 +178,26 @@ def test_a_larger_budget_goes_on_where_the_smaller_one_ended(
     assert before.curve[-1] in after.curve  # the first budget's clone is still on the curve
 
 
-@every_asking_attack
-def test_looking_changes_neither_what_is_asked_nor_the_last_clone(
+@every_querying_attack
+def test_scoring_changes_neither_the_queries_nor_the_last_clone(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit, tmp_path: Path
 ) -> None:
-    asked, looks = [], []
+    asked, curves = [], []
     for folder, milestones in (("often", (3, 250, 251, 430)), ("never", ())):
         counting = RecordingVictim(victim)
         few = replace(threat, query_budget=600)
         result = run_audit(make_audit(name, victim=counting, threat=few, milestones=milestones,
                                       out=tmp_path / folder))  # fmt: skip
         asked.append(counting.rows[TEST_ROWS:])
-        looks.append(result.curve)
+        curves.append(result.curve)
     assert asked[0] == asked[1]
-    assert len(looks[0]) > len(looks[1]) == 1
-    assert looks[0][-1] == looks[1][-1]
+    assert len(curves[0]) > len(curves[1]) == 1
+    assert curves[0][-1] == curves[1][-1]
     one, two = ((tmp_path / out / "clone.safetensors").read_bytes() for out in ("often", "never"))
     assert one == two
 
 
-@every_asking_attack
+@every_querying_attack
 def test_needs_are_refused_before_the_first_query(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
@@ -212,14 +212,14 @@ def test_needs_are_refused_before_the_first_query(
         assert counting.seen == 0
 
 
-@every_asking_attack
-def test_price_per_iteration_is_what_it_sends(
+@every_querying_attack
+def test_an_iteration_costs_what_it_declares(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
 ) -> None:
     attack = toy_attack(name)
     cost = queries_per_iteration(attack)
     if not cost:
-        pytest.skip(f"{name} has no iterations: it buys a fixed set")
+        pytest.skip(f"{name} has no iterations")
     counting = RecordingVictim(victim)
     exactly = dataclasses.replace(threat, query_budget=3 * cost + cost - 1)
     result = run_audit(make_audit(name, victim=counting, threat=exactly, milestones=()))
@@ -227,7 +227,7 @@ def test_price_per_iteration_is_what_it_sends(
 
 
 @every_white_box
-def test_a_white_box_asks_nothing_and_makes_the_same_clone_after_a_crash(
+def test_a_white_box_sends_no_query_and_resumes_to_the_same_clone(
     name: str, network: nn.Module, victim: Victim, make_audit: MakeAudit, tmp_path: Path
 ) -> None:
     before = {key: value.clone() for key, value in network.state_dict().items()}
@@ -241,10 +241,10 @@ def test_a_white_box_asks_nothing_and_makes_the_same_clone_after_a_crash(
     assert straight.threat.access == "white-box"
     assert "white-box-reference" in [flag.code for flag in straight.flags]
 
-    told = []
+    steps_seen = []
 
     def crash(what: str, done: int, total: int) -> None:
-        told.append(what)
+        steps_seen.append(what)
         if done == total and "student" in what:
             raise KeyboardInterrupt
 
@@ -259,9 +259,9 @@ def test_a_white_box_asks_nothing_and_makes_the_same_clone_after_a_crash(
         lambda: run_audit(make_audit(name, victim=counting, out=tmp_path / "resumed"))
     )
     assert resumed is not None
-    assert done + more - steps <= steps / 5  # it goes on from a snapshot
+    assert done + more - steps <= steps / 5  # it resumes from a snapshot
     assert counting.seen == TEST_ROWS  # bought before the crash
-    assert len(set(told)) > 2  # the evaluation, the images, the student
+    assert len(set(steps_seen)) > 2  # the evaluation, the images, the student
     assert resumed.curve == straight.curve
     one, two = (load_file(tmp_path / o / "clone.safetensors") for o in ("straight", "resumed"))
     assert all(torch.equal(one[key], two[key]) for key in one)
@@ -277,7 +277,7 @@ def test_the_callers_randomness_is_left_alone(name: str, make_audit: MakeAudit) 
 
 
 @every_attack
-def test_file_is_short_and_opens_no_private_door(name: str) -> None:
+def test_file_is_short_and_reads_no_private_attribute(name: str) -> None:
     source = Path(inspect.getfile(ATTACKS[name]))
     text = source.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 200
@@ -285,7 +285,7 @@ def test_file_is_short_and_opens_no_private_door(name: str) -> None:
 
 
 @every_attack
-def test_settings_out_of_range_are_named_before_anything_is_paid(name: str) -> None:
+def test_settings_out_of_range_are_refused(name: str) -> None:
     numbers = {
         field.name: field.default
         for field in dataclasses.fields(ATTACKS[name])  # type: ignore[arg-type]
@@ -293,8 +293,9 @@ def test_settings_out_of_range_are_named_before_anything_is_paid(name: str) -> N
     }
     assert numbers
     for field in numbers:
-        with pytest.raises(SpecError, match=rf"{name}\.{field} is -1: it must be at least"):
+        with pytest.raises(SpecError, match=rf"{name}\.{field} .* got -1, want at least") as caught:
             ATTACKS[name](**{field: -1})
+        assert caught.value.remedies == (SetKey(f"set.{name}.{field}"),)
 
 
 @every_attack

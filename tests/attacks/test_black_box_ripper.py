@@ -21,7 +21,7 @@ from clonecost.training.distill import distill
 from clonecost.types import ThreatModel, Victim, as_pixels
 
 TEST_ROWS = 400
-Taught = list[tuple[Tensor, Tensor]]
+TrainingRows = list[tuple[Tensor, Tensor]]
 
 
 def small(**changes: object) -> BlackBoxRipper:
@@ -29,11 +29,11 @@ def small(**changes: object) -> BlackBoxRipper:
 
 
 @pytest.fixture
-def taught(monkeypatch: pytest.MonkeyPatch) -> Taught:
+def training_rows(monkeypatch: pytest.MonkeyPatch) -> TrainingRows:
     """What each student was trained on: images and answers."""
     import clonecost.attacks.black_box_ripper as module
 
-    seen: Taught = []
+    seen: TrainingRows = []
     plain: Callable[..., None] = distill
 
     def spy(student: object, images: Tensor, answers: Tensor, *rest: object, **how: object) -> None:
@@ -65,13 +65,13 @@ def test_the_papers_constants_and_the_released_ones() -> None:
     assert rgb == dataclasses.replace(grey, max_generations=300)
 
 
-def test_winners_teach_and_were_asked_about_as_they_are(
-    victim: Victim, make_audit: MakeAudit, taught: Taught
+def test_winners_train_the_student_and_were_sent_unchanged(
+    victim: Victim, make_audit: MakeAudit, training_rows: TrainingRows
 ) -> None:
     counting = RecordingVictim(victim)
     attack = small(reuse="evolved", threshold=0.02)
     result = run_audit(make_audit(attack=attack, victim=counting, milestones=()))
-    ((images, answers),) = taught
+    ((images, answers),) = training_rows
     search = result.search
     assert search is not None
     assert len(images) == search.targets == search.used_rows
@@ -83,13 +83,13 @@ def test_winners_teach_and_were_asked_about_as_they_are(
     assert fit >= search.reached
 
 
-def test_every_row_teaches_when_all_are_reused(
-    victim: Victim, make_audit: MakeAudit, taught: Taught
+def test_every_row_trains_the_student_if_all_are_reused(
+    victim: Victim, make_audit: MakeAudit, training_rows: TrainingRows
 ) -> None:
     counting = RecordingVictim(victim)
     result = run_audit(make_audit(attack=small(reuse="all"), victim=counting))
-    assert [len(images) for images, _ in taught] == [500, 1_000, BUDGET]
-    rows = [image.numpy().tobytes() for image in as_pixels(taught[-1][0])]
+    assert [len(images) for images, _ in training_rows] == [500, 1_000, BUDGET]
+    rows = [image.numpy().tobytes() for image in as_pixels(training_rows[-1][0])]
     assert rows == counting.rows[TEST_ROWS:]
     assert result.search is not None
     assert (result.search.used_rows, result.search.wasted) == (BUDGET, 0)
@@ -103,7 +103,7 @@ def test_every_row_teaches_when_all_are_reused(
         ({"evolve": False}, "training"),
     ],
 )
-def test_what_the_rows_are_bought_for_agrees_with_what_they_taught(
+def test_the_purpose_of_rows_agrees_with_their_use(
     make_audit: MakeAudit, changes: dict[str, object], purpose: str
 ) -> None:
     result = run_audit(make_audit(attack=small(**changes), milestones=()))
@@ -116,36 +116,37 @@ def test_what_the_rows_are_bought_for_agrees_with_what_they_taught(
     assert (found.unused > 0) == (purpose == "search")
 
 
-def test_the_books_of_the_search(make_audit: MakeAudit) -> None:
+def test_the_numbers_of_the_search(make_audit: MakeAudit) -> None:
     audit = make_audit(attack=small(reuse="evolved"))
     search = run_audit(audit).search
     assert search is not None
     assert sum(search.queries_per_class) == BUDGET
     assert search.wasted == pytest.approx(1 - search.used_rows / BUDGET)
     assert 1 <= search.generations <= 4
-    films = load_file(audit.out / SEARCH)
-    count, generations = films["probability"].shape
-    assert films["images"].shape == (count, generations, 1, 8, 8)
-    assert films["images"].dtype == torch.uint8
-    assert films["targets"].tolist() == [number % CLASSES for number in range(count)]
+    images = load_file(audit.folder / SEARCH)
+    count, generations = images["probability"].shape
+    assert images["images"].shape == (count, generations, 1, 8, 8)
+    assert images["images"].dtype == torch.uint8
+    assert images["targets"].tolist() == [number % CLASSES for number in range(count)]
     assert count == 2 * CLASSES
     # the fittest so far never gets less fit; with few classes that mostly means surer
-    assert (films["probability"].nan_to_num(1).diff(dim=1) > -0.2).all()
+    assert (images["probability"].nan_to_num(1).diff(dim=1) > -0.2).all()
 
 
 def test_without_evolution_each_image_costs_one_query(
-    victim: Victim, make_audit: MakeAudit, taught: Taught
+    victim: Victim, make_audit: MakeAudit, training_rows: TrainingRows
 ) -> None:
     counting = RecordingVictim(victim)
     audit = make_audit(attack=small(evolve=False), victim=counting)
     result = run_audit(audit)
-    assert [len(images) for images, _ in taught] == [500, 1_000, BUDGET]
+    assert [len(images) for images, _ in training_rows] == [500, 1_000, BUDGET]
     assert counting.seen == TEST_ROWS + BUDGET
     assert len(set(counting.rows)) == TEST_ROWS + BUDGET  # no image twice
     assert result.search is None
-    assert not (audit.out / SEARCH).exists()
+    assert not (audit.folder / SEARCH).exists()
     assert (
-        torch.cat([images for images, _ in taught]).float().div(255).logit().abs().max() < 3.1
+        torch.cat([images for images, _ in training_rows]).float().div(255).logit().abs().max()
+        < 3.1
     )  # u = 3, and rounding
 
 
@@ -159,10 +160,10 @@ def test_a_milestone_does_not_disturb_the_search(make_audit: MakeAudit, tmp_path
 
 
 def test_a_milestone_before_any_search_has_ended_has_its_clone(
-    make_audit: MakeAudit, taught: Taught
+    make_audit: MakeAudit, training_rows: TrainingRows
 ) -> None:
     result = run_audit(make_audit(attack=small(reuse="evolved"), milestones=(10,)))
-    assert len(taught[0][0]) == 10
+    assert len(training_rows[0][0]) == 10
     assert result.curve[0].queries == 10
 
 
@@ -225,7 +226,7 @@ def test_a_missing_generator_is_named(make_audit: MakeAudit) -> None:
         student=torch.nn.Identity, generator=None, rng=torch.Generator(),  # type: ignore[arg-type]
         device=torch.device("cpu"), horizon=1,
     )  # fmt: skip
-    with pytest.raises(SpecError, match="wants the generator 'toy'"):
+    with pytest.raises(SpecError, match="the generator 'toy', which the attack needs"):
         kit.trained_generator("toy")
 
 
@@ -235,7 +236,7 @@ def test_another_generator_is_another_audit(make_audit: MakeAudit) -> None:
     two = make_audit("black_box_ripper", generators={"toy": other})
     assert one.identity() != two.identity()
     check(one)
-    # and one that the attack does not want is none of its business
+    # a generator that the attack does not use does not change it
     assert make_audit().identity() == make_audit(generators={}).identity()
 
 
@@ -243,17 +244,17 @@ def test_the_result_names_what_the_generator_learnt_from(make_audit: MakeAudit) 
     assert run_audit(make_audit("black_box_ripper", milestones=())).attack.proxy == "noise"
     elsewhere = dataclasses.replace(toy_generator(), proxy="elsewhere")
     found = run_audit(make_audit("black_box_ripper", generators={"toy": elsewhere}, milestones=(),
-                                 out=make_audit().out.with_name("other")))  # fmt: skip
+                                 out=make_audit().folder.with_name("other")))  # fmt: skip
     assert found.attack.proxy == "elsewhere"
 
 
 def test_settings_that_contradict_each_other() -> None:
-    with pytest.raises(SpecError, match="elite is 30: it must be below the population, 30"):
+    with pytest.raises(SpecError, match=r"elite .* got 30, want less than the population, 30"):
         BlackBoxRipper(elite=30)
 
 
 def test_the_plan_names_generator_and_price() -> None:
-    said = BlackBoxRipper().plan(100_000)
-    assert "476 images of sngan-small for 30 to 210 queries" in said
+    plan = BlackBoxRipper().plan(100_000)
+    assert "476 images of sngan-small for 30 to 210 queries" in plan
     assert "100,000 images of vae" in BlackBoxRipper(generator="vae", evolve=False).plan(100_000)
     assert toy_attack("black_box_ripper").plan(1)

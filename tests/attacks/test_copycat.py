@@ -88,7 +88,7 @@ def test_copies_cost_nothing_and_only_labels_are_learnt(
     named = victim(inputs[:1_500].float() / 255).argmax(1)
     assert torch.equal(answers[:1_500].argmax(1), named)
     off = run_audit(make_audit(Copycat(recipe="shared", epochs=1, balance=False), milestones=(),
-                               out=audit.out.parent / "off"))  # fmt: skip
+                               out=audit.folder.parent / "off"))  # fmt: skip
     assert off.spent == 1_500
     assert len(seen[-1][0]) == 1_500
 

@@ -26,7 +26,7 @@ def opened(network: nn.Module) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def test_the_network_teaches_the_generator_to_make_every_class(
+def test_the_network_makes_the_generators_classes_balanced(
     opened: nn.Module, proxy: LabelledInputs
 ) -> None:
     one = proxy.inputs[:200].clone()
@@ -56,17 +56,17 @@ def test_a_batch_of_the_gan_is_a_25th_of_the_proxy(
     assert seen == [(12, True)] * 50
 
 
-def test_the_student_is_left_as_it_was_when_it_agreed_most(
+def test_the_student_ends_with_the_weights_of_its_best_agreement(
     opened: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = iter([0.5, 0.7, 0.7, 0.6, 0.65])
+    scripted_agreement = iter([0.5, 0.7, 0.7, 0.6, 0.65])
     states: list[Tensor] = []
 
     def scripted(student: nn.Module, images: Tensor, logits: Tensor) -> float:
         assert not student.training
         assert len(images) == len(logits) == 3 * 8
         states.append(student[1].weight.clone())  # type: ignore[index]
-        return next(told)
+        return next(scripted_agreement)
 
     monkeypatch.setattr(degan, "agreement", scripted)
     generator = DcganGenerator(SHAPE, 4).eval().requires_grad_(False)
@@ -100,7 +100,7 @@ def test_agreement_is_counted_over_all_parts() -> None:
     assert agreement(nn.Identity(), images, logits) == pytest.approx(same)
 
 
-def test_without_proxy_or_network_it_says_so(opened: nn.Module) -> None:
-    for network, sentence in ((opened, "proxy data"), (None, "--access white-box")):
+def test_a_run_without_proxy_or_network_is_refused(opened: nn.Module) -> None:
+    for network, sentence in ((opened, "proxy data"), (None, "access='white-box'")):
         with pytest.raises(SpecError, match=sentence):
             next(Degan().run(RecordingOracle(0, access="white-box"), kit(network, None)))

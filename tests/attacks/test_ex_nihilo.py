@@ -12,7 +12,7 @@ SMALL = ExNihilo(round_size=100, epochs=8, batch_size=32)
 TEST_ROWS = 400
 
 
-def test_needs_no_data_at_all(make_audit: MakeAudit) -> None:
+def test_needs_no_data(make_audit: MakeAudit) -> None:
     result = run_audit(make_audit(SMALL, proxy=None, generators={}))
     assert result.curve[-1].agreement.low > result.majority_agreement
 

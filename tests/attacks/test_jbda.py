@@ -114,7 +114,7 @@ def test_after_sigma_doublings_a_round_adds_kappa_points(
 def test_the_step_changes_its_sign_every_tau_rounds(
     make_audit: MakeAudit, trained_on: Sets, monkeypatch: pytest.MonkeyPatch, proxy: LabelledInputs
 ) -> None:
-    monkeypatch.setattr(jbda, "jacobian_signs", lambda network, x, named, *, of: torch.ones_like(x))
+    monkeypatch.setattr(jbda, "jacobian_signs", lambda network, x, y, *, of: torch.ones_like(x))
     grey = LabelledInputs(torch.full((8, *SHAPE), 128, dtype=torch.uint8), torch.zeros(8).long())
     run_audit(make_audit(Jbda(seeds=8, rounds=6, epochs=1), proxy=grey, milestones=()))
     steps = [int(x[len(x) // 2, 0, 0, 0]) - 128 for x, _, _ in trained_on[1:]]

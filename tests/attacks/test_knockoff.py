@@ -68,4 +68,4 @@ def test_trains_on_exactly_what_was_answered(
     run_audit(audit)
     assert [len(x) for x, _ in seen] == [500, 1500]
     for x, answers in seen:
-        torch.testing.assert_close(audit.victim(x / 255), answers)
+        torch.testing.assert_close(audit.loaded.answer(x / 255), answers)

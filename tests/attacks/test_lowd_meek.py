@@ -47,7 +47,7 @@ def test_one_label_alone_gives_its_name(tmp_path: Path) -> None:
 
 def test_what_it_cannot_attack_is_refused_before_anything_is_sent(make_audit: MakeAudit) -> None:
     for toy, sentence in (
-        (linear_toy(numbers(3), 3), "one hyperplane between two classes, this victim has 3"),
+        (linear_toy(numbers(3), 3), "one hyperplane between two classes: got 3 classes, want 2"),
         (linear_toy((*numbers(2), COLOUR), 2), "'colour' is a category"),
     ):
         threat = ThreatModel(
@@ -60,4 +60,4 @@ def test_what_it_cannot_attack_is_refused_before_anything_is_sent(make_audit: Ma
         )
         with pytest.raises(SpecError, match=sentence):
             run_audit(audit)
-        assert not audit.out.exists()
+        assert not audit.folder.exists()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.maze import Maze, annealed
-from clonecost.attacks.maze_pd import Likeness, MazePd
+from clonecost.attacks.maze_pd import CriticPrior, MazePd
 from clonecost.attacks.maze_star import MazeStar
 from clonecost.errors import SpecError
 from clonecost.networks import build_generator
@@ -168,8 +168,9 @@ def test_what_cannot_begin_is_refused_before_it_asks(proxy: LabelledInputs) -> N
     attack = toy("maze_pd")
     short = attack.seeds + attack.queries_per_iteration - 1
     for budget, owned, words in (
-        (short, proxy, "seeds and one iteration"), (10_000, None, "name some with --proxy"),
-        (10_000, proxy.take(slice(9)), "has only 9 rows"),
+        (short, proxy, "the seeds and one iteration of maze_pd"),
+        (10_000, None, "needs proxy data and got none"),
+        (10_000, proxy.take(slice(9)), "got 9, want"),
     ):  # fmt: skip
         oracle = RecordingOracle(budget)
         with pytest.raises(SpecError, match=words):
@@ -177,15 +178,15 @@ def test_what_cannot_begin_is_refused_before_it_asks(proxy: LabelledInputs) -> N
         assert oracle.spent == 0
 
 
-def likeness(attack: MazePd, proxy: LabelledInputs) -> Likeness:
-    return Likeness(attack, proxy.inputs[:40], RecordingOracle(10_000), kit(10_000))
+def critic_prior(attack: MazePd, proxy: LabelledInputs) -> CriticPrior:
+    return CriticPrior(attack, proxy.inputs[:40], RecordingOracle(10_000), kit(10_000))
 
 
-def test_the_penalty_teaches_the_critic(proxy: LabelledInputs) -> None:
+def test_the_penalty_changes_the_critics_gradient(proxy: LabelledInputs) -> None:
     images = torch.rand(2, 16, *SHAPE, generator=torch.Generator().manual_seed(3)) * 2 - 1
     found = []
     for penalty in (0.0, 10.0):
-        prior = likeness(toy("maze_pd", penalty=penalty), proxy)
+        prior = critic_prior(toy("maze_pd", penalty=penalty), proxy)
         prior.loss(images[0], images[1]).backward()
         grads = [p.grad for p in prior.critic.parameters()]
         found.append(torch.cat([g.flatten() for g in grads if g is not None]))
@@ -194,7 +195,7 @@ def test_the_penalty_teaches_the_critic(proxy: LabelledInputs) -> None:
 
 
 def test_the_critics_gradient_is_the_true_one(proxy: LabelledInputs) -> None:
-    prior = likeness(toy("maze_pd", alpha_gan=3.0), proxy)
+    prior = critic_prior(toy("maze_pd", alpha_gan=3.0), proxy)
     raw = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(5))
     along = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(6))
     prior.critic.double()
@@ -209,7 +210,7 @@ def test_the_critics_gradient_is_the_true_one(proxy: LabelledInputs) -> None:
 
 
 def test_the_critic_learns_to_tell_seeds_from_made_images(proxy: LabelledInputs) -> None:
-    prior = likeness(toy("maze_pd", critic_lr=1e-3), proxy)
+    prior = critic_prior(toy("maze_pd", critic_lr=1e-3), proxy)
     raw = torch.full((16, *SHAPE), -2.0) + 0.1 * torch.randn(
         16, *SHAPE, generator=torch.Generator().manual_seed(7)
     )

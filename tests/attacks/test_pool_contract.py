@@ -1,4 +1,4 @@
-"""What all attacks on a pool must keep: two budgets are two runs, and a pool has an end."""
+"""All attacks on a pool: two budgets are two runs, and a used-up pool ends the attack."""
 
 import dataclasses
 from pathlib import Path
@@ -21,9 +21,9 @@ POOLS = ["active_thief", "copycat", "jbda", "knockoff_adaptive", "marich"]
 def test_two_budgets_in_one_run_give_what_two_runs_give(
     name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit, tmp_path: Path
 ) -> None:
-    """Peers train the larger budget's clone on from the smaller one's. 430 cuts a round in two.
+    """A clone never continues the training of a smaller budget's. 430 rows end within a round.
 
-    The answers are rounded: a victim's last bits depend on how many rows come at once.
+    Answers are rounded, since a victim's last bits depend on the size of a batch.
     """
 
     def audit(budget: int, folder: str, *milestones: int) -> Result:
@@ -42,7 +42,7 @@ def test_two_budgets_in_one_run_give_what_two_runs_give(
 
 
 @pytest.mark.parametrize("name", ["active_thief", "copycat", "marich"])
-def test_each_row_of_the_pool_is_asked_once_and_then_it_ends(
+def test_each_row_of_the_pool_is_queried_once(
     name: str, victim: Victim, proxy: LabelledInputs, make_audit: MakeAudit
 ) -> None:
     counting = RecordingVictim(victim)

@@ -9,6 +9,7 @@ from tests.support.table_toys import COLOUR, TableToy, numbers, tree_toy
 
 from clonecost.attacks.tramer_tree import TramerTree
 from clonecost.attacks.tramer_tree_top_down import TramerTreeTopDown
+from clonecost.errors import SetKey
 from clonecost.tabular.features import uniform_rows
 from clonecost.tabular.models import RuleModel
 from clonecost.types import Feature, ThreatModel
@@ -60,7 +61,7 @@ def test_a_second_split_on_a_feature_that_is_set_is_not_missed(tmp_path: Path) -
 
 
 def test_a_clone_of_half_the_budget_answers_everywhere(tmp_path: Path) -> None:
-    """Nodes that were not looked into speak for all below them."""
+    """Nodes that were not examined stand for their subtrees."""
     toy = tree_toy(numbers(3), leaves=40)
     clones, spent = steal(TramerTreeTopDown(), toy, tmp_path, milestones=(1, 60, 300))
     scores = [agreement(clone, toy) for clone in clones]
@@ -76,11 +77,11 @@ def test_no_row_is_paid_for_twice(tmp_path: Path) -> None:
     assert len(recorded.rows) == len(set(recorded.rows)) == spent
 
 
-def test_an_api_that_wants_every_value_is_refused() -> None:
+def test_an_api_that_needs_every_value_is_refused() -> None:
     threat = ThreatModel(input_shape=(3,), num_classes=2, query_budget=9, features=numbers(3))
-    why = TramerTreeTopDown().unfit(threat)
-    assert why is not None
-    assert "--incomplete" in why
+    error = TramerTreeTopDown().unfit(threat)
+    assert error is not None
+    assert SetKey("incomplete", True) in error.remedies
 
 
 def test_a_stopping_tree_answers_where_a_value_is_missing() -> None:

@@ -89,7 +89,7 @@ def impressions(network: nn.Module, **settings: object) -> tuple[Tensor, Tensor]
     return targets, made
 
 
-def test_impressions_come_to_mean_their_targets(network: nn.Module) -> None:
+def test_impressions_approach_their_targets(network: nn.Module) -> None:
     def distance(steps: int) -> float:
         targets, made = impressions(network, steps=steps, temperature=4)
         with torch.no_grad():
@@ -98,12 +98,12 @@ def test_impressions_come_to_mean_their_targets(network: nn.Module) -> None:
     assert distance(80) < 0.6 * distance(1)
 
 
-def test_how_many_are_made_at_once_changes_nothing_but_memory(network: nn.Module) -> None:
+def test_the_size_of_a_batch_does_not_change_impressions(network: nn.Module) -> None:
     (_, one), (_, two) = (impressions(network, steps=5, at_once=n) for n in (100, 200))
     assert (one.int() - two.int()).abs().max() <= 1
 
 
-def test_the_student_sees_the_networks_answers_to_what_it_is_shown(network: nn.Module) -> None:
+def test_the_networks_answers_are_those_to_the_students_inputs(network: nn.Module) -> None:
     shown: list[Tensor] = []
     answered: list[Tensor] = []
 
@@ -132,5 +132,5 @@ def test_the_student_sees_the_networks_answers_to_what_it_is_shown(network: nn.M
 
 def test_bad_betas_are_named() -> None:
     for betas in ((), (1.0, 0.0), (float("nan"),)):
-        with pytest.raises(SpecError, match=r"zskd\.betas is"):
+        with pytest.raises(SpecError, match=r"zskd\.betas .* want one or more numbers above 0"):
             Zskd(betas=betas)

@@ -80,7 +80,7 @@ def test_another_model_half_way_is_flagged(
     assert flag.severity == "warning"
     assert result.spot_check is not None
     assert result.spot_check.changed >= 20
-    assert "is not the one that was asked before" in notices[0]
+    assert "The victim has changed" in notices[0]
 
 
 def test_it_is_noticed_when_the_run_is_resumed(victim: Victim, make_audit: MakeAudit) -> None:
@@ -107,7 +107,7 @@ def test_a_check_that_fails_costs_no_result(
     counting = RecordingVictim(victim, fail_at=TEST_ROWS + BUDGET)
     notices: list[str] = []
     result = run_audit(make_audit(victim=counting, spot_check=20), Watcher(notice=notices.append))
-    assert "the spot check could not be made" in notices[0]
+    assert "The spot check failed" in notices[0]
     assert [flag.code for flag in result.flags].count("spot-check-failed") == 1
     assert result.spot_check is not None
     assert result.spot_check.asked == 0
@@ -118,11 +118,11 @@ def test_some_of_what_was_bought(victim: Victim, make_audit: MakeAudit, tmp_path
     audit = make_audit("dfme")
     run_audit(audit)
     ledger = Ledger.read(tmp_path / "run" / "ledger.sqlite")
-    found = ledger.some_bought(9, torch.Generator().manual_seed(0))
+    found = ledger.sample_bought(9, torch.Generator().manual_seed(0))
     assert found is not None
     inputs, answers = found
     assert torch.allclose(victim(inputs), answers, atol=1e-6)
     asks_proxy = make_audit(out=tmp_path / "other")
     run_audit(asks_proxy)
     other = Ledger.read(tmp_path / "other" / "ledger.sqlite")
-    assert other.some_bought(9, torch.Generator()) is None  # without the pool
+    assert other.sample_bought(9, torch.Generator()) is None  # without the pool

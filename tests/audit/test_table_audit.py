@@ -87,9 +87,9 @@ def test_the_run_folder_of_a_table_is_whole_and_reported(
 ) -> None:
     audit = make_audit(TramerLr(), **settings)
     run_audit(audit)
-    assert not (audit.out / "samples.safetensors").exists()  # no picture of a row
-    assert {"linear.weight", "extract.middle"} <= set(load_file(audit.out / "clone.safetensors"))
-    runs = load_runs([audit.out])
+    assert not (audit.folder / "samples.safetensors").exists()  # no picture of a row
+    assert {"linear.weight", "extract.middle"} <= set(load_file(audit.folder / "clone.safetensors"))
+    runs = load_runs([audit.folder])
     page, text = html(runs), markdown(runs)
     for words in ("R_unif", "tabular data with 4 features", "a row of 4 features"):
         assert words in page
@@ -105,15 +105,19 @@ def test_images_are_who_they_were(make_audit: MakeAudit) -> None:
 
 def test_kinds_are_not_mixed(settings: dict[str, object], make_audit: MakeAudit) -> None:
     for attack, changes, sentence in (
-        ("knockoff", settings, "knockoff asks about images, this victim takes rows of a table"),
-        ("tramer_lr", {}, "tramer_lr asks about rows of a table, this victim takes images"),
-        ("tramer_lr", {**settings, "controls": True}, "controls train a student"),
+        ("knockoff", settings, "knockoff attacks images, and the victim takes rows of a table"),
+        ("tramer_lr", {}, "tramer_lr attacks tables, and the victim takes images"),
+        (
+            "tramer_lr",
+            {**settings, "controls": True},
+            "Leave `controls` out",
+        ),
     ):
         chosen = TramerLr() if attack == "tramer_lr" else attack
         audit = make_audit(chosen, **changes)
         with pytest.raises(SpecError, match=sentence):
             run_audit(audit)
-        assert not audit.out.exists()
+        assert not audit.folder.exists()
 
 
 def test_test_rows_that_the_victim_would_refuse_are_named(
@@ -122,16 +126,16 @@ def test_test_rows_that_the_victim_would_refuse_are_named(
     test = settings["test"]
     assert isinstance(test, LabelledInputs)
     settings["test"] = replace(test, inputs=test.inputs + 9)
-    with pytest.raises(SpecError, match=r"the test set toy is not what the victim takes.*'n0'"):
+    with pytest.raises(SpecError, match=r"The test set toy does not fit the victim.*'n0'"):
         run_audit(make_audit(TramerLr(), **settings))
 
 
 @pytest.mark.parametrize(
     ("written", "sentence"),
     [
-        ({"victim": "iris-softmax"}, "knockoff:shared asks about images"),
-        ({"victim": "digits-lenet", "attack": "tramer_lr"}, "tramer_lr asks about rows"),
-        ({"victim": "own:model", "attack": ["tramer_lr", "dfme"]}, "dfme asks about images"),
+        ({"victim": "iris-softmax"}, "knockoff:shared attacks images"),
+        ({"victim": "digits-lenet", "attack": "tramer_lr"}, "tramer_lr attacks tables"),
+        ({"victim": "own:model", "attack": ["tramer_lr", "dfme"]}, "dfme attacks images"),
         ({"victim": "iris-softmax", "attack": "tramer_lr", "allow": "x"}, "Leave `allow` out"),
     ],
 )
@@ -155,10 +159,10 @@ def test_the_command_line_audits_a_table_and_a_file(
     done = run("audit", "model.skops", "--test", "iris", *attack, "0", "--out", "b")
     assert "A clone that cost 15 queries" in done.out
     assert run("verify", "b").status == 0
-    assert "finished before" in run("resume", "b").err
+    assert "finished already" in run("resume", "b").err
     refused = run("replay", "b", "--student", "lenet")
     assert refused.status == 2
-    assert "no other student to train" in refused.err
+    assert "no other student can be trained" in refused.err
 
 
 def test_a_graph_of_a_table_is_audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ OPEN = ["--access", "white-box"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spy:
-    """Keeps the kit that it was given, and asks if it is told to."""
+    """A reference that keeps its kit, and sends a query if `asks` is true."""
 
     asks: bool = False
     kits: ClassVar[list[AttackerKit]] = []
@@ -87,7 +87,9 @@ def test_a_module_is_opened_in_a_white_box_only(
     run_audit(closed)
     assert Spy.kits.pop().white_box is None
     white = dataclasses.replace(threat, access="white-box")
-    run_audit(make_audit(Spy(), victim=network, threat=white, network=None, out=closed.out / "b"))
+    run_audit(
+        make_audit(Spy(), victim=network, threat=white, network=None, out=closed.folder / "b")
+    )
     assert Spy.kits.pop().white_box is not None
 
 
@@ -133,9 +135,9 @@ def test_an_attack_in_the_wrong_box_is_refused(
     counting = RecordingVictim(victim)
     audit = make_audit(name, victim=counting, threat=dataclasses.replace(threat, access=box))
     error, sentence = (
-        (AnswersError, "zskd reads the victim's own network")
+        (AnswersError, "zskd is a reference that reads the victim's own network")
         if box == "black-box"
-        else (SpecError, "knockoff asks through the API")
+        else (SpecError, "knockoff queries the API")
     )
     with pytest.raises(error, match=sentence):
         run_audit(audit)
@@ -150,8 +152,8 @@ def test_a_white_box_without_a_network_or_with_a_defence_is_refused(
 ) -> None:
     counting = RecordingVictim(victim)
     refused: dict[str, dict[str, object]] = {
-        "the victim toy has no network to look into": {"network": None, "victim_name": "toy"},
-        "run it without --defence": {"defences": [lambda v: v]},
+        "victim toy gives answers only": {"network": None, "name": "toy"},
+        "Leave `defences` out": {"defences": [lambda v: v]},
     }
     for sentence, changes in refused.items():
         with pytest.raises(CloneCostError, match=sentence):
@@ -169,7 +171,8 @@ def test_a_function_is_refused_in_one_sentence_and_not_asked(
     monkeypatch.setenv("OWN_LOG", str(tmp_path / "asked"))
     said = run("audit", "own:probs", "--test", "test.npz", *QUICK, *OPEN, "--out", tmp_path / "run")
     assert said.status == 2
-    assert "victim 'own:probs' has no network to look into, only answers" in said.err
+    assert "'own:probs' gives answers only" in said.err
+    assert "--access black-box" in said.err
     assert asked(tmp_path / "asked") == []
 
 
@@ -192,7 +195,7 @@ def test_no_query_from_the_command_to_the_page(
     out = tmp_path / "run"
     planned = run("plan", *FILE, *QUICK, *OPEN)
     assert planned.status == 0, planned.err
-    assert "asks nothing" in " ".join(planned.out.split())
+    assert "distils; no query" in " ".join(planned.out.split())
     assert "white box: a reference" in " ".join(planned.out.split())
     assert "at most 0 of the attacks" in planned.out
     said = run("audit", *FILE, *QUICK, *OPEN, "--out", out, "--price", "1", "--controls")
@@ -204,7 +207,7 @@ def test_no_query_from_the_command_to_the_page(
     assert [control["name"] for control in found["controls"]] == ["untrained_student"]
     assert read_spec(out / "spec.toml").access == "white-box"
     assert run("verify", out).status == 0
-    assert "finished before" in run("resume", out).err
+    assert "finished already" in run("resume", out).err
     page = " ".join(run("report", out, "--format", "md").out.split())
     for words in ("zskd (white box)", "A white-box reference gives no verdict on the API.",
                   "The white-box reference reads the victim's weights",
@@ -218,7 +221,7 @@ def test_no_query_from_the_command_to_the_page(
 
 def test_the_list_marks_them() -> None:
     said = " ".join(run("list", "attacks").out.split())
-    assert said.count("a reference, not an attack through the API; wants") == 2
+    assert said.count("a reference, not an attack through the API; needs") == 2
 
 
 SUITE = """
@@ -246,5 +249,5 @@ def test_a_white_box_row_of_a_suite_opens_the_box_and_asks_nothing(tmp_path: Pat
     assert cell.spec is not None
     assert (cell.spec.access, cell.spec.budget, cell.spec.milestones) == ("white-box", 0, [])
     path.write_text(SUITE.replace("white_box = true", 'access = "white-box"'), encoding="utf-8")
-    with pytest.raises(SpecError, match="row ref: write white_box = true"):
+    with pytest.raises(SpecError, match="row ref: a white-box row is marked by white_box"):
         read_suite(path)

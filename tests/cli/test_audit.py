@@ -101,20 +101,20 @@ def test_every_way_to_bring_the_same_network_gives_the_same_clone(
 
 
 UNUSABLE = {
-    "own:logits": "say so (`--outputs logits`)",
+    "own:logits": "--outputs logits",
     "own:nan": "NaN or infinity for 200 of 200 rows",
-    "own:negative": "no probability is negative",
-    "own:unnormalised": "miss a sum of 1",
-    "own:five": r"want answers of shape (200, 4) (rows, classes), the victim gave (200, 5)",
+    "own:negative": "--outputs logits",
+    "own:unnormalised": "differ from a sum of 1",
+    "own:five": "(rows, classes): got (200, 5), want (200, 4)",
     "own:falls": "the API went away",
-    "own:a_list": "the victim gave list",
+    "own:a_list": "got list",
     "own:nobody": "has no 'nobody'",
     "nowhere:probs": "importing 'nowhere' failed",
-    "own:build": "the victim failed",
-    "absent.safetensors": "name their network",
-    "absent.pt2": "trust",
+    "own:build": "The victim failed",
+    "absent.safetensors": "Use --network NET; or see `clonecost list networks`",
+    "absent.pt2": "use --trust",
     "model.pkl": "is a pickle",
-    "model.h5": "is not package.module:name",
+    "model.h5": "got 'model.h5', want package.module:name",
     "own": "unknown victim 'own'",
     "digit-lenet": "did you mean 'digits-lenet'",
 }
@@ -142,14 +142,14 @@ WRONG = {
     "student": (["--student", "lenett"], "unknown student 'lenett'; did you mean 'lenet'"),
     "defence": (["--defence", "round"], "unknown defence 'round'; did you mean 'rounding'"),
     "defence setting": (["--defence", "rounding:decimal=2"], "did you mean 'decimals'"),
-    "defence form": (["--defence", "rounding:2"], "is not of the form key=value"),
-    "defence type": (["--defence", "rounding:decimals=abc"], "rounding.decimals = 'abc'"),
-    "defence range": (["--defence", "rounding:decimals=9"], "choose from 0 to 6"),
+    "defence form": (["--defence", "rounding:2"], "got '2', want key=value"),
+    "defence type": (["--defence", "rounding:decimals=abc"], "got 'abc', want a whole number"),
+    "defence range": (["--defence", "rounding:decimals=9"], "decimals: got 9, want 0 to 6"),
     "setting": (["--set", "knockoff.epoch=3"], "did you mean 'epochs'"),
     "setting of whom": (["--set", "dfme.epochs=3"], "an attack that is not run"),
     "setting form": (["--set", "epochs=3"], "got 'epochs=3', want ATTACK.FIELD=VALUE"),
-    "setting type": (["--set", "knockoff.epochs=many"], "knockoff.epochs = 'many'"),
-    "answers": (["--answers", "prob"], "choose probs, top_k:K"),
+    "setting type": (["--set", "knockoff.epochs=many"], "got 'many', want a whole number"),
+    "answers": (["--answers", "prob"], "got 'prob', want probs, top_k:K or label"),
     "top_k": (["--answers", "top_k:4"], "top_k is out of range for 4 classes: got 4, want 1 to 3"),
     "precision": (["--input-precision", "int4"], "--input-precision does not take this value"),
     "proxy": (["--proxy", "photoz"], "unknown data set 'photoz'; did you mean 'photos'"),
@@ -166,13 +166,13 @@ WRONG = {
     "endless price": (["--price", "inf"], "got 'inf', want a finite number"),
     "seed": (["--seed", "-1"], "--seed does not take this value: got '-1', want 0 or more"),
     "seed twice": (["--seed", "1", "--seed", "1"], "has the same value twice: got 1, 1"),
-    "device": (["--device", "cuda:7"], "the device 'cuda:7' is not there"),
-    "no device": (["--device", "toaster"], "the device 'toaster' is not there"),
-    "meta": (["--device", "meta"], "the device 'meta' is not there"),
+    "device": (["--device", "cuda:7"], "got 'cuda:7', want cpu"),
+    "no device": (["--device", "toaster"], "got 'toaster', want cpu"),
+    "meta": (["--device", "meta"], "got 'meta', want cpu"),
     "keep": (["--keep", "some"], "got 'some', want 'auto', 'all' or 'none'"),
     "network": (["--network", "lenett"], "unknown network 'lenett'"),
-    "dfme with labels": (["--attack", "dfme", "--answers", "label"], "needs answers of kind"),
-    "dfme too dear": (["--attack", "dfme", "--budget", "100"], "raise --budget"),
+    "dfme with labels": (["--attack", "dfme", "--answers", "label"], "Use --answers probs"),
+    "dfme too dear": (["--attack", "dfme", "--budget", "100"], "Use --budget "),
 }  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def test_flags_of_ones_own_victim_do_not_go_with_the_zoos() -> None:
 def test_the_second_attack_is_checked_before_the_first_pays(out: Path, log: Path) -> None:
     said = run("audit", *MINE, "--attack", "knockoff", "--attack", "dfme", "--answers", "label",
                "--out", out)  # fmt: skip
-    assert_one_sentence(said.status, said.err, "dfme needs answers of kind 'probs'")
+    assert_one_sentence(said.status, said.err, "dfme needs richer answers")
     assert asked(log) == []
 
 
@@ -201,7 +201,7 @@ def test_out_that_cannot_be_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for place in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/nowhere/run")):
         said = run("audit", *MINE, "--out", place)
-        assert_one_sentence(said.status, said.err, f"the run folder {place} cannot be made")
+        assert_one_sentence(said.status, said.err, f"The run folder {place} cannot be created")
     assert (tmp_path / "file").read_text() == "mine"
 
 

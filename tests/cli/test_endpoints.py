@@ -137,9 +137,7 @@ def test_elsewhere_is_refused_without_permission_and_nothing_is_written(tmp_path
     said = run("audit", ELSEWHERE, *DATA, "--out", tmp_path / "run")
     assert said.status == 2
     assert "models.shop.example is not this machine" in said.err
-    assert "write [authorisation] with owner, granted_by, date and scope" in " ".join(
-        said.err.split()
-    )
+    assert "`authorisation` with owner, granted_by, date and scope" in " ".join(said.err.split())
     assert not (tmp_path / "run" / "ledger.sqlite").exists()
     planned = run("plan", ELSEWHERE, *DATA)
     assert planned.status == 0
@@ -156,8 +154,8 @@ def test_plan_says_money_hours_and_losses_before_anything_is_sent(
     assert "A. Buyer for Shop Ltd, 2026-01-31: the staging model" in words
     assert "at least 14 min for 280 rows at that rate and 12 s a request" in words
     assert "at most $8.00 for the attacks' queries" in words
-    assert "at most 100 rows more" in words
-    assert "with them, the evaluation and a spot check a run at most $40.00" in words
+    assert "at most 100 more rows" in words
+    assert "with the evaluation and one spot check per run, at most $40.00 in all" in words
     assert server.requests == []
 
 
@@ -196,7 +194,7 @@ def test_a_dead_endpoint_stops_the_run_and_resume_ends_in_the_same_clone(
     for _ in range(20):  # each time less is risked
         said = run("resume", cut)
         assert said.status == 2
-        if "have come to their limit of 40" in said.err:
+        if "limit of lost rows (40) is reached" in said.err:
             break
     else:
         raise AssertionError("the limit was never reached")
@@ -215,21 +213,21 @@ def test_eight_bits_are_told_as_such(server: Server, tmp_path: Path) -> None:
     server.model = lambda x, model=server.model: model(x / 255)  # type: ignore[misc]
     audit = ["audit", server.model_url, *DATA, *QUICK, "--budget", "40", "--rate", "5000"]
     said = run(*audit, "--out", tmp_path / "run")
-    assert (said.status, "add --input-precision uint8" in said.err) == (2, True)
+    assert (said.status, "se --input-precision uint8" in said.err) == (2, True)
     assert server.rows == 0
     assert run(*audit, "--out", tmp_path / "run", "--input-precision", "uint8").status == 0
 
 
 WRONG = {
     "rate of a local victim": (["own:probs", "--rate", "5"], "The key rate describes an endpoint"),
-    "rate of the zoo": (["digits-lenet", "--rate", "5"], "describes a victim of your own"),
-    "layout of a module": (["own:net", "--layout", "nhwc"], "describe an ONNX file or an endpoint"),
+    "rate of the zoo": (["digits-lenet", "--rate", "5"], "describes your own victim"),
+    "layout of a module": (["own:net", "--layout", "nhwc"], "only an ONNX file or an endpoint"),
     "layout": (["m.onnx", "--layout", "chw"], "--layout does not take this value: got 'chw'"),
     "mean": (["m.onnx", "--mean", "a,b"], "--mean does not take this value: got 'a'"),
-    "no file": (["m.onnx"], "there is no file m.onnx"),
+    "no file": (["m.onnx"], "no file m.onnx"),
     "endless": (["http://127.0.0.1:1/v2/models/m", "--rate", "inf"], "got 'inf', want a finite"),
-    "nobody there": (["http://127.0.0.1:1/v2/models/m"], "is it running, and the address right?"),
-    "no protocol": (["http://127.0.0.1:1/predict"], "for another API describe it under"),
+    "no server": (["http://127.0.0.1:1/v2/models/m"], "Check the address, and that the endpoint"),
+    "no protocol": (["http://127.0.0.1:1/predict"], "Describe another API with `endpoint`"),
     "a secret": (["https://me:pa55@shop.example/v2/models/m"], "holds a user's name"),
 }  # fmt: skip
 

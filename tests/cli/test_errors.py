@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from tests.support.cli_runs import run
 
-from clonecost.cli.errors import flag, has_flag, in_words, remedied, sentences
+from clonecost.cli.errors import flag, has_flag, in_run, in_words, remedied, sentences
 from clonecost.config.schema import Spec
 from clonecost.errors import (
     Advice,
@@ -45,6 +46,10 @@ WORDS: list[tuple[Remedy, str]] = [
     (ChooseFrom("attacks"), "see `clonecost list attacks`"),
     (RunWorkflow("resume", Path("runs/a b")), "`clonecost resume 'runs/a b'` goes on"),
     (RunWorkflow("resume"), "`clonecost resume RUN` goes on"),
+    (
+        RunWorkflow("transfer", "runs/a", SetKey("max_lost")),
+        "run `clonecost transfer runs/a --max-lost ROWS`",
+    ),
     (RunWorkflow("train generator", "vae"), "run `clonecost train generator vae`"),
     (RunWorkflow("report"), "run `clonecost report`"),
     (Advice("see the manual"), "see the manual"),
@@ -65,6 +70,15 @@ def test_an_error_says_the_fact_and_then_its_remedies() -> None:
     )
     assert "--budget" not in str(error)
     assert in_words(CloneCostError("The file is gone")) == "The file is gone"
+
+
+def test_a_workflow_with_a_changed_key_is_worded_for_python() -> None:
+    resume = RunWorkflow("resume", "runs/a", SetKey("max_lost"))
+    assert str(CloneCostError("Limit reached", resume)) == (
+        "Limit reached. Call `run_audit` again with the same audit and another `max_lost`."
+    )
+    audit = RunWorkflow("audit", change=SetKey("keep", "all"))
+    assert str(CloneCostError("Not kept", audit)).endswith("the same audit and `keep='all'`.")
 
 
 def test_the_command_prints_the_flag_and_ends_with_status_2(
@@ -90,3 +104,41 @@ def test_tables_have_no_flag() -> None:
         "features", "endpoint", "authorisation",
     }  # fmt: skip
     assert flag("snapshot_every") == "--snapshot-every"
+
+
+RUN = in_run(Path("runs/mine"), "budget", "max_lost")
+
+
+@pytest.mark.parametrize(
+    ("remedy", "words"),
+    [
+        (SetKey("budget", 512), "use --budget 512"),
+        (SetKey("answers", "label"), "set the key `answers` to 'label' in runs/mine/spec.toml"),
+        (SetKey("set.dfme.step"), "set the key `set.dfme.step` in runs/mine/spec.toml"),
+        (SetKey("victim"), "set the key `victim` in runs/mine/spec.toml"),
+        (SetKey("endpoint.top_k", 3), "set the key `endpoint.top_k` to 3 in runs/mine/spec.toml"),
+        (DropKey("controls"), "leave the key `controls` out of runs/mine/spec.toml"),
+        (DropKey("max_lost"), "leave --max-lost out"),
+        (ChooseFrom("attacks"), "see `clonecost list attacks`"),
+    ],
+)
+def test_a_command_without_the_flag_names_the_key_and_its_file(remedy: Remedy, words: str) -> None:
+    assert remedied(remedy, RUN) == words
+
+
+def test_a_remedy_that_the_command_cannot_take_is_left_out() -> None:
+    error = SpecError("The run folder is taken", SetKey("out"), SetKey("budget", 5))
+    assert in_words(error, RUN) == "The run folder is taken. Use --budget 5."
+    assert in_words(error) == "The run folder is taken. Use --out; or use --budget 5."
+
+
+def test_resume_names_the_key_in_the_runs_spec(tmp_path: Path) -> None:
+    (tmp_path / "spec.toml").write_text('victim = "digits-lenet"\nstudent = "lenett"\n')
+    said = run("resume", tmp_path)
+    assert said.status == 2
+    assert "did you mean 'lenet'" in said.err
+    (tmp_path / "spec.toml").write_text('victim = "digits-lenet"\nanswers = "prob"\n')
+    said = run("resume", tmp_path)
+    assert said.status == 2
+    assert f"set the key `answers` in {tmp_path / 'spec.toml'}" in said.err.replace("Set", "set")
+    assert "--answers" not in said.err

@@ -27,7 +27,7 @@ def test_a_generator_of_ones_own_images(tmp_path: Path) -> None:
     assert said.status == 0, said.err
     card = json.loads(said.out)
     folder = tmp_path / "generators" / "vae-proxy-npz-1x8x8-seed5-epochs1"
-    assert f"in {folder}\nto look at: {folder / 'samples.png'}" in said.err
+    assert f"in {folder}\nsample images: {folder / 'samples.png'}" in said.err
     with Image.open(folder / "samples.png") as sheet:
         assert sheet.width > 1000
     kept = json.loads((folder / "card.json").read_text())
@@ -52,7 +52,7 @@ WRONG = {
     "no shape": (["vae", "--proxy", "proxy.npz", "--shape", "32x32"], "--shape does not take this"),
     "channels": (["vae", "--proxy", "proxy.npz", "--shape", "2,8,8"], "grey (1) and RGB (3)"),
     "epochs": (["vae", "--proxy", "proxy.npz", "--epochs", "0"], "at least 1 epoch"),
-    "device": (["vae", "--proxy", "proxy.npz", "--device", "abacus"], "is not there"),
+    "device": (["vae", "--proxy", "proxy.npz", "--device", "abacus"], "got 'abacus', want cpu"),
 }
 
 

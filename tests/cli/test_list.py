@@ -28,7 +28,7 @@ def test_an_attack_shows_its_declaration_and_settings() -> None:
     said = run("list", "attacks", "dfme")
     assert said.status == 0
     shown = words(said.out)
-    assert shown.startswith("dfme: DFME: no data at all.")
+    assert shown.startswith("dfme: DFME: trains a generator")
     for part in ("finite_differences yes", "needs probs", "takes images", "white_box no"):
         assert part in shown
     assert re.search(r"batch_size +256 +B, images of a batch", said.out)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from clonecost.cli.errors import flag
 from clonecost.cli.options import takes_keys
-from clonecost.config.key import Key, form, keys
+from clonecost.config.key import Key, form, key_of, keys, metavar
 from clonecost.config.key_table import key_table
 from clonecost.config.parse import read_toml, validated
 from clonecost.config.schema import Spec
@@ -91,12 +91,13 @@ def test_help_derives_defaults_from_the_schema(monkeypatch: pytest.MonkeyPatch) 
     app, _ = command_of(Spec)
     said = " ".join(CliRunner().invoke(app, ["--help"], env=WIDE).stdout.split())
     for key in ("attack", "uniform", "snapshot_every", "access", "device"):
-        value = Spec.model_fields[key].default
+        field = Spec.model_fields[key]
+        written, value = f"{flag(key)} {metavar(field, key_of(key, field))} ", field.default
         (shown,) = value if isinstance(value, list) else [value]
         assert (
             f"[default: {shown:g}]"
             if isinstance(shown, float)
-            else f"[default: {shown}]" in (said.partition(flag(key))[2][:400])
+            else f"[default: {shown}]" in (said.partition(written)[2][:400])
         )
 
 
@@ -116,7 +117,7 @@ def test_other_words_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in WIDE.items():
         monkeypatch.setenv(name, value)
     words = " ".join(run("resume", "--help").out.split())
-    assert "A larger budget than before. [default: the run's]" in words
+    assert "A larger query budget than before. [default: the run's]" in words
     assert "[default: 10000" not in words
 
 

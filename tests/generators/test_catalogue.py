@@ -1,4 +1,4 @@
-"""Every row of the table, with a recipe for the toy: trained, kept, loaded, found again."""
+"""Every generator of the catalogue, trained with a tiny recipe, stored and loaded."""
 
 import json
 import re
@@ -20,7 +20,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "generators.md"
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_a_row_goes_round(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_generator_is_trained_stored_and_loaded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     row = GENERATORS[name]
     recipe = replace(row.recipe, epochs=1, **TINY[name.split("-")[0]])  # type: ignore[type-var]
     monkeypatch.setitem(GENERATORS, name, replace(row, recipe=recipe))
@@ -64,7 +66,7 @@ def test_the_page_has_a_line_for_every_row_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in GENERATORS if name.endswith("-small")])
-def test_a_small_one_is_smaller(name: str) -> None:
+def test_small_generators_are_smaller(name: str) -> None:
     row, full = GENERATORS[name], GENERATORS[name.removesuffix("-small")]
     assert row.conditional == full.conditional
     assert row.recipe.epochs < full.recipe.epochs

@@ -5,7 +5,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from clonecost.generators.frechet import frechet_pixels_8x8, likeness
+from clonecost.generators.frechet import frechet_pixels_8x8, frechet_scores
 from clonecost.types import LabelledInputs
 
 
@@ -24,30 +24,30 @@ def test_it_is_the_formula_with_a_matrix_root() -> None:
     assert frechet_pixels_8x8(one, other) == pytest.approx(wanted, rel=1e-4)
 
 
-def test_a_shift_is_its_square_and_the_same_is_nothing() -> None:
+def test_a_shift_gives_its_square_and_equal_images_give_zero() -> None:
     one = images(300, 0, channels=3) / 2
     assert frechet_pixels_8x8(one, one) == pytest.approx(0, abs=1e-6)
     assert frechet_pixels_8x8(one, one + 0.25) == pytest.approx(3 * 64 * 0.25**2, rel=1e-3)
 
 
-def test_it_is_blind_to_what_is_finer_than_8x8() -> None:
+def test_it_ignores_detail_finer_than_8x8() -> None:
     coarse = interpolate(images(50, 0, side=8), scale_factor=2.0)
     stripes = torch.tensor([0.1, -0.1]).repeat(8)
     assert frechet_pixels_8x8(coarse, coarse + stripes) == pytest.approx(0, abs=1e-5)
 
 
-def test_few_rows_and_blank_images_are_no_trouble() -> None:
+def test_few_rows_and_blank_images_give_finite_distances() -> None:
     assert frechet_pixels_8x8(images(3, 0), images(4, 1)) > 0
     assert frechet_pixels_8x8(torch.zeros(3, 1, 8, 8), torch.zeros(4, 1, 8, 8)) == 0
 
 
-def test_the_floor_is_measured_on_as_many_rows() -> None:
+def test_the_baseline_has_as_many_rows_as_the_samples() -> None:
     known, held_out = (LabelledInputs(images(n, n), torch.zeros(n)) for n in (900, 100))
-    found = likeness(known, held_out, images(128, 5))
+    found = frechet_scores(known, held_out, images(128, 5))
     real = held_out.inputs
     assert found == {
         "frechet_pixels_8x8": frechet_pixels_8x8(real, images(128, 5)[:100]),
         "frechet_pixels_8x8_of_real_rows": frechet_pixels_8x8(real, known.inputs[:100]),
     }
     few, more = found["frechet_pixels_8x8_of_real_rows"], frechet_pixels_8x8(real, known.inputs)
-    assert few > more  # why
+    assert few > more  # few rows make the distance too large

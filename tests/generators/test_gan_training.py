@@ -1,4 +1,4 @@
-"""GANs of a few channels on images that two numbers describe."""
+"""GANs of a few channels on images with two parameters."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from clonecost.errors import SpecError
 from clonecost.generators import dcgan, gan_training, progan, sngan
-from clonecost.generators.base import Made, Samples, ToImages, Train, standard_normal
+from clonecost.generators.base import Samples, ToImages, Train, TrainingResult, standard_normal
 from clonecost.generators.frechet import frechet_pixels_8x8
 from clonecost.generators.recipes import DcganRecipe, ProganRecipe, SnganRecipe
 from clonecost.networks.progan import shrunk
@@ -36,7 +36,7 @@ KINDS: dict[str, tuple[Train, Any, ToImages, Samples, int]] = {
 
 
 def ramps(count: int, seed: int, side: int = 16) -> LabelledInputs:
-    """Brightness and slope; the class says which way it goes."""
+    """Brightness and slope; the class is the sign of the slope."""
     rng = torch.Generator().manual_seed(seed)
     level, slope = torch.rand(2, count, 1, 1, 1, generator=rng)
     ramp = torch.linspace(-1, 1, side).expand(1, 1, side, side)
@@ -44,20 +44,22 @@ def ramps(count: int, seed: int, side: int = 16) -> LabelledInputs:
     return LabelledInputs(pixels, (slope.flatten() > 0.5).long(), name="ramps")
 
 
-def trained(kind: str, *, seed: int = 0, side: int = 16, rows: int = 320, **changes: Any) -> Made:
+def trained(
+    kind: str, *, seed: int = 0, side: int = 16, rows: int = 320, **changes: Any
+) -> TrainingResult:
     train, recipe = KINDS[kind][:2]
     data, held_out = ramps(rows, 0, side), ramps(70, 1, side)
     recipe = replace(recipe, **changes)
     return train(data, held_out, recipe, seed=seed, device=CPU, progress=no_progress)
 
 
-def made_by(kind: str, made: Made, rows: int = 300) -> Tensor:
+def made_by(kind: str, made: TrainingResult, rows: int = 300) -> Tensor:
     decode, draw, dim = KINDS[kind][2:]
     return decode(made.network, draw(rows, dim, torch.Generator().manual_seed(3)))
 
 
 def towards(real: Tensor, samples: Tensor, share: float = 0.6) -> bool:
-    """Much nearer than the mean image, which has everything but variety."""
+    """Whether the samples are much closer than the mean image."""
     grey = real.mean(0, keepdim=True).expand(len(real), -1, -1, -1)
     return frechet_pixels_8x8(real, samples) < share * frechet_pixels_8x8(real, grey)
 
@@ -71,7 +73,7 @@ def test_training_moves_towards_the_data(kind: str, side: int, share: float) -> 
 
 
 def test_progan_moves_towards_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Up to 8x8, because larger stages take their time."""
+    """Up to 8x8, because larger stages are slow."""
     monkeypatch.setattr(progan, "STAGES", progan.STAGES[:3])
     made, small = trained("progan", side=32), shrunk(ramps(300, 2, 32).rows(slice(None)), 1)
     z = progan.uniform(300, 256, torch.Generator().manual_seed(3))
@@ -82,7 +84,7 @@ def test_progan_moves_towards_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.losses[-1]["penalty"] < 0.2
 
 
-def test_a_class_makes_its_own_images() -> None:
+def test_each_class_has_its_own_images() -> None:
     made = trained("projection", side=8)
     assert made.classes == 2
     assert towards(ramps(300, 2, 8).rows(slice(None)), made_by("projection", made))
@@ -96,7 +98,7 @@ def test_a_class_makes_its_own_images() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_repeatable_by_seed_and_global_randomness_is_left(kind: str) -> None:
+def test_a_seed_repeats_the_weights_and_the_global_state_does_not_change(kind: str) -> None:
     state = torch.get_rng_state()
     first, again, other = (
         trained(kind, seed=seed, rows=40, epochs=1).network.state_dict() for seed in (0, 0, 1)
@@ -107,7 +109,7 @@ def test_repeatable_by_seed_and_global_randomness_is_left(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_kept_is_the_average(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_is_the_moving_average(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand from the weights after every step of G; its decay grows to the recipe's."""
     past: list[dict[str, Tensor]] = []
     move = AveragedModel.update_parameters
@@ -131,19 +133,19 @@ def test_what_is_kept_is_the_average(kind: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_without_an_average_the_last_weights_are_kept() -> None:
     generator = nn.Linear(2, 2)
-    average = gan_training.averaged(generator, 0.0)
+    average = gan_training.moving_average(generator, 0.0)
     for _ in range(3):
         nn.init.normal_(generator.weight, generator=torch.Generator().manual_seed(0))
         average.update_parameters(generator)
-    kept = gan_training.kept(average, (), CPU)
+    kept = gan_training.finalise(average, (), CPU)
     assert torch.equal(kept.weight, generator.weight)  # type: ignore[arg-type]
 
 
-def test_statistics_of_batch_norm_are_measured_with_the_kept_weights() -> None:
+def test_batch_norm_statistics_belong_to_the_final_weights() -> None:
     generator = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    average = gan_training.averaged(generator, 0.9)
+    average = gan_training.moving_average(generator, 0.9)
     draws = [torch.randn(50, 3, generator=torch.Generator().manual_seed(n)) for n in range(4)]
-    kept = gan_training.kept(average, draws, CPU)
+    kept = gan_training.finalise(average, draws, CPU)
     assert isinstance(kept, nn.Sequential)
     before = kept[0](torch.cat(draws))
     torch.testing.assert_close(kept[1].running_mean, before.mean(0))
@@ -181,7 +183,7 @@ def test_the_penalty_has_a_gradient_in_the_critic() -> None:
     assert linear.bias.grad is None or linear.bias.grad.count_nonzero() == 0
 
 
-def test_a_flat_critic_has_a_penalty_without_nans() -> None:
+def test_a_constant_critic_has_a_penalty_without_nans() -> None:
     linear = nn.Linear(4, 1)
     critic = nn.Sequential(nn.Flatten(), linear, nn.Flatten(0))
     nn.init.zeros_(linear.weight)
@@ -222,7 +224,7 @@ def test_classes_are_drawn_as_often_as_in_the_data() -> None:
             sngan.count_classes(replace(data, labels=bad.long()))
 
 
-def test_batches_are_full_and_every_row_comes_once() -> None:
+def test_batches_are_full_and_contain_every_row_once() -> None:
     def order(seed: int) -> Iterator[Tensor]:
         return gan_training.batches(10, 3, torch.Generator().manual_seed(seed))
 

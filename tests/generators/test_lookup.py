@@ -1,4 +1,4 @@
-"""Generators as attacks get them: cached or trained now, by name or folder, fitted to a victim."""
+"""Lookup of generators by name or folder, from the cache or trained now, fitted to a victim."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -46,40 +46,42 @@ def latents(generator: TrainedGenerator, count: int = 9) -> torch.Tensor:
 
 
 def test_trained_once_then_taken_from_the_cache(tmp_path: Path) -> None:
-    said: list[int] = []
+    calls: list[int] = []
     made = [
         ready_generator(
-            "vae", noise(), seed=3, cache=tmp_path, progress=lambda *step: said.append(step[1])
+            "vae", noise(), seed=3, cache=tmp_path, progress=lambda *step: calls.append(step[1])
         )
         for _ in range(2)
     ]
-    assert said == [1]
+    assert calls == [1]
     assert made[0].weights == made[1].weights
     assert (made[0].name, made[0].proxy) == ("vae", "noise")
     other = replace(noise(), inputs=255 - noise().inputs)
     assert ready_generator("vae", other, seed=3, cache=tmp_path).weights != made[0].weights
 
 
-def test_another_length_than_the_recipes_is_named_behind_a_colon(tmp_path: Path) -> None:
+def test_the_number_of_epochs_follows_a_colon(tmp_path: Path) -> None:
     two, one = (ready_generator(name, noise(), cache=tmp_path) for name in ("vae:2", "vae"))
     assert two.weights != one.weights
     folder = train_generator("vae", noise(), epochs=2, cache=tmp_path / "again")
     assert load_generator(folder).weights == two.weights
     for wrong in ("vae:", "vae:none", "vae:0"):
-        with pytest.raises(SpecError, match=f"generator '{wrong}': want NAME or NAME:EPOCHS"):
+        with pytest.raises(SpecError, match=rf"got '{wrong}', want NAME or NAME:EPOCHS.*vae:20"):
             ready_generator(wrong, noise(), cache=tmp_path)
 
 
-def test_labels_count_for_conditional_generators_only(tmp_path: Path) -> None:
-    said: list[str] = []
+def test_labels_matter_to_conditional_generators_only(tmp_path: Path) -> None:
+    calls: list[str] = []
     other = replace(noise(), labels=noise().labels.flip(0))
     for name in ("vae", "sngan-projection"):
         for rows in (noise(), other):
-            ready_generator(name, rows, cache=tmp_path, progress=lambda what, *_: said.append(what))
-    assert said == ["training vae", "training sngan-projection", "training sngan-projection"]
+            ready_generator(
+                name, rows, cache=tmp_path, progress=lambda what, *_: calls.append(what)
+            )
+    assert calls == ["training vae", "training sngan-projection", "training sngan-projection"]
 
 
-def test_a_folder_is_as_good_as_a_name_and_needs_no_proxy(tmp_path: Path) -> None:
+def test_a_folder_needs_no_proxy(tmp_path: Path) -> None:
     folder = train_generator("sngan-projection", noise(), cache=tmp_path)
     made = ready_generator(str(folder), None)
     assert made.latent_dim == 128 + 4
@@ -92,10 +94,10 @@ def test_a_folder_is_as_good_as_a_name_and_needs_no_proxy(tmp_path: Path) -> Non
         ready_generator("no/such/folder", None)
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_errors_name_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="did you mean 'vae'"):
         ready_generator("vea", noise(), cache=tmp_path)
-    with pytest.raises(SpecError, match=r"trained on proxy data, and there are none; .*--proxy"):
+    with pytest.raises(SpecError, match=r"trained on proxy data, and none were given.*`proxy`"):
         ready_generator("vae", None, cache=tmp_path)
     plain = replace(noise(), labels=torch.zeros(40, dtype=torch.int64))
     with pytest.raises(SpecError, match="has no classes to condition on"):
@@ -112,7 +114,7 @@ def test_fitted_is_itself_or_grey_by_luma_or_refused(coloured: TrainedGenerator)
     assert (grey.decode(z) * 255 - wanted.inputs).abs().max() < 0.501
     assert grey.fitted((1, 8, 8)) is grey
     for shape in ((1, 16, 16), (3, 16, 16), (2, 8, 8)):
-        with pytest.raises(SpecError, match=r"\(3, 8, 8\) and the victim takes .*--shape"):
+        with pytest.raises(SpecError, match=r"\(3, 8, 8\) and the victim takes .* of shape"):
             coloured.fitted(shape)
     with pytest.raises(SpecError, match=r"makes images \(1, 8, 8\)"):
         grey.fitted((3, 8, 8))

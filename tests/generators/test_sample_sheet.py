@@ -11,7 +11,7 @@ def opened(panels: dict[str, torch.Tensor]) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(sample_sheet(panels))))
 
 
-def test_images_stand_row_by_row_in_panels_side_by_side() -> None:
+def test_images_fill_panels_row_by_row() -> None:
     grey = torch.linspace(0, 1, 64).view(64, 1, 1, 1).expand(64, 1, 32, 32)
     red = torch.zeros(3, 3, 32, 32)  # fewer than a panel holds
     red[:, 0] = 1
@@ -25,6 +25,6 @@ def test_images_stand_row_by_row_in_panels_side_by_side() -> None:
     assert (sheet[:, 512 : 512 + GAP] == 255).all()
 
 
-def test_small_images_are_enlarged_whole_and_large_ones_left() -> None:
+def test_small_images_are_enlarged_by_whole_factors_and_large_ones_not() -> None:
     assert opened({"": torch.zeros(1, 1, 8, 16)}).shape == (HEAD + 8 * 8 * 4, 8 * 16 * 4, 3)
     assert opened({"": torch.zeros(1, 1, 72, 72)}).shape == (HEAD + 8 * 72, 8 * 72, 3)

@@ -45,7 +45,7 @@ def generator(folder: Path) -> TrainedGenerator:
     return load_generator(folder)
 
 
-def test_the_folder_is_complete_and_its_card_true(folder: Path) -> None:
+def test_the_folder_is_complete_and_its_card_correct(folder: Path) -> None:
     found = sorted(path.name for path in folder.iterdir())
     assert found == ["card.json", "samples.png", "weights.safetensors"]
     card = json.loads((folder / "card.json").read_text())
@@ -79,7 +79,7 @@ def test_training_is_repeatable_and_leaves_the_global_random_state(
     assert said[-1] == ("training vae", 3, 3)
 
 
-def test_decoded_are_pixels_that_do_not_depend_on_their_company(
+def test_decoded_pixels_do_not_depend_on_other_rows(
     generator: TrainedGenerator,
 ) -> None:
     latents = 9 * generator.sample_latents(300, torch.Generator().manual_seed(0))  # far out
@@ -113,11 +113,11 @@ def test_gradients_reach_latents_but_not_parameters(generator: TrainedGenerator)
 
 
 def test_latents_of_another_shape_are_refused(generator: TrainedGenerator) -> None:
-    with pytest.raises(SpecError, match=r"takes latents \(n, 256\), got \(2, 255\)"):
+    with pytest.raises(SpecError, match=r"takes latents \(n, 256\): got \(2, 255\)"):
         generator.decode(torch.zeros(2, 255))
 
 
-def test_the_cache_knows_what_it_holds(
+def test_the_cache_finds_only_what_it_has(
     cache: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def find(proxy: LabelledInputs, epochs: int | None = 1, seed: int = 0) -> Path | None:
@@ -170,13 +170,13 @@ def test_a_damaged_folder_is_one_sentence(tmp_path: Path, damage: str) -> None:
             path.write_text(json.dumps({**card, "shape": [1, 16, 16]}))
         case _:
             path.write_text(json.dumps({**card, "proxy": None}))
-    with pytest.raises(DataError, match=r"cached generator .* delete that folder") as caught:
+    with pytest.raises(DataError, match=r"cached generator .* Delete that folder") as caught:
         load_generator(place)
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_without_a_generator(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no trained generator; `clonecost train generator`"):
+    with pytest.raises(DataError, match=r"holds no trained generator\. Call `train_generator`"):
         load_generator(tmp_path)
 
 
@@ -206,7 +206,7 @@ def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_cache_that_cannot_be_written_is_said_before_training(tmp_path: Path) -> None:
+def test_an_unwritable_cache_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"generator cannot be kept in .* with CLONECOST_CACHE"):
         train_generator("vae", noise(20), cache=tmp_path / "file")

@@ -1,4 +1,4 @@
-"""A training that was cut off goes on, to the weights that it would have had."""
+"""An interrupted training continues and ends with the same weights."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def train(name: str, cache: Path, stop: float = 1.0, proxy: LabelledInputs | None = None) -> Path:
-    """As far as the share `stop` of all steps; KeyboardInterrupt is what Ctrl-C is."""
+    """Train up to the share `stop` of all steps, then raise KeyboardInterrupt, as Ctrl-C does."""
 
     def progress(_: str, done: int, total: int) -> None:
         if stop < 1 and done >= stop * total:
@@ -47,7 +47,7 @@ def digest(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_it_goes_on_to_the_same_weights(name: str, tmp_path: Path) -> None:
+def test_it_continues_to_the_same_weights(name: str, tmp_path: Path) -> None:
     whole = train(name, tmp_path / "whole")
     kept = cut_off(name, tmp_path / "cut")
     with safe_open(kept, "pt") as file:
@@ -67,7 +67,7 @@ def test_it_goes_on_to_the_same_weights(name: str, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_of_other_rows_or_broken_it_begins_again(tmp_path: Path) -> None:
+def test_snapshots_of_other_rows_or_broken_ones_are_not_used(tmp_path: Path) -> None:
     other = replace(noise(), inputs=255 - noise().inputs)
     whole = train("vae", tmp_path / "whole", proxy=other)
     cut_off("vae", tmp_path / "cut")
@@ -76,7 +76,7 @@ def test_of_other_rows_or_broken_it_begins_again(tmp_path: Path) -> None:
     assert digest(train("vae", tmp_path / "cut", proxy=other)) == digest(whole)
 
 
-def test_the_clock_goes_on_where_it_stopped() -> None:
+def test_the_clock_continues_where_it_stopped() -> None:
     before, after = Clock(), Clock()
     before.earlier = 100.0
     held = before.state_dict()

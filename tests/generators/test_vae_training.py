@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def gradients(count: int, seed: int) -> LabelledInputs:
-    """(n, 1, 8, 8): two numbers a row, brightness and slope, say everything."""
+    """(n, 1, 8, 8): two parameters per row, brightness and slope."""
     rng = torch.Generator().manual_seed(seed)
     level, slope = torch.rand(2, count, 1, 1, 1, generator=rng)
     ramp = torch.linspace(-1, 1, 8).expand(1, 1, 8, 8)
@@ -23,7 +23,7 @@ def gradients(count: int, seed: int) -> LabelledInputs:
     return LabelledInputs(pixels, torch.zeros(count, dtype=torch.int64))
 
 
-def test_beta_climbs_and_stays_eight_times_in_the_published_120_epochs() -> None:
+def test_beta_rises_and_stays_eight_times_in_the_published_120_epochs() -> None:
     cycle = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1, 1, 1, 1]
     assert list(CYCLE) == cycle
     assert betas(120) == cycle * 8
@@ -41,7 +41,7 @@ def test_other_numbers_of_epochs_stretch_whole_cycles(epochs: int) -> None:
     assert set(found) <= set(CYCLE)
 
 
-def test_it_learns_to_reconstruct_and_its_figures_are_true() -> None:
+def test_it_learns_to_reconstruct_and_its_figures_are_correct() -> None:
     data, held_out = gradients(320, 0), gradients(100, 1)
     recipe = VaeRecipe(epochs=4, batch_size=16, lr=3e-3, width=16, latent_dim=4)
     made = train_vae(data, held_out, recipe, seed=0, device=CPU, progress=no_progress)
@@ -74,7 +74,7 @@ def test_it_learns_to_reconstruct_and_its_figures_are_true() -> None:
     assert made.quality["negative_elbo_nats_per_pixel"] == pytest.approx(bound.item(), abs=0.02)
 
 
-def test_a_batch_that_is_not_full_is_learnt_from_too() -> None:
+def test_an_incomplete_batch_is_used_for_training() -> None:
     made = [
         train_vae(
             gradients(rows, 0), gradients(10, 1), VaeRecipe(epochs=1, width=2, latent_dim=2),

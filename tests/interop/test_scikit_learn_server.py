@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from tests.support.foreign import mlserver, needs_mlserver, sklearn_model
 
 from clonecost.attacks.tramer_lr import TramerLr
-from clonecost.audit import Audit, Watcher, run_audit
+from clonecost.audit import Audit, RunOptions, Watcher, run_audit
 from clonecost.config import make_spec
 from clonecost.data.tables import load_table
 from clonecost.errors import VictimError
@@ -41,10 +41,10 @@ def test_a_pipeline_is_solved_as_in_memory(tmp_path: Path) -> None:
     threat = ThreatModel(input_shape=(4,), num_classes=3, query_budget=400, features=test.features)
     here = run_audit(Audit(
         victim=sklearn_victim(model), threat=threat, attack=TramerLr(), test=test,
-        out=tmp_path / "here", uniform=50,
+        out=tmp_path / "here", options=RunOptions(uniform=50),
     ))  # fmt: skip
     with mlserver(sklearn_model(tmp_path / "iris.joblib"), tmp_path / "server") as url:
-        with pytest.raises(VictimError, match=r"does not say what it takes.*predict_proba"):
+        with pytest.raises(VictimError, match=r"metadata .* are empty.*predict_proba"):
             audit(url, tmp_path / "none", "tramer_lr", {})
         probs = {"input": "x", "output": "predict_proba"}
         there = audit(url, tmp_path / "there", "tramer_lr", probs)

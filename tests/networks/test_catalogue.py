@@ -1,4 +1,4 @@
-"""What holds for every network of the catalogue."""
+"""Properties of every network of the catalogue."""
 
 import copy
 from pathlib import Path
@@ -149,7 +149,7 @@ def test_pixels_enter_normalised_per_channel() -> None:
         (("lenet", GREY, 1), "at least 2 classes"),
     ],
 )
-def test_what_cannot_be_built_is_one_sentence(
+def test_invalid_arguments_are_refused(
     arguments: tuple[str, tuple[int, ...], int], message: str
 ) -> None:
     with pytest.raises(SpecError, match=message):

@@ -47,7 +47,7 @@ def test_initial_weights_are_as_published() -> None:
                 assert layer.bias.count_nonzero() == 0
 
 
-def test_what_cannot_be_made_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     for shape in ((1, 30, 32), (1, 32)):
         with pytest.raises(SpecError, match="multiples of"):
             DcganGenerator(shape)

@@ -52,7 +52,7 @@ def test_copies_and_saved_weights_make_the_same_images(tmp_path: Path) -> None:
         assert torch.equal(images, copy.deepcopy(generator)(latents))
 
 
-def test_what_cannot_be_made_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(SpecError, match="multiples of 4"):
         build_generator(8, (1, 30, 30))
     with pytest.raises(SpecError, match="latent_dim >= 1"):

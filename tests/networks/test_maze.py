@@ -32,14 +32,14 @@ def test_images_and_scores_have_their_shape_and_every_parameter_a_gradient(
         assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
-def test_the_critic_judges_every_image_by_itself() -> None:
-    """The gradient penalty wants it: no batch norm."""
+def test_the_critics_scores_depend_on_one_image_each() -> None:
+    """The gradient penalty needs it: no batch norm."""
     critic = Conv3Critic((1, 8, 8))
     images = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(critic(images)[:2], critic(images[:2]))
 
 
-def test_what_cannot_be_made_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(SpecError, match="multiples of 4"):
         Conv3Generator((1, 30, 32))
     with pytest.raises(SpecError, match="latent_dim >= 1"):

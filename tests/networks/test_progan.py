@@ -39,7 +39,7 @@ def test_parameter_counts_are_the_published_ones() -> None:
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
-def test_a_stage_doubles_the_sides_and_uses_what_is_its_own(stage: int) -> None:
+def test_a_stage_doubles_the_sides_and_uses_its_own_layers(stage: int) -> None:
     generator, critic = small()
     made = generator(latents(), stage)
     assert made.shape == (5, 1, 4 * 2**stage, 2 * 2**stage)
@@ -66,7 +66,7 @@ def test_a_block_is_faded_in_from_the_stage_before(stage: int) -> None:
     assert not torch.allclose(critic(images, stage, 1.0), before)
 
 
-def test_variation_is_over_the_batch_that_is_there() -> None:
+def test_variation_is_over_the_present_batch() -> None:
     maps = torch.randn(3, 4, 2, 2, generator=rng())
     by_hand = maps.numpy().std(axis=0).mean()
     found = variation(maps)
@@ -90,7 +90,7 @@ def test_real_images_shrink_by_means_and_are_faded_as_well() -> None:
     assert shrunk(images, 0, 0.25).shape == (2, 1, 4, 2)
 
 
-def test_what_cannot_be_made_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(SpecError, match="multiples of 8"):
         ProganGenerator((1, 28, 28))
     with pytest.raises(SpecError, match="width >= 1"):

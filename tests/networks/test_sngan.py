@@ -45,7 +45,7 @@ def test_parameter_counts_are_the_published_ones() -> None:
 
 
 @pytest.mark.parametrize("classes", [0, 4])
-def test_images_are_bounded_and_their_size_is_asked_for(classes: int) -> None:
+def test_images_are_bounded_and_have_the_requested_size(classes: int) -> None:
     made = generator(classes)
     assert made.latent_dim == LATENT_DIM + classes
     out = made(torch.randn(5, made.latent_dim, generator=rng()) * 9)
@@ -108,7 +108,7 @@ def test_batch_norm_has_a_scale_and_a_shift_for_each_class() -> None:
     torch.testing.assert_close(layer(maps, labels), wanted)
 
 
-def test_the_greatest_of_the_last_latents_is_the_class() -> None:
+def test_the_largest_of_the_last_latents_is_the_class() -> None:
     made = generator(classes=4).eval()
     with torch.no_grad():
         for block in made.blocks:
@@ -136,7 +136,7 @@ def test_gradients_reach_all_parameters_of_both() -> None:
                 assert parameter.grad.abs().sum() > 0, name
 
 
-def test_what_cannot_be_made_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     for shape in ((1, 28, 28), (1, 32), (0, 32, 32)):
         with pytest.raises(SpecError, match="multiples of 8"):
             SnganGenerator(shape)

@@ -81,7 +81,7 @@ def test_equalised_layers_scale_unit_weights_at_run_time(
     torch.testing.assert_close(layer(inputs), plain(inputs))
 
 
-def test_pixel_norm_gives_every_place_unit_mean_square() -> None:
+def test_pixel_norm_gives_every_position_unit_mean_square() -> None:
     inputs = torch.randn(2, 6, 3, 4, generator=rng()) * 10
     normed = PixelNorm()(inputs)
     torch.testing.assert_close(normed.square().mean(1), torch.ones(2, 3, 4))
@@ -89,7 +89,7 @@ def test_pixel_norm_gives_every_place_unit_mean_square() -> None:
     assert PixelNorm()(torch.zeros(1, 2, 1, 1)).isfinite().all()
 
 
-def test_reparametrised_latents_have_the_mean_and_variance_that_were_asked_for() -> None:
+def test_reparametrised_latents_have_the_mean_and_variance_requested() -> None:
     mean, log_variance = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0, -3.0]])
     latents = reparametrise(mean.expand(40_000, 2), log_variance.expand(40_000, 2), rng())
     torch.testing.assert_close(latents.mean(0), mean[0], atol=0.02, rtol=0)
@@ -104,8 +104,8 @@ def test_kl_is_the_closed_form_of_torch() -> None:
     assert elbo_terms(*torch.zeros(4, 1, 1)).kl.item() == 0
 
 
-def test_reconstruction_is_a_gaussians_log_likelihood_but_for_a_constant() -> None:
-    """Of variance 1/2, so that the factor of the squared error is 1; the constant: (d/2) log pi."""
+def test_reconstruction_is_a_gaussians_log_likelihood_up_to_a_constant() -> None:
+    """With variance 1/2, the factor of the squared error is 1; the constant: (d/2) log pi."""
     inputs, made = torch.randn(2, 6, 3, 2, 4, generator=rng())
     terms = elbo_terms(inputs, made, *torch.zeros(2, 6, 1))
     likelihood = Normal(made, 0.5**0.5).log_prob(inputs).sum((1, 2, 3))
@@ -113,7 +113,7 @@ def test_reconstruction_is_a_gaussians_log_likelihood_but_for_a_constant() -> No
 
 
 class Linear(nn.Module):
-    """x = W z + noise of variance 1/2, W with orthogonal columns: everything is known exactly."""
+    """x = W z + noise of variance 1/2, W with orthogonal columns: the evidence is known exactly."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ def test_the_loss_is_the_negative_evidence_bound(off: float) -> None:
         assert estimate == pytest.approx(evidence, abs=0.03)
 
 
-def test_pixels_and_back_and_what_is_out_of_range_is_clamped() -> None:
+def test_pixels_round_trip_and_values_out_of_range_are_clamped() -> None:
     pixels = torch.rand(3, 1, 4, 4, generator=rng())
     torch.testing.assert_close(to_pixels(to_space(pixels)), pixels)
     assert to_space(pixels).amin() < 0
@@ -160,7 +160,7 @@ def test_pixels_and_back_and_what_is_out_of_range_is_clamped() -> None:
     assert to_pixels(torch.tensor([-1.5, -1.0, 0.0, 1.0, 7.0])).tolist() == [0, 0, 0.5, 1, 1]
 
 
-def test_what_cannot_be_made_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     for shape in ((1, 28, 28), (1, 32), (0, 32, 32)):
         with pytest.raises(SpecError, match="multiples of 8"):
             Vae(shape)
@@ -169,7 +169,7 @@ def test_what_cannot_be_made_is_refused() -> None:
 
 
 def test_the_loss_of_a_real_network_is_its_evidence_bound() -> None:
-    """With one latent the evidence and the posterior are integrals that can be taken."""
+    """With one latent the evidence and the posterior are one-dimensional integrals."""
     vae = small((1, 8, 8), latent_dim=1, width=2).double().eval()
     with torch.no_grad():  # less contrast: fewer draws tell the mean
         vae.decoder.body[-1].weight.mul_(0.2)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Known answers of what active learners choose by."""
+"""Selection scores against known values."""
 
 import pytest
 import torch
@@ -15,12 +15,12 @@ from clonecost.query_synthesis.active_selection import (
 )
 
 
-def some(count: int = 50) -> Tensor:
+def rows(count: int = 50) -> Tensor:
     return torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(0))
 
 
-def test_probabilities_are_of_eval_mode_and_leave_the_mode_alone() -> None:
-    student, x = toy_student().train(), some()
+def test_probabilities_are_computed_in_eval_mode_and_the_mode_is_restored() -> None:
+    student, x = toy_student().train(), rows()
     before = {key: value.clone() for key, value in student.state_dict().items()}
     found = probabilities(student, x)
     assert student.training
@@ -63,13 +63,13 @@ def test_distance_to_the_boundary_of_a_linear_student_is_exact(
     monkeypatch.setattr(active_selection, "CHUNK", chunk)
     torch.manual_seed(0)
     linear = nn.Linear(64, 4)
-    x = some()
+    x = rows()
     f, w = linear(x.flatten(1)), linear.weight
     top = f.argmax(1)
     every = (f.gather(1, top.view(-1, 1)) - f) / (w[top].unsqueeze(1) - w).norm(dim=2)
     want = every.scatter(1, top.view(-1, 1), float("inf")).amin(1)
     student = nn.Sequential(nn.Flatten(), linear)
-    for steps in (1, 3):  # who has crossed stays
+    for steps in (1, 3):  # a row that has crossed stays
         found = boundary_distance(student, x, steps=steps, rivals=3)
         torch.testing.assert_close(found, want, rtol=1e-3, atol=1e-5)
     assert all(p.grad is None for p in student.parameters())
@@ -82,23 +82,23 @@ def test_more_steps_of_deepfool_reach_the_boundary_of_a_curved_student() -> None
         def forward(self, x: Tensor) -> Tensor:
             return torch.stack([torch.ones(len(x)), x.flatten(1).pow(2).sum(1)], 1)
 
-    x = some()
+    x = rows()
     want = x.flatten(1).norm(dim=1) - 1
     one, many = (boundary_distance(Parabola(), x, steps=steps) for steps in (1, 7))
     assert (many / want - 1).abs().max() < 1.1 * OVERSHOOT
     assert (one / want).max() < 0.8
 
 
-def test_where_the_student_is_flat_no_boundary_is_near() -> None:
+def test_a_constant_student_has_no_boundary() -> None:
     flat = nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES))
     with torch.no_grad():
         flat[1].weight.zero_()  # type: ignore[operator]
-    assert boundary_distance(flat, some(3)).tolist() == [torch.inf] * 3
+    assert boundary_distance(flat, rows(3)).tolist() == [torch.inf] * 3
 
 
 def test_gradient_of_the_entropy() -> None:
     student = toy_student().double().eval()
-    x = some(3).double().requires_grad_()
+    x = rows(3).double().requires_grad_()
     p = student(x).softmax(1)
     (want,) = torch.autograd.grad(-(p * p.log()).sum(), x)
     torch.testing.assert_close(entropy_gradients(student, x.detach()), want.flatten(1))

@@ -21,7 +21,7 @@ def test_imbalance_is_the_negative_entropy_of_the_batch_mean() -> None:
     logits = torch.tensor([[3.0, 0.0, -1.0], [0.0, 1.0, 2.0]], dtype=torch.float64)
     mean = logits.softmax(1).mean(0)
     assert imbalance(logits).item() == pytest.approx((mean * mean.log()).sum().item(), abs=1e-4)
-    even = 1_000 * torch.eye(5)  # every row sure, every class as often
+    even = 1_000 * torch.eye(5)  # confident rows, balanced classes
     assert imbalance(even).item() == pytest.approx(-math.log(5), abs=1e-3)
     one = torch.zeros(5, 5).index_fill_(1, torch.tensor([2]), 1_000.0).requires_grad_()
     value = imbalance(one)
@@ -31,7 +31,7 @@ def test_imbalance_is_the_negative_entropy_of_the_batch_mean() -> None:
     assert one.grad.isfinite().all()
 
 
-def test_a_step_moves_g_and_d_and_leaves_the_clone_alone() -> None:
+def test_a_step_changes_g_and_d_but_not_the_clone() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         networks = DcganGenerator(SHAPE, 4), DcganDiscriminator(SHAPE, 4)
@@ -53,18 +53,18 @@ def test_a_step_moves_g_and_d_and_leaves_the_clone_alone() -> None:
     ]
     assert moved == [True, True, False]
     assert all(p.grad is None for p in clone.parameters())
-    assert gan.made(13).shape == (13, *SHAPE)
-    assert gan.made(13).dtype == torch.uint8
+    assert gan.sample(13).shape == (13, *SHAPE)
+    assert gan.sample(13).dtype == torch.uint8
 
 
-def test_the_clones_part_spreads_the_images_over_its_classes() -> None:
+def test_the_class_balance_spreads_the_images_over_the_classes() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         networks = DcganGenerator(SHAPE, 8), DcganDiscriminator(SHAPE, 8)
         linear = nn.Linear(64, 4)
         clone = nn.Sequential(nn.Flatten(), linear).eval()
     with torch.no_grad():
-        linear.bias[0] += 2.0  # to begin with, nearly everything is of class 0
+        linear.bias[0] += 2.0  # at first nearly every image is of class 0
     data = LabelledInputs(torch.rand(64, *SHAPE, generator=rng()), torch.zeros(64).long())
     gan = DivGan(*networks, data, batch_size=32, lr=1e-3, rng=rng(1))
     first = imbalance(clone(gan.images())).item()
@@ -74,7 +74,7 @@ def test_the_clones_part_spreads_the_images_over_its_classes() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32)])
-def test_augmented_pictures_are_pictures_and_differ_row_by_row(shape: tuple[int, ...]) -> None:
+def test_augmented_images_stay_in_range_and_differ_row_by_row(shape: tuple[int, ...]) -> None:
     same = torch.rand(1, *shape, generator=rng()).expand(64, *shape)
     made = rand_augment(same, rng(1))
     assert made.shape == same.shape

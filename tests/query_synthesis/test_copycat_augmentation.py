@@ -1,4 +1,4 @@
-"""The 22 operators of Copycat CNN, by what each must do to pictures with known answers."""
+"""The 22 operators of Copycat CNN, by their effects on images with known results."""
 
 import torch
 from torch import Tensor
@@ -18,14 +18,14 @@ def by(which: int, images: Tensor, seed: int = 0) -> Tensor:
     return vary(images, places, torch.Generator().manual_seed(seed))
 
 
-def pictures(count: int = 40, channels: int = 3) -> Tensor:
+def images(count: int = 40, channels: int = 3) -> Tensor:
     rng = torch.Generator().manual_seed(1)
     return torch.randint(256, (count, channels, 12, 12), generator=rng, dtype=torch.uint8)
 
 
-def test_there_are_22_and_each_changes_its_pictures_for_every_row_anew() -> None:
+def test_there_are_22_and_each_draws_anew_for_every_row() -> None:
     assert len(VIEWS) == 22
-    one = pictures(1).repeat(6, 1, 1, 1)
+    one = images(1).repeat(6, 1, 1, 1)
     for which in range(22):
         out = by(which, one)
         assert out.dtype == torch.uint8
@@ -34,7 +34,7 @@ def test_there_are_22_and_each_changes_its_pictures_for_every_row_anew() -> None
         assert not torch.equal(out, one)
 
 
-def test_what_only_moves_pixels_repeats_edges_and_adds_no_colour() -> None:
+def test_operators_that_move_pixels_repeat_edges_and_add_no_colour() -> None:
     assert len(MOVES) == 15
     flat = torch.full((20, 1, 9, 9), 77, dtype=torch.uint8)
     for which in MOVES:
@@ -54,7 +54,7 @@ def test_brightness_contrast_and_noise_stay_in_their_ranges() -> None:
     grey = torch.full((500, 1, 8, 8), 100, dtype=torch.uint8)
     added = by(VIEWS.index(View(add=(-20 / 255, 40 / 255))), grey).float() - 100
     assert (added.amin().item(), added.amax().item()) == (-20, 40)
-    assert torch.equal(added.amin((1, 2, 3)), added.amax((1, 2, 3)))  # one value a picture
+    assert torch.equal(added.amin((1, 2, 3)), added.amax((1, 2, 3)))  # one value an image
     contrast = by(VIEWS.index(View(contrast=(1, 1.5))), grey).float()
     assert (contrast.amin().item(), contrast.amax().item()) == (86, 100)  # 127.5 - 1.5 * 27.5
     noise = (by(VIEWS.index(View(noise=0.08)), grey).float() - 100).std((1, 2, 3))
@@ -63,7 +63,7 @@ def test_brightness_contrast_and_noise_stay_in_their_ranges() -> None:
 
 
 def test_blur_smooths_and_sharpening_roughens() -> None:
-    x = pictures().float().mul(0.4).add(70).to(torch.uint8)
+    x = images().float().mul(0.4).add(70).to(torch.uint8)
 
     def roughness(images: Tensor) -> Tensor:
         return images.float().diff(dim=3).abs().mean((1, 2, 3))
@@ -73,18 +73,18 @@ def test_blur_smooths_and_sharpening_roughens() -> None:
     one = torch.zeros(1, 1, 9, 9, dtype=torch.uint8)
     one[..., 4, 4] = 255
     spot = by(VIEWS.index(View(blur=(1, 1.5))), one)
-    assert 240 < int(spot.sum()) < 270  # rounded; light is spread, not lost
+    assert 240 < int(spot.sum()) < 270  # rounded; the sum is kept
     assert torch.equal(spot, spot.transpose(2, 3))
 
 
 def test_the_same_draws_give_the_same_copies() -> None:
-    x, which = pictures(44), torch.arange(44) % 22
+    x, which = images(44), torch.arange(44) % 22
     out, again = (vary(x, which, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(out, again)
 
 
 def test_two_changes_in_one_operator_are_one_after_the_other() -> None:
-    x = pictures(8)
+    x = images(8)
     both = by(VIEWS.index(View(flip=1, sharpen=1)), x)
     one_by_one = by(VIEWS.index(View(sharpen=1)), x.flip(3))
     torch.testing.assert_close(both.float(), one_by_one.float(), atol=2, rtol=0)

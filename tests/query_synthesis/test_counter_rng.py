@@ -24,12 +24,12 @@ def test_normal_numbers_are_normal_and_independent() -> None:
     # moments within five standard errors: var of z^k is E z^2k - (E z^k)^2
     for power, mean, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
         assert abs(z.pow(power).mean().item() - mean) < 5 * (variance / count) ** 0.5
-    # neither neighbours in a stream, nor neighbouring streams, nor distant ones are related
+    # no correlation within a stream, between adjacent streams, or between distant ones
     for a, b in ((z[:, 1:], z[:, :-1]), (z[1:], z[:-1]), (z[1_000:], z[:-1_000])):
         assert abs((a * b).mean().item()) < 5 / a.numel() ** 0.5
     share = torch.special.ndtr(z).flatten().sort().values
     steps = torch.arange(1, count + 1).double() / count
-    assert (share - steps).abs().max().item() < 1.95 / count**0.5  # Kolmogorov-Smirnov, p = .001
+    assert (share - steps).abs().max().item() < 1.95 / count**0.5  # Kolmogorov-Smirnov, p = 0.001
 
 
 def test_symmetric_numbers_fill_the_open_interval() -> None:
@@ -37,16 +37,16 @@ def test_symmetric_numbers_fill_the_open_interval() -> None:
     assert -1 < u.min() < -0.9999 < 0.9999 < u.max() < 1
     counts = torch.histc(u, 50, -1, 1)
     expected = u.numel() / 50
-    assert ((counts - expected) ** 2 / expected).sum() < 85  # chi squared, 49 degrees, p = .001
+    assert ((counts - expected) ** 2 / expected).sum() < 85  # chi squared, 49 degrees, p = 0.001
 
 
 def test_whole_numbers_are_below_the_bound_and_as_frequent() -> None:
     counts = below(keys(100_000), 10).bincount()
     assert len(counts) == 10
-    assert ((counts - 10_000) ** 2 / 10_000).sum() < 28  # 9 degrees, p = .001
+    assert ((counts - 10_000) ** 2 / 10_000).sum() < 28  # 9 degrees, p = 0.001
 
 
-def test_every_counter_counts() -> None:
+def test_every_counter_changes_the_key() -> None:
     zero, one = torch.zeros(1, dtype=torch.int64), torch.ones(1, dtype=torch.int64)
     drawn = [
         stream_keys(seed, purpose, a, b).item()

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from clonecost.query_synthesis.evolution import Algorithm, Search, Standing, fitness, one_class
-from clonecost.query_synthesis.search_log import Record
+from clonecost.query_synthesis.evolution import Algorithm, Search, SearchStatus, fitness, one_class
+from clonecost.query_synthesis.search_log import SearchLog
 
 CLASSES, DIM = 5, 16
 HARD = Algorithm(threshold=1e-4, max_generations=4)
@@ -26,7 +26,7 @@ def make(algorithm: Algorithm = HARD, *, slots: int = 7, seed: int = 3) -> Searc
     )
 
 
-def step(search: Search) -> Standing:
+def step(search: Search) -> SearchStatus:
     """One generation; the latents stand for the images."""
     asked = search.ask()
     return search.tell(asked.latents, answer(asked.latents))
@@ -36,7 +36,7 @@ def winners(search: Search, generations: int) -> dict[int, tuple[Tensor, Tensor,
     """By target: latents, answer, generations."""
     found: dict[int, tuple[Tensor, Tensor, int]] = {}
     for _ in range(generations):
-        ended = (standing := step(search)).where(standing.finished)
+        ended = (status := step(search)).where(status.finished)
         of = zip(ended.images, ended.answers, ended.generations.tolist(), strict=True)
         found.update(zip(ended.numbers.tolist(), of, strict=True))
     return found
@@ -116,13 +116,11 @@ def test_it_stops_below_the_threshold_or_at_the_cap() -> None:
     search = make(HARD)
     seen = set()
     for _ in range(30):
-        standing = step(search)
-        assert torch.equal(standing.reached, standing.fitness < HARD.threshold)
-        assert torch.equal(standing.finished, standing.reached | (standing.generations == 4))
-        torch.testing.assert_close(
-            standing.fitness, fitness(standing.answers, TARGETS(standing.numbers))
-        )
-        seen |= set(zip(standing.reached.tolist(), standing.finished.tolist(), strict=True))
+        status = step(search)
+        assert torch.equal(status.reached, status.fitness < HARD.threshold)
+        assert torch.equal(status.finished, status.reached | (status.generations == 4))
+        torch.testing.assert_close(status.fitness, fitness(status.answers, TARGETS(status.numbers)))
+        seen |= set(zip(status.reached.tolist(), status.finished.tolist(), strict=True))
     assert seen == {(False, False), (True, True), (False, True)}
 
 
@@ -130,9 +128,9 @@ def test_it_stops_on_the_probability_of_the_class() -> None:
     search = make(replace(HARD, stop="probability", confidence=0.8))
     seen = set()
     for _ in range(30):
-        standing = step(search)
-        sure = standing.answers[torch.arange(7), standing.numbers % CLASSES] >= 0.8
-        assert torch.equal(standing.reached, sure)
+        status = step(search)
+        sure = status.answers[torch.arange(7), status.numbers % CLASSES] >= 0.8
+        assert torch.equal(status.reached, sure)
         seen |= set(sure.tolist())
     assert seen == {True, False}
 
@@ -196,18 +194,18 @@ def test_more_generations_find_surer_images() -> None:
     assert mean(1) < mean(3) < mean(10)
 
 
-def test_the_record_counts_what_was_bought_and_shows_the_first_searches() -> None:
-    search, record = make(slots=12), Record(CLASSES)
+def test_the_log_counts_queries_and_shows_the_first_searches() -> None:
+    search, record = make(slots=12), SearchLog(CLASSES)
     spent = 0
     ended = []
     for _ in range(15):
         asked = search.ask()
         spent += len(asked.latents)
-        record.bought(asked.classes)
+        record.add_queries(asked.classes)
         pixels = asked.latents.view(-1, 1, 4, 4).sigmoid().mul(255).to(torch.uint8)
-        standing = search.tell(pixels, answer(asked.latents))
-        record.told(standing)
-        ended.append(standing.where(standing.finished))
+        status = search.tell(pixels, answer(asked.latents))
+        record.add_generation(status)
+        ended.append(status.where(status.finished))
     numbers = record.summary(used=30)
     assert sum(numbers.queries_per_class) == spent
     assert numbers.wasted == pytest.approx(1 - 30 / spent)
@@ -230,7 +228,7 @@ def test_the_record_counts_what_was_bought_and_shows_the_first_searches() -> Non
         assert torch.equal(films["images"][row, known.sum() - 1], last.images[at])
 
 
-def test_nothing_was_shown_yet() -> None:
-    record = Record(CLASSES)
+def test_a_log_without_a_generation_has_no_images() -> None:
+    record = SearchLog(CLASSES)
     assert record.pictures() == {}
     assert record.summary(used=0).generations == 0

@@ -10,7 +10,7 @@ from clonecost.query_synthesis.image_mutation import (
     contrast,
     keys_of,
     outlines,
-    some,
+    replace_share,
     turn,
     unseen,
     views,
@@ -22,7 +22,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 def photos(n: int, channels: int = 1, side: int = 16, seed: int = 1) -> Tensor:
-    """Smooth, so that there is something light and something dark."""
+    """Smooth images with light and dark areas."""
     small = torch.rand(n, channels, 4, 4, generator=rng(seed))
     return torch.nn.functional.interpolate(small, (side, side), mode="bilinear")
 
@@ -37,9 +37,7 @@ MAKERS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
 
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize(("channels", "side"), [(1, 8), (3, 32)])
-def test_pictures_stay_pictures_and_a_seed_repeats_them(
-    name: str, channels: int, side: int
-) -> None:
+def test_images_stay_in_range_and_a_seed_repeats_them(name: str, channels: int, side: int) -> None:
     x = photos(40, channels, side)
     made = MAKERS[name](x, rng(5))
     assert made.shape == x.shape
@@ -50,20 +48,20 @@ def test_pictures_stay_pictures_and_a_seed_repeats_them(
     assert (made != x).flatten(1).any(1).float().mean() > 0.5
 
 
-def test_some_takes_about_that_share_whole_rows_at_a_time() -> None:
+def test_replace_share_replaces_whole_rows() -> None:
     before, after = torch.zeros(2_000, 1, 2, 2), torch.ones(2_000, 1, 2, 2)
-    found = some(0.3, before, after, rng()).flatten(1)
+    found = replace_share(0.3, before, after, rng()).flatten(1)
     assert ((found == 0).all(1) | (found == 1).all(1)).all()
     assert 0.26 < found.mean() < 0.34
 
 
-def test_turning_by_nothing_changes_nothing() -> None:
+def test_the_identity_map_changes_nothing() -> None:
     x = photos(5)
     same = turn(x, rng(), zoom=(1, 1), angle=0, shift=0, squeeze=0)
     assert torch.allclose(same, x, atol=1e-5)
 
 
-def test_a_smaller_picture_has_black_around_it_and_a_shift_moves_it() -> None:
+def test_a_smaller_image_has_a_black_border_and_a_shift_moves_it() -> None:
     white = torch.ones(4, 1, 16, 16)
     small = turn(white, rng(), zoom=(0.5, 0.5), angle=0, shift=0, squeeze=0)
     assert small.mean().item() == pytest.approx(0.25, abs=0.03)
@@ -73,7 +71,7 @@ def test_a_smaller_picture_has_black_around_it_and_a_shift_moves_it() -> None:
     assert (moved.flatten(1).mean(1) < 1).all()
 
 
-def test_contrast_blackens_the_dark_and_keeps_the_order_of_the_light() -> None:
+def test_contrast_blackens_dark_pixels_and_keeps_the_order() -> None:
     x = photos(60)
     made = contrast(x, rng())
     assert (made == 0).float().mean() > x.eq(0).float().mean() + 0.1
@@ -82,7 +80,7 @@ def test_contrast_blackens_the_dark_and_keeps_the_order_of_the_light() -> None:
     assert (sorted_made.diff(dim=1) >= -1e-6).all()
 
 
-def test_outlines_are_shapes_of_either_kind() -> None:
+def test_outlines_are_binary_masks_of_shapes() -> None:
     found = outlines(photos(200, channels=3, side=32), rng())
     assert found.shape == (200, 1, 32, 32)
     assert set(found.unique().tolist()) == {0.0, 1.0}
@@ -92,7 +90,7 @@ def test_outlines_are_shapes_of_either_kind() -> None:
     assert steps < 0.1
 
 
-def test_children_look_like_their_parents() -> None:
+def test_children_have_the_brightness_of_their_parents() -> None:
     light, dark = torch.full((400, 1, 8, 8), 0.9), torch.full((400, 1, 8, 8), 0.1)
     of_light = children(light, light, photos(400, side=8), rng())
     of_dark = children(dark, dark, photos(400, side=8), rng())
@@ -105,7 +103,7 @@ def test_black_stays_black_in_children() -> None:
     assert children(black, black, photos(100, side=8), rng()).max() == 0
 
 
-def test_no_picture_is_seen_twice() -> None:
+def test_repeated_images_are_found_by_their_keys() -> None:
     x = (photos(50) * 255).byte()
     twice = torch.cat([x[:10], x[5:20], x[30:35]])
     found = unseen(keys_of(twice), keys_of(x[12:15]))
@@ -115,7 +113,7 @@ def test_no_picture_is_seen_twice() -> None:
     assert not torch.isin(keys_of(other), keys_of(x)).any()
 
 
-def test_all_is_random_by_the_given_source_only() -> None:
+def test_only_the_given_generator_draws() -> None:
     before = torch.get_rng_state()
     for make in MAKERS.values():
         make(photos(5), rng())

@@ -10,14 +10,14 @@ def draw(count: int = 400, shape: tuple[int, ...] = (1, 32, 32), seed: int = 0) 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 5, 9), (1, 2, 2)])
 def test_are_pixels_of_any_shape(shape: tuple[int, ...]) -> None:
-    pictures = draw(50, shape)
-    assert pictures.shape == (50, *shape)
-    assert pictures.dtype == torch.float32
-    assert pictures.min() >= 0
-    assert pictures.max() <= 1  # catches nan, too
+    images = draw(50, shape)
+    assert images.shape == (50, *shape)
+    assert images.dtype == torch.float32
+    assert images.min() >= 0
+    assert images.max() <= 1  # catches nan, too
 
 
-def test_hang_on_the_seed_alone() -> None:
+def test_depend_on_the_seed_only() -> None:
     before = torch.get_rng_state()
     assert torch.equal(draw(seed=3), draw(seed=3))
     assert not torch.equal(draw(seed=3), draw(seed=4))
@@ -25,25 +25,25 @@ def test_hang_on_the_seed_alone() -> None:
 
 
 def test_differ_from_each_other_and_are_not_blank() -> None:
-    pictures = draw().mul(255).round().flatten(1)
-    assert len(pictures.unique(dim=0)) == len(pictures)
-    assert (pictures.std(1) > 1).float().mean() > 0.95
+    images = draw().mul(255).round().flatten(1)
+    assert len(images.unique(dim=0)) == len(images)
+    assert (images.std(1) > 1).float().mean() > 0.95
 
 
-def test_half_of_them_stand_before_black() -> None:
+def test_half_of_them_have_a_black_background() -> None:
     corners = draw(2_000)[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]]
     dark = (corners.median(1).values < 0.02).float().mean()
     assert dark == pytest.approx(ON_BLACK, abs=0.08)
 
 
-def test_have_outlines_where_noise_has_none() -> None:
-    pictures = draw()
-    steps = (pictures[:, :, :, 1:] - pictures[:, :, :, :-1]).abs().mean()
-    noise = torch.rand(pictures.shape, generator=torch.Generator().manual_seed(1))
+def test_neighbouring_pixels_are_similar() -> None:
+    images = draw()
+    steps = (images[:, :, :, 1:] - images[:, :, :, :-1]).abs().mean()
+    noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(1))
     rough = (noise[:, :, :, 1:] - noise[:, :, :, :-1]).abs().mean()
     assert steps < rough / 5  # neighbours mostly agree
 
 
-def test_colours_have_channels_of_their_own() -> None:
-    pictures = draw(shape=(3, 16, 16))
-    assert (pictures[:, 0] - pictures[:, 1]).abs().mean() > 0.02
+def test_channels_differ() -> None:
+    images = draw(shape=(3, 16, 16))
+    assert (images[:, 0] - images[:, 1]).abs().mean() > 0.02

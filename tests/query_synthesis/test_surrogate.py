@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor, nn
 
-from clonecost.query_synthesis.surrogate import Scout
+from clonecost.query_synthesis.surrogate import Surrogate
 
 
 def student() -> nn.Module:
@@ -17,13 +17,13 @@ def task(n: int) -> tuple[Tensor, Tensor]:
     return inputs.to(torch.uint8), answers
 
 
-def scout(seed: int = 0) -> Scout:
-    return Scout(student(), lr=0.05, batch_size=16, rng=torch.Generator().manual_seed(seed))
+def surrogate(seed: int = 0) -> Surrogate:
+    return Surrogate(student(), lr=0.05, batch_size=16, rng=torch.Generator().manual_seed(seed))
 
 
 def test_it_learns_and_answers_with_probabilities() -> None:
     inputs, answers = task(600)
-    one = scout()
+    one = surrogate()
     before = one.answers(inputs)
     one.learn(inputs, answers, seen=4_000)
     after = one.answers(inputs)
@@ -33,18 +33,18 @@ def test_it_learns_and_answers_with_probabilities() -> None:
     assert one.student.training
 
 
-def test_it_sees_whole_batches_of_about_so_many_rows() -> None:
+def test_it_draws_whole_batches_of_at_least_the_given_rows() -> None:
     inputs, answers = task(50)
     seen: list[int] = []
-    one = scout()
+    one = surrogate()
     one.student.register_forward_hook(lambda module, given, made: seen.append(len(made)))
     one.learn(inputs, answers, seen=40)
     assert seen == [16, 16, 16]
 
 
-def test_answers_do_not_depend_on_neighbours_and_teach_nothing() -> None:
+def test_answers_do_not_depend_on_other_rows_and_change_no_weights() -> None:
     inputs, _ = task(700)
-    one = scout()
+    one = surrogate()
     weights = [value.clone() for value in one.student.parameters()]
     assert torch.allclose(one.answers(inputs)[:3], one.answers(inputs[:3]))
     assert all(map(torch.equal, weights, one.student.parameters()))
@@ -54,7 +54,7 @@ def test_the_same_seed_learns_the_same() -> None:
     inputs, answers = task(100)
     made = []
     for _ in range(2):
-        one = scout(3)
+        one = surrogate(3)
         one.learn(inputs, answers, seen=200)
         made.append(one.answers(inputs))
     assert torch.equal(*made)

@@ -1,4 +1,4 @@
-"""An estimator is tested where the answer is known: on a linear function."""
+"""The estimator against a linear function, whose gradient is known."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_returns_the_gradient_of_a_linear_function_at_the_right_scale() -> None:
     x = torch.zeros(3, 1, 4, 4)
     got = forward_difference(linear(slope, calls), x, directions=20_000, step=1e-2, rng=rng)
     torch.testing.assert_close(got, slope, atol=0.15, rtol=0.05)
-    assert calls == [3 * 20_001]  # and this is its price, in one call
+    assert calls == [3 * 20_001]  # its queries, in one call
 
 
 def test_without_the_factor_d_it_is_d_times_smaller() -> None:
@@ -43,7 +43,7 @@ def test_without_the_factor_d_it_is_d_times_smaller() -> None:
 
 @pytest.mark.parametrize(("directions", "cosine"), [(1, 0.01440), (10, 0.05565)])
 def test_cosine_in_3072_dimensions(directions: int, cosine: float) -> None:
-    """E[cos] = E[chi_m] / sqrt(d): a direction is worth very little, and the estimator shows it."""
+    """E[cos] = E[chi_m] / sqrt(d): one direction gives a small cosine."""
     rng = torch.Generator().manual_seed(1)
     n = 1000
     slope = torch.randn(n, 3072, generator=rng)
@@ -55,7 +55,7 @@ def test_cosine_in_3072_dimensions(directions: int, cosine: float) -> None:
 
 
 def test_float32_is_fine_enough_and_coarser_arithmetic_is_refused() -> None:
-    """The trap in numbers: at step 1e-3 float32 correlates with float64, 8 bits do not."""
+    """At step 1e-3 float32 correlates with float64, 8 bits do not."""
     torch.manual_seed(0)
     layers = [nn.Linear(3072, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)]
     victim, student = (
@@ -69,8 +69,8 @@ def test_float32_is_fine_enough_and_coarser_arithmetic_is_refused() -> None:
 
         def f(raw: torch.Tensor) -> torch.Tensor:
             t = raw.tanh()
-            asked = to_eight_bits((t + 1) / 2) * 2 - 1 if eight_bits else t
-            return logit_l1(s(t), recover_logits(v(asked).softmax(1)))
+            sent = to_eight_bits((t + 1) / 2) * 2 - 1 if eight_bits else t
+            return logit_l1(s(t), recover_logits(v(sent).softmax(1)))
 
         with torch.no_grad():
             u = torch.randn(x.shape, generator=torch.Generator().manual_seed(3)).to(kind)

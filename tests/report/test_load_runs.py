@@ -18,7 +18,7 @@ def test_a_run_folder_is_found_as_itself(tmp_path: Path) -> None:
 def test_an_unfinished_run_counts_as_a_run_and_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").touch()
     assert runs_in(tmp_path) == [tmp_path]
-    with pytest.raises(RunError, match="did not finish; `clonecost resume"):
+    with pytest.raises(RunError, match="Call `run_audit` again"):
         load_runs([tmp_path])
 
 
@@ -68,10 +68,10 @@ def test_broken_samples_are_refused_with_a_remedy(tmp_path: Path) -> None:
     }
     for words, tensors in broken.items():
         save_file(tensors, path)
-        with pytest.raises(RunError, match=f"{words}.*delete it"):
+        with pytest.raises(RunError, match=f"{words}.*elete it"):
             load_runs([folder])
     path.write_bytes(b"not tensors")
-    with pytest.raises(RunError, match="delete it"):
+    with pytest.raises(RunError, match="elete it"):
         load_runs([folder])
 
 
@@ -95,5 +95,5 @@ def test_broken_search_images_are_refused_with_a_remedy(tmp_path: Path) -> None:
     }
     for words, tensors in broken.items():
         save_file(tensors, folder / "search.safetensors")
-        with pytest.raises(RunError, match=f"search.safetensors.*{words}.*delete it"):
+        with pytest.raises(RunError, match=f"search.safetensors.*{words}.*elete it"):
             load_runs([folder])

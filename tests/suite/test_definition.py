@@ -59,8 +59,8 @@ def test_settings_of_another_attack_are_left_behind(toy: Path) -> None:
         ('student = "lenet"', 'student = "lennet"', "did you mean 'lenet'"),
         ('name = "later"', 'name = "ours"', "given twice"),
         ('name = "later"', 'name = "../later"', "row.2.name"),
-        ('not_run = "the attack comes later"\n', "", "a cell is one attack"),
-        ('title = "small"\n', "", "this key is needed"),
+        ('not_run = "the attack comes later"\n', "", "a cell needs one attack"),
+        ('title = "small"\n', "", "the key 'scale.small.title' is missing"),
         ("title =", "title", "cannot be read as TOML"),
     ],
 )

@@ -14,7 +14,7 @@ from tests.support.attack_settings import toy_attack
 from tests.support.toys import CLASSES, SHAPE, toy_generator, toy_student
 from torch import Tensor, nn
 
-from clonecost.audit import Audit, Watcher, run_audit
+from clonecost.audit import Audit, RunOptions, Watcher, run_audit
 from clonecost.errors import CloneCostError, LedgerError
 from clonecost.oracle.ledger import Ledger
 from clonecost.result import Result
@@ -84,7 +84,7 @@ class Bench:
             test=LabelledInputs(inputs, linear()(inputs).argmax(1), name="toy"),
             proxy=LabelledInputs(proxy, torch.zeros(200, dtype=torch.int64), name="noise"),
             generators={"toy": toy_generator()}, student=toy_student, milestones=(100, 200),
-            snapshot_every=self.every, keep=self.keep,  # type: ignore[arg-type]
+            options=RunOptions(snapshot_every=self.every, keep=self.keep),  # type: ignore[arg-type]
         )  # fmt: skip
 
     @property

@@ -106,6 +106,8 @@ class RemoteBench(Bench):
             wire.server.url, input_shape=SHAPE, num_classes=CLASSES, rate=1e6, settings=settings
         )
         wire.victim = loaded.answer
-        return replace(
-            super().audit(), endpoint=loaded.endpoint, rows_in_flight=loaded.rows_in_flight
+        audit = super().audit()
+        remote = replace(
+            audit.loaded, endpoint=loaded.endpoint, rows_in_flight=loaded.rows_in_flight
         )
+        return replace(audit, victim=remote)

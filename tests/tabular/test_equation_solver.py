@@ -23,15 +23,15 @@ def test_a_perfect_copy_has_no_loss() -> None:
 def test_solve_finds_the_minimum_of_a_parabola_with_either_solver() -> None:
     for solver in ("bfgs", "l-bfgs-b"):
         model = nn.Linear(3, 2, dtype=torch.float64)
-        wanted = torch.arange(6.0, dtype=torch.float64).view(2, 3)
+        target = torch.arange(6.0, dtype=torch.float64).view(2, 3)
         steps: list[int] = []
 
-        def loss(model: nn.Linear = model, wanted: torch.Tensor = wanted) -> torch.Tensor:
-            return ((model.weight - wanted) ** 2).sum() + (model.bias + 1).square().sum()
+        def loss(model: nn.Linear = model, target: torch.Tensor = target) -> torch.Tensor:
+            return ((model.weight - target) ** 2).sum() + (model.bias + 1).square().sum()
 
-        left = solve(model, loss, solver=solver, gradient=1e-12, told=steps.append)
-        assert left < 1e-20
-        assert torch.allclose(model.weight, wanted, atol=1e-10)
+        minimum = solve(model, loss, solver=solver, gradient=1e-12, on_iteration=steps.append)
+        assert minimum < 1e-20
+        assert torch.allclose(model.weight, target, atol=1e-10)
         assert steps == list(range(1, len(steps) + 1))
 
 
@@ -39,7 +39,7 @@ def threads_of_libraries() -> dict[str, int]:
     return {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
 
 
-def test_small_problems_are_solved_by_one_thread_and_the_callers_threads_come_back() -> None:
+def test_small_problems_use_one_thread_and_restore_the_callers_threads() -> None:
     """Two threads on two idle cores took ten times as long, and sums depend on their number."""
     model = nn.Linear(3, 2, dtype=torch.float64)
     during: set[int] = set()
@@ -49,7 +49,7 @@ def test_small_problems_are_solved_by_one_thread_and_the_callers_threads_come_ba
         during.add(torch.get_num_threads())
         return model.weight.square().sum() + model.bias.square().sum()
 
-    had = torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         before = threads_of_libraries()
@@ -58,4 +58,4 @@ def test_small_problems_are_solved_by_one_thread_and_the_callers_threads_come_ba
         assert before.items() <= threads_of_libraries().items()
         assert torch.get_num_threads() == 2
     finally:
-        torch.set_num_threads(had)
+        torch.set_num_threads(threads)

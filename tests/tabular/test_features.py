@@ -22,7 +22,7 @@ AGE = Feature(name="age", low=18, high=99)
         ({"categories": ("one",)}, "has one category"),
     ],
 )
-def test_a_feature_without_a_range_is_none(settings: dict[str, object], sentence: str) -> None:
+def test_a_feature_without_a_range_is_refused(settings: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         Feature(name="x", **settings)  # type: ignore[arg-type]
 
@@ -36,17 +36,17 @@ def test_uniform_rows_fill_their_ranges() -> None:
     assert all(abs(int(n) - 2_000) < 200 for n in rows[:, 1].long().bincount(minlength=3))
 
 
-def test_more_rows_begin_with_the_fewer_ones() -> None:
+def test_a_larger_count_starts_with_the_same_rows() -> None:
     few, many = (uniform_rows((AGE, COLOUR), n, torch.Generator().manual_seed(3)) for n in (7, 700))
     assert torch.equal(few, many[:7])
 
 
 def test_extraction_scales_numbers_and_spreads_categories() -> None:
     extract = Extraction((AGE, COLOUR))
-    found = extract(torch.tensor([[18.0, 2.0], [99.0, 0.0], [58.5, 1.0]]))
-    wanted = [[-1, 0, 0, 1], [1, 1, 0, 0], [0, 0, 1, 0]]
+    extracted = extract(torch.tensor([[18.0, 2.0], [99.0, 0.0], [58.5, 1.0]]))
+    expected = [[-1, 0, 0, 1], [1, 1, 0, 0], [0, 0, 1, 0]]
     assert extract.width == 4
-    assert torch.equal(found, torch.tensor(wanted, dtype=torch.float64))
+    assert torch.equal(extracted, torch.tensor(expected, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_extraction_scales_numbers_and_spreads_categories() -> None:
         ([20.0, 3.0], "'colour' takes one of its 3 categories"),
     ],
 )
-def test_the_oracle_refuses_what_a_feature_cannot_be(
+def test_the_oracle_refuses_values_that_a_feature_does_not_accept(
     row: list[float], sentence: str, tmp_path: Path
 ) -> None:
     threat = ThreatModel(input_shape=(2,), num_classes=2, query_budget=10, features=(AGE, COLOUR))
     ledger = Ledger(tmp_path / "ledger.sqlite", audit="", input_shape=(2,), num_classes=2)
 
     def victim(inputs: torch.Tensor, /) -> torch.Tensor:
-        raise AssertionError("asked")
+        raise AssertionError("a query was sent")
 
     oracle = Oracle(victim, threat, ledger)
     with pytest.raises(QueryError, match=sentence):
@@ -74,7 +74,7 @@ def test_the_oracle_refuses_what_a_feature_cannot_be(
     ledger.close()
 
 
-def test_missing_values_are_for_an_api_that_takes_them() -> None:
+def test_missing_values_need_an_api_that_accepts_them() -> None:
     rows = torch.tensor([[float("nan"), 1.0], [20.0, float("nan")]])
     check_rows((AGE, COLOUR), rows, incomplete=True)
     with pytest.raises(QueryError, match="got nan in row 0"):
@@ -83,8 +83,8 @@ def test_missing_values_are_for_an_api_that_takes_them() -> None:
         check_rows((AGE, COLOUR), torch.tensor([[17.0, 0.0]]), incomplete=True)
 
 
-def test_answers_in_float64_come_back_to_the_last_bit(tmp_path: Path) -> None:
-    """Live, replayed, and only where a table's exact attacks need it."""
+def test_answers_in_float64_are_returned_exactly(tmp_path: Path) -> None:
+    """Live and replayed, for tables only, where exact attacks need it."""
     exact = torch.tensor([[1 / 3, 2 / 3]], dtype=torch.float64)
     rows = torch.tensor([[20.0, 1.0], [30.0, 2.0]])
     answers = []

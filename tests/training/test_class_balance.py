@@ -11,7 +11,7 @@ def test_known_values() -> None:
     assert imbalance(one_each).item() == pytest.approx(-log(4), abs=1e-4)
     assert imbalance(torch.zeros(5, 4)).item() == pytest.approx(
         -log(4), abs=1e-4
-    )  # unsure, but even
+    )  # uniform answers are balanced
     assert imbalance(one_each[[0, 0, 0]]).item() == pytest.approx(0, abs=1e-4)
     half = imbalance(one_each[[0, 1, 1, 0]]).item()
     assert half == pytest.approx(-log(2), abs=1e-4)

@@ -39,12 +39,12 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_learns(name: str) -> None:
+def test_training_lowers_the_kl(name: str) -> None:
     untrained = mean_kl(student(), *data())
     assert mean_kl(fit(RECIPES[name]), *data()) < untrained / 5
 
 
-def test_is_a_function_of_the_seed_alone_also_with_dropout() -> None:
+def test_the_result_depends_on_the_seed_only_with_dropout_too() -> None:
     recipe = Recipe(epochs=3)
     torch.manual_seed(1)
     one = fit(recipe, dropout=0.5).state_dict()
@@ -83,7 +83,7 @@ def test_held_out_rows_choose_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(module, "mean_kl", score)
     fit(Recipe(epochs=4, validation=0.25))
-    assert seen == [150, 150]  # a quarter of what was bought, in the second half of the epochs
+    assert seen == [150, 150]  # a quarter of the rows, in the second half of the epochs
 
 
 def test_a_last_batch_of_one_row_does_not_break_batch_norm() -> None:

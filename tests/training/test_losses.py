@@ -48,26 +48,26 @@ def test_losses_between_probabilities_are_their_formulas() -> None:
 
 
 @pytest.mark.parametrize("loss", STUDENT_LOSSES)
-def test_a_student_that_is_sure_can_still_learn(loss: StudentLoss) -> None:
-    """Softmax in float32 is exactly 1 and 0 there; nothing may become infinite."""
+def test_a_confident_student_has_finite_losses_and_gradients(loss: StudentLoss) -> None:
+    """Softmax in float32 is exactly 1 and 0 for these logits."""
     logits = torch.tensor([[80.0, -80.0, 0.0], [120.0, 0.0, 0.0]], requires_grad=True)
-    for wanted in (0, 1):
-        answers = torch.eye(3)[[wanted, wanted]]
-        found = STUDENT_LOSSES[loss](logits, answers)
-        (gradient,) = torch.autograd.grad(found.sum(), logits)
-        assert torch.isfinite(found).all()
+    for label in (0, 1):
+        answers = torch.eye(3)[[label, label]]
+        losses = STUDENT_LOSSES[loss](logits, answers)
+        (gradient,) = torch.autograd.grad(losses.sum(), logits)
+        assert torch.isfinite(losses).all()
         assert torch.isfinite(gradient).all()
-        assert (found < 1e-6).all() if wanted == 0 else (found > 0.9).all()
+        assert (losses < 1e-6).all() if label == 0 else (losses > 0.9).all()
 
 
-def test_bce_tells_the_student_that_is_sure_and_wrong() -> None:
+def test_bce_has_a_gradient_for_a_confident_wrong_student() -> None:
     logits = torch.tensor([[30.0, 0.0, 0.0]], requires_grad=True)
     (gradient,) = torch.autograd.grad(bce(logits, torch.tensor([[0.0, 1.0, 0.0]])).sum(), logits)
     assert gradient[0, 0] > 0.3
     assert gradient[0, 1] < -0.3
 
 
-def test_mean_recovery_gives_centred_logits_back() -> None:
+def test_mean_recovery_returns_centred_logits() -> None:
     z = torch.randn(6, 10) * 8
     recovered = recover_logits(z.softmax(1))
     torch.testing.assert_close(recovered + z.mean(1, keepdim=True), z, atol=1e-4, rtol=1e-4)
@@ -78,7 +78,7 @@ def test_recovery_keeps_confident_answers_apart() -> None:
     torch.testing.assert_close(recover_logits(z.softmax(1)), z - z.mean(), atol=1e-3, rtol=1e-4)
 
 
-def test_no_zero_probability_becomes_infinite() -> None:
+def test_a_zero_probability_has_a_finite_logit() -> None:
     answers = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
     for how in ("mean", "min", "none"):
         assert torch.isfinite(recover_logits(answers, how)).all()

@@ -28,14 +28,14 @@ def test_some_rows_stay_as_they_are() -> None:
     assert 0.5 < same.float().mean().item() * len(KINDS) < 4  # one kind does nothing
 
 
-def test_flat_and_extreme_pictures_make_no_nan() -> None:
+def test_constant_images_give_no_nan() -> None:
     pictures = (
         torch.tensor([0.0, 0.5, 1.0]).view(3, 1, 1, 1).expand(3, 3, 8, 8).repeat(100, 1, 1, 1)
     )
     assert torch.isfinite(rand_augment(pictures, drawn(0), operations=4)).all()
 
 
-def test_colour_operations_are_what_they_are_called() -> None:
+def test_colour_operations_compute_what_their_names_state() -> None:
     x = torch.tensor([0.2, 0.4, 0.6, 0.8]).view(1, 1, 2, 2)
     one, none = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
     assert torch.allclose(module.invert(x, one, one), 1 - x)
@@ -62,4 +62,4 @@ def test_no_loop_over_images(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("torch.nn.functional.grid_sample", counting)
     rand_augment(torch.rand(64, 1, 8, 8, generator=drawn(0)), drawn(1))
-    assert len(calls) == 2  # one an operation, however many images
+    assert len(calls) == 2  # one per operation, not per image

@@ -1,4 +1,4 @@
-"""The ring keeps the last rows, exactly, and draws from nothing else."""
+"""The ring buffer keeps the last rows exactly and draws from them only."""
 
 import torch
 
@@ -18,12 +18,12 @@ def kept(ring: Replay) -> set[int]:
     return set(ring.images[:, 0, 0, 0].tolist())
 
 
-def test_the_oldest_make_way() -> None:
+def test_new_rows_replace_the_oldest() -> None:
     ring = Replay(10, SHAPE, 3, torch.device("cpu"))
     ring.add(*rows(0, 4))
     assert len(ring) == 4
     assert kept(ring) == {0, 1, 2, 3}
-    ring.add(*rows(4, 8))  # runs over the end
+    ring.add(*rows(4, 8))  # wraps around
     assert len(ring) == 10
     assert kept(ring) == set(range(2, 12))
     ring.add(*rows(12, 25))  # more than fits at once
@@ -37,12 +37,12 @@ def test_draws_rows_with_their_own_answers_in_pixels() -> None:
     assert images.shape == (500, *SHAPE)
     assert images.max() <= 1
     assert torch.equal(images[:, 0, 0, 0] * 255, answers[:, 0])
-    assert len(set(answers[:, 0].tolist())) == 30  # all of them, none that is not there
+    assert len(set(answers[:, 0].tolist())) == 30  # every row, and no other
 
 
-def test_what_is_rounded_before_it_is_asked_is_kept_exactly() -> None:
+def test_rows_rounded_before_they_are_sent_are_kept_exactly() -> None:
     pixels = torch.rand(64, *SHAPE, generator=torch.Generator().manual_seed(1))
     images = as_bytes(pixels)
-    asked = as_pixels(images)
-    assert (asked - pixels).abs().max() <= 0.5 / 255 + 1e-6
-    assert torch.equal(as_bytes(asked), images)
+    sent = as_pixels(images)
+    assert (sent - pixels).abs().max() <= 0.5 / 255 + 1e-6
+    assert torch.equal(as_bytes(sent), images)

@@ -46,19 +46,19 @@ def test_the_average_that_agrees_best_is_chosen() -> None:
     with torch.no_grad():
         for weight in net.parameters():
             weight.add_(torch.randn(weight.shape, generator=rng))
-    averages.update()  # a tenth of the way: nearer to what gave the answers
+    averages.update()  # a tenth of the change: closer to the weights that gave the answers
     old, new = averages.networks()[1], averages.networks()[0]
     assert per_class_agreement(old, images, answers) > per_class_agreement(new, images, answers)
     best = averages.best(images, answers)
     assert torch.equal(best[1].weight, old[1].weight)  # type: ignore[index]
 
 
-def test_rare_classes_count_as_much_as_common_ones() -> None:
-    answers = torch.eye(4)[torch.tensor([0] * 8 + [1] * 2)]  # classes 2 and 3 are never named
+def test_rare_classes_count_as_much_as_frequent_ones() -> None:
+    answers = torch.eye(4)[torch.tensor([0] * 8 + [1] * 2)]  # classes 2 and 3 do not occur
 
-    class Says(nn.Module):
+    class Fixed(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.eye(4)[torch.tensor([0] * 8 + [0, 1])]
 
-    found = per_class_agreement(Says(), torch.rand(10, 1, 2, 2), answers)
+    found = per_class_agreement(Fixed(), torch.rand(10, 1, 2, 2), answers)
     assert found == pytest.approx((1 + 0.5) / 2)

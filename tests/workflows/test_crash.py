@@ -1,6 +1,6 @@
 """The process is killed at any moment; nothing is paid twice, and the clone is the same to the bit.
 
-The victim notes a digest of every row before it answers, so that what it was truly asked is known.
+The victim logs a digest of every row before it answers; the log has the rows that it received.
 """
 
 import json
@@ -14,87 +14,58 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
-from tests.support.cli_runs import MINE, SMALL_DFME, asked, forked, run
+from tests.support.attack_settings import SMALL as TOY_SETTINGS
+from tests.support.cli_runs import MINE, asked, forked, run
 from tests.support.workbench import GENERATOR, TEST_ROWS
 
 from clonecost.attacks import ATTACKS
 
 BUDGET, CLONE = 480, "clone.safetensors"
-POOLS: dict[str, dict[str, object]] = {
+# Settings for a run of BUDGET rows, in place of those for the toy: less training, and more steps of
+# an attack within the budget.
+SMALLER: dict[str, dict[str, object]] = {
     "active_thief": {"recipe": "shared", "seed_rows": 100, "round_rows": 100, "epochs": 2,
                      "round_epochs": 1, "candidates": 200, "deepfool_steps": 1},
+    "black_box_ripper": {"generator": GENERATOR, "population": 9, "elite": 3, "max_generations": 3,
+                         "slots": 4, "epochs": 3, "loss": "kl"},
     "copycat": {"recipe": "shared", "epochs": 2, "batch_size": 32},
+    "dfme": {"batch_size": 8, "latent_dim": 4, "generator_width": 4, "student_steps": 2},
+    "dfms": {"batch_size": 20, "gan_width": 4, "gan_epochs": 1, "div_gan_epochs": 1,
+             "pretraining_epochs": 2},
+    "disguide": {"batch_size": 16, "latent_dim": 4, "generator_width": 4},
+    "dual_students": {"batch_size": 16, "latent_dim": 4, "generator_width": 4},
+    "ex_nihilo": {"round_size": 50, "epochs": 3},
+    "frugal_ripper": {"round_size": 50, "epochs": 3},
+    "ideal": {"batch_size": 40, "latent_dim": 4, "generator_width": 4, "generator_steps": 3,
+              "student_steps": 5},
     "jbda": {"seeds": 60, "epochs": 2, "batch_size": 32},
+    "knockoff": {"epochs": 3, "batch_size": 32},
+    "knockoff_adaptive": {"recipe": "shared", "epochs": 2, "batch_size": 40},
     "marich": {"seed_rows": 100, "round_rows": 150, "candidates": 200, "round_epochs": 1},
+    "maze": {"batch_size": 8, "latent_dim": 4, "generator_width": 4, "directions": 2,
+             "clone_steps": 3},
+    "maze_pd": {"batch_size": 8, "latent_dim": 4, "generator_width": 4, "directions": 2,
+                "clone_steps": 3, "seeds": 20},
+    "maze_star": {"batch_size": 8, "latent_dim": 4, "generator_width": 4, "directions": 2,
+                  "student_steps": 2},
 }  # fmt: skip
-# A new attack is killed, too, once it has settings for a small run here.
-SMALL: dict[str, list[str]] = {
-    "knockoff": ["--attack", "knockoff", "--set", "knockoff.epochs=3", "--set",
-                 "knockoff.batch_size=32", "--milestones", "200"],
-    "dfme": [*SMALL_DFME, "--milestones", "200"],
-    "black_box_ripper": [
-        "--attack", "black_box_ripper", "--milestones", "200",
-        *(f"--set=black_box_ripper.{key}={value}" for key, value in {
-            "generator": GENERATOR, "population": 9, "elite": 3, "max_generations": 3, "slots": 4,
-            "epochs": 3, "loss": "kl"}.items()),
-    ],
-    **{
-        name: [
-            "--attack", name, "--milestones", "200",
-            *(f"--set={name}.{key}={value}" for key, value in {
-                "batch_size": 16, "latent_dim": 4, "generator_width": 4}.items()),
-        ]
-        for name in ("disguide", "dual_students")
-    },
-    "dfms": [
-        "--attack", "dfms", "--milestones", "200",
-        *(f"--set=dfms.{key}={value}" for key, value in {
-            "batch_size": 20, "gan_width": 4, "gan_epochs": 1, "div_gan_epochs": 1,
-            "pretraining_epochs": 2}.items()),
-    ],
-    "ideal": [
-        "--attack", "ideal", "--milestones", "200",
-        *(f"--set=ideal.{key}={value}" for key, value in {
-            "batch_size": 40, "latent_dim": 4, "generator_width": 4, "generator_steps": 3,
-            "student_steps": 5}.items()),
-    ],
-    **{
-        name: ["--attack", name, "--milestones", "200",
-               *(f"--set={name}.{key}={value}" for key, value in more.items())]
-        for name, more in POOLS.items()
-    },
-    "knockoff_adaptive": [
-        "--attack", "knockoff_adaptive", "--milestones", "200", "--proxy", "labelled.npz",
-        "--set=knockoff_adaptive.recipe=shared", "--set=knockoff_adaptive.epochs=2",
-        "--set=knockoff_adaptive.batch_size=40",
-    ],
-    "ex_nihilo": [
-        "--attack", "ex_nihilo", "--milestones", "200", "--set=ex_nihilo.round_size=50",
-        "--set=ex_nihilo.epochs=3",
-    ],
-    "frugal_ripper": [
-        "--attack", "frugal_ripper", "--milestones", "200", "--set=frugal_ripper.round_size=50",
-        "--set=frugal_ripper.epochs=3",
-    ],
-    **{
-        name: [
-            "--attack", name, "--milestones", "200",
-            *(f"--set={name}.{key}={value}" for key, value in {
-                "batch_size": 8, "latent_dim": 4, "generator_width": 4, "directions": 2,
-                **more}.items()),
-        ]
-        for name, more in {
-            "maze": {"clone_steps": 3}, "maze_pd": {"clone_steps": 3, "seeds": 20},
-            "maze_star": {"student_steps": 2},
-        }.items()
-    },
-}  # fmt: skip
+KILLED = sorted(
+    name for name, attack in ATTACKS.items()
+    if not attack.declares.white_box and attack.declares.takes == "images"
+)  # fmt: skip
 
 Undisturbed = Callable[[str], tuple[Path, list[str]]]
 
 
 def words(attack: str, out: Path) -> list[str | Path]:
-    return ["audit", *MINE, *SMALL[attack], "--budget", str(BUDGET), "--out", out]
+    """The command line of a small audit; an attack without an entry here has the toy's settings."""
+    settings = SMALLER.get(attack, TOY_SETTINGS.get(attack, {}))
+    proxy = ["--proxy", "labelled.npz"] if ATTACKS[attack].declares.proxy_labels else []
+    return [
+        "audit", *MINE, *proxy, "--attack", attack, "--milestones", "200",
+        *(f"--set={attack}.{key}={value}" for key, value in settings.items()),
+        "--budget", str(BUDGET), "--out", out,
+    ]  # fmt: skip
 
 
 def settled_rows(out: Path) -> list[tuple[str, int, bytes]]:
@@ -199,16 +170,7 @@ def assert_the_same(out: Path, straight: Path) -> None:
 KILLS = [1, TEST_ROWS + 20, TEST_ROWS + 240, TEST_ROWS + 400]
 
 
-def test_every_attack_is_killed_here() -> None:
-    """All that ask about images; those on tables lose their API in the contract tests only."""
-    asking = {
-        name for name, attack in ATTACKS.items()
-        if not attack.declares.white_box and attack.declares.takes == "images"
-    }  # fmt: skip
-    assert set(SMALL) == asking, "give the new attack settings for a small run in SMALL"
-
-
-@pytest.mark.parametrize("attack", sorted(SMALL))
+@pytest.mark.parametrize("attack", KILLED)
 def test_killed_again_and_again(
     attack: str, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     undisturbed: Undisturbed,

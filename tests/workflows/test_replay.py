@@ -25,7 +25,7 @@ def test_replay_asks_nothing_and_needs_no_victim(
     monkeypatch.chdir(data)
     said = run("replay", out, "--student", "half-lenet", "--epochs", "2")
     assert said.status == 0, said.err
-    assert "half-lenet trained on 100 bought rows" in said.out
+    assert "half-lenet trained on 100 paid rows" in said.out
     assert asked(log) == []
     again = run("replay", out, "--student", "half-lenet", "--epochs", "2", "--json")
     found = json.loads(again.out)
@@ -38,7 +38,7 @@ def test_replay_asks_nothing_and_needs_no_victim(
 def test_replay_of_generated_inputs(out: Path, finished: Path) -> None:
     said = run("replay", finished.parent / "dfme", "--student", "lenet", "--epochs", "1")
     assert said.status == 0, said.err
-    assert "trained on 96 bought rows" in said.out
+    assert "trained on 96 paid rows" in said.out
 
 
 def test_replay_needs_inputs_that_were_kept(out: Path, tmp_path: Path) -> None:
@@ -59,5 +59,5 @@ def test_replay_refuses_an_unknown_student_and_other_test_rows(
     rows = dict(np.load(bench / "test.npz"))
     np.savez(swapped / "test.npz", inputs=rows["inputs"][::-1], labels=rows["labels"])
     monkeypatch.chdir(swapped)
-    with pytest.raises(LedgerError, match="not the test set whose verdicts"):
+    with pytest.raises(LedgerError, match="has other rows than the test set of"):
         replay(out, "lenet", epochs=1)

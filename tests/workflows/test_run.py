@@ -21,7 +21,7 @@ def test_a_finished_run_is_not_run_again(out: Path, log: Path) -> None:
     before = (out / "result.json").read_bytes()
     said = run("resume", out)
     assert said.status == 0
-    assert "finished before" in said.err
+    assert "finished already" in said.err
     assert said.out.startswith("A clone that cost 100 queries")
     assert (out / "result.json").read_bytes() == before
     assert asked(log) == []
@@ -80,7 +80,7 @@ def test_another_audit_does_not_mix_in(out: Path, log: Path) -> None:
                     "--set", "dfme.batch_size=8"]):  # fmt: skip
         said = run(*AUDIT, "--budget", "100", "--out", out, *change)
         assert said.status == 2, change
-        assert f"{out} holds another audit (its " in said.err
+        assert f"{out} holds another audit, whose " in said.err
         assert f"`clonecost resume {out}`" in said.err
     assert contents(out) == before
     assert asked(log) == []
@@ -104,7 +104,7 @@ def test_a_run_made_in_python_says_how_it_goes_on(out: Path) -> None:
     (out / "spec.toml").unlink()
     said = run("resume", out)
     assert said.status == 2
-    assert "call run_audit again" in said.err
+    assert "all `run_audit` again" in said.err
 
 
 def test_controls_can_be_asked_for_later(out: Path, log: Path) -> None:

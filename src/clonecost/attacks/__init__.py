@@ -1,4 +1,4 @@
-"""Attacks: one paper a file. Adding one = one file; `clonecost.registry` finds it."""
+"""Attacks, one method a file; `clonecost.registry` finds a new file by its name."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The attacks that ship, by name: every file of this folder that is one."""
+"""The attacks of this folder and their profiles, by name."""
 
 from typing import TYPE_CHECKING
 

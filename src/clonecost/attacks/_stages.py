@@ -1,4 +1,4 @@
-"""The rows of a table bought in parts, with a clone to show after each."""
+"""Queries of a table's rows in chunks, with a clone after each chunk."""
 
 from collections.abc import Callable, Generator, Iterator
 from math import ceil
@@ -10,46 +10,54 @@ from clonecost.attacks.base import AttackerKit, Clone, DeferredClone, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.features import uniform_rows
 
-# A part of an attack that yields clones on its way, and returns what it found.
-Asking = Generator[Clone, None, Tensor]
+# A part of an attack: yields the clone after each chunk of queries and returns its result.
+QuerySteps = Generator[Clone, None, Tensor]
 Solve = Callable[[AttackerKit, Tensor, Tensor], nn.Module]  # (kit, rows, answers) -> clone
 
 
-def bought(oracle: Oracle, rows: Tensor, *, most: int = 1_024) -> Iterator[tuple[Tensor, Tensor]]:
-    """Buy `rows` at most `most` at a time: (rows, answers) of each part.
+def answered_chunks(
+    oracle: Oracle, rows: Tensor, *, size: int = 1_024
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Query `rows`, (n, d), in chunks of at most `size`: yields (rows, answers) of each chunk.
 
     Raises:
-        BudgetError: the budget is spent; all that it held was bought before.
+        BudgetError: the budget ended among the rows; it was spent to the last query.
     """
     first = 0
     while first < len(rows):
-        count = max(1, min(most, oracle.remaining))  # one row that does not fit is refused
-        part = rows[first : first + count]
-        yield part, oracle(part)
+        count = max(1, min(size, oracle.remaining))  # with no budget left, one row is refused
+        chunk = rows[first : first + count]
+        yield chunk, oracle(chunk)
         first += count
 
 
-def ask(oracle: Oracle, rows: Tensor, clone: DeferredClone) -> Asking:
-    """The answers to `rows`, (n, K), in parts.
+def query(oracle: Oracle, rows: Tensor, clone: DeferredClone) -> QuerySteps:
+    """The answers, (n, K), to `rows`, (n, d); yields `clone` after each chunk.
 
-    `clone` is yielded after each part, before the answers are used: a budget that ends among these
-    rows ends with it.
+    The clone is yielded before the answers are used; it is the result if the budget ends here.
+
+    Raises:
+        BudgetError: the budget ended among the rows.
     """
     answers: list[Tensor] = []
-    for _, found in bought(oracle, rows):
-        answers.append(found)
+    for _, answer in answered_chunks(oracle, rows):
+        answers.append(answer)
         yield clone
     return torch.cat(answers)
 
 
-def solved(
-    oracle: Oracle, kit: AttackerKit, wanted: float, solve: Solve, *, most: int = 256
+def solve_from_uniform_rows(
+    oracle: Oracle, kit: AttackerKit, rows_needed: float, solve: Solve, *, size: int = 256
 ) -> Iterator[Clone]:
-    """Buy `wanted` uniform rows, or as many as the budget holds; their equations give the clone."""
-    count = min(max(1, ceil(wanted)), oracle.threat.query_budget)
+    """Query uniform rows in chunks of at most `size`; `solve` makes the clone from the answers.
+
+    Args:
+        rows_needed: number of rows, rounded up; fewer if the budget is smaller.
+    """
+    count = min(max(1, ceil(rows_needed)), oracle.threat.query_budget)
     rows = uniform_rows(table_of(oracle.threat), count, kit.rng)
     answers: list[Tensor] = []
     clone = DeferredClone(lambda n, kit: solve(kit, rows[:n], torch.cat(answers)[:n]))
     for _ in kit.loop(lambda _: oracle.spent < count, answers=answers):
-        answers.append(oracle(rows[oracle.spent :][:most]))
+        answers.append(oracle(rows[oracle.spent :][:size]))
         yield clone

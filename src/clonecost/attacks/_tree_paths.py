@@ -1,8 +1,8 @@
-"""Ask a decision tree about points of a grid: which leaf each is in, and where lines leave a leaf.
+"""Queries of a decision tree on a grid: the leaf of a point, and the cuts along a line.
 
-A point is (d,) int64: how many steps of its range a number lies above the least value, the place of
-a category, or `MISSING`. An answer, all its probabilities to the last bit, is the id of the node
-that was reached (Tramèr et al., USENIX Security 2016, https://arxiv.org/abs/1609.02943, §4.2).
+A point is (d,) int64: for a number, its steps above the range's least value; for a category, its
+index; or `MISSING`. An answer, with all its probabilities to the last bit, is the id of the node
+that the point reaches. Tramèr et al., USENIX Security 2016, https://arxiv.org/abs/1609.02943, §4.2.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import Asking, ask
+from clonecost.attacks._stages import QuerySteps, query
 from clonecost.attacks.base import AttackerKit, DeferredClone, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.features import bounds, is_category
@@ -22,17 +22,18 @@ MISSING = -1
 
 @dataclass(kw_only=True)
 class Boxes:
-    """Parts of the table's space, with a point in each: all first dimensions are theirs."""
+    """n boxes of the table's space, with a point in each."""
 
     points: Tensor  # (n, d)
-    low: Tensor  # (n, d) float64, in steps; ends lie halfway to what was seen beyond
-    high: Tensor
-    allowed: Tensor  # (n, d, C) bool, of categories
+    low: Tensor  # (n, d) float64, in steps; ends lie halfway to the first point beyond
+    high: Tensor  # as low
+    allowed: Tensor  # (n, d, C) bool, which categories belong to the box
 
     def __len__(self) -> int:
         return len(self.points)
 
     def take(self, index: Tensor) -> "Boxes":
+        """The boxes at `index`: (m,) int64, or (n,) bool."""
         return Boxes(
             points=self.points[index], low=self.low[index], high=self.high[index],
             allowed=self.allowed[index],
@@ -40,21 +41,22 @@ class Boxes:
 
     @staticmethod
     def joined(parts: "list[Boxes]") -> "Boxes":
+        """All boxes of the parts, in their order."""
         names = ("points", "low", "high", "allowed")
         return Boxes(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
 @dataclass
 class TreeGrid:
-    """The grid, and the id of every point that was asked about: none is paid for twice."""
+    """The grid, and the id of every queried point, so that no point is queried twice."""
 
     oracle: Oracle
     kit: AttackerKit
-    steps: int  # that a range is cut into
-    clone: Callable[[], nn.Module]  # of what is known so far
-    answers: list[Tensor] = field(default_factory=list)  # one an id, (K,)
-    known: dict[bytes, int] = field(default_factory=dict)  # the id of each point
-    named: dict[bytes, int] = field(default_factory=dict)  # of each answer
+    steps: int  # number of steps in a range
+    clone: Callable[[], nn.Module]  # makes the current clone
+    answers: list[Tensor] = field(default_factory=list)  # the answer of each id, (K,)
+    known: dict[bytes, int] = field(default_factory=dict)  # point -> id
+    id_of: dict[bytes, int] = field(default_factory=dict)  # answer -> id
 
     def __post_init__(self) -> None:
         features = table_of(self.oracle.threat)
@@ -65,7 +67,7 @@ class TreeGrid:
         self.sets = int(self.most[self.category].max()) + 1 if bool(self.category.any()) else 0
 
     def everywhere(self, points: Tensor) -> Boxes:
-        """(n, d) points, and about each a box without bounds."""
+        """A box without bounds around each of the points, (n, d)."""
         return Boxes(
             points=points,
             low=torch.full(points.shape, -torch.inf, dtype=torch.float64),
@@ -73,41 +75,44 @@ class TreeGrid:
             allowed=torch.ones(*points.shape, self.sets, dtype=torch.bool),
         )
 
-    def ids(self, points: Tensor) -> Asking:
-        """(n, d) -> (n,) the id of each; only points that are new are asked about."""
+    def ids(self, points: Tensor) -> QuerySteps:
+        """The ids, (n,), of the points, (n, d); only new points are queried."""
         keys = [point.tobytes() for point in points.numpy()]
         new = {key: at for at, key in enumerate(keys) if key not in self.known}  # each once
         if new:
-            chosen = points[list(new.values())]
-            rows = torch.where(chosen == MISSING, torch.nan, self.low + chosen * self.step)
+            fresh = points[list(new.values())]
+            rows = torch.where(fresh == MISSING, torch.nan, self.low + fresh * self.step)
             rows = rows.float().to(self.kit.device)
-            answers = yield from ask(self.oracle, rows, DeferredClone(lambda *_: self.clone()))
+            answers = yield from query(self.oracle, rows, DeferredClone(lambda *_: self.clone()))
             for key, answer in zip(new, answers.cpu(), strict=True):
                 self.known[key] = self._id(answer)
         return torch.tensor([self.known[key] for key in keys])
 
     def _id(self, answer: Tensor) -> int:
-        found = self.named.setdefault(answer.numpy().tobytes(), len(self.answers))
-        if found == len(self.answers):
+        number = self.id_of.setdefault(answer.numpy().tobytes(), len(self.answers))
+        if number == len(self.answers):
             self.answers.append(answer)
-        return found
+        return number
 
-    def cuts(self, points: Tensor, number: Tensor, a: Tensor, b: Tensor) -> Asking:
-        """Bisect lines of which a number runs from step a to step b, both halves where ids differ.
+    def cuts(self, points: Tensor, number: Tensor, a: Tensor, b: Tensor) -> QuerySteps:
+        """Bisect lines along a number from step a to step b, both halves where ids differ.
 
         Args:
-            points: (n, d), one a line; `number`, `a` and `b` are (n,).
+            points: (n, d), a point of each line.
+            number: (n,) index of the feature along which each line runs.
+            a: (n,) first steps.
+            b: (n,) last steps.
 
-        Returns (t, 2): which line, and the step after which the id changes.
+        Returns (t, 2): index of the line, and the step after which the id changes.
         """
         line = torch.arange(len(points))
         of_a = yield from self.ids(moved(points, number, a))
         of_b = yield from self.ids(moved(points, number, b))
-        found = [torch.empty(0, 2, dtype=torch.int64)]
+        cuts = [torch.empty(0, 2, dtype=torch.int64)]
         while len(line):
             split = of_a != of_b
             done = split & (b - a == 1)
-            found.append(torch.stack([line, a], 1)[done])
+            cuts.append(torch.stack([line, a], 1)[done])
             go = split & ~done
             kept = (t[go] for t in (points, number, line, a, b, of_a, of_b))
             points, number, line, a, b, of_a, of_b = kept
@@ -116,17 +121,17 @@ class TreeGrid:
             points, number, line = points.repeat(2, 1), number.repeat(2), line.repeat(2)
             a, b = torch.cat([a, middle]), torch.cat([middle, b])
             of_a, of_b = torch.cat([of_a, between]), torch.cat([between, of_b])
-        return torch.cat(found)
+        return torch.cat(cuts)
 
-    def every_category(self, points: Tensor, feature: int) -> Asking:
-        """(n, d) -> (n, k) the ids of each point with every category of a feature."""
+    def every_category(self, points: Tensor, feature: int) -> QuerySteps:
+        """The ids, (n, k), of the points, (n, d), with each of the k categories of a feature."""
         count = int(self.most[feature]) + 1
         places = torch.arange(count).repeat(len(points))
         line = moved(points.repeat_interleave(count, 0), torch.tensor(feature), places)
         return (yield from self.ids(line)).view(-1, count)
 
     def rules(self, ids: Tensor, boxes: Boxes) -> nn.Module:
-        """The clone of what is known; without a box, the mean of what was answered."""
+        """The clone of the boxes with these ids, (n,); without a box, the mean of all answers."""
         if not len(boxes):
             classes = self.oracle.threat.num_classes
             seen = torch.stack(self.answers or [torch.ones(classes) / classes])
@@ -138,7 +143,7 @@ class TreeGrid:
 
 
 def moved(points: Tensor, feature: Tensor, place: Tensor) -> Tensor:
-    """(n, d) with one feature of each row put to its place, (n,)."""
-    found = points.clone()
-    found[torch.arange(len(points)), feature] = place
-    return found
+    """A copy of the points, (n, d), with the value `place`, (n,), in `feature`, (n,) or ()."""
+    copy = points.clone()
+    copy[torch.arange(len(points)), feature] = place
+    return copy

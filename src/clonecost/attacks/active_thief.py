@@ -1,14 +1,14 @@
-"""ActiveThief: ask about those rows of a pool that the student is least sure of, in rounds.
+"""ActiveThief: selects in rounds, by a surrogate's uncertainty or coverage, which rows to query.
 
 Pal, Gupta, Shukla, Kanade, Shevade, Ganapathy, AAAI 2020, https://arxiv.org/abs/1905.09165.
 
-    1. some rows of the pool by chance;  y = victim(x)                    one query a row
-    2. a student S from scratch on all rows so far;  p(x) = S(x) on the rows left
+    1. some random rows of the pool;  y = victim(x)                       one query a row
+    2. a surrogate S from scratch on all rows so far;  p(x) = S(x) on the rows left
     3. the next rows:
          uncertainty     the greatest  H(p) = -sum_k p_k log p_k
-         k_centre        the farthest from all asked, in the space of p, greedily
+         k_centre        greedily the farthest from all queried rows, in the space of p
          dfal            the least distance to S's boundary: |x - DeepFool(x)|_2
-         dfal+k_centre   k_centre among the rows that dfal likes best
+         dfal+k_centre   k_centre among the rows that dfal ranks first
        y = victim(x), and back to 2                                       one query a row
     4. the clone: a student from scratch on all rows
 
@@ -30,7 +30,7 @@ from clonecost.training.losses import entropy
 from clonecost.types import LabelledInputs
 
 Strategy = Literal["uncertainty", "k_centre", "dfal", "dfal+k_centre", "random"]
-# Adam 1e-3 with L2 1e-3, batch 150, a fifth of the rows to choose the epoch by.
+# Adam 1e-3 with L2 1e-3, batch 150, a fifth of the rows to select the epoch.
 PAPER = Recipe(
     optimizer="adam", lr=1e-3, weight_decay=1e-3, batch_size=150, epochs=100,
     schedule="constant", validation=0.2,
@@ -39,17 +39,23 @@ PAPER = Recipe(
 
 @dataclass(frozen=True, kw_only=True)
 class ActiveThief:
-    strategy: Strategy = "dfal+k_centre"  # how rows are chosen; random is the baseline
-    seed_rows: int = 1_000  # rows drawn at random before the first choice
-    round_rows: int = 1_000  # rows chosen in a round
+    """Queries random proxy rows, then rows that `strategy` selects; trains clones from scratch.
+
+    Example:
+        >>> ActiveThief(strategy="uncertainty", recipe="shared", round_rows=500)
+    """
+
+    strategy: Strategy = "dfal+k_centre"  # selection of rows; random is the baseline
+    seed_rows: int = 1_000  # rows drawn at random before the first selection
+    round_rows: int = 1_000  # rows selected in a round
     candidates: int = 10_000  # remaining rows drawn anew for each round; all, if fewer remain
-    shortlist: float = 4.0  # times round_rows: rows that dfal hands on to k_centre
+    shortlist: float = 4.0  # times round_rows: number of rows that dfal passes to k_centre
     deepfool_steps: int = 3  # steps of DeepFool on each candidate
-    deepfool_rivals: int = 3  # classes whose boundary is measured
-    round_epochs: int = 20  # epochs of the students that only choose
-    # training of all students; shared: clonecost's own recipe
+    deepfool_rivals: int = 3  # likeliest other classes whose boundary DeepFool measures
+    round_epochs: int = 20  # epochs of the surrogate in a round
+    # training of surrogates and clone; shared: clonecost's own recipe
     recipe: Literal["paper", "shared"] = "paper"
-    epochs: int | None = None  # epochs of the clone; None: as the recipe has it
+    epochs: int | None = None  # epochs of the clone; None: those of the recipe
 
     declares: ClassVar = Declaration(needs="label", proxy="asked")
 
@@ -61,40 +67,40 @@ class ActiveThief:
     def plan(self, budget: int) -> str:
         rounds = max(0, -(-(budget - self.seed_rows) // self.round_rows))
         return (
-            f"asks about {min(budget, self.seed_rows):,} rows of the proxy data by chance, then "
-            f"{rounds:,} times about up to {self.round_rows:,} chosen by {self.strategy} (each row "
-            "once; ends when all are asked), then trains the clone"
+            f"queries {min(budget, self.seed_rows):,} random rows of the proxy data, then in "
+            f"{rounds:,} rounds up to {self.round_rows:,} rows selected by {self.strategy} (each "
+            "row once; ends with the pool), then trains the clone"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
-        pool = kit.owned(self)
+        pool = kit.required_proxy(self)
         asked: list[Tensor] = []
         answers: list[Tensor] = []
         left = torch.ones(len(pool), dtype=torch.bool)
-        chosen = [mixed(left, kit)[: self.seed_rows]]  # of the round that comes
+        selected = [shuffled(left, kit)[: self.seed_rows]]  # rows of the next round
 
         def clone(bought: int, kit: AttackerKit) -> nn.Module:
-            rows, found = torch.cat(asked)[:bought], torch.cat(answers)[:bought]
-            return self.trained_student(pool, rows, found, kit, self.epochs)
+            rows = torch.cat(asked)[:bought]
+            return self.trained_student(pool, rows, torch.cat(answers)[:bought], kit, self.epochs)
 
         for _ in kit.loop(
-            lambda _: len(chosen[0]) > 0 and oracle.remaining > 0,
-            asked=asked, answers=answers, chosen=chosen,
+            lambda _: len(selected[0]) > 0 and oracle.remaining > 0,
+            asked=asked, answers=answers, selected=selected,
         ):  # fmt: skip
-            rows = chosen[0][: oracle.remaining]
+            rows = selected[0][: oracle.remaining]
             answers.append(oracle(pool.rows(rows, kit.device), index=rows))
             asked.append(rows)
             yield DeferredClone(clone)
             if oracle.remaining:
                 bought = torch.cat(asked)
                 left[bought] = False
-                chosen[0] = self.choose(pool, left, bought, torch.cat(answers), kit)
+                selected[0] = self.choose(pool, left, bought, torch.cat(answers), kit)
 
     def choose(
         self, pool: LabelledInputs, left: Tensor, asked: Tensor, answers: Tensor, kit: AttackerKit
     ) -> Tensor:
-        """(n,) places in the pool, the most wanted first."""
-        candidates = mixed(left, kit)[: self.candidates]
+        """(n,) indices into the pool, the first-ranked first."""
+        candidates = shuffled(left, kit)[: self.candidates]
         count = min(self.round_rows, len(candidates))
         if self.strategy == "random" or count == 0:
             return candidates[:count]
@@ -104,12 +110,12 @@ class ActiveThief:
             picks = entropy(probabilities(student, inputs)).topk(count).indices
             return candidates[picks.cpu()]
         if self.strategy != "k_centre":
-            far = boundary_distance(
+            distances = boundary_distance(
                 student, inputs, steps=self.deepfool_steps, rivals=self.deepfool_rivals,
                 progress=kit.progress,
             )  # fmt: skip
-            liked = count if self.strategy == "dfal" else int(self.shortlist * count)
-            picks = far.topk(min(liked, len(far)), largest=False).indices
+            kept = count if self.strategy == "dfal" else int(self.shortlist * count)
+            picks = distances.topk(min(kept, len(distances)), largest=False).indices
             candidates, inputs = candidates[picks.cpu()], inputs[picks]
             if self.strategy == "dfal":
                 return candidates
@@ -120,7 +126,7 @@ class ActiveThief:
         self, pool: LabelledInputs, asked: Tensor, answers: Tensor, kit: AttackerKit,
         epochs: int | None,
     ) -> nn.Module:  # fmt: skip
-        """From scratch, on all that was bought."""
+        """A student trained from scratch on the rows `asked` and their answers."""
         recipe = PAPER if self.recipe == "paper" else Recipe()
         recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
         student = kit.new_student()
@@ -129,10 +135,10 @@ class ActiveThief:
         return student
 
 
-def mixed(left: Tensor, kit: AttackerKit) -> Tensor:
-    """The places where `left` is true, in random order, on the CPU."""
-    places = left.nonzero().flatten()
-    return places[torch.randperm(len(places), generator=kit.rng, device=kit.device).cpu()]
+def shuffled(left: Tensor, kit: AttackerKit) -> Tensor:
+    """(m,) indices where `left`, (n,) bool, is true, in random order, on the CPU."""
+    rows = left.nonzero().flatten()
+    return rows[torch.randperm(len(rows), generator=kit.rng, device=kit.device).cpu()]
 
 
 PROFILES = {

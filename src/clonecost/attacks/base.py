@@ -1,4 +1,4 @@
-"""What an attack is given and what it must look like. There is no base class to inherit."""
+"""The interface of an attack: its declaration, its kit, its clones. There is no base class."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Protocol, TypeVar, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import AnswersError, SpecError
+from clonecost.errors import Advice, AnswersError, ChooseFrom, SetKey, SpecError
 from clonecost.generators import TrainedGenerator
 from clonecost.oracle import Oracle
 from clonecost.persistence.resumable_loop import Loop, plain
@@ -34,38 +34,38 @@ BySettings = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """What an attack needs, takes and does: one for each attack, as its class variable `declares`.
+    """What an attack needs, queries and reads; the class variable `declares` of its class.
 
-    What depends on the settings of an attack is a property or method of its class, and
-    `by_settings` names it; without one the value in brackets holds:
+    A trait that depends on an attack's settings is a property or method of the class, and
+    `by_settings` lists its name. A trait that is not listed has the value in brackets:
 
-    - `queries_per_iteration: int` (0): no smaller budget is accepted.
+    - `queries_per_iteration: int` (0): the least budget that is accepted.
     - `generators: tuple[str, ...]` (none): names (`clonecost.names("generators")`) or folders of
-      trained generators that the kit must hold. A named one is trained on the proxy data first, if
-      need be.
-    - `unfit(threat: ThreatModel) -> str | None` (None): why it cannot attack this victim.
-    - `rows_per_unknown: float` (None): it solves equations, and asks so many rows for each unknown.
+      trained generators that the kit must hold. A generator that is named and not in the cache is
+      trained on the proxy data first.
+    - `unfit(threat: ThreatModel) -> SpecError | None` (None): the error that refuses this victim.
+    - `rows_per_unknown: float` (None): rows queried for each unknown, if it solves equations.
     - `published_wiring: bool` (False): its generator makes the victim's normalised inputs, which an
       attacker who sends pixels cannot do.
 
     Raises:
-        SpecError: a value is none of those listed, `by_settings` names what the class lacks, or
-            the class has one of these and does not declare it. Raised when the attack's file is
-            imported; Python 3.11 wraps what concerns the class into a RuntimeError.
+        SpecError: a value is not one of those listed, `by_settings` lists a name that the class
+            lacks, or the class has a trait that `by_settings` does not list. Raised when the
+            attack's file is imported; Python 3.11 wraps the last two in a RuntimeError.
 
     Example:
         >>> declares: ClassVar = Declaration(needs="probs", finite_differences=True)
     """
 
-    needs: AnswerKind  # the poorest answers that the attack can work with
-    takes: Takes = "images"  # what the attack asks about: images, or rows of a table
-    # the attacker's own data: not used, asked as they are, or asked after a change
+    needs: AnswerKind  # least informative answers that suffice
+    takes: Takes = "images"  # kind of the queried rows: images, or rows of a table
+    # use of the proxy data: none, queried as they are (asked), or used in another way (changed)
     proxy: UseOfProxy = "none"
-    proxy_labels: bool = False  # the labels of the proxy data must tell two classes apart
+    proxy_labels: bool = False  # the proxy data need labels of at least two classes
     white_box: bool = False  # reads the victim's network: a reference, no attack through the API
-    # differences between answers to inputs that lie close together: coarse answers spoil them
+    # estimates gradients from answers to nearby inputs; coarse answers spoil the estimates
     finite_differences: bool = False
-    by_settings: tuple[BySettings, ...] = ()  # what depends on the settings of the attack
+    by_settings: tuple[BySettings, ...] = ()  # traits that depend on the settings
 
     def __post_init__(self) -> None:
         allowed = {"needs": AnswerKind, "takes": Takes, "proxy": UseOfProxy}
@@ -76,43 +76,50 @@ class Declaration:
 
     def __set_name__(self, attack: type, name: str) -> None:
         if name != "declares":
-            raise SpecError(f"{attack.__name__} declares itself", got=name, want="declares")
+            raise SpecError(
+                f"{attack.__name__} has its Declaration under a wrong name",
+                got=name, want="declares",
+            )  # fmt: skip
         here = {key for key in get_args(BySettings) if hasattr(attack, key)}
         if here != set(self.by_settings):
             raise SpecError(
-                f"{attack.__name__} does not declare what it has in by_settings",
+                f"by_settings of {attack.__name__} does not list the traits of the class",
                 got=sorted(self.by_settings), want=sorted(here),
             )  # fmt: skip
 
 
 def _one_of(key: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise SpecError(f"An attack declares {key}", got=repr(value), want=" or ".join(known))
+        raise SpecError(
+            f"{key} of an attack's declaration is unknown", got=repr(value), want=" or ".join(known)
+        )
 
 
 def queries_per_iteration(attack: "Attack") -> int:
-    """Rows that one iteration costs; 0: the attack has no iterations."""
+    """Queries that one iteration costs; 0: the attack has no iterations."""
     return _by_settings(attack, "queries_per_iteration", 0)
 
 
-def wanted_generators(attack: "Attack") -> tuple[str, ...]:
+def required_generators(attack: "Attack") -> tuple[str, ...]:
     """Names or folders of the trained generators without which an attack cannot run."""
     return _by_settings(attack, "generators", ())
 
 
 def rows_per_unknown(attack: "Attack") -> float | None:
-    """Rows that are asked for each unknown; None: the attack solves no equations."""
+    """Rows queried for each unknown; None: the attack solves no equations."""
     return _by_settings(attack, "rows_per_unknown", None)
 
 
 def published_wiring(attack: "Attack") -> bool:
-    """Whether its generator makes the victim's normalised inputs instead of pixels."""
+    """Whether the attack's generator makes the victim's normalised inputs instead of pixels."""
     return _by_settings(attack, "published_wiring", False)
 
 
-def why_unfit(attack: "Attack", threat: ThreatModel) -> str | None:
-    """Why an attack cannot attack this victim; None: it can."""
-    unfit: Callable[[ThreatModel], str | None] = _by_settings(attack, "unfit", lambda threat: None)
+def refusal(attack: "Attack", threat: ThreatModel) -> SpecError | None:
+    """The error that says why the attack does not fit this victim, not raised; None: it fits."""
+    unfit: Callable[[ThreatModel], SpecError | None] = _by_settings(
+        attack, "unfit", lambda threat: None
+    )
     return unfit(threat)
 
 
@@ -121,89 +128,125 @@ def _by_settings(attack: "Attack", name: BySettings, without: T) -> T:
 
 
 def name_of_attack(attack: object) -> str:
-    """As the lists have it: the class's name in small letters, words joined by underscores."""
+    """The attack's name in the registry: its class name in snake case.
+
+    Example:
+        >>> name_of_attack(BlackBoxRipper())
+        'black_box_ripper'
+    """
     return snake_case(type(attack).__name__)
 
 
 def at_least(least: float, attack: object, *names: str) -> None:
-    """Refuse settings below `least`; called from an attack's `__post_init__`.
+    """Refuse settings below `least`; called in an attack's `__post_init__`. None is accepted.
 
     Raises:
-        SpecError: one sentence with the name of the attack, its field and the value.
+        SpecError: a setting is below `least`, or not a number.
+
+    Example:
+        >>> at_least(1, self, "batch_size", "epochs")
     """
     for name in names:
         value = getattr(attack, name)
         if value is not None and not value >= least:  # catches nan, too
-            raise SpecError(
-                f"{name_of_attack(attack)}.{name} is {value}: it must be at least {least:g}"
-            )
+            raise out_of_range(attack, name, f"at least {least:g}")
+
+
+def at_most(most: float, attack: object, *names: str) -> None:
+    """Refuse settings above `most`; called in an attack's `__post_init__`.
+
+    Raises:
+        SpecError: a setting is above `most`, or not a number.
+    """
+    for name in names:
+        if not getattr(attack, name) <= most:  # catches nan, too
+            raise out_of_range(attack, name, f"at most {most:g}")
+
+
+def out_of_range(attack: object, name: str, want: str) -> SpecError:
+    """The error for a setting whose value does not satisfy `want`, not raised."""
+    key = f"{name_of_attack(attack)}.{name}"
+    value = getattr(attack, name)
+    return SpecError(f"{key} is out of range", SetKey(f"set.{key}"), got=value, want=want)
 
 
 def check_access(attack: "Attack", name: str, access: Access) -> None:
-    """Refuse an attack in the wrong kind of box: both ways its row would be called what it is not.
+    """Refuse a reference in a black box and an attack through the API in a white box.
+
+    Otherwise a result would be labelled with the wrong access.
 
     Raises:
-        AnswersError: it reads the network, which an API does not give.
-        SpecError: it asks through the API, and the network would be open to it.
+        AnswersError: the attack reads the network, and the access is a black box.
+        SpecError: the attack queries the API, and the access is a white box.
     """
     if attack.declares.white_box and access != "white-box":
         raise AnswersError(
-            f"{name} reads the victim's own network, which no API gives: it is a reference, not an "
-            "attack through the API, and runs only with --access white-box"
-        )
+            f"{name} is a reference that reads the victim's own network, which an API does not "
+            "give",
+            SetKey("access", "white-box"), got=access, want="white-box",
+        )  # fmt: skip
     if access == "white-box" and not attack.declares.white_box:
         raise SpecError(
-            f"{name} asks through the API and reads no network: run it apart, without --access "
-            "white-box"
-        )
+            f"{name} queries the API and reads no network",
+            SetKey("access", "black-box"), got=access, want="black-box",
+        )  # fmt: skip
 
 
 def table_of(threat: ThreatModel) -> tuple[Feature, ...]:
-    """The features of the table that an attack on tables asks about.
+    """The features of the victim's table, in the order of a row's values.
 
     Raises:
         SpecError: the victim takes images.
     """
     if threat.features is None:
         raise SpecError(
-            "this attack asks about rows of a table, the victim takes images: give the threat "
-            "model its `features`, or choose another attack (`clonecost list attacks`)"
-        )
+            "This attack queries rows of a table, and the threat model has no features",
+            ChooseFrom("attacks"), Advice("give the threat model the table's `features`"),
+        )  # fmt: skip
     return threat.features
 
 
-def nothing_to_show(search: Search, pictures: Mapping[str, Tensor]) -> None:
-    """Show it to nobody: the default of who looks at a search."""
+def no_exhibit(search: Search, pictures: Mapping[str, Tensor]) -> None:
+    """Ignore the state of a search: the default of `AttackerKit.exhibit`."""
 
 
 class GeneratorFactory(Protocol):
+    """A function that builds an untrained generator for the victim's shape."""
+
     def __call__(self, latent_dim: int, *, width: int) -> nn.Module:
-        """(n, latent_dim) -> (n, C, H, W) before tanh."""
+        """A network from (n, latent_dim) to (n, C, H, W) before tanh."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttackerKit:
-    """Everything the attacker owns. No victim, no test data, no scores: the audit keeps those."""
+    """Everything that an attack may use beside the oracle: no victim, no test data, no scores.
+
+    Example:
+        >>> student = kit.new_student()
+        >>> proxy = kit.required_proxy(attack)
+        >>> z = torch.randn(64, 100, generator=kit.rng, device=kit.device)
+    """
 
     student: Callable[[], nn.Module]  # an untrained student, pixels in [0, 1] -> logits
     generator: GeneratorFactory
-    # trained on data of the attacker's own, for the victim's shape; by name or folder
+    # trained generators for the victim's shape, by name or folder
     generators: Mapping[str, TrainedGenerator] = field(default_factory=dict)
-    proxy: LabelledInputs | None = None  # the attacker's own data; its labels are its own
+    proxy: LabelledInputs | None = None  # the attacker's own data, with the attacker's own labels
     rng: torch.Generator  # the only source of randomness, on `device`
     device: torch.device
-    horizon: int  # rows that schedules are laid out for: the budget this run began with
-    compile: Compiled = "no"  # generators, or students too, run through torch.compile
+    horizon: int  # rows over which schedules extend: the first query budget of this run
+    compile: Compiled = "no"  # runs generators, or generators and students, through torch.compile
     progress: Progress = no_progress
-    # Every loop that takes long runs in one of these: a killed run goes on in its middle. It is
-    # told what its iterations depend on; `rng`, the torch state and what was asked are kept anyway.
+    # A long loop iterates over `kit.loop(condition, **state)`, so that a killed run resumes inside
+    # it. `state` is what iterations leave to later ones; `rng`, torch's random state and the
+    # answered rows are kept in any case.
     loop: Loop = plain
-    # For the report, of an attack that searches for its images: how that goes so far, and pictures
-    # (see `clonecost.query_synthesis.search_log`). The last ones are kept.
-    exhibit: Callable[[Search, Mapping[str, Tensor]], None] = nothing_to_show
-    # The victim's network, pixels in [0, 1] -> logits: a frozen copy in eval mode that gradients
-    # pass through to its inputs. Set only if the threat model's access is "white-box".
+    # Called by an attack that searches for images: the search so far, and images for the report
+    # (see `clonecost.query_synthesis.search_log`). The last call counts.
+    exhibit: Callable[[Search, Mapping[str, Tensor]], None] = no_exhibit
+    # The victim's network, pixels in [0, 1] -> logits: a frozen copy in eval mode, differentiable
+    # with respect to its inputs. Set only if the threat model's access is "white-box".
     white_box: nn.Module | None = None
 
     def new_student(self) -> nn.Module:
@@ -218,31 +261,33 @@ class AttackerKit:
         return self.compiled(self.initialised(lambda: self.generator(latent_dim, width=width)))
 
     def compiled(self, generator: nn.Module) -> nn.Module:
-        """A generator of the attack's own, through torch.compile if the audit says so.
+        """The generator, run through torch.compile if the audit asks for it.
 
-        In place: names of weights, copies and what is saved stay as they are.
+        It is compiled in place: names of weights, copies and saved files do not change.
         """
         if self.compile != "no":
             generator.compile()
         return generator
 
     def trained_generator(self, name: str) -> TrainedGenerator:
-        """One of `generators`.
+        """The trained generator of this name or folder.
 
         Raises:
-            SpecError: it is not among them.
+            SpecError: the kit does not hold it.
         """
         if name not in self.generators:
             raise SpecError(
-                f"the attack wants the generator {name!r}, trained on data of the attacker's own: "
-                "name it in the attack's `generators` and give it to the audit"
-            )
+                f"The kit does not hold the generator {name!r}, which the attack needs",
+                Advice("list its name in the attack's `generators` and pass it to the audit"),
+                got=sorted(self.generators) or "none", want=name,
+            )  # fmt: skip
         return self.generators[name]
 
     def initialised(self, build: Callable[[], nn.Module]) -> nn.Module:
-        """A network of the attack's own on the device, in train mode, its weights from `rng` alone.
+        """The network that `build` makes, on the device, in train mode, initialised from `rng`.
 
-        `build` makes it on the CPU, from torch's global random state.
+        `build` makes it on the CPU from torch's global random state, which is seeded from `rng`
+        and restored afterwards.
         """
         seed = int(torch.randint(2**62, (1,), generator=self.rng, device=self.rng.device))
         with torch.random.fork_rng(devices=[]):
@@ -251,22 +296,21 @@ class AttackerKit:
         # convolutions of small images run up to three times faster in this layout, on CPUs too
         return cast(nn.Module, network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
-    def owned(self, attack: object) -> LabelledInputs:
-        """The attacker's own data.
+    def required_proxy(self, attack: object, suggestion: str | None = None) -> LabelledInputs:
+        """The proxy data, for an attack that cannot run without; `suggestion` names a data set.
 
         Raises:
-            SpecError: there are none; the sentence names the attack.
+            SpecError: there are no proxy data.
         """
         if self.proxy is None:
-            raise SpecError(
-                f"{name_of_attack(attack)} asks the victim about proxy data: name some with --proxy"
-            )
+            name = name_of_attack(attack)
+            raise SpecError(f"{name} needs proxy data and got none", SetKey("proxy", suggestion))
         return self.proxy
 
     def branch(self, key: int) -> "AttackerKit":
-        """The same kit with randomness that depends on the seed and `key` only, not on the past.
+        """The same kit with an `rng` that depends on the run's seed and `key` only.
 
-        A clone trained in a branch is the same whatever else the run trained before it.
+        A clone trained in a branch does not depend on random numbers drawn before.
         """
         seed = (self.rng.initial_seed() * 1_000_003 + key) % 2**63
         return replace(self, rng=torch.Generator(self.rng.device).manual_seed(seed))
@@ -274,12 +318,11 @@ class AttackerKit:
 
 @dataclass(frozen=True)
 class DeferredClone:
-    """A clone that costs a computation of its own: the audit has it made where it looks.
+    """A clone that costs a training of its own: the audit makes it only when it scores it.
 
     `make(rows, kit)` returns the clone of the first `rows` rows that the attack has bought. Its
-    `kit` is a branch: looking changes nothing that the attack asks or does next. The function is
-    called before the attack goes on, or after the attack has ended, and reads the attack's state
-    as it is then; a making never changes that state.
+    `kit` is a branch, so that scoring changes no later query. The function is called before the
+    attack's next step or after its last one, reads the attack's state and must not change it.
 
     Example:
         def make(rows: int, kit: AttackerKit) -> nn.Module:
@@ -290,25 +333,42 @@ class DeferredClone:
     """
 
     make: Callable[[int, AttackerKit], nn.Module]
-    exact: bool = True  # False: it knows every row bought so far, and is scored as that
+    # False: `make` uses every row bought so far, and the clone is scored at that number
+    exact: bool = True
 
 
 Clone = nn.Module | DeferredClone
 
 
 class Attack(Protocol):
-    """A frozen dataclass whose fields are the hyper-parameters.
+    """A frozen, keyword-only dataclass whose fields are the hyper-parameters.
 
-    `run` yields its current clone after every step: a network that has learnt from all rows bought
-    so far, or a `DeferredClone`. The audit decides which of them to score, on a copy; an attack
-    never sees a score. The last one yielded is the result, also when the budget runs out in
-    mid-step.
+    Example:
+        `docs/contributing/attack.md` has a whole attack; this is its `run` in short:
+
+        def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
+            student = kit.new_student()
+            for _ in kit.loop(lambda _: oracle.remaining >= 64, student=student):
+                x = torch.rand(64, *oracle.threat.input_shape, generator=kit.rng)
+                train(student, x, oracle(x))
+                yield student
     """
 
-    declares: ClassVar[Declaration]  # what it needs, takes and does
+    declares: ClassVar[Declaration]  # what the attack needs, queries and reads
 
     def plan(self, budget: int) -> str:
-        """How it would spend the budget, in one line, without asking anything."""
+        """How the attack would spend `budget` queries: one line, without a query."""
         ...
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]: ...
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
+        """Query the oracle and yield the current clone after every step.
+
+        A clone is a `DeferredClone`, or a network trained on all rows bought so far that maps
+        pixels in [0, 1], or a table's values, to logits (n, K). The audit scores copies of some
+        clones; an attack never sees a score. The last clone is the result, also when the budget
+        ends within a step.
+
+        Raises:
+            SpecError: the kit lacks what the attack needs; raised before any query.
+        """
+        ...

@@ -1,11 +1,11 @@
-"""Copycat CNN: the labels of a pool of unrelated images, every class made as large by variation.
+"""Copycat CNN: trains on the victim's labels of unrelated images, with classes filled by copies.
 
 Correia-Silva, Berriel, Badue, de Souza, Oliveira-Santos, IJCNN 2018,
 https://arxiv.org/abs/1806.05476.
 
     1. y = argmax victim(x) for every image of the pool                   one query a row
-    2. each class with fewer than n images gets varied copies of them, with the same y; no query:
-       as many of 22 operators as fit run over the whole class, one more over a random part
+    2. each class with fewer than n images gets varied copies of them, with the same y, no query:
+       as many of 22 operators as fit vary the whole class, random ones a random rest
     3. min over S of  mean -log S(x)_y  over originals and copies          from scratch
 
 Differs from the paper: see docs/attacks/copycat.md.
@@ -25,7 +25,7 @@ from clonecost.query_synthesis.copycat_augmentation import VIEWS, vary
 from clonecost.training.distill import Recipe, distill
 from clonecost.types import as_bytes
 
-# SGD 1e-4, a tenth of it after each third of five epochs; meant for a pretrained network.
+# SGD 1e-4, x 0.1 after each third of five epochs; meant for a pretrained network.
 PAPER = Recipe(
     optimizer="sgd", lr=1e-4, momentum=0.9, weight_decay=5e-4, batch_size=32, epochs=5,
     schedule="step", step_epochs=2, step_decay=0.1, validation=0.0,
@@ -34,11 +34,18 @@ PAPER = Recipe(
 
 @dataclass(frozen=True, kw_only=True)
 class Copycat:
-    balance: bool = True  # resample the classes to equal numbers before training
-    per_class: int | None = None  # n, rows of a class; None: as many as the largest class has
-    # training of the student; shared: clonecost's own recipe
+    """Labels each proxy image once, balances the classes and trains each clone from scratch.
+
+    Example:
+        >>> Copycat(recipe="shared", per_class=2_000)
+    """
+
+    balance: bool = True  # add varied copies to small classes before training
+    # n, least rows of a class, larger ones stay; None: as many as the largest class has
+    per_class: int | None = None
+    # training of the clone; shared: clonecost's own recipe
     recipe: Literal["paper", "shared"] = "paper"
-    epochs: int | None = None  # epochs of the student; None: as the recipe has it
+    epochs: int | None = None  # epochs of the clone; None: those of the recipe
     batch_size: int = 256  # rows per call of the victim
 
     declares: ClassVar = Declaration(needs="label", proxy="asked")
@@ -48,13 +55,13 @@ class Copycat:
 
     def plan(self, budget: int) -> str:
         return (
-            f"asks about up to {budget:,} rows of the proxy data, each once, keeps the labels "
-            "alone, fills up small classes with varied copies that cost nothing, then trains "
-            "each scored clone"
+            f"queries up to {budget:,} rows of the proxy data, each once, keeps only the "
+            "labels, fills small classes with varied copies that cost no query, then trains each "
+            "scored clone"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
-        pool, classes = kit.owned(self), oracle.threat.num_classes
+        pool, classes = kit.required_proxy(self), oracle.threat.num_classes
         order = torch.randperm(len(pool), generator=kit.rng, device=kit.device).cpu()
         order = order[: oracle.threat.query_budget]
         labels: list[Tensor] = []
@@ -82,34 +89,36 @@ class Copycat:
 def balanced(
     inputs: Tensor, labels: Tensor, per_class: int | None, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """The rows as they came, then varied copies for every class that has fewer than `per_class`.
+    """The rows in their order, then varied copies for every class below `per_class` rows.
 
     Args:
         inputs: (n, C, H, W) uint8, or float32 in [0, 1], on the device of `rng`.
-        labels: (n,) int64. A class that never came up cannot be filled.
-        per_class: None is as many as the largest class has.
+        labels: (n,) int64. A class without a row stays empty.
+        per_class: None: the size of the largest class.
+
+    Returns (m, C, H, W) uint8 and (m,) int64, m >= n.
     """
     inputs = inputs if inputs.dtype == torch.uint8 else as_bytes(inputs)
-    have = labels.bincount()
-    want = int(have.max()) if per_class is None else per_class
-    places, which = [], []
-    for label, size in enumerate(have.tolist()):
-        if not 0 < size < want:
+    sizes = labels.bincount()
+    target = int(sizes.max()) if per_class is None else per_class
+    sources, operators = [], []
+    for label, size in enumerate(sizes.tolist()):
+        if not 0 < size < target:
             continue
         own = (labels == label).nonzero().flatten()
-        passes, rest = divmod(want - size, size)
-        tours = -(-passes // len(VIEWS))  # each operator once, before any comes again
-        for tour in range(tours):
+        passes, rest = divmod(target - size, size)
+        cycles = -(-passes // len(VIEWS))  # no operator twice before each was used
+        for cycle in range(cycles):
             order = torch.randperm(len(VIEWS), generator=rng, device=rng.device)
-            order = order[: passes - tour * len(VIEWS)]
-            places.append(own.repeat(len(order)))
-            which.append(order.repeat_interleave(size))
-        places.append(own[torch.randperm(size, generator=rng, device=rng.device)[:rest]])
-        which.append(torch.randint(len(VIEWS), (rest,), generator=rng, device=rng.device))
-    if not places:
+            order = order[: passes - cycle * len(VIEWS)]
+            sources.append(own.repeat(len(order)))
+            operators.append(order.repeat_interleave(size))
+        sources.append(own[torch.randperm(size, generator=rng, device=rng.device)[:rest]])
+        operators.append(torch.randint(len(VIEWS), (rest,), generator=rng, device=rng.device))
+    if not sources:
         return inputs, labels
-    copied = torch.cat(places)
-    copies = vary(inputs[copied], torch.cat(which), rng)
+    copied = torch.cat(sources)
+    copies = vary(inputs[copied], torch.cat(operators), rng)
     return torch.cat([inputs, copies]), torch.cat([labels, labels[copied]])
 
 

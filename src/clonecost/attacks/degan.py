@@ -1,4 +1,4 @@
-"""DeGAN: a GAN on proxy images whose generator must please every class of the victim. A white box.
+"""DeGAN, a white-box reference: distils on a GAN's images, balanced by the victim's gradients.
 
 Addepalli et al., AAAI 2020, "DeGAN: Data-Enriching GAN for Retrieving Representative Samples from a
 Trained Classifier", https://arxiv.org/abs/1912.11960. No query: gradients pass through the network.
@@ -21,31 +21,37 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, Declaration, at_least
-from clonecost.errors import SpecError
+from clonecost.errors import SetKey, SpecError
 from clonecost.networks.dcgan import LATENT_DIM, DcganDiscriminator, DcganGenerator
 from clonecost.networks.image_range import to_pixels
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.class_balanced_gan import DivGan
 from clonecost.training.losses import kl_at
 
-STEPS_AN_EPOCH = 25  # as published: 50,000 rows in batches of 2,048, of which the proxy's classes
-AT_ONCE = 1024  # images that G makes, and V answers, at once
+STEPS_AN_EPOCH = 25  # as published: 50,000 rows in batches of 2,048, reduced to the proxy's classes
+AT_ONCE = 1024  # images in one forward pass of G or V
 
 
 @dataclass(frozen=True, kw_only=True)
 class Degan:
+    """Trains a GAN on proxy data through the victim's network, then distils from its images.
+
+    Example:
+        >>> Degan(gan_width=16, gan_epochs=5, epochs=20, patience=5)
+    """
+
     gan_epochs: int = 200  # epochs of the GAN over the proxy data
     gan_batch: int | None = None  # rows of a GAN batch; None: a 25th of the proxy data
     gan_lr: float = 2e-4  # learning rate of generator and discriminator
     gan_width: int = 64  # channels of the GAN's narrowest layer
-    certainty: float = 0.0  # c_l, weight of the entropy of single answers
-    diversity: float = 5.0  # d_l, weight of the loss for unbalanced classes
-    temperature: float = 20.0  # T, of the softmax that the student learns from
+    certainty: float = 0.0  # c_l, weight of the mean entropy of an answer
+    diversity: float = 5.0  # d_l, weight of the loss for balanced classes
+    temperature: float = 20.0  # T of the softmax in the student's loss
     batch_size: int = 64  # images of a training batch
     batches: int = 256  # batches of new images in one epoch of the student
     validation_batches: int = 64  # batches of new images that the student is validated on
     epochs: int = 5000  # epochs of the student at each learning rate, at most
-    patience: int = 100  # epochs without a better agreement before the rate falls
+    patience: int = 100  # epochs without a better agreement that end a learning rate
     lr: float = 1e-3  # first learning rate of Adam
     last_lr: float = 1e-4  # last learning rate of Adam
 
@@ -60,13 +66,15 @@ class Degan:
     def plan(self, budget: int) -> str:
         return (
             f"reads the network: trains a DCGAN for {self.gan_epochs:,} epochs of the proxy, then "
-            f"distils from its images for at most {2 * self.epochs:,} epochs; asks nothing"
+            f"distils from its images for at most {2 * self.epochs:,} epochs; no query"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
         victim = kit.white_box
         if victim is None:
-            raise SpecError("degan reads the victim's network: run it with --access white-box")
+            raise SpecError(
+                "degan reads the victim's network and got none", SetKey("access", "white-box")
+            )
         generator = self.trained_generator(victim, kit)
         student = kit.new_student()
         for rate in (self.lr, self.last_lr):
@@ -74,10 +82,8 @@ class Degan:
         yield student
 
     def trained_generator(self, victim: nn.Module, kit: AttackerKit) -> nn.Module:
-        """Stage 1: in eval mode, and frozen."""
-        if kit.proxy is None:
-            raise SpecError("degan trains its GAN on proxy data: name some with --proxy")
-        proxy = kit.proxy.to(kit.device)
+        """The generator of stage 1, in eval mode and frozen."""
+        proxy = kit.required_proxy(self).to(kit.device)
         generator = kit.initialised(lambda: DcganGenerator(proxy.shape, self.gan_width))
         gan = DivGan(
             generator, kit.initialised(lambda: DcganDiscriminator(proxy.shape, self.gan_width)),
@@ -94,13 +100,13 @@ class Degan:
         self, student: nn.Module, generator: nn.Module, victim: nn.Module, rate: float,
         kit: AttackerKit,
     ) -> None:  # fmt: skip
-        """Stage 2 at one rate; leaves the student as it was when it agreed most."""
+        """Stage 2 at one rate; the student ends with the weights of its best agreement."""
         optimizer = torch.optim.Adam(student.parameters(), rate, (0.5, 0.999), fused=True)
 
         def fresh(batches: int) -> tuple[Tensor, Tensor]:
             return answered(generator, victim, batches * self.batch_size, kit.rng)
 
-        best: dict[str, Any] = {"found": -1.0, "since": 0, "weights": student.state_dict()}
+        best: dict[str, Any] = {"agreement": -1.0, "since": 0, "weights": student.state_dict()}
         for epoch in kit.loop(
             lambda done: done < self.epochs and best["since"] <= self.patience,
             student=student, optimizer=optimizer, best=best,
@@ -115,10 +121,10 @@ class Degan:
                 loss.backward()
                 optimizer.step()
             kit.progress(f"training the student at {rate:g}", epoch + 1, self.epochs)
-            found = agreement(student.eval(), *fresh(self.validation_batches))
+            now = agreement(student.eval(), *fresh(self.validation_batches))
             best["since"] += 1
-            if found > best["found"]:
-                best.update(found=found, since=0, weights=deepcopy(student.state_dict()))
+            if now > best["agreement"]:
+                best.update(agreement=now, since=0, weights=deepcopy(student.state_dict()))
         student.load_state_dict(best["weights"])
 
 
@@ -134,6 +140,11 @@ def answered(
 
 @torch.no_grad()
 def agreement(student: nn.Module, images: Tensor, logits: Tensor) -> float:
-    """Share of the images that the student, in the mode it is in, puts in the victim's class."""
-    named = torch.cat([student(part).argmax(1) for part in images.split(AT_ONCE)])
-    return float((named == logits.argmax(1)).float().mean())
+    """Share of the images on which student and victim predict the same class; modes stay.
+
+    Args:
+        images: (n, C, H, W) in [0, 1].
+        logits: (n, K) the victim's.
+    """
+    predicted = torch.cat([student(part).argmax(1) for part in images.split(AT_ONCE)])
+    return float((predicted == logits.argmax(1)).float().mean())

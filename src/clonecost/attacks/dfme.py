@@ -1,11 +1,11 @@
-"""DFME: no data at all. A generator hunts for images on which student and victim disagree.
+"""DFME: trains a generator by finite differences on the disagreement of student and victim.
 
 Truong, Maini, Walls, Papernot, CVPR 2021, https://arxiv.org/abs/2011.14779, Algorithm 1.
 
     min over S, max over G of  E_z  L(V(x), S(x)),    x = tanh(G(z)),  z ~ N(0, I)
 
-    G step (x g):  dL/dG(z) from m forward differences on G's output before tanh, because the
-                   victim gives no gradient;                                B (m + 1) queries
+    No data. G step (x g):  dL/dG(z) from m forward differences on G's output before tanh, because
+                   the victim gives no gradient;                            B (m + 1) queries
     S step (x s):  L on fresh images;                                       B queries
     L = (1/K) |v - s|_1 with v = log V(x) - mean log V(x), the recovered logits   (or KL)
 
@@ -25,35 +25,43 @@ from clonecost.oracle import Oracle
 from clonecost.query_synthesis.zeroth_order import forward_difference, full_float32
 from clonecost.training.losses import Recovery, kl, logit_l1, recover_logits
 
-EPOCH = 50  # iterations, between steps of the schedule
+EPOCH = 50  # iterations between two steps of the schedule
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dfme:
+    """Trains a generator and a student against each other, without data.
+
+    Example:
+        >>> Dfme(batch_size=64, generator_width=16, smallest_probability=0.005)
+    """
+
     batch_size: int = 256  # B, images of a batch
-    latent_dim: int = 256  # latents of the generator
+    latent_dim: int = 256  # dimension of the latents
     generator_steps: int = 1  # g, steps of the generator in an iteration
     student_steps: int = 5  # s, steps of the student in an iteration
     directions: int = 1  # m, random directions of a gradient estimate
     step: float = 1e-3  # epsilon, length of a finite difference
     student_lr: float = 0.1  # learning rate of the student
-    generator_lr: float = 1e-4  # learning rate; decisive: 5e-5 for SVHN in the paper's scripts
-    # shares of the budget where both rates fall; SVHN: (0.5, 0.8)
+    generator_lr: float = (
+        1e-4  # learning rate of the generator; 5e-5 in the released script for SVHN
+    )
+    # shares of the budget at which both rates fall; SVHN: (0.5, 0.8)
     decay_at: tuple[float, ...] = (0.1, 0.3, 0.5)
     decay: float = 0.3  # factor of both learning rates at each fall
     loss: Literal["l1", "kl"] = "l1"  # distance between the victim's answers and the student's
-    # logits out of probabilities; "none": the paper's Log-Probabilities
+    # recovery of logits from probabilities; "none": the paper's Log-Probabilities
     recovery: Recovery = "mean"
-    # floor before the logarithm; for an API that rounds: half its resolution
+    # floor of a probability before the logarithm; for an API that rounds: half its resolution
     smallest_probability: float = 1e-30
-    scale_by_dim: bool = True  # the factor d of the estimator; the printed equation leaves it out
+    scale_by_dim: bool = True  # factor d of the estimator, which the printed equation lacks
     generator_width: int = 64  # channels of the generator's narrowest layer
-    # "pixels": tanh t is the pixel (t + 1) / 2. "published": t is taken for the victim's
-    # normalised input, pixel = mean + std t, as in the released scripts.
+    # "pixels": t = tanh is the pixel (t + 1) / 2. "published": t is the victim's normalised
+    # input, pixel = mean + std t, as in the released scripts.
     wiring: Literal["pixels", "published"] = "pixels"
     # mean of the victim's pixels, only for "published"
     mean: tuple[float, ...] = (0.4914, 0.4822, 0.4465)
-    # their standard deviation, only for "published"
+    # standard deviation of the victim's pixels, only for "published"
     std: tuple[float, ...] = (0.2023, 0.1994, 0.2010)
 
     declares: ClassVar = Declaration(
@@ -81,8 +89,8 @@ class Dfme:
         cost = self.queries_per_iteration
         on_gradients = self.batch_size * self.generator_steps * (self.directions + 1) / cost
         return (
-            f"{budget // cost:,} iterations of {cost:,} queries; {on_gradients:.0%} of them go "
-            "into gradient estimates"
+            f"{budget // cost:,} iterations of {cost:,} queries; {100 * on_gradients:.0f} % of "
+            "them go into gradient estimates"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
@@ -129,7 +137,7 @@ class Dfme:
                 raw.backward(-gradient / self._shares(oracle.threat.num_classes))
                 generator_opt.step()
 
-            # S step: descend it. G stands still, so all images of the phase are one question
+            # S step: descend it. G is fixed, so all images of the phase are sent in one batch
             student.train()
             with torch.no_grad():
                 images = self.pixels(torch.cat([draw() for _ in range(self.student_steps)]))
@@ -152,9 +160,9 @@ class Dfme:
         return [int(epochs * share) for share in self.decay_at]
 
     def rate(self, epoch: int, decays: list[int]) -> float:
-        """Factor of the learning rates in an epoch (from 1); a decay counts from its very epoch.
+        """The factor of both learning rates in `epoch`, counted from 1; decays include their epoch.
 
-        One that falls on epoch 0 never comes: short runs decay less often, as in the released code.
+        A decay at epoch 0 is left out, so short runs decay less often, as in the released code.
         """
         return self.decay ** sum(0 < at <= epoch for at in decays)
 
@@ -173,15 +181,15 @@ class Dfme:
         return recover_logits(answers, self.recovery, smallest=self.smallest_probability)
 
     def distance(self, logits: Tensor, target: Tensor) -> Tensor:
-        """(n,): how far the student is from the victim; `target` comes from `recover`."""
+        """(n,) distances of student and victim; `target` comes from `recover`."""
         return kl(logits, target) if self.loss == "kl" else logit_l1(logits, target)
 
     def _shares(self, num_classes: int) -> int:
-        """The released code divides l1's estimate by K B (once more than a mean) and KL's by 1."""
+        """The divisor of the estimate: the released code's K B for l1 and 1 for KL."""
         return 1 if self.loss == "kl" else num_classes * self.batch_size
 
 
-# The released scripts: their schedule, and their wiring, which few real APIs offer.
+# The released scripts' schedule and wiring; few real APIs take such inputs.
 PROFILES = {
     "cifar10": Dfme(wiring="published"),
     "svhn": Dfme(

@@ -1,4 +1,4 @@
-"""DisGUIDE: no data, and a generator that costs nothing. It hunts where two clones disagree.
+"""DisGUIDE: trains a generator on the disagreement of two clones, without data.
 
 Rosenthal, Enouen, Pham, Tan, AAAI 2023, "Disagreement-Guided Data-Free Model Extraction".
 
@@ -7,7 +7,7 @@ Rosenthal, Enouen, Pham, Tan, AAAI 2023, "Disagreement-Guided Data-Free Model Ex
     clone step  min over all S_j of  L(V(x), S_j(x))  on fresh images;         B queries
     replay (x 3)  the same on B of the last 1,000,000 bought rows;              no query
 
-    L: (1/K) |v - s|_1 with v = log V(x) - mean log V(x), or cross-entropy where V names a class
+    L: (1/K) |v - s|_1 with v = log V(x) - mean log V(x), or cross-entropy if V answers labels
 
 The clone is the soft vote of all S_j. One iteration costs B = 256 queries.
 Differs from the paper: see docs/attacks/disguide.md.
@@ -32,30 +32,36 @@ EPOCH = 150  # iterations, between steps of the schedule
 
 @dataclass(frozen=True, kw_only=True)
 class Disguide:
+    """Trains several clones with replay, and a generator on their disagreement.
+
+    Example:
+        >>> Disguide(batch_size=64, generator_width=16, vote=False)
+    """
+
     batch_size: int = 256  # B, images of a batch
-    latent_dim: int = 256  # latents of the generator
-    clones: int = 2  # j, students trained side by side
+    latent_dim: int = 256  # dimension of the latents
+    clones: int = 2  # j, clones trained together
     generator_steps: int = 1  # steps of the generator in an iteration
     clone_steps: int = 1  # steps of the clones on new images in an iteration
     replay_steps: int = 3  # steps of the clones on replayed rows in an iteration
-    replay_rows: int = 1_000_000  # rows of the replay ring, at most as many as the budget
+    replay_rows: int = 1_000_000  # rows of the replay buffer, at most those of the budget
     diversity: float = 0.2  # lambda, weight of the diversity loss; 0.04 for CIFAR-100
-    grey_every: int = 8  # every so many RGB images one is grey; 0: none
+    grey_every: int = 8  # one of this many RGB images is grey; 0: none
     student_lr: float = 0.03  # learning rate of the clones
     generator_lr: float = 1e-4  # learning rate of the generator
-    decay_at: tuple[float, ...] = (0.4, 0.8)  # shares of the epochs where both rates fall
+    decay_at: tuple[float, ...] = (0.4, 0.8)  # shares of the epochs after which both rates fall
     decay: float = 0.3  # factor of both learning rates at each fall
-    # floor before the logarithm; for an API that rounds: half its resolution
+    # floor of a probability before the logarithm; for an API that rounds: half its resolution
     smallest_probability: float = 1e-30
     generator_width: int = 64  # channels of the generator's narrowest layer
-    vote: bool = True  # the clone is the vote of all students; False: the first one alone
+    vote: bool = True  # the result is the soft vote of all clones; False: the first clone alone
 
     declares: ClassVar = Declaration(needs="label", by_settings=("queries_per_iteration",))
 
     def __post_init__(self) -> None:
         at_least(1, self, "latent_dim", "generator_steps", "clone_steps", "replay_rows",
                  "generator_width")  # fmt: skip
-        at_least(2, self, "batch_size", "clones")  # batch norm; one cannot disagree
+        at_least(2, self, "batch_size", "clones")  # batch norm; one clone has no disagreement
         at_least(0, self, "replay_steps", "diversity", "grey_every", "student_lr", "generator_lr",
                  "decay")  # fmt: skip
         at_least(1e-38, self, "smallest_probability")
@@ -67,8 +73,8 @@ class Disguide:
     def plan(self, budget: int) -> str:
         cost = self.queries_per_iteration
         return (
-            f"{budget // cost:,} iterations of {cost:,} queries; none of them goes into the "
-            "generator"
+            f"{budget // cost:,} iterations of {cost:,} queries; training the generator costs "
+            "no query"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
@@ -109,7 +115,7 @@ class Disguide:
                 for schedule in schedules:
                     schedule.step()
 
-            # G step: exact gradients through the clones, which stand still
+            # G step: exact gradients through the clones, which are fixed
             generator.train()
             clones.eval()
             for _ in range(self.generator_steps):
@@ -120,7 +126,7 @@ class Disguide:
                 loss.backward(inputs=weights)
                 generator_opt.step()
 
-            # clone step: G stands still, so all images of the phase are one question
+            # clone step: G is fixed, so all images of the phase are sent in one batch
             generator.eval()
             clones.train()
             with torch.no_grad():
@@ -143,26 +149,30 @@ class Disguide:
         return [int(epochs * share) for share in self.decay_at]
 
     def rate(self, past: int, decays: list[int]) -> float:
-        """Factor of the learning rates after so many epochs; a decay after 0 never comes."""
+        """The factor of both learning rates after `past` epochs; a decay at epoch 0 is left out."""
         return self.decay ** sum(0 < at <= past for at in decays)
 
 
 def disagreement(p: Tensor) -> Tensor:
     """Mean over rows and classes of the sample standard deviation over clones.
 
-    `p`: (clones, n, K) probabilities. For two clones it is mean |p_1 - p_2| / sqrt 2.
+    Args:
+        p: (clones, n, K) probabilities. For two clones the result is mean |p_1 - p_2| / sqrt 2.
     """
     return p.std(0).mean()
 
 
 def negative_entropy(p: Tensor) -> Tensor:
-    """sum_k q_k log q_k, q the mean of p + 1e-6 over clones and rows: least for even classes."""
+    """sum_k q_k log q_k, least for balanced classes; q is the mean of p + 1e-6, (clones, n, K)."""
     q = (p + 1e-6).mean((0, 1))
     return (q * q.log()).sum()
 
 
 def grey(images: Tensor, every: int, rng: torch.Generator) -> Tensor:
-    """Rows 0, every, 2 every, ... show one random channel in all three; copies have no gradient."""
+    """(n, C, H, W); RGB rows 0, every, 2 every, ... have one random channel in all three.
+
+    No gradient flows through the two copies of the channel.
+    """
     if not every or images.shape[1] != 3:
         return images
     some = images[::every]

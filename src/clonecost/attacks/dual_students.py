@@ -1,4 +1,4 @@
-"""Dual Student Networks: the second student stands in for the victim when the generator learns.
+"""Dual Student Networks: trains a generator on the disagreement of two students, without data.
 
 Beetham, Kardan, Mian, Shah, ICLR 2023, https://arxiv.org/abs/2309.10058.
 
@@ -7,10 +7,10 @@ Beetham, Kardan, Mian, Shah, ICLR 2023, https://arxiv.org/abs/2309.10058.
     G step        D = |S_1(x) - S_2(x)|_1: exact gradients, no query
     student step  D = L(V(x), S_1(x)) + L(V(x), S_2(x)) on fresh images;       B queries
 
-    L: (1/K) |v - s|_1 with v = log V(x) - mean log V(x), or cross-entropy where V names a class
+    L: (1/K) |v - s|_1 with v = log V(x) - mean log V(x), or cross-entropy if V answers labels
 
-As in DFME, but no query goes into gradients: one iteration costs B s = 256 x 5 = 1,280 queries.
-Constants are the released code's, not read in the paper: see docs/attacks/dual_students.md.
+As DFME, but no query is spent on gradients: one iteration costs B s = 256 x 5 = 1,280 queries.
+The constants are the released code's; the paper was not consulted: docs/attacks/dual_students.md.
 """
 
 from collections.abc import Iterator
@@ -28,15 +28,25 @@ from clonecost.training.student_loss import imitation
 
 @dataclass(frozen=True, kw_only=True)
 class DualStudents:
+    """Trains two students on the victim's answers, and a generator on their disagreement.
+
+    Example:
+        >>> DualStudents(batch_size=64, student_steps=2, generator_width=16)
+    """
+
     batch_size: int = 256  # B, images of a batch
-    latent_dim: int = 256  # latents of the generator
+    latent_dim: int = 256  # dimension of the latents
     generator_steps: int = 1  # steps of the generator in an iteration
     student_steps: int = 5  # s, steps of both students in an iteration
     student_lr: float = 0.3  # learning rate of both students
     generator_lr: float = 1e-4  # learning rate of the generator
-    decay_at: tuple[float, ...] = (0.1, 0.3, 0.5)  # shares of the budget where both rates fall
+    decay_at: tuple[float, ...] = (
+        0.1,
+        0.3,
+        0.5,
+    )  # shares of the budget at which both learning rates fall
     decay: float = 0.3  # factor of both learning rates at each fall
-    # floor before the logarithm; for an API that rounds: half its resolution
+    # floor of a probability before the logarithm; for an API that rounds: half its resolution
     smallest_probability: float = 1e-30
     generator_width: int = 64  # channels of the generator's narrowest layer
 
@@ -55,8 +65,8 @@ class DualStudents:
     def plan(self, budget: int) -> str:
         cost = self.queries_per_iteration
         return (
-            f"{budget // cost:,} iterations of {cost:,} queries; none of them goes into the "
-            "generator"
+            f"{budget // cost:,} iterations of {cost:,} queries; training the generator costs "
+            "no query"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
@@ -94,7 +104,7 @@ class DualStudents:
                 loss.backward(inputs=weights)
                 generator_opt.step()
 
-            # student step: G stands still, so all images of the phase are one question
+            # student step: G is fixed, so all images of the phase are sent in one batch
             generator.eval()
             students.train()
             with torch.no_grad():
@@ -113,19 +123,19 @@ class DualStudents:
             yield students[0]
 
     def decays(self, horizon: int) -> list[int]:
-        """After how many iterations the learning rates fall."""
+        """Numbers of iterations after which the learning rates fall."""
         iterations = horizon // self.queries_per_iteration
         return [int(iterations * share) for share in self.decay_at]
 
     def rate(self, past: int, decays: list[int]) -> float:
-        """Factor of the learning rates after so many iterations."""
+        """The factor of both learning rates after `past` iterations."""
         return self.decay ** sum(0 < at <= past for at in decays)
 
 
 def disagreement(one: Tensor, two: Tensor, *, hard: bool) -> Tensor:
-    """Mean l1 of two students' logits, (n, K) each: of their probabilities where labels are hard.
+    """Mean l1 distance of two students' logits, (n, K) each; of probabilities for hard labels.
 
-    Cross-entropy leaves the size of logits open, and G would only blow it up.
+    Cross-entropy does not bound the scale of the logits, so G would only enlarge it.
     """
     distance = l1(one, two.softmax(1)) if hard else logit_l1(one, two)
     return distance.mean()

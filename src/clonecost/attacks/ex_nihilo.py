@@ -1,9 +1,9 @@
-"""Ex Nihilo: clonecost's own data-free attack. The first pictures are drawn, the next ones bred.
+"""Ex Nihilo: evolves procedural drawings by the uncertainty of two surrogates; clonecost's own.
 
-Other data-free attacks train a generator from noise: against the victim (DFME, which pays 29 of 100
-queries for its gradients) or against students (DisGUIDE). Here no network makes pictures: random
-shapes before a background are drawn (`drawings`), and what the victim says about them decides which
-become parents (`attacks.frugal`: scouts select, one query a row, every row teaches).
+Other data-free attacks train a generator from noise: against the victim (DFME, which spends 29 of
+100 queries on gradients) or against students (DisGUIDE). Here no network makes images: random
+shapes before a background are drawn (`drawings`), the victim labels them, and they become parents
+of the next images (`attacks._frugal`: surrogates select, and every queried row trains the student).
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,12 @@ from clonecost.types import Shape
 
 @dataclass(frozen=True, kw_only=True)
 class ExNihilo(Frugal):
+    """Evolves drawings of random shapes, without data; two surrogates select the images to query.
+
+    Example:
+        >>> ExNihilo(round_size=500, epochs=20)
+    """
+
     declares: ClassVar = Declaration(needs="label")
 
     def new(self, count: int, shape: Shape, kit: AttackerKit) -> Tensor:

@@ -1,9 +1,9 @@
-"""Frugal Ripper: clonecost's own. Pictures evolve as in Black-Box Ripper, but students judge them.
+"""Frugal Ripper: evolves proxy images by the uncertainty of two surrogates; clonecost's own.
 
-Black-Box Ripper (Barbalau et al., NeurIPS 2020) asks the victim for the fitness of every child and
-trains on the winners: some 100 queries for a row of the student's. Here every row that is asked is
-a row of the student's, and what is not worth asking is found out for nothing (`attacks.frugal`).
-New pictures are proxy images, or G(z) with z ~ N(0, I).
+Black-Box Ripper (Barbalau et al., NeurIPS 2020) queries the victim for the fitness of every child
+and trains on the winners: some 100 queries for each row that trains the student. Here every queried
+row trains the student, and the selection costs no query (`attacks._frugal`). New images are proxy
+images, or G(z) with z ~ N(0, I).
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,19 @@ from torch import Tensor
 
 from clonecost.attacks._frugal import Frugal
 from clonecost.attacks.base import AttackerKit, Declaration
-from clonecost.errors import SpecError
 from clonecost.types import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrugalRipper(Frugal):
-    # where new images come from: the proxy data, or a generator by name or folder
+    """Evolves proxy images, or a generator's; two surrogates select the images to query.
+
+    Example:
+        >>> FrugalRipper(round_size=500, epochs=20)
+        >>> FrugalRipper(source="sngan-small")
+    """
+
+    # source of new images: the proxy data, or a generator by name or folder
     source: str = "proxy"
 
     declares: ClassVar = Declaration(needs="label", proxy="changed", by_settings=("generators",))
@@ -33,7 +39,6 @@ class FrugalRipper(Frugal):
         if self.source != "proxy":
             generator = kit.trained_generator(self.source)
             return generator.decode(generator.sample_latents(count, kit.rng))
-        if kit.proxy is None:
-            raise SpecError("frugal_ripper begins with proxy data: name some with --proxy")
-        rows = torch.randint(len(kit.proxy), (count,), generator=kit.rng, device=kit.device)
-        return kit.proxy.rows(rows.cpu(), kit.device)
+        proxy = kit.required_proxy(self)
+        rows = torch.randint(len(proxy), (count,), generator=kit.rng, device=kit.device)
+        return proxy.rows(rows.cpu(), kit.device)

@@ -1,15 +1,15 @@
-"""IDEAL: no data, and one question an image. The generator is trained against the student only.
+"""IDEAL: trains a new generator on the student's confidence in each round, without data.
 
 Zhang, Chen, Lyu, ICLR 2023, https://arxiv.org/abs/2205.11158. A round is two stages:
 
     data generation (no query):   a new G and B latents z ~ N(0, I);  x = G(z),  p = softmax S(x)
         min over G of  CE(p, argmax p)  +  lambda sum_k m_k log m_k,    m = mean of p over the batch
                        confidence          balance
-    model distillation:           the B images are asked about, once, and join the pool;
+    model distillation:           the B images are queried once and join the pool;
         min over S of  CE(S(x), V(x))  over the pool
 
-The student learns where it was sure, and wrong. A round costs B queries: 250.
-Differs from the paper, which could not be consulted in full: see docs/attacks/ideal.md.
+The student is corrected where it was confident and wrong. A round costs B queries: 250.
+Differs from the paper, which was not available in full: see docs/attacks/ideal.md.
 """
 
 import math
@@ -31,14 +31,22 @@ from clonecost.types import as_bytes, as_pixels
 
 @dataclass(frozen=True, kw_only=True)
 class Ideal:
+    """Queries each image of a generator once; the generator is trained against the student only.
+
+    Example:
+        >>> Ideal(batch_size=100, student_steps=50, generator_width=16)
+    """
+
     batch_size: int = 250  # B, as in the authors' instructions for MNIST: 100 rounds
-    latent_dim: int = 256  # latents of the generator
+    latent_dim: int = 256  # dimension of the latents
     generator_steps: int = 30  # steps of the generator in a round
     generator_lr: float = 1e-3  # learning rate of Adam for the generator
     balance: float = 5.0  # lambda, weight of the balance of classes
     student_steps: int = 100  # steps of the student in a round, on batches drawn from the pool
     student_batch: int = 128  # rows of a batch of the student
-    student_lr: float = 0.01  # learning rate of SGD, half a cosine over the budget
+    student_lr: float = (
+        0.01  # first learning rate of SGD, which falls by half a cosine over the budget
+    )
     generator_width: int = 64  # channels of the generator's narrowest layer
 
     declares: ClassVar = Declaration(needs="label", by_settings=("queries_per_iteration",))
@@ -54,8 +62,8 @@ class Ideal:
 
     def plan(self, budget: int) -> str:
         return (
-            f"{budget // self.batch_size:,} rounds of {self.batch_size:,} new images, each asked "
-            "about once; none for training the generator"
+            f"{budget // self.batch_size:,} rounds of {self.batch_size:,} new images, each queried "
+            "once; training the generator costs no query"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
@@ -74,7 +82,7 @@ class Ideal:
             lambda _: oracle.remaining >= self.batch_size,
             student=student, student_opt=student_opt, schedule=schedule, pool=pool,
         ):  # fmt: skip
-            # data generation: the student judges, and nobody is asked
+            # data generation: against the student, without a query
             student.eval()
             generator = kit.new_generator(self.latent_dim, width=self.generator_width)
             parameters = list(generator.parameters())
@@ -90,7 +98,7 @@ class Ideal:
             with torch.no_grad():
                 images = as_bytes((generator(z).tanh() + 1) / 2)
 
-            # model distillation: cross-entropy, but for a constant that soft answers bring
+            # model distillation: KL, which is cross-entropy up to a constant
             pool.add(images, oracle(as_pixels(images)))
             student.train()
             for _ in range(self.student_steps):

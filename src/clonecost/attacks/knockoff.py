@@ -1,8 +1,8 @@
-"""Knockoff Nets, random strategy: label the attacker's own images with the victim, then distill.
+"""Knockoff Nets, random strategy: labels random proxy images with the victim, then distils.
 
 Orekondy, Schiele, Fritz, CVPR 2019, https://arxiv.org/abs/1812.02766, §4.
 
-    1. draw x_1 ... x_B from the pool without replacement (when it is used up: start over)
+    1. draw x_1 ... x_B from the pool without replacement; a used-up pool starts over
     2. y_i = victim(x_i)                                                  one query a row
     3. min over S of  (1/B) sum_i  -sum_k y_ik log S(x_i)_k              from scratch
 
@@ -17,11 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
-from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe, distill
 
-# SGD .01, momentum .5, no weight decay, x.1 every 60 of 200 epochs, batch 64, no augmentation.
+# SGD 0.01, momentum 0.5, no weight decay, x 0.1 every 60 of 200 epochs, batch 64, no augmentation.
 PAPER = Recipe(
     optimizer="sgd", lr=0.01, momentum=0.5, weight_decay=0.0, batch_size=64, epochs=200,
     schedule="step", step_epochs=60, step_decay=0.1, augment="none", validation=0.0,
@@ -30,10 +29,16 @@ PAPER = Recipe(
 
 @dataclass(frozen=True, kw_only=True)
 class Knockoff:
-    # training of the student; shared: clonecost's own recipe
+    """Labels proxy images drawn at random, then trains each clone from scratch.
+
+    Example:
+        >>> run_audit(Audit(attack=Knockoff(recipe="shared"), proxy=load("cifar10"), ...))
+    """
+
+    # training of the clone; shared: clonecost's own recipe
     recipe: Literal["paper", "shared"] = "paper"
-    epochs: int | None = None  # epochs of the student; None: as the recipe has it
-    batch_size: int = 256  # rows per call of the victim (the paper's 8 only slows it down)
+    epochs: int | None = None  # epochs of the clone; None: those of the recipe
+    batch_size: int = 256  # rows per call of the victim (the released code's 8 is slower)
 
     declares: ClassVar = Declaration(needs="label", proxy="asked")
 
@@ -43,14 +48,12 @@ class Knockoff:
     def plan(self, budget: int) -> str:
         recipe = self._recipe()
         return (
-            f"asks about {budget:,} rows of the proxy data once each (repeats when there are "
+            f"queries {budget:,} rows of the proxy data once each (again if there are "
             f"fewer), then trains each scored clone for {recipe.epochs} epochs"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
-        if kit.proxy is None:
-            raise SpecError("knockoff asks the victim about proxy data: name some with --proxy")
-        pool = kit.proxy
+        pool = kit.required_proxy(self)
         order = torch.randperm(len(pool), generator=kit.rng, device=kit.rng.device).cpu()
         order = order[torch.arange(oracle.threat.query_budget) % len(pool)]
         answers: list[Tensor] = []
@@ -64,7 +67,7 @@ class Knockoff:
             yield DeferredClone(clone)
 
     def _train(self, inputs: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
-        """From scratch: a budget's clone must not be warmed up by that of a smaller one."""
+        """A clone trained from scratch, so that no smaller budget's clone warms it up."""
         student = kit.new_student()
         distill(
             student, inputs.to(kit.device), answers, self._recipe(), rng=kit.rng,

@@ -1,9 +1,9 @@
-"""Knockoff Nets, adaptive strategy: a bandit learns which classes of the pool are worth asking.
+"""Knockoff Nets, adaptive strategy: a bandit selects the proxy classes to query, then distils.
 
 Orekondy, Schiele, Fritz, CVPR 2019, https://arxiv.org/abs/1812.02766, §4.2; no code was released.
 
     pi(z) = softmax(H)(z) over the classes z of the attacker's own labels. A batch:
-    1. draw classes z by pi, and of each an image x that was not asked yet
+    1. draw classes z by pi, and for each an image x that was not queried yet
     2. y = victim(x)                                                      one query a row
     3. rewards, each rescaled to [0, 1] over the last Delta rows, then r = their mean
          certainty   y_(1) - y_(2)                      of the two likeliest classes
@@ -11,7 +11,7 @@ Orekondy, Schiele, Fritz, CVPR 2019, https://arxiv.org/abs/1812.02766, §4.2; no
          loss        -sum_k y_k log S(x)_k              and one step of SGD on S
     4. H(z') <- H(z') + sum_x alpha (r - mean of the last Delta r) (1[z' = z] - pi(z')),
        alpha = 1 / (how often z was drawn)
-    At the end the clone is trained from scratch on all that was bought.
+    At the end the clone is trained from scratch on all rows that were bought.
 
 Differs from the paper: see docs/attacks/knockoff_adaptive.md.
 """
@@ -29,17 +29,23 @@ from clonecost.attacks.knockoff import PAPER
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe, distill
 
-LEAST = 1e-6  # of pi: a class that is out of favour can still be drawn when no other is left
+LEAST = 1e-6  # least pi: every class can be drawn when no other class has rows left
 
 
 @dataclass(frozen=True, kw_only=True)
 class KnockoffAdaptive:
+    """Draws proxy classes by a gradient bandit, then trains each clone from scratch.
+
+    Example:
+        >>> KnockoffAdaptive(recipe="shared", window=320)
+    """
+
     batch_size: int = 64  # classes drawn at once: rows per call of the victim
-    window: int = 640  # Delta, rows over which rewards are averaged
-    lr: float = 0.01  # learning rate of SGD for the student that only rewards
-    momentum: float = 0.5  # momentum of SGD for the student that only rewards
+    window: int = 640  # Delta, number of last rows over which rewards and answers are averaged
+    lr: float = 0.01  # SGD's learning rate for the student that computes rewards
+    momentum: float = 0.5  # SGD's momentum for the student that computes rewards
     recipe: Literal["paper", "shared"] = "paper"  # training of the clone, as in `knockoff`
-    epochs: int | None = None  # epochs of the clone; None: as the recipe has it
+    epochs: int | None = None  # epochs of the clone; None: those of the recipe
 
     declares: ClassVar = Declaration(needs="label", proxy="asked", proxy_labels=True)
 
@@ -50,15 +56,15 @@ class KnockoffAdaptive:
 
     def plan(self, budget: int) -> str:
         return (
-            f"asks about {budget:,} rows of the proxy data (repeats when there are fewer), "
-            f"{self.batch_size} at a time, from classes that a bandit learns to prefer, then "
-            "trains each scored clone"
+            f"queries {budget:,} rows of the proxy data (again if there are fewer), "
+            f"{self.batch_size} at a time, from classes that a bandit selects, then trains each "
+            "scored clone"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
-        pool = kit.owned(self)
-        found, arm = pool.labels.to(kit.device).unique(return_inverse=True)
-        arms = len(found)
+        pool = kit.required_proxy(self)
+        labels, arm = pool.labels.to(kit.device).unique(return_inverse=True)
+        arms = len(labels)
         classes = oracle.threat.num_classes
         student = kit.new_student()
         learner = torch.optim.SGD(student.parameters(), self.lr, self.momentum, fused=True)
@@ -93,9 +99,9 @@ class KnockoffAdaptive:
             asked.append(rows)
             yield DeferredClone(clone)
             if not oracle.remaining or len(chosen) == 1:
-                continue  # the last of the pool: batch norm needs two
+                continue  # the last row of the pool: batch norm needs two
             drawn = arm[chosen]
-            # the loss before the step is what rewards; the step takes the same forward
+            # the reward is the loss before the step, which uses the same forward pass
             losses = F.cross_entropy(student(pool.rows(rows, kit.device)), y, reduction="none")
             learner.zero_grad()
             losses.mean().backward()
@@ -109,11 +115,11 @@ class KnockoffAdaptive:
             bandit["preference"] += step
 
     def _draw(self, policy: Tensor, arm: Tensor, unused: Tensor, kit: AttackerKit) -> Tensor:
-        """(batch,) places in the pool; they are no longer `unused`. A used-up pool starts over."""
+        """(batch,) indices into the pool, removed from `unused`. A used-up pool starts over."""
         if not unused.any():
             unused.fill_(True)
-        there = arm[unused].bincount(minlength=len(policy)).clamp_min(1)
-        weights = (policy.clamp_min(LEAST) / there)[arm] * unused
+        rows_left = arm[unused].bincount(minlength=len(policy)).clamp_min(1)
+        weights = (policy.clamp_min(LEAST) / rows_left)[arm] * unused
         count = min(self.batch_size, int(unused.sum()))
         chosen = torch.multinomial(weights, count, generator=kit.rng)
         unused[chosen] = False
@@ -128,30 +134,35 @@ class KnockoffAdaptive:
 
 
 def certainty(answers: Tensor) -> Tensor:
-    """(n,) in [0, 1]: how far the likeliest class is ahead of the second; 1 for labels."""
+    """(n, K) -> (n,) in [0, 1]: the difference of the two largest probabilities; 1 for labels."""
     first, second = answers.topk(2, dim=1).values.unbind(1)
     return first - second
 
 
 def diversity(answers: Tensor, mean: Tensor) -> Tensor:
-    """(n,) in [0, 1]: what an answer has above the mean of those before it, (K,)."""
+    """(n, K) -> (n,) in [0, 1]: the sum of what an answer has above `mean`, (K,)."""
     return (answers - mean).clamp_min(0).sum(1)
 
 
 def mean_reward(rewards: Tensor) -> Tensor:
-    """(n, 3) -> (n,) in [0, 1]: each rescaled over the rows; one that is the same for all is 0."""
+    """(n, 3) -> (n,) in [0, 1]: the mean of the rewards, each rescaled over the rows.
+
+    A reward that is equal in all rows counts as 0.
+    """
     low, high = rewards.amin(0), rewards.amax(0)
     spread = (high - low).clamp_min(1e-12)
     return ((rewards - low) / spread).mean(1)
 
 
 def gradient(policy: Tensor, pulls: Tensor, drawn: Tensor, reward: Tensor) -> Tensor:
-    """(arms,) what a batch adds to H. Its rows are the last ones of `reward`.
+    """(arms,) the step that a batch adds to H, step 4.
 
     Args:
-        pulls: (arms,) how often each was drawn, this batch included.
+        policy: (arms,) pi.
+        pulls: (arms,) how often each arm was drawn, this batch included.
         drawn: (n,) the batch's arms.
-        reward: (>= n,) of the last Delta rows; their mean is the baseline.
+        reward: (>= n,) rewards of the last Delta rows, which end with the batch's; their mean is
+            the baseline.
     """
     step = (reward[-len(drawn) :] - reward.mean()) / pulls[drawn]
     return torch.zeros_like(policy).index_add_(0, drawn, step) - policy * step.sum()

@@ -1,15 +1,15 @@
-"""Lowd and Meek: a linear classifier of two classes from its labels alone.
+"""Lowd and Meek: recovers a linear classifier of two classes from labels, by bisection.
 
 Lowd, Meek, KDD 2005; as in Tramèr et al., USENIX Security 2016,
 https://arxiv.org/abs/1609.02943, §6.2. With labels f(x) = [w x + b > 0] on a box X:
 
     1. draw x until both labels were seen: x-, x+
-    2. change x- into x+ one feature at a time: where the label turns is the *sign witness*, a pair
-       that differs in one feature f only. It says the sign of w_f; the scale is free: w_f = +-1
-    3. bisect the pair along f: a point z with w z + b = 0, but for a step of eps
-    4. of every other feature i at once: move z by t along i, far enough to be seen and near enough
-       that a move u along f makes up for it (t is halved until one does); bisect u:
-       w_f u + w_i t = 0, so w_i = -w_f u / t
+    2. change x- into x+ one feature at a time; the pair between which the label changes, the *sign
+       witness*, differs in one feature f only and gives the sign of w_f; as the scale is free,
+       w_f = +-1
+    3. bisect the pair along f: a point z with w z + b = 0 up to a step of eps
+    4. for all other features i at once: move z by t along i, where t is halved until a move u along
+       f within the range compensates it; bisect u:  w_f u + w_i t = 0, so w_i = -w_f u / t
     b = -w z
 
 Differs from the paper: see docs/attacks/lowd_meek.md.
@@ -22,7 +22,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import Asking, ask
+from clonecost.attacks._stages import QuerySteps, query
 from clonecost.attacks.base import (
     AttackerKit,
     Clone,
@@ -31,6 +31,7 @@ from clonecost.attacks.base import (
     at_least,
     table_of,
 )
+from clonecost.errors import ChooseFrom, SpecError
 from clonecost.oracle import Oracle
 from clonecost.tabular.features import Extraction, bounds, uniform_rows
 from clonecost.tabular.models import LinearModel, SameAnswer
@@ -39,30 +40,43 @@ from clonecost.types import Feature, ThreatModel
 
 @dataclass(frozen=True, kw_only=True)
 class LowdMeek:
-    epsilon: float = 1e-5  # share of a feature's range to which a bisection finds the boundary
-    batch_size: int = 64  # rows drawn at a time in step 1
-    halvings: int = 20  # halvings of t, at most: 2^20 times the witness's weight is as good as all
+    """Bisects along every feature from a point on the boundary to find the weights.
+
+    Example:
+        >>> LowdMeek(epsilon=1e-4)
+    """
+
+    epsilon: float = 1e-5  # precision of a bisection, as a share of a feature's range
+    batch_size: int = 64  # rows drawn at a time until both labels have occurred
+    # halvings of t at most: 20 suffice for weights up to 2^20 times the witness's
+    halvings: int = 20
 
     declares: ClassVar = Declaration(needs="label", takes="table", by_settings=("unfit",))
 
     def __post_init__(self) -> None:
-        at_least(1e-7, self, "epsilon")  # float32 inputs tell no smaller steps apart
+        at_least(1e-7, self, "epsilon")  # smaller steps vanish in float32
         at_least(1, self, "batch_size", "halvings")
 
     def plan(self, budget: int) -> str:
         return (
-            f"bisects every feature to {self.epsilon:g} of its range, all at once, and reads the "
-            f"weights off; at most {budget:,} rows"
+            f"bisects every feature to {self.epsilon:g} of its range, all in the same batches, and "
+            f"computes the weights; at most {budget:,} rows"
         )
 
-    def unfit(self, threat: ThreatModel) -> str | None:
-        """Why it cannot attack this, if it cannot."""
+    def unfit(self, threat: ThreatModel) -> SpecError | None:
+        """The error that refuses a victim of other than two classes, or with categories."""
         if threat.num_classes != 2:
-            return (
-                f"it finds one hyperplane between two classes, this victim has {threat.num_classes}"
-            )
-        named = [feature.name for feature in threat.features or () if feature.categories]
-        return f"it moves along numbers, {named[0]!r} is a category" if named else None
+            return SpecError(
+                "lowd_meek recovers one hyperplane between two classes",
+                ChooseFrom("attacks"), got=f"{threat.num_classes} classes", want="2 classes",
+            )  # fmt: skip
+        categories = [feature.name for feature in threat.features or () if feature.categories]
+        if not categories:
+            return None
+        return SpecError(
+            f"lowd_meek bisects numbers, and the feature {categories[0]!r} is a category",
+            ChooseFrom("attacks"),
+        )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         plane = _Plane(oracle, kit, table_of(oracle.threat))
@@ -82,58 +96,61 @@ class LowdMeek:
         yield from plane.bisect(self.epsilon)
         yield plane.clone()
 
-    def _both_labels(self, plane: "_Plane") -> Asking:
+    def _both_labels(self, plane: "_Plane") -> QuerySteps:
         """(2, d) a row of class 0 and one of class 1."""
         drawn, labels = torch.empty(0), torch.empty(0)
         while True:
             rows = plane.extract(uniform_rows(plane.features, self.batch_size, plane.kit.rng).cpu())
-            named = yield from plane.labels(rows)
-            drawn, labels = torch.cat([drawn, rows]), torch.cat([labels, named])
+            new_labels = yield from plane.labels(rows)
+            drawn, labels = torch.cat([drawn, rows]), torch.cat([labels, new_labels])
             if len(labels.unique()) == 2:
                 return torch.stack([drawn[labels == 0][0], drawn[labels == 1][0]])
 
 
 class _Plane:
-    """What is known of the hyperplane. Points are float64 in [-1, 1]^d, after extraction."""
+    """The hyperplane as far as it is known; points are float64 in [-1, 1]^d, after extraction."""
 
     def __init__(self, oracle: Oracle, kit: AttackerKit, features: tuple[Feature, ...]) -> None:
         self.oracle, self.kit, self.features = oracle, kit, features
         self.extract = Extraction(features)
         self.least, self.greatest = bounds(features)
-        self.seen = torch.zeros(2)  # how often each class was named
-        # lines along feature f, (l, d), and where on each the label turns: between low and high
+        self.seen = torch.zeros(2)  # number of rows of each label
+        # lines along feature f, (l, d), and the interval of each in which the label changes
         self.lines = self.low = self.high = torch.empty(0)
         self.f, self.rises, self.moved = 0, True, torch.empty(0)
 
-    def labels(self, points: Tensor) -> Asking:
-        """(n, d) -> (n,) int64."""
+    def labels(self, points: Tensor) -> QuerySteps:
+        """Query `points`, (n, d): returns their labels, (n,) int64."""
         rows = (self.extract.middle + points * self.extract.reach).float()
         rows = rows.maximum(self.least).minimum(self.greatest).to(self.kit.device)
-        answers = yield from ask(self.oracle, rows, DeferredClone(lambda *_: self.clone()))
-        named = answers.argmax(1).cpu()
-        self.seen += named.bincount(minlength=2)
-        return named
+        answers = yield from query(self.oracle, rows, DeferredClone(lambda *_: self.clone()))
+        labels = answers.argmax(1).cpu()
+        self.seen += labels.bincount(minlength=2)
+        return labels
 
     def begin(self, point: Tensor, f: int, *, rises: bool, low: Tensor, high: Tensor) -> None:
-        """The line of the sign witness; `rises`: class 1 lies at the larger values of feature f."""
+        """Set the line of the sign witness; `rises`: class 1 has the larger values of feature f."""
         self.lines, self.low, self.high = point[None].clone(), low[None], high[None]
         self.f, self.rises, self.moved = f, rises, torch.zeros(1, dtype=torch.float64)
 
-    def bisect(self, epsilon: float) -> Asking:
-        """Halve every bracket that is wider than epsilon of the range, until none is."""
+    def bisect(self, epsilon: float) -> QuerySteps:
+        """Halve all intervals until none is wider than epsilon of the range; returns low, (l,)."""
         while bool((wide := self.high - self.low > 2 * epsilon).any()):
             middle = (self.low + self.high) / 2
             points = self.lines[wide].clone()
             points[:, self.f] = middle[wide]
-            named = yield from self.labels(points)
+            labels = yield from self.labels(points)
             above = torch.zeros_like(wide)
-            above[wide] = (named == 0) == self.rises  # the turn lies above the middle
+            above[wide] = (labels == 0) == self.rises  # the label changes above the middle
             self.low = torch.where(wide & above, middle, self.low)
             self.high = torch.where(wide & ~above, middle, self.high)
         return self.low
 
-    def spread(self, halvings: int) -> Asking:
-        """From the point z on the boundary, a line for every other feature, moved by t along it."""
+    def spread(self, halvings: int) -> QuerySteps:
+        """Add a line for every other feature i, through z on the boundary moved by t along i.
+
+        Returns t, (d - 1,).
+        """
         z = self.lines[0].clone()
         z[self.f] = (self.low[0] + self.high[0]) / 2
         d = len(z)
@@ -159,7 +176,7 @@ class _Plane:
 
     @torch.no_grad()
     def clone(self) -> nn.Module:
-        """The hyperplane as it stands; before there is one, how often each label was seen."""
+        """The current hyperplane; before the first line, a constant with the labels' shares."""
         if not len(self.lines):
             return SameAnswer((self.seen + 1) / (self.seen + 1).sum()).to(self.kit.device)
         at = (self.low + self.high) / 2

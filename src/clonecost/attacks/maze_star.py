@@ -1,13 +1,13 @@
-"""MAZE*: MAZE as the authors of DFME ran it: DFME's loop with MAZE's constants.
+"""MAZE*: runs DFME's loop with MAZE's constants, as DFME's authors did for comparison.
 
 Truong, Maini, Walls, Papernot, CVPR 2021, https://arxiv.org/abs/2011.14779.
 
     G step     KL(V || S) instead of l1 on logits, m = 10 directions, SGD       B (m + 1) queries
     S steps    the same KL on five fresh batches, nothing replayed              5 B queries
 
-Four things are DFME's, not MAZE's: its generator, its steps of the learning rates, no memory, and
-no batch that is used twice. One iteration costs 128 (11 + 5) = 2,048 queries. The method of MAZE's
-own paper is in maze.py. Differs from what was released: see docs/attacks/maze_star.md.
+DFME's, not MAZE's, are the generator, the steps of the learning rates, the missing replay memory
+and the use of each batch once. One iteration costs 128 (11 + 5) = 2,048 queries. maze.py has the
+method of MAZE's own paper. Differs from the released code: see docs/attacks/maze_star.md.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,12 @@ from clonecost.attacks.dfme import Dfme
 
 @dataclass(frozen=True, kw_only=True)
 class MazeStar(Dfme):
+    """DFME with MAZE's batch, directions, loss and optimisers.
+
+    Example:
+        >>> MazeStar(batch_size=64, directions=4, generator_width=16)
+    """
+
     batch_size: int = 128  # B, images of a batch
     directions: int = 10  # m, random directions of a gradient estimate
     loss: Literal["l1", "kl"] = "kl"  # distance between the victim's answers and the student's
@@ -33,7 +39,7 @@ class MazeStar(Dfme):
         )  # fmt: skip
 
 
-# DFME's scripts: the wiring, the victim's statistics and when the rates fall.
+# The wiring, pixel statistics and decays of DFME's released scripts.
 def _as_dfme(profile: str) -> MazeStar:
     made = DFME_PROFILES[profile]
     return MazeStar(wiring=made.wiring, decay_at=made.decay_at, mean=made.mean, std=made.std)

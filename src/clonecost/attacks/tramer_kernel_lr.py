@@ -1,4 +1,4 @@
-"""Tramèr et al.: solve for kernel logistic regression, and for the training rows inside it.
+"""Tramèr et al.: solves for kernel logistic regression and the training rows in its kernel.
 
 Tramèr, Zhang, Juels, Reiter, Ristenpart, USENIX Security 2016, https://arxiv.org/abs/1609.02943,
 §4.1.3. In the space after feature extraction, X = [-1, 1]^d, with r representers x_s, which are
@@ -6,7 +6,7 @@ training rows of the victim:
 
     p = softmax(A K(x) + b),  K_s(x) = exp(-gamma |x - x_s|^2)
     unknowns k = r d + c (r + 1) + 1 (gamma), queries alpha k
-    x_1 ... x_m ~ U(X), all asked at once;  x_s begins at rows drawn alike, A = b = 0
+    x_1 ... x_m ~ U(X), not adaptive;  at first x_s ~ U(X), A = b = 0
     min over x_s, gamma, A, b of  sum_i CE(victim(x_i), p(x_i)) + lambda/2 |x_s, gamma, A, b|^2
 
 Differs from the paper: see docs/attacks/tramer_kernel_lr.md.
@@ -22,7 +22,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import solved
+from clonecost.attacks._stages import solve_from_uniform_rows
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.equation_solver import cross_entropy, solve
@@ -30,17 +30,23 @@ from clonecost.tabular.features import uniform_rows
 from clonecost.tabular.models import RbfModel
 from clonecost.types import Feature
 
-SOLVED = 1e-6  # nats a row that the clone's answers are off
+SOLVED = 1e-6  # mean cross-entropy error, nats a row, below which a search has succeeded
 
 
 @dataclass(frozen=True, kw_only=True)
 class TramerKernelLr:
-    representers: int = 20  # r, representers of the kernel, guessed
-    gamma: float = 1.0  # first guess of the kernel's gamma
-    alpha: float = 10.0  # rows asked for each unknown
+    """Solves the equations that probabilities give for a kernel model and its representers.
+
+    Example:
+        >>> TramerKernelLr(representers=40, starts=2)
+    """
+
+    representers: int = 20  # r, number of representers, guessed
+    gamma: float = 1.0  # initial value of the kernel's gamma, an unknown
+    alpha: float = 10.0  # queries for each unknown
     weight: float = 1e-10  # lambda, weight of the penalty
-    iterations: int = 3_000  # iterations of one search, at most
-    # searches from new starts until one finds the victim: the function is not convex
+    iterations: int = 3_000  # iterations of one search at most
+    # searches at most, each from a new start, until one is within 1e-6 nats a row
     starts: int = 5
 
     declares: ClassVar = Declaration(
@@ -60,39 +66,41 @@ class TramerKernelLr:
     def plan(self, budget: int) -> str:
         r = self.representers
         return (
-            f"asks {self.alpha:g} rows for each unknown, at most {budget:,}: {r} d + c ({r} + 1) "
-            "+ 1 unknowns; then solves for them"
+            f"queries {self.alpha:g} rows for each unknown, at most {budget:,}: {r} d + "
+            f"c ({r} + 1) + 1 unknowns; then solves for them"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         features, classes = table_of(oracle.threat), oracle.threat.num_classes
         empty = RbfModel(features, self.representers, classes, gamma=self.gamma)
         unknowns = sum(parameter.numel() for parameter in empty.parameters())
-        return solved(oracle, kit, self.alpha * unknowns, partial(self._solve, features))
+        return solve_from_uniform_rows(
+            oracle, kit, self.alpha * unknowns, partial(self._solve, features)
+        )
 
     def _solve(
         self, features: tuple[Feature, ...], kit: AttackerKit, rows: Tensor, answers: Tensor
     ) -> nn.Module:
-        """The best of several searches; the last one is the first that has found the victim."""
+        """The best of several searches, which end with the first that succeeds."""
         tried: list[tuple[float, nn.Module]] = []
         for start in range(self.starts):
             model = RbfModel(features, self.representers, answers.shape[1], gamma=self.gamma)
             model = model.to(kit.device)
             with torch.no_grad():
-                begin = uniform_rows(features, self.representers, kit.rng)
-                model.representers.copy_(model.extract(begin))
+                rows_at_start = uniform_rows(features, self.representers, kit.rng)
+                model.representers.copy_(model.extract(rows_at_start))
                 model.out.weight.zero_()
                 model.out.bias.zero_()
 
-            def told(done: int, before: int = start * self.iterations) -> None:
+            def progress(done: int, before: int = start * self.iterations) -> None:
                 total = self.starts * self.iterations
                 kit.progress("steps of the solver", before + done, total)
 
-            off = solve(
+            error = solve(
                 model, partial(cross_entropy, model, rows, answers, self.weight),
-                iterations=self.iterations, told=told,
+                iterations=self.iterations, on_iteration=progress,
             )  # fmt: skip
-            tried.append((off if math.isfinite(off) else math.inf, model))
-            if off < SOLVED * len(rows):
+            tried.append((error if math.isfinite(error) else math.inf, model))
+            if error < SOLVED * len(rows):
                 break
         return min(tried, key=itemgetter(0))[1]

@@ -1,10 +1,10 @@
-"""Tramèr et al.: solve for a perceptron with one hidden layer of tanh units.
+"""Tramèr et al.: solves for a perceptron with one hidden layer of tanh units.
 
 Tramèr, Zhang, Juels, Reiter, Ristenpart, USENIX Security 2016, https://arxiv.org/abs/1609.02943,
 §4.1.2. In the space after feature extraction, X = [-1, 1]^d, with h hidden units:
 
     p = softmax(V tanh(W x + b) + c)          unknowns k = h (d + 1) + c (h + 1), queries alpha k
-    x_1 ... x_m ~ U(X), all asked at once
+    x_1 ... x_m ~ U(X), not adaptive
     W ~ U(-g, g), g = sqrt(6 / (d + h)), from a seed of the attacker's own;  V = 0
     min over W, b, V, c of  sum_i CE(victim(x_i), p(x_i)) + lambda/2 |W, b, V, c|^2
 
@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import solved
+from clonecost.attacks._stages import solve_from_uniform_rows
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.equation_solver import cross_entropy, solve
@@ -28,10 +28,16 @@ from clonecost.types import Feature
 
 @dataclass(frozen=True, kw_only=True)
 class TramerMlp:
-    hidden: int = 20  # h, hidden units, guessed
-    alpha: float = 5.0  # rows asked for each unknown
+    """Solves the equations that probabilities give for the weights of a small perceptron.
+
+    Example:
+        >>> TramerMlp(hidden=10, alpha=10)
+    """
+
+    hidden: int = 20  # h, number of hidden units, guessed
+    alpha: float = 5.0  # queries for each unknown
     weight: float = 1e-8  # lambda, weight of the penalty
-    iterations: int = 3_000  # iterations of the search, at most
+    iterations: int = 3_000  # iterations of the search at most
 
     declares: ClassVar = Declaration(
         needs="probs", takes="table", by_settings=("rows_per_unknown",)
@@ -48,15 +54,17 @@ class TramerMlp:
 
     def plan(self, budget: int) -> str:
         return (
-            f"asks {self.alpha:g} rows for each unknown, at most {budget:,}: {self.hidden} (d + 1) "
-            f"+ c ({self.hidden} + 1) unknowns; then solves for them"
+            f"queries {self.alpha:g} rows for each unknown, at most {budget:,}: "
+            f"{self.hidden} (d + 1) + c ({self.hidden} + 1) unknowns; then solves for them"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         features, classes = table_of(oracle.threat), oracle.threat.num_classes
         empty = TanhModel(features, self.hidden, classes)
         unknowns = sum(parameter.numel() for parameter in empty.parameters())
-        return solved(oracle, kit, self.alpha * unknowns, partial(self._solve, features))
+        return solve_from_uniform_rows(
+            oracle, kit, self.alpha * unknowns, partial(self._solve, features)
+        )
 
     def _solve(
         self, features: tuple[Feature, ...], kit: AttackerKit, rows: Tensor, answers: Tensor
@@ -65,12 +73,12 @@ class TramerMlp:
         solve(
             model, lambda: cross_entropy(model, rows, answers, self.weight),
             iterations=self.iterations,
-            told=lambda done: kit.progress("steps of the solver", done, self.iterations),
+            on_iteration=lambda done: kit.progress("steps of the solver", done, self.iterations),
         )  # fmt: skip
         return model
 
     def start(self, features: tuple[Feature, ...], classes: int, kit: AttackerKit) -> TanhModel:
-        """Where the search begins: Glorot's weights from `kit.rng`, an output layer of zeros."""
+        """The initial model: Glorot's weights from `kit.rng`, an output layer of zeros."""
 
         def build() -> nn.Module:
             model = TanhModel(features, self.hidden, classes)

@@ -1,16 +1,16 @@
-"""Tramèr et al.: find the paths of a decision tree whose answers tell its leaves apart.
+"""Tramèr et al.: finds the paths of a decision tree whose answers identify its leaves.
 
 Tramèr, Zhang, Juels, Reiter, Ristenpart, USENIX Security 2016, https://arxiv.org/abs/1609.02943,
 §4.2, algorithm 1 (bottom-up). An answer, all its probabilities, is the id of the leaf reached:
 
     Q = {a random x}
-    while Q:  pop x;  id = answer(x);  skip it if a leaf of that id is known whose box holds x
-        number i    the ids along the line x + t e_i, at both ends; where two differ, bisect down to
-                    a step of eps: every threshold on it. The interval of x_i is the leaf's.
-        category i  the ids of x with every category; those that share x's id are the leaf's
-        Q += one row for each of the other intervals and categories' groups
+    while Q:  pop x;  id = answer(x);  skip it if x is in the box of a known leaf of that id
+        number i    the ids at both ends of the line x + t e_i; if they differ, bisect to a step of
+                    eps: all thresholds on the line. The interval that holds x_i is the leaf's.
+        category i  the ids of x with every category; the leaf has the categories with x's id
+        Q += one row for each other interval and each other group of categories
 
-Of all rows in Q with different ids the lines are followed at once: a round is a few large batches.
+The lines of all rows in Q with different ids are followed together: a round is a few large batches.
 
 Differs from the paper: see docs/attacks/tramer_tree.md.
 """
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import Asking
+from clonecost.attacks._stages import QuerySteps
 from clonecost.attacks._tree_paths import Boxes, TreeGrid, moved
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least
 from clonecost.oracle import Oracle
@@ -31,7 +31,13 @@ from clonecost.oracle import Oracle
 
 @dataclass(frozen=True, kw_only=True)
 class TramerTree:
-    epsilon: float = 1e-3  # share of a feature's range to which thresholds are found
+    """Recovers a decision tree bottom-up, from leaf to leaf.
+
+    Example:
+        >>> TramerTree(epsilon=1e-5)
+    """
+
+    epsilon: float = 1e-3  # precision of thresholds, as a share of a feature's range
 
     declares: ClassVar = Declaration(needs="probs", takes="table")
 
@@ -40,8 +46,8 @@ class TramerTree:
 
     def plan(self, budget: int) -> str:
         return (
-            f"follows every feature from each leaf that it finds, until no leaf is new: at most "
-            f"{budget:,} rows; finds thresholds to {self.epsilon:g} of a range"
+            f"follows every feature from each new leaf: at most {budget:,} rows; finds "
+            f"thresholds to {self.epsilon:g} of a range"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
@@ -53,17 +59,17 @@ class TramerTree:
             ids = yield from grid.ids(queue)
             fresh = leaves.unknown(queue, ids)
             queue, ids = queue[fresh], ids[fresh]
-            # of rows with the same id, which may be one leaf, one is followed and the others wait
+            # rows with the same id may be in one leaf: one is followed, the others wait
             follow = torch.zeros(len(queue), dtype=torch.bool)
             follow[np.unique(ids, return_index=True)[1]] = True
-            found = yield from leaves.follow(queue[follow], ids[follow])
-            queue = torch.cat([queue[~follow], found])
+            beyond = yield from leaves.follow(queue[follow], ids[follow])
+            queue = torch.cat([queue[~follow], beyond])
             kit.progress("leaves found", len(leaves.ids), len(leaves.ids) + len(queue))
         yield leaves.clone()
 
 
 class _Leaves:
-    """What was found so far: the box of each leaf, and its id."""
+    """The leaves found so far: the box and the id of each."""
 
     def __init__(self, oracle: Oracle, kit: AttackerKit, steps: int) -> None:
         self.grid = TreeGrid(oracle, kit, steps, self.clone)
@@ -74,19 +80,19 @@ class _Leaves:
         return self.grid.rules(self.ids, self.boxes)
 
     def unknown(self, points: Tensor, ids: Tensor) -> Tensor:
-        """(n,) bool: in no box of a leaf with the same id."""
-        found = torch.zeros(len(points), dtype=torch.bool)
+        """(n,) bool: whether a point, (n, d), is in no known leaf's box with the same id."""
+        known = torch.zeros(len(points), dtype=torch.bool)
         category = self.grid.category
         for leaf, low, high, allowed in zip(
             self.ids, self.boxes.low, self.boxes.high, self.boxes.allowed, strict=True
         ):
             inside = ((points >= low) & (points <= high)).all(1) & (ids == leaf)
-            found |= inside & allowed[category, points[:, category]].all(1)
-        return ~found
+            known |= inside & allowed[category, points[:, category]].all(1)
+        return ~known
 
-    def follow(self, points: Tensor, ids: Tensor) -> Asking:
-        """Record the leaf of each point, (p, d); returns a point of all else that it met."""
-        grid, found = self.grid, self.grid.everywhere(points)
+    def follow(self, points: Tensor, ids: Tensor) -> QuerySteps:
+        """Record the leaf of each point, (p, d); returns points of the other leaves met, (q, d)."""
+        grid, boxes = self.grid, self.grid.everywhere(points)
         numbers = (~grid.category).nonzero()[:, 0]
         # from each point along each number, down to its least value and up to its largest
         point = torch.arange(len(points)).repeat_interleave(len(numbers)).repeat(2)
@@ -96,17 +102,17 @@ class _Leaves:
         a, b = torch.where(down, 0, own), torch.where(down, own, grid.most[number])
         line, below = (yield from grid.cuts(points[point], number, a, b)).unbind(1)
         point, number, down = point[line], number[line], down[line]
-        for chosen, ends, least in (
-            (down, found.low.numpy(), np.maximum),
-            (~down, found.high.numpy(), np.minimum),
+        for side, ends, nearest in (
+            (down, boxes.low.numpy(), np.maximum),
+            (~down, boxes.high.numpy(), np.minimum),
         ):
-            place = point[chosen].numpy(), number[chosen].numpy()
-            least.at(ends, place, below[chosen].numpy() + 0.5)
+            place = point[side].numpy(), number[side].numpy()
+            nearest.at(ends, place, below[side].numpy() + 0.5)
         beyond = [moved(points[point], number, below + (~down).long())]
         for feature in grid.category.nonzero()[:, 0].tolist():
             of_each = yield from grid.every_category(points, feature)
             count = of_each.shape[1]
-            found.allowed[:, feature, :count] = of_each == ids[:, None]
+            boxes.allowed[:, feature, :count] = of_each == ids[:, None]
             for row, groups in enumerate(of_each.tolist()):
                 others = {group: place for place, group in enumerate(groups)}
                 others.pop(int(ids[row]))
@@ -114,5 +120,5 @@ class _Leaves:
                 beyond.append(
                     moved(points[row].repeat(len(places), 1), torch.tensor(feature), places)
                 )
-        self.boxes, self.ids = Boxes.joined([self.boxes, found]), torch.cat([self.ids, ids])
+        self.boxes, self.ids = Boxes.joined([self.boxes, boxes]), torch.cat([self.ids, ids])
         return torch.cat(beyond)

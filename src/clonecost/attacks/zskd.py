@@ -1,12 +1,12 @@
-"""ZSKD: images made from the victim's own weights and gradients, then distillation. A white box.
+"""ZSKD, a white-box reference: distils on images made from the victim's weights and gradients.
 
 Nayak et al., ICML 2019, "Zero-Shot Knowledge Distillation in Deep Networks",
-https://arxiv.org/abs/1905.08114. No data, and no query: the network is read, not asked.
+https://arxiv.org/abs/1905.08114. No data and no query: the network is read.
 
-    1. C = W W^T of the last layer's weights, rows of length 1, all of C brought to [0, 1]  (K x K)
-    2. y ~ Dirichlet(beta a_k),  a_k = C_k brought to [0, 1] + 1e-4,  half of them for each beta
+    1. C = W W^T for the last layer's weights, rows of length 1, C rescaled to [0, 1]      (K x K)
+    2. y ~ Dirichlet(beta a_k),  a_k = C_k rescaled to [0, 1] + 1e-4,  half of them for each beta
     3. x = argmin E CE(y, softmax(V(x) / tau))  over pixels, from U(0, 1)^d: a data impression
-       (every step begins with the pixels of 100 impressions of a class brought to [0, 1])
+       (before every step the pixels of 100 impressions of a class are rescaled to [0, 1])
     4. min over S of  E tau^2 KL(softmax(V(x) / tau) || softmax(S(x) / tau))
 
 A reference to hold attacks against, not an attack through the API.
@@ -22,29 +22,35 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Dirichlet
 
-from clonecost.attacks.base import AttackerKit, Declaration, at_least
-from clonecost.errors import SpecError
+from clonecost.attacks.base import AttackerKit, Declaration, at_least, out_of_range
+from clonecost.errors import Advice, ChooseFrom, SetKey, SpecError
 from clonecost.oracle import Oracle
 from clonecost.training.losses import kl, kl_at
 from clonecost.training.rand_augment import rand_augment
 from clonecost.types import Shape, as_bytes, as_pixels
 
-GROUP = 100  # impressions of one class and beta, whose pixels are brought to [0, 1] together
-LEAST = 1e-4  # added to concentrations: Dirichlet wants them positive
+GROUP = 100  # impressions of one class and beta, whose pixels are rescaled together
+LEAST = 1e-4  # added to concentrations, which must be positive
 REPORT_EVERY = 20  # steps between two calls of the progress function
 
 
 @dataclass(frozen=True, kw_only=True)
 class Zskd:
-    # synthetic images; rounded up to whole groups of 100 for every class and beta
+    """Optimises images for random targets through the victim's network, then distils from them.
+
+    Example:
+        >>> Zskd(impressions=2_000, steps=200, impression_lr=0.01, epochs=50)
+    """
+
+    # images made, rounded up to whole groups of 100 for every class and beta
     impressions: int = 40_000
-    # scales of the Dirichlet targets; small: targets near a single class
+    # betas of the Dirichlet; small ones give targets near a single class
     betas: tuple[float, ...] = (1.0, 0.1)
-    temperature: float = 20.0  # tau, of the softmax
+    temperature: float = 20.0  # tau of the softmax, for impressions and distillation
     steps: int = 1500  # steps of Adam on an impression
     impression_lr: float = 1e-3  # learning rate of Adam on impressions
-    at_once: int = 1000  # impressions optimised side by side; changes memory only
-    augment: bool = True  # the student sees two random operations on each impression
+    at_once: int = 1000  # impressions optimised in one batch: changes memory and speed only
+    augment: bool = True  # train on impressions after two random operations each
     epochs: int = 500  # epochs of the student
     batch_size: int = 64  # impressions of a training batch
     lr: float = 1e-3  # learning rate of Adam for the student
@@ -57,18 +63,20 @@ class Zskd:
         at_least(0, self, "impression_lr", "lr")
         at_least(1e-3, self, "temperature")
         if not self.betas or not all(beta > 0 for beta in self.betas):
-            raise SpecError(f"zskd.betas is {self.betas}: at least one, and each above 0")
+            raise out_of_range(self, "betas", "one or more numbers above 0")
 
     def plan(self, budget: int) -> str:
         return (
             f"reads the network: makes {self.impressions:,} images by {self.steps:,} steps each, "
-            "then distils; asks nothing"
+            "then distils; no query"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
         victim = kit.white_box
         if victim is None:
-            raise SpecError("zskd reads the victim's network: run it with --access white-box")
+            raise SpecError(
+                "zskd reads the victim's network and got none", SetKey("access", "white-box")
+            )
         shape, classes = oracle.threat.input_shape, oracle.threat.num_classes
         similarity = class_similarity(last_weights(victim, classes))
         kinds = list(product(range(classes), self.betas))
@@ -85,14 +93,14 @@ class Zskd:
         made: list[Tensor] = []
         parts = targets.split(max(1, self.at_once // GROUP) * GROUP)
         for number in kit.loop(lambda done: done < len(parts), made=made):
-            wanted = parts[number]
-            x = torch.rand(len(wanted), *shape, generator=kit.rng, device=kit.device)
+            target = parts[number]
+            x = torch.rand(len(target), *shape, generator=kit.rng, device=kit.device)
             x.requires_grad_()
             optimizer = torch.optim.Adam([x], self.impression_lr, fused=True)
             for step in range(self.steps):
                 stretch(x)
-                # a sum: so that the gradient of one does not depend on how many are made at once
-                loss = kl(victim(x) / self.temperature, wanted).sum() / GROUP
+                # a sum, so that no impression's gradient depends on the size of the batch
+                loss = kl(victim(x) / self.temperature, target).sum() / GROUP
                 optimizer.zero_grad()
                 loss.backward(inputs=[x])
                 optimizer.step()
@@ -112,13 +120,13 @@ class Zskd:
             order = torch.randperm(len(images), generator=kit.rng, device=kit.device)
             for rows in order.split(self.batch_size):
                 if len(rows) == 1:
-                    continue  # batch norm needs two; another order lets this one in next time
+                    continue  # batch norm needs two rows; another epoch includes this one
                 x = as_pixels(images[rows])
                 if self.augment:
                     x = rand_augment(x, kit.rng)
                 with torch.no_grad():
-                    wanted = victim(x)  # of what the student sees: augmented images mean less
-                loss = kl_at(student(x), wanted, self.temperature).mean()
+                    logits = victim(x)  # of the augmented images
+                loss = kl_at(student(x), logits, self.temperature).mean()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -127,18 +135,21 @@ class Zskd:
 
 
 def last_weights(network: nn.Module, classes: int) -> Tensor:
-    """(K, features) of the last linear layer that has an output for each class.
+    """(K, features) weights of the last linear layer with an output for each class.
 
     Raises:
         SpecError: there is none.
     """
-    found = [m for m in network.modules() if isinstance(m, nn.Linear) and m.out_features == classes]
-    if not found:
+    layers = [
+        m for m in network.modules() if isinstance(m, nn.Linear) and m.out_features == classes
+    ]
+    if not layers:
         raise SpecError(
-            f"zskd takes the likeness of classes from a last linear layer with {classes} outputs, "
-            f"and the victim's {type(network).__name__} has none"
-        )
-    return found[-1].weight.detach()
+            f"zskd reads the weights of a last linear layer with {classes} outputs, and the "
+            f"victim's {type(network).__name__} has none",
+            ChooseFrom("attacks"), Advice("give a network that ends in such a layer"),
+        )  # fmt: skip
+    return layers[-1].weight.detach()
 
 
 def class_similarity(weights: Tensor) -> Tensor:
@@ -148,9 +159,9 @@ def class_similarity(weights: Tensor) -> Tensor:
 
 
 def dirichlet_targets(similarity: Tensor, beta: float, count: int, rng: torch.Generator) -> Tensor:
-    """(count, K) draws of Dirichlet(beta a), a the class's similarities (K,) brought to [0, 1].
+    """(count, K) draws of Dirichlet(beta a), a the class's similarities (K,) rescaled to [0, 1].
 
-    beta multiplies after that: before it, it would cancel out.
+    beta multiplies the rescaled similarities; before the rescaling it would cancel out.
     """
     concentration = beta * (to_unit(similarity) + LEAST)
     seed = int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
@@ -161,14 +172,14 @@ def dirichlet_targets(similarity: Tensor, beta: float, count: int, rng: torch.Ge
 
 
 def to_unit(values: Tensor) -> Tensor:
-    """All of them, the least 0 and the greatest 1."""
+    """The values rescaled so that the least is 0 and the greatest 1."""
     low, high = values.aminmax()
     return (values - low) / (high - low).clamp_min(1e-12)
 
 
 @torch.no_grad()
 def stretch(images: Tensor) -> None:
-    """Bring the pixels of every group of 100 images (n, C, H, W) to [0, 1], in place."""
+    """Rescale the pixels of every group of 100 images (n, C, H, W) to [0, 1], in place."""
     groups = images.view(-1, GROUP, *images.shape[1:])
     dims = tuple(range(1, groups.ndim))
     low, high = groups.amin(dims, keepdim=True), groups.amax(dims, keepdim=True)

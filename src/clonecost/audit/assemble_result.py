@@ -1,4 +1,4 @@
-"""What one audit found, put into the published form."""
+"""The result of one audit in its published form."""
 
 import json
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
-from clonecost.attacks.base import published_wiring, rows_per_unknown, wanted_generators
+from clonecost.attacks.base import published_wiring, required_generators, rows_per_unknown
 from clonecost.audit import provenance
 from clonecost.audit.definition import Audit, name_of, settings_of
 from clonecost.data import overlap
@@ -41,10 +41,10 @@ class Outcome(NamedTuple):
 
 
 class History(NamedTuple):
-    """What a run folder knows of the audit's earlier days."""
+    """The record of an audit's earlier sessions in its run folder."""
 
-    horizon: int  # the budget that the run began with
-    resumed: int  # how many times it went on
+    horizon: int  # the first budget of the run
+    resumed: int  # how many times it was resumed
     stops: tuple[int, ...]  # rows after which it was scored before
 
 
@@ -52,8 +52,8 @@ def findings(
     audit: Audit, ledger: Ledger, reference: Reference, traffic: Traffic, outcome: Outcome,
     history: History, seconds: float, spot: SpotCheck | None = None,
 ) -> Result:  # fmt: skip
-    """The result of one audit; its controls are added by who runs them."""
-    used = {audit.generators[name].proxy for name in wanted_generators(audit.attack)}
+    """The result of one audit, without its search and controls, which the caller adds."""
+    used = {audit.generators[name].proxy for name in required_generators(audit.attack)}
     if audit.proxy is not None and audit.attack.declares.proxy != "none":
         used.add(audit.proxy.name)
     proxy = audit.proxy if audit.proxy is not None and audit.proxy.name in used else None
@@ -74,9 +74,9 @@ def findings(
     )  # fmt: skip
     return Result(
         victim=VictimCard(
-            name=audit.victim_name, accuracy=reference.victim_accuracy(),
+            name=audit.loaded.name, accuracy=reference.victim_accuracy(),
             test_set=audit.test.name, test_rows=len(audit.test), classes=classes,
-            weights=audit.weights, served=audit.served,
+            weights=audit.loaded.weights, served=audit.loaded.served,
         ),
         endpoint=_endpoint(audit),
         threat=threat,
@@ -102,7 +102,7 @@ def findings(
         flags=found,
         seconds=seconds,
         provenance=provenance.collect(
-            command=audit.command, seed=audit.seed, device=str(audit.device),
+            command=audit.origin.command, seed=audit.seed, device=str(audit.options.device),
             ledger_head=ledger.head,
             ledger_rows=paid + asked.settled + asked.lost + (spot.rows if spot else 0),
             resumed=history.resumed,
@@ -120,28 +120,30 @@ def _traits(audit: Audit) -> Traits:
 
 
 def _endpoint(audit: Audit) -> EndpointCard | None:
-    if audit.endpoint is None:
+    if audit.loaded.endpoint is None:
         return None
-    return audit.endpoint().model_copy(update={"lost_limit": audit.max_lost})
+    return audit.loaded.endpoint().model_copy(update={"lost_limit": audit.options.max_lost})
 
 
 def recorded_files(run: Path, ledger: Ledger, result: Result) -> dict[str, str]:
     """The run's files as its ledger records them when the run ends (see `Record.files`).
 
-    All but the result stand in the folder already; the result is taken as it will be written. The
+    All but the result are in the folder already; the result is taken as it will be written. The
     ledgers of earlier transfers stay recorded: their rows were paid for this run.
     """
     before = ledger.files or {}
     names = [name for name in (*run_folder.REPORTED, run_folder.INPUTS) if (run / name).is_file()]
     return {
-        **{name: said for name, said in before.items() if name.startswith(run_folder.TRANSFERS)},
+        **{
+            name: digest for name, digest in before.items() if name.startswith(run_folder.TRANSFERS)
+        },
         **{name: run_folder.digest_of_file(run / name) for name in names},
         run_folder.RESULT: run_folder.digest_of(run_folder.as_text(result)),
     }
 
 
 def about_clone(audit: Audit, clone: nn.Module) -> dict[str, str]:
-    """What one must know to build the network whose weights are saved."""
+    """The metadata with which the network of the saved weights can be built again."""
     vote = {}
     if isinstance(clone, SoftVote):  # members.0.*, members.1.*: each a `network`
         vote = {"vote": "mean of softmax", "members": str(len(clone.members))}

@@ -1,4 +1,4 @@
-"""Which clones are looked at: one at each milestone, and the last."""
+"""Score the clones of an attack: one at each milestone, and the last."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ Ended = Literal["finished", "budget_exhausted"]
 
 
 class Looks(Protocol):
-    """The looks at clones so far."""
+    """An examination of clones; `queries` tells which milestones are done."""
 
     @property
     def queries(self) -> int:
-        """Rows bought at the last look; -1 before the first."""
+        """Rows spent at the last examined clone; -1 before the first."""
         ...
 
     def look(self, clone: nn.Module, queries: int) -> None: ...
@@ -28,7 +28,7 @@ class Looks(Protocol):
 
 @dataclass
 class Curve:
-    """Looks that score the clone; `scored` gets every score, also those of a restored snapshot."""
+    """The scores of the clones; `scored` gets every score, also those of a restored snapshot."""
 
     reference: Reference
     scored: Callable[[Score], None]
@@ -56,21 +56,22 @@ def follow(
     clones: Iterable[Clone], oracle: Oracle, kit: AttackerKit, milestones: Sequence[int],
     looks: Looks,
 ) -> tuple[nn.Module | None, Ended]:  # fmt: skip
-    """Let an attack run to its end, and look at the clones that are due.
+    """Run an attack to its end, and examine a clone at each milestone and at the end.
 
     A deferred clone is made in a branch of the kit that depends on its number of rows only: the
-    clone of a milestone is the one that a run with this budget would have ended with.
+    clone of a milestone is the one with which a run of this budget would have ended.
 
     Args:
-        clones: what the attack's `run` yields.
-        milestones: rows, ascending. A network is looked at as soon as they are bought; so is a
-            deferred clone, but if it is exact it is made from that many rows.
+        clones: the clones that the attack's `run` yields.
+        milestones: rows, ascending. A clone is examined as soon as they are spent; an exact
+            deferred clone is made from exactly as many rows as the milestone.
+        looks: the examination, such as `Curve`.
 
     Returns:
-        (the last clone, how the attack ended); None, if the attack yielded no clone.
+        (the last clone, how the attack ended); the clone is None if the attack yielded none.
     """
     last: Clone | None = None
-    made: tuple[int, nn.Module] | None = None  # (rows, the last clone if it was looked at)
+    made: tuple[int, nn.Module] | None = None  # (rows, the last clone if it was examined)
     ended: Ended = "finished"
     try:
         for last in clones:

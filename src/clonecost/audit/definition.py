@@ -1,4 +1,4 @@
-"""What one audit is composed of, and what is refused before anything is sent."""
+"""The parts of one audit, and the checks before anything is sent."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, cast
@@ -20,157 +21,192 @@ from clonecost.attacks.base import (
     check_access,
     name_of_attack,
     queries_per_iteration,
-    wanted_generators,
-    why_unfit,
+    refusal,
+    required_generators,
 )
 from clonecost.audit.defaults import UNIFORM, Keep
-from clonecost.errors import AnswersError, QueryError, SpecError
+from clonecost.errors import (
+    Advice,
+    AnswersError,
+    ChooseFrom,
+    DropKey,
+    QueryError,
+    RunWorkflow,
+    SetKey,
+    SpecError,
+)
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
 from clonecost.persistence.intervals import EVERY
-from clonecost.result import EndpointCard
 from clonecost.tabular.features import check_rows
 from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, ThreatModel, Victim
-from clonecost.victims import torch_victim
+from clonecost.victims.loaded_victim import LoadedVictim, as_loaded
 
-WITHOUT_DEFENCES = (
-    "defences stand before the API, and a white-box reference reads the network behind it: run it "
-    "without --defence"
-)
-OWN_MODEL = "a model of the attack's own"  # of a table: what it solves for is the clone
+OWN_MODEL = "a model of the attack's own"  # for a table: the attack solves for the clone
 RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audit:
-    """Everything that one audit is composed of.
+class RunOptions:
+    """Options of the run and of the evaluation of an audit.
 
     Attributes:
-        victim: (n, *input_shape) pixels in [0, 1], or values of a table's features -> (n, K)
-            probabilities; a module that gives logits is soft-maxed.
-        attack_name: the class's name in small letters when it is left out.
-        test: rows with true labels, for scoring only; fitted to the threat's input shape.
-        student: name in `clonecost.networks`, or a function that makes an untrained network.
-        generators: trained on the attacker's own data, by the names that the attack's settings
-            have for them; an RGB one serves a grey victim, too.
-        uniform: of a table's victim, how many uniform rows are bought for the evaluation, apart:
-            agreement far from the test rows (Tramèr et al.'s R_unif). 0 is none.
-        price: USD per 1,000 rows.
-        milestones: the clone is scored after these many rows, and at the end.
+        device: where students, generators and a victim that is a module compute.
         keep: whether sent inputs are kept: "auto" keeps them if the first budget needs under
             256 MiB (rows of the proxy take 4 bytes each).
         compile: run the attack's generators ("generator"), or its students too ("all"), through
-            torch.compile. Other rounding, so another run; pays from some 100,000 rows on.
-        network: the victim's own, pixels in [0, 1] -> logits, for an attack in a white box only;
-            of a victim that is a module it is the module.
-        weights: sha256 of the victim's weights or file.
-        snapshot_every: seconds between snapshots, from which a killed run goes on.
-        spot_check: rows that are asked again when a run is resumed and when it ends; None: 20 of a
-            victim at the other end of a wire, none of a model in this process.
-        true_labels: the victim's own training data, for the control of that name only.
-        command: what was typed, for the record.
-        served: how the victim is run or reached, in words.
-        endpoint: of a remote victim: what is known of it so far.
-        rows_in_flight: of a remote victim: rows that may be under way at once.
+            torch.compile. It rounds differently, so the run is another one; it saves time from
+            some 100,000 rows on.
+        controls: also train the controls (`clonecost.result.Control`).
+        snapshot_every: seconds between snapshots, from which a killed run resumes.
+        spot_check: rows that are sent again when a run resumes and when it ends; None: 20 for an
+            endpoint, 0 for a model in this process.
         max_lost: rows that may be paid without an answer, in the whole run; None: no limit.
-        spec: the audit as TOML, for `clonecost resume`; an audit made in Python has none.
+        uniform: uniform rows for the evaluation of a table's victim, paid apart: agreement far
+            from the test rows (Tramèr et al.'s R_unif); 0: none.
+
+    Example:
+        >>> RunOptions(controls=True, max_lost=100).keep
+        'auto'
     """
 
-    victim: Victim | nn.Module
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    keep: Keep = "auto"
+    compile: Compiled = "no"
+    controls: bool = False
+    snapshot_every: float = EVERY
+    spot_check: int | None = None
+    max_lost: int | None = None
+    uniform: int = UNIFORM
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The origin of an audit, for its record.
+
+    Attributes:
+        attack: the attack's name as the user wrote it, with its profile.
+        command: the command line.
+        spec: the audit as TOML, with which the command line resumes it; empty if it was made in
+            Python.
+    """
+
+    attack: str = ""
+    command: str = ""
+    spec: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """One audit: a victim, its defences, an attack, a threat model and a run folder.
+
+    Attributes:
+        victim: a module that gives logits, to which softmax is applied; or a function
+            (n, *input_shape) pixels in [0, 1], or values of a table's features -> (n, K)
+            probabilities; or either as a `LoadedVictim`, with its name, weights and so on.
+        test: rows with true labels, for scoring only; fitted to the threat's input shape.
+        out: the run folder.
+        student: name in `clonecost.networks`, or a function that makes an untrained network.
+        proxy: the attacker's own data, if the attack needs any.
+        generators: trained on the attacker's own data, by their names in the attack's settings; an
+            RGB generator also serves a grey victim.
+        defences: the first is closest to the victim.
+        price: USD per 1,000 rows.
+        milestones: numbers of rows after which the clone is scored; it is also scored at the end.
+        options: of the run and the evaluation.
+        origin: for the record.
+
+    Example:
+        >>> audit = Audit(victim=model, threat=threat, attack=Knockoff(), test=test,
+        ...               proxy=photos, out="runs/mine")  # doctest: +SKIP
+        >>> result = run_audit(audit)  # doctest: +SKIP
+    """
+
+    victim: nn.Module | Victim | LoadedVictim
     threat: ThreatModel
     attack: Attack
     test: LabelledInputs
-    out: Path
-    victim_name: str = "victim"
-    attack_name: str = ""
+    out: Path | str
     student: str | Callable[[], nn.Module] = "lenet"
     proxy: LabelledInputs | None = None
     generators: Mapping[str, TrainedGenerator] = field(default_factory=dict)
     defences: Sequence[Defence] = ()
-    uniform: int = UNIFORM
-    price: float | None = None
     milestones: Sequence[int] = ()
     seed: int = 0
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    keep: Keep = "auto"
-    controls: bool = False
-    compile: Compiled = "no"
-    network: nn.Module | None = None
-    snapshot_every: float = EVERY
-    spot_check: int | None = None
-    weights: str | None = None
-    true_labels: LabelledInputs | None = None
-    command: str = ""
-    served: str = ""
-    endpoint: Callable[[], EndpointCard] | None = None
-    rows_in_flight: int | None = None
-    max_lost: int | None = None
-    spec: str = ""
+    price: float | None = None
+    options: RunOptions = RunOptions()
+    origin: Origin = Origin()
 
-    def __post_init__(self) -> None:
-        if isinstance(self.victim, nn.Module):
-            if self.weights is None:
-                object.__setattr__(self, "weights", _weights(self.victim))
-            module = self.victim.to(self.device)
-            if self.threat.access == "white-box" and self.network is None:
-                object.__setattr__(self, "network", module)
-            object.__setattr__(self, "victim", torch_victim(module, device=self.device))
-        if self.network is not None and self.weights is None:
-            object.__setattr__(self, "weights", _weights(self.network))
-        object.__setattr__(self, "attack_name", self.attack_name or name_of_attack(self.attack))
-        object.__setattr__(self, "out", Path(self.out))
+    @cached_property
+    def loaded(self) -> LoadedVictim:
+        """The victim, with the digest of its weights."""
+        white_box = self.threat.access == "white-box"
+        return as_loaded(self.victim, device=self.options.device, white_box=white_box)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.out)
+
+    @property
+    def attack_name(self) -> str:
+        """The attack's name as the user wrote it, else the class's name in snake_case."""
+        return self.origin.attack or name_of_attack(self.attack)
 
     @property
     def student_name(self) -> str:
+        """The student's name in `clonecost.networks`, or that of its function."""
         if self.threat.features is not None:
             return OWN_MODEL
         return self.student if isinstance(self.student, str) else name_of(self.student)
 
     def new_student(self) -> nn.Module:
+        """An untrained student on the CPU."""
         if not isinstance(self.student, str):
             return self.student()
         return build(self.student, self.threat.input_shape, self.threat.num_classes)
 
     def fitted_generators(self) -> dict[str, TrainedGenerator]:
-        """Those that the attack wants, for the victim's shape.
+        """The generators that the attack needs, for the victim's shape.
 
         Raises:
-            SpecError: one is missing, or makes images of another shape.
+            SpecError: a generator is missing, or makes images of another shape.
         """
         return {
             name: self._generator(name).fitted(self.threat.input_shape)
-            for name in wanted_generators(self.attack)
+            for name in required_generators(self.attack)
         }
 
     def _generator(self, name: str) -> TrainedGenerator:
         if name not in self.generators:
             raise SpecError(
-                f"{self.attack_name} makes its images with the generator {name!r}, which the audit "
-                "was not given: put it into `generators` (`clonecost train generator` makes one)"
+                f"{self.attack_name} needs the generator {name!r}, which the audit does not have",
+                Advice("put a trained generator into `generators`"),
+                RunWorkflow("train generator", name),
             )
         return self.generators[name]
 
     def open_network(self) -> nn.Module | None:
-        """What a white box shows: a copy of the network in eval mode, its parameters frozen.
+        """The network in a white box, None in a black box.
 
-        A copy, so that nothing done to it can change the victim. None in a black box.
+        It is a copy in eval mode with frozen parameters, so that no attack can change the victim.
         """
-        if self.threat.access != "white-box" or self.network is None:
+        if self.threat.access != "white-box" or self.loaded.network is None:
             return None
-        return deepcopy(self.network).to(self.device).eval().requires_grad_(False)
+        return deepcopy(self.loaded.network).to(self.options.device).eval().requires_grad_(False)
 
     def kept_bytes(self) -> int:
-        """What keeping every input of the whole budget would take at most."""
+        """The most bytes that the kept inputs of the whole budget can take."""
         from_pool = self.attack.declares.proxy == "asked"
         return self.threat.query_budget * (4 if from_pool else 4 * prod(self.threat.input_shape))
 
     def identity(self) -> str:
-        """What makes this audit itself and no other: all but the budget, which may grow."""
+        """The facts that identify this audit, as JSON: all but the budget, which may grow."""
         threat = {k: v for k, v in asdict(self.threat).items() if k != "query_budget"}
-        # a run is who it was before there were tables
+        # left out for images, so that the identity of an audit on images does not depend on tables
         threat = {k: v for k, v in threat.items() if k not in ("features", "incomplete") or v}
         facts = {
-            "victim": [self.victim_name, self.weights],
+            "victim": [self.loaded.name, self.loaded.weights],
             "threat": threat,
             "attack": [self.attack_name, settings_of(self.attack)],
             "defences": [[name_of(d), settings_of(d)] for d in self.defences],
@@ -178,17 +214,19 @@ class Audit:
             "proxy": _fingerprint(self.proxy),
             "test": _fingerprint(self.test),
             "seed": self.seed,
-            "device": self.device.type,
+            "device": self.options.device.type,
         }
-        if wanted := wanted_generators(self.attack):  # an attack without any is who it always was
-            facts["generators"] = {name: self._generator(name).weights for name in wanted}
-        if self.compile != "no":
-            facts["compile"] = self.compile
+        if names := required_generators(
+            self.attack
+        ):  # an attack without generators has no such key
+            facts["generators"] = {name: self._generator(name).weights for name in names}
+        if self.options.compile != "no":
+            facts["compile"] = self.options.compile
         return json.dumps(facts, sort_keys=True, default=list)
 
 
 def check(audit: Audit) -> None:
-    """Refuse what cannot work, before anything is sent.
+    """Refuse an audit that cannot work, before anything is sent.
 
     Raises:
         AnswersError: the attack needs richer answers, or the network itself.
@@ -202,97 +240,116 @@ def check(audit: Audit) -> None:
     needs = attack.declares.needs
     if RANK[needs] > RANK[threat.answers]:
         raise AnswersError(
-            f"{audit.attack_name} needs answers of kind {needs!r}, this threat model gives "
-            f"{threat.answers!r}: choose another attack (`clonecost list attacks`) or --answers"
-        )
+            f"{audit.attack_name} needs richer answers than this threat model gives",
+            SetKey("answers", needs), ChooseFrom("attacks"),
+            got=repr(threat.answers), want=repr(needs),
+        )  # fmt: skip
     if attack.declares.proxy != "none" and not audit.proxy:
-        raise SpecError(f"{audit.attack_name} asks about proxy data: name some with --proxy")
-    if audit.compile != "no" and audit.device.type == "cpu" and not _compiler():
         raise SpecError(
-            "compile needs a C++ compiler on a CPU, and none is found: install g++, name one in "
-            "the environment variable CXX, or leave compile out"
+            f"{audit.attack_name} needs proxy data, and the audit has none", SetKey("proxy")
+        )
+    if audit.options.compile != "no" and audit.options.device.type == "cpu" and not _compiler():
+        raise SpecError(
+            "compile needs a C++ compiler on a CPU, and none is found",
+            DropKey("compile"),
+            Advice("install g++, or name a compiler in the environment variable CXX"),
         )
     if attack.declares.proxy_labels and audit.proxy:
         classes = audit.proxy.labels.unique()
         if len(classes) < 2 or int(classes[0]) < 0:
             raise SpecError(
-                f"{audit.attack_name} chooses among the classes of the attacker's own data, and "
-                f"{audit.proxy.name or 'the proxy'} does not tell two of them apart: bring labels, "
-                "or choose another attack (`clonecost list attacks`)"
-            )
+                f"{audit.attack_name} needs proxy data with labels of two classes or more, and "
+                f"{audit.proxy.name or 'the proxy'} has none",
+                SetKey("proxy"), ChooseFrom("attacks"),
+            )  # fmt: skip
     audit.fitted_generators()
     for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
         if data is not None and data.shape != threat.input_shape:
             raise SpecError(
-                f"the {what} {data.name} has rows of shape {data.shape}, the victim takes "
-                f"{threat.input_shape}: load it with shape={threat.input_shape}"
-            )
+                f"The {what} {data.name} has another shape than the victim's inputs",
+                Advice(f"load it with shape={threat.input_shape}"),
+                got=data.shape, want=threat.input_shape,
+            )  # fmt: skip
     if len(audit.test) == 0:
-        raise SpecError("the test set is empty: agreement needs rows to be measured on")
+        raise SpecError("The test set is empty, so agreement cannot be measured", SetKey("test"))
     if int(audit.test.labels.min()) < 0:
-        raise SpecError(f"the test set {audit.test.name} has no labels: agreement needs them")
+        raise SpecError(
+            f"The test set {audit.test.name} has no labels, which scoring needs", SetKey("test")
+        )
     top = int(audit.test.labels.max())
     if top >= threat.num_classes:
         raise SpecError(
-            f"the test set has labels up to {top}, the victim {threat.num_classes} classes: "
-            "is this the test set of that victim?"
-        )
+            "The test set has labels beyond the victim's classes",
+            SetKey("test"), SetKey("classes"),
+            got=f"label {top}", want=f"0 to {threat.num_classes - 1}",
+        )  # fmt: skip
     if isinstance(audit.student, str) and threat.features is None:
         with torch.device("meta"):  # takes no time and draws no random numbers
             audit.new_student()
     least = queries_per_iteration(attack)
     if threat.query_budget < least:
         raise SpecError(
-            f"one iteration of {audit.attack_name} costs {least:,} queries, the budget is "
-            f"{threat.query_budget:,}: raise --budget to at least that"
-        )
+            f"The budget is too small for one iteration of {audit.attack_name}",
+            SetKey("budget", least), got=threat.query_budget, want=f"at least {least}",
+        )  # fmt: skip
 
 
 def _check_white_box(audit: Audit) -> None:
-    if audit.network is None:
+    if audit.loaded.network is None:
         raise SpecError(
-            f"the victim {audit.victim_name} has no network to look into: a white box takes one of "
-            "the zoo, an nn.Module, or weights.safetensors with --network"
+            f"The victim {audit.loaded.name} gives answers only, and a white box needs its network",
+            Advice("give a victim of the zoo, an nn.Module, or a weights file with `network`"),
+            SetKey("access", "black-box"),
         )
     if audit.defences:
-        raise SpecError(WITHOUT_DEFENCES)
+        raise SpecError(
+            "A white-box reference reads the network behind the defences, so it takes none",
+            DropKey("defence"),
+        )
 
 
 def _check_kind(audit: Audit) -> None:
-    """Images or a table: attack, victim and test rows must mean the same."""
+    """Attack, victim and test rows must all be of images, or all of a table."""
     threat, attack = audit.threat, audit.attack
-    if refused := wrong_kind(audit.attack_name, attack, table=threat.features is not None):
-        raise SpecError(refused)
+    check_takes(audit.attack_name, attack, table=threat.features is not None)
     if threat.features is None:
         return
-    if audit.controls:
+    if audit.options.controls:
         raise SpecError(
-            "controls train a student network, and an attack on a table has none: leave them out"
+            "Controls train a student network, and an attack on a table has none",
+            DropKey("controls"),
         )
-    if why := why_unfit(attack, threat):
-        raise SpecError(f"{audit.attack_name} cannot attack {audit.victim_name}: {why}")
+    if refused := refusal(attack, threat):
+        raise SpecError(
+            f"{audit.attack_name} cannot attack {audit.loaded.name}: {refused.fact}",
+            *refused.remedies,
+        )
     try:
         check_rows(threat.features, audit.test.inputs)
     except QueryError as error:
         raise SpecError(
-            f"the test set {audit.test.name} is not what the victim takes: {error}"
-        ) from error
+            f"The test set {audit.test.name} does not fit the victim: {error.fact}",
+            *error.remedies, SetKey("test"),
+        ) from error  # fmt: skip
 
 
-def wrong_kind(name: str, attack: Attack, *, table: bool) -> str | None:
-    """Why an attack on images cannot attack a table, or the other way round; None: it can."""
+def check_takes(name: str, attack: Attack, *, table: bool) -> None:
+    """Refuse an attack on images against a table, and the other way round.
+
+    Raises:
+        SpecError: with the attacks that fit a table.
+    """
     if attack.declares.takes == ("table" if table else "images"):
-        return None
+        return
     if not table:
-        return (
-            f"{name} asks about rows of a table, this victim takes images: choose another attack "
-            "(`clonecost list attacks`)"
+        raise SpecError(
+            f"{name} attacks tables, and the victim takes images", ChooseFrom("attacks")
         )
     fitting = [key for key in ATTACKS if ATTACKS.source(key).declared.get("takes") == "table"]
-    return (
-        f"{name} asks about images, this victim takes rows of a table: choose one of "
-        f"{', '.join(fitting)} with --attack"
-    )
+    raise SpecError(
+        f"{name} attacks images, and the victim takes rows of a table",
+        SetKey("attack"), got=name, want=" or ".join(fitting),
+    )  # fmt: skip
 
 
 def name_of(part: object) -> str:
@@ -301,7 +358,7 @@ def name_of(part: object) -> str:
 
 
 def settings_of(part: object) -> dict[str, Any]:
-    """The fields of a dataclass as JSON has them; none of any other callable."""
+    """The fields of a dataclass as JSON values; empty for any other callable."""
     found = asdict(cast(Any, part)) if is_dataclass(part) else {}
     return json.loads(json.dumps(found, default=str))
 
@@ -315,13 +372,3 @@ def _fingerprint(data: LabelledInputs | None) -> list[str | int] | None:
         return None
     digest = hashlib.blake2b(data.inputs.cpu().contiguous().numpy().data, digest_size=16)
     return [data.name, len(data), digest.hexdigest()]
-
-
-def _weights(module: nn.Module) -> str:
-    """sha256 over names and values of everything that the module would save."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        # as bytes: NumPy has no bfloat16
-        digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

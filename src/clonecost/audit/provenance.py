@@ -1,4 +1,4 @@
-"""Who measured this, with what: everything a reader needs to run it again."""
+"""The provenance of a result: the versions, machine and command that it takes to repeat it."""
 
 import platform
 import subprocess
@@ -14,6 +14,7 @@ from clonecost.version import __version__
 def collect(
     *, command: str, seed: int, device: str, ledger_head: str, ledger_rows: int, resumed: int
 ) -> Provenance:
+    """The provenance of a run that ends now, with the versions and machine of this process."""
     return Provenance(
         version=__version__,
         revision=_revision(),
@@ -34,7 +35,7 @@ def collect(
 def _revision() -> str | None:
     """The git revision of the code, marked when files differ from it; None outside a clone."""
     here = Path(__file__).parent
-    if not (here.parent.parent / ".git").exists():  # installed: some other project's git is near
+    if not (here.parent.parent / ".git").exists():  # installed: a git here is another project's
         return None
     try:
         done = subprocess.run(
@@ -47,7 +48,7 @@ def _revision() -> str | None:
 
 
 def _processor() -> str:
-    """The processor's own name where the system tells it (Linux), else what Python knows."""
+    """The processor's name by Linux, else by Python."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""What went through the door, watched from outside: counts, and a few rows to look at."""
+"""Statistics of an attack's queries and answers: counts, entropies, and a few sample rows."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,21 +20,22 @@ class TrafficLog:
     """An observer of the oracle. Sums stay on the device; only sampled rows are copied.
 
     Args:
-        budget: rows; the samples are spread evenly over it. Of an attack that asks for several
-            purposes, rows that teach are shown: a sampled row that does not gives way to the next
-            one that does.
+        budget: rows; the samples are spread evenly over it. If an attack's queries have several
+            purposes, training rows are preferred: a sampled row of another purpose is replaced by
+            the next training row.
+        num_classes: K.
     """
 
     def __init__(self, budget: int, num_classes: int) -> None:
         self._starts = [-(-budget * k // SPANS) for k in range(SPANS + 1)]  # the last one ends it
-        self._wanted = sorted({budget * k // SAMPLES for k in range(SAMPLES)})
+        self._pending = sorted({budget * k // SAMPLES for k in range(SAMPLES)})
         self._classes = num_classes
         self._rows = [0] * SPANS
         self._purposes: Counter[Purpose] = Counter()
         self._sums: list[Sums | None] = [None] * SPANS
         self._confident: Tensor | int = 0
         self._samples: list[tuple[int, Tensor, Tensor]] = []
-        self._makeshift = False  # whether the last sample may give way
+        self._replaceable = False  # whether the last sample waits for a training row
 
     def __call__(self, position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
         self._purposes[purpose] += len(answers)
@@ -45,7 +46,7 @@ class TrafficLog:
             sums.add(tops[part], entropies[part])
             self._sums[span] = sums
             self._rows[span] += part.stop - part.start
-        self._sample(position, inputs, answers, teaches=purpose == "training")
+        self._sample(position, inputs, answers, training=purpose == "training")
 
     def _cut(self, position: int, count: int) -> Iterator[tuple[int, slice]]:
         """The spans that a batch lies in, nearly always one, and its rows in each."""
@@ -58,37 +59,38 @@ class TrafficLog:
             if low < high:
                 yield span, slice(low, high)
 
-    def _sample(self, position: int, inputs: Tensor, answers: Tensor, *, teaches: bool) -> None:
-        if self._makeshift and teaches:
-            if position not in self._wanted[:1]:  # else it is a sample of its own
+    def _sample(self, position: int, inputs: Tensor, answers: Tensor, *, training: bool) -> None:
+        if self._replaceable and training:
+            if position not in self._pending[:1]:  # else it is a sample of its own
                 self._samples.pop()
                 self._keep(position, inputs[0], answers[0])
-            self._makeshift = False
-        while self._wanted and self._wanted[0] < position + len(inputs):
-            row = self._wanted.pop(0)
+            self._replaceable = False
+        while self._pending and self._pending[0] < position + len(inputs):
+            row = self._pending.pop(0)
             self._keep(row, inputs[row - position], answers[row - position])
-            self._makeshift = not teaches
+            self._replaceable = not training
 
     def _keep(self, row: int, image: Tensor, answer: Tensor) -> None:
         # clone: a view would keep its whole batch in memory for the rest of the run
         self._samples.append((row, image.cpu().clone(), answer.cpu().clone()))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that was watched so far; of the same budget only it can be gone on with."""
+        """The state for a snapshot; only a run with the same budget can load it."""
         return {
-            "wanted": self._wanted, "rows": self._rows, "purposes": dict(self._purposes),
+            "wanted": self._pending, "rows": self._rows, "purposes": dict(self._purposes),
             "sums": [s and {"histogram": s.histogram, "entropy": s.entropy} for s in self._sums],
-            "confident": self._confident, "samples": self._samples, "makeshift": self._makeshift,
+            "confident": self._confident, "samples": self._samples, "makeshift": self._replaceable,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._wanted, self._rows = list(state["wanted"]), list(state["rows"])
+        self._pending, self._rows = list(state["wanted"]), list(state["rows"])
         self._purposes = Counter(state["purposes"])
         self._sums = [s and Sums(s["histogram"], s["entropy"]) for s in state["sums"]]
         self._confident, self._samples = state["confident"], list(state["samples"])
-        self._makeshift = state["makeshift"]
+        self._replaceable = state["makeshift"]
 
     def summary(self) -> Traffic:
+        """The statistics over all rows and over each span of the budget."""
         spans = [
             Span(
                 first=start,
@@ -112,7 +114,10 @@ class TrafficLog:
         )
 
     def samples(self) -> dict[str, Tensor]:
-        """`inputs` (n, *shape) uint8, `answers` (n, K) float32, `positions` (n,) int64."""
+        """The sampled rows: `inputs` (n, *shape) uint8, `answers` (n, K) float32, `positions` (n,).
+
+        Positions are int64 row numbers in the attack's stream, from 0. Empty without samples.
+        """
         if not self._samples:
             return {}
         positions, inputs, answers = zip(*self._samples, strict=True)
@@ -125,7 +130,7 @@ class TrafficLog:
 
 @dataclass
 class Sums:
-    """Of the answers in one span, on their device."""
+    """Sums over the answers in one span, on their device."""
 
     histogram: Tensor  # (K,) int64
     entropy: Tensor  # () float64
@@ -138,5 +143,6 @@ class Sums:
         )
 
     def add(self, tops: Tensor, entropies: Tensor) -> None:
+        """Add a batch: `tops` (n,) predicted classes, `entropies` (n,) in nats."""
         self.histogram.index_add_(0, tops, torch.ones_like(tops))  # bincount waits for the device
         self.entropy += entropies.sum()

@@ -1,11 +1,11 @@
-"""Run one audit: through the door, scored at milestones, into a run folder."""
+"""Run one audit: query the victim, score the clone at milestones, write the run folder."""
 
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,26 +17,36 @@ from clonecost.audit.definition import Audit, check
 from clonecost.audit.query_stats import TrafficLog
 from clonecost.audit.spot_check import findings_of, spot_check
 from clonecost.defences import defend
-from clonecost.errors import SpecError
+from clonecost.errors import SetKey, SpecError
 from clonecost.evaluation.controls import run_controls
 from clonecost.evaluation.scoring import Reference
 from clonecost.networks import build_generator
 from clonecost.oracle.ledger import Ledger
-from clonecost.oracle.oracle import Oracle, Place
+from clonecost.oracle.oracle import Oracle, OraclePosition
 from clonecost.persistence import run_folder
 from clonecost.persistence.atomic_write import remove_partial
 from clonecost.persistence.snapshots import GlobalRandomness, Snapshots
 from clonecost.result import Control, Result, Score, Search
-from clonecost.types import Purpose, ThreatModel, Victim
+from clonecost.types import Purpose, ThreatModel
 from clonecost.version import __version__
 
 _OF_A_CLONE = (run_folder.RESULT, run_folder.TRANSFER, run_folder.SAMPLES, run_folder.SEARCH)
-KEEP_UNDER = 256 * 1024**2  # bytes: "auto" keeps the inputs when all of them surely fit into this
+KEEP_UNDER = 256 * 1024**2  # bytes: "auto" keeps the inputs when all of them fit into this
 
 
 @dataclass(frozen=True)
 class Watcher:
-    """Who is told how an audit goes; nothing that it does can change the audit."""
+    """Callbacks that report the progress of an audit, without an effect on it.
+
+    Attributes:
+        spent: (rows spent, budget) after each batch.
+        step: (name, parts done, parts in all) of any other long step.
+        scored: every score of the clone, also those of a resumed run's earlier milestones.
+        notice: a warning, one sentence.
+
+    Example:
+        >>> watcher = Watcher(scored=lambda score: print(score.queries, score.agreement.value))
+    """
 
     spent: Callable[[int, int], None] = lambda spent, budget: None
     step: Callable[[str, int, int], None] = lambda what, done, total: None
@@ -47,30 +57,35 @@ class Watcher:
 def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
     """Attack the victim under the threat model; score the clone at each milestone and at the end.
 
-    Called again on the same folder it resumes: it goes on from its newest snapshot, answers in the
-    ledger after that are replayed, and only what is new is asked. A larger budget than before is
-    fine; schedules keep the first one's layout.
+    A second call on the same folder resumes the run: it starts from the newest snapshot, answers
+    that the ledger recorded after it are replayed, and only new rows are sent. The budget may be
+    larger than before; schedules keep the layout of the first budget.
 
     Raises:
-        CloneCostError: with one sentence; whatever was paid for stays in the run folder.
+        CloneCostError: the audit cannot be run; every paid answer stays in the run folder.
+
+    Example:
+        >>> result = run_audit(audit)  # doctest: +SKIP
+        >>> result.curve[-1].agreement.value  # doctest: +SKIP
+        0.95
     """
     watcher = watcher or Watcher()
     check(audit)
-    run_folder.make(audit.out)
+    run_folder.make(audit.folder)
     began = time.monotonic()
     ledger = Ledger(
-        audit.out / run_folder.LEDGER,
+        audit.folder / run_folder.LEDGER,
         audit=audit.identity(),
         input_shape=audit.threat.input_shape,
         num_classes=audit.threat.num_classes,
     )
     try:
         history = _continue(ledger, audit)
-        remove_partial(audit.out)
-        for name in _OF_A_CLONE:  # of a smaller budget's
-            (audit.out / name).unlink(missing_ok=True)
-        if audit.spec:
-            run_folder.write(audit.out / run_folder.SPEC, audit.spec)
+        remove_partial(audit.folder)
+        for name in _OF_A_CLONE:  # they belong to the clone of a smaller budget
+            (audit.folder / name).unlink(missing_ok=True)
+        if audit.origin.spec:
+            run_folder.write(audit.folder / run_folder.SPEC, audit.origin.spec)
         with _deterministic(audit.seed, int(ledger.fact("threads") or 1)):
             return _run(audit, watcher, ledger, history, began)
     finally:
@@ -82,13 +97,13 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     if history.resumed:
         _check_spots(audit, watcher, ledger, reference)
     traffic = TrafficLog(audit.threat.query_budget, audit.threat.num_classes)
-    oracle = _open_door(audit, watcher, ledger, traffic)
+    oracle = _open_oracle(audit, watcher, ledger, traffic)
     stops = {*audit.milestones, *history.stops}  # the curve keeps the points of smaller budgets
     ledger.note(stops=json.dumps(sorted(stops)))
     milestones = sorted(stop for stop in stops if 0 < stop < audit.threat.query_budget)
     shown, curve = Shown(), Curve(reference, watcher.scored)
     kit = _kit(audit, watcher, history.horizon, shown)
-    parts = {"place": Place(oracle), "traffic": traffic, "curve": curve, "shown": shown}
+    parts = {"place": OraclePosition(oracle), "traffic": traffic, "curve": curve, "shown": shown}
     snapshots = _snapshots(audit, watcher, ledger, kit, milestones, parts)
     kit = replace(kit, loop=snapshots.loop)
     outcome = _attack(audit, oracle, kit, milestones, curve, snapshots)
@@ -99,76 +114,75 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
         audit, ledger, reference, traffic.summary(), outcome, history, seconds, findings_of(ledger)
     )
     result = result.model_copy(update={"search": shown.search})
-    if audit.controls:
+    if audit.options.controls:
         found = _controls(audit, ledger, kit, reference)
         result = result.model_copy(update={"controls": found})
 
     about = about_clone(audit, outcome.clone)
-    run_folder.write_network(audit.out / run_folder.CLONE, outcome.clone, about)
+    run_folder.write_network(audit.folder / run_folder.CLONE, outcome.clone, about)
     if audit.threat.features is None and (samples := traffic.samples()):
-        run_folder.write_tensors(audit.out / run_folder.SAMPLES, samples, {})
+        run_folder.write_tensors(audit.folder / run_folder.SAMPLES, samples, {})
     if shown.pictures:
-        run_folder.write_tensors(audit.out / run_folder.SEARCH, dict(shown.pictures), {})
-    ledger.record_files(recorded_files(audit.out, ledger, result))
-    run_folder.write_result(audit.out, result)  # last: a folder with a result is a finished run
+        run_folder.write_tensors(audit.folder / run_folder.SEARCH, dict(shown.pictures), {})
+    ledger.record_files(recorded_files(audit.folder, ledger, result))
+    run_folder.write_result(audit.folder, result)  # last: a folder with a result is a finished run
     snapshots.forget()
     return result
 
 
 def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
-    """The undefended victim's verdicts on the test set, through an account of their own."""
+    """The undefended victim's answers on the test set, paid in the evaluation account."""
 
     def observe(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
-        asking = "asking the victim about the test set"
-        watcher.step(asking, position + len(inputs), threat.query_budget)
+        watcher.step("querying the test set", position + len(inputs), threat.query_budget)
 
-    uniform = audit.uniform if audit.threat.features is not None else 0
+    uniform = audit.options.uniform if audit.threat.features is not None else 0
     threat = ThreatModel(
         input_shape=audit.threat.input_shape,
         num_classes=audit.threat.num_classes,
         query_budget=len(audit.test) + uniform,
         features=audit.threat.features,
     )
-    victim = cast(Victim, audit.victim)
+    victim = audit.loaded.answer
     oracle = Oracle(
-        victim, threat, ledger, account="evaluation", observe=observe, portion=audit.rows_in_flight,
-        max_lost=audit.max_lost,
+        victim, threat, ledger, account="evaluation", observe=observe,
+        rows_in_flight=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
     )  # fmt: skip
-    return Reference.buy(oracle, audit.test, audit.device, uniform=uniform)
+    return Reference.buy(oracle, audit.test, audit.options.device, uniform=uniform)
 
 
 def _check_spots(audit: Audit, watcher: Watcher, ledger: Ledger, reference: Reference) -> None:
-    """Ask a few rows again; what comes of it is for the report, and the run goes on anyway."""
+    """Send a few paid rows again; the result is reported, and the run continues in any case."""
     before = findings_of(ledger)
     if failed := spot_check(audit, ledger, reference):
         watcher.notice(failed)
     found = findings_of(ledger)
     if found and found.changed > (before.changed if before else 0):
         watcher.notice(
-            f"the victim is not the one that was asked before: {found.changed} of {found.asked} "
-            f"rows that were asked again are answered otherwise, by up to {found.largest:.2g}"
+            f"The victim has changed: {found.changed} of {found.asked} rows that were sent again "
+            f"have other answers, by up to {found.largest:.2g}"
         )
 
 
-def _open_door(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: TrafficLog) -> Oracle:
-    """What the attack gets to see of the victim, defences in front."""
+def _open_oracle(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: TrafficLog) -> Oracle:
+    """The oracle through which the attack queries the victim behind its defences."""
 
     def observe(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
         traffic(position, inputs, answers, purpose)
         watcher.spent(position + len(inputs), audit.threat.query_budget)
 
-    victim = defend(cast(Victim, audit.victim), *audit.defences)
+    victim = defend(audit.loaded.answer, *audit.defences)
     keep = ledger.fact("keep") == "all"
     return Oracle(
-        victim, audit.threat, ledger, keep=keep, observe=observe, portion=audit.rows_in_flight,
-        max_lost=audit.max_lost,
-        arrived=lambda rows: watcher.spent(rows, audit.threat.query_budget),
+        victim, audit.threat, ledger, keep=keep, observe=observe,
+        rows_in_flight=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
+        observe_chunk=lambda rows: watcher.spent(rows, audit.threat.query_budget),
     )  # fmt: skip
 
 
 @dataclass
 class Shown:
-    """What the attack showed last of its search; nothing, if it does not search."""
+    """The last state of the attack's search that it showed; empty for an attack without one."""
 
     search: Search | None = None
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
@@ -193,10 +207,10 @@ def _kit(audit: Audit, watcher: Watcher, horizon: int, shown: Shown) -> Attacker
         generator=lambda latent_dim, *, width: build_generator(latent_dim, shape, width=width),
         generators=audit.fitted_generators(),
         proxy=audit.proxy,
-        rng=torch.Generator(audit.device).manual_seed(audit.seed),
-        device=audit.device,
+        rng=torch.Generator(audit.options.device).manual_seed(audit.seed),
+        device=audit.options.device,
         horizon=horizon,
-        compile=audit.compile,
+        compile=audit.options.compile,
         progress=watcher.step,
         exhibit=shown,
         white_box=audit.open_network(),
@@ -212,7 +226,7 @@ def _controls(
     return run_controls(
         new_student=branch.new_student,
         bought=ledger.bought(pool) if kept else None,
-        true_labels=audit.true_labels,
+        true_labels=audit.loaded.true_labels,
         reference=reference,
         rng=branch.rng,
         progress=kit.progress,
@@ -224,18 +238,18 @@ def _snapshots(
     audit: Audit, watcher: Watcher, ledger: Ledger, kit: AttackerKit, milestones: Sequence[int],
     parts: dict[str, Any],
 ) -> Snapshots:  # fmt: skip
-    """Of this very run; of another budget or version of the code nothing is gone on with."""
+    """The snapshots of this run; those of another budget or version of the code are not used."""
     facts = [
         audit.identity(), audit.threat.query_budget, kit.horizon, milestones,
         __version__, torch.__version__, torch.get_num_threads(),
     ]  # fmt: skip
     return Snapshots(
-        folder=audit.out / run_folder.SNAPSHOTS,
+        folder=audit.folder / run_folder.SNAPSHOTS,
         identity=json.dumps(facts),
-        shared={**parts, "rng": kit.rng, "torch": GlobalRandomness(audit.device)},
+        shared={**parts, "rng": kit.rng, "torch": GlobalRandomness(audit.options.device)},
         mark=lambda: ledger.head,
         known=ledger.has,
-        every=audit.snapshot_every,
+        every=audit.options.snapshot_every,
         notice=watcher.notice,
     )
 
@@ -244,33 +258,33 @@ def _attack(
     audit: Audit, oracle: Oracle, kit: AttackerKit, milestones: Sequence[int], curve: Curve,
     snapshots: Snapshots,
 ) -> Outcome:  # fmt: skip
-    """Let the attack run, scored at the milestones and at its end."""
+    """Run the attack, scored at the milestones and at its end."""
 
     def clones() -> Iterator[Clone]:
         for clone in audit.attack.run(oracle, kit):
-            snapshots.handed += 1
+            snapshots.clones += 1
             yield clone
 
     clone, ended = follow(clones(), oracle, kit, milestones, curve)
     if clone is None:
         raise SpecError(
-            f"{audit.attack_name} handed over no clone within {oracle.spent:,} queries: "
-            "raise --budget"
-        )
+            f"{audit.attack_name} yielded no clone within its budget",
+            SetKey("budget"), got=f"{oracle.spent:,} queries", want="more",
+        )  # fmt: skip
     return Outcome(clone, curve.scores, ended)
 
 
 def _continue(ledger: Ledger, audit: Audit) -> History:
-    """Begin a run, or take up one that was begun before."""
+    """Start a run, or resume one that was started before."""
     budget, bought = audit.threat.query_budget, ledger.totals("attack").settled
     if budget < bought:
         raise SpecError(
-            f"this run has bought {bought:,} rows already, the budget is {budget:,}: "
-            "it can only grow"
-        )
+            "The budget of a run can only grow, and this run has paid for more rows",
+            SetKey("budget", bought), got=budget, want=f"at least {bought}",
+        )  # fmt: skip
     if ledger.fact("horizon") is None:
         fits = audit.kept_bytes() <= KEEP_UNDER
-        keep = ("all" if fits else "none") if audit.keep == "auto" else audit.keep
+        keep = ("all" if fits else "none") if audit.options.keep == "auto" else audit.options.keep
         ledger.note(horizon=budget, resumed=0, threads=torch.get_num_threads(), keep=keep)
         return History(budget, 0, ())
     resumed = int(ledger.fact("resumed") or 0) + 1
@@ -281,9 +295,9 @@ def _continue(ledger: Ledger, audit: Audit) -> History:
 
 @contextmanager
 def _deterministic(seed: int, threads: int) -> Iterator[None]:
-    """The same questions again after a crash; the caller's own settings are restored.
+    """Make the attack send the same queries again after a crash; restore the caller's settings.
 
-    The number of threads is part of it: sums of floats depend on how they are split.
+    The number of threads is set, too: sums of floats depend on how they are split.
     """
     cudnn = torch.backends.cudnn
     before, had = (cudnn.deterministic, cudnn.benchmark), torch.get_num_threads()

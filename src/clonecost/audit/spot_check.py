@@ -1,15 +1,13 @@
-"""Is the victim still the one that was asked? A few rows that are paid for are asked again.
+"""The spot check: a few paid rows are sent again, to detect that the victim has changed.
 
-Half of them are test rows, half rows of the attack (where its inputs are kept and no defence of
-ours answers). They are counted in an account of their own, "spot", when a run is resumed and when
-it ends. What differs by more than `TOLERANCE` has changed: another model is served, answers are
-drawn at random, or rows came back in another order than they were sent, which shows in no other
-way.
+Half of them are test rows, half rows of the attack (if its inputs are kept and the audit has no
+defence). They are counted in the account "spot", when a run resumes and when it ends. An answer
+that differs by more than `TOLERANCE` has changed: another model is served, answers are drawn at
+random, or rows came back in another order than they were sent, which no other check detects.
 """
 
 import json
 from dataclasses import replace
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -18,48 +16,49 @@ from clonecost.audit.definition import Audit
 from clonecost.errors import CloneCostError
 from clonecost.evaluation.scoring import Reference
 from clonecost.oracle.ledger import Ledger
-from clonecost.oracle.oracle import Oracle, Place
+from clonecost.oracle.oracle import Oracle, OraclePosition
 from clonecost.result import SpotCheck
-from clonecost.types import ThreatModel, Victim
+from clonecost.types import ThreatModel
 
-ROWS = 20  # of a victim at the other end of a wire; a model in this process does not change
+ROWS = 20  # for an endpoint; a model in this process does not change
 TOLERANCE = 1e-3  # of a probability: sums differ a little with the size of a batch
 FACT = "spot_check"
 NOTHING = SpotCheck(rows=0, asked=0, changed=0, largest=0.0)
 
 
 def rows_to_check(audit: Audit) -> int:
-    """How many rows each check asks."""
-    if audit.spot_check is not None:
-        return audit.spot_check
-    return 0 if audit.endpoint is None else ROWS
+    """The number of rows of each check."""
+    if audit.options.spot_check is not None:
+        return audit.options.spot_check
+    return 0 if audit.loaded.endpoint is None else ROWS
 
 
 def spot_check(audit: Audit, ledger: Ledger, reference: Reference) -> str | None:
-    """Ask `rows_to_check` rows again and add to the ledger's findings; a sentence if it failed."""
+    """Send `rows_to_check` rows again and add to the ledger's findings; a sentence on failure."""
     count = min(rows_to_check(audit), 2 * len(audit.test))
     if not count:
         return None
     rng = torch.Generator().manual_seed(audit.seed + ledger.totals("spot").settled)
     pool = audit.proxy.inputs.cpu() if audit.proxy else None
-    taught = None
+    attack_rows = None
     if not audit.defences and ledger.fact("keep") == "all":
-        taught = ledger.some_bought(count // 2, rng, pool)
+        attack_rows = ledger.sample_bought(count // 2, rng, pool)
     of_test = torch.randperm(len(audit.test), generator=rng)[: count - count // 2]
     before = findings_of(ledger) or NOTHING
-    plain = replace(  # test rows are bought so
+    plain = replace(  # as the evaluation sends test rows
         audit.threat, answers="probs", top_k=None, input_precision="float32", incomplete=False
     )
+    of_test = of_test.to(audit.options.device)
     try:
-        apart = [_asked_again(
-            audit, ledger, plain, reference.test.rows(of_test.to(audit.device), audit.device),
-            reference.answers[of_test.to(audit.device)],
+        changes = [_sent_again(
+            audit, ledger, plain, reference.test.rows(of_test, audit.options.device),
+            reference.answers[of_test],
         )]  # fmt: skip
-        if taught is not None:
-            apart.append(_asked_again(audit, ledger, audit.threat, *taught))
+        if attack_rows is not None:
+            changes.append(_sent_again(audit, ledger, audit.threat, *attack_rows))
     except CloneCostError as error:
-        return f"the spot check could not be made: {error}"
-    gaps = torch.cat(apart)
+        return f"The spot check failed: {error.fact}"
+    gaps = torch.cat(changes)
     ledger.note(**{FACT: json.dumps({
         "rows": 0, "asked": before.asked + len(gaps),
         "changed": before.changed + int((gaps > TOLERANCE).sum()),
@@ -69,7 +68,7 @@ def spot_check(audit: Audit, ledger: Ledger, reference: Reference) -> str | None
 
 
 def findings_of(ledger: Ledger) -> SpotCheck | None:
-    """What all checks of this run found; None when there was none."""
+    """The findings of all checks of this run; None if there was no check."""
     fact, totals = ledger.fact(FACT), ledger.totals("spot")
     if fact is None and not totals.lost:
         return None
@@ -77,15 +76,15 @@ def findings_of(ledger: Ledger) -> SpotCheck | None:
     return found.model_copy(update={"rows": totals.settled + totals.lost})
 
 
-def _asked_again(
+def _sent_again(
     audit: Audit, ledger: Ledger, threat: ThreatModel, inputs: Tensor, answers: Tensor
 ) -> Tensor:
     """(n,): the largest change of a probability in each row."""
     spent = ledger.totals("spot").settled
     threat = replace(threat, query_budget=spent + len(inputs))
     oracle = Oracle(
-        cast(Victim, audit.victim), threat, ledger, account="spot", portion=audit.rows_in_flight,
-        max_lost=audit.max_lost,
+        audit.loaded.answer, threat, ledger, account="spot",
+        rows_in_flight=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
     )  # fmt: skip
-    Place(oracle).go_on_after(spent)  # never from the record: that is what is in question
-    return (oracle(inputs.to(audit.device)).cpu() - answers.cpu()).abs().amax(1)
+    OraclePosition(oracle).move_to(spent)  # never from the record, which is what is checked
+    return (oracle(inputs.to(audit.options.device)).cpu() - answers.cpu()).abs().amax(1)

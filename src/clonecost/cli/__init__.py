@@ -1,7 +1,7 @@
 """The command line.
 
-Exit status: 0 done, 1 a `--fail-above` limit was crossed, 2 it cannot be done (one sentence on
-standard error says why and what to do), 130 stopped by Ctrl-C.
+Exit status: 0 done, 1 a `--fail-above` limit was exceeded, 2 an error (one line on standard error
+states what happened and a remedy), 130 stopped by Ctrl-C.
 """
 
 import io
@@ -30,5 +30,5 @@ def main() -> None:
     """The entry point of the `clonecost` command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # whatever the terminal's encoding can show
+            stream.reconfigure(errors="replace")  # of what the terminal's encoding cannot show
     app()

@@ -1,4 +1,4 @@
-"""The commands: each parses, calls, prints; nothing else."""
+"""The commands `audit`, `plan`, `resume`, `train`, `list` and `schema`: parse, call, print."""
 
 import json
 import shlex
@@ -11,9 +11,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from clonecost.cli.errors import errors, sentences
+from clonecost.cli.errors import ANY, Place, errors, in_run, in_words, sentences
 from clonecost.cli.list import check_kind, details, names, table
-from clonecost.cli.options import OF_A_RUN, AsJson, FailAbove, Out, takes_keys
+from clonecost.cli.options import (
+    OF_A_RUN,
+    AsJson,
+    Epochs,
+    FailAbove,
+    Out,
+    Seed,
+    device_that,
+    takes_keys,
+)
 from clonecost.cli.progress_display import Display, write_out
 from clonecost.cli.to_config import limits_of, spec_of_keys
 from clonecost.config.key import Key
@@ -22,19 +31,19 @@ from clonecost.errors import SpecError, suggest
 from clonecost.registry import KINDS
 from clonecost.version import __version__
 
-if TYPE_CHECKING:  # torch takes a second to import: --help does not wait for it
+if TYPE_CHECKING:  # torch takes a second to import, and `--help` must not
     from clonecost.result import Result
 
 app = typer.Typer(
     name="clonecost",
     help="What does it cost to clone a classifier through its prediction API?\n\n"
-    "Point it at a model that you own: `clonecost audit digits-lenet` is a complete example that "
-    "needs no data and no network.",
+    "Attacks a model that you own or may test, counts every query, and reports the price of the "
+    "clone. `clonecost audit digits-lenet` is a complete example that downloads nothing.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-train = typer.Typer(help="Make the zoo's parts; they are cached.", no_args_is_help=True)
+train = typer.Typer(help="Train a victim of the zoo, or a generator.", no_args_is_help=True)
 app.add_typer(train, name="train")
 
 
@@ -43,9 +52,9 @@ app.add_typer(train, name="train")
 def audit(
     keys: dict[str, Any], out: Out = None, as_json: AsJson = False, fail_above: FailAbove = None
 ) -> None:
-    """Attack the victim within the budget and report the price of its clone.
+    """Attack the victim within the query budget and report the price of the clone.
 
-    The same command goes on after a crash; what was bought is never bought again.
+    After a crash the same command resumes the run; no row is paid for twice.
     """
     with sentences():
         limits = limits_of(fail_above)
@@ -59,44 +68,46 @@ def audit(
 @app.command()
 @takes_keys(Spec)
 def plan(keys: dict[str, Any]) -> None:
-    """Say what an audit would ask and cost, and what is missing. Sends nothing."""
+    """Print an audit's queries, cost and duration, and what is missing. Sends nothing."""
     with sentences():
         spec = spec_of_keys(keys)
         from clonecost.workflows.plan import plan as make_plan
 
-        found = make_plan(spec)
+        planned = make_plan(spec, words=in_words)
         table = Table(show_header=False, box=None, pad_edge=False)
-        for what, fact in found.lines:
+        for what, fact in planned.lines:
             table.add_row(f"[bold]{escape(what)}[/bold]", escape(fact))
         Console(highlight=False).print(table)
-        for sentence in found.missing:
+        for sentence in planned.missing:
             errors.print(f"missing: {sentence}", style="yellow", markup=False)
 
 
 @app.command()
-@takes_keys(Spec, "budget", "max_lost", words=OF_A_RUN)
+@takes_keys(Spec, *OF_A_RUN, words=OF_A_RUN)
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     keys: dict[str, Any], as_json: AsJson = False, fail_above: FailAbove = None,
 ) -> None:  # fmt: skip
-    """Go on after a crash, or with a larger budget. Nothing is paid for twice."""
-    with sentences(run):
+    """Resume a run after a crash, or with a larger budget. No row is paid for twice."""
+    place = in_run(run, *OF_A_RUN)
+    with sentences(run, place):
         from clonecost.workflows.run import spec_of
 
         limits = limits_of(fail_above)
         spec = spec_of(run, **keys)
-    _run(spec, run, as_json, limits)
+    _run(spec, run, as_json, limits, place)
 
 
 @train.command("victim")
-@takes_keys(Spec, "device", "data")
+@takes_keys(Spec, "device", "data", words=device_that("trains the victim"))
 def train_victim(
-    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=names("victims"))],
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=names("victims"),
+                                        help="A name in `clonecost list victims`.")],
     keys: dict[str, Any],
-    seed: Annotated[int, typer.Option("--seed")] = 0,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="[default: the recipe's]")] = None,
-) -> None:
-    """Train a victim of the zoo, whether or not it is cached; prints its card."""
+    seed: Seed = 0,
+    epochs: Epochs = None,
+) -> None:  # fmt: skip
+    """Train a victim of the zoo anew, even if it is cached, and print its card."""
     with sentences():
         from clonecost.config import make_device
         from clonecost.victims.zoo import images as zoo
@@ -112,27 +123,29 @@ def train_victim(
 
 @train.command("generator")
 @takes_keys(Spec, "proxy", "shape", "device", "data", words={
-    "shape": Key("Shape of the images that the generator makes: the victim's input shape.",
-                 metavar="C,H,W", default="the proxy's own"),
+    "shape": Key("Shape of the generator's images: the victim's input shape.",
+                 metavar="C,H,W", default="that of the proxy data"),
+    **device_that("trains the generator"),
 })  # fmt: skip
 def train_generator(
     name: Annotated[
         str,
         typer.Argument(metavar="NAME", autocompletion=names("generators"),
-                       help="One of `clonecost list generators`; `-small` ones suit two cores."),
+                       help="A name in `clonecost list generators`; the `-small` ones are sized "
+                       "for a CPU with 2 cores."),
     ],
     keys: dict[str, Any],
-    epochs: Annotated[int | None, typer.Option("--epochs", help="[default: the recipe's]")] = None,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    epochs: Epochs = None,
+    seed: Seed = 0,
 ) -> None:  # fmt: skip
-    """Train a generator on the attacker's own data, cached or not; prints its card."""
+    """Train a generator on proxy data anew, even if it is cached, and print its card."""
     with sentences():
         from clonecost import generators
         from clonecost.config import make_device
         from clonecost.data import load
         from clonecost.persistence.model_cache import CARD
 
-        if name not in generators.GENERATORS:  # before data are downloaded
+        if name not in generators.GENERATORS:  # refused before data are downloaded
             raise SpecError(suggest("generator", name, list(generators.GENERATORS)))
         shape = tuple(keys["shape"]) if "shape" in keys else None
         place = make_device(keys.get("device", "auto"))
@@ -145,24 +158,23 @@ def train_generator(
                 name, rows, epochs=epochs, seed=seed, device=place, progress=display.step
             )
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        del card["losses"]  # a page of them, for the file
+        del card["losses"]  # too many to print; the file has them
         write_out(json.dumps(card, indent=2) + "\n")
         errors.print(f"in {folder}", markup=False)
-        errors.print(f"to look at: {folder / generators.SAMPLES}", markup=False)
+        errors.print(f"sample images: {folder / generators.SAMPLES}", markup=False)
 
 
 @app.command("list")
 def list_(
     kind: Annotated[str, typer.Argument(metavar="|".join(KINDS))],
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Print the settings of this one.")
+        str | None, typer.Argument(metavar="NAME", help="Print this part with its settings.")
     ] = None,
 ) -> None:
-    """What there is to choose from, or one of them with its settings."""
+    """List the attacks, victims, data sets and so on, or print one with its settings."""
     with sentences():
         checked = check_kind(kind)
-        found = details(checked, name) if name else table(checked)
-        Console(highlight=False).print(found)
+        Console(highlight=False).print(details(checked, name) if name else table(checked))
 
 
 @app.command()
@@ -182,7 +194,9 @@ def version(
         raise typer.Exit
 
 
-def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> None:
+def _run(
+    spec: "Spec", out: Path, as_json: bool, limits: dict[str, float], place: Place = ANY
+) -> None:
     from clonecost import report as pages
     from clonecost.audit import Audit, Watcher
     from clonecost.persistence import run_folder
@@ -191,15 +205,15 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
 
     results: list[Result] = []
     folders: list[Path] = []
-    begun: list[Audit] = []
-    with sentences(out), Display() as display:
+    started: list[Audit] = []
+    with sentences(out, place), Display() as display:
 
         def watch(audit: Audit) -> Watcher:
-            begun.append(audit)
+            started.append(audit)
             seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
             display.begin(
-                f"{audit.attack_name} on {audit.victim_name}{seed}", price=audit.price,
-                rate=audit.endpoint().rate if audit.endpoint else None,
+                f"{audit.attack_name} on {audit.loaded.name}{seed}", price=audit.price,
+                rate=audit.loaded.endpoint().rate if audit.loaded.endpoint else None,
             )  # fmt: skip
             return Watcher(
                 spent=display.spent, step=display.step, scored=display.scored, notice=display.notice
@@ -211,17 +225,17 @@ def _run(spec: "Spec", out: Path, as_json: bool, limits: dict[str, float]) -> No
         ):
             folders.append(folder)
             results.append(result)
-        if not begun:
-            errors.print("finished before: nothing was run again", markup=False)
+        if not started:
+            errors.print("the run has finished already: nothing was run again", markup=False)
         runs = pages.load_runs(folders)
         run_folder.write(out / "report.html", pages.html(runs))
     if as_json:
         write_out(pages.as_json(runs))
     else:
         _price_tag(runs)
-    errors.print(f"report: {out / 'report.html'}", markup=False)
     for run in runs:
         errors.print(f"ledger head of {run.path}: {run.head}", markup=False)
+    errors.print(f"report: {out / 'report.html'}", markup=False)
     for metric, limit in limits.items():
         worst = max(metric_value(result.curve[-1], metric) for result in results)
         if worst > limit:

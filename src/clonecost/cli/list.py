@@ -1,4 +1,4 @@
-"""What there is to choose from, for `list` and for shell completion. Imports no torch."""
+"""Names to choose from, for `list` and for shell completion. Imports no torch."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,8 +11,8 @@ from clonecost.errors import Listed, SpecError, suggest
 from clonecost.registry import KINDS, Parts, mappings
 from clonecost.registry import names as every_name
 
-WHITE_BOX = "White box: a reference, not an attack through the API; wants --access white-box."
-# How a setting of a part is given on the command line.
+WHITE_BOX = "White box: a reference, not an attack through the API; needs --access white-box."
+# How a setting of a part is written on the command line.
 FLAGS = {
     "attacks": "--set {name}.SETTING=VALUE",
     "defences": "--defence {name}:SETTING=VALUE",
@@ -20,10 +20,10 @@ FLAGS = {
 
 
 def names(kind: Listed) -> Callable[[str], list[str]]:
-    """Shell completion from the tables themselves."""
+    """Shell completion of the names of one kind: a function from a prefix to the names."""
 
-    def complete(begun: str) -> list[str]:
-        return [name for name in every_name(kind) if name.startswith(begun)]
+    def complete(prefix: str) -> list[str]:
+        return [name for name in every_name(kind) if name.startswith(prefix)]
 
     return complete
 
@@ -32,7 +32,7 @@ def check_kind(kind: str) -> Listed:
     """The kind, if there is a list of it.
 
     Raises:
-        SpecError: there is none.
+        SpecError: there is no such list.
     """
     if kind not in KINDS:
         raise SpecError(suggest("list", kind, KINDS))
@@ -40,21 +40,21 @@ def check_kind(kind: str) -> Listed:
 
 
 def table(kind: Listed) -> RenderableType:
-    """Names with one line each."""
+    """The names of one kind with one line each, for the terminal."""
     rows = _grid([(f"[bold]{name}[/bold]", line) for name, line in summaries(kind).items()])
     return rows if rows.row_count else f"There are no {kind} yet."
 
 
 def summaries(kind: Listed) -> dict[str, str]:
-    """Names with one line each."""
+    """The names of one kind with one line each."""
     return {name: _summary(mapping, name) for mapping in mappings(kind) for name in mapping}
 
 
 def details(kind: Listed, name: str) -> RenderableType:
-    """All that is known of one name: of an attack what it declares, its settings and profiles.
+    """One part for the terminal: its summary, declaration, settings and profiles.
 
     Raises:
-        SpecError: it is not in the list.
+        SpecError: the name is not in the list.
     """
     for mapping in mappings(kind):
         if name in mapping:
@@ -69,11 +69,11 @@ def details(kind: Listed, name: str) -> RenderableType:
         for setting in mapping.base("Declaration")
     ]
     settings = [(s.name, s.default, s.meaning) for s in source.settings]
-    given = FLAGS.get(kind, "").format(name=name)
+    flag = FLAGS.get(kind, "").format(name=name)
     parts: list[RenderableType] = [
         f"[bold]{name}[/bold]: {escape(source.summary)}",
         "\n[bold]Declaration[/bold]", _grid(declared),
-        f"\n[bold]Settings[/bold] {given}", _grid(settings),
+        f"\n[bold]Settings[/bold] {flag}", _grid(settings),
     ]  # fmt: skip
     if source.profiles:
         parts.append("\n[bold]Profiles[/bold] " + ", ".join(f"{name}:{p}" for p in source.profiles))
@@ -99,7 +99,7 @@ def _grid(rows: Sequence[tuple[str, ...]]) -> Table:
 
 
 def _worded(value: object) -> str:
-    """A declared value as a reader has it: no quotes, no brackets."""
+    """A declared value without quotes and brackets."""
     if isinstance(value, bool) or value in ("True", "False"):
         return "yes" if str(value) == "True" else "no"
     if isinstance(value, tuple) or value == "()":

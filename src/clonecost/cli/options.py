@@ -1,4 +1,4 @@
-"""Options of the commands: those that are keys of a spec come from its schema, `takes_keys`."""
+"""Options of the commands: `takes_keys` makes those that are keys of a spec from its schema."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,20 +16,26 @@ from clonecost.cli.list import names
 from clonecost.config.key import Key, default, form, keys, metavar, read_flag
 from clonecost.config.schema import Spec
 
-# Options that are no keys, and that several commands have.
+# Options that are not keys and that several commands have.
 Out = Annotated[
-    Path | None, typer.Option("--out", metavar="RUN", help="Run folder. [default: runs/...]")
+    Path | None,
+    typer.Option("--out", metavar="RUN", help="Run folder. [default: runs/VICTIM-ATTACK]"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 FailAbove = Annotated[
     list[str] | None,
     typer.Option("--fail-above", metavar="METRIC=SHARE", help="Exit with status 1 when the final "
-                 "clone's METRIC, such as agreement or relative_accuracy, exceeds this."),
+                 "clone's METRIC, such as agreement or relative_accuracy, exceeds SHARE."),
 ]  # fmt: skip
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of all random numbers.")]
+Epochs = Annotated[
+    int | None,
+    typer.Option("--epochs", metavar="N", help="Epochs of training. [default: the recipe's]"),
+]
 
-# The words of the keys that a run has already, for the commands that change them.
+# The keys that a run may change when it resumes, with their help.
 OF_A_RUN = {
-    "budget": replace(keys(Spec)["budget"], help="A larger budget than before.",
+    "budget": replace(keys(Spec)["budget"], help="A larger query budget than before.",
                       default="the run's"),
     "max_lost": replace(keys(Spec)["max_lost"], default="the run's"),
 }  # fmt: skip
@@ -37,17 +43,22 @@ OF_A_RUN = {
 Command = Callable[..., None]
 
 
+def device_that(task: str) -> dict[str, Key]:
+    """The key `device` with the help of a command whose device has another task."""
+    return {"device": replace(keys(Spec)["device"], help=f"The device that {task}.")}
+
+
 def takes_keys(
     model: type[BaseModel], *only: str, words: Mapping[str, Key] | None = None
 ) -> Callable[[Command], Command]:
     """Give a command one option for every key of `model`, and the values as its argument `keys`.
 
-    A key without a default becomes an argument. `keys` has the keys that were given, as the types
-    of their fields; a value that a type refuses ends the command with one sentence.
+    A key without a default becomes an argument. `keys` holds the keys that the user gave, with the
+    types of their fields; a value that its type refuses ends the command with an error.
 
     Args:
-        only: the names of the keys; without any, all keys that have a flag.
-        words: other words for some keys, where they mean something else to this command.
+        only: the names of the keys; none: all keys that have a flag.
+        words: the help of keys that mean something else to this command.
 
     Example:
         @app.command()
@@ -55,12 +66,12 @@ def takes_keys(
         def resume(run: Path, keys: dict[str, Any]) -> None: ...
     """
     fields = model.model_fields
-    said = {**keys(model), **(words or {})}
+    described = {**keys(model), **(words or {})}
     chosen = only or tuple(name for name, field in fields.items() if form(field) != "table")
 
     def decorate(command: Command) -> Command:
         own = signature(command, eval_str=True).parameters
-        options = [_parameter(name, model, said[name]) for name in chosen]
+        options = [_parameter(name, model, described[name]) for name in chosen]
         options += [
             parameter.replace(kind=Parameter.KEYWORD_ONLY)
             for name, parameter in own.items() if name != "keys"
@@ -76,7 +87,7 @@ def takes_keys(
                 }  # fmt: skip
             command(keys=values, **given)
 
-        # Typer reads both; the signature of `command` has no word of the keys.
+        # Typer reads both; the signature of `command` does not name the keys.
         called.__signature__ = Signature(options)  # type: ignore[attr-defined]
         called.__annotations__ = {option.name: option.annotation for option in options}
         return called
@@ -86,23 +97,23 @@ def takes_keys(
 
 def _parameter(name: str, model: type[BaseModel], key: Key) -> Parameter:
     field = model.model_fields[name]
-    usual = default(field, key)
-    words = _with_flags(key.help + (f" [default: {usual}]" if usual else ""), model)
-    how: dict[str, Any] = {"help": words, "rich_help_panel": key.panel or None}
+    value = default(field, key)
+    words = _with_flags(key.help + (f" [default: {value}]" if value else ""), model)
+    settings: dict[str, Any] = {"help": words, "rich_help_panel": key.panel or None}
     if key.choices:
-        how["autocompletion"] = names(key.choices)
+        settings["autocompletion"] = names(key.choices)
     kind = form(field)
     if kind != "switch":
-        how["metavar"] = metavar(field, key)
+        settings["metavar"] = metavar(field, key)
     if field.is_required():
         return Parameter(
-            name, Parameter.KEYWORD_ONLY, annotation=Annotated[str, typer.Argument(**how)]
+            name, Parameter.KEYWORD_ONLY, annotation=Annotated[str, typer.Argument(**settings)]
         )
     types = {"switch": bool | None, "repeated": list[str] | None, "settings": list[str] | None}
     written = f"{flag(name)}/{flag(f'no_{name}')}" if kind == "switch" else flag(name)
     return Parameter(
         name, Parameter.KEYWORD_ONLY, default=None,
-        annotation=Annotated[types.get(kind, str | None), typer.Option(written, **how)],
+        annotation=Annotated[types.get(kind, str | None), typer.Option(written, **settings)],
     )  # fmt: skip
 
 

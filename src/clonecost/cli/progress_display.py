@@ -1,4 +1,4 @@
-"""How an audit is shown while it runs: bars on a terminal, plain lines anywhere else."""
+"""The display of an audit while it runs: bars on a terminal, plain lines anywhere else."""
 
 import sys
 from types import TracebackType
@@ -34,7 +34,7 @@ class Display:
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._said: dict[str, int] = {}
+        self._printed: dict[str, int] = {}  # step -> the last fifth that has its line
         self._title = ""
         self._price: float | None = None
         self._rate: float | None = None
@@ -52,36 +52,36 @@ class Display:
         self._bars.stop()
 
     def begin(self, title: str, *, price: float | None = None, rate: float | None = None) -> None:
-        """A new audit: its bars replace the last one's.
+        """Start the display of an audit; its bars replace those of the audit before.
 
         Args:
-            price: USD for 1,000 rows, when the bill is to be shown.
-            rate: rows a second at most, of an endpoint: how long the rest takes is then shown.
+            price: USD per 1,000 rows, to show the cost.
+            rate: the most rows per second that an endpoint gets, to show the time left.
         """
         self._price, self._rate = price, rate
         for task in self._tasks.values():
             self._bars.remove_task(task)
         self._tasks.clear()
-        self._said.clear()
+        self._printed.clear()
         self._title = title
         self.console.print(f"[bold]{escape(title)}[/bold]")
 
     def spent(self, spent: int, budget: int) -> None:
-        """Rows bought so far."""
-        bill = "" if self._price is None else f" (${spent * self._price / 1000:,.2f})"
-        left, rest = budget - spent, ""
+        """Show the rows paid for so far."""
+        cost = "" if self._price is None else f" (${spent * self._price / 1000:,.2f})"
+        left, time_left = budget - spent, ""
         if self._rate and left:
             from clonecost.report.number_format import duration
 
-            rest = f", at least {duration(left / self._rate)}"
-        self._show("queries", spent, budget, f"{spent:,} spent{bill}, {left:,} left{rest}")
+            time_left = f", at least {duration(left / self._rate)}"
+        self._show("queries", spent, budget, f"{spent:,} spent{cost}, {left:,} left{time_left}")
 
     def step(self, what: str, done: int, total: int) -> None:
-        """Any other step that takes a while: (what, done, of how many)."""
+        """Show another long step: its name, the parts done, the parts in all."""
         self._show(what, done, total, f"{done:,}/{total:,}")
 
     def scored(self, score: "Score") -> None:
-        """A milestone: the agreement goes beside the bar, and a line stays."""
+        """Show a milestone's score: the agreement beside the bar, and a line that stays."""
         agreement, accuracy = score.agreement, score.accuracy
         text = (
             f"  {score.queries:>10,} queries: agreement {agreement.value:.1%} "
@@ -93,7 +93,7 @@ class Display:
         self.console.print(text, soft_wrap=True)
 
     def notice(self, sentence: str) -> None:
-        """Something that the user should know, and that stops nothing."""
+        """Print a warning; the audit goes on."""
         self.console.print(sentence, style="yellow", markup=False, soft_wrap=True)
 
     def _show(self, what: str, done: int, total: int, counted: str) -> None:
@@ -107,15 +107,15 @@ class Display:
         self._bars.update(task, completed=done, total=total, counted=counted, visible=not finished)
 
     def _line(self, what: str, done: int, total: int, counted: str) -> None:
-        """Without a terminal: a line for every fifth of a step, and no more."""
+        """Without a terminal: print one line for every fifth of a step."""
         fifth = 5 * done // max(1, total)
-        if done and self._said.get(what) != fifth:
-            self._said[what] = fifth
+        if done and self._printed.get(what) != fifth:
+            self._printed[what] = fifth
             self.console.print(f"  {what}: {counted}", markup=False, soft_wrap=True)
 
 
 def write_out(text: str) -> None:
-    """To standard output, whole, whatever the terminal's encoding can show."""
+    """Write to standard output; what the terminal's encoding cannot show becomes `?`."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, errors="replace").decode(encoding))
     sys.stdout.flush()

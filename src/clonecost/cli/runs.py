@@ -1,4 +1,4 @@
-"""The commands that look into a run folder: report, replay, transfer, verify."""
+"""The commands that read a run folder: `report`, `replay`, `transfer`, `verify`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from clonecost.cli.audit import app
-from clonecost.cli.errors import errors, sentences
+from clonecost.cli.errors import errors, in_run, sentences
 from clonecost.cli.list import names
-from clonecost.cli.options import OF_A_RUN, AsJson, takes_keys
+from clonecost.cli.options import OF_A_RUN, AsJson, Seed, takes_keys
 from clonecost.cli.progress_display import Display, write_out
 from clonecost.config.schema import Spec
 from clonecost.errors import Advice, SpecError, suggest
@@ -18,11 +18,12 @@ from clonecost.errors import Advice, SpecError, suggest
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders "
                                                "of run folders.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="[default: report.html "
-                                             "in the first RUN; - is standard output]")] = None,
-    format_: Annotated[str, typer.Option("--format", metavar="html|md|json")] = "html",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="File to write; - is "
+                   "standard output. [default: report.html in the first RUN]")] = None,
+    format_: Annotated[str, typer.Option("--format", metavar="html|md|json",
+                                         help="Format of the report.")] = "html",
 ) -> None:  # fmt: skip
-    """One or many runs as a page that a manager and an engineer both read."""
+    """Write the report of one or several runs: verdict, cost, curves, threat model, warnings."""
     with sentences():
         from clonecost import report as pages
         from clonecost.persistence import run_folder
@@ -38,12 +39,12 @@ def report(
                     f"left out: {folder} did not finish; `clonecost resume {folder}` goes on",
                     style="yellow", markup=False,
                 )  # fmt: skip
-        text = makers[format_](pages.load_runs(finished or found))
+        report_text = makers[format_](pages.load_runs(finished or found))
         if str(out) == "-" or (out is None and format_ != "html"):
-            write_out(text)
+            write_out(report_text)
             return
         target = out or runs[0] / "report.html"
-        run_folder.write(target, text)
+        run_folder.write(target, report_text)
         errors.print(f"wrote {target}", markup=False)
 
 
@@ -51,25 +52,29 @@ def report(
 def replay(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run that kept its inputs.")],
     student: Annotated[
-        str, typer.Option("--student", metavar="NET", autocompletion=names("networks"))
+        str, typer.Option("--student", metavar="NET", autocompletion=names("networks"),
+                          help="A network in `clonecost list networks`.")
     ],
-    seed: Annotated[int, typer.Option("--seed")] = 0,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="[default: 60]")] = None,
+    seed: Seed = 0,
+    epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", help="Epochs of training. "
+                                               "[default: 60]")] = None,
     as_json: AsJson = False,
-) -> None:
-    """Train another student on what was bought. The victim is not asked."""
-    with sentences():
+) -> None:  # fmt: skip
+    """Train another student on the answers of a run. Sends no query to the victim."""
+    with sentences(place=in_run(run)):
         from clonecost.workflows.replay import replay as train_again
 
         with Display(quiet=as_json) as display:
-            path, found = train_again(run, student, seed=seed, epochs=epochs, progress=display.step)
+            path, result = train_again(
+                run, student, seed=seed, epochs=epochs, progress=display.step
+            )
         if as_json:
             write_out(path.read_text(encoding="utf-8"))
             return
-        agreement, accuracy = found.score.agreement, found.score.accuracy
+        agreement, accuracy = result.score.agreement, result.score.accuracy
         write_out(
-            f"{student} trained on {found.rows:,} bought rows: agreement {agreement.value:.1%} "
-            f"(95 % interval {agreement.low:.1%} to {agreement.high:.1%}), accuracy "
+            f"{student} trained on {result.rows:,} paid rows: agreement {agreement.value:.1%} "
+            f"(95 % CI {agreement.low:.1%} to {agreement.high:.1%}), accuracy "
             f"{accuracy.value:.1%}; no query was sent\nwrote {path}\n"
         )
 
@@ -81,42 +86,45 @@ def transfer(
     keys: dict[str, Any],
     epsilon: Annotated[
         list[float] | None,
-        typer.Option("--epsilon", help="How far a pixel in [0, 1] may be moved; may be given "
-                     "several times. [default: 0.03, 0.1]"),
+        typer.Option("--epsilon", metavar="NUMBER", help="The largest change of a pixel in "
+                     "[0, 1]; several may be given. [default: 0.03, 0.1]"),
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", metavar="fgsm|pgd|mim", help="May be given several times. "
-                     "[default: all]"),
+        typer.Option("--method", metavar="fgsm|pgd|mim", help="A method that makes adversarial "
+                     "examples; several may be given. [default: all]"),
     ] = None,
-    rows: Annotated[int, typer.Option("--rows", help="Test rows that are tried.")] = 500,
-    seed: Annotated[int | None, typer.Option("--seed", help="[default: the run's]")] = None,
+    rows: Annotated[int, typer.Option("--rows", metavar="ROWS",
+                                      help="Number of test rows to start from.")] = 500,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of all random "
+                                             "numbers. [default: the run's]")] = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Ask the model about adversarial examples made on its clone. Every row is counted, apart."""
-    with sentences():
+    """Send adversarial examples made on the clone to the victim. All rows are counted apart."""
+    with sentences(place=in_run(run, "max_lost", "epsilon", "method", "rows", "seed")):
         from clonecost.evaluation.adversarial_transfer import METHODS
         from clonecost.workflows.transfer import EPSILONS
-        from clonecost.workflows.transfer import transfer as try_clone
+        from clonecost.workflows.transfer import transfer as send_examples
 
         with Display(quiet=as_json) as display:
-            found = try_clone(
+            result = send_examples(
                 run, epsilons=epsilon or EPSILONS, methods=method or METHODS, rows=rows, seed=seed,
                 progress=display.step, **keys,
             )  # fmt: skip
         if as_json:
-            write_out(found.model_dump_json(indent=2) + "\n")
+            write_out(result.model_dump_json(indent=2) + "\n")
             return
-        lost = f" and {found.lost:,} lost" if found.lost else ""
+        lost = f" and {result.lost:,} lost" if result.lost else ""
         write_out(
-            f"{found.right:,} of {found.rows:,} test rows were named rightly and changed; "
-            f"{found.queries:,} rows answered{lost}, counted apart\n"
+            f"The victim classified {result.right:,} of {result.rows:,} test rows correctly; these "
+            f"were changed. {result.queries:,} rows answered{lost}, counted apart\n"
         )
-        for one in found.found:
-            wrong, of_clone = one.fooled, one.fooled_clone
+        for strength in result.found:
+            of_victim, of_clone = strength.fooled, strength.fooled_clone
             write_out(
-                f"epsilon {one.epsilon:<5g} {one.method:<6} fools the model on {wrong.value:6.1%} "
-                f"({wrong.low:.1%} to {wrong.high:.1%}), the clone on {of_clone.value:.1%}\n"
+                f"epsilon {strength.epsilon:<5g} {strength.method:<6} misclassified by the victim: "
+                f"{of_victim.value:6.1%} (95 % CI {of_victim.low:.1%} to {of_victim.high:.1%}), "
+                f"by the clone: {of_clone.value:.1%}\n"
             )
         write_out(f"wrote {run / 'transfer.json'}; `clonecost report {run}` shows it\n")
 
@@ -126,11 +134,11 @@ def verify(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     head: Annotated[
         str | None,
-        typer.Option("--head", metavar="HEAD", help="A ledger head that was written down "
-                     "elsewhere: it must be in the chain."),
+        typer.Option("--head", metavar="HEAD", help="A ledger head that was kept outside the run "
+                     "folder: it must be in the chain."),
     ] = None,
 ) -> None:  # fmt: skip
-    """Is the ledger whole and unaltered, and are the run's files those that it records?"""
+    """Check that the ledger is whole and unaltered, and that it records the run's files."""
     with sentences():
         from clonecost.persistence.run_folder import runs_in
         from clonecost.workflows.verify import verify as check
@@ -138,22 +146,22 @@ def verify(
         folders = runs_in(run)
         if head is not None and len(folders) > 1:
             raise SpecError(
-                f"{run} holds several runs, and a head is of one.", Advice("name one of the runs"),
-                got=len(folders), want=1,
+                f"{run} holds several runs, and a head belongs to one run",
+                Advice("name one of the runs"), got=len(folders), want=1,
             )  # fmt: skip
-        found = [(folder, check(folder, head=head)) for folder in folders]
-        for folder, one in found:
-            for note in one.notes:
+        verified = [(folder, check(folder, head=head)) for folder in folders]
+        for folder, verification in verified:
+            for note in verification.notes:
                 errors.print(f"{folder}: {note}", markup=False)
-            for fault in one.faults:
+            for fault in verification.faults:
                 errors.print(f"{folder}: {fault}", style="red", markup=False)
-        if any(one.faults for _, one in found):
+        if any(verification.faults for _, verification in verified):
             raise typer.Exit(2)
-        for folder, one in found:
+        for folder, verification in verified:
             write_out(f"{folder}: every row is accounted for, nothing was altered\n")
-            write_out(f"head {one.head}\n")
+            write_out(f"head {verification.head}\n")
         if head is None:
             errors.print(
-                "tamper-evident against the printed head: --head HEAD checks one that was written "
-                "down elsewhere", markup=False,
+                "A ledger that was rewritten as a whole passes this check; only --head, with a "
+                "head that was kept elsewhere, detects it", markup=False,
             )  # fmt: skip

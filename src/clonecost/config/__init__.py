@@ -1,4 +1,4 @@
-"""An audit as it is written down: command line or TOML -> checked values -> audits."""
+"""The spec of an audit: command line or TOML -> checked values -> audits."""
 
 import lazy_loader
 

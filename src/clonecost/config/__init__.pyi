@@ -8,7 +8,6 @@ from .build import load_attacked as load_attacked
 from .build import load_parts as load_parts
 from .build import load_test as load_test
 from .build import singles as singles
-from .defaults import asks_proxy as asks_proxy
 from .defaults import endpoint_url as endpoint_url
 from .defaults import features_of as features_of
 from .defaults import generators_of as generators_of
@@ -16,6 +15,7 @@ from .defaults import lost_limit as lost_limit
 from .defaults import needs_proxy as needs_proxy
 from .defaults import of_table as of_table
 from .defaults import proxy_name as proxy_name
+from .defaults import sends_proxy as sends_proxy
 from .defaults import student_name as student_name
 from .defaults import test_name as test_name
 from .defaults import victim_shape as victim_shape

@@ -1,14 +1,14 @@
-"""A spec to audits: data and victim are loaded, runs get their folders."""
+"""A spec -> audits: load the data and the victim, and give each run its folder."""
 
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from clonecost.audit import Audit
+from clonecost.audit import Audit, Origin, RunOptions
 from clonecost.config.defaults import (
     endpoint_url,
     features_of,
@@ -26,7 +26,7 @@ from clonecost.config.parse import to_toml
 from clonecost.config.schema import Spec
 from clonecost.data import load
 from clonecost.data.tables import load_table, numbered_as
-from clonecost.errors import SpecError
+from clonecost.errors import SetKey, SpecError
 from clonecost.generators import TrainedGenerator, ready_generator
 from clonecost.types import Feature, LabelledInputs, Progress, Shape, ThreatModel, no_progress
 from clonecost.victims import LoadedVictim, load_victim
@@ -36,50 +36,58 @@ from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 from clonecost.victims.zoo.images import zoo_victim
 from clonecost.victims.zoo.tabular import table_victim
 
-SERIES = (0.02, 0.05, 0.1, 0.2, 0.5)  # of the budget: where the clone is scored by default
+SERIES = (0.02, 0.05, 0.1, 0.2, 0.5)  # shares of the budget: the default milestones
 
 
 def default_milestones(budget: int) -> list[int]:
-    """A 2-5-10 series over the last two decades below the budget."""
+    """A 2-5-10 series over the last two decades below the budget.
+
+    Example:
+        >>> default_milestones(1_000)
+        [20, 50, 100, 200, 500]
+    """
     return [int(budget * share) for share in SERIES if budget * share >= 1]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What several audits of one spec share."""
+    """The parts that all audits of one spec share."""
 
     victim: LoadedVictim
     threat: ThreatModel
     test: LabelledInputs
     proxy: LabelledInputs | None
     generators: dict[str, TrainedGenerator]
-    true_labels: LabelledInputs | None
     student: str
 
 
 def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
     """Load the data and load (or train) the victim. Sends no row to the victim.
 
-    An endpoint is asked what it takes, if it is one that may be asked.
+    An endpoint gets a request for its metadata, if the spec has the permission to query it.
+
+    Raises:
+        CloneCostError: the data or the victim cannot be loaded, or do not fit the spec.
     """
     if url := endpoint_url(spec):
         must_be_allowed(url, spec.authorisation)
-    if of_table(spec):  # which has neither proxy nor student
+    if of_table(spec):  # an audit with neither proxy nor student
         test = load_table(test_name(spec), "test", features_of(spec))
         victim, threat = load_attacked(spec, test, progress)
         test = numbered_as(test, victim.classes)
-        return Parts(victim, threat, test, None, {}, None, student_name(spec))
-    # The data first: a mistake in their name must not wait until a victim is trained.
+        return Parts(victim, threat, test, None, {}, student_name(spec))
+    # The data come first: a mistake in their name must show before a victim is trained.
     test = load_test(spec, progress)
     shape, proxy = test.shape, None
     if needs_proxy(spec):
         proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
-    own = None
+    own_data = None
     if spec.controls and spec.victim in VICTIMS:
-        own = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
+        own_data = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
     generators = _generators(spec, proxy, make_device(spec.device), progress)
     victim, threat = load_attacked(spec, test, progress)
-    return Parts(victim, threat, test, proxy, generators, own, student_name(spec))
+    victim = replace(victim, true_labels=own_data)
+    return Parts(victim, threat, test, proxy, generators, student_name(spec))
 
 
 def load_test(spec: Spec, progress: Progress = no_progress) -> LabelledInputs:
@@ -92,9 +100,12 @@ def load_test(spec: Spec, progress: Progress = no_progress) -> LabelledInputs:
 def load_attacked(
     spec: Spec, test: LabelledInputs, progress: Progress = no_progress
 ) -> tuple[LoadedVictim, ThreatModel]:
-    """The owner's side alone: the victim, and what may be asked of it.
+    """Load the owner's side alone: the victim, and the threat model of the spec.
 
-    An endpoint is asked what it takes, if it is one that may be asked.
+    An endpoint gets a request for its metadata, if the spec has the permission to query it.
+
+    Raises:
+        CloneCostError: the victim cannot be loaded, or does not fit the spec.
     """
     if url := endpoint_url(spec):
         must_be_allowed(url, spec.authorisation)
@@ -105,9 +116,11 @@ def load_attacked(
     )
     if victim.takes == "uint8" and spec.input_precision != "uint8":
         raise SpecError(
-            f"{victim.name} takes 8-bit pixels, so finer ones would be rounded on the way and the "
-            "ledger would not say what was sent: add --input-precision uint8"
-        )
+            f"{victim.name} takes 8-bit pixels, and would round finer ones after the ledger has "
+            "recorded them",
+            SetKey("input_precision", "uint8"), got=f"input_precision {spec.input_precision}",
+            want="uint8",
+        )  # fmt: skip
     kind, top_k = answer_kind(spec.answers)
     threat = ThreatModel(
         input_shape=test.shape, num_classes=victim.num_classes or classes,
@@ -120,9 +133,9 @@ def load_attacked(
 def _generators(
     spec: Spec, proxy: LabelledInputs | None, device: torch.device, progress: Progress
 ) -> dict[str, TrainedGenerator]:
-    """Those that the attacks want: from their folder, from the cache, or trained on the proxy now.
+    """The attacks' generators: from their folder, from the cache, or trained on the proxy now.
 
-    One serves all seeds, as one victim does.
+    All seeds share them, as they share the victim.
     """
     return {
         name: ready_generator(name, proxy, device=device, progress=progress)
@@ -132,35 +145,45 @@ def _generators(
 
 def _count_classes(test: LabelledInputs) -> int:
     if len(test) == 0 or int(test.labels.min()) < 0:
-        raise SpecError(f"{test.name} has no labelled rows: agreement needs some to be measured on")
+        raise SpecError(
+            f"{test.name} has no labelled rows, on which agreement is measured", SetKey("test")
+        )
     return len(test.classes) or int(test.labels.max()) + 1
 
 
 def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit]:
-    """Every attack with every seed, each with its own folder when there are several."""
+    """The audits of every attack with every seed; several audits get a folder each in `out`.
+
+    Args:
+        command: the command line, for the record.
+    """
+    milestones, options = spec.milestones, run_options(spec)
+    if milestones is None:
+        milestones = default_milestones(spec.budget)
     found = []
-    milestones = spec.milestones
     for single, folder in singles(spec, out):
         (name,), (seed,) = single.attack, single.seed
         found.append(Audit(
-            victim=parts.victim.answer, victim_name=parts.victim.name,
-            network=parts.victim.network, weights=parts.victim.weights, threat=parts.threat,
-            attack=make_attack(name, spec.set), attack_name=name, test=parts.test,
-            student=parts.student, proxy=parts.proxy, generators=parts.generators, out=folder,
-            defences=[make_defence(text) for text in spec.defence], price=spec.price,
-            milestones=default_milestones(spec.budget) if milestones is None else milestones,
-            seed=seed, device=make_device(spec.device), keep=spec.keep, controls=spec.controls,
-            compile=spec.compile, uniform=spec.uniform,
-            snapshot_every=spec.snapshot_every, spot_check=spec.spot_check,
-            true_labels=parts.true_labels, command=command, spec=to_toml(single),
-            served=parts.victim.served, endpoint=parts.victim.endpoint,
-            rows_in_flight=parts.victim.rows_in_flight, max_lost=lost_limit(spec),
+            victim=parts.victim, threat=parts.threat, attack=make_attack(name, spec.set),
+            test=parts.test, out=folder, student=parts.student, proxy=parts.proxy,
+            generators=parts.generators, defences=[make_defence(text) for text in spec.defence],
+            milestones=milestones, seed=seed, price=spec.price, options=options,
+            origin=Origin(attack=name, command=command, spec=to_toml(single)),
         ))  # fmt: skip
     return found
 
 
+def run_options(spec: Spec) -> RunOptions:
+    """The run options of the audits of a spec."""
+    return RunOptions(
+        device=make_device(spec.device), keep=spec.keep, compile=spec.compile,
+        controls=spec.controls, snapshot_every=spec.snapshot_every, spot_check=spec.spot_check,
+        max_lost=lost_limit(spec), uniform=spec.uniform,
+    )  # fmt: skip
+
+
 def singles(spec: Spec, out: Path) -> list[tuple[Spec, Path]]:
-    """The spec cut into runs of one attack and one seed, with their folders."""
+    """Split the spec into runs of one attack and one seed, with their folders."""
     several = len(spec.attack) * len(spec.seed) > 1
     found = []
     for name in spec.attack:
@@ -174,16 +197,16 @@ def singles(spec: Spec, out: Path) -> list[tuple[Spec, Path]]:
 
 
 def default_out(spec: Spec) -> Path:
-    """runs/VICTIM-ATTACKS, and a digest of all else that is not left at its default.
+    """The default run folder: runs/VICTIM-ATTACKS, and a digest of all other keys not at default.
 
-    The same command finds its own run again, also with a larger budget; another one does not run
-    into it.
+    The same command finds its own run again, also with a larger budget; another command gets
+    another folder.
     """
     words = [spec.victim, *spec.attack]
-    usual = Spec(victim=spec.victim).fixed()
+    defaults = Spec(victim=spec.victim).fixed()
     others = {
         key: value for key, value in spec.fixed().items()
-        if key not in ("victim", "attack") and value != usual[key]
+        if key not in ("victim", "attack") and value != defaults[key]
     }  # fmt: skip
     if spec.device == str(make_device("auto")):
         others.pop("device", None)
@@ -201,13 +224,15 @@ def bring_victim(
     progress: Progress = no_progress,
     features: tuple[Feature, ...] | None = None,
 ) -> LoadedVictim:
-    """The victim that the spec names: from the zoo (trained now if need be) or the user's own.
+    """Load the victim that the spec names: of the zoo (trained if it is not yet) or the user's own.
 
     Args:
-        features: the columns, if it takes rows of a table.
+        shape: its input shape, if it is known.
+        classes: its number of classes, if it is known.
+        features: the columns of a table; None for a victim of images.
 
     Raises:
-        VictimError: it cannot be loaded.
+        VictimError: the victim cannot be loaded.
     """
     white_box = spec.access == "white-box"
     if spec.victim in VICTIMS:

@@ -1,12 +1,12 @@
-"""What a spec implies without being said: data, network, address, limits."""
+"""What a spec implies where it leaves a key out: data, network, address, limits."""
 
 from pathlib import Path
 
-from clonecost.attacks.base import wanted_generators
+from clonecost.attacks.base import required_generators
 from clonecost.audit import OWN_MODEL
 from clonecost.config.lookup import make_attack
 from clonecost.config.schema import Spec
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SetKey, SpecError
 from clonecost.generators import is_path
 from clonecost.types import Feature, Shape
 from clonecost.victims.endpoints import is_url
@@ -14,7 +14,7 @@ from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
 
 def of_table(spec: Spec) -> bool:
-    """Whether the victim takes rows of a table: as zoo, files or features say, else the attacks."""
+    """Whether the victim takes rows of a table, by the zoo, files, features, else the attacks."""
     if spec.victim in TABLE_VICTIMS or spec.features:
         return True
     if Path(spec.victim).suffix == ".skops" or Path(spec.test or "").suffix == ".csv":
@@ -25,35 +25,36 @@ def of_table(spec: Spec) -> bool:
 
 
 def features_of(spec: Spec) -> tuple[Feature, ...] | None:
-    """The columns of a table, where the spec says them; None: as the test rows are."""
+    """The columns of a table, if the spec has them; None: those of the test rows."""
     return tuple(column.feature() for column in spec.features) if spec.features else None
 
 
 def needs_proxy(spec: Spec) -> bool:
-    """Whether an attack asks about proxy data, or has a generator by a name trained on them."""
-    return asks_proxy(spec) or any(not is_path(name) for name in generators_of(spec))
+    """Whether an attack sends proxy data, or needs a generator that is trained on them."""
+    return sends_proxy(spec) or any(not is_path(name) for name in generators_of(spec))
 
 
-def asks_proxy(spec: Spec) -> bool:
+def sends_proxy(spec: Spec) -> bool:
+    """Whether an attack sends rows of the proxy data, or rows made from them, to the victim."""
     return any(make_attack(a, spec.set).declares.proxy != "none" for a in spec.attack)
 
 
 def generators_of(spec: Spec) -> list[str]:
-    """The trained generators that the attacks want, by name or folder, each once."""
-    wanted = [name for a in spec.attack for name in wanted_generators(make_attack(a, spec.set))]
-    return list(dict.fromkeys(wanted))
+    """The trained generators that the attacks need, by name or folder, each once."""
+    names = [name for a in spec.attack for name in required_generators(make_attack(a, spec.set))]
+    return list(dict.fromkeys(names))
 
 
 def proxy_name(spec: Spec) -> str:
-    """The embedded photographs when nothing better is named: everybody has them."""
+    """The proxy data; by default the photographs that come with clonecost."""
     return spec.proxy or "photos"
 
 
 def test_name(spec: Spec) -> str:
-    """The rows that agreement is measured on.
+    """The test rows, on which agreement is measured.
 
     Raises:
-        SpecError: the victim is the user's own and none is named.
+        SpecError: the victim is the user's own and the spec has no test rows.
     """
     if spec.test is not None:
         return spec.test
@@ -62,19 +63,21 @@ def test_name(spec: Spec) -> str:
     if spec.victim in TABLE_VICTIMS:
         return TABLE_VICTIMS[spec.victim].table
     raise SpecError(
-        f"{spec.victim} is not in the zoo, so name the rows to measure agreement on: "
-        "--test DATASET, or a file with inputs and labels"
+        f"{spec.victim} is not in the zoo, and the test rows for its agreement are missing",
+        SetKey("test"),
+        Advice("a data set and a file with inputs and labels both serve as test rows"),
     )
 
 
 def victim_shape(spec: Spec) -> Shape | None:
-    """What the victim takes, where the spec says so; else as the test rows are."""
+    """The victim's input shape by the zoo or the spec; None: that of the test rows."""
     if spec.victim in VICTIMS:
         return VICTIMS[spec.victim].input_shape
     return tuple(spec.shape) if spec.shape else None
 
 
 def student_name(spec: Spec) -> str:
+    """The clone's network: the spec's, else the zoo victim's student, else resnet20."""
     if of_table(spec):
         return OWN_MODEL
     if spec.student:
@@ -83,25 +86,27 @@ def student_name(spec: Spec) -> str:
 
 
 def endpoint_url(spec: Spec) -> str | None:
-    """The address that is asked; None for a victim in this process.
+    """The victim's address; None for a victim in this process.
 
     Raises:
-        SpecError: there is a table [endpoint] and no address.
+        SpecError: the spec has a table [endpoint] and no address.
     """
     if spec.endpoint and spec.endpoint.url:
         return spec.endpoint.url
     if is_url(spec.victim):
         return spec.victim
     if spec.endpoint:
-        raise SpecError("[endpoint] has no url, and the victim is none either")
+        raise SpecError(
+            "The table [endpoint] has no url, and the victim is not a URL", SetKey("endpoint.url")
+        )
     return None
 
 
 def lost_limit(spec: Spec) -> int | None:
-    """Rows that a run may pay for and not get.
+    """The most rows that a run may pay for without an answer; None: no limit.
 
-    Of an endpoint by default a tenth of the budget, but at least 100: as a quarter of them may be
-    in flight, fewer would make it crawl.
+    The default for an endpoint is a tenth of the budget, but at least 100: a quarter of them may be
+    in flight at once, and fewer would slow the run down.
     """
     if spec.max_lost is None and endpoint_url(spec):
         return max(100, spec.budget // 10)

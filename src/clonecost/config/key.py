@@ -1,6 +1,6 @@
-"""What a key of a spec says about itself, and how its value is read from text.
+"""The keys of a spec: their declaration, and how a value is read from text.
 
-A key is one field of a pydantic model. Its annotation holds a `Key`, and from that and the field's
+A key is one field of a pydantic model. Its annotation holds a `Key`. From that and from the field's
 type and default come the flag of the command line, the line of `--help`, the row of the key table
 in `docs/spec.md`, the reading of TOML and every check:
 
@@ -34,10 +34,10 @@ Form = Literal[
 ]
 
 SEVERAL = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
-# A list whose single value may stand alone in TOML, and whose flag may be given several times.
+# A list: in TOML one value needs no brackets, and its flag may be given several times.
 Several = Annotated[list[T], SEVERAL]
 
-# What the field's type wants, by pydantic's name of the error; another error has pydantic's words.
+# What a field's type wants, by pydantic's name of the error; other errors keep pydantic's words.
 WANTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -58,17 +58,17 @@ WANTED = {
 
 @dataclass(frozen=True)
 class Key:
-    """What the field's type and default do not say: a marker in the field's annotation.
+    """A marker in a field's annotation: what the field's type and default do not state.
 
     Args:
         help: what the key means, one sentence or two. Another key is written `like_this`; the
             command line shows that key's flag instead.
-        metavar: stands for the value in `--help`; by default it follows from the type.
-        default: the default in words, for a key whose default is implied by other keys.
+        metavar: the placeholder of the value in `--help`; by default it follows from the type.
+        default: the default in words, for a key whose default other keys imply.
         panel: the group of the key in `--help` and in the key table.
-        choices: the list of names that a shell completes the value from.
+        choices: the list of names from which a shell completes the value.
         free: whether the key may change when a run resumes, because no query depends on it.
-        describes: the only kind of victim that the key is for; None: every victim.
+        describes: the only kind of victim that has the key; None: every victim.
     """
 
     help: str
@@ -84,12 +84,17 @@ def keys(model: type[BaseModel]) -> dict[str, Key]:
     """The `Key` of every field of the model, in the order of the model.
 
     Raises:
-        TypeError: a field has none.
+        TypeError: a field has no `Key`.
     """
     return {name: key_of(name, field) for name, field in model.model_fields.items()}
 
 
 def key_of(name: str, field: FieldInfo) -> Key:
+    """The `Key` in the annotation of the field `name`.
+
+    Raises:
+        TypeError: the field has no `Key`.
+    """
     for mark in field.metadata:
         if isinstance(mark, Key):
             return mark
@@ -115,7 +120,7 @@ def form(field: FieldInfo) -> Form:
 
 
 def metavar(field: FieldInfo, key: Key) -> str:
-    """What stands for the value: the key's own word, the choices of a Literal, or the type."""
+    """The placeholder of the value: the key's own, the choices of a Literal, or the type."""
     if key.metavar:
         return key.metavar
     kind = _some(field)
@@ -127,7 +132,7 @@ def metavar(field: FieldInfo, key: Key) -> str:
 
 
 def default(field: FieldInfo, key: Key) -> str:
-    """The default as it is written, or in the key's own words; empty if there is none."""
+    """The default in the key's own words or as TOML has it; empty if there is none."""
     if key.default:
         return key.default
     value = None if field.is_required() else field.get_default(call_default_factory=True)
@@ -138,11 +143,11 @@ def default(field: FieldInfo, key: Key) -> str:
 
 
 def read_flag(field: FieldInfo, flag: str, given: Any) -> Any:
-    """The value of one flag, checked, as the field's type has it.
+    """Check the value of one flag and convert it to the field's type.
 
     Args:
         flag: the flag as the user wrote it, for the message.
-        given: what stood behind the flag: text, a list of texts, or whether a switch is on.
+        given: the flag's value: a text, a list of texts, or whether a switch is on.
 
     Raises:
         SpecError: the field does not take the value.
@@ -163,13 +168,13 @@ def read_flag(field: FieldInfo, flag: str, given: Any) -> Any:
 
 
 def refused(name: str, error: ValidationError) -> SpecError:
-    """One sentence for the first value that pydantic refuses.
+    """The error about the first value that pydantic refuses.
 
     Args:
         name: the key or the flag as the user wrote it.
     """
     first = error.errors(include_url=False)[0]
-    if first["type"] == "value_error":  # a sentence of our own
+    if first["type"] == "value_error":  # raised by a validator of this package
         return SpecError(f"{name}: {first['msg'].removeprefix('Value error, ')}")
     want = WANTED.get(first["type"], first["msg"].removeprefix("Input should be "))
     want = want.format(**first.get("ctx", {}))
@@ -177,7 +182,7 @@ def refused(name: str, error: ValidationError) -> SpecError:
 
 
 def parse_value(text: str) -> Scalar | list[float]:
-    """The value of a setting, read as TOML; a bare word is itself.
+    """The value of a setting, read as TOML; a bare word is text.
 
     Example:
         >>> parse_value("[0.1, 0.2]"), parse_value("l1")
@@ -190,17 +195,22 @@ def parse_value(text: str) -> Scalar | list[float]:
 
 
 def over(written: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys `given` over those `written`; of two tables the deeper keys are merged alike."""
+    """The keys `written`, overridden by those `given`; tables are merged key by key.
+
+    Example:
+        >>> over({"budget": 1, "set": {"dfme": {"step": 1}}}, {"set": {"dfme": {"width": 2}}})
+        {'budget': 1, 'set': {'dfme': {'step': 1, 'width': 2}}}
+    """
     merged = dict(written)
     for name, value in given.items():
         old = merged.get(name)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        merged[name] = over(cast(dict[str, Any], old), value) if both else value
+        both_tables = isinstance(old, dict) and isinstance(value, dict)
+        merged[name] = over(cast(dict[str, Any], old), value) if both_tables else value
     return merged
 
 
 def _settings(texts: list[str], flag: str) -> dict[str, dict[str, Any]]:
-    """PART.FIELD=VALUE, several times -> {part: {field: value}}."""
+    """Texts PART.FIELD=VALUE -> {part: {field: value}}."""
     found: dict[str, dict[str, Any]] = {}
     for text in texts:
         left, equals, value = text.partition("=")

@@ -1,6 +1,6 @@
 """The key table of `docs/spec.md`, from the schema.
 
-Write it anew after a change of the schema (a test compares the two):
+After a change of the schema, write the table again (a test compares the two):
 
     python -m clonecost.config.key_table docs/spec.md
 """
@@ -36,7 +36,7 @@ def key_table(model: type[BaseModel] = Spec) -> str:
 
 
 def refreshed(page: str, model: type[BaseModel] = Spec) -> str:
-    """The page with the key table between its two marks written anew.
+    """The page with a new key table between its two marks.
 
     Raises:
         ValueError: the page has no such marks.
@@ -60,12 +60,12 @@ def _row(name: str, key: Key, model: type[BaseModel]) -> str:
         "table": "table",
     }[form(field)]
     free = "\\*" if key.free else ""
-    usual = default(field, key)
+    default_word = default(field, key)
     if field.is_required():
-        usual = "required"
+        default_word = "required"
     elif field.default is False:
-        usual = "false"
-    cells = [f"`{name}`{free}", value, usual, key.help]
+        default_word = "false"
+    cells = [f"`{name}`{free}", value, default_word, key.help]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 

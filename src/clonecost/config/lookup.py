@@ -1,4 +1,4 @@
-"""What a key names: attacks, defences, answers and devices out of words."""
+"""Names in a spec -> attacks, defences, answers and devices."""
 
 from dataclasses import fields
 from typing import Any, cast, get_args, get_type_hints
@@ -7,14 +7,22 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from clonecost.attacks import ATTACKS, PROFILES, Attack
-from clonecost.config.key import parse_value
+from clonecost.config.key import parse_value, refused
 from clonecost.defences import DEFENCES
-from clonecost.errors import SpecError, suggest
+from clonecost.errors import SetKey, SpecError, suggest
 from clonecost.types import AnswerKind, Defence
 
 
 def make_attack(name: str, settings: dict[str, Any]) -> Attack:
-    """NAME or NAME:PROFILE, with the settings under its NAME put in."""
+    """The attack of NAME or NAME:PROFILE, with `settings[NAME]` over its own settings.
+
+    Raises:
+        SpecError: a name, profile or setting is unknown, or a setting has a wrong type.
+
+    Example:
+        >>> make_attack("knockoff", {"knockoff": {"epochs": 3}}).epochs
+        3
+    """
     base, _, profile = name.partition(":")
     if base not in ATTACKS:
         raise SpecError(suggest("attack", base, list(ATTACKS)))
@@ -25,7 +33,15 @@ def make_attack(name: str, settings: dict[str, Any]) -> Attack:
 
 
 def make_defence(text: str) -> Defence:
-    """NAME or NAME:key=value,key=value."""
+    """The defence of NAME or NAME:key=value,key=value.
+
+    Raises:
+        SpecError: the name or a key is unknown, or a value has a wrong type.
+
+    Example:
+        >>> make_defence("rounding:decimals=2").decimals
+        2
+    """
     name, _, rest = text.partition(":")
     if name not in DEFENCES:
         raise SpecError(suggest("defence", name, list(DEFENCES)))
@@ -36,12 +52,15 @@ def make_defence(text: str) -> Defence:
 def _pair(part: str, text: str) -> tuple[str, Any]:
     key, equals, value = part.partition("=")
     if not equals:
-        raise SpecError(f"{text!r}: {part!r} is not of the form key=value")
+        raise SpecError(
+            f"The defence {text!r} has a part that is not a setting",
+            SetKey("defence"), got=repr(part), want="key=value",
+        )  # fmt: skip
     return key.strip(), parse_value(value)
 
 
 def _with(part: Any, settings: dict[str, Any], name: str) -> Any:
-    """`part` with some fields replaced; names and types are checked before it sees them."""
+    """`part` with some fields replaced; names and types are checked before it is built."""
     types = get_type_hints(type(part))
     values = {field.name: getattr(part, field.name) for field in fields(part)}
     for key, value in settings.items():
@@ -53,23 +72,39 @@ def _with(part: Any, settings: dict[str, Any], name: str) -> Any:
     try:
         return TypeAdapter(type(part)).validate_python(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise SpecError(f"{name}.{key} = {first['input']!r}: {first['msg']}") from error
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        raise refused(f"{name}.{key}", error) from error
 
 
 def answer_kind(text: str) -> tuple[AnswerKind, int | None]:
-    """probs, label or top_k:K -> the kind, and K."""
+    """The kind of answers and K: "probs", "label" or "top_k:K" -> (kind, K or None).
+
+    Raises:
+        SpecError: the text is none of them.
+
+    Example:
+        >>> answer_kind("top_k:3")
+        ('top_k', 3)
+    """
     kind, _, k = text.partition(":")
     if kind == "top_k" and k.isdigit():
         return "top_k", int(k)
     if text in ("probs", "label"):
         return cast(AnswerKind, text), None
-    raise SpecError(f"answers {text!r}: choose probs, top_k:K (K a number) or label")
+    raise SpecError(
+        "Unknown value of answers",
+        SetKey("answers"),
+        got=repr(text),
+        want="probs, top_k:K or label",
+    )
 
 
 def make_device(name: str) -> torch.device:
-    """auto, cpu, cuda, cuda:N or mps; refused when this machine does not have it."""
+    """The device of a name: auto, cpu, cuda, cuda:N or mps.
+
+    Raises:
+        SpecError: this machine does not have the device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -80,7 +115,7 @@ def make_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         found = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
         raise SpecError(
-            f"the device {name!r} is not there ({str(error).splitlines()[0]}); "
-            f"this machine has: {', '.join(found)}"
-        ) from error
+            f"This machine does not have the device ({str(error).splitlines()[0]})",
+            SetKey("device"), got=repr(name), want=" or ".join(found),
+        ) from error  # fmt: skip
     return device

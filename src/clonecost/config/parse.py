@@ -1,4 +1,4 @@
-"""TOML to a checked spec, and back."""
+"""TOML -> a checked spec, and back."""
 
 import tomllib
 from pathlib import Path
@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from clonecost.attacks.base import check_access
-from clonecost.audit import wrong_kind
+from clonecost.audit import check_takes
 from clonecost.config.defaults import endpoint_url, generators_of, of_table
 from clonecost.config.key import keys, refused
 from clonecost.config.lookup import answer_kind, make_attack, make_defence, make_device
 from clonecost.config.schema import Spec
 from clonecost.errors import (
     Advice,
+    ChooseFrom,
     DropKey,
     RunWorkflow,
     SpecError,
@@ -29,42 +30,56 @@ S = TypeVar("S", bound=BaseModel)
 
 
 def read_spec(path: Path) -> Spec:
-    """Read a TOML file.
+    """Read a spec from a TOML file.
 
     Raises:
-        SpecError: it is missing, no TOML, has an unknown key (the right one is suggested) or value.
+        SpecError: the file is missing or not TOML, or a key is unknown (the nearest one is
+            suggested) or missing, has a refused value, or contradicts another.
     """
     return make_spec(read_toml(path), where=str(path))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The keys of a TOML file, not checked yet."""
+    """The keys of a TOML file, unchecked.
+
+    Raises:
+        SpecError: the file is missing or not TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise SpecError(f"there is no file {path}") from error
+        raise SpecError(
+            f"There is no file {path}", Advice("give the path of an existing TOML file")
+        ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{path} cannot be read as TOML: {error}") from error
+        raise SpecError(
+            f"{path} cannot be read as TOML: {error}", Advice("correct the file")
+        ) from error
 
 
-def make_spec(written: dict[str, Any], *, where: str = "the audit", asks: bool = True) -> Spec:
-    """Check what was written, and that the names in it exist.
+def make_spec(written: dict[str, Any], *, where: str = "the audit", attacks: bool = True) -> Spec:
+    """Check the keys of a spec, and that the names in them exist.
 
     Args:
+        written: the keys with their values.
         where: what holds the keys, for the messages.
-        asks: whether an attack asks the victim, and must fit it.
+        attacks: whether the spec's attacks will query the victim, and so must fit it.
 
     Raises:
         SpecError: a key is unknown or missing, a value is refused, or two keys contradict.
+
+    Example:
+        >>> make_spec({"victim": "digits-lenet", "budget": 500}).budget
+        500
     """
     spec = validated(written, where, Spec)
-    _check_names(spec, asks)
-    # "auto" is settled now: floats differ between devices, so a run stays on the one it began on
+    _check_names(spec, attacks)
+    # "auto" is resolved now: floats differ between devices, so a run keeps its first device
     return spec.model_copy(update={"device": str(make_device(spec.device))})
 
 
 def validated(written: dict[str, Any], where: str, model: type[S]) -> S:
-    """The keys by their types alone.
+    """Check the keys by their types alone.
 
     A white-box reference has the budget 0 unless another is written, because it sends no query.
 
@@ -82,38 +97,40 @@ def validated(written: dict[str, Any], where: str, model: type[S]) -> S:
         if first["type"] == "extra_forbidden":
             raise SpecError(f"{where}: {suggest('key', key, list(model.model_fields))}") from error
         if first["type"] == "missing":
-            raise SpecError(f"{where}: the key {key!r} is needed") from error
+            raise SpecError(
+                f"{where}: the key {key!r} is missing", Advice("give the key a value")
+            ) from error
         raise refused(f"{where}: {key}", error) from error
 
 
-def _check_names(spec: Spec, asks: bool) -> None:
+def _check_names(spec: Spec, attacks: bool) -> None:
     _check_victim(spec)
     for key in ("attack", "seed"):
         given = getattr(spec, key)
         if len(set(given)) < len(given):
             raise SpecError(
                 f"The key {key} has the same value twice",
-                Advice("give each value once"),
-                got=", ".join(map(str, given)),
-            )
+                Advice("give each value once"), got=", ".join(map(str, given)),
+            )  # fmt: skip
     _check_access(spec)
-    for name in spec.attack if asks else ():
-        if reason := wrong_kind(name, make_attack(name, spec.set), table=of_table(spec)):
-            raise SpecError(reason)
+    for name in spec.attack if attacks else ():
+        check_takes(name, make_attack(name, spec.set), table=of_table(spec))
     for name in generators_of(spec):
         if not is_path(name):
-            row_and_epochs(name)  # says what is wrong with it
+            row_and_epochs(name)  # raises if the name is wrong
     for name in spec.set:
         if name not in {attack.partition(":")[0] for attack in spec.attack}:
             known = [attack.partition(":")[0] for attack in spec.attack]
             raise SpecError(
-                f"settings for an attack that is not run: {suggest('attack', name, known)}"
+                f"The key set has settings of an attack that is not run; "
+                f"{suggest('attack', name, known)}",
+                DropKey(f"set.{name}"),
             )
     for text in spec.defence:
         make_defence(text)
-    for what, network in (("student", spec.student), ("network", spec.network)):
+    for key, network in (("student", spec.student), ("network", spec.network)):
         if network is not None and network not in NETWORKS:
-            raise SpecError(suggest(what, network, list(NETWORKS)))
+            raise SpecError(suggest(key, network, list(NETWORKS)), ChooseFrom("networks"))
     answer_kind(spec.answers)
 
 
@@ -132,15 +149,14 @@ def _check_victim(spec: Spec) -> None:
     if spec.victim in VICTIMS or spec.victim in TABLE_VICTIMS:
         if given := _given(spec, "own victim", "endpoint"):
             raise SpecError(
-                f"The key {given} describes a victim of your own, and {spec.victim} is one of the "
-                "zoo",
+                f"The key {given} describes your own victim, and {spec.victim} is in the zoo",
                 DropKey(given),
             )
     elif url := endpoint_url(spec):
         check_endpoint(url, spec.endpoint or EndpointSettings())
     elif given := _given(spec, "endpoint"):
         raise SpecError(
-            f"The key {given} describes an endpoint, and {spec.victim} is none",
+            f"The key {given} describes an endpoint, and {spec.victim} is not an endpoint",
             DropKey(given),
             Advice("give the address as the victim, or as `endpoint.url`"),
         )
@@ -157,19 +173,24 @@ def _check_victim(spec: Spec) -> None:
 
 
 def _given(spec: Spec, *kinds: str) -> str | None:
-    """The first key that describes a victim of these kinds only, and is given."""
-    usual = Spec(victim=spec.victim)
+    """The first given key that only victims of these kinds have; None: no such key is given."""
+    defaults = Spec(victim=spec.victim)
     for name, key in keys(Spec).items():
-        if key.describes in kinds and getattr(spec, name) != getattr(usual, name):
+        if key.describes in kinds and getattr(spec, name) != getattr(defaults, name):
             return name
     return None
 
 
 def to_toml(spec: Spec) -> str:
-    """The spec as a file that `clonecost audit` and `clonecost resume` read."""
+    """The spec as TOML, which `read_spec` reads; keys at their default are left out.
+
+    Example:
+        >>> to_toml(Spec(victim="digits-lenet", budget=500))
+        'victim = "digits-lenet"\\nbudget = 500\\n'
+    """
     import tomlkit
 
     written = spec.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    if spec.access == "white-box":  # whose implied budget is 0, not the default
+    if spec.access == "white-box":  # its implied budget is 0, not the default
         written["budget"] = spec.budget
     return tomlkit.dumps({"victim": written.pop("victim"), **written})

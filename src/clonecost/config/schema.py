@@ -1,7 +1,7 @@
-"""The keys of an audit: the one place that names a key, its type, default, help and flag.
+"""The keys of an audit, each with its type, default and help; the flags are made from them.
 
-A new key is one field here; `docs/contributing/flag.md` shows how. This module imports neither
-torch nor anything that does: `--help` needs it.
+A new key is one field here (`docs/contributing/flag.md`). This module imports neither torch nor
+anything that does: `--help` needs it.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Column(BaseModel):
-    """One of `[[features]]`: what the API's documentation says of a table's column."""
+    """One of `[[features]]`: a table's column as the API's documentation describes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,10 +45,14 @@ class Column(BaseModel):
         return self
 
     def feature(self) -> Feature:
-        """Raises ValueError when it is neither a number with its range nor a category."""
+        """The column as the threat model has it.
+
+        Raises:
+            ValueError: the column is neither a number with its range nor a category.
+        """
         if self.categories:
             if self.low is not None or self.high is not None:
-                raise ValueError(f"{self.name} has categories, and so neither low nor high")
+                raise ValueError(f"{self.name} has categories, so low and high must be left out")
             return Feature(name=self.name, categories=self.categories)
         if self.low is None or self.high is None:
             raise ValueError(f"{self.name} needs low and high, or categories")
@@ -56,37 +60,44 @@ class Column(BaseModel):
 
 
 class Spec(BaseModel):
-    """One audit or several: every attack with every seed."""
+    """One audit or several: every attack with every seed.
+
+    Example:
+        >>> Spec(victim="digits-lenet", attack="knockoff", seed=[0, 1]).attack
+        ['knockoff']
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     victim: Annotated[str, Key(
-        "A zoo name (`clonecost list victims`), `package.module:name`, `weights.safetensors` (with "
-        "`network`), `model.onnx`, `program.pt2` (with `trust`), `model.skops` (a table), "
-        "`http://127.0.0.1:8000/v2/models/NAME`, or a TOML file with these keys.",
+        "The model under audit: a name in `clonecost list victims`, `package.module:name`, "
+        "`weights.safetensors` (with `network`), `model.onnx`, `program.pt2` (with `trust`), "
+        "`model.skops` (a table), `http://127.0.0.1:8000/v2/models/NAME`, or a TOML file with "
+        "these keys.",
         metavar="VICTIM|SPEC.toml", choices="victims",
     )]  # fmt: skip
 
     attack: Annotated[Several[str], Field(min_length=1), Key(
-        "An attack (`clonecost list attacks`); several may be given, and each is its own run.",
+        "An attack (`clonecost list attacks`); several may be given, each as a run of its own.",
         metavar="NAME[:PROFILE]", panel=ATTACKER, choices="attacks",
     )] = ["knockoff:shared"]  # fmt: skip
     budget: Annotated[NotNegative, Key(
-        "Rows that an attack may send.",
+        "Query budget: the number of rows that an attack may send.",
         metavar="ROWS", panel=ATTACKER, free=True,
         default=f"{BUDGET}; 0 with `access` white-box",
     )] = BUDGET  # fmt: skip
     proxy: Annotated[str | None, Key(
-        "The attacker's own unlabelled data: a name, .npz, .safetensors or image folder.",
+        "The attacker's own unlabelled data: a name in `clonecost list datasets`, a .npz or "
+        ".safetensors file, or a folder of images.",
         metavar="DATASET[:CLASSES]", default="photos", panel=ATTACKER, choices="datasets",
     )] = None  # fmt: skip
     student: Annotated[str | None, Key(
-        "The clone's network.",
+        "The clone's network (`clonecost list networks`).",
         metavar="NET", default="the zoo victim's own student, else resnet20", panel=ATTACKER,
         choices="networks",
     )] = None  # fmt: skip
     access: Annotated[Access, Key(
-        "white-box: for references that read the network itself (`clonecost list attacks`).",
+        "black-box: the attack sees answers only. white-box: a reference reads the network itself.",
         panel=ATTACKER,
     )] = "black-box"  # fmt: skip
     set: Annotated[dict[str, dict[str, Scalar | list[float]]], Key(
@@ -95,37 +106,40 @@ class Spec(BaseModel):
     )] = {}  # fmt: skip
 
     answers: Annotated[str, Key(
-        "What the API answers.", metavar="probs|top_k:K|label", panel=API,
+        "What the API returns: probabilities of all classes, of the K most probable ones, or the "
+        "predicted class only.",
+        metavar="probs|top_k:K|label", panel=API,
     )] = "probs"  # fmt: skip
     input_precision: Annotated[InputPrecision, Key(
-        "What the API takes; an image API takes 8 bits.", panel=API,
+        "Precision of the inputs; an image API takes uint8.", panel=API,
     )] = "float32"  # fmt: skip
     defence: Annotated[Several[str], Key(
-        "A defence in front of the victim; several may be given, and the first is closest to it.",
+        "A defence that changes the answers (`clonecost list defences`); several may be given, and "
+        "the first is closest to the victim.",
         metavar="NAME[:KEY=VALUE,...]", panel=API, choices="defences",
     )] = []  # fmt: skip
     price: Annotated[Amount | None, Key(
-        "Price of 1,000 queries.", metavar="USD", panel=API, free=True,
+        "Price per 1,000 queries.", metavar="USD", panel=API, free=True,
     )] = None  # fmt: skip
 
     seed: Annotated[Several[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1), Key(
-        "Several may be given, and each is its own run; confidence intervals then cover the "
-        "variation of training, too.",
+        "Seed of all random numbers. Several may be given, each as a run of its own; confidence "
+        "intervals over three or more include the variation of training.",
         panel=RUN,
     )] = [0]  # fmt: skip
     milestones: Annotated[list[Count] | None, Key(
-        "Score the clone after this many queries, too.",
+        "Score the clone after these numbers of queries, and at the end.",
         metavar="N,N,...", default="2, 5, 10, 20 and 50 % of the budget", panel=RUN, free=True,
     )] = None  # fmt: skip
     controls: Annotated[bool, Key(
-        "Also train the students that show what the queries bought (no further queries).",
+        "Also train the clone without the victim's knowledge, for comparison; sends no query.",
         panel=RUN, free=True,
     )] = False  # fmt: skip
     device: Annotated[str, Key(
         "The device that trains the clone.", metavar="auto|cpu|cuda|cuda:N|mps", panel=RUN,
     )] = "auto"  # fmt: skip
     compile: Annotated[Compiled, Key(
-        "Run the attack's generators, or its students too, through torch.compile.", panel=RUN,
+        "Use torch.compile for the attack's generators, or for its students too (all).", panel=RUN,
     )] = "no"  # fmt: skip
     data: Annotated[Path | None, Key(
         "Folder of the data sets.",
@@ -133,15 +147,15 @@ class Spec(BaseModel):
         panel=RUN, free=True,
     )] = None  # fmt: skip
     keep: Annotated[Keep, Key(
-        "Keep what was sent, for `clonecost replay`; auto keeps up to 256 MiB.",
+        "Keep the inputs of the queries, for `clonecost replay`; auto keeps up to 256 MiB.",
         panel=RUN, free=True,
     )] = "auto"  # fmt: skip
     snapshot_every: Annotated[Amount, Key(
         "Checkpoint interval in seconds.", metavar="SECONDS", panel=RUN, free=True,
     )] = EVERY  # fmt: skip
     spot_check: Annotated[NotNegative | None, Key(
-        "Paid rows that are sent again when a run resumes and when it ends, to detect that the "
-        "model changed.",
+        "Number of paid rows that are sent again when a run resumes and when it ends, to detect a "
+        "changed model.",
         metavar="ROWS", default="20 for an endpoint, else 0", panel=RUN, free=True,
     )] = None  # fmt: skip
 
@@ -150,33 +164,33 @@ class Spec(BaseModel):
         metavar="DATASET", panel=OWN_VICTIM,
     )] = None  # fmt: skip
     network: Annotated[str | None, Key(
-        "Architecture of the weights file.",
+        "Network of the weights file (`clonecost list networks`).",
         metavar="NET", panel=OWN_VICTIM, choices="networks", describes="own victim",
     )] = None  # fmt: skip
     outputs: Annotated[Literal["logits", "probs"] | None, Key(
-        "What your model returns.",
+        "What your model returns: logits or probabilities.",
         default="logits for a torch module, probs for any other callable", panel=OWN_VICTIM,
         describes="own victim",
     )] = None  # fmt: skip
     shape: Annotated[list[int] | None, Key(
         "Input shape of your model.",
-        metavar="C,H,W", default="as the test rows", panel=OWN_VICTIM, describes="own victim",
+        metavar="C,H,W", default="that of the test rows", panel=OWN_VICTIM, describes="own victim",
     )] = None  # fmt: skip
     classes: Annotated[int | None, Key(
         "Number of classes of your model.",
-        default="as the test rows", panel=OWN_VICTIM, describes="own victim",
+        default="that of the test rows", panel=OWN_VICTIM, describes="own victim",
     )] = None  # fmt: skip
     trust: Annotated[bool, Key(
-        "The .pt2 file is mine: loading one can run any code.",
+        "Load the .pt2 file, which can run any code: only for a file that you trust.",
         panel=OWN_VICTIM, describes="own victim",
     )] = False  # fmt: skip
     allow: Annotated[Several[str], Key(
-        "A type in the .skops file that is mine or that I know; several may be given.",
+        "A type in the .skops file that you trust; several may be given.",
         metavar="TYPE", panel=OWN_VICTIM, describes="own victim",
     )] = []  # fmt: skip
     layout: Annotated[Layout | None, Key(
-        "Where your ONNX file or endpoint has the channels.",
-        default="as its own shape says", panel=OWN_VICTIM, describes="own victim",
+        "Axis order of the images that your ONNX file or endpoint takes.",
+        default="by its own shape", panel=OWN_VICTIM, describes="own victim",
     )] = None  # fmt: skip
     pixels: Annotated[Pixels | None, Key(
         "Pixel range that your ONNX file or endpoint takes.",
@@ -192,10 +206,10 @@ class Spec(BaseModel):
     )] = None  # fmt: skip
     features: Annotated[list[Column] | None, Field(min_length=1), Key(
         "Columns of a table: `name`, and `low` with `high`, or `categories`.",
-        default="as the test rows", panel=OWN_VICTIM, describes="own victim",
+        default="those of the test rows", panel=OWN_VICTIM, describes="own victim",
     )] = None  # fmt: skip
     uniform: Annotated[NotNegative, Key(
-        "For a table: evaluation rows drawn uniformly from its ranges, counted apart.",
+        "For a table: number of evaluation rows drawn uniformly from its ranges, counted apart.",
         metavar="ROWS", panel=OWN_VICTIM,
     )] = UNIFORM  # fmt: skip
     incomplete: Annotated[bool, Key(
@@ -203,18 +217,18 @@ class Spec(BaseModel):
     )] = False  # fmt: skip
 
     endpoint: Annotated[EndpointSettings | None, Key(
-        "How the endpoint is asked, see endpoints.md.", panel=ENDPOINT, describes="endpoint",
+        "Requests to the endpoint, see endpoints.md.", panel=ENDPOINT, describes="endpoint",
     )] = None  # fmt: skip
     authorisation: Annotated[Authorisation | None, Key(
-        "Who allowed the audit of another machine, see endpoints.md.",
+        "Permission to audit another machine's model, see endpoints.md.",
         panel=ENDPOINT, free=True, describes="endpoint",
     )] = None  # fmt: skip
     rate: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, Key(
-        "Rows per second that an endpoint gets at most.",
+        "The most rows per second that an endpoint gets.",
         metavar="ROWS", default=f"{RATE:g}", panel=ENDPOINT, free=True, describes="endpoint",
     )] = None  # fmt: skip
     max_lost: Annotated[Count | None, Key(
-        "Rows that may be paid without an answer before the audit stops.",
+        "The audit stops when this many rows were paid without an answer.",
         metavar="ROWS", default="a tenth of the budget and at least 100 for an endpoint, else none",
         panel=ENDPOINT, free=True,
     )] = None  # fmt: skip

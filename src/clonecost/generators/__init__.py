@@ -1,4 +1,4 @@
-"""Generators that an attacker trains on data of its own: latents -> images. One family a file."""
+"""Generators trained on the attacker's proxy data: latents -> images, one family per file."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Every generator that is trained on proxy data, by name. The list of names imports no torch."""
+"""The generators trained on proxy data, by name. Listing the names imports no torch."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorCard:
-    """A row of the table."""
+    """A generator of the catalogue."""
 
-    summary: str  # one line for `clonecost list`
+    summary: str  # one line for listings
     recipe: Recipe
-    file: Literal["vae", "sngan", "progan", "dcgan"]  # in this folder: trains and builds it
-    conditional: bool = False  # learns from the proxy's labels, too
+    file: Literal["vae", "sngan", "progan", "dcgan"]  # the module of its family
+    conditional: bool = False  # also uses the proxy's labels
 
     @property
     def family(self) -> Family:
-        """How generators of its kind are trained, built and decoded."""
+        """The functions that train, build and decode this kind of generator."""
         return cast("Family", import_module(f"clonecost.generators.{self.file}").FAMILY)
 
 

@@ -1,10 +1,10 @@
-"""DCGAN on the attacker's own data, as DeGAN trains it when it does without the victim.
+"""DCGAN on proxy data: DeGAN's training without the terms that need the victim.
 
-    L_D = E softplus(-D(x)) + E softplus(D(G(z)))    that is binary cross-entropy, D giving logits
+    L_D = E softplus(-D(x)) + E softplus(D(G(z)))    binary cross-entropy, D giving logits
     L_G = E softplus(-D(G(z)))                       z ~ N(0, I), one step of each in turn
 
 Radford et al. 2016 (1511.06434); Addepalli et al. 2020 (1912.11960), whose further terms of L_G
-need gradients of the victim and are no part of this. Costs no queries.
+need gradients of the victim and are left out. It sends no query.
 """
 
 from typing import Any
@@ -16,12 +16,12 @@ from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
 from clonecost.generators import gan_training as gan
-from clonecost.generators.base import Family, Made, standard_normal
+from clonecost.generators.base import Family, TrainingResult, standard_normal
 from clonecost.generators.recipes import DcganRecipe
 from clonecost.networks.dcgan import LATENT_DIM, DcganDiscriminator, DcganGenerator
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.persistence.resumable_loop import Loop, plain
-from clonecost.training.mixed_precision import half
+from clonecost.training.mixed_precision import autocast_bfloat16
 from clonecost.types import LabelledInputs, Progress, Shape
 
 
@@ -34,34 +34,34 @@ def train_dcgan(
     device: torch.device,
     progress: Progress,
     loop: Loop = plain,
-) -> Made:
-    """Train on `data`, (n, C, H, W); its labels are not looked at.
+) -> TrainingResult:
+    """Train on `data`, (n, C, H, W), without its labels; `held_out` is shown in a panel only.
 
     The same seed gives the same weights on the same machine with the same number of threads; the
-    global random state is left as it was. Losses are means over an epoch's steps.
+    global random state does not change. Losses are means over an epoch's steps.
 
     Raises:
-        SpecError: H or W is no multiple of 4.
+        SpecError: H or W is not a multiple of 4.
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         generator = build_dcgan(recipe, data.shape)
         critic = DcganDiscriminator(data.shape, recipe.width)
-        gan.ready(generator, device)
-        gan.ready(critic, device)
-        average = gan.averaged(generator, recipe.ema)
+        gan.prepare(generator, device)
+        gan.prepare(critic, device)
+        average = gan.moving_average(generator, recipe.ema)
         rng = torch.Generator(device).manual_seed(seed)
         on_device = data.to(device)
         losses = fit(generator, critic, average, on_device, recipe, rng, progress, loop)
         size = min(recipe.batch_size, 256)
         draws = (standard_normal(size, LATENT_DIM, rng) for _ in range(gan.STATISTICS))
-        network = gan.kept(average, draws, device)
+        network = gan.finalise(average, draws, device)
     shown = held_out.rows(slice(gan.SHOWN), device)
-    return Made(network, losses, {}, {"held-out proxy images": shown})
+    return TrainingResult(network, losses, {}, {"held-out proxy images": shown})
 
 
 def build_dcgan(recipe: DcganRecipe, shape: Shape, classes: int = 0) -> DcganGenerator:
-    """The generator, untrained; see `DcganGenerator`. It knows no classes."""
+    """The generator, untrained; see `DcganGenerator`. It has no classes."""
     return DcganGenerator(shape, recipe.width)
 
 
@@ -80,11 +80,11 @@ def fit(
     progress: Progress,
     loop: Loop,
 ) -> list[dict[str, float]]:
-    """Train all three in place; the mean losses of every epoch."""
+    """Train all three in place and return the mean losses of every epoch."""
     device = rng.device
     opt_g = Adam(generator.parameters(), recipe.lr, recipe.betas, fused=True)
     opt_d = Adam(critic.parameters(), recipe.lr, recipe.betas, fused=True)
-    lower = half(device, recipe.low_precision)
+    lower = autocast_bfloat16(device, recipe.low_precision)
     steps = gan.steps_of(len(data), recipe.batch_size)
     total = steps * recipe.epochs
     losses: list[dict[str, float]] = []

@@ -1,4 +1,4 @@
-"""What the trainings of all GANs share. The loop of each stands in its own file."""
+"""Shared by the trainings of all GANs: averages, batches, steps. Each loop is in its own file."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,35 +10,35 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 REPORT_EVERY = 20  # steps between two calls of the progress function
 SHOWN = 64  # images in a panel
-STATISTICS = 40  # batches of latents that a generator's batch norm is measured with at the end
+STATISTICS = 40  # batches of latents for the final batch norm statistics
 
 
-def ready(network: nn.Module, device: torch.device) -> None:
-    """On the device, in train mode; convolutions of small images run faster channels-last."""
+def prepare(network: nn.Module, device: torch.device) -> None:
+    """Move to the device, in train mode and channels-last, which is faster for small images."""
     network.to(device).train()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def averaged(generator: nn.Module, decay: float) -> AveragedModel:
-    """The moving average of a generator's weights: `update_parameters(generator)` moves it.
+def moving_average(generator: nn.Module, decay: float) -> AveragedModel:
+    """The moving average of a generator's weights; `update_parameters(generator)` updates it.
 
-    Over the first steps it is shorter, or a training of a thousand steps would keep a third of the
-    weights that it began with.
+    Over the first steps the decay is smaller: otherwise a training of a thousand steps would keep a
+    third of its initial weights.
     """
 
     @torch.no_grad()
     def move(average: Sequence[Tensor], weights: Sequence[Tensor], steps: Tensor | int) -> None:
         share = 1 - torch.as_tensor((1 + steps) / (10 + steps)).clamp_max(decay)  # on its device
-        for held, weight in zip(average, weights, strict=True):
-            held.lerp_(weight, share)
+        for mean, weight in zip(average, weights, strict=True):
+            mean.lerp_(weight, share)
 
     return AveragedModel(generator, multi_avg_fn=move)
 
 
-def kept(average: AveragedModel, latents: Iterable[Tensor], device: torch.device) -> nn.Module:
-    """The averaged generator as it is kept; `latents` are what its batch norm is measured with.
+def finalise(average: AveragedModel, latents: Iterable[Tensor], device: torch.device) -> nn.Module:
+    """The averaged generator in eval mode, with batch norm statistics computed from `latents`.
 
-    The statistics of training belong to weights that changed while they were taken.
+    The statistics of training come from weights that changed meanwhile.
     """
     update_bn(latents, average, device)
     network: nn.Module = average.module.eval().requires_grad_(False)
@@ -47,23 +47,24 @@ def kept(average: AveragedModel, latents: Iterable[Tensor], device: torch.device
 
 
 def steps_of(rows: int, batch_size: int) -> int:
-    """Steps an epoch: full batches only, but at least one."""
+    """Steps per epoch: full batches only, but at least one."""
     return rows // batch_size or 1
 
 
 def batches(rows: int, batch_size: int, rng: torch.Generator) -> Iterator[Tensor]:
-    """The row numbers of each step of an epoch, in a new order."""
+    """The row indices of each step of an epoch, in a new order."""
     order = torch.randperm(rows, generator=rng, device=rng.device)
     yield from order.split(batch_size)[: steps_of(rows, batch_size)]
 
 
 def channels_last(images: Tensor) -> Tensor:
+    """(n, C, H, W) in the channels-last layout."""
     return images.contiguous(memory_format=torch.channels_last)
 
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Gradients pass through it to what is before it, and none of its own are computed."""
+    """Compute no gradients of the network's parameters; gradients pass through to its inputs."""
     network.requires_grad_(False)
     try:
         yield
@@ -72,6 +73,7 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
 
 def descend(loss: Tensor, optimiser: Optimizer) -> None:
+    """One step of the optimiser."""
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()

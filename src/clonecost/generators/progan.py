@@ -1,11 +1,11 @@
-"""The ProGAN of Black-Box Ripper (NeurIPS 2020), trained on the attacker's own data.
+"""The ProGAN of Black-Box Ripper (NeurIPS 2020), trained on proxy data.
 
-    L_D = E D(G(z)) - E D(x) + .005 E (D(x)^2 + D(G(z))^2) + 10 E (|grad D(x')| - 1)^2
+    L_D = E D(G(z)) - E D(x) + 0.005 E (D(x)^2 + D(G(z))^2) + 10 E (|grad D(x')| - 1)^2
     L_G = -E D(G(z)),    z ~ U(-5, 5)^256,    x' = G(z) + e (x - G(z)), e ~ U(0, 1) for each row
 
-One step of each in turn, seven stages: 4x4, then 8, 16, 32, each faded in and then trained as it
-is. Karras et al. 2018 (1710.10196), Gulrajani et al. 2017 (1704.00028). What is kept is the moving
-average of G's weights. Costs no queries.
+One step of each in turn, seven stages: 4x4, then 8, 16, 32, each faded in and then trained without
+fading. Karras et al. 2018 (1710.10196), Gulrajani et al. 2017 (1704.00028). The result is the
+moving average of G's weights. It sends no query.
 """
 
 from typing import Any
@@ -16,19 +16,19 @@ from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
 from clonecost.generators import gan_training as gan
-from clonecost.generators.base import Family, Made
+from clonecost.generators.base import Family, TrainingResult
 from clonecost.generators.recipes import ProganRecipe
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.progan import GROWTH, LATENT_DIM, ProganCritic, ProganGenerator, shrunk
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.gradient_penalty import gradient_penalty
-from clonecost.training.mixed_precision import half
+from clonecost.training.mixed_precision import autocast_bfloat16
 from clonecost.types import LabelledInputs, Progress, Shape
 
 STAGES = [
     (0, False), *((stage, fading) for stage in range(1, GROWTH + 1) for fading in (True, False))
 ]  # fmt: skip
-REACH = 5.0  # latents are uniform up to here
+REACH = 5.0  # latents are U(-REACH, REACH)
 
 
 def train_progan(
@@ -40,42 +40,42 @@ def train_progan(
     device: torch.device,
     progress: Progress,
     loop: Loop = plain,
-) -> Made:
-    """Train on `data`, (n, C, H, W); its labels are not looked at.
+) -> TrainingResult:
+    """Train on `data`, (n, C, H, W), without its labels; `held_out` is shown in a panel only.
 
     The same seed gives the same weights on the same machine with the same number of threads; the
-    global random state is left as it was. Losses are means over an epoch's steps.
+    global random state does not change. Losses are means over an epoch's steps.
 
     Raises:
-        SpecError: H or W is no multiple of 8.
+        SpecError: H or W is not a multiple of 8.
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         generator = build_progan(recipe, data.shape)
         critic = ProganCritic(data.shape, recipe.width)
-        gan.ready(generator, device)
-        gan.ready(critic, device)
-        average = gan.averaged(generator, recipe.ema)
+        gan.prepare(generator, device)
+        gan.prepare(critic, device)
+        average = gan.moving_average(generator, recipe.ema)
         rng = torch.Generator(device).manual_seed(seed)
         on_device = data.to(device)
         losses = fit(generator, critic, average, on_device, recipe, rng, progress, loop)
-        network = gan.kept(average, (), device)  # there is no batch norm to be measured
+        network = gan.finalise(average, (), device)  # no batch norm, no statistics
     shown = held_out.rows(slice(gan.SHOWN), device)
-    return Made(network, losses, {}, {"held-out proxy images": shown})
+    return TrainingResult(network, losses, {}, {"held-out proxy images": shown})
 
 
 def build_progan(recipe: ProganRecipe, shape: Shape, classes: int = 0) -> ProganGenerator:
-    """The generator, untrained; see `ProganGenerator`. It knows no classes."""
+    """The generator, untrained; see `ProganGenerator`. It has no classes."""
     return ProganGenerator(shape, recipe.width)
 
 
 def decode_progan(network: nn.Module, latents: Tensor) -> Tensor:
-    """(n, 256) -> (n, C, H, W) pixels in [0, 1]; what is outside is clamped."""
+    """(n, 256) -> (n, C, H, W) pixels in [0, 1]; values outside are clamped."""
     return to_pixels(network(latents))
 
 
 def uniform(count: int, latent_dim: int, rng: torch.Generator) -> Tensor:
-    """U(-5, 5)"""
+    """(count, latent_dim) latents ~ U(-5, 5), on the device of `rng`."""
     z = torch.rand(count, latent_dim, generator=rng, device=rng.device)
     return (2 * z - 1) * REACH
 
@@ -90,14 +90,14 @@ def fit(
     progress: Progress,
     loop: Loop,
 ) -> list[dict[str, float]]:
-    """Train all three in place; the mean losses of every epoch."""
+    """Train all three in place and return the mean losses of every epoch."""
     device = rng.device
     opt_g = Adam(generator.parameters(), recipe.lr, recipe.betas, fused=True)
     opt_d = Adam(critic.parameters(), recipe.lr, recipe.betas, fused=True)
-    lower = half(device, recipe.low_precision)
+    lower = autocast_bfloat16(device, recipe.low_precision)
     steps = gan.steps_of(len(data), recipe.batch_size)
-    faded = steps * recipe.epochs  # steps of a stage
-    total = faded * len(STAGES)
+    stage_steps = steps * recipe.epochs
+    total = stage_steps * len(STAGES)
     losses: list[dict[str, float]] = []
     state: dict[str, Any] = {
         "generator": generator, "critic": critic, "average": average,
@@ -108,7 +108,7 @@ def fit(
         stage, fading = STAGES[epoch // recipe.epochs]
         sums = torch.zeros(3, device=device)
         for rows in gan.batches(len(data), recipe.batch_size, rng):
-            alpha = (done % faded + 1) / faded if fading else 1.0
+            alpha = (done % stage_steps + 1) / stage_steps if fading else 1.0
 
             def score(images: Tensor, stage: int = stage, alpha: float = alpha) -> Tensor:
                 return critic(images, stage, alpha).float()

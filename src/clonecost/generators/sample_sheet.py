@@ -1,4 +1,4 @@
-"""One picture that shows what a generator makes."""
+"""A PNG with a generator's samples."""
 
 import io
 from collections.abc import Mapping
@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-GRID = 8  # images a row and a column of a panel
-TILE = 64  # a side of an image on the sheet is about so many pixels
+GRID = 8  # images per row and column of a panel
+TILE = 64  # approximate side of an image on the sheet, in pixels
 GAP, HEAD = 16, 20  # between panels, and above them for their captions
 
 
 def sample_sheet(panels: Mapping[str, Tensor]) -> bytes:
-    """A PNG of captioned panels side by side, each of up to 8x8 images.
+    """A PNG of captioned panels side by side, each with up to 8x8 images.
 
-    Images are (n, C, H, W) pixels in [0, 1] of one shape, C being 1 (grey) or 3 (RGB).
+    Args:
+        panels: caption -> (n, C, H, W) pixels in [0, 1], all of one shape, C 1 (grey) or 3 (RGB).
     """
     height, width = next(iter(panels.values())).shape[2:]
     scale = max(1, TILE // max(height, width))
@@ -32,7 +33,7 @@ def sample_sheet(panels: Mapping[str, Tensor]) -> bytes:
 
 
 def _panel(images: Tensor) -> Image.Image:
-    """Row by row; what is missing at the end stays black."""
+    """A grid of the images, row by row; missing ones are black."""
     n, c, h, w = images.shape
     grid = images.new_zeros(GRID * GRID, c, h, w)
     grid[:n] = images[: GRID * GRID]

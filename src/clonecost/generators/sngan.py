@@ -1,12 +1,12 @@
-"""SNGAN on the attacker's own data: hinge loss, spectral norm, an average of G's weights.
+"""SNGAN on proxy data: hinge loss, spectral norm, an average of G's weights.
 
-    L_D = E max(0, 1 - D(x, y)) + E max(0, 1 + D(G(z), y))    a few steps for each of G's
+    L_D = E max(0, 1 - D(x, y)) + E max(0, 1 + D(G(z), y))    several steps per step of G
     L_G = -E D(G(z), y)                                       z ~ N(0, I), y as in the data
 
 Miyato et al. 2018 (1802.05957, 1802.05637); networks in `clonecost.networks.sngan`. The authors of
-Black-Box Ripper do not publish how theirs was trained: constants as in AutoGAN's SNGAN (width of D,
-rates, steps of D). What is kept is the moving average of G's weights, its batch norm statistics
-taken anew from latents. Costs no queries.
+Black-Box Ripper do not publish their training: constants are those of AutoGAN's SNGAN (width of D,
+rates, steps of D). The result is the moving average of G's weights, with batch norm statistics
+computed anew from latents. It sends no query.
 """
 
 from typing import Any
@@ -17,9 +17,9 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SetKey, SpecError
 from clonecost.generators import gan_training as gan
-from clonecost.generators.base import Family, Made, standard_normal
+from clonecost.generators.base import Family, TrainingResult, standard_normal
 from clonecost.generators.recipes import SnganRecipe
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.sngan import (
@@ -29,7 +29,7 @@ from clonecost.networks.sngan import (
     one_hot_latents,
 )
 from clonecost.persistence.resumable_loop import Loop, plain
-from clonecost.training.mixed_precision import half
+from clonecost.training.mixed_precision import autocast_bfloat16
 from clonecost.types import LabelledInputs, Progress, Shape
 
 
@@ -42,23 +42,23 @@ def train_sngan(
     device: torch.device,
     progress: Progress,
     loop: Loop = plain,
-) -> Made:
-    """Train on `data`, (n, C, H, W); its labels count only where the recipe is conditional.
+) -> TrainingResult:
+    """Train on `data`, (n, C, H, W), with its labels only if the recipe is conditional.
 
     The same seed gives the same weights on the same machine with the same number of threads; the
-    global random state is left as it was. Losses are means over an epoch's steps.
+    global random state does not change. Losses are means over an epoch's steps.
 
     Raises:
-        SpecError: H or W is no multiple of 8, or a conditional recipe finds no two classes.
+        SpecError: H or W is not a multiple of 8, or a conditional recipe has fewer than 2 classes.
     """
     classes = count_classes(data) if recipe.conditional else 0
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         generator = build_sngan(recipe, data.shape, classes)
         critic = ProjectionDiscriminator(data.shape[0], recipe.critic_width, classes)
-        gan.ready(generator, device)
-        gan.ready(critic, device)
-        average = gan.averaged(generator, recipe.ema)
+        gan.prepare(generator, device)
+        gan.prepare(critic, device)
+        average = gan.moving_average(generator, recipe.ema)
         rng = torch.Generator(device).manual_seed(seed)
         on_device = data.to(device)
         losses = fit(generator, critic, average, on_device, recipe, rng, progress, loop)
@@ -66,24 +66,24 @@ def train_sngan(
             draw_latents(recipe.generator_batch_size, data, classes, rng)[0]
             for _ in range(gan.STATISTICS)
         )
-        network = gan.kept(average, draws, device)
+        network = gan.finalise(average, draws, device)
     shown = held_out.rows(slice(gan.SHOWN), device)
-    return Made(network, losses, {}, {"held-out proxy images": shown}, classes)
+    return TrainingResult(network, losses, {}, {"held-out proxy images": shown}, classes)
 
 
 def count_classes(data: LabelledInputs) -> int:
-    """How many classes the proxy has.
+    """The number of classes of the proxy data.
 
     Raises:
-        SpecError: fewer than two, so that there is nothing to condition on.
+        SpecError: there are fewer than two classes.
     """
-    found = max(len(data.classes), int(data.labels.max()) + 1)
-    if int(data.labels.min()) < 0 or found < 2:
+    count = max(len(data.classes), int(data.labels.max()) + 1)
+    if int(data.labels.min()) < 0 or count < 2:
         raise SpecError(
-            f"{data.name or 'the proxy'} has no classes to condition on; name another proxy, or "
-            "train a generator without classes, as sngan"
-        )
-    return found
+            f"{data.name or 'The proxy'} has no classes to condition on", SetKey("proxy"),
+            Advice("train a generator without classes, such as sngan"),
+        )  # fmt: skip
+    return count
 
 
 def build_sngan(recipe: SnganRecipe, shape: Shape, classes: int = 0) -> SnganGenerator:
@@ -99,7 +99,7 @@ def decode_sngan(network: nn.Module, latents: Tensor) -> Tensor:
 def draw_latents(
     count: int, data: LabelledInputs, classes: int, rng: torch.Generator
 ) -> tuple[Tensor, Tensor | None]:
-    """Latents with classes as frequent as in the data, and the classes, (count,), if there are."""
+    """Latents, and their (count,) labels as frequent as in the data; None without classes."""
     z = torch.randn(count, LATENT_DIM, generator=rng, device=rng.device)
     if not classes:
         return z, None
@@ -109,7 +109,7 @@ def draw_latents(
 
 
 def hinge(on_real: Tensor, on_fake: Tensor) -> Tensor:
-    """The critic's loss from its scores."""
+    """The critic's loss L_D from its scores, (n,) each: a scalar."""
     return (1 - on_real).relu().mean() + (1 + on_fake).relu().mean()
 
 
@@ -123,7 +123,7 @@ def fit(
     progress: Progress,
     loop: Loop,
 ) -> list[dict[str, float]]:
-    """Train all three in place; the mean losses of every epoch."""
+    """Train all three in place and return the mean losses of every epoch."""
     device, classes = rng.device, generator.classes
     opt_g = Adam(generator.parameters(), recipe.lr, recipe.betas, fused=True)
     opt_d = Adam(critic.parameters(), recipe.lr, recipe.betas, fused=True)
@@ -131,7 +131,7 @@ def fit(
     total = steps * recipe.epochs
     fall_g = LambdaLR(opt_g, lambda past: 1 - past / max(1, total // recipe.critic_steps))
     fall_d = LambdaLR(opt_d, lambda past: 1 - past / total)
-    lower = half(device, recipe.low_precision)
+    lower = autocast_bfloat16(device, recipe.low_precision)
     losses: list[dict[str, float]] = []
     state: dict[str, Any] = {
         "generator": generator, "critic": critic, "average": average,
@@ -149,7 +149,7 @@ def fit(
                     fake = generator(z).float()
                 both = gan.channels_last(torch.cat([to_space(data.rows(rows, device)), fake]))
                 labels = None if drawn is None else torch.cat([data.labels[rows], drawn])
-                # one pass over both: a step of the power iteration belongs to a step of D
+                # one pass over both, so that a step of D makes one step of the power iteration
                 scores = critic(both, labels).float()
             loss_d = hinge(*scores.split(len(rows)))
             gan.descend(loss_d, opt_d)

@@ -1,13 +1,13 @@
-"""Train a generator on the attacker's own data, keep it in the cache, and load it from there.
+"""Train a generator on proxy data, store it in the cache, and load it from there.
 
     <cache>/generators/<name>-<proxy>-<C>x<H>x<W>-seed<k>/weights.safetensors  the network
-                                                          card.json            what it is
-                                                          samples.png          what it makes
-                                                          snapshots/           while it is trained
+                                                          card.json            its description
+                                                          samples.png          its samples
+                                                          snapshots/           during training
 
-A training that was cut off goes on after its last whole epoch, to the same weights; snapshots of
-another proxy, recipe, seed or version of torch are not gone on with. A tenth of the rows is held
-out, by a fixed seed, and only measured on.
+An interrupted training continues after its last whole epoch and ends with the same weights;
+snapshots of another proxy, recipe, seed or version of torch are not used. A tenth of the rows is
+held out, by a fixed seed, for measurements only.
 """
 
 import hashlib
@@ -24,10 +24,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from clonecost.data.hold_out import hold_out
-from clonecost.errors import DataError, SpecError, suggest
-from clonecost.generators.base import Made, TrainedGenerator
+from clonecost.errors import (
+    Advice,
+    ChooseFrom,
+    DataError,
+    RunWorkflow,
+    SetKey,
+    SpecError,
+    suggest,
+)
+from clonecost.generators.base import TrainedGenerator, TrainingResult
 from clonecost.generators.catalogue import GENERATORS, GeneratorCard
-from clonecost.generators.frechet import MEASURED, likeness
+from clonecost.generators.frechet import MEASURED, frechet_scores
 from clonecost.generators.recipes import Recipe
 from clonecost.generators.sample_sheet import GRID, sample_sheet
 from clonecost.generators.sngan import count_classes
@@ -37,15 +45,15 @@ from clonecost.types import LabelledInputs, Progress, Shape, no_progress
 from clonecost.version import __version__
 
 SAMPLES, SNAPSHOTS = "samples.png", "snapshots"
-HELD_OUT = 10  # one row in so many is measured on
+HELD_OUT = 10  # one row in 10 is held out for measurements
 SPLIT_SEED = 20_240_103  # the same rows for every generator and every seed
-SHEET_SEED = 20_240_104  # of the latents whose images are shown and measured
-CHUNK = 128  # images made at a time
+SHEET_SEED = 20_240_104  # of the latents of the shown and measured images
+CHUNK = 128  # images per forward pass
 
 
 @dataclass
 class Clock:
-    """Seconds of training, those before an interruption included."""
+    """Seconds of training, including those before an interruption."""
 
     earlier: float = 0.0
     started: float = field(default_factory=time.perf_counter)
@@ -71,16 +79,27 @@ def train_generator(
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
 ) -> Path:
-    """Train a generator, whether it is cached or not, and return its folder in the cache.
+    """Train a generator, even if it is cached, and return its folder in the cache.
 
-    `proxy` is (n, C, H, W) with C 1 or 3, n at least 10; its labels are looked at by conditional
-    generators only. `epochs` shortens the recipe (and is cached apart); `cache` defaults to
-    `cache_root()`. One that was cut off goes on after its last epoch. No victim is asked anything.
+    An interrupted training continues after its last epoch. No query is sent.
+
+    Args:
+        name: a key of `GENERATORS`.
+        proxy: (n, C, H, W) with C 1 or 3, n at least 10; labels matter to conditional ones only.
+        epochs: instead of the recipe's; such a generator has its own folder.
+        seed: of the training.
+        cache: by default `cache_root()`.
+        device: of the training.
+        progress: is called with the steps done and all steps.
 
     Raises:
-        SpecError: no generator of that name, less than one epoch, images it cannot make, or no
-            classes for one that is conditioned on them.
+        SpecError: the name is unknown, `epochs` is below 1, the images do not fit the generator,
+            or a conditional generator has no classes.
         DataError: the proxy has too few rows, or the cache cannot be written.
+
+    Example:
+        folder = train_generator("vae-small", load("photos"), epochs=5)
+        generator = load_generator(folder)
     """
     row, recipe = _row(name, epochs)
     _check(proxy, row)
@@ -108,7 +127,11 @@ def train_generator(
         "classes": made.classes,
         "proxy": {"name": proxy.name, "sha256": _digest(proxy, row), "rows": len(proxy)},
         "trained_on": len(kept),
-        "quality": {**made.quality, **likeness(kept, held_out, samples), "rows": len(held_out)},
+        "quality": {
+            **made.quality,
+            **frechet_scores(kept, held_out, samples),
+            "rows": len(held_out),
+        },
         "parameters": sum(tensor.numel() for tensor in made.network.parameters()),
         "seconds": round(seconds, 1),
         "device": device.type,
@@ -131,42 +154,42 @@ def cached_generator(
     seed: int = 0,
     cache: Path | None = None,
 ) -> Path | None:
-    """The folder of this generator trained on these very rows with this recipe, if there is one.
+    """The folder of this generator, trained on exactly these rows with this recipe, or None.
 
     Raises:
         SpecError: as `train_generator`.
-        DataError: something is there, and it is damaged.
+        DataError: the folder is damaged.
     """
     row, recipe = _row(name, epochs)
     place = _cached(name, proxy, epochs, seed, cache)
     card = place.card()
     if card is None or card.get("recipe") != _as_json(recipe):
         return None
-    found = card.get("proxy")
-    same = isinstance(found, dict) and found.get("sha256") == _digest(proxy, row)
+    trained_on = card.get("proxy")
+    same = isinstance(trained_on, dict) and trained_on.get("sha256") == _digest(proxy, row)
     return place.folder if same else None
 
 
 def load_generator(
     folder: Path, *, device: torch.device | str = "cpu", low_precision: bool = False
 ) -> TrainedGenerator:
-    """The generator that `train_generator` left in `folder`. Draws no random numbers.
+    """Load the generator that `train_generator` stored in `folder`. Draws no random numbers.
 
     Raises:
-        DataError: there is none, or it is not what its card says.
+        DataError: the folder has no generator, or one that differs from its card.
     """
     place = Cached(folder, "generator", DataError)
     card = place.card()
     if card is None:
         raise DataError(
-            f"{folder} holds no trained generator; `clonecost train generator` makes one and names "
-            "its folder"
-        )
+            f"{folder} holds no trained generator", RunWorkflow("train generator"),
+            Advice("give a folder that it returned"),
+        )  # fmt: skip
     weights = place.weights()
     try:
         name, shape = str(card["name"]), tuple(int(side) for side in card["shape"])
         row, classes = GENERATORS[name], int(card.get("classes", 0))
-        with torch.device("meta"):  # neither memory nor initial weights for what is replaced
+        with torch.device("meta"):  # no memory and no initial weights: the file replaces them
             network = row.family.build(row.recipe, shape, classes)
         network.load_state_dict(load_file(weights), assign=True)
         proxy = str(card["proxy"]["name"])
@@ -174,7 +197,7 @@ def load_generator(
         raise place.damaged() from error
     device = torch.device(device)
     network = network.to(device).eval().requires_grad_(False)
-    if device.type == "cpu":  # up to twice as fast there; pays on a GPU with low precision only
+    if device.type == "cpu":  # up to twice as fast; on a GPU in low precision only
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainedGenerator(
         name=name,
@@ -192,34 +215,37 @@ def load_generator(
 
 def _row(name: str, epochs: int | None) -> tuple[GeneratorCard, Recipe]:
     if name not in GENERATORS:
-        raise SpecError(suggest("generator", name, list(GENERATORS)))
+        raise SpecError(suggest("generator", name, list(GENERATORS)), ChooseFrom("generators"))
     row = GENERATORS[name]
     if epochs is None:
         return row, row.recipe
     if epochs < 1:
-        raise SpecError(f"generator {name!r} needs at least 1 epoch of training, got {epochs}")
+        raise SpecError(
+            f"Generator {name!r} needs at least 1 epoch of training", SetKey("epochs", 1),
+            got=epochs,
+        )  # fmt: skip
     return row, replace(row.recipe, epochs=epochs)  # type: ignore[type-var]
 
 
 def _check(proxy: LabelledInputs, row: GeneratorCard) -> None:
-    """Everything that would otherwise be said after an hour, or not in one sentence."""
+    """Refuse what would fail after an hour of training, or with another error."""
     if len(proxy.shape) != 3 or proxy.shape[0] not in (1, 3):
         raise SpecError(
-            f"a generator is trained on grey or RGB images (C, H, W), not {proxy.shape}; name a "
-            "shape such as 1,32,32 or 3,32,32"
-        )
+            f"A generator is trained on grey or RGB images (C, H, W), not {proxy.shape}",
+            SetKey("shape", (3, 32, 32)),
+        )  # fmt: skip
     if len(proxy) < HELD_OUT:
         raise DataError(
-            f"the proxy {proxy.name or 'given'} has {len(proxy)} rows; a generator needs at least "
-            f"{HELD_OUT}, and is good with thousands"
-        )
+            f"The proxy {proxy.name or 'given'} has {len(proxy)} rows, too few for a generator",
+            Advice("use a proxy with thousands of rows"), want=f"at least {HELD_OUT}",
+        )  # fmt: skip
     classes = count_classes(proxy) if row.conditional else 0
     with torch.device("meta"):
         row.family.build(row.recipe, proxy.shape, classes)
 
 
-def _samples(row: GeneratorCard, made: Made, rows: int, device: torch.device) -> Tensor:
-    """Images to show and to measure, on the CPU: at least a panel of them."""
+def _samples(row: GeneratorCard, made: TrainingResult, rows: int, device: torch.device) -> Tensor:
+    """Images to show and to measure, on the CPU, at least a panel of them."""
     rng = torch.Generator().manual_seed(SHEET_SEED)
     latents = row.family.latents(max(GRID * GRID, rows), row.family.latent_dim + made.classes, rng)
     chunks = latents.to(device).split(CHUNK)
@@ -227,15 +253,15 @@ def _samples(row: GeneratorCard, made: Made, rows: int, device: torch.device) ->
 
 
 def _digest(data: LabelledInputs, row: GeneratorCard) -> str:
-    """sha256 of what it learns from: pixels in their order and shape, and labels if they count."""
-    said = hashlib.sha256(f"{data.inputs.dtype}{tuple(data.inputs.shape)}".encode())
+    """sha256 of the training data: pixels in their order and shape, and labels if conditional."""
+    digest = hashlib.sha256(f"{data.inputs.dtype}{tuple(data.inputs.shape)}".encode())
     for part in (data.inputs, data.labels) if row.conditional else (data.inputs,):
-        said.update(part.cpu().contiguous().view(-1).numpy().data)
-    return said.hexdigest()
+        digest.update(part.cpu().contiguous().view(-1).numpy().data)
+    return digest.hexdigest()
 
 
 def _as_json(recipe: Recipe) -> dict[str, Any]:
-    """As it reads back from a card."""
+    """The recipe as it is read back from a card."""
     return json.loads(json.dumps(asdict(recipe)))  # type: ignore[call-overload]
 
 
@@ -243,7 +269,7 @@ def _cached(
     name: str, proxy: LabelledInputs, epochs: int | None, seed: int, cache: Path | None
 ) -> Cached:
     shortened = "" if epochs is None else f"-epochs{epochs}"
-    folder = f"{name}-{_slug(proxy.name)}-{_written(proxy.shape)}-seed{seed}{shortened}"
+    folder = f"{name}-{_slug(proxy.name)}-{_sides(proxy.shape)}-seed{seed}{shortened}"
     return Cached((cache or cache_root()) / "generators" / folder, "generator", DataError)
 
 
@@ -253,5 +279,5 @@ def _slug(proxy: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:60] or "proxy"
 
 
-def _written(shape: Shape) -> str:
+def _sides(shape: Shape) -> str:
     return "x".join(map(str, shape))

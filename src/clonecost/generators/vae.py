@@ -1,7 +1,7 @@
-"""The VAE of Black-Box Ripper (NeurIPS 2020), trained on the attacker's own data.
+"""The VAE of Black-Box Ripper (NeurIPS 2020), trained on proxy data.
 
-Adam 1e-3, batch 64, 120 epochs; sum of squared errors + beta KL, where beta climbs from 0 to 1 and
-stays there, eight times (cyclical annealing: Fu et al., NAACL 2019). Costs no queries.
+Adam 1e-3, batch 64, 120 epochs; sum of squared errors + beta KL, with eight cycles in which beta
+rises from 0 to 1 and stays (cyclical annealing: Fu et al., NAACL 2019). It sends no query.
 """
 
 from math import log, pi
@@ -10,26 +10,30 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from clonecost.generators.base import Family, Made, standard_normal
+from clonecost.generators.base import Family, TrainingResult, standard_normal
 from clonecost.generators.recipes import VaeRecipe
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.vae import LATENT_DIM, Vae, VaeOutput, elbo_terms
 from clonecost.persistence.resumable_loop import Loop, plain
-from clonecost.training.mixed_precision import half
+from clonecost.training.mixed_precision import autocast_bfloat16
 from clonecost.types import LabelledInputs, Progress, Shape
 
 CYCLE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0, 1.0, 1.0)
 REPORT_EVERY = 20  # steps between two calls of the progress function
 SHOWN = 64  # images in a panel
-MEASURE_SEED = 20_240_102  # of the latents that held-out rows are measured with
-CHUNK = 256  # rows at a time when nothing is learnt
+MEASURE_SEED = 20_240_102  # of the latents in measurements on held-out rows
+CHUNK = 256  # rows per forward pass outside training
 
 
 def betas(epochs: int) -> list[float]:
-    """The weight of the KL in each epoch: one CYCLE after another, of 15 epochs each.
+    """The weight of the KL in each epoch: consecutive CYCLEs of 15 epochs each.
 
-    Other numbers of epochs stretch or squeeze the cycles evenly; there is at least one, and its
-    last epoch has weight 1, without which latents from the prior would mean nothing.
+    Other numbers of epochs stretch or compress the cycles evenly; there is at least one, and its
+    last epoch has weight 1, without which latents from the prior would not match the decoder's.
+
+    Example:
+        >>> betas(3)
+        [0.0, 0.7, 1.0]
     """
     count = max(1, epochs // len(CYCLE))
     ends = [epochs * k // count for k in range(count + 1)]
@@ -50,15 +54,15 @@ def train_vae(
     device: torch.device,
     progress: Progress,
     loop: Loop = plain,
-) -> Made:
+) -> TrainingResult:
     """Train on `data` and measure on `held_out`, both (n, C, H, W).
 
     The same seed gives the same weights on the same machine with the same number of threads; the
-    global random state is left as it was. Losses are means over the rows of an epoch, in nats:
-    squared error and KL as `elbo_terms` has them.
+    global random state does not change. Losses are means over the rows of an epoch, in nats:
+    squared error and KL as in `elbo_terms`.
 
     Raises:
-        SpecError: H or W is no multiple of 8.
+        SpecError: H or W is not a multiple of 8.
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -67,15 +71,15 @@ def train_vae(
     losses = _fit(vae.train(), data.to(device), recipe, seed, device, progress, loop)
     _lay_out(vae.eval().requires_grad_(False), torch.contiguous_format)
     shown = held_out.rows(slice(SHOWN), device)
-    again = _measured_with(vae, shown, torch.Generator(device).manual_seed(MEASURE_SEED))
-    return Made(vae, losses, _measure(vae, held_out, device), {
+    output = _reconstruct(vae, shown, torch.Generator(device).manual_seed(MEASURE_SEED))
+    return TrainingResult(vae, losses, _measure(vae, held_out, device), {
         "held-out proxy images": shown,
-        "their reconstructions": to_pixels(again.reconstruction),
+        "their reconstructions": to_pixels(output.reconstruction),
     })  # fmt: skip
 
 
 def build_vae(recipe: VaeRecipe, shape: Shape, classes: int = 0) -> Vae:
-    """The network, untrained; see `Vae`. It knows no classes."""
+    """The network, untrained; see `Vae`. It has no classes."""
     return Vae(shape, recipe.latent_dim, recipe.width)
 
 
@@ -109,7 +113,7 @@ def _fit(
         order = torch.randperm(len(data), generator=order_rng).to(device)
         for rows in order.split(recipe.batch_size):
             x = to_space(data.rows(rows, device)).contiguous(memory_format=torch.channels_last)
-            with half(device, recipe.low_precision):
+            with autocast_bfloat16(device, recipe.low_precision):
                 output = vae(x, rng)
             terms = elbo_terms(x, *output)
             optimiser.zero_grad()
@@ -126,17 +130,17 @@ def _fit(
 
 @torch.no_grad()
 def _measure(vae: Vae, data: LabelledInputs, device: torch.device) -> dict[str, float]:
-    """How good is it on rows it was not trained on? A pixel is one value of one channel.
+    """Quality on held-out rows. A pixel is one value of one channel.
 
     `reconstruction_rmse` compares pixels in [0, 1], clamped; `negative_elbo_nats_per_pixel` bounds
     -log p of images in [-1, 1], unclamped, with the Gaussian noise of variance 1/2 that the
-    training loss stands for. Both with one draw of latents a row.
+    training loss implies. Both use one draw of latents per row.
     """
     rng = torch.Generator(device).manual_seed(MEASURE_SEED)
     errors, bounds = torch.zeros(2, dtype=torch.float64)
     for rows in torch.arange(len(data)).split(CHUNK):
         pixels = data.rows(rows, device)
-        output = _measured_with(vae, pixels, rng)
+        output = _reconstruct(vae, pixels, rng)
         terms = elbo_terms(to_space(pixels), *output)
         errors += (to_pixels(output.reconstruction) - pixels).square().sum().cpu().double()
         bounds += (terms.reconstruction + terms.kl).sum().cpu().double()
@@ -148,15 +152,18 @@ def _measure(vae: Vae, data: LabelledInputs, device: torch.device) -> dict[str, 
 
 
 @torch.no_grad()
-def _measured_with(vae: Vae, pixels: Tensor, rng: torch.Generator) -> VaeOutput:
-    """Of drawn latents, not of their means: those are much shorter than what the decoder learnt
-    from, and its first PixelNorm, which levels lengths, blows their contrast up."""
+def _reconstruct(vae: Vae, pixels: Tensor, rng: torch.Generator) -> VaeOutput:
+    """The output for drawn latents, not for their means.
+
+    Means are much shorter than the latents in training, and the decoder's first PixelNorm, which
+    normalises lengths, would exaggerate the contrast.
+    """
     output: VaeOutput = vae(to_space(pixels), rng)
     return output
 
 
 def _lay_out(vae: Vae, layout: torch.memory_format) -> None:
-    # convolutions of small images run faster channels-last, on CPUs too
+    # channels-last is faster for small images, on CPUs too
     vae.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
 
 

@@ -1,4 +1,4 @@
-"""Networks of the papers: pixels in [0, 1] -> logits, and latents -> images. One family a file."""
+"""Networks of the papers: pixels in [0, 1] -> logits, and latents -> images, a family per file."""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
 """AlexNet and Half-AlexNet for small images: ZSKD (ICML 2019), DeGAN, Black-Box Ripper, DFMS.
 
-A block is convolution, ReLU, LRN, pooling and only then BatchNorm (eps 1e-3). The local response
-normalisation is that of the PyTorch ports, which look at 2 channels (ZSKD: 5); the effect is tiny.
+A block is convolution, ReLU, LRN, pooling, then BatchNorm (eps 1e-3). The local response
+normalisation is that of the PyTorch ports, over 2 channels (ZSKD: 5); the difference is negligible.
 """
 
 from typing import Any, cast
@@ -12,15 +12,15 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from clonecost.types import Shape
 
-MIN_SIDE = 15  # the third pooling then still sees 3x3
+MIN_SIDE = 15  # leaves 3x3 for the third pooling
 BN_EPS = 1e-3
 
 
 class PairResponseNorm(nn.Module):
     """`nn.LocalResponseNorm(2)`: x_i / (1 + alpha * mean(x_i^2, x_(i-1)^2))^0.75, i a channel.
 
-    Written out because torch pools in three dimensions for it, which took a third of a training
-    step of the whole network; where gradients are asked for, by hand (`_Normalised`).
+    Written out because torch's pools in three dimensions, a third of a training step of the whole
+    network. Its gradient is written by hand, too (`_Normalised`).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -29,11 +29,11 @@ class PairResponseNorm(nn.Module):
         return x * _scale(x)[0]
 
 
-ALPHA = 1e-4  # the sum of two squares is halved: it is a mean
+ALPHA = 1e-4  # of the mean of two squares
 
 
 def _scale(x: Tensor) -> tuple[Tensor, Tensor]:
-    """s^-0.75 and s^-0.5 of the bracket s; powers by roots, which processors do in vectors."""
+    """s^-0.75 and s^-0.5 of the bracket s, by square roots, which processors vectorise."""
     square = x * x
     s = (square * (ALPHA / 2)).add_(1)
     s[:, 1:].add_(square[:, :-1], alpha=ALPHA / 2)
@@ -42,7 +42,7 @@ def _scale(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Normalised(torch.autograd.Function):
-    """What autograd would keep and pass of s and its power takes over twice the time."""
+    """`x * _scale(x)[0]` with a gradient by hand: autograd's takes more than twice the time."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
@@ -63,10 +63,15 @@ class _Normalised(torch.autograd.Function):
 
 
 class AlexNet(nn.Module):
-    """(n, C, H, W) -> (n, K) logits. 1,659,178 parameters for (3, 32, 32) and K = 10."""
+    """(n, C, H, W) -> (n, K) logits. 1,659,178 parameters for (3, 32, 32) and K = 10.
+
+    Args:
+        input_shape: (C, H, W).
+        num_classes: K.
+        width: scales every layer: 64 is AlexNet, 32 is Half-AlexNet.
+    """
 
     def __init__(self, input_shape: Shape, num_classes: int, width: int = 64) -> None:
-        """`width` scales every layer: 64 is AlexNet, 32 is Half-AlexNet."""
         super().__init__()
         c, h, w = input_shape
         first, second, middle = 3 * width // 4, 2 * width, 3 * width
@@ -90,7 +95,7 @@ class AlexNet(nn.Module):
 
 
 def half_alexnet(input_shape: Shape, num_classes: int) -> AlexNet:
-    """417,434 parameters for (3, 32, 32) and K = 10."""
+    """AlexNet of half the width: 417,434 parameters for (3, 32, 32) and K = 10."""
     return AlexNet(input_shape, num_classes, width=32)
 
 

@@ -1,4 +1,4 @@
-"""Every network by name, and the one function that builds it with its normalisation."""
+"""The networks by name, and `build`, which adds the normalisation."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from clonecost.errors import SpecError, suggest
+from clonecost.errors import Advice, ChooseFrom, SetKey, SpecError, suggest
 from clonecost.types import Shape
 
-if TYPE_CHECKING:  # torch, which a list of names does not need
+if TYPE_CHECKING:  # a list of names needs no torch
     from torch import nn
 
 
 @dataclass(frozen=True)
 class NetworkCard:
-    summary: str  # one line for `clonecost list`
-    where: str  # FILE.NAME of its class or function, in this folder
+    """A network of the catalogue."""
+
+    summary: str  # one line for listings
+    path: str  # MODULE.NAME of its class or function, in this package
 
     @property
     def builder(self) -> Callable[[Shape, int], nn.Module]:
-        """(input shape, classes) -> network to logits."""
-        return cast("Callable[[Shape, int], nn.Module]", getattr(*self._found()))
+        """(input shape, classes) -> a network from pixels to logits."""
+        return cast("Callable[[Shape, int], nn.Module]", getattr(*self._module_and_name()))
 
     @property
     def min_side(self) -> int:
-        """The least H and W that leave something after the last pooling."""
-        return int(self._found()[0].MIN_SIDE)
+        """The smallest H and W that leave a pixel after the last pooling."""
+        return int(self._module_and_name()[0].MIN_SIDE)
 
-    def _found(self) -> tuple[Any, str]:
-        file, name = self.where.split(".")
-        return import_module(f"clonecost.networks.{file}"), name
+    def _module_and_name(self) -> tuple[Any, str]:
+        module, name = self.path.split(".")
+        return import_module(f"clonecost.networks.{module}"), name
 
 
 NETWORKS: dict[str, NetworkCard] = {
@@ -67,33 +69,46 @@ def build(
     mean: tuple[float, ...] = (0.5,),
     std: tuple[float, ...] = (0.5,),
 ) -> nn.Module:
-    """A fresh network: (n, *input_shape) pixels in [0, 1] -> (n, num_classes) logits.
+    """Build a new network: (n, *input_shape) pixels in [0, 1] -> (n, num_classes) logits.
 
-    `mean` and `std` have one value, or one a channel, in units of pixels in [0, 1]; the default
-    turns pixels into [-1, 1]. Initial weights come from torch's global random state.
+    Initial weights come from torch's global random state.
+
+    Args:
+        name: a key of `NETWORKS`.
+        input_shape: (C, H, W).
+        num_classes: K, at least 2.
+        mean: of the normalisation, one value or one per channel, in units of pixels in [0, 1].
+        std: likewise; the defaults map pixels to [-1, 1].
 
     Raises:
-        SpecError: unknown name, or the network cannot take this shape, these classes or constants.
+        SpecError: the name is unknown, or the shape, classes or constants do not fit the network.
+
+    Example:
+        >>> import torch
+        >>> build("lenet", (1, 32, 32), 10)(torch.rand(2, 1, 32, 32)).shape
+        torch.Size([2, 10])
     """
     from torch import nn
 
     from clonecost.networks.normalise import Normalise
 
     if name not in NETWORKS:
-        raise SpecError(suggest("network", name, list(NETWORKS)))
+        raise SpecError(suggest("network", name, list(NETWORKS)), ChooseFrom("networks"))
     card = NETWORKS[name]
     _check_shape(name, input_shape, card.min_side)
     if num_classes < 2:
-        raise SpecError(f"network {name!r} needs at least 2 classes, got {num_classes}")
+        raise SpecError(
+            f"Network {name!r} needs at least 2 classes", SetKey("classes"), got=num_classes
+        )
     channels = input_shape[0]
     for what, values in (("mean", mean), ("std", std)):
         if len(values) not in (1, channels):
             raise SpecError(
-                f"normalisation's {what} has {len(values)} values for {channels} channels; "
-                "give one, or one a channel"
-            )
+                f"The normalisation's {what} has {len(values)} values for {channels} channels",
+                SetKey(what), want=f"1 or {channels}",
+            )  # fmt: skip
     if min(std) <= 0:
-        raise SpecError(f"normalisation's std must be positive, got {std}")
+        raise SpecError("The normalisation's std must be positive", SetKey("std"), got=std)
     parts = OrderedDict(
         normalise=Normalise(channels, mean, std), network=card.builder(input_shape, num_classes)
     )
@@ -102,9 +117,12 @@ def build(
 
 def _check_shape(name: str, shape: Shape, least: int) -> None:
     if len(shape) != 3 or min(shape) < 1:
-        raise SpecError(f"network {name!r} takes images of shape (C, H, W), not {shape}")
+        raise SpecError(
+            f"Network {name!r} takes images of shape (C, H, W), not {shape}",
+            ChooseFrom("networks"), SetKey("shape"),
+        )  # fmt: skip
     if min(shape[1:]) < least:
         raise SpecError(
-            f"network {name!r} needs images of at least {least}x{least} pixels, got "
-            f"{shape[1]}x{shape[2]}; enlarge them or choose another network"
-        )
+            f"Network {name!r} needs images of at least {least}x{least} pixels",
+            ChooseFrom("networks"), Advice("enlarge the images"), got=f"{shape[1]}x{shape[2]}",
+        )  # fmt: skip

@@ -4,20 +4,20 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SpecError
 from clonecost.networks.upsample_conv import EnlargingConv2d
 from clonecost.types import Shape
 
 
 class GeneratorA(nn.Module):
-    """(n, latent_dim) -> (n, C, H, W) before the squashing: unbounded, `tanh` of it is in [-1, 1].
+    """(n, latent_dim) -> (n, C, H, W), unbounded; the caller applies `tanh` to get [-1, 1].
 
     The last BatchNorm has no parameters: in training every channel has mean 0 and variance 1 over
-    the batch, which is what keeps images from saturating or going blank. 2,329,091 parameters for
-    latent_dim 256, (3, 32, 32) and width 64 (the papers' ngf).
+    the batch, which prevents saturated and blank images. 2,329,091 parameters for latent_dim 256,
+    (3, 32, 32) and width 64 (the papers' ngf).
 
-    The paper speaks of linear upsampling and ReLU; its code has nearest and LeakyReLU(0.2), and so
-    have we unless asked for "bilinear".
+    The paper states linear upsampling and ReLU; its code uses nearest and LeakyReLU(0.2), as here
+    by default.
     """
 
     def __init__(
@@ -59,20 +59,37 @@ def build_generator(
     width: int = 64,
     upsampling: Literal["nearest", "bilinear"] = "nearest",
 ) -> nn.Module:
-    """A fresh GeneratorA; its initial weights come from torch's global random state.
+    """Build a `GeneratorA`; its initial weights come from torch's global random state.
+
+    Args:
+        latent_dim: length of a latent.
+        image_shape: (C, H, W), H and W multiples of 4.
+        width: the papers' ngf.
+        upsampling: of both doublings.
 
     Raises:
-        SpecError: the image's sides are not multiples of 4, or a number is not positive.
+        SpecError: a side is not a multiple of 4, a number is not positive, or `upsampling`
+            is unknown.
+
+    Example:
+        >>> import torch
+        >>> build_generator(8, (1, 8, 8), width=4)(torch.randn(2, 8)).shape
+        torch.Size([2, 1, 8, 8])
     """
     if len(image_shape) != 3 or min(image_shape) < 1 or any(side % 4 for side in image_shape[1:]):
         raise SpecError(
-            f"the generator makes images (C, H, W) with H and W multiples of 4, not {image_shape}; "
-            "pad or resize the images"
-        )
+            "The generator makes images (C, H, W) with H and W multiples of 4",
+            Advice("pad or resize the images"), got=image_shape,
+        )  # fmt: skip
     if latent_dim < 1 or width < 1:
         raise SpecError(
-            f"the generator needs latent_dim >= 1 and width >= 1, got {latent_dim} and {width}"
-        )
+            "The generator needs latent_dim >= 1 and width >= 1",
+                Advice("raise the value that is below"),
+            got=f"{latent_dim} and {width}",
+        )  # fmt: skip
     if upsampling not in ("nearest", "bilinear"):
-        raise SpecError(f"unknown upsampling {upsampling!r}; known: nearest, bilinear")
+        raise SpecError(
+            "Unknown upsampling", Advice("set `upsampling`"), got=repr(upsampling),
+            want="'nearest' or 'bilinear'",
+        )  # fmt: skip
     return GeneratorA(latent_dim, image_shape, width=width, upsampling=upsampling)

@@ -1,7 +1,7 @@
-"""Layers whose weights are scaled at run time; the blocks that ProGAN and the VAE build of them.
+"""Layers with weights scaled at run time, and the blocks of ProGAN and the VAE built from them.
 
 Karras et al., ICLR 2018, https://arxiv.org/abs/1710.10196, section 4.1: weights start as N(0, 1)
-and are scaled at run time by sqrt(2 / fan_in), so that Adam's steps are of one relative size in
+and are scaled at run time by sqrt(2 / fan_in), so that Adam's steps have the same relative size in
 every layer.
 """
 
@@ -20,7 +20,7 @@ class EqualisedConv2d(nn.Conv2d):
     def __init__(self, incoming: int, outgoing: int, kernel: int | Shape, padding: int = 0) -> None:
         super().__init__(incoming, outgoing, kernel, padding=padding)  # type: ignore[arg-type]
         self.scale = sqrt(2 / (incoming * prod(self.kernel_size)))
-        _start(self.weight, self.bias)
+        _initialise(self.weight, self.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self._conv_forward(inputs, self.weight * self.scale, self.bias)
@@ -32,21 +32,21 @@ class EqualisedLinear(nn.Linear):
     def __init__(self, incoming: int, outgoing: int) -> None:
         super().__init__(incoming, outgoing)
         self.scale = sqrt(2 / incoming)
-        _start(self.weight, self.bias)
+        _initialise(self.weight, self.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return nn.functional.linear(inputs, self.weight * self.scale, self.bias)
 
 
 class PixelNorm(nn.Module):
-    """x / sqrt(mean over channels of x^2 + 1e-8): every place of a map gets unit length."""
+    """x / sqrt(mean over channels of x^2 + 1e-8), at every position of a map."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         return inputs * (inputs.square().mean(1, keepdim=True) + 1e-8).rsqrt()
 
 
 def entry(latent_dim: int, width: int, inner: tuple[int, int]) -> list[nn.Module]:
-    """(n, latent_dim) -> (n, width, *inner)"""
+    """The first layers of a decoder: (n, latent_dim) -> (n, width, *inner)."""
     return [
         EqualisedLinear(latent_dim, width * prod(inner)), nn.Unflatten(1, (width, *inner)),
         PixelNorm(), nn.LeakyReLU(SLOPE),
@@ -55,7 +55,7 @@ def entry(latent_dim: int, width: int, inner: tuple[int, int]) -> list[nn.Module
 
 
 def up(width: int) -> nn.Sequential:
-    """From 2 * width channels to width, twice the sides."""
+    """2 * width channels to width, twice the sides."""
     return nn.Sequential(
         nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
         *normed(2 * width, width),
@@ -64,7 +64,7 @@ def up(width: int) -> nn.Sequential:
 
 
 def down(width: int, pool: nn.Module | None = None) -> nn.Sequential:
-    """Twice the channels, half the sides, by default by taking the greatest of 2x2."""
+    """width channels to 2 * width, half the sides, by 2x2 max pooling unless `pool` is given."""
     return nn.Sequential(
         EqualisedConv2d(width, width, 3, 1), nn.LeakyReLU(SLOPE),
         EqualisedConv2d(width, 2 * width, 3, 1), nn.LeakyReLU(SLOPE),
@@ -73,11 +73,12 @@ def down(width: int, pool: nn.Module | None = None) -> nn.Sequential:
 
 
 def normed(incoming: int, outgoing: int) -> list[nn.Module]:
+    """A 3x3 convolution, PixelNorm and LeakyReLU."""
     return [EqualisedConv2d(incoming, outgoing, 3, 1), PixelNorm(), nn.LeakyReLU(SLOPE)]
 
 
-def _start(weight: Tensor, bias: Tensor | None) -> None:
-    if not weight.is_meta:  # torch would load a second's worth of modules, to draw nothing
+def _initialise(weight: Tensor, bias: Tensor | None) -> None:
+    if not weight.is_meta:  # on the meta device torch would spend a second on imports
         nn.init.normal_(weight)
     if bias is not None:
         nn.init.zeros_(bias)

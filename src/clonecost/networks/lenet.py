@@ -1,13 +1,13 @@
 """LeNet and Half-LeNet of DeGAN (AAAI 2020) and Black-Box Ripper (NeurIPS 2020).
 
-Half-LeNet halves the channels of the convolutions only; its fully connected widths stay.
+Half-LeNet halves the channels of the convolutions only, not the fully connected layers.
 """
 
 from torch import Tensor, nn
 
 from clonecost.types import Shape
 
-MIN_SIDE = 16  # the second pooling then still sees 2x2
+MIN_SIDE = 16  # leaves 2x2 for the second pooling
 
 
 class LeNet(nn.Module):
@@ -37,7 +37,7 @@ class LeNet(nn.Module):
 
 
 def half_lenet(input_shape: Shape, num_classes: int) -> LeNet:
-    """35,820 parameters for (1, 32, 32) and K = 10."""
+    """LeNet with half the channels: 35,820 parameters for (1, 32, 32) and K = 10."""
     return LeNet(input_shape, num_classes, channels=(3, 8))
 
 

@@ -1,8 +1,8 @@
-"""Generator and critic of MAZE (CVPR 2021), there called conv3_gen and conv3_dis."""
+"""Generator and critic of MAZE (CVPR 2021), where they are called conv3_gen and conv3_dis."""
 
 from torch import Tensor, nn
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SpecError
 from clonecost.networks.image_range import smallest_maps
 from clonecost.networks.upsample_conv import EnlargingConv2d
 from clonecost.types import Shape
@@ -13,13 +13,13 @@ HALVINGS = 2  # of the sides: two doublings in the generator
 
 
 class Conv3Generator(nn.Module):
-    """(n, latent_dim) -> (n, C, H, W) before the squashing: unbounded, `tanh` of it is in [-1, 1].
+    """(n, latent_dim) -> (n, C, H, W), unbounded; the caller applies `tanh` to get [-1, 1].
 
-    As DFME's GeneratorA, but its last BatchNorm has a scale and a shift to learn. 1,051,145
+    As DFME's GeneratorA, but the last BatchNorm has a learnable scale and shift. 1,051,145
     parameters for (3, 32, 32), latent_dim 100 and width 64; 856,067 for (1, 28, 28).
 
     Raises:
-        SpecError: H or W is no multiple of 4, or a number is not positive.
+        SpecError: H or W is not a multiple of 4, or a number is not positive.
     """
 
     def __init__(
@@ -28,9 +28,10 @@ class Conv3Generator(nn.Module):
         super().__init__()
         if latent_dim < 1 or width < 1:
             raise SpecError(
-                f"MAZE's generator needs latent_dim >= 1 and width >= 1, got {latent_dim} and "
-                f"{width}"
-            )
+                "MAZE's generator needs latent_dim >= 1 and width >= 1",
+                Advice("raise the value that is below"),
+                got=f"{latent_dim} and {width}",
+            )  # fmt: skip
         height, breadth = smallest_maps("MAZE's generator", image_shape, HALVINGS)
         channels, wide = image_shape[0], 2 * width
         self.body = nn.Sequential(
@@ -48,9 +49,9 @@ class Conv3Generator(nn.Module):
 
 
 class Conv3Critic(nn.Module):
-    """(n, C, H, W) in [-1, 1] -> (n,): greater is more like the data. For WGAN-GP: no sigmoid.
+    """(n, C, H, W) in [-1, 1] -> (n,) scores, larger for the data. No sigmoid, as WGAN-GP needs.
 
-    Instance norm, because under the gradient penalty a row's score must be its own. 168,097
+    Instance norm, because the gradient penalty needs scores that depend on one row only. 168,097
     parameters for RGB of any size.
 
     Raises:
@@ -61,9 +62,9 @@ class Conv3Critic(nn.Module):
         super().__init__()
         if len(image_shape) != 3 or min(image_shape[1:]) < 7 or image_shape[0] < 1:
             raise SpecError(
-                f"MAZE's critic takes images (C, H, W) of at least 7x7, not {tuple(image_shape)}; "
-                "resize the images"
-            )
+                "MAZE's critic takes images (C, H, W) of at least 7x7", Advice("resize the images"),
+                got=tuple(image_shape),
+            )  # fmt: skip
         channels = image_shape[0]
         layers: list[nn.Module] = []
         for outgoing, stride in zip((32, 64, 128), strides(min(image_shape[1:])), strict=True):
@@ -79,13 +80,17 @@ class Conv3Critic(nn.Module):
 
 
 def strides(side: int) -> list[int]:
-    """Of the critic's three layers: each halves the maps if the 4x4 kernel at the end still fits.
+    """Strides of the critic's three layers: 2 if the 4x4 kernel at the end still fits, else 1.
 
-    This gives the published 2, 2, 2 for 32x32 and 2, 2, 1 for 28x28.
+    They are the published 2, 2, 2 for 32x32 and 2, 2, 1 for 28x28.
+
+    Example:
+        >>> strides(28)
+        [2, 2, 1]
     """
-    found = []
-    for later in (2, 1, 0):  # each of them takes at least one row away
+    result = []
+    for later in (2, 1, 0):  # each later layer removes at least one row
         halves = side // 2 - later >= 4
-        found.append(2 if halves else 1)
+        result.append(2 if halves else 1)
         side = side // 2 if halves else side - 1
-    return found
+    return result

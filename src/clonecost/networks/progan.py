@@ -1,8 +1,8 @@
-"""ProGAN up to 32x32 (or other multiples of 8), as Black-Box Ripper has it.
+"""ProGAN up to 32x32 (or other multiples of 8), as in Black-Box Ripper.
 
-Karras et al., ICLR 2018, https://arxiv.org/abs/1710.10196: both networks grow by a block whenever
-the images double; the new block is faded in, alpha climbing from 0 to 1. The networks' own space is
-[-1, 1]; G ends in a linear layer, so its output is not bound to that range.
+Karras et al., ICLR 2018, https://arxiv.org/abs/1710.10196: both networks grow by a block when the
+images double; the new block is faded in while alpha rises from 0 to 1. The networks' range is
+[-1, 1]; G ends in a linear layer, so its output can exceed that range.
 """
 
 from typing import cast
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SpecError
 from clonecost.networks.equalised_layers import (
     SLOPE,
     EqualisedConv2d,
@@ -30,10 +30,10 @@ GROWTH = 3  # doublings: stage 0 makes images of an eighth of the sides, stage 3
 class ProganGenerator(nn.Module):
     """(n, 256) -> (n, C, H, W), an eighth of the sides at stage 0, linear.
 
-    2,223,907 parameters act at stage 3 for RGB of 32x32 and width 32: as in the VAE's decoder.
+    2,223,907 parameters are active at stage 3 for RGB of 32x32 and width 32: the VAE's decoder.
 
     Raises:
-        SpecError: H or W is no multiple of 8, or the width is not positive.
+        SpecError: H or W is not a multiple of 8, or the width is not positive.
     """
 
     def __init__(self, image_shape: Shape, width: int = 32) -> None:
@@ -45,20 +45,20 @@ class ProganGenerator(nn.Module):
         self.to_image = nn.ModuleList(EqualisedConv2d(wide, image_shape[0], 1) for wide in widths)
 
     def forward(self, latents: Tensor, stage: int = GROWTH, alpha: float = 1.0) -> Tensor:
-        """`alpha` is the share of the newest block; the rest is the stage before it, enlarged."""
+        """Blend the newest block (share `alpha`) with the enlarged output of the stage before."""
         maps, before = self.enter(latents), None
         for block in list(self.blocks)[:stage]:
             before, maps = maps, block(maps)
-        made = cast(Tensor, self.to_image[stage](maps))
+        images = cast(Tensor, self.to_image[stage](maps))
         if before is None or alpha >= 1:
-            return made
-        return enlarge(self.to_image[stage - 1](before)).lerp(made, alpha)
+            return images
+        return enlarge(self.to_image[stage - 1](before)).lerp(images, alpha)
 
 
 class ProganCritic(nn.Module):
-    """(n, C, H, W) of a stage's sides -> (n,): the mirror of G; greater is more real.
+    """(n, C, H, W) with a stage's sides -> (n,) scores, larger for real images. It mirrors G.
 
-    One more channel before the last layers says how much the batch varies (see `variation`).
+    One more channel before the last layers is the variation over the batch (`variation`).
     """
 
     def __init__(self, image_shape: Shape, width: int = 32) -> None:
@@ -92,17 +92,18 @@ class ProganCritic(nn.Module):
 
 
 def variation(maps: Tensor) -> Tensor:
-    """(n, c, h, w) -> (n, 1, h, w): the mean over all values of their deviation over the batch."""
+    """(n, c, h, w) -> (n, 1, h, w): the standard deviation over the batch, averaged over values."""
     deviation = (maps.var(0, correction=0) + 1e-8).sqrt().mean()
     return deviation.expand(len(maps), 1, *maps.shape[2:])
 
 
 def enlarge(images: Tensor) -> Tensor:
+    """Double the sides, bilinearly."""
     return interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def shrunk(images: Tensor, stage: int, alpha: float = 1.0) -> Tensor:
-    """Whole images as a stage sees them: means of squares, less sharp while it is faded in."""
+    """Images at a stage's sides, by averaging; less sharp while the stage is faded in."""
     small = avg_pool2d(images, 2 ** (GROWTH - stage)) if stage < GROWTH else images
     if stage == 0 or alpha >= 1:
         return small
@@ -111,5 +112,5 @@ def shrunk(images: Tensor, stage: int, alpha: float = 1.0) -> Tensor:
 
 def _smallest(image_shape: Shape, width: int) -> tuple[int, int]:
     if width < 1:
-        raise SpecError(f"ProGAN needs width >= 1, got {width}")
+        raise SpecError("ProGAN needs width >= 1", Advice("set `width`"), got=width)
     return smallest_maps("ProGAN", image_shape, GROWTH)

@@ -2,8 +2,8 @@
 
 "8x" is the total downsampling (32x32 to 4x4), not the width. ResNet-20 has the three narrow stages
 of He et al. (2016), section 4.2. All shortcuts that change the shape are 1x1 convolutions with
-BatchNorm (the paper's option B; He et al. use the parameter-free option A for ResNet-20, so ours
-has 272,474 parameters and not 269,722).
+BatchNorm: the paper's option B, 272,474 parameters. He et al. use the parameter-free option A for
+ResNet-20, 269,722 parameters.
 """
 
 from itertools import pairwise
@@ -16,6 +16,8 @@ MIN_SIDE = 8
 
 
 class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with BatchNorm beside a shortcut; `stride` divides the sides."""
+
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
@@ -69,20 +71,20 @@ class ResNet(nn.Module):
 
 
 def resnet18_8x(input_shape: Shape, num_classes: int) -> ResNet:
-    """11,173,962 parameters for (3, 32, 32) and K = 10."""
+    """ResNet-18: 11,173,962 parameters for (3, 32, 32) and K = 10."""
     return ResNet(input_shape, num_classes, (64, 128, 256, 512), (2, 2, 2, 2))
 
 
 def resnet34_8x(input_shape: Shape, num_classes: int) -> ResNet:
-    """21,282,122 parameters for (3, 32, 32) and K = 10."""
+    """ResNet-34: 21,282,122 parameters for (3, 32, 32) and K = 10."""
     return ResNet(input_shape, num_classes, (64, 128, 256, 512), (3, 4, 6, 3))
 
 
 def resnet20(input_shape: Shape, num_classes: int) -> ResNet:
-    """272,474 parameters for (3, 32, 32) and K = 10."""
+    """ResNet-20: 272,474 parameters for (3, 32, 32) and K = 10."""
     return ResNet(input_shape, num_classes, (16, 32, 64), (3, 3, 3))
 
 
 def resnet8(input_shape: Shape, num_classes: int) -> ResNet:
-    """One block a stage: 78,042 parameters for (3, 32, 32) and K = 10."""
+    """ResNet-20 with one block a stage: 78,042 parameters for (3, 32, 32) and K = 10."""
     return ResNet(input_shape, num_classes, (16, 32, 64), (1, 1, 1))

@@ -3,12 +3,12 @@
 Miyato et al., ICLR 2018, https://arxiv.org/abs/1802.05957 (spectral norm);
 Miyato, Koyama, ICLR 2018, https://arxiv.org/abs/1802.05637 (projection):
 
-    D(x, y) = <e(y), phi(x)> + psi(phi(x)),    phi: residual trunk, ReLU, sum over places
+    D(x, y) = <e(y), phi(x)> + psi(phi(x)),    phi: residual trunk, ReLU, sum over positions
                                                e: embedding of the class, psi: linear to 1
 
-Without classes D(x) = psi(phi(x)). Every layer of D has W / sigma(W) for its weights, sigma by one
-power iteration a forward pass. With classes, batch norm in G has a scale and a shift for each.
-The networks' own space is [-1, 1]: G ends in tanh.
+Without classes D(x) = psi(phi(x)). Every layer of D has the weights W / sigma(W), with sigma from
+one power iteration per forward pass. With classes, batch norm in G has a scale and a shift for each
+class. The networks' range is [-1, 1]: G ends in tanh.
 """
 
 from typing import cast
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SpecError
 from clonecost.networks.image_range import smallest_maps
 from clonecost.networks.upsample_conv import EnlargingConv2d
 from clonecost.types import Shape
@@ -27,7 +27,7 @@ HALVINGS = 3  # of the sides: three doublings in G
 
 
 class ConditionalBatchNorm2d(nn.Module):
-    """Batch norm with a scale and a shift for each class; without classes the ordinary one."""
+    """Batch norm with a scale and a shift per class; ordinary batch norm if `classes` is 0."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class ConditionalBatchNorm2d(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Twice the sides: BN, ReLU, nearest x2, conv, BN, ReLU, conv; beside it x2 and a 1x1 conv."""
+    """Twice the sides: BN, ReLU, nearest x2, conv, BN, ReLU, conv; shortcut: x2 and a 1x1 conv."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
@@ -63,25 +63,27 @@ class UpBlock(nn.Module):
     def forward(self, maps: Tensor, labels: Tensor | None) -> Tensor:
         h = self.conv1(self.norm1(maps, labels).relu())
         h = self.conv2(self.norm2(h, labels).relu())
-        # a 1x1 convolution and nearest doubling commute: convolved while it is small
+        # a 1x1 convolution and nearest doubling commute: the convolution runs on the small maps
         return cast(Tensor, h + self.enlarge(self.shortcut(maps)))
 
 
 class SnganGenerator(nn.Module):
     """(n, latent_dim) -> (n, C, H, W) in [-1, 1].
 
-    With `classes` the last so many of the latents choose the class: the greatest of them wins. So
-    a class is drawn, searched and mutated as everything else is. 4,276,739 parameters for RGB,
-    width 256 and no classes.
+    With `classes` > 0, the class is the argmax of the last `classes` latents, so that searches and
+    mutations of latents cover the class. 4,276,739 parameters for RGB, width 256 and no classes.
 
     Raises:
-        SpecError: H or W is no multiple of 8, or a number is not positive.
+        SpecError: H or W is not a multiple of 8, or a number is not positive.
     """
 
     def __init__(self, image_shape: Shape, width: int = 256, classes: int = 0) -> None:
         super().__init__()
         if width < 1 or classes < 0:
-            raise SpecError(f"SNGAN needs width >= 1 and classes >= 0, got {width} and {classes}")
+            raise SpecError(
+                "SNGAN needs width >= 1 and classes >= 0", Advice("raise the value that is below"),
+                got=f"{width} and {classes}",
+            )  # fmt: skip
         channels, inner = image_shape[0], smallest_maps("SNGAN", image_shape, HALVINGS)
         self.latent_dim, self.classes = LATENT_DIM + classes, classes
         self.enter = nn.Linear(LATENT_DIM, width * inner[0] * inner[1])
@@ -89,7 +91,7 @@ class SnganGenerator(nn.Module):
         self.blocks = nn.ModuleList(UpBlock(width, classes) for _ in range(3))
         self.norm = nn.BatchNorm2d(width)
         self.leave = nn.Conv2d(width, channels, 3, padding=1)
-        _start(self)
+        _initialise(self)
 
     def forward(self, latents: Tensor) -> Tensor:
         z, chosen = latents[:, :LATENT_DIM], latents[:, LATENT_DIM:]
@@ -101,7 +103,7 @@ class SnganGenerator(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """[ReLU], conv, ReLU, conv, [mean of 2x2]; beside it a 1x1 conv. The first has no ReLU."""
+    """[ReLU], conv, ReLU, conv, [2x2 mean]; shortcut: 1x1 conv. The first block omits its ReLU."""
 
     def __init__(self, incoming: int, outgoing: int, *, first: bool = False, down: bool) -> None:
         super().__init__()
@@ -114,12 +116,12 @@ class DownBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         h = self.halve(self.conv2(self.conv1(self.enter(maps)).relu()))
-        # a 1x1 convolution and a mean commute: halved first
+        # a 1x1 convolution and a mean commute: the mean comes first
         return cast(Tensor, h + self.shortcut(self.halve(maps)))
 
 
 class ProjectionDiscriminator(nn.Module):
-    """(n, C, H, W) in [-1, 1], (n,) classes or None -> (n,): positive is real."""
+    """(n, C, H, W) in [-1, 1] and (n,) classes or None -> (n,) scores, positive for real."""
 
     def __init__(self, channels: int, width: int = 128, classes: int = 0) -> None:
         super().__init__()
@@ -142,13 +144,13 @@ class ProjectionDiscriminator(nn.Module):
 
 
 def _normed(layer: nn.Module) -> nn.Module:
-    """W / sigma(W), after Xavier's initial weights; the embedding's own are N(0, 1)."""
+    """Use W / sigma(W), with Xavier's initial weights; an embedding's are N(0, 1)."""
     if not isinstance(layer, nn.Embedding):
-        _start(layer)
+        _initialise(layer)
     return spectral_norm(layer)
 
 
-def _start(network: nn.Module) -> None:
+def _initialise(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear) and not layer.weight.is_meta:
             nn.init.xavier_uniform_(layer.weight)
@@ -157,5 +159,10 @@ def _start(network: nn.Module) -> None:
 
 
 def one_hot_latents(noise: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """(n, 128) and (n,) -> (n, 128 + classes): latents that choose these classes."""
+    """(n, 128) noise and (n,) labels -> (n, 128 + classes) latents of these classes.
+
+    Example:
+        >>> one_hot_latents(torch.zeros(1, 128), torch.tensor([2]), 3)[:, 128:]
+        tensor([[0., 0., 1.]])
+    """
     return torch.cat([noise, nn.functional.one_hot(labels, classes).to(noise.dtype)], 1)

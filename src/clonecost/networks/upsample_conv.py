@@ -1,4 +1,4 @@
-"""Nearest doubling and a 3x3 convolution, as generators have them, in one operation."""
+"""Nearest doubling and a 3x3 convolution, common in generators, as one operation."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -7,12 +7,12 @@ from torch.nn import functional as F
 class EnlargingConv2d(nn.Conv2d):
     """(n, a, H, W) -> (n, b, 2H, 2W): every pixel doubled, then a 3x3 convolution with padding 1.
 
-    Weights, their names and their initial values are the convolution's. Computed as one transposed
-    convolution of stride 2, because after doubling three taps w_0, w_1, w_2 see only two pixels:
+    Weights, their names and their initial values are those of the convolution. The computation is
+    one transposed convolution of stride 2: after doubling, the taps w_0, w_1, w_2 see two pixels,
 
         K_u = w_(2-u) + w_(3-u),  u = 0 ... 3,  along each side                (w_k = 0 off 0 ... 2)
 
-    which is 4/9 of the products and no enlarged map in memory: about twice as fast (docs/speed.md).
+    which needs 4/9 of the products and no enlarged map: about twice as fast (docs/speed.md).
     """
 
     def __init__(self, incoming: int, outgoing: int) -> None:

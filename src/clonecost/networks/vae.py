@@ -1,8 +1,8 @@
 """The VAE of Black-Box Ripper (NeurIPS 2020): its decoder is the body of that paper's ProGAN.
 
-The network's own space is [-1, 1], see `clonecost.networks.image_range`. The decoder ends in a
-linear layer, so its output is not bound to that range. The authors hand it to the victim as it is;
-ours is clamped on the way back, because an image API takes pixels. All layers are equalised.
+The network's range is [-1, 1] (`clonecost.networks.image_range`). The decoder ends in a linear
+layer, so its output can exceed that range. The authors send it to the victim as it is; here
+`to_pixels` clamps it, because an image API takes pixels. All layers are equalised.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SpecError
 from clonecost.networks.equalised_layers import (
     SLOPE,
     EqualisedConv2d,
@@ -23,7 +23,7 @@ from clonecost.networks.image_range import smallest_maps
 from clonecost.types import Shape
 
 LATENT_DIM = 256
-HALVINGS = 3  # of the sides on the way in, and as many doublings on the way out
+HALVINGS = 3  # of the sides in the encoder, as many doublings in the decoder
 
 
 class Encoder(nn.Module):
@@ -49,7 +49,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """(n, latent_dim) -> (n, C, H, W), linear: meant for [-1, 1], not bound to it.
+    """(n, latent_dim) -> (n, C, H, W), linear: approximately in [-1, 1].
 
     2,223,841 parameters for (1, 32, 32), 2,223,907 for (3, 32, 32): ProGAN's up to 32x32.
     """
@@ -68,6 +68,8 @@ class Decoder(nn.Module):
 
 
 class VaeOutput(NamedTuple):
+    """The result of one pass through a `Vae`."""
+
     reconstruction: Tensor  # (n, C, H, W), unbounded
     mean: Tensor  # (n, latent_dim) of the latents given the image
     log_variance: Tensor  # (n, latent_dim)
@@ -77,21 +79,28 @@ class Vae(nn.Module):
     """Encode to mean and variance, sample, decode. Initial weights: torch's global random state.
 
     Raises:
-        SpecError: H or W is no multiple of 8, or a number is not positive.
+        SpecError: H or W is not a multiple of 8, or a number is not positive.
+
+    Example:
+        >>> vae = Vae((1, 8, 8), latent_dim=4, width=2)
+        >>> vae(torch.zeros(2, 1, 8, 8), torch.Generator()).mean.shape
+        torch.Size([2, 4])
     """
 
     def __init__(self, image_shape: Shape, latent_dim: int = LATENT_DIM, width: int = 32) -> None:
         super().__init__()
         if latent_dim < 1 or width < 1:
             raise SpecError(
-                f"the VAE needs latent_dim >= 1 and width >= 1, got {latent_dim} and {width}"
-            )
+                "The VAE needs latent_dim >= 1 and width >= 1",
+                Advice("raise the value that is below"),
+                got=f"{latent_dim} and {width}",
+            )  # fmt: skip
         self.encoder = Encoder(image_shape, latent_dim, width)
         self.decoder = Decoder(image_shape, latent_dim, width)
 
     def forward(self, inputs: Tensor, rng: torch.Generator) -> VaeOutput:
-        """(n, C, H, W) in [-1, 1] -> what comes back; `rng`, on their device, draws the latents."""
-        # float: sampling and KL keep their precision when layers run in a lower one
+        """Encode (n, C, H, W) in [-1, 1], draw latents by `rng` (on their device), and decode."""
+        # float: sampling and KL stay in float32 when layers run in a lower precision
         mean, log_variance = self.encoder(inputs).float().unbind(1)
         latents = reparametrise(mean, log_variance, rng)
         return VaeOutput(self.decoder(latents).float(), mean, log_variance)
@@ -115,9 +124,9 @@ def elbo_terms(
 ) -> ElboTerms:
     """The two terms of the negative evidence bound, one value a row.
 
-    `reconstruction` is the squared error, summed over the d values of an image: as published, and
-    -log N(inputs; reconstruction, I/2) - (d/2) log pi. So noise of variance 1/2 (in [-1, 1]) is
-    what makes the sum of both terms, plus (d/2) log pi, an upper bound of -log p(inputs).
+    `reconstruction` is the squared error summed over the d values of an image, as published. It
+    equals -log N(inputs; reconstruction, I/2) - (d/2) log pi. Hence, for noise of variance 1/2 (in
+    [-1, 1]), the sum of both terms plus (d/2) log pi is an upper bound of -log p(inputs).
     `kl` is KL(N(mean, exp(log_variance)) || N(0, I)), summed over the latents (Kingma, Welling
     2014, appendix B).
     """

@@ -11,8 +11,8 @@ STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512
 class Vgg16(nn.Module):
     """(n, C, H, W) -> (n, K) logits. 14,728,266 parameters for C = 3 and K = 10.
 
-    Each stage ends in 2x2 pooling (at 16..31 pixels the last one has nothing to halve and goes);
-    what is left of larger images is averaged, which at 32x32 is one pixel as in the original.
+    Each stage ends in 2x2 pooling, the last one only from 32 pixels on. The remaining positions are
+    averaged; at 32x32 that is one pixel, as in the original.
     """
 
     def __init__(self, input_shape: Shape, num_classes: int) -> None:

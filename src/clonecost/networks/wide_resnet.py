@@ -6,10 +6,12 @@ from torch.nn import functional as F
 from clonecost.types import Shape
 
 MIN_SIDE = 8
-SIDE = 32  # MAZE enlarges its 28x28 inputs to this
+SIDE = 32  # MAZE enlarges its 28x28 inputs to 32x32
 
 
 class PreActivationBlock(nn.Module):
+    """BatchNorm and ReLU before each of two 3x3 convolutions; `stride` divides the sides."""
+
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.activate = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU())
@@ -24,7 +26,7 @@ class PreActivationBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         active = self.activate(x)
-        # a shortcut that changes the shape starts after the activation, the identity before it
+        # a convolutional shortcut starts after the activation, the identity before it
         return self.body(active) + (x if self.shortcut is None else self.shortcut(active))
 
 

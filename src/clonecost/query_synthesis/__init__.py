@@ -1,1 +1,1 @@
-"""Where queries come from: evolution, mutation, drawing, selection, zeroth-order steps."""
+"""Making and selecting queries: evolution, mutation, drawing, active selection, zeroth order."""

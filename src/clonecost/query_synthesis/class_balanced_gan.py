@@ -1,12 +1,12 @@
-"""A GAN whose generator is also told to please every class of a clone: DeGAN's and DFMS's.
+"""A GAN whose generator also balances the classes of a clone, as in DeGAN and DFMS.
 
     L_D = E softplus(-D(x)) + E softplus(D(G(z)))        binary cross-entropy, D giving logits
     L_G = E softplus(-D(G(z))) + w sum_k p_k log p_k     p = mean of the clone's softmax over G(z)
                                + c E H(clone(G(z)))
 
 Sanyal, Addepalli, Babu, CVPR 2022, https://arxiv.org/abs/2204.11022; Addepalli et al., AAAI 2020,
-https://arxiv.org/abs/1912.11960, where the victim itself stands in the clone's place. Costs no
-queries: gradients are the clone's, or those of a white box.
+https://arxiv.org/abs/1912.11960, with the victim itself in the clone's place. It sends no query:
+gradients come from the clone, or from a white box.
 """
 
 from typing import Any
@@ -25,15 +25,16 @@ from clonecost.types import LabelledInputs, as_bytes, as_pixels
 
 
 class DivGan:
-    """G and D with an optimiser each, and the real images that D sees.
+    """G and D, an optimiser for each, and the real images for D.
 
     Args:
-        generator: (n, 100) -> (n, C, H, W) in [-1, 1], in train mode, where it stays.
+        generator: (n, 100) -> (n, C, H, W) in [-1, 1], in train mode; the mode stays.
         discriminator: (n, C, H, W) in [-1, 1] -> (n,) logits of being real.
-        data: the real images, on the device; its labels are not looked at.
-        lr: of both, Adam with betas (.5, .999).
+        data: the real images, on the device; the labels are not used.
+        batch_size: rows of a step.
+        lr: learning rate of both optimisers, Adam with betas (0.5, 0.999).
         rng: on the device.
-        augment: how D's real images are varied.
+        augment: the augmentation of D's real images.
     """
 
     def __init__(
@@ -48,17 +49,17 @@ class DivGan:
         )
         self._batch_size, self._rng, self._data = batch_size, rng, data
         self.epoch = max(1, len(data) // batch_size)  # steps
-        self._order, self._shown = torch.empty(0, dtype=torch.int64), self.epoch  # of the data
+        self._order, self._shown = torch.empty(0, dtype=torch.int64), self.epoch
 
     def images(self) -> Tensor:
-        """(batch_size, C, H, W) pixels in [0, 1], with a graph that leads to G."""
+        """(batch_size, C, H, W) pixels in [0, 1], differentiable in G's weights."""
         size = (self._batch_size, LATENT_DIM)
         z = torch.randn(size, generator=self._rng, device=self._rng.device)
         return to_pixels(self._generator(z))
 
     @torch.no_grad()
-    def made(self, count: int) -> Tensor:
-        """(count, C, H, W) uint8, from whole batches, as G's batch norm knows them."""
+    def sample(self, count: int) -> Tensor:
+        """(count, C, H, W) uint8, made in whole batches because of G's batch norm."""
         parts = [as_bytes(self.images()) for _ in range(-(-count // self._batch_size))]
         return torch.cat(parts)[:count]
 
@@ -69,9 +70,10 @@ class DivGan:
         """One step of G, then one of D, both on `fake` from `images`.
 
         Args:
-            clone: pixels -> logits, in eval mode; None: a plain GAN. Its weights get no gradient.
-            weight: w, of the clone's part of L_G.
-            certainty: c, of the mean entropy of its answers.
+            fake: (batch_size, C, H, W) from `images`.
+            clone: pixels -> logits, in eval mode; its weights get no gradient. None: a plain GAN.
+            weight: w, of the class balance in L_G.
+            certainty: c, of the mean entropy of the clone's answers in L_G.
         """
         loss = softplus(-self._discriminator(to_space(fake))).mean()
         if clone is not None:
@@ -80,11 +82,11 @@ class DivGan:
             if certainty:
                 loss = loss + certainty * entropy(logits.softmax(1)).mean()
         self._opt_g.zero_grad()
-        # asking for G's gradients only spares those of D's and the clone's weights
+        # with G's parameters as inputs, no gradients of D's and the clone's weights are computed
         torch.autograd.backward(loss, inputs=list(self._generator.parameters()))
         self._opt_g.step()
 
-        # two passes: real and generated images have batch statistics of their own
+        # two passes: real and generated images have separate batch statistics
         on_real = self._discriminator(to_space(self._real()))
         on_fake = self._discriminator(to_space(fake.detach()))
         loss = softplus(-on_real).mean() + softplus(on_fake).mean()
@@ -93,7 +95,7 @@ class DivGan:
         self._opt_d.step()
 
     def _real(self) -> Tensor:
-        """The next batch of pixels: epochs in ever new orders; what does not fill one is left."""
+        """The next batch of pixels; every epoch has a new order and drops an incomplete batch."""
         if self._shown == self.epoch:
             rows = len(self._data)
             self._order = torch.randperm(rows, generator=self._rng, device=self._rng.device)
@@ -111,6 +113,6 @@ class DivGan:
                 "shown": self._shown}  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for part, held in zip(self._parts, state["parts"], strict=True):
-            part.load_state_dict(held)
+        for part, saved in zip(self._parts, state["parts"], strict=True):
+            part.load_state_dict(saved)
         self._order, self._shown = state["order"], state["shown"]

@@ -1,8 +1,8 @@
 """Random numbers by counter: the n-th number of a stream is a function of the stream's key and n.
 
 SplitMix64 (Steele, Lea, Flood, OOPSLA 2014, https://doi.org/10.1145/2714064.2660195), all numbers
-at once, in int64 tensors that wrap around. What one search draws cannot depend on which others run
-beside it, nor on the order in which they ask.
+at once, in int64 tensors that wrap around. The draws of one search depend neither on other searches
+nor on their order.
 """
 
 import torch
@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 def _signed(word: int) -> int:
-    """A 64-bit word as int64 holds it."""
+    """The int64 with the bits of a 64-bit word."""
     return word - 2**64 if word >= 2**63 else word
 
 
 GAMMA = _signed(0x9E3779B97F4A7C15)
 MIX = (_signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB))
-BITS = 23  # of a uniform number: 2 u - 1 is then exact in float32 and never -1 or 1
+BITS = 23  # per uniform number: 2 u - 1 is then exact in float32 and never -1 or 1
 
 
 def splitmix64(state: Tensor) -> Tensor:
@@ -27,12 +27,17 @@ def splitmix64(state: Tensor) -> Tensor:
 
 
 def _shifted(state: Tensor, by: int) -> Tensor:
-    """To the right, with zeros from the left: int64's own shift brings in the sign."""
+    """Logical shift to the right, which fills with zeros; int64's own shift fills with the sign."""
     return (state >> by) & ((1 << (64 - by)) - 1)
 
 
 def stream_keys(seed: int, purpose: int, *counters: Tensor) -> Tensor:
-    """One key for each tuple of counters: int64 tensors of one shape -> int64 of that shape."""
+    """One key for each tuple of counters: int64 tensors of one shape -> int64 of that shape.
+
+    Args:
+        seed: of the run.
+        purpose: separates the streams of different uses, such as `evolution.PARENT`.
+    """
     keys = torch.full_like(counters[0], seed)
     keys = splitmix64(keys + GAMMA) ^ purpose
     for counter in counters:

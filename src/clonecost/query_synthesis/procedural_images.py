@@ -1,7 +1,7 @@
-"""Pictures out of nothing: soft shapes over a background, some striped, some rough.
+"""Procedural images: soft shapes over a background, some striped, some rough.
 
-No data, no victim and no network takes part; what is known is only that inputs are pictures: things
-have outlines, stand before something, and are lit from a side.
+No data, victim or network is needed. The only assumption is that inputs are images of objects with
+outlines, in front of a background and lit from a side.
 """
 
 from math import log, pi
@@ -12,12 +12,17 @@ from torch.nn import functional as F
 
 from clonecost.types import Shape
 
-SHAPES = 6  # at most, in one picture
-ON_BLACK = 0.5  # share of the pictures with an empty background
+SHAPES = 6  # at most, in one image
+ON_BLACK = 0.5  # share of images with a black background
 
 
 def drawings(count: int, shape: Shape, rng: torch.Generator) -> Tensor:
-    """(count, C, H, W) pixels in [0, 1] for shape (C, H, W), on the device of `rng`."""
+    """Draw (count, C, H, W) pixels in [0, 1] for the shape (C, H, W), on the device of `rng`.
+
+    Example:
+        >>> drawings(4, (1, 16, 16), torch.Generator()).shape
+        torch.Size([4, 1, 16, 16])
+    """
     channels, height, width = shape
     device = rng.device
 
@@ -31,10 +36,10 @@ def drawings(count: int, shape: Shape, rng: torch.Generator) -> Tensor:
     down = torch.linspace(-1, 1, height, device=device).view(1, 1, -1, 1)
     right = torch.linspace(-1, 1, width, device=device).view(1, 1, 1, -1)
     background = uniform(0, 1, channels) * (uniform(0, 1) > ON_BLACK)
-    picture = background.expand(count, channels, height, width)
+    image = background.expand(count, channels, height, width)
     number = torch.randint(1, SHAPES + 1, (count, 1, 1, 1), generator=rng, device=device)
     for layer in range(SHAPES):
-        # where a pixel lies in the shape's own frame: turned, moved, 1 at its rim
+        # coordinates in the shape's own frame: rotated and shifted, 1 at the rim
         angle, x, y = uniform(0, pi), right - uniform(-0.8, 0.8), down - uniform(-0.8, 0.8)
         along = (x * angle.cos() + y * angle.sin()) / log_uniform(0.08, 1)
         across = (y * angle.cos() - x * angle.sin()) / log_uniform(0.08, 1)
@@ -46,12 +51,12 @@ def drawings(count: int, shape: Shape, rng: torch.Generator) -> Tensor:
         waves = (uniform(2, 20) * along + uniform(0, 2 * pi)).sin()
         stripes = uniform(0, 0.5) * waves * (uniform(0, 1) < 0.3)
         fill = (uniform(0, 1, channels) + light + stripes).clamp(0, 1)
-        picture = picture + inside * (fill - picture)
-    # half of them rough, coarsely or finely; black stays black
+        image = image + inside * (fill - image)
+    # half of the images get noise, coarse or fine; black stays black
     coarse = (count, channels, max(1, height // 4), max(1, width // 4))
     patches = F.interpolate(
         torch.randn(coarse, generator=rng, device=device), (height, width), mode="bilinear"
     )
-    grain = torch.randn(picture.shape, generator=rng, device=device)
+    grain = torch.randn(image.shape, generator=rng, device=device)
     roughness = uniform(0, 0.25) * (uniform(0, 1) < 0.5)
-    return (picture * (1 + roughness * (patches + uniform(0, 1) * grain))).clamp(0, 1)
+    return (image * (1 + roughness * (patches + uniform(0, 1) * grain))).clamp(0, 1)

@@ -1,11 +1,11 @@
-"""What an attack's searches cost and how the first few went: numbers and pictures of them."""
+"""Queries, generations and outcomes of an attack's searches, with images of the first few."""
 
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from clonecost.query_synthesis.evolution import Standing
+from clonecost.query_synthesis.evolution import SearchStatus
 from clonecost.result import Search
 
 
@@ -14,14 +14,15 @@ class Frame(NamedTuple):
 
     image: Tensor
     probability: float  # of the target's class
-    label: int  # that class
+    label: int  # the target's class
 
 
-class Record:
-    """Is told what was bought and what came of it.
+class SearchLog:
+    """Counts the queries and outcomes of searches, and keeps the frames of the first targets.
 
     Args:
-        shown: so many targets are kept to look at.
+        num_classes: K.
+        shown: number of targets whose frames are kept; by default 2 K, at most 20.
     """
 
     def __init__(self, num_classes: int, shown: int | None = None) -> None:
@@ -30,24 +31,24 @@ class Record:
         self._targets = self._reached = self._generations = 0
         self._frames: dict[tuple[int, int], Frame] = {}  # by target and generation
 
-    def bought(self, classes: Tensor) -> None:
-        """So many rows were bought for these targets' classes, (n,)."""
+    def add_queries(self, classes: Tensor) -> None:
+        """Count n queries, given the class of each row's target, (n,) int64."""
         self._rows += classes.bincount(minlength=len(self._rows)).cpu()
 
-    def told(self, standing: Standing) -> None:
-        """A generation is over; its images are pixels 0..255, uint8."""
-        done = standing.finished
+    def add_generation(self, status: SearchStatus) -> None:
+        """Count a finished generation; the status has uint8 images, 0..255."""
+        done = status.finished
         self._targets += int(done.sum())
-        self._reached += int((done & standing.reached).sum())
-        self._generations += int(standing.generations[done].sum())
-        for_show = standing.numbers < self._shown
-        if not for_show.any():
+        self._reached += int((done & status.reached).sum())
+        self._generations += int(status.generations[done].sum())
+        is_shown = status.numbers < self._shown
+        if not is_shown.any():
             return
-        shown = standing.where(for_show)
-        sure = shown.answers.gather(1, shown.classes[:, None])[:, 0].tolist()
-        of = zip(shown.images.cpu(), sure, shown.classes.tolist(), strict=True)
-        at = zip(shown.numbers.tolist(), shown.generations.tolist(), strict=True)
-        self._frames.update(zip(at, map(Frame._make, of), strict=True))
+        shown = status.where(is_shown)
+        probabilities = shown.answers.gather(1, shown.classes[:, None])[:, 0].tolist()
+        frames = zip(shown.images.cpu(), probabilities, shown.classes.tolist(), strict=True)
+        keys = zip(shown.numbers.tolist(), shown.generations.tolist(), strict=True)
+        self._frames.update(zip(keys, map(Frame._make, frames), strict=True))
 
     def state_dict(self) -> dict[str, Any]:
         counts = self._targets, self._reached, self._generations
@@ -60,7 +61,7 @@ class Record:
         self._frames = {at: Frame._make(frame) for at, frame in state["frames"].items()}
 
     def summary(self, *, used: int) -> Search:
-        """The numbers, when `used` rows train the student."""
+        """The counts; `used` is the number of rows that train the student."""
         spent = int(self._rows.sum())
         return Search(
             targets=self._targets,
@@ -72,14 +73,14 @@ class Record:
         )
 
     def pictures(self) -> dict[str, Tensor]:
-        """The fittest image so far, by target and generation; {} before the first is over.
+        """The fittest image so far by target and generation; {} before the first generation ends.
 
         `images` (T, G, C, H, W) uint8, black once the search has stopped; `probability` (T, G)
-        float32 of the target's class, then NaN; `targets` (T,) int64, their classes.
+        float32 of the target's class, NaN afterwards; `targets` (T,) int64 classes.
         """
         if not self._frames:
             return {}
-        numbers, generations = (sorted(set(of)) for of in zip(*self._frames, strict=True))
+        numbers, generations = (sorted(set(axis)) for axis in zip(*self._frames, strict=True))
         grid = (len(numbers), generations[-1])
         first = next(iter(self._frames.values()))
         images = torch.zeros(*grid, *first.image.shape, dtype=torch.uint8)

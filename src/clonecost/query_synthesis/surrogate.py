@@ -1,4 +1,4 @@
-"""Students that are trained on the way, to tell an attack which rows are worth asking about."""
+"""Surrogates: students that an attack trains along the way to select queries."""
 
 from typing import Any
 
@@ -11,12 +11,25 @@ from clonecost.training.losses import kl
 from clonecost.types import as_pixels
 
 
-class Scout:
-    """A student that goes on learning as rows come in. It is no clone: nobody scores it.
+class Surrogate:
+    """A student trained further as answers arrive, by AdamW on the mean KL(answers || student).
+
+    It is not handed over as a clone and not scored.
 
     Args:
-        student: untrained; it is trained in place by AdamW on the mean KL(answers || student).
-        rng: on the student's device; decides which rows it sees.
+        student: untrained; it is trained in place.
+        lr: learning rate.
+        batch_size: rows of a step.
+        rng: on the student's device; draws the rows of each step.
+
+    Example:
+        >>> surrogate = Surrogate(
+        ...     nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), lr=1e-3, batch_size=8,
+        ...     rng=torch.Generator(),
+        ... )
+        >>> surrogate.learn(torch.rand(20, 1, 2, 2), torch.eye(2).repeat(10, 1), seen=16)
+        >>> surrogate.answers(torch.rand(3, 1, 2, 2)).shape
+        torch.Size([3, 2])
     """
 
     def __init__(
@@ -26,7 +39,12 @@ class Scout:
         self._optimizer = torch.optim.AdamW(student.parameters(), lr, weight_decay=0.01, fused=True)
 
     def learn(self, inputs: Tensor, answers: Tensor, *, seen: int) -> None:
-        """Draw some `seen` rows, whole batches of them, from (n, *shape) and (n, K), and learn."""
+        """Train on `seen` rows, rounded up to whole batches, drawn from the given ones.
+
+        Args:
+            inputs: (n, *shape), uint8 or pixels in [0, 1].
+            answers: (n, K), rows on the simplex.
+        """
         steps = -(-seen // self._batch_size)
         picks = torch.randint(
             len(inputs), (steps, self._batch_size), generator=self._rng, device=inputs.device

@@ -1,4 +1,4 @@
-"""Gradients from function values only, for a victim that gives none."""
+"""Gradient estimates from function values, for a victim that gives no gradients."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from clonecost.errors import PrecisionError
+from clonecost.errors import Advice, PrecisionError
 
 
 def forward_difference(
@@ -23,17 +23,28 @@ def forward_difference(
         g = d/m * sum_i (f(x + step*u_i) - f(x)) / step * u_i ,   u_i uniform on the unit sphere,
 
     with d values per row and m = `directions`. E[u u'] = I/d makes it unbiased for linear f; its
-    cosine with the true gradient is about sqrt(m/d). Evaluates f once, on n * (m + 1) rows with the
-    base points first: that is its price in queries when f asks an oracle.
+    cosine with the true gradient is about sqrt(m/d). It evaluates f once, on n * (m + 1) rows with
+    the base points first: n * (m + 1) queries when f calls an oracle.
 
     Args:
-        x: (n, ...) float32 (or float64).
-        step: length of a step. Each value moves by only step/sqrt(d), so coarser arithmetic than
-            float32 turns the quotient into noise.
+        f: (n, ...) -> (n,), each value depending on its own row only.
+        x: (n, ...) float32 or float64.
+        directions: m, for each row.
+        step: length of a step. Each value moves by only step/sqrt(d), so that arithmetic coarser
+            than float32 turns the quotient into noise.
+        rng: draws the directions, on the device of x.
         scale_by_dim: False leaves out the factor d, as DFME's printed equation does.
 
     Raises:
-        PrecisionError: under autocast, with TF32 on, or for x of lower precision.
+        PrecisionError: autocast or TF32 is on, or x has a lower precision.
+
+    Example:
+        >>> g = forward_difference(
+        ...     lambda x: 3 * x.sum(1), torch.zeros(1, 1), directions=1, step=0.5,
+        ...     rng=torch.Generator(),
+        ... )
+        >>> g  # exact for a linear function of one value
+        tensor([[3.]])
     """
     _require_precision(x)
     n, d = len(x), x[0].numel()
@@ -49,9 +60,9 @@ def forward_difference(
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Switch TF32 off inside: GPUs since Ampere use it for convolutions by default.
+    """Switch TF32 off in the block: GPUs since Ampere use it for convolutions by default.
 
-    The old and the new switches of PyTorch must not be mixed, so only the old ones are touched.
+    PyTorch's old and new switches must not be mixed; only the old ones are used.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
@@ -63,11 +74,19 @@ def full_float32() -> Iterator[None]:
 
 
 def _require_precision(x: Tensor) -> None:
-    remedy = "finite differences need full float32: use `zeroth_order.full_float32()`"
     if torch.is_autocast_enabled(x.device.type):
-        raise PrecisionError(f"autocast is on; {remedy} and leave autocast outside")
+        raise PrecisionError(
+            "Finite differences need full float32, and autocast is on",
+            Advice("leave autocast outside"),
+        )
     if x.dtype not in (torch.float32, torch.float64):
-        raise PrecisionError(f"the points are {x.dtype}; {remedy}")
+        raise PrecisionError(
+            "Finite differences need full float32", Advice("convert the points with `x.float()`"),
+            got=x.dtype, want="torch.float32 or torch.float64",
+        )  # fmt: skip
     tf32 = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
     if x.is_cuda and tf32:
-        raise PrecisionError(f"TF32 is on; {remedy}")
+        raise PrecisionError(
+            "Finite differences need full float32, and TF32 is on",
+            Advice("compute inside `zeroth_order.full_float32()`"),
+        )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clonecost.errors import RunError
+from clonecost.errors import Advice, RunError
 from clonecost.oracle.record import Record
 from clonecost.persistence.run_folder import LEDGER, SAMPLES, SEARCH
 from clonecost.result import Result, Transfer, read_result, read_transfer
@@ -67,7 +67,7 @@ def load_runs(paths: Sequence[Path]) -> list[Run]:
         RunError: no path given, a run is unfinished, or one of its files is broken.
     """
     if not paths:
-        raise RunError("no run folder given; name at least one")
+        raise RunError("No run folder is given", Advice("give at least one run folder"))
     return [_read(path) for path in paths]
 
 
@@ -129,7 +129,7 @@ def _read_tensors(
 
 
 def _broken(path: Path, why: str) -> RunError:
-    return RunError(f"{path} is broken ({why}); delete it to report without images")
+    return RunError(f"{path} is broken ({why})", Advice("delete it to report without images"))
 
 
 def _tensor(tensors: dict[str, NDArray[Any]], name: str, dtype: type, ndim: int) -> NDArray[Any]:

@@ -1,5 +1,17 @@
-"""Serve a victim over the Open Inference Protocol v2, as `clonecost serve` does."""
+"""A server for victims under the Open Inference Protocol v2."""
 
-import lazy_loader
+from clonecost.serving.app import Limits, make_app
+from clonecost.serving.metrics import Metrics
+from clonecost.serving.model import ServedModel, served_model
+from clonecost.serving.running import address_of, bind, run
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ = [
+    "Limits",
+    "Metrics",
+    "ServedModel",
+    "address_of",
+    "bind",
+    "make_app",
+    "run",
+    "served_model",
+]

@@ -1,4 +1,4 @@
-"""Many audits side by side: a suite is data, a cell an ordinary audit, a number a run's result."""
+"""Suites: a grid of audits written as data, whose every number comes from a run's result."""
 
 import lazy_loader
 

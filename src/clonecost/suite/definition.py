@@ -1,4 +1,4 @@
-"""A suite as it is written down: TOML -> checked rows, columns and scales -> one spec a cell."""
+"""The definition of a suite: TOML -> checked rows, columns and scales -> one spec per cell."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clonecost.config import Scalar, Spec, make_spec, read_toml
-from clonecost.errors import SpecError, suggest
+from clonecost.errors import Advice, DropKey, SetKey, SpecError, suggest
 
 OF_A_SPEC = tuple(key for key in Spec.model_fields if key not in ("set", "seed"))
 Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1)]
 Number = float | Annotated[list[float], Field(min_length=2, max_length=2)]  # or [value, +-]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]  # it names a folder
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]  # also the name of a folder
 
 
 class Keys(BaseModel):
-    """Any keys of a spec, which later layers override; `not_run = ""` takes a reason back."""
+    """Any keys of a spec, which later layers override; `not_run = ""` removes a reason."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -26,7 +26,7 @@ class Keys(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known(cls, written: Any) -> Any:
-        """First of all: a key that is missing is most often one that is misspelt."""
+        """Refuse unknown keys before missing ones: a missing key is often a misspelt one."""
         known = [*cls.model_fields, *OF_A_SPEC]
         for key in written if isinstance(written, dict) else []:
             if key not in known:
@@ -35,7 +35,9 @@ class Keys(BaseModel):
 
 
 class Settings(Keys):
-    settings: dict[str, Scalar | list[float]] = {}  # of the attack that stands when they are read
+    """Keys of a spec, and settings of the attack that the layers so far have chosen."""
+
+    settings: dict[str, Scalar | list[float]] = {}
 
 
 class Column(Settings):
@@ -46,20 +48,20 @@ class Column(Settings):
 
 
 class Row(Settings):
-    """One way to attack; or the victim itself, with its accuracy."""
+    """One attack, or the victim itself with its accuracy."""
 
     name: Name
     title: str
     ours: bool = False
-    white_box: bool = False  # access = "white-box", budget = 0: it asks nothing
+    white_box: bool = False  # access = "white-box", budget = 0: it sends no query
     teacher: bool = False
-    columns: list[str] | None = None  # it makes sense in these only
+    columns: list[str] | None = None  # the columns in which the row has a cell; None: all
     paper: dict[str, Number] = {}  # column -> accuracy in percent, as the paper prints it
-    source: str | None = None  # of these numbers, when it is not the suite's
+    source: str | None = None  # of these numbers, if it is not the suite's
 
 
 class Scale(Keys):
-    """What a size of machine changes: everywhere, in a column, in a row, in a cell of them."""
+    """The keys that a size of machine changes: everywhere, in a column, a row, or a cell."""
 
     title: str
     note: str = ""
@@ -70,7 +72,7 @@ class Scale(Keys):
 
 
 class Suite(Keys):
-    """The file. Keys of a spec at its top are shared by all cells."""
+    """The suite's file. All cells share the keys of a spec at its top."""
 
     title: str
     note: str = ""
@@ -83,11 +85,11 @@ class Suite(Keys):
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One audit with all its seeds, or why there is none."""
+    """One audit with all its seeds, or the reason why there is none."""
 
     column: Column
     row: Row
-    spec: Spec | None  # None for the victim's own row, and for an attack that is not there yet
+    spec: Spec | None  # None for the victim's own row, and for an attack that does not exist yet
     not_run: str | None
 
 
@@ -95,7 +97,7 @@ def read_suite(path: Path) -> Suite:
     """Read a suite and check every cell of every scale.
 
     Raises:
-        SpecError: the file is missing, no TOML, or has an unknown key, name or value.
+        SpecError: the file is missing or not TOML, or a key, name or value is refused.
     """
     suite = _checked(Suite, read_toml(path), str(path))
     columns, rows = _names(suite.column, path), _names(suite.row, path)
@@ -113,13 +115,16 @@ def read_suite(path: Path) -> Suite:
 def cells(suite: Suite, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
     """Every cell at that scale, row by row.
 
+    Args:
+        seeds: the seeds of every cell; None: those of the scale, else of the suite.
+
     Raises:
-        SpecError: a cell is no audit; the sentence says which and why.
+        SpecError: a cell is not a valid audit; the error names its column and row.
     """
     chosen = scale_of(suite, scale)
-    wanted = list(seeds or chosen.seeds or suite.seeds)
+    run_seeds = list(seeds or chosen.seeds or suite.seeds)
     return [
-        _cell(suite, chosen, column, row, wanted)
+        _cell(suite, chosen, column, row, run_seeds)
         for row in suite.row
         for column in suite.column
         if row.columns is None or column.name in row.columns
@@ -127,6 +132,11 @@ def cells(suite: Suite, scale: str, seeds: Sequence[int] | None = None) -> list[
 
 
 def scale_of(suite: Suite, name: str) -> Scale:
+    """The scale of that name.
+
+    Raises:
+        SpecError: the suite has no such scale.
+    """
     if name not in suite.scale:
         raise SpecError(suggest("scale", name, list(suite.scale)))
     return suite.scale[name]
@@ -148,18 +158,24 @@ def _cell(suite: Suite, scale: Scale, column: Column, row: Row, seeds: list[int]
         before = _name(values.get("attack"))
         values |= layer.model_extra or {}
         if _name(values.get("attack")) != before:
-            settings = {}  # they were another attack's
+            settings = {}  # they belong to another attack
         settings |= getattr(layer, "settings", {})
         reasons += [] if layer.not_run is None else [layer.not_run]
     where = f"column {column.name}, row {row.name}"
     attack = values.pop("attack", None)
-    if attack is None and any(reasons):  # a scale can neither take that back nor explain it better
+    if attack is None and any(reasons):  # a scale can neither remove nor replace that reason
         why = row.not_run or next(reason for reason in reversed(reasons) if reason)
         return Cell(column=column, row=row, spec=None, not_run=why)
     if not isinstance(attack, str):
-        raise SpecError(f"{where}: attack = {attack!r}: a cell is one attack, NAME or NAME:PROFILE")
-    if values.get("access") == "white-box":  # the mark is what readers see
-        raise SpecError(f"{where}: write white_box = true, which marks the row and opens the box")
+        raise SpecError(
+            f"{where}: a cell needs one attack",
+            SetKey("attack"), got=repr(attack), want="NAME or NAME:PROFILE",
+        )  # fmt: skip
+    if values.get("access") == "white-box":  # the row would lack its mark in the table
+        raise SpecError(
+            f"{where}: a white-box row is marked by white_box, not by access",
+            Advice("write white_box = true in the row"), DropKey("access"),
+        )  # fmt: skip
     if row.white_box:
         values |= {"access": "white-box", "budget": 0, "milestones": []}
     own = {_name(attack): settings} if settings else {}
@@ -181,17 +197,21 @@ def _checked(kind: type[Part], written: dict[str, Any], where: str) -> Part:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        said = first["msg"].removeprefix("Value error, ")
         if first["type"] == "missing":
-            said = "this key is needed"
-        raise SpecError(f"{where}: {key + ': ' if key else ''}{said}") from error
+            raise SpecError(
+                f"{where}: the key {key!r} is missing", Advice("give the key a value")
+            ) from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise SpecError(f"{where}: {key + ': ' if key else ''}{reason}") from error
 
 
 def _names(parts: Sequence[Column] | Sequence[Row], path: Path) -> list[str]:
     names = [part.name for part in parts]
     for name in names:
         if names.count(name) > 1:
-            raise SpecError(f"{path}: the name {name!r} is given twice")
+            raise SpecError(
+                f"{path}: the name {name!r} is given twice", Advice("give each name once")
+            )
     return names
 
 

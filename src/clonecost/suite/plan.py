@@ -1,32 +1,37 @@
-"""What a suite would do. Nothing is sent, trained or downloaded for it."""
+"""The plan of a suite: its runs, its queries, and what is missing. Sends and trains nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from clonecost.errors import CloneCostError
 from clonecost.suite.run import Job
 from clonecost.workflows.plan import Plan, plan
 
 
-def plan_suite(todo: Sequence[Job]) -> Plan:
-    """A line for every cell, the totals, and what is missing."""
+def plan_suite(todo: Sequence[Job], *, words: Callable[[CloneCostError], str] = str) -> Plan:
+    """The plan of the jobs: a line for every cell, the totals, and what is missing.
+
+    Args:
+        words: how an error about a missing part is worded; by default for Python.
+    """
     lines: list[tuple[str, str]] = []
     missing: list[str] = []
-    rest, queries = 0, 0
+    runs, queries = 0, 0
     for of_cell in _by_cell(todo):
         left = [job for job in of_cell if job.result() is None]
         budget = of_cell[0].spec.budget
-        rest, queries = rest + len(left), queries + len(left) * budget
+        runs, queries = runs + len(left), queries + len(left) * budget
         cell = of_cell[0].cell
-        words = f"{len(left)} of {len(of_cell)} runs to do, {budget:,} queries each"
-        lines.append((f"{cell.column.name} / {cell.row.name}", words if left else "finished"))
+        fact = f"{len(left)} of {len(of_cell)} runs to do, {budget:,} queries each"
+        lines.append((f"{cell.column.name} / {cell.row.name}", fact if left else "finished"))
         if left:
-            missing += plan(left[0].spec).missing
-    lines.append(("runs", f"{rest} to do of {len(todo)}"))
+            missing += plan(left[0].spec, words=words).missing
+    lines.append(("runs", f"{runs} to do of {len(todo)}"))
     lines.append(("queries", f"at most {queries:,} of the attacks, all counted"))
     return Plan(lines, list(dict.fromkeys(missing)))
 
 
 def _by_cell(todo: Sequence[Job]) -> list[list[Job]]:
-    found: dict[tuple[str, str], list[Job]] = {}
+    by_cell: dict[tuple[str, str], list[Job]] = {}
     for job in todo:
-        found.setdefault((job.cell.column.name, job.cell.row.name), []).append(job)
-    return list(found.values())
+        by_cell.setdefault((job.cell.column.name, job.cell.row.name), []).append(job)
+    return list(by_cell.values())

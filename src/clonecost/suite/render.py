@@ -1,4 +1,4 @@
-"""The results of a suite as a report, and as Markdown and HTML: pure functions of the results."""
+"""The results of a suite as a report in Markdown and HTML: pure functions of the results."""
 
 from collections.abc import Mapping
 
@@ -60,12 +60,12 @@ def markdown(results: SuiteResults) -> str:
 
 
 def html(results: SuiteResults) -> str:
-    """The page: no script, no network; the same results give the same bytes."""
+    """The results as an HTML page without scripts; the same results give the same bytes."""
     return html_page(build_report(results))
 
 
 def build_report(results: SuiteResults) -> Report:
-    """What both forms show."""
+    """The report that both formats show."""
     sections = [_overview(results)] if 1 < len(results.columns) <= SIDE_BY_SIDE else []
     sections += [_victim(results, column) for column in results.columns]
     return Report(
@@ -100,7 +100,7 @@ def _overview(results: SuiteResults) -> Section:
 
 
 def _overview_cell(results: SuiteResults, row: RowCard, column: ColumnCard) -> Cell:
-    if not row.stands_in(column.name):
+    if not row.has_cell(column.name):
         return Missing("–")
     cell = results.cell(row.name, column.name)
     return _accuracy(row, column, cell) or Missing("not run")
@@ -129,7 +129,7 @@ def _label(row: RowCard) -> Words:
 
 
 def _measures(row: RowCard, column: ColumnCard, cell: CellCard) -> tuple[Cell, ...]:
-    """Accuracy, agreement, queries and time; without runs, one cell that says why."""
+    """Accuracy, agreement, queries and time; without runs, one cell with the reason."""
     accuracy = _accuracy(row, column, cell)
     if accuracy is None:
         return (Missing(f"not run: {cell.not_run}", span=MEASURES),)
@@ -166,7 +166,7 @@ def _paper(cell: CellCard) -> Cell:
 
 
 def _published(results: SuiteResults) -> list[str]:
-    """The papers whose numbers stand beside ours."""
+    """The papers whose numbers are listed beside ours."""
     return list(dict.fromkeys(cell.paper.source for cell in results.cells if cell.paper))
 
 
@@ -219,7 +219,7 @@ def _chart(results: SuiteResults, column: ColumnCard) -> Charts | None:
 
 
 def _estimate(found: Interval) -> Estimate:
-    """Without an interval: a line without a band."""
+    """The estimate of an interval; without bounds, a line without a band."""
     low = found.mean if found.low is None else found.low
     high = found.mean if found.high is None else found.high
     return Estimate(found.mean, low, high)
@@ -243,7 +243,7 @@ def _provenance(results: SuiteResults) -> Section:
     )
     if not machines:
         return Section("Provenance", (text("No run has finished yet."),))
-    said = f"Machines: {'; '.join(machines)}. Times are comparable within one machine only."
+    note = f"Machines: {'; '.join(machines)}. Times are comparable within one machine only."
     rows = {row.name: row.title for row in results.rows}
     columns = {column.name: column.title for column in results.columns}
     details = [
@@ -251,7 +251,7 @@ def _provenance(results: SuiteResults) -> Section:
         for cell in results.cells
         if cell.runs
     ]
-    return Section("Provenance", (text(said), *details))
+    return Section("Provenance", (text(note), *details))
 
 
 def _runs(cell: CellCard) -> tuple[Block, ...]:

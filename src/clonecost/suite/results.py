@@ -1,7 +1,7 @@
 """The results of a suite as data: `results.json`, of which every page is a pure function.
 
-A number is copied or averaged from the `result.json` of a finished run; a paper's number stands in
-a field of its own. A cell without a run gives the reason.
+A number is copied or averaged from the `result.json` of a finished run; a paper's number has a
+field of its own. A cell without a run has the reason.
 """
 
 from collections.abc import Sequence
@@ -11,37 +11,45 @@ from typing import Literal, Self
 
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
-from clonecost.errors import RunError
+from clonecost.errors import Advice, RunError
 from clonecost.report.aggregate import Estimate, estimate, points_of
 from clonecost.result import Model, Rate, Result
 
 SCHEMA: Literal["clonecost/suite/1"] = "clonecost/suite/1"
-MIN_SEEDS = 3  # an interval over fewer seeds says nothing
+MIN_SEEDS = 3  # fewer seeds give no interval
 
 
 class Interval(Model):
+    """A mean over seeds, from 0 to 1, with its 95 % interval."""
+
     mean: float = Field(ge=0, le=1)
     low: float | None = Field(description="of the 95 % interval over seeds; null below 3 seeds")
     high: float | None
 
 
 class Spread(Interval):
-    values: list[float] = Field(description="one a seed, in the order of the runs")
+    """A share, of each seed and over the seeds."""
+
+    values: list[float] = Field(description="one per seed, in the order of the runs")
 
 
 class Amount(Model):
+    """A number without an interval, of each seed and over the seeds."""
+
     mean: float
-    values: list[float] = Field(description="one a seed, in the order of the runs")
+    values: list[float] = Field(description="one per seed, in the order of the runs")
 
 
 class Milestone(Model):
+    """The clone's scores after `queries` rows, over the seeds."""
+
     queries: int
     accuracy: Interval
     agreement: Interval
 
 
 class Paper(Model):
-    """A paper's own figure, which nobody measured here."""
+    """A number that a paper published and that was not measured here."""
 
     accuracy: float = Field(ge=0, le=100, description="percent, as printed")
     plus_minus: float | None
@@ -49,7 +57,7 @@ class Paper(Model):
 
 
 class RunCard(Model):
-    """Where a seed's numbers come from."""
+    """The run that one seed's numbers come from."""
 
     seed: int
     spent: int
@@ -73,6 +81,8 @@ class RunCard(Model):
 
 
 class CellCard(Model):
+    """One cell: its numbers over the seeds and their runs, or the reason why there is no run."""
+
     column: str
     row: str
     seeds: list[int] = Field(description="of the finished runs")
@@ -81,11 +91,11 @@ class CellCard(Model):
     queries: Amount | None = Field(description="rows answered to the attack")
     seconds: Amount | None
     victim_accuracy: Rate | None
-    spec: dict[str, JsonValue] | None = Field(description="what is run, without the seed")
+    spec: dict[str, JsonValue] | None = Field(description="keys of the spec, without the seed")
     settings: dict[str, JsonValue] | None = Field(description="all of the attack's, from its run")
     curve: list[Milestone]
     runs: list[RunCard]
-    not_run: str | None = Field(description="why there is no run, or not one of every seed")
+    not_run: str | None = Field(description="why there is no run, or none of some seeds")
     paper: Paper | None
 
     @model_validator(mode="after")
@@ -99,29 +109,38 @@ class CellCard(Model):
 
 
 class ColumnCard(Model):
+    """One column: a victim, as the first run of the column has it."""
+
     name: str
     title: str
-    victim: str | None = Field(description="its name, from the first run")
-    accuracy: Rate | None = Field(description="the victim's own, over the test rows")
+    victim: str | None = Field(description="the victim's name, from the first run")
+    accuracy: Rate | None = Field(description="the victim's accuracy on the test rows")
     test_set: str | None
     test_rows: int | None
     weights: str | None
-    majority: float | None = Field(description="agreement of always naming the commonest class")
+    majority: float | None = Field(description="majority-class baseline of the agreement")
 
 
 class RowCard(Model):
+    """One row: an attack, a reference, or the victim itself (`teacher`)."""
+
     name: str
     title: str
     ours: bool
     white_box: bool
     teacher: bool
-    columns: list[str] | None = Field(default=None, description="where it has cells; null: in all")
+    columns: list[str] | None = Field(
+        default=None, description="columns in which the row has cells; null: all"
+    )
 
-    def stands_in(self, column: str) -> bool:
+    def has_cell(self, column: str) -> bool:
+        """Whether the row has a cell in that column."""
         return self.columns is None or column in self.columns
 
 
 class SuiteResults(Model):
+    """The whole document `results.json`."""
+
     schema_: Literal["clonecost/suite/1"] = Field(default=SCHEMA, alias="schema")
     name: str
     title: str
@@ -132,7 +151,7 @@ class SuiteResults(Model):
     columns: list[ColumnCard]
     rows: list[RowCard]
     cells: list[CellCard] = Field(description="row by row, every column of each")
-    warnings: list[str] = Field(description="what must be known before rows are compared")
+    warnings: list[str] = Field(description="reasons why rows cannot be compared exactly")
 
     model_config = Model.model_config | {"populate_by_name": True, "serialize_by_alias": True}
 
@@ -142,57 +161,68 @@ class SuiteResults(Model):
             (row.name, column.name)
             for row in self.rows
             for column in self.columns
-            if row.stands_in(column.name)
+            if row.has_cell(column.name)
         ]
         if [(cell.row, cell.column) for cell in self.cells] != expected:
             raise ValueError("the cells are not every column of every row, in that order")
         return self
 
     def cell(self, row: str, column: str) -> CellCard:
+        """The cell of a row in a column, both by name.
+
+        Raises:
+            StopIteration: there is no such cell.
+        """
         return next(cell for cell in self.cells if (cell.row, cell.column) == (row, column))
 
     def rows_of(self, column: str) -> list[RowCard]:
-        """Those that have a cell in that column."""
-        return [row for row in self.rows if row.stands_in(column)]
+        """The rows that have a cell in that column."""
+        return [row for row in self.rows if row.has_cell(column)]
 
 
 def read_results(path: Path) -> SuiteResults:
     """Read a results file.
 
     Raises:
-        RunError: there is none, or it is not what this version understands.
+        RunError: the file cannot be read, or does not fit this version's schema.
     """
     try:
         return SuiteResults.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+        raise RunError(
+            f"{path} cannot be read: {error.strerror}", Advice("give a results file, FILE.json")
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        said = first["msg"].removeprefix("Value error, ")
-        raise RunError(f"{path} is not a {SCHEMA} document: {where}: {said}") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise RunError(
+            f"{path} is not a {SCHEMA} document: {where}: {reason}",
+            Advice("render the suite again with this version"),
+        ) from error
 
 
 def merged(kept: SuiteResults, more: SuiteResults) -> SuiteResults:
-    """`more`, with the cells that only `kept` has runs of: of runs that were made apart.
+    """Merge the results of runs that were made apart: `more`, with the cells only `kept` has run.
 
     Titles, notes and reasons are those of `more`, the newer one.
 
     Raises:
-        RunError: they are not of the same suite and scale, or both have runs of the same cell.
+        RunError: the two have other rows or columns, or both have runs of the same cell.
     """
     names = [(t.name, t.scale, [(r.name, r.columns) for r in t.rows], [c.name for c in t.columns])
              for t in (kept, more)]  # fmt: skip
     if names[0] != names[1]:
         raise RunError(
             f"{kept.name} at {kept.scale} and {more.name} at {more.scale} do not have the same "
-            "rows and columns: render both with the suite's file as it is now"
+            "rows and columns",
+            Advice("render both with the suite's present file"),
         )
     both = [cell for cell in more.cells if cell.runs and kept.cell(cell.row, cell.column).runs]
     if both:
         raise RunError(
-            f"both have runs of row {both[0].row} in column {both[0].column}: which ones count? "
-            "Leave the cell out of one of them"
+            f"Both results have runs of row {both[0].row} in column {both[0].column}",
+            Advice("leave the cell out of one of them"),
         )
     columns = [
         old if old.victim else new for old, new in zip(kept.columns, more.columns, strict=True)
@@ -206,15 +236,15 @@ def merged(kept: SuiteResults, more: SuiteResults) -> SuiteResults:
         if chosen.row in teachers and chosen.column in known:  # measured in the others' runs
             chosen = chosen.model_copy(update={"not_run": None})
         cells.append(chosen)
-    found = more.model_copy(update={"columns": columns, "cells": cells, "warnings": []})
-    changed = [changed_victim(c.title) for c in columns if len(_weights(found, c.name)) > 1]
-    return found.model_copy(
+    joined = more.model_copy(update={"columns": columns, "cells": cells, "warnings": []})
+    changed = [changed_victim(c.title) for c in columns if len(_weights(joined, c.name)) > 1]
+    return joined.model_copy(
         update={"warnings": list(dict.fromkeys([*kept.warnings, *more.warnings, *changed]))}
     )
 
 
 def changed_victim(column: str) -> str:
-    """Why the rows of a column cannot be compared exactly."""
+    """The warning that a column's runs attacked victims with different weights."""
     return (
         f"{column}: the runs attacked victims with different weights, because the victim was "
         "trained again between them. Repeat the runs with one victim."
@@ -226,7 +256,7 @@ def _weights(results: SuiteResults, column: str) -> set[str | None]:
 
 
 def as_text(results: SuiteResults) -> str:
-    """results.json as it is written."""
+    """The text of results.json."""
     return results.model_dump_json(indent=2) + "\n"
 
 
@@ -234,9 +264,9 @@ def make_cell(
     column: str, row: str, results: Sequence[Result], *, spec: dict[str, JsonValue] | None,
     not_run: str | None, paper: Paper | None,
 ) -> CellCard:  # fmt: skip
-    """A cell of the finished runs of one audit, one result a seed; none is a cell without numbers.
+    """The cell of one audit from its finished runs, one per seed; without runs, without numbers.
 
-    The verdict of each seed is its last clone: nothing is chosen on test data.
+    Each seed is scored by its last clone: no clone is selected on test data.
     """
     last = [result.curve[-1] for result in results]
     first = results[0] if results else None
@@ -255,7 +285,7 @@ def make_cell(
 
 
 def make_column(name: str, title: str, results: Sequence[Result]) -> ColumnCard:
-    """What the runs of a column say about its victim; the first speaks for all."""
+    """The column of a victim from its runs; the victim's numbers come from the first run."""
     first = results[0] if results else None
     victim = first.victim if first else None
     return ColumnCard(
@@ -276,10 +306,12 @@ def _spread(rates: Sequence[Rate]) -> Spread | None:
     return Spread(**found.model_dump(), values=[rate.value for rate in rates])
 
 
-def _interval(found: Estimate, seeds: int) -> Interval:
+def _interval(over_seeds: Estimate, seeds: int) -> Interval:
     enough = seeds >= MIN_SEEDS
     return Interval(
-        mean=found.value, low=found.low if enough else None, high=found.high if enough else None
+        mean=over_seeds.value,
+        low=over_seeds.low if enough else None,
+        high=over_seeds.high if enough else None,
     )
 
 
@@ -302,7 +334,7 @@ def _milestones(results: Sequence[Result]) -> list[Milestone]:
 
 def _run_card(result: Result) -> RunCard:
     last, origin = result.curve[-1], result.provenance
-    # without the command: it may name folders of the machine on which it was typed
+    # without the command, which may name folders of the user's machine
     return RunCard(
         spent=result.spent, lost=result.lost, seconds=result.seconds, accuracy=last.accuracy,
         agreement=last.agreement, victim_weights=result.victim.weights,

@@ -1,4 +1,4 @@
-"""Run the cells of a suite as ordinary run folders, and write the table after each of them."""
+"""Run the cells of a suite as ordinary run folders, and gather their results."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from clonecost.config import Spec
-from clonecost.errors import CloneCostError, SpecError, suggest
+from clonecost.errors import Advice, CloneCostError, SpecError, suggest
 from clonecost.persistence import run_folder
 from clonecost.result import Result
 from clonecost.suite import render
@@ -40,14 +40,16 @@ class Job:
 
     @property
     def seed(self) -> int:
+        """The seed of the run."""
         return self.spec.seed[0]
 
     @property
     def title(self) -> str:
+        """Victim, attack and seed in words."""
         return f"{self.cell.column.title} · {self.cell.row.title}, seed {self.seed}"
 
     def result(self) -> Result | None:
-        """What this very spec has found before."""
+        """The result of this spec's finished run; None if it has not finished."""
         return finished(self.folder, self.spec)
 
 
@@ -55,10 +57,10 @@ def jobs(
     suite: Suite, scale: str, out: Path, *, rows: Sequence[str] = (), columns: Sequence[str] = (),
     seeds: Sequence[int] | None = None,
 ) -> list[Job]:  # fmt: skip
-    """The runs of the chosen rows and columns (none named: all), cell by cell.
+    """The runs of the chosen rows and columns, cell by cell; no names choose all of them.
 
     Raises:
-        SpecError: a row or column that the suite does not have.
+        SpecError: the suite does not have a row or column of that name.
     """
     for what, given, parts in (("row", rows, suite.row), ("column", columns, suite.column)):
         known = [part.name for part in parts]
@@ -90,27 +92,30 @@ def _jobs(cell: Cell, folder: Path) -> list[Job]:
 def run_suite(
     todo: Sequence[Job], *, watch: Callable[[Job], Watch], progress: Progress = no_progress,
     command: str = "",
-) -> Iterator[tuple[Job, Result | str]]:  # fmt: skip
-    """Run what is not finished, in order; yields each job with its result, or why it failed.
+) -> Iterator[tuple[Job, Result | CloneCostError]]:  # fmt: skip
+    """Run the unfinished jobs in order; yields each job with its result, or its error.
 
-    A job that fails does not stop the others; Ctrl-C does, and the same call goes on.
+    A job that fails does not stop the others; Ctrl-C does, and the same call resumes the suite.
     """
     for job in todo:
         yield job, _run(job, watch(job), progress, command)
 
 
-def _run(job: Job, watch: Watch, progress: Progress, command: str) -> Result | str:
+def _run(job: Job, watch: Watch, progress: Progress, command: str) -> Result | CloneCostError:
     try:
         run_folder.make(job.folder)
         runs = run_spec(job.spec, job.folder, watch=watch, progress=progress, command=command)
         return [result for _, result in runs][-1]
     except CloneCostError as error:
-        return str(error)
-    except Exception as error:  # of one cell: a night's other cells must not fall with it
+        return error
+    except Exception as error:  # a fault in one cell must not stop the others
         if os.environ.get("CLONECOST_TRACEBACK"):
             raise
         first = next(iter(str(error).splitlines()), "")
-        return f"unexpected {type(error).__name__}: {first}; CLONECOST_TRACEBACK=1 shows where"
+        return CloneCostError(
+            f"Unexpected {type(error).__name__}: {first}",
+            Advice("set CLONECOST_TRACEBACK=1, which shows where it arose"),
+        )
 
 
 # -- the table -----------------------------------------------------------------------------------
@@ -120,17 +125,19 @@ def gather(
     name: str, suite: Suite, scale: str, out: Path, *, seeds: Sequence[int] = (),
     faults: Faults | None = None,
 ) -> SuiteResults:  # fmt: skip
-    """The table of the runs that stand finished under `out`, exactly as the suite writes them.
+    """The results of the finished runs under `out`.
 
-    `seeds` counts further seeds than the suite's own; `faults` are told in the cells.
+    Args:
+        seeds: further seeds than the suite's own.
+        faults: run folders of failed runs -> the reason, which the cells then contain.
     """
     chosen = scale_of(suite, scale)
-    found = cells(suite, scale, sorted({*(chosen.seeds or suite.seeds), *seeds}))
+    suite_cells = cells(suite, scale, sorted({*(chosen.seeds or suite.seeds), *seeds}))
     results = {
         (cell.row.name, cell.column.name): {
             job.seed: job.result() for job in _jobs(cell, out / scale) if not cell.not_run
         }
-        for cell in found
+        for cell in suite_cells
     }
     of_column = {
         column.name: [
@@ -142,14 +149,14 @@ def gather(
         for column in suite.column
     }
     cards = []
-    for cell in found:
+    for cell in suite_cells:
         by_seed = results[cell.row.name, cell.column.name]
         why = cell.not_run or _missing(cell, by_seed, out / scale, faults or {})
         if cell.row.teacher and not of_column[cell.column.name]:
             why = NO_AUDIT
         cards.append(make_cell(
             cell.column.name, cell.row.name, [result for result in by_seed.values() if result],
-            spec=_what_is_run(cell.spec), not_run=why, paper=_paper(suite, cell),
+            spec=_spec_card(cell.spec), not_run=why, paper=_paper(suite, cell),
         ))  # fmt: skip
     return SuiteResults(
         name=name, title=suite.title, note=suite.note, scale=scale, scale_title=chosen.title,
@@ -161,7 +168,7 @@ def gather(
 
 
 def write_results(results: SuiteResults, folder: Path) -> None:
-    """results.json, table.md and table.html in `folder`, each replaced at once."""
+    """Write results.json, table.md and table.html into `folder`, each replaced atomically."""
     run_folder.make(folder)
     run_folder.write(folder / RESULTS, as_text(results))
     run_folder.write(folder / MARKDOWN, render.markdown(results))
@@ -171,7 +178,7 @@ def write_results(results: SuiteResults, folder: Path) -> None:
 def _missing(
     cell: Cell, results: Mapping[int, Result | None], folder: Path, faults: Faults
 ) -> str | None:
-    """Why seeds have no run: each reason once, with its seeds unless it is that of all."""
+    """Why seeds have no run: each reason once, with its seeds unless it applies to all."""
     place = folder / cell.column.name / cell.row.name
     reasons = {
         seed: faults.get(place / f"seed{seed}", NOT_YET)
@@ -181,15 +188,15 @@ def _missing(
     different = list(dict.fromkeys(reasons.values()))
     if len(different) == 1 and len(reasons) == len(results):
         return different[0]
-    told = []
+    lines = []
     for reason in different:
         seeds = [str(seed) for seed, why in reasons.items() if why == reason]
-        told.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}: {reason}")
-    return "; ".join(told) or None
+        lines.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}: {reason}")
+    return "; ".join(lines) or None
 
 
-def _what_is_run(spec: Spec | None) -> dict[str, JsonValue] | None:
-    """Without the seed, and without what only this machine knows."""
+def _spec_card(spec: Spec | None) -> dict[str, JsonValue] | None:
+    """The keys of the spec, without the seed and without those of this machine only."""
     if spec is None:
         return None
     return spec.model_dump(

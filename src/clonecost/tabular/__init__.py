@@ -1,1 +1,1 @@
-"""Rows of a table: their features, equation solvers and students."""
+"""Tabular data: features and rows, models of a table, equation solvers and students."""

@@ -1,9 +1,9 @@
-"""A table's rows: drawn, checked, and as the numbers that a model computes with.
+"""Rows of a table: drawing, validation, and feature extraction.
 
-A row is (d,) float32 as the API takes it: a number in its feature's range, or the place of a
+A row is (d,) float32 as the API takes it: a number in its feature's range, or the index of a
 category. Tramèr et al. (USENIX Security 2016, §2.1 and §4.1) let the attacker work *after* feature
 extraction, where numbers are scaled to [-1, 1] and categories are one-hot; `Extraction` is that
-map, in float64, so that equations in it can be solved to more digits than a float32 has.
+map, in float64, so that equations can be solved to more digits than float32 has.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import QueryError
+from clonecost.errors import Advice, QueryError
 from clonecost.types import Feature
 
-BLOCK = 256  # rows that are drawn at a time
+BLOCK = 256  # rows drawn at a time
 
 
 def bounds(features: Sequence[Feature]) -> tuple[Tensor, Tensor]:
-    """The least and the largest value of each feature, two (d,) float32."""
+    """The smallest and the largest value of each feature, two (d,) float32.
+
+    Example:
+        >>> bounds((Feature(name="age", low=18.0, high=99.0),))
+        (tensor([18.]), tensor([99.]))
+    """
     return (
         torch.tensor([feature.low for feature in features]),
         torch.tensor([feature.high for feature in features]),
@@ -26,14 +31,19 @@ def bounds(features: Sequence[Feature]) -> tuple[Tensor, Tensor]:
 
 
 def is_category(features: Sequence[Feature]) -> Tensor:
-    """(d,) bool: which features are categories."""
+    """(d,) bool: True for a feature with categories."""
     return torch.tensor([bool(feature.categories) for feature in features])
 
 
 def uniform_rows(features: Sequence[Feature], count: int, rng: torch.Generator) -> Tensor:
-    """(count, d) float32 on the device of `rng`: every range evenly, every category as often.
+    """(count, d) float32 rows, uniform over every range and over the categories of every feature.
 
-    Drawn a whole block at a time: the same seed gives the same first rows for every `count`.
+    Rows are drawn in whole blocks: the same seed gives the same first rows for every `count`.
+
+    Args:
+        features: the d features of the table.
+        count: number of rows.
+        rng: on the device of the rows.
     """
     blocks = [_uniform(features, rng) for _ in range(-(-count // BLOCK))]
     return torch.cat(blocks)[:count]
@@ -43,37 +53,40 @@ def _uniform(features: Sequence[Feature], rng: torch.Generator) -> Tensor:
     low, high = (bound.to(rng.device) for bound in bounds(features))
     categories = is_category(features).to(rng.device)
     drawn = torch.rand(BLOCK, len(features), generator=rng, device=rng.device)
-    places = torch.floor(drawn * (high + 1)).clamp_max(high)  # rand never is 1, its product may be
-    # the sum of two floats can land above the larger one
+    # rand is below 1, but its product may round up
+    indices = torch.floor(drawn * (high + 1)).clamp_max(high)
+    # the sum can round to a value above `high`
     numbers = torch.minimum(torch.maximum(low + drawn * (high - low), low), high)
-    return torch.where(categories, places, numbers)
+    return torch.where(categories, indices, numbers)
 
 
 def check_rows(features: Sequence[Feature], rows: Tensor, *, incomplete: bool = False) -> None:
-    """Refuse rows, (n, d), that the API would not take.
+    """Refuse rows that the API would not accept.
 
     Args:
-        incomplete: it takes rows with missing values, which are NaN.
+        features: the d features of the table.
+        rows: (n, d).
+        incomplete: the API accepts missing values, which are NaN.
 
     Raises:
         QueryError: a value is out of its feature's range, no category, or NaN without `incomplete`.
     """
     if wrong := first_wrong(features, rows, incomplete=incomplete):
-        raise QueryError(f"{wrong}; nothing was sent")
+        raise QueryError(f"{wrong}; nothing was sent", Advice("correct that value"))
 
 
 def first_wrong(
     features: Sequence[Feature], rows: Tensor, *, incomplete: bool = False
 ) -> str | None:
-    """The first value that its feature does not take, in words; None: there is none."""
+    """The first value that its feature does not accept, in one sentence; None if all are valid."""
     low, high = (bound.to(rows.device) for bound in bounds(features))
     broken = is_category(features).to(rows.device) & (rows != rows.round())
-    wrong = ~((rows >= low) & (rows <= high)) | broken  # a NaN is within no range
+    wrong = ~((rows >= low) & (rows <= high)) | broken  # NaN fails both comparisons
     if incomplete:
         wrong &= ~rows.isnan()
     if not wrong.any():
         return None
-    row, column = (int(place[0]) for place in wrong.nonzero(as_tuple=True))
+    row, column = (int(index[0]) for index in wrong.nonzero(as_tuple=True))
     feature, value = features[column], float(rows[row, column])
     want = (
         f"one of its {len(feature.categories)} categories, 0 to {feature.high:g}"
@@ -86,14 +99,19 @@ def first_wrong(
 class Extraction(nn.Module):
     """(n, d) rows as sent -> (n, width) float64: numbers in [-1, 1], categories one-hot.
 
-    Its constants are buffers: they are saved with the clone that they belong to.
+    Its constants are buffers, so that they are saved with the clone.
+
+    Example:
+        >>> Extraction((Feature(name="age", low=18, high=98),))(torch.tensor([[58.0], [98.0]]))
+        tensor([[0.],
+                [1.]], dtype=torch.float64)
     """
 
-    source: Tensor  # (width,) the feature that a column comes from
-    place: Tensor  # (width,) the category that it stands for
-    category: Tensor  # (width,) bool: whether it stands for one
-    middle: Tensor
-    reach: Tensor  # half of the range
+    source: Tensor  # (width,) index of a column's feature
+    place: Tensor  # (width,) index of a column's category
+    category: Tensor  # (width,) bool: the column is a category
+    middle: Tensor  # (width,) of the range
+    reach: Tensor  # (width,) half of the range
 
     def __init__(self, features: Sequence[Feature]) -> None:
         super().__init__()

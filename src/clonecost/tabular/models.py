@@ -1,7 +1,7 @@
 """Models of a table: (n, d) rows as sent -> (n, K) logits, in float64. One formula a class.
 
-Each begins with the feature extraction (`clonecost.tabular.features`), and `softmax` of its output
-gives the probabilities that its formula promises. They are what equation-solving attacks solve for.
+Each starts with the feature extraction (`clonecost.tabular.features`), and `softmax` of its output
+gives the probabilities of its formula. Equation-solving attacks solve for their parameters.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,14 @@ class LinearModel(nn.Module):
     """Logistic regression, z = W x + b: p = softmax z, or one-vs-rest p_k = s(z_k) / sum_j s(z_j).
 
     Args:
+        features: the d features of the table.
+        num_classes: K.
         ovr: one-vs-rest; s is the logistic function.
+
+    Example:
+        >>> model = LinearModel((Feature(name="age", low=18, high=99),), num_classes=2)
+        >>> model(torch.tensor([[20.0], [60.0]])).shape
+        torch.Size([2, 2])
     """
 
     def __init__(self, features: Sequence[Feature], num_classes: int, *, ovr: bool = False) -> None:
@@ -28,11 +35,11 @@ class LinearModel(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         z = self.linear(self.extract(rows))
-        return F.logsigmoid(z) if self.ovr else z  # softmax log s(z) is s(z) over its sum
+        return F.logsigmoid(z) if self.ovr else z  # softmax(log s(z)) is s(z) over its sum
 
 
 class TanhModel(nn.Module):
-    """A perceptron with one hidden layer: p = softmax(V tanh(W x + b) + c)."""
+    """A perceptron with `hidden` tanh units: p = softmax(V tanh(W x + b) + c)."""
 
     def __init__(self, features: Sequence[Feature], hidden: int, num_classes: int) -> None:
         super().__init__()
@@ -45,7 +52,10 @@ class TanhModel(nn.Module):
 
 
 class RbfModel(nn.Module):
-    """Kernel logistic regression: p = softmax(A K(x) + b), K_s(x) = exp(-gamma |x - x_s|^2)."""
+    """Kernel logistic regression: p = softmax(A K(x) + b), K_s(x) = exp(-gamma |x - x_s|^2).
+
+    The `representers` x_s are parameters and start at 0; log gamma is a parameter, too.
+    """
 
     def __init__(
         self, features: Sequence[Feature], representers: int, num_classes: int, *, gamma: float
@@ -64,7 +74,11 @@ class RbfModel(nn.Module):
 
 
 class SameAnswer(nn.Module):
-    """The same class for every row: all that can be said before a second label was seen."""
+    """The same answer for every row: the model when all training rows have one label.
+
+    Args:
+        answer: (K,) probabilities.
+    """
 
     logits: Tensor
 
@@ -77,13 +91,13 @@ class SameAnswer(nn.Module):
 
 
 class RuleModel(nn.Module):
-    """A decision tree as its leaves: each a box, and the answer of every row inside it.
+    """A decision tree as its L leaves: a box each, and the answer to every row inside it.
 
     Args:
-        low, high: (L, d) the box of each leaf, both ends included; of a category, see `sets`.
-        sets: (L, d, C) bool: the categories that belong; all of them where a feature has none.
-        category: (d,) bool.
-        answers: (L, K).
+        low, high: (L, d), the box of each leaf, both ends included; not used for categories.
+        sets: (L, d, C) bool, the categories of each leaf; all True for a number.
+        category: (d,) bool, True for a feature with categories.
+        answers: (L, K) probabilities.
     """
 
     low: Tensor
@@ -106,14 +120,14 @@ class RuleModel(nn.Module):
         return torch.cat([self.logits[self.leaf(part)] for part in rows.split(256)])
 
     def leaf(self, rows: Tensor) -> Tensor:
-        """(n, d) -> (n,) the first leaf whose box holds the row, else the one nearest to do so.
+        """(n, d) -> (n,): the first leaf whose box contains the row.
 
-        A row of a leaf that nobody found is in no box; it goes where most conditions hold.
+        A row of an undiscovered leaf is in no box; it gets the leaf with the most conditions met.
         """
         x = rows[:, None, :]  # (n, 1, d) against (L, d)
         inside = (x >= self.low) & (x <= self.high)
         if self.sets.shape[2]:
-            places = rows.long().clamp(0, self.sets.shape[2] - 1)
-            member = self.sets[:, torch.arange(rows.shape[1]), places]  # (L, n, d)
+            indices = rows.long().clamp(0, self.sets.shape[2] - 1)
+            member = self.sets[:, torch.arange(rows.shape[1]), indices]  # (L, n, d)
             inside = torch.where(self.category, member.transpose(0, 1), inside)
         return inside.sum(2).argmax(1)

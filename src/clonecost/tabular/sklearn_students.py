@@ -1,4 +1,4 @@
-"""Train a model of a table with scikit-learn, and hand it over as a torch module."""
+"""Train a model of a table with scikit-learn and convert it to a torch module."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,35 +15,48 @@ from clonecost.tabular.models import LinearModel, RbfModel, SameAnswer, TanhMode
 from clonecost.types import Feature
 
 Family = Literal["softmax", "mlp", "rbf_svm"]
-NEVER = -1e3  # the logit of a class that no row was labelled with
+ABSENT = -1e3  # the logit of a class without a training row
 
 
-def trained(
+def train_student(
     family: Family, features: Sequence[Feature], rows: Tensor, labels: Tensor, num_classes: int, *,
     seed: int, hidden: int = 20, gamma: float = 1.0, penalty: float = 1e4,
 ) -> nn.Module:  # fmt: skip
-    """(n, d) rows as sent and their (n,) labels -> a model of the family: rows -> (n, K) logits.
+    """Train a model of the family; it maps (n, d) rows to (n, K) logits, in float64.
 
     Args:
+        family: softmax regression, a perceptron, or a support vector machine.
+        features: the d features of the table.
+        rows: (n, d) as sent.
+        labels: (n,) int64, the victim's classes.
+        num_classes: K; classes without a row get the logit -1000.
+        seed: scikit-learn's `random_state`.
         hidden: tanh units of an "mlp".
         gamma: of the kernel of an "rbf_svm", after feature extraction.
-        penalty: scikit-learn's C; of an "mlp", 1 / C is its `alpha`.
+        penalty: scikit-learn's C; for an "mlp", 1 / C is its `alpha`.
+
+    Example:
+        >>> age = (Feature(name="age", low=0, high=100),)
+        >>> rows, labels = torch.tensor([[10.0], [20.0], [80.0]]), torch.tensor([0, 0, 1])
+        >>> model = train_student("softmax", age, rows, labels, 2, seed=0)
+        >>> model(rows).argmax(1)
+        tensor([0, 0, 1])
     """
-    seen, place = labels.cpu().unique(return_inverse=True)
+    seen, index = labels.cpu().unique(return_inverse=True)
     if len(seen) == 1:
         return SameAnswer(F.one_hot(seen[0], num_classes)).to(rows.device)
-    y = place.numpy()
+    y = index.numpy()
     if family == "softmax":
         model: nn.Module = _softmax(features, rows, y, penalty, seed)
     elif family == "mlp":
         model = _mlp(features, rows, y, hidden, penalty, seed)
     else:
         model = _rbf_svm(features, rows, y, gamma, penalty)
-    return _Seen(model, seen, num_classes).to(rows.device)
+    return _SeenClasses(model, seen, num_classes).to(rows.device)
 
 
-class _Seen(nn.Module):
-    """A model of the classes that were seen, among all classes."""
+class _SeenClasses(nn.Module):
+    """A model of the classes that have training rows, extended to all classes."""
 
     classes: Tensor
 
@@ -53,9 +66,9 @@ class _Seen(nn.Module):
         self.register_buffer("classes", classes)
 
     def forward(self, rows: Tensor) -> Tensor:
-        found = self.model(rows)
-        logits = found.new_full((len(rows), self.num_classes), NEVER)
-        logits[:, self.classes] = found
+        seen = self.model(rows)
+        logits = seen.new_full((len(rows), self.num_classes), ABSENT)
+        logits[:, self.classes] = seen
         return logits
 
 
@@ -65,9 +78,9 @@ def _softmax(
     from sklearn.linear_model import LogisticRegression
 
     model = LinearModel(features, int(y.max()) + 1)
-    found = LogisticRegression(C=penalty, max_iter=2_000, random_state=seed)
-    _fit(found, model.extract(rows.cpu()).numpy(), y)
-    _set(model.linear, _both(found.coef_), _both(found.intercept_))
+    estimator = LogisticRegression(C=penalty, max_iter=2_000, random_state=seed)
+    _fit(estimator, model.extract(rows.cpu()).numpy(), y)
+    _set(model.linear, _both(estimator.coef_), _both(estimator.intercept_))
     return model
 
 
@@ -78,12 +91,12 @@ def _mlp(
     from sklearn.neural_network import MLPClassifier
 
     model = TanhModel(features, hidden, int(y.max()) + 1)
-    found = MLPClassifier(
+    estimator = MLPClassifier(
         (hidden,), activation="tanh", solver="lbfgs", alpha=1 / penalty, max_iter=1_000,
         random_state=seed,
     )  # fmt: skip
-    _fit(found, model.extract(rows.cpu()).numpy(), y)
-    (first, second), (bias, out_bias) = found.coefs_, found.intercepts_
+    _fit(estimator, model.extract(rows.cpu()).numpy(), y)
+    (first, second), (bias, out_bias) = estimator.coefs_, estimator.intercepts_
     _set(model.hidden, first.T, bias)
     _set(model.out, _both(second.T), _both(out_bias))
     return model
@@ -92,38 +105,38 @@ def _mlp(
 def _rbf_svm(
     features: Sequence[Feature], rows: Tensor, y: NDArray[Any], gamma: float, penalty: float
 ) -> nn.Module:
-    """Two classes: one machine; more: one machine a class, against all others."""
+    """One support vector machine for two classes; for more, one per class against all others."""
     from sklearn.svm import SVC
 
     classes = int(y.max()) + 1
     x = RbfModel(features, 1, classes, gamma=gamma).extract(rows.cpu()).numpy()
-    asked = [y == 1] if classes == 2 else [y == k for k in range(classes)]
-    found = [_fit(SVC(kernel="rbf", gamma=gamma, C=penalty), x, one) for one in asked]
-    weights = np.zeros((len(found), sum(len(one.support_) for one in found)))
-    at = 0
-    for row, one in enumerate(found):
-        weights[row, at : at + len(one.support_)] = one.dual_coef_[0]
-        at += len(one.support_)
-    model = RbfModel(features, at, classes, gamma=gamma)
+    targets = [y == 1] if classes == 2 else [y == k for k in range(classes)]
+    svms = [_fit(SVC(kernel="rbf", gamma=gamma, C=penalty), x, target) for target in targets]
+    weights = np.zeros((len(svms), sum(len(svm.support_) for svm in svms)))
+    start = 0
+    for row, svm in enumerate(svms):
+        weights[row, start : start + len(svm.support_)] = svm.dual_coef_[0]
+        start += len(svm.support_)
+    model = RbfModel(features, start, classes, gamma=gamma)
     with torch.no_grad():
         model.representers.copy_(
-            torch.from_numpy(np.concatenate([s.support_vectors_ for s in found]))
+            torch.from_numpy(np.concatenate([svm.support_vectors_ for svm in svms]))
         )
-    _set(model.out, _both(weights), _both(np.concatenate([one.intercept_ for one in found])))
+    _set(model.out, _both(weights), _both(np.concatenate([svm.intercept_ for svm in svms])))
     return model
 
 
 def _fit(estimator: Any, x: NDArray[Any], y: NDArray[Any]) -> Any:
     from sklearn.exceptions import ConvergenceWarning
 
-    # one thread: so small a fit waits for threads longer than they compute
+    # one thread: threads slow so small a fit down
     with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the audit scores what came out
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the audit scores the result
         return estimator.fit(x, y)
 
 
 def _both(positive: NDArray[Any]) -> NDArray[Any]:
-    """Of two classes scikit-learn gives the second one's logit only: the first one's is 0."""
+    """Both logits of two classes: scikit-learn gives the second one only, the first is 0."""
     return np.concatenate([np.zeros_like(positive), positive]) if len(positive) == 1 else positive
 
 

@@ -1,1 +1,1 @@
-"""Fit a network to answers that are already paid for."""
+"""Train a network on answers that are already paid for: losses, recipes, augmentation."""

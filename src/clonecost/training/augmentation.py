@@ -1,4 +1,4 @@
-"""Light augmentation of a batch of images, for victims and students alike."""
+"""Random crop and horizontal flip of a batch of images, for victims and students."""
 
 from typing import Literal
 
@@ -7,14 +7,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Augment = Literal["none", "flip", "crop", "crop+flip"]
-PAD = 4  # pixels by which a crop may shift an image of 32; smaller ones in proportion
+PAD = 4  # largest shift of a crop at 32 pixels; smaller images in proportion
 
 
 def augment(inputs: Tensor, how: Augment, rng: torch.Generator) -> Tensor:
-    """Shift (zeros enter, up to 4 pixels of 32) and mirror every row by its own draw; (n, C, H, W).
+    """Shift each row by up to 4 pixels of 32 (zeros enter) and mirror it with probability 0.5.
 
-    Every shift of every row is a view of the padded batch; taking one a row copies runs of w
-    pixels, four times as fast as gathering pixel by pixel.
+    Every row has its own draw. A shift is a view of the padded batch, so that a copy takes whole
+    lines of W pixels: four times as fast as gathering pixel by pixel.
+
+    Args:
+        inputs: (n, C, H, W), uint8 or float; the result has the same shape and type.
+        how: "none", "flip", "crop" (the shift) or "crop+flip".
+        rng: makes all draws, on its own device.
+
+    Example:
+        >>> augment(torch.ones(2, 1, 8, 8), "crop+flip", torch.Generator()).shape
+        torch.Size([2, 1, 8, 8])
     """
     if how == "none":
         return inputs

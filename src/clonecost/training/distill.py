@@ -1,4 +1,4 @@
-"""Training a student on answers that are already bought."""
+"""Train a student on the victim's answers (distillation). It sends no query."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +16,18 @@ from clonecost.types import Progress, as_pixels, no_progress
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is fitted. The defaults are the shared student recipe.
+    """Settings of a student's training. The defaults are the shared student recipe.
 
-    The epoch is chosen on rows that were *bought*; no test row takes part. Rows are not augmented:
-    an answer belongs to the row that was sent, and far from its own data a victim answers a shifted
-    row differently (LOG.md, 2026-11-23).
+    The best epoch is chosen on rows that were *paid for*; no test row takes part. By default rows
+    are not augmented: an answer belongs to the row that was sent, and far from its training data a
+    victim answers a shifted row differently (LOG.md, 2026-11-23).
+
+    Example:
+        >>> Recipe(epochs=10, loss="l1").optimizer
+        'adamw'
     """
 
-    loss: StudentLoss = "kl"  # of the student's probabilities, mean over a batch
+    loss: StudentLoss = "kl"  # a key of `STUDENT_LOSSES`, mean over a batch
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = 2e-3
     momentum: float = 0.9  # of SGD
@@ -31,10 +35,10 @@ class Recipe:
     batch_size: int = 128
     epochs: int = 60
     schedule: Literal["cosine", "step", "constant"] = "cosine"  # cosine: per step, to 0
-    step_epochs: int = 60  # of the step schedule: every so many epochs ...
-    step_decay: float = 0.1  # ... times this
+    step_epochs: int = 60  # epochs after which the step schedule multiplies the rate ...
+    step_decay: float = 0.1  # ... by this factor
     augment: Augment = "none"
-    validation: float = 0.1  # share set aside; the epoch with the lowest KL there wins. 0: the last
+    validation: float = 0.1  # share held out to choose the epoch (lowest KL); 0: the last epoch
 
 
 def distill(
@@ -47,21 +51,28 @@ def distill(
     progress: Progress = no_progress,
     loop: Loop = plain,
 ) -> None:
-    """Fit `student` in place to minimise the recipe's loss, by default mean KL(answers || student).
+    """Train `student` in place to minimise the recipe's loss: by default mean KL(answers||student).
 
     Args:
+        student: (n, *shape) pixels in [0, 1] -> (n, K) logits.
         inputs: (n, *shape), uint8 0..255 or float32 in [0, 1], on the student's device.
-        answers: (n, K) on the simplex (hard labels are one-hot), on the same device.
-        rng: on the same device; decides the split, the order, the augmentation and dropout.
-        loop: over the epochs; the kit's goes on in the middle of a training that was killed.
+        answers: (n, K), rows on the simplex (hard labels are one-hot), on the same device.
+        rng: on the same device; draws the split, the order, the augmentation and dropout.
+        progress: is called after each epoch, with the number of epochs done and of all epochs.
+        loop: runs the epochs; `AttackerKit.loop` continues a training that was killed.
+
+    Example:
+        >>> student = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+        >>> x, y = torch.rand(20, 1, 2, 2), torch.eye(2).repeat(10, 1)
+        >>> distill(student, x, y, Recipe(epochs=1), rng=torch.Generator())
     """
     order = torch.randperm(len(inputs), generator=rng, device=rng.device)
-    aside = int(recipe.validation * len(inputs))
-    held_out, training = order[:aside], order[aside:]
+    validation = int(recipe.validation * len(inputs))
+    held_out, training = order[:validation], order[validation:]
     steps = -(-len(training) // recipe.batch_size)
     optimizer = _optimizer(student, recipe)
     scheduler = _scheduler(optimizer, recipe, steps)
-    distance = STUDENT_LOSSES[recipe.loss]
+    loss_of = STUDENT_LOSSES[recipe.loss]
     best: dict[str, Any] = {"kl": float("inf"), "weights": None}
     state = {"student": student, "optimizer": optimizer, "scheduler": scheduler, "best": best}
 
@@ -71,26 +82,31 @@ def distill(
             order = training[torch.randperm(len(training), generator=rng, device=rng.device)]
             for batch in order.split(recipe.batch_size):
                 if len(batch) == 1 and len(training) > 1:
-                    continue  # batch norm needs two; another order lets this row in next time
+                    continue  # batch norm needs two rows; the next epoch's order differs
                 x = as_pixels(augment(inputs.index_select(0, batch), recipe.augment, rng))
-                loss = distance(student(x), answers.index_select(0, batch)).mean()
+                loss = loss_of(student(x), answers.index_select(0, batch)).mean()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 scheduler.step()
             progress("training the student", epoch + 1, recipe.epochs)
-            if aside and epoch >= recipe.epochs // 2:  # before, the rate is still high
-                found = mean_kl(student, inputs[held_out], answers[held_out])
-                if found < best["kl"]:
+            if validation and epoch >= recipe.epochs // 2:  # the rate is high before
+                score = mean_kl(student, inputs[held_out], answers[held_out])
+                if score < best["kl"]:
                     weights = {name: w.clone() for name, w in student.state_dict().items()}
-                    best.update(kl=found, weights=weights)
+                    best.update(kl=score, weights=weights)
     if best["weights"] is not None:
         student.load_state_dict(best["weights"])
 
 
 @torch.no_grad()
 def mean_kl(student: nn.Module, inputs: Tensor, answers: Tensor) -> float:
-    """Mean KL(answers || student) in eval mode; the mode is restored."""
+    """Mean KL(answers || student) in nats, in eval mode; the student's mode is restored.
+
+    Args:
+        inputs: (n, *shape), uint8 or float32 in [0, 1].
+        answers: (n, K), rows on the simplex.
+    """
     was_training = student.training
     student.eval()
     parts = zip(inputs.split(1024), answers.split(1024), strict=True)
@@ -112,7 +128,7 @@ def _optimizer(student: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def _scheduler(
     optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """Counts optimiser steps, not epochs: the two must not be confused."""
+    """The scheduler of the recipe; its unit is the optimiser step, not the epoch."""
     if recipe.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps * recipe.epochs))
     every = steps * (recipe.step_epochs if recipe.schedule == "step" else recipe.epochs + 1)
@@ -121,7 +137,7 @@ def _scheduler(
 
 @contextmanager
 def _seeded(rng: torch.Generator) -> Iterator[None]:
-    """Dropout draws from the global state: it gets one that depends on `rng` alone."""
+    """Set torch's global state, which dropout draws from, by one draw of `rng`; restore it."""
     seed = int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
     with torch.random.fork_rng(devices=[rng.device] if rng.device.type == "cuda" else []):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""The gradient penalty of WGAN-GP: Gulrajani et al., NeurIPS 2017, arXiv 1704.00028."""
+"""The gradient penalty of WGAN-GP: Gulrajani et al., NeurIPS 2017, arXiv 1704.00028, section 4."""
 
 from collections.abc import Callable
 
@@ -10,15 +10,16 @@ def gradient_penalty(
     critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, slope: float,
     rng: torch.Generator,
 ) -> Tensor:  # fmt: skip
-    """Mean of (|grad D(x')| - slope)^2; it has a gradient in the critic's parameters itself.
+    """Mean of (|grad D(x')| - slope)^2, a scalar, differentiable in the critic's parameters.
 
-    x' = fake + e (real - fake), e ~ U(0, 1), one for each row.
+    x' = fake + e (real - fake), with one e ~ U(0, 1) for each row.
 
     Args:
-        critic: (n, C, H, W) -> (n,), no row's score depending on another row.
-        real: (n, C, H, W).
-        fake: the same shape; nothing is passed back into it.
-        rng: on their device.
+        critic: (n, C, H, W) -> (n,); a row's score must not depend on other rows.
+        real: (n, C, H, W) images of the data.
+        fake: (n, C, H, W) generated images; no gradient reaches them.
+        slope: the norm of the gradient that costs nothing, 1 in the paper.
+        rng: draws e, on the images' device.
     """
     mix = torch.rand(len(real), 1, 1, 1, generator=rng, device=rng.device)
     between = fake.lerp(real, mix).detach().requires_grad_()

@@ -15,30 +15,37 @@ def kl(logits: Tensor, answers: Tensor) -> Tensor:
     """KL(victim || student) = sum_k p_k log(p_k / q_k), in nats.
 
     Args:
-        logits: the student's, (n, K).
-        answers: the victim's probabilities, (n, K); 0 log 0 counts as 0.
+        logits: (n, K), the student's.
+        answers: (n, K), the victim's probabilities; 0 log 0 counts as 0.
+
+    Example:
+        >>> kl(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))  # log 2
+        tensor([0.6931])
     """
     return F.kl_div(logits.log_softmax(1), answers, reduction="none").sum(1)
 
 
 def kl_at(logits: Tensor, victims: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(softmax(v / T) || softmax(s / T)), between logits: distillation of Hinton et al. 2015.
+    """T^2 KL(softmax(v / T) || softmax(s / T)) between logits (Hinton et al., 2015, section 2).
 
-    The factor keeps the gradient's size: for large T the value nears half the variance over classes
-    of v - s, so it is a distance between centred logits.
+    The factor keeps the gradient's size. For large T the value approaches half the variance over
+    classes of v - s: a distance between centred logits.
 
     Args:
-        logits: the student's, (n, K).
-        victims: the victim's, (n, K): only a white box shows them.
+        logits: (n, K), the student's.
+        victims: (n, K), the victim's logits, which only a white box gives.
         temperature: T > 0.
     """
     return temperature**2 * kl(logits / temperature, (victims / temperature).softmax(1))
 
 
 def bce(logits: Tensor, answers: Tensor) -> Tensor:
-    """(1/K) sum_k -p_k log q_k - (1 - p_k) log(1 - q_k): every class is a question of its own."""
+    """(1/K) sum_k -p_k log q_k - (1 - p_k) log(1 - q_k), with q = softmax of the logits.
+
+    It treats every class as a binary problem.
+    """
     log = logits.log_softmax(1)
-    others = (1 - log.exp()).clamp_min(1e-7).log()  # 1 - q is nothing but rounding below that
+    others = (1 - log.exp()).clamp_min(1e-7).log()  # below that, 1 - q is rounding noise
     return -(answers * log + (1 - answers) * others).mean(1)
 
 
@@ -58,16 +65,21 @@ STUDENT_LOSSES: dict[StudentLoss, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def recover_logits(answers: Tensor, how: Recovery = "mean", *, smallest: float = 1e-30) -> Tensor:
-    """Logits from probabilities, up to a shift per row (DFME §3.4; MAZE uses the same trick).
+    """Logits from probabilities, up to a shift per row (DFME §3.4; MAZE does the same).
 
         l = log p ;   mean: l - (1/K) sum_j l_j   min: l - min_j l_j   none: l
 
     With `mean`, recover(softmax(z)) = z - mean(z).
 
     Args:
-        answers: probabilities, (n, K).
-        smallest: probabilities are raised to this before the logarithm, because one p = 0 would
-            poison the mean of all K entries. For an API that rounds, take half its resolution.
+        answers: (n, K) probabilities.
+        how: the shift, as above.
+        smallest: probabilities below it are raised to it before the logarithm, because one p = 0
+            makes the mean of all K entries infinite. Half the resolution suits a rounding API.
+
+    Example:
+        >>> recover_logits(torch.tensor([[2.0, 0.0]]).softmax(1)).round()
+        tensor([[ 1., -1.]])
     """
     log = answers.clamp_min(smallest).log()
     if how == "mean":
@@ -80,7 +92,7 @@ def recover_logits(answers: Tensor, how: Recovery = "mean", *, smallest: float =
 def logit_l1(logits: Tensor, recovered: Tensor) -> Tensor:
     """(1/K) sum_k |v_k - s_k|: unlike KL its gradient does not vanish near agreement (DFME §3.3).
 
-    The student's raw logits are compared, so a student learns logits in the recovered gauge.
+    The student's logits are not shifted, so the student learns logits with the recovered shift.
     """
     return (logits - recovered).abs().mean(1)
 

@@ -1,4 +1,4 @@
-"""Train in bfloat16 where that is faster: GPUs and some processors compute it at twice the rate."""
+"""Training in bfloat16 where it is faster: GPUs and some CPUs compute it at twice the rate."""
 
 import time
 from functools import cache
@@ -6,29 +6,29 @@ from functools import cache
 import torch
 from torch.nn import functional as F
 
-TURNS = 5
-CLEARLY = 0.8  # so that the same machine decides alike, busy or not
+REPEATS = 5
+CLEARLY = 0.8  # a margin, so that a busy machine decides as an idle one does
 
 
-def half(device: torch.device, wanted: bool) -> torch.autocast:
-    """Autocast to bfloat16, if it is wanted and pays on this device; else it has no effect."""
-    pays = wanted and (device.type != "cpu" or bfloat16_pays())
-    return torch.autocast(device.type, torch.bfloat16, enabled=pays)
+def autocast_bfloat16(device: torch.device, requested: bool) -> torch.autocast:
+    """A context that casts to bfloat16 if `requested` and faster on this device; else no effect."""
+    enabled = requested and (device.type != "cpu" or bfloat16_is_faster())
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 @cache
-def bfloat16_pays() -> bool:
-    """Whether this processor trains convolutions clearly faster in bfloat16: a short measurement.
+def bfloat16_is_faster() -> bool:
+    """Whether this processor trains convolutions clearly faster in bfloat16, by measurement.
 
-    Its instructions do not tell: there are processors that have them and take longer with them.
+    Its instruction set is no evidence: some processors have bfloat16 and are slower with it.
     """
     x = torch.ones(64, 64, 16, 16).contiguous(memory_format=torch.channels_last)
-    weight = torch.ones(64, 64, 3, 3, requires_grad=True)  # nothing is drawn for it
-    least = {False: float("inf"), True: float("inf")}
-    for _ in range(TURNS):
-        for enabled in least:
-            began = time.perf_counter()
+    weight = torch.ones(64, 64, 3, 3, requires_grad=True)  # no random numbers
+    fastest = {False: float("inf"), True: float("inf")}
+    for _ in range(REPEATS):
+        for enabled in fastest:
+            start = time.perf_counter()
             with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
                 F.conv2d(x, weight).sum().backward()
-            least[enabled] = min(least[enabled], time.perf_counter() - began)
-    return least[True] < CLEARLY * least[False]
+            fastest[enabled] = min(fastest[enabled], time.perf_counter() - start)
+    return fastest[True] < CLEARLY * fastest[False]

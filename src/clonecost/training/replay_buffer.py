@@ -1,4 +1,4 @@
-"""What was bought, to be learnt from again: a ring of fixed size, one byte a pixel."""
+"""Answered queries that an attack trains on again: a ring buffer with one byte a pixel."""
 
 from typing import Any
 
@@ -9,11 +9,23 @@ from clonecost.types import Shape, as_pixels
 
 
 class Replay:
-    """The last `capacity` rows that were bought, with their answers.
+    """The last `capacity` rows that were paid for, with their answers.
 
-    Rows are kept as 8-bit images, so an attack that replays must round them (`types.as_bytes`)
-    before it asks: then what is learnt from is what was answered, exactly. A row takes
-    C*H*W + 4 K bytes, allocated at once: 3,112 bytes for (3, 32, 32) and K = 10.
+    Rows are kept as 8-bit images. An attack that uses the buffer must therefore round its rows
+    (`types.as_bytes`) before it sends them; then the stored row is exactly the answered one. A row
+    takes C*H*W + 4 K bytes, allocated at once: 3,112 bytes for (3, 32, 32) and K = 10.
+
+    Args:
+        capacity: the largest number of rows.
+        shape: (C, H, W) of a row.
+        num_classes: K.
+        device: where rows and answers are kept.
+
+    Example:
+        >>> replay = Replay(100, (1, 8, 8), 10, torch.device("cpu"))
+        >>> replay.add(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.eye(10)[:3])
+        >>> len(replay)
+        3
     """
 
     def __init__(self, capacity: int, shape: Shape, num_classes: int, device: torch.device) -> None:
@@ -25,17 +37,17 @@ class Replay:
         return min(self._added, len(self._images))
 
     def add(self, images: Tensor, answers: Tensor) -> None:
-        """Keep (n, C, H, W) uint8 with (n, K); the oldest rows make way."""
+        """Add (n, C, H, W) uint8 with (n, K) answers; they replace the oldest rows."""
         capacity = len(self._images)
         skipped = max(0, len(images) - capacity)
         first = self._added + skipped
-        places = torch.arange(first, self._added + len(images), device=images.device) % capacity
-        self._images[places] = images[skipped:]
-        self._answers[places] = answers[skipped:]
+        slots = torch.arange(first, self._added + len(images), device=images.device) % capacity
+        self._images[slots] = images[skipped:]
+        self._answers[slots] = answers[skipped:]
         self._added += len(images)
 
     def draw(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(count, C, H, W) pixels in [0, 1] and (count, K): at random, with repetition."""
+        """(count, C, H, W) pixels in [0, 1] and (count, K) answers, drawn with replacement."""
         picks = torch.randint(len(self), (count,), generator=rng, device=self._images.device)
         return as_pixels(self._images.index_select(0, picks)), self._answers.index_select(0, picks)
 
@@ -43,14 +55,14 @@ class Replay:
         return {"images": self.images, "answers": self.answers, "added": self._added}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Of a ring of the same capacity."""
+        """Load the state of a buffer of the same capacity."""
         self._added = state["added"]
         self.images.copy_(state["images"])
         self.answers.copy_(state["answers"])
 
     @property
     def images(self) -> Tensor:
-        """(len, C, H, W) uint8, in no particular order once the ring is full."""
+        """(len, C, H, W) uint8; the order is that of `add` until the ring is full."""
         return self._images[: len(self)]
 
     @property

@@ -1,4 +1,4 @@
-"""How students learn what the victim answers, be that probabilities or a class name alone."""
+"""The loss of students on the victim's answers, for soft and for hard labels."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ def imitation(
         hard: -log softmax(s)_y,        y = argmax p
 
     Args:
-        logits: each student's, (n, K).
-        answers: on the simplex, (n, K); exact zeros are fine.
-        hard: only the top class is believed.
-        smallest: probabilities are raised to this before the logarithm.
+        logits: of each student, (n, K).
+        answers: (n, K), rows on the simplex; exact zeros are allowed.
+        hard: use the top class only.
+        smallest: probabilities below it are raised to it before the logarithm.
     """
     if hard:
         top = answers.argmax(1)

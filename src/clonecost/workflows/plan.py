@@ -1,6 +1,6 @@
-"""What an audit would ask, what it would cost, and what is missing. Sends nothing."""
+"""The plan of an audit: its queries, cost and duration, and what is missing. Sends nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -23,7 +23,7 @@ from clonecost.config import (
 )
 from clonecost.data import Split, load
 from clonecost.data.tables import load_table
-from clonecost.errors import DataError
+from clonecost.errors import CloneCostError, DataError
 from clonecost.generators import cached_generator, is_path, row_and_epochs
 from clonecost.persistence.model_cache import CARD
 from clonecost.report.number_format import duration
@@ -35,14 +35,25 @@ from clonecost.victims.zoo.images import is_trained
 
 @dataclass(frozen=True)
 class Plan:
-    """What an audit would do. Nothing was sent, trained or downloaded for it."""
+    """The plan of an audit, for which nothing was sent, trained or downloaded."""
 
-    lines: list[tuple[str, str]]  # (what, the fact)
-    missing: list[str]  # what the audit would have to make or fetch first
+    lines: list[tuple[str, str]]  # (name, fact)
+    missing: list[str]  # parts that the audit would have to make or fetch first
 
 
-def plan(spec: Spec) -> Plan:
-    """What would be asked, what it would cost, and what is missing."""
+def plan(spec: Spec, *, words: Callable[[CloneCostError], str] = str) -> Plan:
+    """The plan of a spec's audits.
+
+    Args:
+        words: how an error about a missing part is worded; by default for Python.
+
+    Raises:
+        CloneCostError: the spec cannot be run, for another reason than a missing part.
+
+    Example:
+        >>> dict(plan(make_spec({"victim": "digits-lenet"})).lines)["queries"]
+        'at most 10,000 of the attacks, all counted'
+    """
     runs = singles(spec, Path())
     rows = spec.budget * len(runs)
     lines = [("victim", spec.victim), ("student", student_name(spec))]
@@ -52,12 +63,12 @@ def plan(spec: Spec) -> Plan:
     test = test_name(spec)
     lines.append(("runs", f"{len(spec.attack)} attack(s) x {len(spec.seed)} seed(s)"))
     lines.append(("queries", f"at most {rows:,} of the attacks, all counted"))
-    missing, count = _survey(spec, test)
+    missing, count = _survey(spec, test, words)
     count *= len(runs)
     if count:
         even = " and uniform ones" if of_table(spec) and spec.uniform else ""
         lines.append(
-            ("evaluation", f"{count:,} rows of {test}{even}, apart, from the undefended victim")
+            ("evaluation", f"{count:,} rows of {test}{even}, to the undefended victim, apart")
         )
     if spec.price is not None:
         lines.append(
@@ -72,7 +83,7 @@ def plan(spec: Spec) -> Plan:
 
 
 def _endpoint(spec: Spec, rows: int, runs: int) -> Iterator[tuple[str, str]]:
-    """Of a remote victim: how it would be asked, who allows it, how long it takes, what it risks.
+    """The lines of an endpoint: its address, permission, duration, spot check and lost rows.
 
     Args:
         rows: of the attacks and of the evaluation, over all runs.
@@ -83,68 +94,70 @@ def _endpoint(spec: Spec, rows: int, runs: int) -> Iterator[tuple[str, str]]:
     settings, rate = spec.endpoint or EndpointSettings(), spec.rate or RATE
     yield "endpoint", f"{url}, at most {rate:g} rows a second"
     if permit := spec.authorisation:
-        words = f"{permit.granted_by} for {permit.owner}, {permit.date}: {permit.scope}"
+        permission = f"{permit.granted_by} for {permit.owner}, {permit.date}: {permit.scope}"
     else:
-        words = "none needed, it is this machine" if is_local(url) else "none yet"
-    yield "permission", words
+        permission = "none needed on this machine" if is_local(url) else "none yet"
+    yield "permission", permission
     known = "" if settings.latency is None else f" and {settings.latency:g} s a request"
     least = duration(least_seconds(rows, settings, rate))
     yield "time", f"at least {least} for {rows:,} rows at that rate{known}"
     again = ROWS if spec.spot_check is None else spec.spot_check
     if again:
-        yield "spot check", f"{again:,} rows more, when a run ends and each time that it resumes"
+        yield "spot check", f"{again:,} more rows, when a run ends and each time that it resumes"
     lost = (lost_limit(spec) or 0) * runs
-    words = f"at most {lost:,} rows more, should the endpoint fail to answer"
+    losses = f"at most {lost:,} more rows, if the endpoint fails to answer"
     if spec.price is not None:
         cost = (rows + lost + again * runs) * spec.price / 1000
-        words += f"; with them, the evaluation and a spot check a run at most ${cost:,.2f}"
-    yield "losses", words
+        losses += f"; with the evaluation and one spot check per run, at most ${cost:,.2f} in all"
+    yield "losses", losses
 
 
-def _survey(spec: Spec, test: str) -> tuple[list[str], int]:
-    """What is missing, and how many test rows there are (0: unknown)."""
+def _survey(spec: Spec, test: str, words: Callable[[CloneCostError], str]) -> tuple[list[str], int]:
+    """The missing parts, and the number of test rows (0: unknown)."""
     if of_table(spec):
-        return _survey_table(spec, test)
-    found, count = [], 0
+        return _survey_table(spec, test, words)
+    missing, count = [], 0
     loaded: dict[tuple[str, str], LabelledInputs] = {}
-    wanted = [(test, "test")] + ([(proxy_name(spec), "train")] if needs_proxy(spec) else [])
+    needed = [(test, "test")] + ([(proxy_name(spec), "train")] if needs_proxy(spec) else [])
     if spec.victim in VICTIMS and not is_trained(spec.victim):
-        found.append(f"{spec.victim} is not trained yet: the audit trains it first")
-        wanted.append((VICTIMS[spec.victim].dataset, "train"))
-    found += _victim_missing(spec)
-    for name, split in wanted:
+        missing.append(f"{spec.victim} is not trained yet: the audit trains it first")
+        needed.append((VICTIMS[spec.victim].dataset, "train"))
+    missing += _victim_missing(spec)
+    for name, split in needed:
         try:
             data = load(
                 name, cast(Split, split), root=spec.data, shape=victim_shape(spec), download=False
             )
-        except DataError as error:  # an unknown name is no missing one: that is raised
-            found.append(str(error))
+        except DataError as error:  # the error of an unknown name is raised, not listed
+            missing.append(words(error))
             continue
         loaded[name, split] = data
         count = len(data) if (name, split) == (test, "test") else count
-    found += _untrained(spec, loaded.get((proxy_name(spec), "train")))
-    return list(dict.fromkeys(found)), count
+    missing += _untrained(spec, loaded.get((proxy_name(spec), "train")))
+    return list(dict.fromkeys(missing)), count
 
 
 def _victim_missing(spec: Spec) -> Iterator[str]:
-    """Why a victim of the user's own cannot be asked yet, if that is so."""
+    """The reason why the user's own victim cannot be queried yet, if there is one."""
     if url := endpoint_url(spec):
         if reason := refusal(url, spec.authorisation):
-            yield reason
+            yield str(reason)
     elif ":" not in spec.victim and Path(spec.victim).suffix and not Path(spec.victim).is_file():
         yield f"there is no file {spec.victim}"
 
 
-def _survey_table(spec: Spec, test: str) -> tuple[list[str], int]:
-    found = list(_victim_missing(spec))
+def _survey_table(
+    spec: Spec, test: str, words: Callable[[CloneCostError], str]
+) -> tuple[list[str], int]:
+    missing = list(_victim_missing(spec))
     try:
-        return found, len(load_table(test, "test", features_of(spec))) + spec.uniform
+        return missing, len(load_table(test, "test", features_of(spec))) + spec.uniform
     except DataError as error:
-        return [*found, str(error)], 0
+        return [*missing, words(error)], 0
 
 
 def _untrained(spec: Spec, proxy: LabelledInputs | None) -> Iterator[str]:
-    """The generators that attacks want and nobody has trained."""
+    """A line for each generator that an attack needs and that is not trained yet."""
     for name in generators_of(spec):
         if is_path(name):
             if not (Path(name) / CARD).is_file():

@@ -1,4 +1,4 @@
-"""Train another student on what a run had bought, without the victim."""
+"""Train another student on the answers of a run, without the victim."""
 
 import json
 import time
@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from clonecost.config import asks_proxy, make_device, of_table, proxy_name, test_name
+from clonecost.config import make_device, of_table, proxy_name, sends_proxy, test_name
 from clonecost.data import load
-from clonecost.errors import LedgerError, RunError
+from clonecost.errors import Advice, LedgerError, RunError, RunWorkflow
 from clonecost.evaluation.scoring import Reference, score
 from clonecost.networks import build
 from clonecost.oracle.ledger import Ledger
@@ -23,7 +23,13 @@ from clonecost.workflows.run import spec_of
 
 
 class Replay(BaseModel):
-    """Another student, trained on what a run had bought."""
+    """Another student, trained on the answers of a run.
+
+    Attributes:
+        rows: the number of training rows.
+        score: on the test set, against the run's victim.
+        seconds: duration of training and scoring.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,33 +45,52 @@ def replay(
     run: Path, student: str, *, seed: int = 0, epochs: int | None = None,
     progress: Progress = no_progress,
 ) -> tuple[Path, Replay]:  # fmt: skip
-    """Train `student` with the shared recipe on all that `run` bought; the victim is not asked.
+    """Train `student` with the shared recipe on all paid rows of `run`. Sends no query.
 
-    Scored against the verdicts that the run bought. Written to `run/replays/`.
+    The student is scored against the run's own answers of the victim on the test set, and written
+    to `run/replays/`.
+
+    Args:
+        student: a name in `clonecost.networks`.
+        seed: of all random numbers.
+        epochs: of training; None: the recipe's.
+
+    Returns:
+        (the JSON file of the replay, the replay)
 
     Raises:
         LedgerError: the run did not keep its inputs, or its data have changed.
+        RunError: the run attacked a table.
+        SpecError: `student` is unknown.
+
+    Example:
+        >>> path, half = replay(Path("runs/lenet"), "half-lenet")  # doctest: +SKIP
     """
     spec = spec_of(run)
     if of_table(spec):
         raise RunError(
-            f"{run} attacked a table: its clone is solved for, there is no other student to train"
+            f"{run} attacked a table, whose clone is solved for: no other student can be trained",
+            Advice("choose a run that attacked images"),
         )
     began = time.monotonic()
     device = make_device(spec.device)
     with closing(Ledger.read(run / run_folder.LEDGER)) as ledger:
         shape, classes = ledger.input_shape, ledger.num_classes
         proxy = None
-        if asks_proxy(spec):
+        if sends_proxy(spec):
             proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
         inputs, answers = ledger.bought(proxy.inputs if proxy else None)
         test = load(test_name(spec), "test", root=spec.data, shape=shape, progress=progress)
-        verdicts = ledger.recorded("evaluation", 0, len(test))
-    if verdicts is None or len(verdicts.answers) != len(test):
-        raise LedgerError(f"{run} has not bought the victim's verdicts on {test.name}: resume it")
-    if verdicts.digests != row_digests(test.inputs):
+        victim_answers = ledger.recorded("evaluation", 0, len(test))
+    if victim_answers is None or len(victim_answers.answers) != len(test):
         raise LedgerError(
-            f"{test.name} is not the test set whose verdicts {run} bought: bring that one back"
+            f"{run} does not have all of the victim's answers on {test.name}",
+            RunWorkflow("resume", run),
+        )
+    if victim_answers.digests != row_digests(test.inputs):
+        raise LedgerError(
+            f"{test.name} has other rows than the test set of {run}",
+            Advice("restore the test set of the run"),
         )
     recipe = Recipe() if epochs is None else Recipe(epochs=epochs)
     rng = torch.Generator(device).manual_seed(seed)
@@ -73,8 +98,8 @@ def replay(
         torch.manual_seed(seed)
         net = build(student, shape, classes).to(device)
     distill(net, inputs.to(device), answers.to(device), recipe, rng=rng, progress=progress)
-    reference = Reference(test.to(device), verdicts.answers.to(device))
-    found = Replay(
+    reference = Reference(test.to(device), victim_answers.answers.to(device))
+    result = Replay(
         student=student, recipe=json.loads(json.dumps(vars(recipe))), seed=seed,
         rows=len(inputs), score=score(net, reference, queries=len(inputs)),
         seconds=time.monotonic() - began,
@@ -84,5 +109,5 @@ def replay(
     about = {"network": student, "input_shape": json.dumps(shape), "num_classes": str(classes)}
     target = folder / f"{student}-seed{seed}"
     run_folder.write_network(target.with_suffix(".safetensors"), net, about)
-    run_folder.write(target.with_suffix(".json"), found.model_dump_json(indent=2) + "\n")
-    return target.with_suffix(".json"), found
+    run_folder.write(target.with_suffix(".json"), result.model_dump_json(indent=2) + "\n")
+    return target.with_suffix(".json"), result

@@ -1,4 +1,4 @@
-"""Run the audits of a spec into their folders; take up what was begun before."""
+"""Run the audits of a spec into their folders, and resume those that were started before."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,7 +14,7 @@ from clonecost.config import (
     singles,
     to_toml,
 )
-from clonecost.errors import RunError
+from clonecost.errors import Advice, RunError, RunWorkflow, SetKey
 from clonecost.oracle.ledger import Ledger
 from clonecost.persistence import run_folder
 from clonecost.result import Result, read_result
@@ -28,50 +28,58 @@ def run_spec(
 ) -> Iterator[tuple[Path, Result]]:
     """Run every audit of a spec, one after the other; yields each run folder with its result.
 
-    Finished runs are not run again; interrupted ones go on.
+    Finished runs are not run again; interrupted ones are resumed.
+
+    Args:
+        out: the run folder, or the folder of the run folders if there are several runs.
+        watch: the callbacks for each audit.
+        command: the command line, for the record.
 
     Raises:
-        CloneCostError: with one sentence; what was bought until then is kept.
+        CloneCostError: an audit cannot be run; every paid answer is kept.
     """
-    cut = singles(spec, out)
-    for single, folder in [(spec, out), *cut]:
+    runs = singles(spec, out)
+    for single, folder in [(spec, out), *runs]:
         _same_audit(folder, single)
-    done = [finished(folder, single) for single, folder in cut]
+    done = [finished(folder, single) for single, folder in runs]
     if not all(done):
-        run_folder.make(out)  # rather refused now than after a victim was trained
+        run_folder.make(out)  # refused here, before a victim is trained
         todo = audits(spec, load_parts(spec, progress), out, command)
-        for audit in todo:  # all of them, before the first one pays
+        for audit in todo:  # all of them, before the first query
             check(audit)
         if len(todo) > 1:
             run_folder.write(out / run_folder.SPEC, to_toml(spec))
         for k, audit in enumerate(todo):
-            yield audit.out, done[k] or run_audit(audit, watch(audit))
+            yield audit.folder, done[k] or run_audit(audit, watch(audit))
     else:
-        yield from ((folder, found) for (_, folder), found in zip(cut, done, strict=True) if found)
+        yield from (
+            (folder, result) for (_, folder), result in zip(runs, done, strict=True) if result
+        )
 
 
 def _same_audit(folder: Path, spec: Spec) -> None:
     """Refuse to mix two audits in one folder, before anything is loaded or written."""
     path = folder / run_folder.SPEC
-    if not path.is_file() or _nothing_bought(folder):
+    if not path.is_file() or _nothing_paid(folder):
         return
     held = read_spec(path)
     before, now = held.fixed(), spec.fixed()
     differs = [key for key in before if before[key] != now[key]]
     if differs:
         raise RunError(
-            f"{folder} holds another audit (its {differs[0]} is {before[differs[0]]!r}, not "
-            f"{now[differs[0]]!r}): name another folder with --out, or go on with that one by "
-            f"`clonecost resume {folder}`"
-        )
+            f"{folder} holds another audit, whose {differs[0]} is {before[differs[0]]!r}, not "
+            f"{now[differs[0]]!r}",
+            SetKey("out"), RunWorkflow("resume", folder),
+        )  # fmt: skip
     if spec.budget < held.budget:
         raise RunError(
-            f"the budget of {folder} is {held.budget:,}: it can only grow, not to {spec.budget:,}"
-        )
+            f"The budget of {folder} can only grow",
+            SetKey("budget", held.budget), got=spec.budget, want=f"at least {held.budget}",
+        )  # fmt: skip
 
 
-def _nothing_bought(folder: Path) -> bool:
-    """A first try that failed, by a wrong --outputs maybe, does not bar its folder."""
+def _nothing_paid(folder: Path) -> bool:
+    """Whether no row was answered: a failed first try does not reserve its folder."""
     path = folder / run_folder.LEDGER
     if not path.is_file():
         return False
@@ -80,7 +88,7 @@ def _nothing_bought(folder: Path) -> bool:
 
 
 def finished(folder: Path, spec: Spec) -> Result | None:
-    """The result of a run that this very spec has finished."""
+    """The result of the finished run of exactly this spec; None if there is none."""
     path = folder / run_folder.SPEC
     if not (folder / run_folder.RESULT).is_file() or not path.is_file():
         return None
@@ -88,19 +96,22 @@ def finished(folder: Path, spec: Spec) -> Result | None:
 
 
 def spec_of(run: Path, budget: int | None = None, max_lost: int | None = None) -> Spec:
-    """The spec of a run folder, with a larger budget or limit of losses if one is given.
+    """The spec of a run folder, with another budget or limit of lost rows if one is given.
 
     Raises:
-        RunError: there is none.
+        RunError: the folder has no spec.
     """
     path = run / run_folder.SPEC
     if not path.is_file():
         made_in_python = (run / run_folder.LEDGER).is_file()
+        if made_in_python:
+            raise RunError(
+                f"{run} was made from Python and has no {run_folder.SPEC}",
+                Advice("call `run_audit` again with the same Audit"),
+            )
         raise RunError(
-            f"{run} was made from Python and has no {run_folder.SPEC}: call run_audit again with "
-            "the same Audit"
-            if made_in_python
-            else f"{run} is not a run folder: it has no {run_folder.SPEC}"
+            f"{run} is not a run folder: it has no {run_folder.SPEC}",
+            Advice("give a folder that an audit wrote"),
         )
     spec = read_spec(path)
     if max_lost is not None:
@@ -108,6 +119,6 @@ def spec_of(run: Path, budget: int | None = None, max_lost: int | None = None) -
     if budget is None:
         return spec
     larger: dict[str, object] = {"budget": budget}
-    if spec.milestones is None:  # those below were scored, or passed: no student is trained there
+    if spec.milestones is None:  # milestones below the first budget are past
         larger["milestones"] = [m for m in default_milestones(budget) if m > spec.budget]
     return spec.model_copy(update=larger)

@@ -1,4 +1,4 @@
-"""What could be done with a clone: adversarial examples of it, sent to the API it was made from."""
+"""Transfer: adversarial examples made on a clone are sent to the victim of its run."""
 
 import hashlib
 import json
@@ -22,8 +22,8 @@ from clonecost.config import (
     of_table,
 )
 from clonecost.defences import defend
-from clonecost.errors import RunError, SpecError, suggest
-from clonecost.evaluation.adversarial_transfer import METHODS, Method, rows_asked
+from clonecost.errors import Advice, RunError, RunWorkflow, SetKey, SpecError, suggest
+from clonecost.evaluation.adversarial_transfer import METHODS, Method, max_queries
 from clonecost.evaluation.adversarial_transfer import transfer as ask_examples
 from clonecost.networks import build
 from clonecost.networks.soft_vote import SoftVote
@@ -44,28 +44,38 @@ def transfer(
     rows: int = ROWS, seed: int | None = None, max_lost: int | None = None,
     progress: Progress = no_progress,
 ) -> Transfer:  # fmt: skip
-    """Make adversarial examples on the clone of a finished run and ask its API about them.
+    """Make adversarial examples on the clone of a finished run and send them to its victim.
 
-    Writes `run/transfer.json`. Every row is counted, in a ledger of their own under
-    `run/transfers/`, which the same call goes on with after a crash.
+    Writes `run/transfer.json`. Every row is counted, in a ledger under `run/transfers/`, with which
+    the same call resumes after a crash.
 
     Args:
-        rows: test rows, by chance from `seed`; as many as there are if those are fewer.
-        seed: of the rows, of noise and random starts; without it the run's own, so that several
-            seeds of an attack are tried on different rows.
-        max_lost: rows that may be paid without an answer; without it the spec's limit.
+        run: the folder of a finished run on images.
+        epsilons: the largest changes of a pixel, each in (0, 1].
+        methods: names in `METHODS`.
+        rows: test rows, drawn at random by `seed`; all of them if there are fewer.
+        seed: of the rows, of noise and random starts; None: the run's own, so that several seeds
+            of an attack use different rows.
+        max_lost: rows that may be paid without an answer; None: the spec's limit.
 
     Raises:
         RunError: the run attacked a table or another model, has not finished, or its clone cannot
             be built.
-        SpecError: a method, epsilon or number that makes no sense.
-        CloneCostError: as of an audit.
+        SpecError: a method is unknown, or an epsilon or number is out of range.
+        CloneCostError: the victim cannot be queried, as in an audit.
+
+    Example:
+        >>> transfer(Path("runs/lenet"), epsilons=[0.1]).found[0].fooled  # doctest: +SKIP
+        Rate(value=0.41, low=0.37, high=0.45)
     """
     chosen = _checked(methods, epsilons, rows)
     spec = spec_of(run, max_lost=max_lost)
     if of_table(spec):
-        raise RunError(f"{run} attacked a table: adversarial examples are made of images")
-    result = read_result(run)  # a run that has finished
+        raise RunError(
+            f"{run} attacked a table, and adversarial examples are made of images",
+            Advice("choose a run that attacked images"),
+        )
+    result = read_result(run)  # raises if the run has not finished
     seed = result.provenance.seed if seed is None else seed
     began = time.monotonic()
     device = make_device(spec.device)
@@ -74,12 +84,12 @@ def transfer(
     victim, threat = load_attacked(spec, test, progress)
     if victim.weights != result.victim.weights:
         raise RunError(
-            f"{victim.name} is not the model that {run} attacked: its weights are others; bring "
-            "that one back, or audit this one"
+            f"{victim.name} has other weights than the model that {run} attacked",
+            Advice("restore that model, or audit this one"),
         )
     rng = torch.Generator().manual_seed(seed)
     test = test.take(torch.randperm(len(test), generator=rng)[:rows])
-    threat = replace(threat, query_budget=rows_asked(len(test), chosen, epsilons))
+    threat = replace(threat, query_budget=max_queries(len(test), chosen, epsilons))
     clone_digest = file_digest(run / run_folder.CLONE)
     identity = json.dumps(
         [victim.name, victim.weights, asdict(threat), spec.defence, clone_digest, list(chosen),
@@ -94,39 +104,39 @@ def transfer(
     with closing(ledger):
         defended = defend(victim.answer, *(make_defence(text) for text in spec.defence))
         oracle = Oracle(
-            defended, threat, ledger, portion=victim.rows_in_flight, max_lost=lost_limit(spec),
-            again=f"clonecost transfer {run}",
+            defended, threat, ledger, rows_in_flight=victim.rows_in_flight,
+            max_lost=lost_limit(spec), resume=RunWorkflow("transfer", run),
         )  # fmt: skip
         right, found = ask_examples(
             oracle, clone, test, methods=chosen, epsilons=epsilons, seed=seed,
             device=device, progress=progress,
         )  # fmt: skip
-        told = Transfer(
+        outcome = Transfer(
             rows=len(test), right=right, queries=oracle.spent, lost=ledger.lost, seed=seed,
             found=found, seconds=time.monotonic() - began,
             ledger=(folder / run_folder.LEDGER).relative_to(run).as_posix(),
             ledger_head=ledger.head, clone=clone_digest,
         )  # fmt: skip
-    text = told.model_dump_json(indent=2) + "\n"
+    text = outcome.model_dump_json(indent=2) + "\n"
     with closing(Ledger.reopen(run / run_folder.LEDGER)) as ledger:
         ledger.record_files({
             **(ledger.files or {}),
-            told.ledger: f"chain:{told.ledger_head}",
+            outcome.ledger: f"chain:{outcome.ledger_head}",
             run_folder.TRANSFER: run_folder.digest_of(text),
         })  # fmt: skip
-    run_folder.write(run / run_folder.TRANSFER, text)  # last: it is there when it is recorded
-    return told
+    run_folder.write(run / run_folder.TRANSFER, text)  # last: a written file is a recorded one
+    return outcome
 
 
 def load_clone(run: Path) -> nn.Module:
     """The clone of a finished run, in eval mode: pixels in [0, 1] -> logits.
 
     Raises:
-        RunError: there is none, or it is of no network that clonecost knows.
+        RunError: the run has no clone yet, or its network is unknown to clonecost.
     """
     path = run / run_folder.CLONE
     if not path.is_file():
-        raise RunError(f"{run} has no clone yet: `clonecost resume {run}` finishes the audit")
+        raise RunError(f"{run} has no clone yet", RunWorkflow("resume", run))
     about: dict[str, str] = {}
     try:
         with safe_open(path, "pt") as file:
@@ -139,9 +149,9 @@ def load_clone(run: Path) -> nn.Module:
         clone.load_state_dict(tensors)
     except (KeyError, ValueError, RuntimeError, SpecError) as error:
         raise RunError(
-            f"{path} is no clone that can be built again: its network is "
-            f"{about.get('network', 'not named')!r}; `clonecost verify {run}` tells whether it was "
-            "altered"
+            f"The clone in {path} cannot be built: its network is "
+            f"{about.get('network', 'not named')!r}",
+            RunWorkflow("verify", run),
         ) from error
     return clone.eval()
 
@@ -152,7 +162,10 @@ def _checked(methods: Sequence[str], epsilons: Sequence[float], rows: int) -> tu
             raise SpecError(suggest("method", name, list(METHODS)))
     for epsilon in epsilons:
         if not 0 < epsilon <= 1:
-            raise SpecError(f"epsilon is {epsilon:g}: pixels are in [0, 1], so it is in (0, 1]")
+            raise SpecError(
+                "epsilon is out of range, as pixels are in [0, 1]",
+                SetKey("epsilon"), got=f"{epsilon:g}", want="above 0 and at most 1",
+            )  # fmt: skip
     if rows < 1 or not epsilons or not methods:
-        raise SpecError("a transfer needs at least one row, one method and one epsilon")
+        raise SpecError("A transfer needs at least one row, one method and one epsilon")
     return cast(tuple[Method, ...], tuple(dict.fromkeys(methods)))

@@ -1,7 +1,7 @@
-"""Is a run's record whole and unaltered, and are its files those that the record names?
+"""Verification: a run's ledger is whole and unaltered, and its files are those it records.
 
-Needs neither torch nor the packages that draw reports. `docs/verify.md` says what is found, and
-what only a head that was written down elsewhere can show.
+Needs neither torch nor the packages of the reports. `docs/verify.md` lists what is detected, and
+what only a head that was kept elsewhere detects.
 """
 
 import json
@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clonecost.errors import LedgerError, SpecError
+from clonecost.errors import Advice, LedgerError, SpecError
 from clonecost.oracle.hash_chain import GENESIS
 from clonecost.oracle.record import ACCOUNTS, Record
 from clonecost.persistence import run_folder
 
-# Not files of evidence: the database is read row by row, and SQLite's own files come and go.
+# Files without a digest: the database is read row by row, and SQLite makes and deletes the others.
 _OF_THE_LEDGER = {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.lock"}
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` found.
+    """The result of `verify`.
 
     Attributes:
-        faults: what is wrong, one sentence each; empty when the run is whole.
-        notes: what is not wrong and worth knowing: growth since a head, files not covered.
-        head: the head of the chain now, 64 hexadecimal digits.
+        faults: one sentence each; empty if the run is whole and unaltered.
+        notes: facts that are no faults: growth since a head, files that are not covered.
+        head: the present head of the chain, 64 hexadecimal digits.
     """
 
     faults: tuple[str, ...]
@@ -39,12 +39,12 @@ def verify(run: Path, *, head: str | None = None) -> Verification:
     """Check a run: its ledger's chain, its kept inputs, its files, its transfers.
 
     Args:
-        head: a head of the chain that was written down elsewhere, now or at an earlier state of
-            the run. Without it a record that was rewritten from its first altered event on, with
-            all files, passes.
+        head: a head of the chain that was kept elsewhere, of this or an earlier state of the run.
+            Without it a record that was rewritten from its first altered event on, with all files,
+            passes.
 
     Raises:
-        LedgerError: the ledger is missing or cannot be read at all.
+        LedgerError: the ledger is missing or cannot be read.
         SpecError: `head` is not a head.
 
     Example:
@@ -67,7 +67,7 @@ def verify(run: Path, *, head: str | None = None) -> Verification:
             if rows is None:
                 faults.append(
                     f"the head {head} is not in the chain: the ledger was rewritten or cut short "
-                    "after that head was written down, or the head is of another run"
+                    "after that head was kept, or the head belongs to another run"
                 )
             elif head != record.head:
                 notes.append(f"the run grew by {rows:,} rows since the head {head[:12]}…")
@@ -77,7 +77,10 @@ def verify(run: Path, *, head: str | None = None) -> Verification:
 def _checked(head: str) -> str:
     head = head.strip().lower()
     if len(head) != 64 or set(head) - set("0123456789abcdef") or head == GENESIS.hex():
-        raise SpecError("The head is not one of a ledger.", got=head, want="64 hexadecimal digits")
+        raise SpecError(
+            "The head is not one of a ledger",
+            Advice("give a head as `verify` prints it"), got=head, want="64 hexadecimal digits",
+        )  # fmt: skip
     return head
 
 
@@ -85,20 +88,20 @@ def _file_faults(run: Path, record: Record) -> Iterator[str]:
     """Files of the run folder against the last event that records them."""
     files = record.files or {}
     if not record.finished:
-        # a run that goes on has no result yet: an earlier one is removed when it is resumed
+        # an unfinished run has no result: an earlier one is removed when the run resumes
         if (run / run_folder.RESULT).is_file():
             yield (
-                f"{run_folder.RESULT} is there, the ledger says that the run has not ended: its "
-                "last events were deleted, or the run was stopped as it was resumed"
+                f"{run_folder.RESULT} exists, but by the ledger the run has not ended: its last "
+                "events were deleted, or the run was stopped while it resumed"
             )
         return
-    for name, said in files.items():
+    for name, digest in files.items():
         path = run / name
-        if said.startswith("chain:"):
+        if digest.startswith("chain:"):
             continue  # another ledger
         if not path.is_file():
             yield f"{name} is missing"
-        elif run_folder.digest_of_file(path) != said:
+        elif run_folder.digest_of_file(path) != digest:
             yield f"{name} was altered after it was recorded"
     for name in (*run_folder.REPORTED, run_folder.INPUTS):
         if name not in files and (run / name).is_file():
@@ -106,10 +109,10 @@ def _file_faults(run: Path, record: Record) -> Iterator[str]:
 
 
 def _transfer_faults(run: Path, record: Record) -> Iterator[str]:
-    """The ledgers of transfers: each a chain of its own, whose head stands in the run's."""
-    recorded, found = _recorded_ledgers(record), _ledgers_of_transfers(run)
-    for name in sorted({*recorded, *found}):
-        if name not in found:
+    """The ledgers of transfers: each is a chain of its own, whose head the run's ledger records."""
+    recorded, present = _recorded_ledgers(record), _ledgers_of_transfers(run)
+    for name in sorted({*recorded, *present}):
+        if name not in present:
             yield f"{name} is missing"
             continue
         try:
@@ -118,15 +121,15 @@ def _transfer_faults(run: Path, record: Record) -> Iterator[str]:
                 if other.head != recorded.get(name, other.head):
                     yield f"{name} was altered: its head is not the one that the run recorded"
         except LedgerError as error:
-            yield str(error)
+            yield error.fact
 
 
 def _recorded_ledgers(record: Record) -> dict[str, str]:
     """Paths of other ledgers with the heads that the run recorded."""
     return {
-        name: said.removeprefix("chain:")
-        for name, said in (record.files or {}).items()
-        if said.startswith("chain:")
+        name: digest.removeprefix("chain:")
+        for name, digest in (record.files or {}).items()
+        if digest.startswith("chain:")
     }
 
 
@@ -136,7 +139,7 @@ def _ledgers_of_transfers(run: Path) -> set[str]:
 
 
 def _not_covered(run: Path, record: Record) -> Iterator[str]:
-    """What lies in the folder and stands for nothing: the reader must not take it for evidence."""
+    """A note about the files in the folder that the ledger does not record."""
     covered = {*(record.files or {}), *_OF_THE_LEDGER}
     if not record.finished:  # these are still being made
         covered |= {*run_folder.REPORTED, run_folder.INPUTS, run_folder.SNAPSHOTS}
@@ -151,10 +154,10 @@ def _not_covered(run: Path, record: Record) -> Iterator[str]:
 
 
 def _disagreements(run: Path, record: Record) -> Iterator[str]:
-    """Does the result tell what the ledger holds?"""
+    """A fault for each number in the result that differs from the ledger's."""
     try:
         result = json.loads((run / run_folder.RESULT).read_bytes())
-        said: dict[str, Any] = {
+        in_result: dict[str, Any] = {
             "head of the chain": result["provenance"]["ledger_head"],
             "rows in the ledger": result["provenance"]["ledger_rows"],
             "rows spent": result["spent"],
@@ -167,8 +170,8 @@ def _disagreements(run: Path, record: Record) -> Iterator[str]:
         return
     totals = {account: record.totals(account) for account in ACCOUNTS}
     paid = {account: each.settled + each.lost for account, each in totals.items()}
-    found = [record.head_of_rows, sum(paid.values()), totals["attack"].settled,
-             totals["attack"].lost, paid["evaluation"], paid["spot"]]  # fmt: skip
-    for (what, one), other in zip(said.items(), found, strict=True):
-        if one != other:
-            yield f"{run_folder.RESULT} says {what} {one}, the ledger {other}"
+    in_ledger = [record.head_of_rows, sum(paid.values()), totals["attack"].settled,
+                 totals["attack"].lost, paid["evaluation"], paid["spot"]]  # fmt: skip
+    for (name, value), recorded in zip(in_result.items(), in_ledger, strict=True):
+        if value != recorded:
+            yield f"{run_folder.RESULT} has {value} as the {name}, the ledger has {recorded}"

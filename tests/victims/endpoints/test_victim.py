@@ -24,5 +24,5 @@ def test_errors_are_of_the_kinds_that_we_raise(start: Start) -> None:
     ):  # fmt: skip
         with pytest.raises(SpecError, match=sentence):
             reach(start(), **wrong)
-    with pytest.raises(SpecError, match="describe it under"):
+    with pytest.raises(SpecError, match="Describe another API with `endpoint`"):
         endpoint_victim("http://127.0.0.1:1/predict", input_shape=SHAPE, num_classes=2)
