@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -57,7 +58,7 @@ def test_a_victim_at_the_end_of_a_wire_is_checked_by_default(
         url="http://127.0.0.1/", protocol="test", authorisation=None, rate=9.0, rows_per_request=1,
         requests=1, latency=None, lost_limit=None,
     )  # fmt: skip
-    wire = {"endpoint": lambda: card}
+    wire: dict[str, Any] = {"endpoint": lambda: card}
     found = run_audit(make_audit(victim=victim, **wire)).spot_check
     assert found is not None
     assert found.asked == 20

@@ -46,7 +46,7 @@ class Spy:
         self.kits.append(kit)
         yield kit.new_student()
         if self.asks:
-            with pytest.raises(BudgetError):
+            with pytest.raises(BudgetError, match="1 queries were requested with 0 left"):
                 oracle(torch.rand(1, *SHAPE))
 
 
@@ -200,7 +200,7 @@ def test_no_query_from_the_command_to_the_page(
     assert "at most 0 of the attacks" in planned.out
     said = run("audit", *FILE, *QUICK, *OPEN, "--out", out, "--price", "1", "--controls")
     assert said.status == 0, said.err
-    assert said.out.startswith("Reading the model itself (a white-box reference, not an attack")
+    assert said.out.startswith("A clone made with direct access to your model (white-box reference")
     found = json.loads((out / "result.json").read_text(encoding="utf-8"))
     assert (found["spent"], found["evaluation"], found["price"]["usd"]) == (0, TEST_ROWS, 0)
     assert found["threat"]["access"] == "white-box"
@@ -209,8 +209,9 @@ def test_no_query_from_the_command_to_the_page(
     assert run("verify", out).status == 0
     assert "finished already" in run("resume", out).err
     page = " ".join(run("report", out, "--format", "md").out.split())
-    for words in ("zskd (white box): Reference.", "White box: no verdict on the API.",
-                  "It asks the API nothing", "white-box-reference"):  # fmt: skip
+    for words in ("zskd (white box)", "A white-box reference gives no verdict on the API.",
+                  "The white-box reference reads the victim's weights",
+                  "white-box-reference"):  # fmt: skip
         assert words in page
     assert "zskd (white box)" in (out / "report.html").read_text(encoding="utf-8")
     replayed = run("replay", out, "--student", "lenet")

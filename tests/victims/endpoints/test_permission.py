@@ -65,9 +65,9 @@ def test_a_permission_is_complete_and_not_in_the_future() -> None:
     assert f"is in the future: got {tomorrow}" in str(early)
     assert Authorisation(**{**PERMIT, "date": date(2026, 1, 31)}).date == "2026-01-31"  # type: ignore[arg-type]
     for key, value in (("owner", ""), ("scope", ""), ("granted_by", ""), ("date", "last week")):
-        with pytest.raises(ValidationError):
+        with pytest.raises(ValidationError, match=rf"(?m)^{key}$"):
             Authorisation(**{**PERMIT, key: value})
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="3 validation errors"):
         Authorisation(owner="me")  # type: ignore[call-arg]
 
 
