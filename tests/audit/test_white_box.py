@@ -199,7 +199,7 @@ def test_no_query_from_the_command_to_the_page(
     assert "at most 0 of the attacks" in planned.out
     said = run("audit", *FILE, *QUICK, *OPEN, "--out", out, "--price", "1", "--controls")
     assert said.status == 0, said.err
-    assert said.out.startswith("Reading the model itself (a white-box reference, not an attack")
+    assert "(white-box reference)" in said.out.partition("\n")[0]
     found = json.loads((out / "result.json").read_text(encoding="utf-8"))
     assert (found["spent"], found["evaluation"], found["price"]["usd"]) == (0, TEST_ROWS, 0)
     assert found["threat"]["access"] == "white-box"
@@ -208,8 +208,8 @@ def test_no_query_from_the_command_to_the_page(
     assert run("verify", out).status == 0
     assert "finished before" in run("resume", out).err
     page = " ".join(run("report", out, "--format", "md").out.split())
-    for words in ("zskd (white box): Reference.", "White box: no verdict on the API.",
-                  "It asks the API nothing", "white-box-reference"):  # fmt: skip
+    for words in ("zskd (white box): Reference.", "A white-box reference gives no verdict on the API.",
+                  "read the victim's own network", "white-box-reference"):  # fmt: skip
         assert words in page
     assert "zskd (white box)" in (out / "report.html").read_text(encoding="utf-8")
     replayed = run("replay", out, "--student", "lenet")
