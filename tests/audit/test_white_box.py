@@ -208,7 +208,8 @@ def test_no_query_from_the_command_to_the_page(
     assert run("verify", out).status == 0
     assert "finished before" in run("resume", out).err
     page = " ".join(run("report", out, "--format", "md").out.split())
-    for words in ("zskd (white box): Reference.", "A white-box reference gives no verdict on the API.",
+    for words in ("zskd (white box): Reference.",
+                  "A white-box reference gives no verdict on the API.",
                   "read the victim's own network", "white-box-reference"):  # fmt: skip
         assert words in page
     assert "zskd (white box)" in (out / "report.html").read_text(encoding="utf-8")
