@@ -250,7 +250,7 @@ def test_a_data_set_that_is_not_here(
         raise DataError("the network is unreachable")
 
     monkeypatch.setattr("clonecost.data.loading.fetch", no_network)
-    monkeypatch.setattr("clonecost.data.loading.places", lambda root: [tmp_path])
+    monkeypatch.setattr("clonecost.data.loading.search_folders", lambda root: [tmp_path])
     said = run("audit", *MINE, "--proxy", "svhn", "--out", out)
     assert_one_sentence(said.status, said.err, "use --data FOLDER")
     assert asked(log) == []
