@@ -317,9 +317,10 @@ def _check_kind(audit: Audit) -> None:
             "Controls train a student network, and an attack on a table has none",
             DropKey("controls"),
         )
-    if error := refusal(attack, threat):
+    if refused := refusal(attack, threat):
         raise SpecError(
-            f"{audit.attack_name} cannot attack {audit.loaded.name}: {error.fact}", *error.remedies
+            f"{audit.attack_name} cannot attack {audit.loaded.name}: {refused.fact}",
+            *refused.remedies,
         )
     try:
         check_rows(threat.features, audit.test.inputs)
