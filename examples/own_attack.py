@@ -25,7 +25,7 @@ class Noise:
         at_least(1, self, "batch_size", "epochs")  # refused before any query
 
     def plan(self, budget: int) -> str:
-        return f"asks about {budget:,} images of noise, then trains {self.epochs} epochs"
+        return f"queries {budget:,} images of noise, then trains {self.epochs} epochs"
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         inputs: list[Tensor] = []

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -158,7 +159,7 @@ def test_a_victim_is_a_module_a_function_or_either_with_what_is_known(
     assert make_audit(victim=known).loaded is known
 
 
-def mistakes(threat: ThreatModel, test: LabelledInputs) -> "dict[str, dict[str, object]]":
+def mistakes(threat: ThreatModel, test: LabelledInputs) -> dict[str, dict[str, Any]]:
     small = LabelledInputs(torch.rand(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64))
     return {
         "needs proxy data.* Set `proxy`": {"proxy": None},
@@ -176,7 +177,9 @@ def mistakes(threat: ThreatModel, test: LabelledInputs) -> "dict[str, dict[str, 
 def test_contradictions_are_refused_before_anything_is_written(
     k: int, make_audit: MakeAudit, threat: ThreatModel, test_set: LabelledInputs, tmp_path: Path
 ) -> None:
-    sentence, changes = list(mistakes(threat, test_set).items())[k]
+    found = list(mistakes(threat, test_set).items())
+    assert len(found) == 8  # as many as there are numbers above
+    sentence, changes = found[k]
     with pytest.raises(CloneCostError, match=sentence):
         run_audit(make_audit(**changes))
     assert not (tmp_path / "run").exists()

@@ -36,7 +36,7 @@ Workflow = Literal[
 # `ThreatModel` or the function that takes it.
 PYTHON_NAMES = {
     "budget": "query_budget", "defence": "defences", "shape": "input_shape",
-    "classes": "num_classes",
+    "classes": "num_classes", "data": "root",
 }  # fmt: skip
 
 
@@ -64,10 +64,11 @@ class ChooseFrom:
 
 @dataclass(frozen=True)
 class RunWorkflow:
-    """Run a workflow on `target`: a run folder, a spec, a name."""
+    """Run a workflow on `target`: a run folder, a spec, a name; with `change` set, if given."""
 
     workflow: Workflow
     target: str | Path | None = None
+    change: SetKey | None = None
 
 
 @dataclass(frozen=True)
@@ -180,13 +181,20 @@ def in_python(remedy: Remedy) -> str:
             return f"leave `{PYTHON_NAMES.get(key, key)}` out"
         case ChooseFrom(kind):
             return f"choose one of `clonecost.names({kind!r})`"
-        case RunWorkflow("resume" | "audit", _):
-            return "call `run_audit` again with the same audit"
-        case RunWorkflow(workflow, target):
+        case RunWorkflow("resume" | "audit", _, change):
+            again = "call `run_audit` again with the same audit"
+            return f"{again} and {_changed(change)}" if change else again
+        case RunWorkflow(workflow, target, change):
             name = workflow.replace("train generator", "train_generator")
-            return f"call `{name}({str(target)!r})`" if target else f"call `{name}`"
+            call = f"call `{name}({str(target)!r})`" if target else f"call `{name}`"
+            return f"{call} with {_changed(change)}" if change else call
         case Advice(sentence):
             return sentence
+
+
+def _changed(change: SetKey) -> str:
+    name = PYTHON_NAMES.get(change.key, change.key)
+    return f"another `{name}`" if change.value is None else f"`{name}={change.value!r}`"
 
 
 def suggest(kind: str, name: str, known: "list[str] | tuple[str, ...]") -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -57,7 +58,7 @@ def test_a_victim_at_the_end_of_a_wire_is_checked_by_default(
         url="http://127.0.0.1/", protocol="test", authorisation=None, rate=9.0, rows_per_request=1,
         requests=1, latency=None, lost_limit=None,
     )  # fmt: skip
-    wire = {"endpoint": lambda: card}
+    wire: dict[str, Any] = {"endpoint": lambda: card}
     found = run_audit(make_audit(victim=victim, **wire)).spot_check
     assert found is not None
     assert found.asked == 20
@@ -117,11 +118,11 @@ def test_some_of_what_was_bought(victim: Victim, make_audit: MakeAudit, tmp_path
     audit = make_audit("dfme")
     run_audit(audit)
     ledger = Ledger.read(tmp_path / "run" / "ledger.sqlite")
-    found = ledger.some_bought(9, torch.Generator().manual_seed(0))
+    found = ledger.sample_bought(9, torch.Generator().manual_seed(0))
     assert found is not None
     inputs, answers = found
     assert torch.allclose(victim(inputs), answers, atol=1e-6)
     asks_proxy = make_audit(out=tmp_path / "other")
     run_audit(asks_proxy)
     other = Ledger.read(tmp_path / "other" / "ledger.sqlite")
-    assert other.some_bought(9, torch.Generator()) is None  # without the pool
+    assert other.sample_bought(9, torch.Generator()) is None  # without the pool

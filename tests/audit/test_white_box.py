@@ -14,13 +14,13 @@ from tests.support.toys import SHAPE, MakeAudit
 from tests.support.workbench import TEST_ROWS
 from torch import nn
 
-from clonecost.attacks.base import AttackerKit
+from clonecost.attacks.base import AttackerKit, Declaration
 from clonecost.audit import run_audit
 from clonecost.config import make_spec, read_spec
 from clonecost.errors import AnswersError, BudgetError, CloneCostError, SpecError
 from clonecost.oracle import Oracle
 from clonecost.suite import cells, read_suite
-from clonecost.types import Access, AnswerKind, ThreatModel, Victim
+from clonecost.types import Access, ThreatModel, Victim
 from clonecost.victims import load_victim
 from clonecost.victims.torch_model import open_network
 from clonecost.victims.zoo.images import zoo_victim
@@ -33,13 +33,11 @@ OPEN = ["--access", "white-box"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spy:
-    """Keeps the kit that it was given, and asks if it is told to."""
+    """A reference that keeps its kit, and sends a query if `asks` is true."""
 
     asks: bool = False
     kits: ClassVar[list[AttackerKit]] = []
-    needs: ClassVar[AnswerKind] = "label"
-    uses_proxy: ClassVar[bool] = False
-    white_box: ClassVar[bool] = True
+    declares: ClassVar = Declaration(needs="label", white_box=True)
 
     def plan(self, budget: int) -> str:
         return "looks"
@@ -48,12 +46,12 @@ class Spy:
         self.kits.append(kit)
         yield kit.new_student()
         if self.asks:
-            with pytest.raises(BudgetError):
+            with pytest.raises(BudgetError, match="1 queries were requested with 0 left"):
                 oracle(torch.rand(1, *SHAPE))
 
 
 class BlindSpy(Spy):
-    white_box: ClassVar[bool] = False
+    declares: ClassVar = Declaration(needs="label")
 
 
 # -- what is opened ------------------------------------------------------------------------------
@@ -173,7 +171,8 @@ def test_a_function_is_refused_in_one_sentence_and_not_asked(
     monkeypatch.setenv("OWN_LOG", str(tmp_path / "asked"))
     said = run("audit", "own:probs", "--test", "test.npz", *QUICK, *OPEN, "--out", tmp_path / "run")
     assert said.status == 2
-    assert "victim 'own:probs' has no network to look into, only answers" in said.err
+    assert "'own:probs' gives answers only" in said.err
+    assert "--access black-box" in said.err
     assert asked(tmp_path / "asked") == []
 
 
@@ -196,12 +195,12 @@ def test_no_query_from_the_command_to_the_page(
     out = tmp_path / "run"
     planned = run("plan", *FILE, *QUICK, *OPEN)
     assert planned.status == 0, planned.err
-    assert "asks nothing" in " ".join(planned.out.split())
+    assert "distils; no query" in " ".join(planned.out.split())
     assert "white box: a reference" in " ".join(planned.out.split())
     assert "at most 0 of the attacks" in planned.out
     said = run("audit", *FILE, *QUICK, *OPEN, "--out", out, "--price", "1", "--controls")
     assert said.status == 0, said.err
-    assert said.out.startswith("Reading the model itself (a white-box reference, not an attack")
+    assert said.out.startswith("A clone made with direct access to your model (white-box reference")
     found = json.loads((out / "result.json").read_text(encoding="utf-8"))
     assert (found["spent"], found["evaluation"], found["price"]["usd"]) == (0, TEST_ROWS, 0)
     assert found["threat"]["access"] == "white-box"
@@ -210,8 +209,9 @@ def test_no_query_from_the_command_to_the_page(
     assert run("verify", out).status == 0
     assert "finished already" in run("resume", out).err
     page = " ".join(run("report", out, "--format", "md").out.split())
-    for words in ("zskd (white box): Reference.", "White box: no verdict on the API.",
-                  "It asks the API nothing", "white-box-reference"):  # fmt: skip
+    for words in ("zskd (white box)", "A white-box reference gives no verdict on the API.",
+                  "The white-box reference reads the victim's weights",
+                  "white-box-reference"):  # fmt: skip
         assert words in page
     assert "zskd (white box)" in (out / "report.html").read_text(encoding="utf-8")
     replayed = run("replay", out, "--student", "lenet")

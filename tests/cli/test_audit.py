@@ -101,20 +101,20 @@ def test_every_way_to_bring_the_same_network_gives_the_same_clone(
 
 
 UNUSABLE = {
-    "own:logits": "say so (`--outputs logits`)",
+    "own:logits": "--outputs logits",
     "own:nan": "NaN or infinity for 200 of 200 rows",
-    "own:negative": "no probability is negative",
-    "own:unnormalised": "miss a sum of 1",
-    "own:five": r"want answers of shape (200, 4) (rows, classes), the victim gave (200, 5)",
+    "own:negative": "--outputs logits",
+    "own:unnormalised": "differ from a sum of 1",
+    "own:five": "(rows, classes): got (200, 5), want (200, 4)",
     "own:falls": "the API went away",
-    "own:a_list": "the victim gave list",
+    "own:a_list": "got list",
     "own:nobody": "has no 'nobody'",
     "nowhere:probs": "importing 'nowhere' failed",
-    "own:build": "the victim failed",
-    "absent.safetensors": "name their network",
-    "absent.pt2": "trust",
+    "own:build": "The victim failed",
+    "absent.safetensors": "Use --network NET; or see `clonecost list networks`",
+    "absent.pt2": "use --trust",
     "model.pkl": "is a pickle",
-    "model.h5": "is not package.module:name",
+    "model.h5": "got 'model.h5', want package.module:name",
     "own": "unknown victim 'own'",
     "digit-lenet": "did you mean 'digits-lenet'",
 }
@@ -144,7 +144,7 @@ WRONG = {
     "defence setting": (["--defence", "rounding:decimal=2"], "did you mean 'decimals'"),
     "defence form": (["--defence", "rounding:2"], "got '2', want key=value"),
     "defence type": (["--defence", "rounding:decimals=abc"], "got 'abc', want a whole number"),
-    "defence range": (["--defence", "rounding:decimals=9"], "choose from 0 to 6"),
+    "defence range": (["--defence", "rounding:decimals=9"], "decimals: got 9, want 0 to 6"),
     "setting": (["--set", "knockoff.epoch=3"], "did you mean 'epochs'"),
     "setting of whom": (["--set", "dfme.epochs=3"], "an attack that is not run"),
     "setting form": (["--set", "epochs=3"], "got 'epochs=3', want ATTACK.FIELD=VALUE"),
@@ -201,7 +201,7 @@ def test_out_that_cannot_be_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for place in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/nowhere/run")):
         said = run("audit", *MINE, "--out", place)
-        assert_one_sentence(said.status, said.err, f"the run folder {place} cannot be made")
+        assert_one_sentence(said.status, said.err, f"The run folder {place} cannot be created")
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -252,7 +252,7 @@ def test_a_data_set_that_is_not_here(
     monkeypatch.setattr("clonecost.data.loading.fetch", no_network)
     monkeypatch.setattr("clonecost.data.loading.places", lambda root: [tmp_path])
     said = run("audit", *MINE, "--proxy", "svhn", "--out", out)
-    assert_one_sentence(said.status, said.err, "name the folder that holds it with --data")
+    assert_one_sentence(said.status, said.err, "use --data FOLDER")
     assert asked(log) == []
 
 

@@ -137,9 +137,7 @@ def test_elsewhere_is_refused_without_permission_and_nothing_is_written(tmp_path
     said = run("audit", ELSEWHERE, *DATA, "--out", tmp_path / "run")
     assert said.status == 2
     assert "models.shop.example is not this machine" in said.err
-    assert "write [authorisation] with owner, granted_by, date and scope" in " ".join(
-        said.err.split()
-    )
+    assert "`authorisation` with owner, granted_by, date and scope" in " ".join(said.err.split())
     assert not (tmp_path / "run" / "ledger.sqlite").exists()
     planned = run("plan", ELSEWHERE, *DATA)
     assert planned.status == 0
@@ -196,7 +194,7 @@ def test_a_dead_endpoint_stops_the_run_and_resume_ends_in_the_same_clone(
     for _ in range(20):  # each time less is risked
         said = run("resume", cut)
         assert said.status == 2
-        if "have come to their limit of 40" in said.err:
+        if "limit of lost rows (40) is reached" in said.err:
             break
     else:
         raise AssertionError("the limit was never reached")
@@ -223,13 +221,13 @@ def test_eight_bits_are_told_as_such(server: Server, tmp_path: Path) -> None:
 WRONG = {
     "rate of a local victim": (["own:probs", "--rate", "5"], "The key rate describes an endpoint"),
     "rate of the zoo": (["digits-lenet", "--rate", "5"], "describes your own victim"),
-    "layout of a module": (["own:net", "--layout", "nhwc"], "describe an ONNX file or an endpoint"),
+    "layout of a module": (["own:net", "--layout", "nhwc"], "only an ONNX file or an endpoint"),
     "layout": (["m.onnx", "--layout", "chw"], "--layout does not take this value: got 'chw'"),
     "mean": (["m.onnx", "--mean", "a,b"], "--mean does not take this value: got 'a'"),
-    "no file": (["m.onnx"], "there is no file m.onnx"),
+    "no file": (["m.onnx"], "no file m.onnx"),
     "endless": (["http://127.0.0.1:1/v2/models/m", "--rate", "inf"], "got 'inf', want a finite"),
-    "nobody there": (["http://127.0.0.1:1/v2/models/m"], "is it running, and the address right?"),
-    "no protocol": (["http://127.0.0.1:1/predict"], "for another API describe it under"),
+    "no server": (["http://127.0.0.1:1/v2/models/m"], "Check the address, and that the endpoint"),
+    "no protocol": (["http://127.0.0.1:1/predict"], "Describe another API with `endpoint`"),
     "a secret": (["https://me:pa55@shop.example/v2/models/m"], "holds a user's name"),
 }  # fmt: skip
 

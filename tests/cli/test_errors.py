@@ -46,6 +46,10 @@ WORDS: list[tuple[Remedy, str]] = [
     (ChooseFrom("attacks"), "see `clonecost list attacks`"),
     (RunWorkflow("resume", Path("runs/a b")), "`clonecost resume 'runs/a b'` goes on"),
     (RunWorkflow("resume"), "`clonecost resume RUN` goes on"),
+    (
+        RunWorkflow("transfer", "runs/a", SetKey("max_lost")),
+        "run `clonecost transfer runs/a --max-lost ROWS`",
+    ),
     (RunWorkflow("train generator", "vae"), "run `clonecost train generator vae`"),
     (RunWorkflow("report"), "run `clonecost report`"),
     (Advice("see the manual"), "see the manual"),
@@ -66,6 +70,15 @@ def test_an_error_says_the_fact_and_then_its_remedies() -> None:
     )
     assert "--budget" not in str(error)
     assert in_words(CloneCostError("The file is gone")) == "The file is gone"
+
+
+def test_a_workflow_with_a_changed_key_is_worded_for_python() -> None:
+    resume = RunWorkflow("resume", "runs/a", SetKey("max_lost"))
+    assert str(CloneCostError("Limit reached", resume)) == (
+        "Limit reached. Call `run_audit` again with the same audit and another `max_lost`."
+    )
+    audit = RunWorkflow("audit", change=SetKey("keep", "all"))
+    assert str(CloneCostError("Not kept", audit)).endswith("the same audit and `keep='all'`.")
 
 
 def test_the_command_prints_the_flag_and_ends_with_status_2(

@@ -70,22 +70,22 @@ def free_port() -> int:
 
 
 REFUSED = {
-    "no shape": (["own:probs"], "add --shape C,H,W and --classes K"),
+    "no shape": (["own:probs"], "Use --shape C,H,W"),
     "no token": ([*OWN, "--token-env", "NOT_SET"], "--token-env NOT_SET"),
     "no such host": ([*OWN, "--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
-    "rate": ([*OWN, "--rate", "0"], "--rate 0.0: want a number above 0"),
-    "rows": ([*OWN, "--max-rows", "0"], "--max-rows 0: want a number above 0"),
+    "rate": ([*OWN, "--rate", "0"], "got 0.0, want a number above 0. Use --rate"),
+    "rows": ([*OWN, "--max-rows", "0"], "got 0, want a number above 0. Use --max-rows"),
     "top_k": ([*OWN, "--answers", "top_k:5"], "got 5, want 1 to 3"),
     "answers": ([*OWN, "--answers", "labels"], "answers 'labels'"),
     "defence": ([*OWN, "--defence", "round"], "did you mean 'rounding'"),
     "victim": (["digit-lenet"], "did you mean 'digits-lenet'"),
-    "endpoint": (["http://127.0.0.1:1/v2/models/m"], "is served already"),
+    "endpoint": (["http://127.0.0.1:1/v2/models/m"], "Audit the endpoint itself"),
     "missing": (["absent.safetensors", "--network", "lenet", *OWN[1:]], "no file absent"),
 }
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_cannot_be_served_is_one_sentence(what: str) -> None:
+def test_a_victim_that_cannot_be_served_is_one_sentence(what: str) -> None:
     words, sentence = REFUSED[what]
     said = run("serve", *words, "--port", free_port())
     assert (said.status, said.out) == (2, "")
@@ -97,7 +97,7 @@ def test_a_taken_port_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         said = run("serve", *OWN, "--port", taken.getsockname()[1])
     assert said.status == 2
-    assert "choose others with --host and --port" in said.err
+    assert "Use --port; or use --host" in said.err
 
 
 def test_no_answer_waits_for_a_delayed_acknowledgement() -> None:

@@ -109,14 +109,14 @@ def test_a_broken_connection_is_resumed(server: Server, tmp_path: Path) -> None:
     assert server.asked == [None, "bytes=100000-"]
 
 
-def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
+def test_a_busy_server_gets_another_request(server: Server, tmp_path: Path) -> None:
     get(server, "/busy", tmp_path / "data.bin")
     assert len(server.asked) == 2
 
 
-def test_a_wrong_checksum_is_told_and_nothing_is_lost(server: Server, tmp_path: Path) -> None:
+def test_a_wrong_checksum_is_an_error_and_nothing_is_lost(server: Server, tmp_path: Path) -> None:
     path, wrong = tmp_path / "data.bin", "0" * 32
-    with pytest.raises(DataError, match=f"should be {wrong} and is {MD5}") as caught:
+    with pytest.raises(DataError, match=f"is {MD5}, want {wrong}") as caught:
         get(server, "/file", path, md5=wrong)
     assert not path.exists()
     assert str(tmp_path / "data.bin.bad") in str(caught.value)
@@ -125,13 +125,13 @@ def test_a_wrong_checksum_is_told_and_nothing_is_lost(server: Server, tmp_path: 
     assert path.read_bytes() == CONTENT
 
 
-def test_a_missing_page_is_asked_for_once(server: Server, tmp_path: Path) -> None:
+def test_a_missing_page_is_requested_once(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="HTTP status 404"):
         get(server, "/elsewhere", tmp_path / "data.bin")
     assert len(server.asked) == 1
 
 
-def test_a_dead_port_keeps_what_has_arrived(server: Server, tmp_path: Path) -> None:
+def test_a_dead_port_keeps_the_received_bytes(server: Server, tmp_path: Path) -> None:
     part = tmp_path / "data.bin.part"
     part.write_bytes(CONTENT[:10])
     url = f"http://127.0.0.1:{server.server_port}/file"
@@ -141,9 +141,7 @@ def test_a_dead_port_keeps_what_has_arrived(server: Server, tmp_path: Path) -> N
     assert part.read_bytes() == CONTENT[:10]
 
 
-def test_a_proxy_that_cannot_be_used_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unusable_proxy_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "gopher://127.0.0.1:9")
     with pytest.raises(DataError, match=r"cannot be downloaded .*gopher"):
         fetch("http://127.0.0.1:9/x", tmp_path / "data.bin", md5=MD5)

@@ -35,10 +35,18 @@ GOOD = idx_bytes(pixels(3, 4, 4))
         (gzip.compress(GOOD[:-1]), "47 bytes of data where its header states 48"),
         (gzip.compress(GOOD + b"x"), "49 bytes of data where its header states 48"),
         (gzip.compress(b"PK\3\4" + GOOD), "not an idx file"),
-        (gzip.compress(GOOD[:7]), "cut short within its header"),
+        (gzip.compress(GOOD[:7]), "truncated within its header"),
         (gzip.compress(b""), "not an idx file"),
     ],
-    ids=["cut", "no gzip", "short", "long", "other", "headless", "empty"],  # bytes carry the time
+    ids=[
+        "truncated",
+        "no gzip",
+        "short",
+        "long",
+        "other",
+        "headless",
+        "empty",
+    ],  # bytes carry the time
 )
 def test_a_broken_file_is_named(content: bytes, complaint: str, tmp_path: Path) -> None:
     path = tmp_path / "t10k-images-idx3-ubyte.gz"

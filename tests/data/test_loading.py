@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from tests.support.data_files import alone, cifar_records, pixels, write_idx, write_tar
 
+from clonecost.cli.errors import in_words
 from clonecost.data import DATASETS, load, loading
 from clonecost.data.catalogue import Split
 from clonecost.data.sources import SOURCES
@@ -15,7 +16,7 @@ IMAGES, LABELS = pixels(10, 28, 28), np.arange(10)
 
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No data on this machine and no way out of it; the cache folder."""
+    """The cache folder, on a machine without data and without network."""
 
     def no_network(url: str, *_: object, **__: object) -> None:
         raise DataError(f"{url} cannot be downloaded (no network)")
@@ -33,7 +34,7 @@ def test_the_usual_folders_are_found(folder: str, cache: Path, tmp_path: Path) -
     assert (data.name, data.classes) == ("fmnist", DATASETS["fmnist"].classes)
 
 
-def test_fashion_is_not_read_as_digits(cache: Path, tmp_path: Path) -> None:
+def test_fashion_mnist_is_not_read_as_mnist(cache: Path, tmp_path: Path) -> None:
     """The file names are the same; only the folder tells the two data sets apart."""
     write_idx(tmp_path / "fashion-mnist", "train", IMAGES, LABELS)
     for root in (tmp_path, tmp_path / "fashion-mnist"):
@@ -41,18 +42,18 @@ def test_fashion_is_not_read_as_digits(cache: Path, tmp_path: Path) -> None:
             load("mnist", "train", root=root)
 
 
-def test_places_are_searched_in_order(
+def test_folders_are_searched_in_order(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = [tmp_path / "root", tmp_path / "one", tmp_path / "two", tmp_path / "system", cache]
-    for number, place in enumerate(places):
-        write_idx(place / "mnist", "train", np.full((1, 28, 28), number), LABELS[:1])
-    monkeypatch.setenv("CLONECOST_DATA", f"{places[1]}{os.pathsep}{places[2]}")
+    parents = [tmp_path / "root", tmp_path / "one", tmp_path / "two", tmp_path / "system", cache]
+    for number, parent in enumerate(parents):
+        write_idx(parent / "mnist", "train", np.full((1, 28, 28), number), LABELS[:1])
+    monkeypatch.setenv("CLONECOST_DATA", f"{parents[1]}{os.pathsep}{parents[2]}")
     found = []
-    for place in places:
-        root = places[0] if place == places[0] else None
+    for parent in parents:
+        root = parents[0] if parent == parents[0] else None
         found.append(load("mnist", "train", root=root).inputs[0, 0, 0, 0].item())
-        (place / "mnist" / "train-images-idx3-ubyte.gz").unlink()
+        (parent / "mnist" / "train-images-idx3-ubyte.gz").unlink()
     assert found == [0, 1, 2, 3, 4]
 
 
@@ -78,11 +79,13 @@ def test_a_missing_set_is_one_sentence_with_the_remedy(cache: Path, tmp_path: Pa
         "no network",
         "t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz",
         f"into {cache / 'fmnist'}",
-        "--data or CLONECOST_DATA",
+        "set `root`",
+        "CLONECOST_DATA",
         "apt install dataset-fashion-mnist",
     ):
         assert part in message
     assert "\n" not in message
+    assert "use --data FOLDER" in in_words(caught.value)
 
 
 def test_the_python_version_is_named_and_left_alone(cache: Path, tmp_path: Path) -> None:
@@ -111,9 +114,7 @@ def test_downloads_go_to_the_cache_and_are_found_there(
 
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_what_is_downloaded_is_what_the_reader_finds(
-    name: str, split: Split, tmp_path: Path
-) -> None:
+def test_the_reader_finds_the_downloaded_files(name: str, split: Split, tmp_path: Path) -> None:
     files = SOURCES[name].downloads[split]
     for file in files:
         (tmp_path / file.file).touch()
@@ -133,10 +134,10 @@ def test_every_card_has_a_way_to_be_loaded() -> None:
 
 def test_another_set_under_this_name_is_refused(cache: Path, tmp_path: Path) -> None:
     write_idx(tmp_path / "mnist", "train", pixels(10, 8, 8), LABELS)
-    with pytest.raises(DataError, match=r"hold images \(1, 8, 8\); want \(1, 28, 28\)"):
+    with pytest.raises(DataError, match=r"got \(1, 8, 8\), want \(1, 28, 28\)"):
         load("mnist", "train", root=tmp_path)
     write_idx(tmp_path / "mnist", "train", IMAGES, LABELS + 1)
-    with pytest.raises(DataError, match=r"labels 1\.\.10; want 0\.\.9"):
+    with pytest.raises(DataError, match=r"labels: got 1\.\.10, want 0\.\.9"):
         load("mnist", "train", root=tmp_path)
 
 
@@ -150,9 +151,7 @@ def test_another_set_under_this_name_is_refused(cache: Path, tmp_path: Path) -> 
         ("cifar10:cats", "did you mean 'cat'"),  # before anything is searched or downloaded
     ],
 )
-def test_an_unknown_name_is_answered_with_the_nearest(
-    name: str, complaint: str, cache: Path
-) -> None:
+def test_an_unknown_name_suggests_the_nearest(name: str, complaint: str, cache: Path) -> None:
     with pytest.raises(SpecError, match=complaint):
         load(name, "train")
 

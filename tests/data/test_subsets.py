@@ -78,9 +78,7 @@ def test_capitals_and_spaces_do_not_matter() -> None:
         ("cifar10", "cat,", "unknown class of cifar10 ''"),
     ],
 )
-def test_a_typo_is_answered_with_the_nearest_name(
-    data_set: str, subset: str, complaint: str
-) -> None:
+def test_a_typo_suggests_the_nearest_name(data_set: str, subset: str, complaint: str) -> None:
     with pytest.raises(SpecError, match=complaint):
         members(data_set, subset, DATASETS[data_set].classes)
 

@@ -12,7 +12,7 @@ from clonecost.types import Feature
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_table_is_what_its_features_say(name: str) -> None:
+def test_every_table_fits_its_features(name: str) -> None:
     train, test = load_table(name, "train"), load_table(name, "test")
     for part in (train, test):
         assert part.features is not None
@@ -58,7 +58,7 @@ def test_an_own_file_with_ranges_and_one_without(tmp_path: Path) -> None:
         ([[1.0, 2.0], [1.0, 3.0]], [0, 1], "feature 0 is always 1"),
     ],
 )
-def test_what_is_no_table_is_named(inputs: object, labels: object, sentence: str) -> None:
+def test_invalid_rows_or_labels_are_refused(inputs: object, labels: object, sentence: str) -> None:
     with pytest.raises(DataError, match=sentence):
         table(inputs, labels)  # type: ignore[arg-type]
 
@@ -77,7 +77,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no file"):
         load_table(str(tmp_path / "none.npz"), "test")
     (tmp_path / "x.xlsx").touch()
-    with pytest.raises(DataError, match=r"give a \.csv or \.npz file"):
+    with pytest.raises(DataError, match=r"Give a \.csv or \.npz file"):
         load_table(str(tmp_path / "x.xlsx"), "test")
     (tmp_path / "x.npz").write_bytes(b"nothing")
     with pytest.raises(DataError, match="cannot be read"):

@@ -75,7 +75,7 @@ def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
     [
         ({"pixels": IMAGES}, "no array called inputs, images, x"),
         ({"x": IMAGES.astype(np.int32)}, "want uint8, or float"),
-        ({"x": IMAGES.astype(np.float32)}, r"float inputs in \[0, 255\]; scale them"),
+        ({"x": IMAGES.astype(np.float32)}, r"float inputs in \[0, 255\]\. Scale them"),
         ({"x": np.full((1, 1, 2, 2), np.nan)}, "float inputs in"),
         ({"x": pixels(4, 8)}, "want .n, C, H, W."),
         ({"x": pixels(4, 5, 8, 8)}, "with 1 or 3 channels"),
@@ -135,7 +135,7 @@ def test_sizes_and_modes_may_differ_when_a_shape_is_named(tmp_path: Path) -> Non
     own = folder(tmp_path / "own", "1.png")
     grey = Image.fromarray(pixels(4, 4))
     grey.save(own / "2.png")
-    with pytest.raises(DataError, match="different sizes; name the shape"):
+    with pytest.raises(DataError, match=r"different sizes\. Set `input_shape`"):
         load(str(own), "train")
     assert load(str(own), "train", shape=(1, 6, 6)).inputs.shape == (2, 1, 6, 6)
     grey.resize((9, 8)).save(own / "2.png")

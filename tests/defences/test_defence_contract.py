@@ -1,4 +1,4 @@
-"""What every defence must keep. A new defence is tested by being listed in DEFENCES."""
+"""The contract of every defence. Being listed in DEFENCES is enough for a new one to be tested."""
 
 import dataclasses
 import json
@@ -38,7 +38,7 @@ def test_answers_stay_on_the_simplex(name: str, classes: int, sharp: float) -> N
 
 
 @every_defence
-def test_asks_the_victim_no_more_than_it_is_asked(name: str, victim: Victim) -> None:
+def test_each_row_reaches_the_victim_once(name: str, victim: Victim) -> None:
     counting = RecordingVictim(victim)
     defended = defend(counting, DEFENCES[name](), DEFENCES[name]())
     inputs = torch.rand(7, *SHAPE)
@@ -48,8 +48,8 @@ def test_asks_the_victim_no_more_than_it_is_asked(name: str, victim: Victim) -> 
 
 
 @every_defence
-def test_draws_only_from_the_state_that_the_oracle_guards(name: str, victim: Victim) -> None:
-    """A resumed run must meet the same answers: no generator of its own, no clock."""
+def test_randomness_comes_from_torchs_global_state_only(name: str, victim: Victim) -> None:
+    """A resumed run must get the same answers: no generator of its own, no clock."""
     inputs = torch.rand(7, *SHAPE)
     found = []
     for _ in range(2):
@@ -76,10 +76,10 @@ def test_settings_are_frozen_keyword_only_and_fit_into_the_result(name: str) -> 
 def test_scores_are_against_the_undefended_victim(name: str, make_audit: MakeAudit) -> None:
     result = run_audit(make_audit("knockoff", defences=[DEFENCES[name]()], milestones=()))
     assert [card.name for card in result.defences] == [name]
-    assert result.victim.accuracy.value == 1.0  # the toy's labels are the victim's own verdicts
+    assert result.victim.accuracy.value == 1.0  # the toy's labels are the victim's predictions
 
 
-def test_the_first_defence_sits_closest_to_the_victim() -> None:
+def test_the_first_defence_is_closest_to_the_victim() -> None:
     order: list[str] = []
 
     def noting(name: str):  # type: ignore[no-untyped-def]

@@ -19,14 +19,14 @@ def test_known_answers() -> None:
     torch.testing.assert_close(
         rounded([[0.33, 0.34, 0.33]], 1), torch.tensor([[0.30, 0.35, 0.30]]) / 0.95
     )
-    # every entry rounds to 0: the top class is all that is left
+    # every entry rounds to 0: only the top class remains
     torch.testing.assert_close(rounded([[0.3, 0.4, 0.3]], 0), torch.tensor([[0.0, 1.0, 0.0]]))
 
 
 @settings(max_examples=60, deadline=None, database=None)
 @given(decimals=st.integers(0, 6), classes=st.integers(2, 40), seed=st.integers(0, 2**31),
        sharp=st.floats(0, 20))  # fmt: skip
-def test_the_top_class_stays_and_little_is_told(
+def test_the_top_class_stays_and_no_entry_below_half_a_step_does(
     decimals: int, classes: int, seed: int, sharp: float
 ) -> None:
     rng = torch.Generator().manual_seed(seed)
@@ -40,5 +40,5 @@ def test_the_top_class_stays_and_little_is_told(
 
 @pytest.mark.parametrize("decimals", [-1, 7])
 def test_decimals_out_of_range(decimals: int) -> None:
-    with pytest.raises(SpecError, match="choose from 0 to 6"):
+    with pytest.raises(SpecError, match=f"decimals: got {decimals}, want 0 to 6"):
         Rounding(decimals=decimals)

@@ -1,4 +1,4 @@
-"""Adversarial examples of a clone: what they are, what they cost, and that a crash loses none."""
+"""Adversarial examples of a clone: their form, their cost, and that a crash loses none."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from tests.support.toys import CLASSES, SHAPE
 from torch import nn
 
 from clonecost.errors import SpecError
-from clonecost.evaluation.adversarial_transfer import METHODS, rows_asked, transfer
+from clonecost.evaluation.adversarial_transfer import METHODS, max_queries, transfer
 from clonecost.oracle import Oracle
 from clonecost.oracle.ledger import Ledger
 from clonecost.result import Strength, read_transfer
@@ -25,12 +25,12 @@ ROWS = 60
 EPSILON = 0.03
 
 
-def tried(
+def transferred(
     victim: Victim, clone: nn.Module, test: LabelledInputs, tmp_path: Path,
     epsilons: tuple[float, ...] = (EPSILON,),
 ) -> tuple[int, list[Strength], int]:  # fmt: skip
-    """(rows named rightly, what was found, rows spent)"""
-    budget = rows_asked(len(test), METHODS, epsilons)
+    """(rows classified correctly, strengths, rows spent)"""
+    budget = max_queries(len(test), METHODS, epsilons)
     threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=budget)
     ledger = Ledger(tmp_path / "l.sqlite", audit="t", input_shape=SHAPE, num_classes=CLASSES)
     oracle = Oracle(victim, threat, ledger)
@@ -66,7 +66,7 @@ def test_one_step_on_a_linear_model_does_what_the_formula_says(
     reach = EPSILON * (copied.weight[0] - copied.weight[1]).abs().sum()
     expected = float((margin < reach).float().mean())
     assert 0.05 < expected < 0.95
-    right, found, _ = tried(torch_victim(two), two, test, tmp_path)
+    right, found, _ = transferred(torch_victim(two), two, test, tmp_path)
     assert right == 300
     by_method = {one.method: one for one in found}
     assert by_method["fgsm"].fooled.value == pytest.approx(expected)
@@ -81,7 +81,7 @@ def test_no_pixel_moves_further_than_epsilon_and_none_leaves_its_range(
 ) -> None:
     victim = RecordingVictim(torch_victim(network))
     test = test_set.take(slice(0, ROWS))
-    tried(victim, network, test, tmp_path)
+    transferred(victim, network, test, tmp_path)
     clean, *moved = victim.batches
     assert torch.equal(clean, test.inputs)
     assert len(moved) == 1 + len(METHODS)
@@ -91,17 +91,17 @@ def test_no_pixel_moves_further_than_epsilon_and_none_leaves_its_range(
         assert float((rows - clean).abs().max()) == pytest.approx(EPSILON, abs=1e-6)
 
 
-def test_only_rows_that_are_named_rightly_are_changed_and_all_are_counted(
+def test_only_correctly_classified_rows_are_changed_and_all_are_counted(
     network: nn.Module, few: LabelledInputs, tmp_path: Path
 ) -> None:
     victim = RecordingVictim(torch_victim(network))
     labels = torch_victim(network)(few.inputs).argmax(1)
-    labels[:20] = (labels[:20] + 1) % CLASSES  # the owner's labels say otherwise
+    labels[:20] = (labels[:20] + 1) % CLASSES  # the owner's labels differ
     test = LabelledInputs(few.inputs, labels, name="few")
-    right, found, spent = tried(victim, network, test, tmp_path, (0.02, 0.05))
+    right, found, spent = transferred(victim, network, test, tmp_path, (0.02, 0.05))
     assert right == ROWS - 20
     assert spent == victim.seen == ROWS + right * 2 * (len(METHODS) + 1)
-    assert spent < rows_asked(ROWS, METHODS, (0.02, 0.05))
+    assert spent < max_queries(ROWS, METHODS, (0.02, 0.05))
     assert [(one.epsilon, one.method) for one in found][:2] == [(0.02, "noise"), (0.02, "fgsm")]
 
 
@@ -116,19 +116,19 @@ def test_the_same_seed_asks_the_same_and_numpy_is_left_alone(
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         victim = RecordingVictim(torch_victim(network))
-        tried(victim, network, few, tmp_path / name)
+        transferred(victim, network, few, tmp_path / name)
         asked_for.append(victim.rows)
     assert asked_for[0] == asked_for[1]
     assert np.random.get_state(legacy=False)["state"]["key"].tolist() == state
 
 
-def test_an_api_that_knows_no_row_shows_nothing(
+def test_an_api_that_classifies_no_row_correctly_is_refused(
     network: nn.Module, few: LabelledInputs, tmp_path: Path
 ) -> None:
     wrong = torch_victim(network)(few.inputs).argmin(1)
     test = LabelledInputs(few.inputs, wrong, name="few")
-    with pytest.raises(SpecError, match="names none of 60 rows of few rightly"):
-        tried(torch_victim(network), network, test, tmp_path)
+    with pytest.raises(SpecError, match="none of the 60 rows of few correctly"):
+        transferred(torch_victim(network), network, test, tmp_path)
 
 
 def test_without_the_toolbox_one_sentence(
@@ -139,7 +139,7 @@ def test_without_the_toolbox_one_sentence(
     monkeypatch.setitem(sys.modules, "art", None)
     victim = RecordingVictim(torch_victim(network))
     with pytest.raises(SpecError, match=r"pip install 'clonecost\[robust\]'"):
-        tried(victim, network, few, tmp_path)
+        transferred(victim, network, few, tmp_path)
     assert victim.seen == 0
 
 
@@ -178,7 +178,7 @@ def test_the_command_counts_reports_and_goes_on(
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Adversarial examples made with the clone" in page
     assert "Random noise (baseline)" in page
-    assert "What the clone is good for" in run("report", out, "--format", "md").out
+    assert "Adversarial examples made with the clone" in run("report", out, "--format", "md").out
 
 
 def test_a_larger_budget_has_another_clone(out: Path) -> None:
@@ -210,7 +210,7 @@ def test_another_model_is_not_asked_instead(
     assert "has other weights than the model that" in said.err
 
 
-def test_the_attackers_own_data_are_not_wanted_again(
+def test_the_proxy_data_are_not_needed_again(
     out: Path, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -222,7 +222,7 @@ def test_the_attackers_own_data_are_not_wanted_again(
     assert said.status == 0, said.err
 
 
-def test_what_was_paid_before_an_api_fell_is_not_paid_again(
+def test_rows_paid_before_a_failure_are_not_paid_again(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import own  # type: ignore[import-not-found]  # the bench's module
@@ -232,21 +232,21 @@ def test_what_was_paid_before_an_api_fell_is_not_paid_again(
     words = ["transfer", out, "--rows", "40", "--epsilon", "0.2"]
     probs, calls = own.probs, []
 
-    def falls_at_the_third(inputs: torch.Tensor) -> torch.Tensor:
+    def fails_at_the_third(inputs: torch.Tensor) -> torch.Tensor:
         calls.append(len(inputs))
         if len(calls) == 3:
             raise ConnectionError("the API went away")
         answers: torch.Tensor = probs(inputs)
         return answers
 
-    monkeypatch.setattr(own, "probs", falls_at_the_third)
+    monkeypatch.setattr(own, "probs", fails_at_the_third)
     said = run(*words)
     assert said.status == 2
     assert "the API went away" in said.err
     monkeypatch.setattr(own, "probs", probs)
     said = run(*words, "--max-lost", "5")  # more are lost already
     assert said.status == 2
-    assert f"`clonecost transfer {out} --max-lost N` goes on" in " ".join(said.err.split())
+    assert f"`clonecost transfer {out} --max-lost ROWS`" in " ".join(said.err.split())
     assert run(*words).status == 0
     found = read_transfer(out)
     assert found is not None
@@ -254,7 +254,7 @@ def test_what_was_paid_before_an_api_fell_is_not_paid_again(
     assert len(asked(log)) == found.queries  # those of the third call never came that far
 
 
-def test_what_makes_no_sense_is_one_sentence(out: Path, tmp_path: Path) -> None:
+def test_invalid_settings_are_one_sentence(out: Path, tmp_path: Path) -> None:
     for words, sentence in (
         (["--method", "pdg"], "did you mean 'pgd'"),
         (["--epsilon", "8"], "pixels are in [0, 1]"),

@@ -28,7 +28,7 @@ def reference(victim: Victim, test_set: LabelledInputs) -> Reference:
     return Reference(test_set, victim(test_set.inputs))
 
 
-def test_only_true_labels_teach_something(
+def test_only_true_labels_train_a_useful_student(
     victim: Victim, reference: Reference, proxy: LabelledInputs
 ) -> None:
     inputs = proxy.rows(slice(0, 1_000))
@@ -41,7 +41,7 @@ def test_only_true_labels_teach_something(
         assert found[name].agreement.value < found["true_labels"].agreement.low
 
 
-def test_what_is_not_given_is_left_out(reference: Reference) -> None:
+def test_controls_without_data_are_left_out(reference: Reference) -> None:
     assert set(controls(reference, None, None)) == {"untrained_student"}
 
 

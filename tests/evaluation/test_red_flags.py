@@ -71,7 +71,7 @@ RAISED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("code", RAISED)
-def test_each_doubt_raises_its_own_flag(code: str) -> None:
+def test_each_condition_raises_its_own_flag(code: str) -> None:
     assert codes(**RAISED[code]) == [code]
 
 
@@ -86,17 +86,17 @@ def test_rounded_answers_are_coarse_too() -> None:
     assert codes(traits=Traits(rows_per_unknown=1.0), threat=two) == []
 
 
-def test_borders() -> None:
+def test_thresholds() -> None:
     assert codes(curve=[point(50, 0.83), point(100, 0.8)]) == []  # within the intervals
     assert codes(traffic=EVEN.model_copy(update={"class_histogram": [90, 10, 0, 0]})) == []
     assert codes(test_rows=1_000) == []
 
 
-def test_warnings_come_first_and_messages_say_numbers() -> None:
+def test_warnings_come_first_and_messages_contain_numbers() -> None:
     found = flags(**{**SOUND, "resumed": 2, "lost": 1_234, "overlap": 7})
     assert [flag.severity for flag in found] == ["warning", "info", "info"]
-    said = zip(found, ("7 of 5,000", "1,234 queries", "2 time"), strict=True)
-    assert all(part in flag.message for flag, part in said)
+    numbers = ("7 of 5,000", "1,234 queries", "2 time")
+    assert all(part in flag.message for flag, part in zip(found, numbers, strict=True))
 
 
 def test_every_flag_is_tested_here() -> None:

@@ -12,8 +12,8 @@ from clonecost.oracle.ledger import Ledger
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 
 
-class Says(nn.Module):
-    """A clone that answers row k of its inputs, found by their first pixel, with logits k."""
+class FixedLogits(nn.Module):
+    """A clone whose logits for row k, known by its first pixel, are row k of `logits`."""
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__()
@@ -24,19 +24,19 @@ class Says(nn.Module):
         return self.logits[row]
 
 
-def reference(labels: list[int], verdicts: list[int], sure: float = 0.8) -> Reference:
+def reference(labels: list[int], predictions: list[int], top: float = 0.8) -> Reference:
     inputs = torch.zeros(len(labels), 1, 1, 1)
     inputs[:, 0, 0, 0] = torch.arange(len(labels)) / 1_000
-    answers = torch.full((len(labels), 3), (1 - sure) / 2)
-    answers[torch.arange(len(labels)), verdicts] = sure
+    answers = torch.full((len(labels), 3), (1 - top) / 2)
+    answers[torch.arange(len(labels)), predictions] = top
     return Reference(LabelledInputs(inputs, torch.tensor(labels), ("a", "b", "c"), "t"), answers)
 
 
-def naming(classes: list[int]) -> Says:
-    return Says(torch.nn.functional.one_hot(torch.tensor(classes), 3).float() * 9)
+def predicting(classes: list[int]) -> FixedLogits:
+    return FixedLogits(torch.nn.functional.one_hot(torch.tensor(classes), 3).float() * 9)
 
 
-def test_wilson_interval_of_a_textbook() -> None:
+def test_wilson_interval_matches_a_textbook_value() -> None:
     """8 of 10: 0.4902 to 0.9433 (Wilson's score interval without continuity correction)."""
     found = rate(torch.tensor([True] * 8 + [False] * 2))
     assert (found.value, round(found.low, 4), round(found.high, 4)) == (0.8, 0.4902, 0.9433)
@@ -50,36 +50,36 @@ def test_intervals_of_none_and_all_stay_within_0_and_1(hits: int) -> None:
 
 
 def test_accuracy_is_against_labels_and_agreement_against_the_victim() -> None:
-    found = score(naming([0, 1, 2, 0]), reference([0, 1, 1, 1], [0, 2, 2, 0]), queries=7)
+    found = score(predicting([0, 1, 2, 0]), reference([0, 1, 1, 1], [0, 2, 2, 0]), queries=7)
     assert (found.accuracy.value, found.agreement.value, found.queries) == (0.5, 0.75, 7)
     assert found.relative_accuracy == 2.0  # the victim itself is right once in four
 
 
 def test_a_victim_that_is_never_right_has_no_relative_accuracy() -> None:
-    found = score(naming([0, 0]), reference([0, 0], [1, 1]), queries=1)
+    found = score(predicting([0, 0]), reference([0, 0], [1, 1]), queries=1)
     assert found.relative_accuracy == 0.0
 
 
 def test_kl_has_the_victim_first() -> None:
-    truth = reference([0], [0], sure=0.8)
-    clone = Says(torch.tensor([[0.5, 0.25, 0.25]]).log())
+    truth = reference([0], [0], top=0.8)
+    clone = FixedLogits(torch.tensor([[0.5, 0.25, 0.25]]).log())
     expected = 0.8 * math.log(0.8 / 0.5) + 2 * 0.1 * math.log(0.1 / 0.25)
     assert score(clone, truth, queries=1).kl == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_copy_of_the_victim_agrees_wholly() -> None:
+def test_a_copy_of_the_victim_has_agreement_1() -> None:
     truth = reference([0, 1, 2], [0, 1, 2])
-    found = score(Says(truth.answers.log()), truth, queries=1)
+    found = score(FixedLogits(truth.answers.log()), truth, queries=1)
     assert (found.agreement.value, found.relative_accuracy) == (1.0, 1.0)
     assert found.kl == pytest.approx(0, abs=1e-6)
 
 
-def test_majority_is_the_share_of_the_victims_commonest_verdict() -> None:
+def test_majority_is_the_share_of_the_class_that_the_victim_predicts_most() -> None:
     assert reference([0, 0, 0, 0], [1, 1, 2, 0]).majority() == 0.5
 
 
-def test_per_class_goes_by_the_victims_verdicts() -> None:
-    rows = per_class(naming([0, 1, 1]), reference([2, 2, 2], [0, 0, 1]))
+def test_per_class_counts_by_the_victims_predictions() -> None:
+    rows = per_class(predicting([0, 1, 1]), reference([2, 2, 2], [0, 0, 1]))
     assert [(row.name, row.rows) for row in rows] == [("a", 2), ("b", 1), ("c", 0)]
     assert [row.agreement and row.agreement.value for row in rows] == [0.5, 1.0, None]
 
@@ -87,7 +87,7 @@ def test_per_class_goes_by_the_victims_verdicts() -> None:
 def test_classes_without_names_are_numbered() -> None:
     truth = reference([0], [0])
     bare = Reference(LabelledInputs(truth.test.inputs, truth.test.labels), truth.answers)
-    assert [row.name for row in per_class(naming([0]), bare)] == ["0", "1", "2"]
+    assert [row.name for row in per_class(predicting([0]), bare)] == ["0", "1", "2"]
 
 
 def test_scoring_does_not_touch_the_clone(victim: Victim, test_set: LabelledInputs) -> None:

@@ -170,7 +170,7 @@ def test_a_damaged_folder_is_one_sentence(tmp_path: Path, damage: str) -> None:
             path.write_text(json.dumps({**card, "shape": [1, 16, 16]}))
         case _:
             path.write_text(json.dumps({**card, "proxy": None}))
-    with pytest.raises(DataError, match=r"cached generator .* delete that folder") as caught:
+    with pytest.raises(DataError, match=r"cached generator .* Delete that folder") as caught:
         load_generator(place)
     assert "\n" not in str(caught.value)
 

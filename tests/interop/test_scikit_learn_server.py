@@ -44,7 +44,7 @@ def test_a_pipeline_is_solved_as_in_memory(tmp_path: Path) -> None:
         out=tmp_path / "here", options=RunOptions(uniform=50),
     ))  # fmt: skip
     with mlserver(sklearn_model(tmp_path / "iris.joblib"), tmp_path / "server") as url:
-        with pytest.raises(VictimError, match=r"does not say what it takes.*predict_proba"):
+        with pytest.raises(VictimError, match=r"metadata .* are empty.*predict_proba"):
             audit(url, tmp_path / "none", "tramer_lr", {})
         probs = {"input": "x", "output": "predict_proba"}
         there = audit(url, tmp_path / "there", "tramer_lr", probs)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from clonecost.errors import LedgerError
+from clonecost.errors import LedgerError, RunWorkflow, SetKey
 from clonecost.oracle.hash_chain import DIGEST_BYTES, GENESIS, Value, canonical
 from clonecost.oracle.ledger import Ledger
 from clonecost.oracle.record import Record
@@ -34,7 +34,7 @@ def buy(ledger: Ledger, position: int, inputs: torch.Tensor, **how: object) -> t
     return found
 
 
-def test_what_was_bought_comes_back_to_the_last_bit_in_any_cut(tmp_path: Path) -> None:
+def test_recorded_rows_are_returned_exactly_in_any_cut(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     inputs = torch.rand(10, *SHAPE)
     one, two = buy(ledger, 0, inputs[:6]), buy(ledger, 6, inputs[6:])
@@ -49,7 +49,7 @@ def test_what_was_bought_comes_back_to_the_last_bit_in_any_cut(tmp_path: Path) -
     assert ledger.recorded("evaluation", 0, 5) is None
 
 
-def test_a_reservation_that_a_crash_left_is_lost_not_hidden(tmp_path: Path) -> None:
+def test_a_reservation_left_by_a_crash_becomes_lost(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     buy(ledger, 0, torch.rand(4, *SHAPE))
     ledger.reserve(account="attack", position=4, digests=bytes(3 * DIGEST_BYTES))
@@ -58,7 +58,7 @@ def test_a_reservation_that_a_crash_left_is_lost_not_hidden(tmp_path: Path) -> N
     totals = again.totals("attack")
     assert (totals.settled, totals.lost, totals.reserved) == (4, 3, 0)
     assert again.verify() == []
-    assert again.recorded("attack", 4, 3) is None  # it is asked again, and paid again
+    assert again.recorded("attack", 4, 3) is None  # the rows are queried and paid again
 
 
 def test_a_second_process_is_refused_and_reading_is_not(tmp_path: Path) -> None:
@@ -145,10 +145,10 @@ def test_facts_and_files_are_events_of_the_chain(tmp_path: Path) -> None:
 def test_no_two_sequences_of_values_are_the_same_bytes() -> None:
     values: list[Value] = [None, 1, 1.0, "1", b"1", "", b"", "None", "int 1 1"]
     sequences = [[a] for a in values] + [[a, b] for a in values for b in values]
-    assert len({canonical(said) for said in sequences}) == len(sequences)
+    assert len({canonical(values) for values in sequences}) == len(sequences)
 
 
-def test_kept_inputs_come_back_in_their_cheapest_exact_form(tmp_path: Path) -> None:
+def test_kept_inputs_are_stored_in_their_smallest_exact_form(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     pool = torch.randint(256, (20, *SHAPE), dtype=torch.uint8)
     index = torch.tensor([3, 17, 3, 0])
@@ -171,20 +171,23 @@ def test_kept_inputs_come_back_in_their_cheapest_exact_form(tmp_path: Path) -> N
 def test_rows_that_were_not_kept_cannot_be_replayed_to_another_student(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     buy(ledger, 0, torch.rand(4, *SHAPE))
-    with pytest.raises(LedgerError, match="4 of the rows that were bought were not kept"):
+    with pytest.raises(
+        LedgerError, match="4 of the rows that were bought were not kept"
+    ) as refused:
         ledger.bought()
+    assert refused.value.remedies == (RunWorkflow("audit", change=SetKey("keep", "all")),)
 
 
 @pytest.mark.parametrize(
     "content", [b"no database at all " * 100, b"SQLite format 3\0" + bytes(99)]
 )
-def test_a_broken_file_gets_one_sentence(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").write_bytes(content)
     with pytest.raises(LedgerError, match=r"ledger\.sqlite"):
         open_ledger(tmp_path)
 
 
-def test_a_ledger_cut_in_half_is_damaged_or_found_out(tmp_path: Path) -> None:
+def test_a_ledger_cut_in_half_is_detected(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     for k in range(200):
         buy(ledger, 40 * k, torch.rand(40, *SHAPE))
@@ -197,7 +200,7 @@ def test_a_ledger_cut_in_half_is_damaged_or_found_out(tmp_path: Path) -> None:
         raise LedgerError(f"damaged: {faults}" if faults else "not noticed")
 
 
-def test_another_sqlite_file_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
+def test_another_sqlite_file_is_refused(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
     db.execute("CREATE TABLE other (x)")
     db.close()
@@ -207,7 +210,7 @@ def test_another_sqlite_file_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
 
 @contextmanager
 def no_file_grows_beyond(size: int) -> Iterator[None]:
-    """As on a disk that is full; Python ignores the signal that comes with it."""
+    """Limit the size of files, as a full disk does; Python ignores the signal of the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -216,10 +219,10 @@ def no_file_grows_beyond(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_says_so_and_keeps_what_was_answered(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_answers_are_kept(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     buy(ledger, 0, torch.rand(4, *SHAPE))
-    with no_file_grows_beyond(200_000), pytest.raises(LedgerError, match="is full, or it fails"):
+    with no_file_grows_beyond(200_000), pytest.raises(LedgerError, match="disk is full"):
         for k in range(1, 1_000):
             buy(ledger, 4 * k, torch.rand(4, *SHAPE))
     ledger.close()

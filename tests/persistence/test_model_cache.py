@@ -35,7 +35,7 @@ def test_what_is_written_is_read_back(place: Cached) -> None:
     assert place.weights().is_file()
 
 
-def test_a_write_that_is_cut_short_leaves_nothing_that_counts(
+def test_an_interrupted_write_leaves_an_empty_cache(
     place: Cached, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.must_be_writable()
@@ -50,10 +50,12 @@ def test_a_write_that_is_cut_short_leaves_nothing_that_counts(
     assert place.card() is None
 
 
-def test_weights_of_another_card_are_refused_by_its_name_and_class(place: Cached) -> None:
+def test_weights_of_another_card_are_refused(place: Cached) -> None:
     place.must_be_writable()
     place.write(nn.Linear(1, 1), {})
     path = place.folder / "card.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "sha256": "0" * 64}))
-    with pytest.raises(DataError, match=r"the cached thing in .* delete that folder"):
+    with pytest.raises(
+        DataError, match=r"cached thing in .* does not match .* [Dd]elete that folder"
+    ):
         place.weights()

@@ -1,4 +1,4 @@
-"""The server keeps what its OpenAPI description promises, whatever schemathesis throws at it."""
+"""The server fits its OpenAPI description: schemathesis generates requests and checks answers."""
 
 import subprocess
 import sys
@@ -28,8 +28,8 @@ def table(victim: Victim) -> ServedModel:
 
 
 @pytest.mark.parametrize("kind", ["images", "table"])
-def test_the_description_is_kept(kind: str, victim: Victim, tmp_path: Path) -> None:
-    """As a program of its own: the pytest plugin of schemathesis 4 does not know pytest 9."""
+def test_the_server_fits_its_description(kind: str, victim: Victim, tmp_path: Path) -> None:
+    """In a process of its own: the pytest plugin of schemathesis 4 does not support pytest 9."""
     tree = tree_toy((*numbers(3), COLOUR)).answer
     counting = RecordingVictim(victim if kind == "images" else tree)
     model = images(counting) if kind == "images" else table(counting)
@@ -39,7 +39,7 @@ def test_the_description_is_kept(kind: str, victim: Victim, tmp_path: Path) -> N
             [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", "-H", header,
              "--phases", "examples,coverage,fuzzing", "--max-examples", "5",
              "--generation-deterministic", "--no-color",
-             # no schema can say that `data` holds as many numbers as `shape` asks for
+             # no schema can state that the length of `data` is the product of `shape`
              "--exclude-checks", "positive_data_acceptance"],
             cwd=tmp_path, capture_output=True, text=True, timeout=120,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Tables over the wire: served, described, refused, and attacked with the digits that it takes."""
+"""Tables over HTTP: served, described, refused, and attacked with float64 answers."""
 
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def served(toy: TableToy, **changes: Any) -> ServedModel:
     return ServedModel(name="toy", victim=toy.answer, api=api)
 
 
-def question(*rows: list[float | None], **changes: object) -> dict[str, object]:
+def request(*rows: list[float | None], **changes: object) -> dict[str, object]:
     tensor = {"name": "features", "datatype": "FP32", "shape": [len(rows), len(FEATURES)],
               "data": [value for row in rows for value in row]}  # fmt: skip
     return {"inputs": [{**tensor, **changes}]}
@@ -57,7 +57,7 @@ ROW: list[float | None] = [0.5, -1.0, 0.25, 2.0]
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_answers_arrive_as_the_float64_that_they_are(toy: TableToy, binary: bool) -> None:
+def test_answers_stay_float64(toy: TableToy, binary: bool) -> None:
     rows = torch.tensor([ROW, [0.1, 0.2, 0.3, 0.0]])
     with live(make_app(served(toy), Limits())) as url:
         victim = endpoint_victim(
@@ -71,7 +71,7 @@ def test_answers_arrive_as_the_float64_that_they_are(toy: TableToy, binary: bool
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_missing_values_travel(binary: bool) -> None:
+def test_missing_values_reach_the_model(binary: bool) -> None:
     toy = tree_toy(FEATURES)
     rows = torch.tensor([ROW, [torch.nan, 0.2, torch.nan, 0.0]])
     with live(make_app(served(toy), Limits())) as url:
@@ -99,12 +99,12 @@ def test_metadata_and_description(toy: TableToy) -> None:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (question([9.0, 0, 0, 0]), "the feature 'n0' takes a number from -1 to 1; got 9 in row 0"),
-        (question(ROW, [0, 0, 0, 1.5]), "'colour' takes one of its 3 categories, 0 to 2; got 1.5"),
-        (question([None, 0, 0, 0]), "are not an array of numbers"),
-        (question(ROW, name="pixels"), "takes one input tensor, 'features'"),
-        (question(ROW, shape=[2, 2]), "want inputs of shape (n, 4)"),
-        (question(ROW, datatype="FP64"), "'features' is FP32, not 'FP64'"),
+        (request([9.0, 0, 0, 0]), "the feature 'n0' takes a number from -1 to 1; got 9 in row 0"),
+        (request(ROW, [0, 0, 0, 1.5]), "'colour' takes one of its 3 categories, 0 to 2; got 1.5"),
+        (request([None, 0, 0, 0]), "are not an array of numbers"),
+        (request(ROW, name="pixels"), "got 'pixels', want 'features'"),
+        (request(ROW, shape=[2, 2]), "got (2, 2), want (n, 4)"),
+        (request(ROW, datatype="FP64"), "got 'FP64', want 'FP32'"),
     ],
 )
 def test_a_bad_row_is_refused_in_one_sentence(body: object, sentence: str, toy: TableToy) -> None:
@@ -114,19 +114,19 @@ def test_a_bad_row_is_refused_in_one_sentence(body: object, sentence: str, toy: 
     assert sentence in refused.json()["error"]
 
 
-def test_null_is_a_missing_value_where_those_are_answered_and_a_word_is_none() -> None:
+def test_null_is_a_missing_value_if_incomplete_rows_are_allowed_and_text_is_refused() -> None:
     with client_of(served(tree_toy(FEATURES))) as client:
-        assert client.post(INFER, json=question([None, 0, 0, None])).status_code == 200
-        words = client.post(INFER, json=question([None, "1", 0, None]))  # type: ignore[list-item]
+        assert client.post(INFER, json=request([None, 0, 0, None])).status_code == 200
+        words = client.post(INFER, json=request([None, "1", 0, None]))  # type: ignore[list-item]
     assert "are not an array of numbers" in words.json()["error"]
 
 
-# -- what says the columns -----------------------------------------------------------------------
+# -- the source of the columns -------------------------------------------------------------------
 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a pipeline that takes words, and rows that it was not fitted on."""
+    """A folder with a pipeline that takes words, and rows outside its training data."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({
@@ -141,7 +141,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_zoo_says_its_ranges_and_a_file_its_names(shop: Path) -> None:
+def test_the_zoo_states_ranges_and_a_file_states_names(shop: Path) -> None:
     of_zoo = served_model(make_spec({"victim": "iris-softmax"}, attacks=False))
     assert of_zoo.api.features is not None
     assert of_zoo.api.features[3].high == 2.5
@@ -159,7 +159,7 @@ def test_the_zoo_says_its_ranges_and_a_file_its_names(shop: Path) -> None:
 QUICK = ["--attack", "tramer_lr", "--budget", "200", "--uniform", "100"]
 
 
-def test_the_same_audit_in_memory_and_over_the_wire(shop: Path) -> None:
+def test_the_same_audit_in_memory_and_over_http(shop: Path) -> None:
     here = run("audit", "shop.skops", "--test", "rows.csv", *QUICK, "--out", "here")
     assert here.status == 0, here.err
     model = served_model(make_spec({"victim": "shop.skops", "test": "rows.csv"}, attacks=False))
@@ -211,7 +211,7 @@ high = 200
 
 
 def buys(shop: Path, asked: list[Any]) -> Any:
-    """What an owner would write: records in words, answers by name."""
+    """An owner's API: records in words, answers by name."""
     from fastapi import FastAPI
 
     model, app = skops.io.load(shop / "shop.skops"), FastAPI()
@@ -242,7 +242,7 @@ def test_an_api_of_records_is_audited_from_a_spec(shop: Path) -> None:
     assert set(asked[0]) == {"age", "colour", "income"}
     result = read_result(shop / "run")
     assert (result.spent, result.curve[-1].agreement.value) == (6, 1)
-    assert result.curve[-1].accuracy.value > 0.8  # the rows' words meet the API's, in any order
+    assert result.curve[-1].accuracy.value > 0.8  # the order of the classes does not matter
     assert result.victim.served.startswith("JSON template, record in")
     assert len(asked) == result.spent + result.evaluation + 20  # a spot check
     assert run("verify", "run").status == 0
@@ -254,16 +254,14 @@ def test_an_api_of_records_is_audited_from_a_spec(shop: Path) -> None:
         ("low = 18\n", "", "age needs low and high, or categories"),
         ('"red", "green"', '"red"', "colour holds 'green', which is none of its categories"),
         ('name = "income"', 'name = "salary"', "rows.csv has no column 'salary'"),
-        ("[endpoint]", "pixels = '0..255'\n[endpoint]", "are of images, http://127.0.0.1:1/buys"),
-        ("\n\n[[", "\nencoding = 'png'\n[[", "is for images, this is a table: leave it out"),
+        ("[endpoint]", "pixels = '0..255'\n[endpoint]", "http://127.0.0.1:1/buys takes rows of a"),
+        ("\n\n[[", "\nencoding = 'png'\n[[", "got 'png', want record, array. Leave the key `endp"),
         ("/buys", "/v2/models/buys", "http://127.0.0.1:1/v2/models/buys does not answer"),
         ("127.0.0.1:1", "shop.example", "shop.example is not this machine"),
         ("high = 120", "hihg = 120", "features.0.hihg"),
     ],
 )  # fmt: skip
-def test_what_a_spec_says_wrongly_is_one_sentence(
-    old: str, new: str, sentence: str, shop: Path
-) -> None:
+def test_a_wrong_spec_is_one_sentence(old: str, new: str, sentence: str, shop: Path) -> None:
     text = SPEC.format(url="http://127.0.0.1:1").replace(old, new, 1)
     if "/v2/" in new:
         text = "\n".join(
@@ -283,12 +281,12 @@ def test_a_server_that_would_round_the_numbers_is_refused(toy: TableToy) -> None
 
     with (
         serving(Server(model, [4], CLASSES, datatype="FP16")) as server,
-        pytest.raises(VictimError, match="takes FP16, which would round the numbers"),
+        pytest.raises(VictimError, match=r"would round the numbers .*got FP16, want FP32 or FP64"),
     ):
         endpoint_victim(server.model_url, input_shape=(4,), num_classes=CLASSES, features=FEATURES)
 
 
 def test_a_client_of_the_server_is_any_http_client(toy: TableToy) -> None:
     with live(make_app(served(toy, answers="label"), Limits())) as url:
-        said = httpx2.post(f"{url}{INFER}", json=question(ROW)).json()
+        said = httpx2.post(f"{url}{INFER}", json=request(ROW)).json()
     assert sorted(said["outputs"][0]["data"]) == [0.0] * (CLASSES - 1) + [1.0]

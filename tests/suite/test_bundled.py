@@ -7,6 +7,7 @@ import pytest
 from tests.support.cli_runs import run
 
 from clonecost.suite import (
+    cells,
     find,
     gather,
     read_results,
@@ -19,7 +20,11 @@ from clonecost.suite import (
 def test_shipped_suites_are_whole(name: str, tmp_path: Path) -> None:
     suite = read_suite(find(name))
     for scale in suite.scale:
-        gather(name, suite, scale, tmp_path)
+        found = gather(name, suite, scale, tmp_path)
+        assert {(cell.row, cell.column) for cell in found.cells} == {
+            (cell.row.name, cell.column.name) for cell in cells(suite, scale)
+        }
+        assert not any(cell.runs for cell in found.cells)  # nothing was run in this folder
 
 
 def test_the_lists_name_the_shipped_suites() -> None:

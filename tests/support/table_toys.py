@@ -10,7 +10,7 @@ from clonecost.tabular.features import uniform_rows
 from clonecost.tabular.models import LinearModel
 from clonecost.types import Feature, Victim
 from clonecost.victims import sklearn_victim
-from clonecost.victims.zoo.estimators import CountedTree
+from clonecost.victims.zoo.estimators import SmoothedTree
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def tree_toy(features: tuple[Feature, ...], leaves: int = 60) -> TableToy:
     """A tree whose nodes have answers of their own."""
     rows = uniform_rows(features, 2_000, torch.Generator().manual_seed(3)).double()
     labels = (3 * (rows[:, 0] * rows[:, 1] + rows[:, 2]).sin()).round().long() % CLASSES
-    tree = CountedTree(leaves, 0).fit(rows.numpy(), labels.numpy())
+    tree = SmoothedTree(leaves, 0).fit(rows.numpy(), labels.numpy())
     return TableToy(features, CLASSES, sklearn_victim(tree), incomplete=True)
 
 

@@ -1,18 +1,23 @@
 """An image victim's toy world: shapes, a student and a generator that train in seconds on a CPU."""
 
 import math
-from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from clonecost.attacks import Attack
 from clonecost.audit import Audit
 from clonecost.generators import TrainedGenerator
 from clonecost.generators.base import standard_normal
 
 SHAPE, CLASSES, BUDGET = (1, 8, 8), 3, 1_500
 
-MakeAudit = Callable[..., Audit]  # the fixture `make_audit`
+
+class MakeAudit(Protocol):
+    """The fixture `make_audit`."""
+
+    def __call__(self, attack: str | Attack = "knockoff", **changes: Any) -> Audit: ...
 
 
 def toy_student() -> nn.Module:

@@ -90,4 +90,8 @@ def test_a_last_batch_of_one_row_does_not_break_batch_norm() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
     inputs, answers = data(9)
     recipe = Recipe(epochs=2, batch_size=4, validation=0.0, augment="none")
+    before = [p.clone() for p in net.parameters()]
     distill(net, inputs, answers, recipe, rng=torch.Generator())
+    for p, old in zip(net.parameters(), before, strict=True):
+        assert p.isfinite().all()
+        assert not torch.equal(p, old)  # the whole batches were learnt

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from clonecost.errors import SpecError, VictimError
 from clonecost.networks import build
 from clonecost.victims import load_victim, load_weights
+from clonecost.victims.input_form import InputForm
 
 SHAPE, CLASSES = (1, 16, 16), 4
 
@@ -48,8 +49,8 @@ BIAS = "network.classifier.5.bias"
     ("change", "message"),
     [
         (lambda t: t.pop(BIAS), f"{BIAS}' is missing"),
-        (lambda t: t.update({BIAS: torch.zeros(9)}), r"should have shape \(4,\), it has \(9,\)"),
-        (lambda t: t.update(extra=torch.zeros(1)), "'extra' is not part of it"),
+        (lambda t: t.update({BIAS: torch.zeros(9)}), r"has shape \(9,\), want \(4,\)"),
+        (lambda t: t.update(extra=torch.zeros(1)), "'extra' is not part of"),
     ],
 )
 def test_weights_that_do_not_fit_name_the_first_tensor(
@@ -63,10 +64,12 @@ def test_weights_that_do_not_fit_name_the_first_tensor(
 
 
 def test_weights_need_their_network_and_shape(weights: Path) -> None:
-    with pytest.raises(VictimError, match=r"name their network, one of .*half-lenet"):
+    with pytest.raises(VictimError, match=r"Set `network`; or choose .*names\('networks'\)"):
         load_victim(str(weights))
-    with pytest.raises(VictimError, match="give its input shape and number of classes"):
+    with pytest.raises(VictimError, match="Set `input_shape`"):
         load_victim(str(weights), network="lenet")
+    with pytest.raises(VictimError, match="Set `num_classes`"):
+        load_victim(str(weights), network="lenet", input_shape=SHAPE)
     with pytest.raises(SpecError, match="did you mean 'lenet'"):
         load_victim(str(weights), network="lenett", input_shape=SHAPE, num_classes=CLASSES)
 
@@ -76,12 +79,14 @@ def test_files_that_are_not_weights(tmp_path: Path) -> None:
     broken.write_bytes(b"not a header")
     with pytest.raises(VictimError, match="is not a safetensors file"):
         load_weights(broken, "lenet", SHAPE, CLASSES)
-    with pytest.raises(VictimError, match="there is no file"):
+    with pytest.raises(VictimError, match="no file"):
         load_weights(tmp_path / "absent.safetensors", "lenet", SHAPE, CLASSES)
-    with pytest.raises(VictimError, match="is a pickle, which can run any code"):
+    with pytest.raises(VictimError, match=r"is a pickle.*save_file"):
         load_victim("model.pth")
-    with pytest.raises(VictimError, match=r"is not package\.module:name, nor"):
+    with pytest.raises(VictimError, match=r"got 'model', want package\.module:name"):
         load_victim("model")
+    with pytest.raises(VictimError, match=r"'own:net' takes pixels .*Leave layout, pixels"):
+        load_victim("own:net", form=InputForm(pixels="0..255"))
 
 
 @pytest.fixture
@@ -97,7 +102,7 @@ def program(tmp_path: Path) -> Path:
 
 @pytest.mark.filterwarnings("default")  # torch's own, while it exports
 def test_an_exported_program_needs_trust(program: Path) -> None:
-    with pytest.raises(VictimError, match=r"can run any code; .* trust=True"):
+    with pytest.raises(VictimError, match=r"can run any code.*`trust=True`"):
         load_victim(str(program))
     victim = load_victim(str(program), trust=True)
     torch.manual_seed(5)

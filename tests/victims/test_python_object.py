@@ -59,17 +59,17 @@ def test_callables_give_probabilities() -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("my_victims_for_test:modle", "has no 'modle'; it has .*model"),
+        ("my_victims_for_test:modle", "has no 'modle': want one of .*model"),
         ("no_such_module_for_test:x", "importing 'no_such_module_for_test' failed"),
         ("broken_for_test:x", "No module named 'no_such_module_anywhere'"),
-        ("my_victims_for_test:Net", r"is a class; write 'my_victims_for_test:Net\(\)'"),
-        ("my_victims_for_test:number", "is a int; it must be"),
+        ("my_victims_for_test:Net", r"is a class. Write 'my_victims_for_test:Net\(\)'"),
+        ("my_victims_for_test:number", "got int, want an nn.Module"),
         ("my_victims_for_test:needs()", r"calling needs\(\) without arguments failed"),
         ("my_victims_for_test:", "has no ''"),
         (":name", "importing '' failed"),
     ],
 )
-def test_what_cannot_be_used_is_one_sentence(where: str, message: str) -> None:
+def test_an_unusable_object_is_one_sentence(where: str, message: str) -> None:
     with pytest.raises(VictimError, match=message):
         load_victim(where)
 

@@ -1,4 +1,4 @@
-"""Pipelines as they are mostly made: fitted on a data frame, with categories in words."""
+"""Pipelines that were fitted on a data frame, with categories in words."""
 
 import sys
 import warnings
@@ -60,22 +60,22 @@ def test_the_pipeline_gets_what_it_was_fitted_on(rows: Any) -> None:
     assert np.array_equal(answers.numpy(), pipeline.predict_proba(rows))
 
 
-def test_columns_are_known_by_their_names() -> None:
+def test_columns_are_matched_by_their_names() -> None:
     pipeline = fitted(frame())
     order = (FEATURES[2], FEATURES[0], FEATURES[1])
     data = table(frame(), np.zeros(len(frame()), int), features=order)
     answers = sklearn_victim(pipeline, order)(data.inputs)
     assert np.array_equal(answers.numpy(), pipeline.predict_proba(frame()))
     other = (*FEATURES[:2], Feature(name="salary"))
-    with pytest.raises(VictimError, match="columns age, colour, income; the features are age, col"):
+    with pytest.raises(VictimError, match="got age, colour, salary, want age, colour, income"):
         sklearn_victim(pipeline, other)
 
 
-def test_features_without_names_are_known_by_their_places() -> None:
+def test_features_without_names_are_matched_by_position() -> None:
     pipeline = fitted(frame())
-    places = tuple(replace(feature, name=f"feature {k}") for k, feature in enumerate(FEATURES))
+    unnamed = tuple(replace(feature, name=f"feature {k}") for k, feature in enumerate(FEATURES))
     data = table(frame(), np.zeros(len(frame()), int), features=FEATURES)
-    answers = sklearn_victim(pipeline, places)(data.inputs)
+    answers = sklearn_victim(pipeline, unnamed)(data.inputs)
     assert np.array_equal(answers.numpy(), pipeline.predict_proba(frame()))
 
 
@@ -87,11 +87,11 @@ def test_a_missing_value_is_missing_for_the_pipeline(rows: Any) -> None:
     sent = table(frame(3), [0, 0, 0], features=FEATURES).inputs
     sent[0, 1], sent[1, 0] = torch.nan, torch.nan
     named = isinstance(rows, pd.DataFrame)
-    wanted = pipeline.predict_proba(gaps if named else gaps.to_numpy(dtype=object))
-    assert np.array_equal(sklearn_victim(pipeline, FEATURES)(sent).numpy(), wanted)
+    expected = pipeline.predict_proba(gaps if named else gaps.to_numpy(dtype=object))
+    assert np.array_equal(sklearn_victim(pipeline, FEATURES)(sent).numpy(), expected)
 
 
-def test_a_place_that_is_no_category_is_a_failure_with_a_name() -> None:
+def test_a_number_that_is_no_category_is_a_victim_error() -> None:
     sent = table(frame(3), [0, 0, 0], features=FEATURES).inputs
     sent[0, 1] = 7
     with pytest.raises(VictimError, match=r"failed on inputs of shape \(3, 3\)"):
@@ -108,7 +108,7 @@ def test_an_estimator_of_numbers_under_names_needs_no_features() -> None:
     assert np.array_equal(answers.numpy(), model.predict_proba(numbers))
 
 
-def test_a_file_says_its_columns_and_classes(tmp_path: Path) -> None:
+def test_a_file_states_its_columns_and_classes(tmp_path: Path) -> None:
     path = tmp_path / "model.skops"
     skops.io.dump(fitted(frame()), path)
     allow = ["numpy.dtype"]  # in the imputer
@@ -118,11 +118,11 @@ def test_a_file_says_its_columns_and_classes(tmp_path: Path) -> None:
     own = load_victim(str(path), allow=allow).features
     assert own is not None
     assert [feature.name for feature in own] == ["age", "colour", "income"]
-    with pytest.raises(VictimError, match="columns age, colour, income; the features are age, col"):
+    with pytest.raises(VictimError, match="got age, colour, want age, colour, income"):
         load_victim(str(path), features=FEATURES[:2], allow=allow)
 
 
-def test_without_pandas_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pandas_the_remedy_is_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = fitted(frame())
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(VictimError, match=r"pip install 'clonecost\[tabular\]'"):

@@ -62,7 +62,7 @@ def test_no_attribute_leads_to_the_model() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 4, 5])
-def test_asks_in_chunks(rows: int) -> None:
+def test_the_model_runs_on_chunks(rows: int) -> None:
     sizes: list[int] = []
 
     class Recording(nn.Module):
@@ -96,9 +96,9 @@ class Wrong(nn.Module):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ((torch.zeros(2, 3),), "returned a tuple; wrap it"),
-        (torch.zeros(2), r"returned shape \(2,\) for 2 inputs"),
-        (torch.zeros(3, 3), r"must return \(2, K\)"),
+        ((torch.zeros(2, 3),), "got tuple. Wrap the model"),
+        (torch.zeros(2), r"got \(2,\), want \(2, K\) for 2 inputs"),
+        (torch.zeros(3, 3), r"got \(3, 3\), want \(2, K\)"),
     ],
 )
 def test_an_unusable_output_is_one_sentence(output: object, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Whatever way a network is brought, it gives the same answers."""
+"""One network gives the same answers however it is loaded."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -58,7 +58,7 @@ def close_servers() -> Iterator[None]:
 
 
 def remote(bench: Path, binary: bool, **described: object) -> LoadedVictim:
-    """The network behind a server of its own."""
+    """The network behind its own server."""
     network = load_weights(bench / "lenet.safetensors", "lenet", SHAPE, CLASSES)
     model = network.requires_grad_(False)
     server = OPEN.enter_context(serving(Server(
@@ -132,12 +132,12 @@ def test_gives_no_gradient_and_changes_nothing(loaded: LoadedVictim) -> None:
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def test_says_what_it_is(loaded: LoadedVictim) -> None:
+def test_shape_classes_and_digest_are_known(loaded: LoadedVictim) -> None:
     assert (loaded.input_shape, loaded.num_classes) == (SHAPE, CLASSES)
     assert (loaded.weights is None) == (":" in loaded.name)
 
 
-def test_a_module_that_someone_trains_still_answers_in_eval_mode() -> None:
+def test_a_module_in_training_mode_still_answers_in_eval_mode() -> None:
     network = torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(256, 4), torch.nn.BatchNorm1d(4), torch.nn.Dropout()
     )

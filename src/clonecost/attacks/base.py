@@ -343,15 +343,15 @@ Clone = nn.Module | DeferredClone
 class Attack(Protocol):
     """A frozen, keyword-only dataclass whose fields are the hyper-parameters.
 
-    Example:
-        `docs/contributing/attack.md` has a whole attack; this is its `run` in short:
+    `docs/contributing/attack.md` has a whole attack; this is its `run` in short.
 
-        def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
-            student = kit.new_student()
-            for _ in kit.loop(lambda _: oracle.remaining >= 64, student=student):
-                x = torch.rand(64, *oracle.threat.input_shape, generator=kit.rng)
-                train(student, x, oracle(x))
-                yield student
+    Example:
+        >>> def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
+        ...     student = kit.new_student()
+        ...     for _ in kit.loop(lambda _: oracle.remaining >= 64, student=student):
+        ...         x = torch.rand(64, *oracle.threat.input_shape, generator=kit.rng)
+        ...         train(student, x, oracle(x))
+        ...         yield student
     """
 
     declares: ClassVar[Declaration]  # what the attack needs, queries and reads

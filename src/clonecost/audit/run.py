@@ -22,7 +22,7 @@ from clonecost.evaluation.controls import run_controls
 from clonecost.evaluation.scoring import Reference
 from clonecost.networks import build_generator
 from clonecost.oracle.ledger import Ledger
-from clonecost.oracle.oracle import Oracle, Place
+from clonecost.oracle.oracle import Oracle, OraclePosition
 from clonecost.persistence import run_folder
 from clonecost.persistence.atomic_write import remove_partial
 from clonecost.persistence.snapshots import GlobalRandomness, Snapshots
@@ -103,7 +103,7 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     milestones = sorted(stop for stop in stops if 0 < stop < audit.threat.query_budget)
     shown, curve = Shown(), Curve(reference, watcher.scored)
     kit = _kit(audit, watcher, history.horizon, shown)
-    parts = {"place": Place(oracle), "traffic": traffic, "curve": curve, "shown": shown}
+    parts = {"place": OraclePosition(oracle), "traffic": traffic, "curve": curve, "shown": shown}
     snapshots = _snapshots(audit, watcher, ledger, kit, milestones, parts)
     kit = replace(kit, loop=snapshots.loop)
     outcome = _attack(audit, oracle, kit, milestones, curve, snapshots)
@@ -146,7 +146,7 @@ def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
     victim = audit.loaded.answer
     oracle = Oracle(
         victim, threat, ledger, account="evaluation", observe=observe,
-        portion=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
+        rows_in_flight=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
     )  # fmt: skip
     return Reference.buy(oracle, audit.test, audit.options.device, uniform=uniform)
 
@@ -175,8 +175,8 @@ def _open_oracle(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: Traffi
     keep = ledger.fact("keep") == "all"
     return Oracle(
         victim, audit.threat, ledger, keep=keep, observe=observe,
-        portion=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
-        arrived=lambda rows: watcher.spent(rows, audit.threat.query_budget),
+        rows_in_flight=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
+        observe_chunk=lambda rows: watcher.spent(rows, audit.threat.query_budget),
     )  # fmt: skip
 
 
@@ -262,7 +262,7 @@ def _attack(
 
     def clones() -> Iterator[Clone]:
         for clone in audit.attack.run(oracle, kit):
-            snapshots.handed += 1
+            snapshots.clones += 1
             yield clone
 
     clone, ended = follow(clones(), oracle, kit, milestones, curve)

@@ -16,7 +16,7 @@ from clonecost.audit.definition import Audit
 from clonecost.errors import CloneCostError
 from clonecost.evaluation.scoring import Reference
 from clonecost.oracle.ledger import Ledger
-from clonecost.oracle.oracle import Oracle, Place
+from clonecost.oracle.oracle import Oracle, OraclePosition
 from clonecost.result import SpotCheck
 from clonecost.types import ThreatModel
 
@@ -42,7 +42,7 @@ def spot_check(audit: Audit, ledger: Ledger, reference: Reference) -> str | None
     pool = audit.proxy.inputs.cpu() if audit.proxy else None
     attack_rows = None
     if not audit.defences and ledger.fact("keep") == "all":
-        attack_rows = ledger.some_bought(count // 2, rng, pool)
+        attack_rows = ledger.sample_bought(count // 2, rng, pool)
     of_test = torch.randperm(len(audit.test), generator=rng)[: count - count // 2]
     before = findings_of(ledger) or NOTHING
     plain = replace(  # as the evaluation sends test rows
@@ -83,8 +83,8 @@ def _sent_again(
     spent = ledger.totals("spot").settled
     threat = replace(threat, query_budget=spent + len(inputs))
     oracle = Oracle(
-        audit.loaded.answer, threat, ledger, account="spot", portion=audit.loaded.rows_in_flight,
-        max_lost=audit.options.max_lost,
+        audit.loaded.answer, threat, ledger, account="spot",
+        rows_in_flight=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
     )  # fmt: skip
-    Place(oracle).go_on_after(spent)  # never from the record, which is what is checked
+    OraclePosition(oracle).move_to(spent)  # never from the record, which is what is checked
     return (oracle(inputs.to(audit.options.device)).cpu() - answers.cpu()).abs().amax(1)

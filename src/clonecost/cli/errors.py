@@ -132,10 +132,10 @@ def remedied(remedy: Remedy, place: Place = ANY) -> str:
             return f"leave the key `{key}` out" + (f" of {place.file}" if place.file else "")
         case ChooseFrom(kind):
             return f"see `clonecost list {kind}`"
-        case RunWorkflow("resume", target):
-            return f"`{_command('resume', target or 'RUN')}` goes on"
-        case RunWorkflow(workflow, target):
-            return f"run `{_command(workflow, target)}`"
+        case RunWorkflow("resume", target, change):
+            return f"`{_command('resume', target or 'RUN', change)}` goes on"
+        case RunWorkflow(workflow, target, change):
+            return f"run `{_command(workflow, target, change)}`"
         case Advice(sentence):
             return sentence
 
@@ -176,6 +176,7 @@ def _flag_with(key: str, value: object) -> str:
     return f"{flag(key)} {shlex.quote(','.join(map(str, several)))}"
 
 
-def _command(workflow: str, target: str | Path | None) -> str:
-    words = ["clonecost", *workflow.split()]
-    return shlex.join(words + ([str(target)] if target is not None else []))
+def _command(workflow: str, target: str | Path | None, change: SetKey | None) -> str:
+    words = ["clonecost", *workflow.split(), *([str(target)] if target is not None else [])]
+    flags = f" {_flag_with(change.key, change.value)}" if change else ""
+    return f"{shlex.join(words)}{flags}"

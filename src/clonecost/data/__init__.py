@@ -1,4 +1,4 @@
-"""Data sets as tensors: published ones by name, a user's own by path, and their overlap."""
+"""Data sets as tensors: published ones by name, a user's own by path; fitting and overlap."""
 
 import lazy_loader
 

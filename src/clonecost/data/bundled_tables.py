@@ -1,4 +1,4 @@
-"""The tables that come with scikit-learn, by name. The list of names imports none of it."""
+"""The tables that are installed with scikit-learn, by name; listing them does not import it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,14 @@ from typing import Any
 
 from clonecost.types import Feature
 
-Read = Callable[[], dict[str, Any]]  # all rows, as the arguments of `clonecost.data.tables.table`
+Read = Callable[[], dict[str, Any]]  # returns the arguments of `clonecost.data.tables.table`
 DIABETES_THRESHOLD = 140  # disease progression after a year above this is class 1: half of the rows
 
 
 @dataclass(frozen=True)
 class TableCard:
+    """A table by name: a summary of one line, and a function that reads all rows."""
+
     summary: str
     read: Read
 
@@ -19,12 +21,12 @@ class TableCard:
 def _bundled(loader: str) -> dict[str, Any]:
     from sklearn import datasets
 
-    found = getattr(datasets, loader)()
+    bunch = getattr(datasets, loader)()
     return {
-        "inputs": found.data,
-        "labels": found.target,
-        "names": found.feature_names,
-        "classes": found.target_names,
+        "inputs": bunch.data,
+        "labels": bunch.target,
+        "names": bunch.feature_names,
+        "classes": bunch.target_names,
         "name": loader.removeprefix("load_"),
     }
 
@@ -32,13 +34,13 @@ def _bundled(loader: str) -> dict[str, Any]:
 def _digits() -> dict[str, Any]:
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    features = [Feature(name=name, low=0, high=16) for name in found.feature_names]
+    bunch = load_digits()
+    features = [Feature(name=name, low=0, high=16) for name in bunch.feature_names]
     return {
-        "inputs": found.data,
-        "labels": found.target,
+        "inputs": bunch.data,
+        "labels": bunch.target,
         "features": features,
-        "classes": found.target_names,
+        "classes": bunch.target_names,
         "name": "digits-flat",
     }
 
@@ -46,18 +48,18 @@ def _digits() -> dict[str, Any]:
 def _diabetes() -> dict[str, Any]:
     from sklearn.datasets import load_diabetes
 
-    found = load_diabetes(scaled=False)
-    above = (found.target > DIABETES_THRESHOLD).astype("int64")
+    bunch = load_diabetes(scaled=False)
+    above = (bunch.target > DIABETES_THRESHOLD).astype("int64")
     return {
-        "inputs": found.data,
+        "inputs": bunch.data,
         "labels": above,
-        "names": found.feature_names,
+        "names": bunch.feature_names,
         "name": "diabetes",
         "classes": [f"up to {DIABETES_THRESHOLD}", f"above {DIABETES_THRESHOLD}"],
     }
 
 
-def _made(maker: str, **settings: Any) -> Read:
+def _generated(maker: str, **settings: Any) -> Read:
     def read() -> dict[str, Any]:
         from sklearn import datasets
 
@@ -82,11 +84,11 @@ TABLES: dict[str, TableCard] = {
         _diabetes,
     ),
     "moons": TableCard(
-        "two half circles: 5,000 rows, 2 numbers, 2 classes", _made("make_moons", noise=0.2)
+        "two half circles: 5,000 rows, 2 numbers, 2 classes", _generated("make_moons", noise=0.2)
     ),
     "circles": TableCard(
         "a circle in a circle: 5,000 rows, 2 numbers, 2 classes",
-        _made("make_circles", noise=0.1, factor=0.5),
+        _generated("make_circles", noise=0.1, factor=0.5),
     ),
-    "blobs": TableCard("three clouds: 5,000 rows, 2 numbers, 3 classes", _made("make_blobs")),
+    "blobs": TableCard("three clouds: 5,000 rows, 2 numbers, 3 classes", _generated("make_blobs")),
 }

@@ -1,4 +1,4 @@
-"""The data sets that can be asked for by name: what they are, not how they are read."""
+"""The data sets that are loaded by name: their descriptions. `sources` has their files."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,22 +10,32 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetCard:
-    """What a reader of a report should know about a data set.
+    """The description of a data set, for reports and lists.
 
-    `train` and `test` are the numbers of rows of the official splits; a copy on disk may hold
-    fewer, and then fewer are loaded.
+    Attributes:
+        summary: one line.
+        shape: (C, H, W) as published.
+        classes: the names of the classes, in the order of the labels.
+        train, test: rows of the official splits; from a copy on disk with fewer, fewer are loaded.
+        source: the publisher's address, or the package that contains the data.
+        citation: the reference, and the licence if it is known.
+
+    Example:
+        >>> DATASETS["mnist"].shape, DATASETS["mnist"].num_classes
+        ((1, 28, 28), 10)
     """
 
     summary: str
-    shape: Shape  # (C, H, W) as published
-    classes: tuple[str, ...]  # in the order of the labels
+    shape: Shape
+    classes: tuple[str, ...]
     train: int
     test: int
-    source: str  # where it comes from
-    citation: str  # whom to cite, and what is known of its licence
+    source: str
+    citation: str
 
     @property
     def num_classes(self) -> int:
+        """K, the number of classes."""
         return len(self.classes)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from clonecost.data.catalogue import Split
-from clonecost.errors import DataError
+from clonecost.errors import Advice, DataError
 from clonecost.types import LabelledInputs
 
 _PIXELS = 3 * 32 * 32
@@ -22,14 +22,20 @@ _PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True, kw_only=True)
 class Binary:
-    """The layout of one of the two data sets."""
+    """The file layout of one of the two data sets.
+
+    Attributes:
+        archive: the name of the published tar.gz.
+        files: the names of the unpacked files of each split.
+        label_bytes: bytes before the image; the last one is the label.
+    """
 
     archive: str
     files: dict[Split, tuple[str, ...]]
-    label_bytes: int  # the last one is the label
+    label_bytes: int
 
     def find(self, folder: Path, split: Split) -> list[Path]:
-        """The unpacked files of a split, else the archive, else nothing."""
+        """The unpacked files of a split, else the archive, else an empty list."""
         unpacked = [folder / name for name in self.files[split]]
         if all(path.is_file() for path in unpacked):
             return unpacked
@@ -40,7 +46,7 @@ class Binary:
         """(n, 3, 32, 32) uint8 and (n,) labels.
 
         Raises:
-            DataError: a file is broken or cut short.
+            DataError: a file is damaged or truncated.
         """
         if paths[0].name == self.archive:
             contents = _unpack(paths[0], self.files[split])
@@ -50,8 +56,9 @@ class Binary:
         for path, content in contents.items():
             if not content or len(content) % size:
                 raise DataError(
-                    f"{path} holds {len(content):,} bytes, not records of {size:,}: it is cut "
-                    "short or another file; get it again"
+                    f"{path} holds {len(content):,} bytes, not records of {size:,}: it is "
+                    "truncated, or another file.",
+                    Advice("get it again"),
                 )
         records = torch.from_numpy(
             np.concatenate(
@@ -81,7 +88,9 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error}); get the file again") from error
+        raise DataError(
+            f"{path} cannot be read ({error}).", Advice("get the file again")
+        ) from error
 
 
 def _unpack(archive: Path, names: tuple[str, ...]) -> dict[Path, bytes]:
@@ -95,8 +104,12 @@ def _unpack(archive: Path, names: tuple[str, ...]) -> dict[Path, bytes]:
                 if stream is not None:
                     found[name] = stream.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{archive} cannot be unpacked ({error}); get the file again") from error
+        raise DataError(
+            f"{archive} cannot be unpacked ({error}).", Advice("get the file again")
+        ) from error
     missing = [name for name in names if name not in found]
     if missing:
-        raise DataError(f"{archive} lacks {', '.join(missing)}; get the binary version again")
+        raise DataError(
+            f"{archive} lacks {', '.join(missing)}.", Advice("get the binary version again")
+        )
     return {archive / name: found[name] for name in names}

@@ -1,4 +1,4 @@
-"""Data that are installed with scikit-learn, for use without any download."""
+"""Image data sets that are installed with scikit-learn and need no download."""
 
 import numpy as np
 import torch
@@ -11,16 +11,16 @@ from clonecost.types import LabelledInputs
 _DIGITS_SEED = 0
 _PHOTOS_SEED: dict[Split, int] = {"train": 1, "test": 2}
 _TRAIN_SHARE = 0.7
-_SIDES = (16, 24, 32, 48, 64, 96, 128, 160)  # pixels of a crop, each as often as the others
+_SIDES = (16, 24, 32, 48, 64, 96, 128, 160)  # pixels of a crop, each size equally often
 
 
 def digits(split: Split) -> LabelledInputs:
-    """scikit-learn's 1,797 digits as (n, 1, 8, 8); its 0..16 become 0..255, rounded.
+    """scikit-learn's 1,797 digits as (n, 1, 8, 8) uint8; 0..16 is scaled to 0..255 and rounded.
 
-    It has no official split: within each class a fixed seeded permutation sends 70 % to train and
-    the rest to test.
+    There is no official split. A fixed seeded permutation within each class puts 70 % into train
+    and the rest into test.
     """
-    from sklearn.datasets import load_digits  # a second that others need not pay
+    from sklearn.datasets import load_digits  # the import takes a second
 
     found = load_digits()
     rng = np.random.default_rng(_DIGITS_SEED)
@@ -36,11 +36,12 @@ def digits(split: Split) -> LabelledInputs:
 
 
 def photos(split: Split) -> LabelledInputs:
-    """Random square crops of scikit-learn's two photographs as (n, 3, 32, 32); label = which photo.
+    """Random square crops of scikit-learn's two photographs as (n, 3, 32, 32) uint8.
 
-    Crops of eight sizes from 16 to 160 pixels, equally often, resized (antialiased) and shuffled,
-    all from one seed a split. The crops of "test" come from the same two photographs and overlap
-    those of "train": this is a proxy of natural image statistics, nothing to be tested on.
+    The label is the number of the photograph. Crops have eight sizes from 16 to 160 pixels, equally
+    often, and are resized (antialiased) and shuffled, with one seed for each split. The crops of
+    "test" come from the same two photographs and overlap those of "train": the set is proxy data
+    with natural image statistics, and no test set.
     """
     from sklearn.datasets import load_sample_images
 
@@ -59,7 +60,7 @@ def photos(split: Split) -> LabelledInputs:
 
 
 def _crops(image: Tensor, side: int, count: int, rng: np.random.Generator) -> Tensor:
-    """(C, H, W) -> (count, C, side, side) at uniformly random places."""
+    """(C, H, W) -> (count, C, side, side) at uniformly random positions."""
     windows = image.unfold(1, side, 1).unfold(2, side, 1)  # (C, rows, columns, side, side), a view
     top = torch.from_numpy(rng.integers(windows.shape[1], size=count))
     left = torch.from_numpy(rng.integers(windows.shape[2], size=count))

@@ -1,4 +1,4 @@
-"""Bring a data set to a victim's input shape; find the rows that two data sets share."""
+"""Fit a data set to a victim's input shape; count the rows that two data sets share."""
 
 import hashlib
 from dataclasses import replace
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clonecost.errors import DataError
+from clonecost.errors import Advice, DataError, SetKey
 from clonecost.types import LabelledInputs, Shape
 
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
@@ -17,12 +17,16 @@ CHUNK = 1 << 22  # values converted at a time: 16 MB of float32
 def fit(data: LabelledInputs, shape: Shape) -> LabelledInputs:
     """The data set as (n, *shape) uint8 pixels 0..255, `shape` = (C, H, W).
 
-    RGB becomes grey as .2126 R + .7152 G + .0722 B, grey becomes RGB by repeating; the size changes
-    by antialiased bilinear interpolation. Rounded to 8 bits, because that is what a real image API
-    takes. Data that fit already are returned as they are.
+    RGB becomes grey as 0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709), and grey becomes RGB by
+    repetition. The size changes by antialiased bilinear interpolation. Pixels are rounded to 8
+    bits, the precision of a real image API. Data that already fit are returned unchanged.
 
     Raises:
         DataError: `shape` is not (C, H, W), or the channels cannot be converted.
+
+    Example:
+        >>> fit(load("digits", "test"), (3, 32, 32)).shape
+        (3, 32, 32)
     """
     _check(data, shape)
     if data.shape == shape and data.inputs.dtype == torch.uint8:
@@ -36,28 +40,36 @@ def fit(data: LabelledInputs, shape: Shape) -> LabelledInputs:
 
 
 def overlap(proxy: LabelledInputs, test: LabelledInputs) -> int:
-    """How many rows of `test` also occur in `proxy`, pixel by pixel, in the shape of `test`.
+    """The number of rows of `test` that also occur in `proxy`, pixel by pixel, as `test` is shaped.
 
-    Above 0, an attacker who owns the proxy has seen part of the test set.
+    If it is above 0, agreement is measured on rows that the student may have been trained on.
 
     Raises:
-        DataError: the proxy cannot be brought to the test set's shape.
+        DataError: the proxy cannot be fitted to the test set's shape.
+
+    Example:
+        >>> overlap(load("digits", "train"), load("digits", "test"))
+        0
     """
-    owned = set(_digests(fit(proxy, test.shape).inputs))
-    return sum(digest in owned for digest in _digests(fit(test, test.shape).inputs))
+    proxy_digests = set(_digests(fit(proxy, test.shape).inputs))
+    return sum(digest in proxy_digests for digest in _digests(fit(test, test.shape).inputs))
 
 
 def _check(data: LabelledInputs, shape: Shape) -> None:
     if data.inputs.ndim != 4 or len(shape) != 3 or min(shape) < 1:
         raise DataError(
-            f"want images (C, H, W), got {data.shape} to be brought to {tuple(shape)}; "
-            "name a shape such as (3, 32, 32)"
+            f"{data.name or 'the data set'} with rows {data.shape} cannot be fitted to "
+            f"{tuple(shape)}: want images, and a shape (C, H, W).",
+            SetKey("shape", (3, 32, 32)),
         )
     have, want = data.shape[0], shape[0]
     if have != want and {have, want} != {1, 3}:
         raise DataError(
-            f"{data.name or 'the data set'} has {have} channels and {want} are asked for; "
-            "only grey (1) and RGB (3) are converted into each other"
+            f"{data.name or 'the data set'} has another number of channels than the victim, and "
+            "only grey (1) and RGB (3) are converted into each other",
+            Advice("convert the images, or use another data set"),
+            got=have,
+            want=want,
         )
 
 

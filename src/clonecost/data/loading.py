@@ -1,4 +1,4 @@
-"""From a name to tensors: search, read or download, check, cut to a subset, fit to a shape."""
+"""Load a data set by name: search, read or download, check, select a subset, fit to a shape."""
 
 import os
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from clonecost.data import embedded, parquet, synthetic_shapes, user_files
 from clonecost.data.catalogue import DATASETS, DatasetCard, Split
 from clonecost.data.fetch import fetch
 from clonecost.data.fitting import fit
-from clonecost.data.locations import VARIABLE, cache_folder, folders, places
+from clonecost.data.locations import VARIABLE, cache_folder, named_folders, search_folders
 from clonecost.data.sources import SOURCES, Source
 from clonecost.data.subsets import members, only
-from clonecost.errors import DataError, SpecError, suggest
+from clonecost.errors import Advice, DataError, SetKey, SpecError, suggest
 from clonecost.types import LabelledInputs, Progress, Shape, no_progress
 
 EMBEDDED: dict[str, Callable[[Split], LabelledInputs]] = {
@@ -33,25 +33,35 @@ def load(
 ) -> LabelledInputs:
     """A data set as uint8 (n, C, H, W) pixels 0..255 with int64 labels.
 
-    `name` is one of `DATASETS` or the path of a user's own data (`clonecost.data.user_files`). It
-    may be followed by `:SUBSET`: names of classes separated by commas, or for cifar100 the
-    published proxies `90`, `40`, `10` and `6`. A subset's labels are renumbered in the order of its
-    names.
+    Files are searched in `root` (else in the folders of the environment variable CLONECOST_DATA),
+    then in /usr/share/datasets, then in the user's cache folder. Files that are in none of them are
+    downloaded to the cache folder.
 
-    Files are looked for in `root` (else in the folders of the environment variable CLONECOST_DATA),
-    then in /usr/share/datasets, then in the user's cache folder, into which they are downloaded
-    otherwise, unless `download` is false. `shape` (C, H, W) fits the images to a victim. `progress`
-    counts bytes while downloading and images while decoding.
+    Args:
+        name: one of `DATASETS`, or the path of a user's own data (`clonecost.data.user_files`). It
+            may be followed by `:SUBSET`: names of classes separated by commas, or for cifar100 the
+            published proxies `90`, `40`, `10` and `6`. The labels of a subset are renumbered in the
+            order of its names.
+        split: "train" or "test".
+        root: the first folder of the search.
+        shape: (C, H, W) to which the images are fitted; None: as published.
+        progress: counts bytes of a download and images while decoding.
+        download: False: never download.
 
     Raises:
         SpecError: an unknown data set, split, subset or class.
-        DataError: nothing there, broken, or not to be fitted to `shape`.
+        DataError: the files are missing or damaged, or do not fit `shape`.
+
+    Example:
+        >>> digits = load("digits", "test", shape=(1, 16, 16))
+        >>> digits.inputs.shape, digits.inputs.dtype
+        (torch.Size([539, 1, 16, 16]), torch.uint8)
     """
     if split not in ("train", "test"):
         raise SpecError(suggest("split", split, ["train", "test"]))
     base, _, subset = name.partition(":")
     if base in DATASETS:
-        # Before anything is read, so that a typo costs no download.
+        # before anything is read, so that a typo causes no download
         chosen = members(base, subset, DATASETS[base].classes) if subset else ()
         data = _published(base, split, root, progress, download)
     else:
@@ -63,7 +73,7 @@ def load(
 
 
 def _own_path(name: str) -> tuple[Path, str]:
-    """The path and the subset of a user's own data: the name as a whole may be a path, too."""
+    """The path and the subset of a user's own data; the whole name may be a path."""
     path = Path(name).expanduser()
     if name and path.exists():
         return path, ""
@@ -72,7 +82,7 @@ def _own_path(name: str) -> tuple[Path, str]:
         return Path(head).expanduser(), subset
     if not path.suffix and not {os.sep, os.altsep} & set(name):
         raise SpecError(suggest("data set", name.partition(":")[0], list(DATASETS)))
-    return path, ""  # meant as a path: its reader says that nothing is there
+    return path, ""  # it looks like a path; the reader raises the error
 
 
 def _published(
@@ -83,13 +93,16 @@ def _published(
         data = EMBEDDED[name](split)
     else:
         source = SOURCES[name]
-        searched = places(root)
+        searched = search_folders(root)
         found = _local(source, card, split, searched, progress)
         if found is None:
             _download(name, split, searched, progress, download)
             found = _local(source, card, split, [cache_folder()], progress)
-        if found is None:  # something took the files away under our hands
-            raise DataError(f"{name} was downloaded to {cache_folder() / name} and is gone")
+        if found is None:  # another process deleted the files meanwhile
+            raise DataError(
+                f"{name} was downloaded to {cache_folder() / name} and is missing.",
+                Advice("try again"),
+            )
         data = found
     _check(name, data, card)
     return replace(data, classes=card.classes)
@@ -99,20 +112,20 @@ def _local(
     source: Source, card: DatasetCard, split: Split, searched: list[Path], progress: Progress
 ) -> LabelledInputs | None:
     """The first copy on this machine, in the official format or as Parquet."""
-    for place in searched:
-        for folder in _candidates(source, place):
+    for parent in searched:
+        for folder in _candidates(source, parent):
             if paths := source.find(folder, split):
                 return source.read(paths, split)
-        for folder in folders(place, source.folders):
+        for folder in named_folders(parent, source.folders):
             if paths := parquet.find(folder, split):
                 return parquet.read(paths, card.shape, progress)
     return None
 
 
-def _candidates(source: Source, place: Path) -> list[Path]:
-    """The folders that may hold official files: named so, or known by a file only it has."""
-    named = folders(place, source.folders)
-    return [place, *named] if any((place / file).is_file() for file in source.loose) else named
+def _candidates(source: Source, parent: Path) -> list[Path]:
+    """The folders that may hold official files, by their name or by a file that identifies them."""
+    named = named_folders(parent, source.folders)
+    return [parent, *named] if any((parent / file).is_file() for file in source.loose) else named
 
 
 def _download(
@@ -121,46 +134,56 @@ def _download(
     """Fetch the official files of a split into the cache folder.
 
     Raises:
-        DataError: not possible; the sentence says what was looked for and what to do.
+        DataError: the download failed or is switched off.
     """
     source, target = SOURCES[name], cache_folder() / name
-    wanted = source.downloads[split]
+    files = source.downloads[split]
     why = "downloading is switched off"
     try:
         if download:
-            for file in wanted:
+            for file in files:
                 fetch(file.url, target / file.file, md5=file.md5, progress=progress)
             return
     except DataError as error:
-        why = str(error)
+        why = error.fact
     other: Split = "test" if split == "train" else "train"
-    remedy = f", or {source.remedy}" if source.remedy else ""
+    names = " and ".join(file.file for file in files)
     raise DataError(
         f"{name} ({split}) is in none of {', '.join(map(str, searched))}"
-        f"{_found_instead(source, other, searched)}, and {why}: put "
-        f"{' and '.join(file.file for file in wanted)} into {target}, or name the folder that "
-        f"holds it with --data or {VARIABLE}{remedy}"
+        f"{_found_instead(source, other, searched)}, and {why}.",
+        Advice(f"put {names} into {target}"),
+        SetKey("data"),
+        Advice(f"set the environment variable {VARIABLE} to the folder of the data sets"),
+        *([Advice(source.remedy)] if source.remedy else []),
     )
 
 
 def _found_instead(source: Source, other: Split, searched: list[Path]) -> str:
-    """What lies there but does not help, as part of a sentence."""
-    for place in searched:
-        for folder in _candidates(source, place):
+    """Files of the other split, or a pickle, in the folders that were searched; for the error."""
+    for parent in searched:
+        for folder in _candidates(source, parent):
             if source.find(folder, other) or parquet.find(folder, other):
                 return f" ({folder} holds only {other})"
         for file in source.refused:
-            if (place / file).exists():
-                return f" ({place / file} is a pickle, which is never opened)"
+            if (parent / file).exists():
+                return f" ({parent / file} is a pickle, which is never opened)"
     return ""
 
 
 def _check(name: str, data: LabelledInputs, card: DatasetCard) -> None:
-    """Files of another data set under this one's name are refused, not learnt from."""
+    """Refuse files of another data set under this one's name.
+
+    Raises:
+        DataError: other images or labels than in the card.
+    """
+    other = Advice("the files are of another data set, get the right ones")
     if data.shape != card.shape:
-        raise DataError(f"the files of {name} hold images {data.shape}; want {card.shape}")
+        raise DataError(
+            f"The files of {name} hold other images", other, got=data.shape, want=card.shape
+        )
     low, high = (int(value) for value in data.labels.aminmax())
     if low < 0 or high >= card.num_classes:
         raise DataError(
-            f"the files of {name} hold labels {low}..{high}; want 0..{card.num_classes - 1}"
-        )
+            f"The files of {name} hold other labels", other,
+            got=f"{low}..{high}", want=f"0..{card.num_classes - 1}",
+        )  # fmt: skip

@@ -1,7 +1,7 @@
 """Data sets in the Hugging Face layout: Parquet shards of encoded images and labels.
 
 Decoding 50,000 PNGs takes some seconds, so the decoded bytes are kept in the cache folder as
-safetensors. The copy is a convenience: a cache that cannot be written or read costs only time.
+safetensors. If the cache cannot be read or written, the images are decoded again each time.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from clonecost.data.catalogue import Split
 from clonecost.data.locations import cache_folder
-from clonecost.errors import DataError
+from clonecost.errors import Advice, DataError
 from clonecost.persistence.atomic_write import atomic_file
 from clonecost.types import LabelledInputs, Progress, Shape
 
@@ -30,11 +30,11 @@ _LABELS = ("fine_label", "label", "labels")
 _SUBFOLDERS = (".", "data", "plain_text", "cropped_digits", "mnist", "fashion_mnist", "cifar100")
 _SHARD = re.compile(r"-of-(\d+)\.parquet$")
 _BATCH = 1000  # images decoded between two reports of progress
-_VERSION = 1  # of the decoded copies; raise it when decoding changes
+_VERSION = 1  # version of the decoded copies; increase it when decoding changes
 
 
 def find(folder: Path, split: Split) -> list[Path]:
-    """The shards of a split in order, or nothing."""
+    """The shards of a split in order, or an empty list."""
     for name in _SUBFOLDERS:
         shards = sorted((folder / name).glob(f"{split}*.parquet"))
         if shards:
@@ -46,7 +46,7 @@ def read(paths: list[Path], shape: Shape, progress: Progress) -> LabelledInputs:
     """(n, *shape) uint8 and (n,) labels; `progress` counts images.
 
     Raises:
-        DataError: a shard is missing, broken or has other columns; an image is broken or of
+        DataError: a shard is missing, damaged or has other columns; an image is damaged or of
             another size; pyarrow is not installed.
     """
     _check_complete(paths)
@@ -62,8 +62,8 @@ def _check_complete(paths: list[Path]) -> None:
     stated = {int(match[1]) for path in paths if (match := _SHARD.search(path.name))}
     if stated and stated != {len(paths)}:
         raise DataError(
-            f"{paths[0].parent} holds {len(paths)} shards of {max(stated)} "
-            f"({paths[0].name}, ...); get the missing ones"
+            f"{paths[0].parent} holds {len(paths)} shards of {max(stated)} ({paths[0].name}, ...).",
+            Advice("get the missing ones"),
         )
 
 
@@ -73,7 +73,8 @@ def _decode(paths: list[Path], shape: Shape, progress: Progress) -> LabelledInpu
         import pyarrow.parquet as pq
     except ImportError as error:
         raise DataError(
-            f"{paths[0]} needs pyarrow to be read; run `pip install 'clonecost[parquet]'`"
+            f"{paths[0]} needs the package pyarrow.",
+            Advice("run `pip install 'clonecost[parquet]'`"),
         ) from error
 
     parts: list[LabelledInputs] = []
@@ -82,12 +83,14 @@ def _decode(paths: list[Path], shape: Shape, progress: Progress) -> LabelledInpu
             with pq.ParquetFile(path) as file:
                 parts.append(_decode_shard(file, path, shape, progress))
         except (pa.ArrowException, OSError, TypeError, ValueError) as error:
-            raise DataError(f"{path} cannot be read ({error}); get the file again") from error
+            raise DataError(
+                f"{path} cannot be read ({error}).", Advice("get the file again")
+            ) from error
     data = LabelledInputs(
         torch.cat([part.inputs for part in parts]), torch.cat([part.labels for part in parts])
     )
     if not len(data):
-        raise DataError(f"{paths[0]} holds no rows; get the file again")
+        raise DataError(f"{paths[0]} holds no rows.", Advice("get the file again"))
     return data
 
 
@@ -109,14 +112,13 @@ def _decode_shard(
 
 def _columns(path: Path, names: list[str]) -> tuple[str, str]:
     """The names of the image and the label column."""
-    found = [
-        next((name for name in wanted if name in names), None) for wanted in (_IMAGES, _LABELS)
-    ]
+    found = [next((name for name in usual if name in names), None) for usual in (_IMAGES, _LABELS)]
     image, label = found
     if image is None or label is None:
         raise DataError(
             f"{path} has the columns {', '.join(names)}; want one of {'/'.join(_IMAGES)} and one "
-            f"of {'/'.join(_LABELS)}"
+            f"of {'/'.join(_LABELS)}.",
+            Advice("rename the columns"),
         )
     return image, label
 
@@ -127,22 +129,28 @@ def _pixels(row: object, shape: Shape, path: Path) -> np.ndarray:
 
     content = row.get("bytes") if isinstance(row, dict) else row
     if not isinstance(content, bytes):
-        raise DataError(f"{path} has a row without the bytes of an image; get the file again")
+        raise DataError(
+            f"{path} has a row without the bytes of an image.", Advice("get the file again")
+        )
     try:
         with Image.open(io.BytesIO(content)) as image:
             pixels = np.asarray(image.convert("L" if shape[0] == 1 else "RGB"))
     except Exception as error:  # Pillow raises many unrelated types on broken bytes
-        raise DataError(f"{path} holds an image that cannot be decoded; get it again") from error
+        raise DataError(
+            f"{path} holds an image that cannot be decoded.", Advice("get it again")
+        ) from error
     if pixels.shape[:2] != shape[1:]:
         raise DataError(
-            f"{path} holds an image of {pixels.shape[0]}x{pixels.shape[1]} pixels where this data "
-            f"set has {shape[1]}x{shape[2]}; it is another data set"
+            f"{path} holds an image of another size than this data set",
+            Advice("use the files of this data set"),
+            got=f"{pixels.shape[0]}x{pixels.shape[1]} pixels",
+            want=f"{shape[1]}x{shape[2]}",
         )
     return pixels[None] if shape[0] == 1 else pixels.transpose(2, 0, 1)
 
 
 def _copy_of(paths: list[Path], shape: Shape) -> Path:
-    """Where the decoded copy of these very files is kept: changed files have another one."""
+    """The path of the decoded copy of exactly these files: changed files have another path."""
     key = hashlib.sha256(repr((_VERSION, shape)).encode())
     for path in paths:
         facts = path.stat()
@@ -155,11 +163,11 @@ def _load_copy(copy: Path) -> LabelledInputs | None:
         kept = load_file(copy)
         return LabelledInputs(kept["inputs"], kept["labels"])
     except (OSError, SafetensorError, KeyError):
-        return None  # not there, or cut short by a full disk: decode again
+        return None  # missing, or truncated by a full disk: decode again
 
 
 def _save_copy(data: LabelledInputs, copy: Path) -> None:
-    with suppress(OSError, SafetensorError):  # a cache without room or permission: go on without
+    with suppress(OSError, SafetensorError):  # the copy is optional
         copy.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(copy) as fresh:
             save_file({"inputs": data.inputs, "labels": data.labels}, fresh)

@@ -1,4 +1,4 @@
-"""Where the files of each data set lie, how they are called, and where they are published."""
+"""The files of each data set: usual folders, file names, and addresses of the publishers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,22 +11,37 @@ from clonecost.types import LabelledInputs
 
 @dataclass(frozen=True)
 class Download:
+    """A published file; `md5` as published or as torchvision lists it, 32 hex digits.
+
+    Only downloads are checked against the digest, local files are not.
+    """
+
     file: str
     url: str
-    md5: str  # as published, or as torchvision lists it; local files are not checked against it
+    md5: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """How to get one data set in its official format."""
+    """The files of one data set in its official format, and their reader.
 
-    folders: tuple[str, ...]  # its usual names below a data folder
-    loose: tuple[str, ...]  # files that tell this data set wherever they lie
-    refused: tuple[str, ...] = ()  # its pickles: named in the error, never opened
+    Attributes:
+        folders: usual names of its folder below a data folder.
+        loose: files that identify this data set in any folder.
+        refused: its pickles, named in the error and never opened.
+        find: the files of a split in a folder, or an empty list.
+        read: reads the files that `find` returned.
+        downloads: the published files of each split.
+        remedy: another way to get the data set, for the error.
+    """
+
+    folders: tuple[str, ...]
+    loose: tuple[str, ...]
+    refused: tuple[str, ...] = ()
     find: Callable[[Path, Split], list[Path]]
     read: Callable[[list[Path], Split], LabelledInputs]
     downloads: dict[Split, tuple[Download, ...]]
-    remedy: str = ""  # another way to get it
+    remedy: str = ""
 
 
 def _idx(base: str, md5: dict[str, str]) -> dict[Split, tuple[Download, ...]]:

@@ -1,9 +1,9 @@
-"""Parts of a data set by class: the proxy sets of the papers, or any classes by name."""
+"""Subsets of a data set by class: the proxy data of the papers, or any classes by name."""
 
 import torch
 
 from clonecost.data.catalogue import DATASETS
-from clonecost.errors import SpecError, suggest
+from clonecost.errors import Advice, SpecError, suggest
 from clonecost.types import LabelledInputs
 
 _VEHICLES = (
@@ -38,17 +38,24 @@ CIFAR100_SUBSETS: dict[str, tuple[str, ...]] = {
 
 
 def members(data_set: str, subset: str, classes: tuple[str, ...]) -> tuple[str, ...]:
-    """The class names that `subset` stands for: a named subset, or names separated by commas.
+    """The class names of `subset`: a named subset, or class names separated by commas.
 
-    Capitals do not matter, and a space may be written as an underscore.
+    Upper case counts as lower case, and a space may be written as an underscore.
 
     Raises:
         SpecError: a class is unknown or named twice, or the data set has no class names.
+
+    Example:
+        >>> members("fmnist", "coat,bag", DATASETS["fmnist"].classes)
+        ('Coat', 'Bag')
     """
     if data_set == "cifar100" and subset in CIFAR100_SUBSETS:
         return CIFAR100_SUBSETS[subset]
     if not classes:
-        raise SpecError(f"{data_set} has no class names, so {subset!r} selects nothing in it")
+        raise SpecError(
+            f"{data_set} has no class names, so {subset!r} selects nothing in it.",
+            Advice("leave the subset out"),
+        )
     known = {_plain(name): name for name in classes}
     chosen: list[str] = []
     for part in subset.split(","):
@@ -57,7 +64,7 @@ def members(data_set: str, subset: str, classes: tuple[str, ...]) -> tuple[str, 
             raise SpecError(suggest(f"class of {data_set}", part.strip(), [*classes, *named]))
         chosen.append(known[_plain(part)])
     if len(set(chosen)) < len(chosen):
-        raise SpecError(f"{data_set}:{subset} names a class twice; name each class once")
+        raise SpecError(f"{data_set}:{subset} names a class twice.", Advice("name each class once"))
     return tuple(chosen)
 
 

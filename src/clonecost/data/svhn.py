@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from clonecost.data.catalogue import Split
-from clonecost.errors import DataError
+from clonecost.errors import Advice, DataError
 from clonecost.types import LabelledInputs
 
 
 def find(folder: Path, split: Split) -> list[Path]:
-    """The file of a split, or nothing."""
+    """The file of a split, or an empty list."""
     path = folder / f"{split}_32x32.mat"
     return [path] if path.is_file() else []
 
@@ -20,21 +20,26 @@ def read(paths: list[Path], split: Split) -> LabelledInputs:
     """(n, 3, 32, 32) uint8 and (n,) labels; the file's label 10 is the digit 0.
 
     Raises:
-        DataError: the file is broken, or holds something else.
+        DataError: the file is damaged, or holds other arrays.
     """
-    from scipy.io import loadmat  # half a second that other data sets need not pay
+    from scipy.io import loadmat  # the import takes half a second
 
     [path] = paths
     try:
         content = loadmat(str(path), variable_names=["X", "y"])
     except Exception as error:  # SciPy raises a dozen unrelated types on a broken file
-        raise DataError(f"{path} cannot be read ({error}); get the file again") from error
+        raise DataError(
+            f"{path} cannot be read ({error}).", Advice("get the file again")
+        ) from error
     images, labels = content.get("X"), content.get("y")
     if images is None or labels is None or images.dtype != np.uint8 or images.ndim != 4:
-        raise DataError(f"{path} lacks images X (H, W, C, n) or labels y; get the file again")
+        raise DataError(
+            f"{path} lacks images X (H, W, C, n) or labels y.", Advice("get the file again")
+        )
     if images.shape[3] != labels.size:
         raise DataError(
-            f"{path} holds {images.shape[3]:,} images and {labels.size:,} labels; get it again"
+            f"{path} holds {images.shape[3]:,} images and {labels.size:,} labels.",
+            Advice("get it again"),
         )
     inputs = torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1)))
     return LabelledInputs(inputs, torch.from_numpy(labels.reshape(-1).astype(np.int64) % 10))

@@ -1,8 +1,8 @@
-"""Overlapping shapes on a plain background: pictures of nothing, for an attacker without data.
+"""Overlapping shapes on a plain background: proxy data for an attacker without data.
 
-As the synthetic proxy of DFMS (Sanyal et al., CVPR 2022, https://arxiv.org/abs/2204.11022): 50
-shapes of 5 to 10 pixels on a canvas of 100x100, blurred over 4x4 pixels, every third pixel or so
-kept. Drawn from one seed a split.
+The images follow the synthetic proxy of DFMS (Sanyal et al., CVPR 2022,
+https://arxiv.org/abs/2204.11022): 50 shapes of 5 to 10 pixels on a canvas of 100x100, blurred over
+4x4 pixels and reduced to 32x32 of them. Each split has its own fixed seed.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from clonecost.types import LabelledInputs
 _SEED: dict[Split, int] = {"train": 3, "test": 4}
 _CANVAS, _SIDE, _SHAPES, _BLUR = 100, 32, 50, 4
 _SIZES = (5, 10)  # pixels, both included
-_CHUNK = 500  # pictures drawn at once: their canvases stay in the cache
+_CHUNK = 500  # images drawn at once: their canvases fit the cache of the CPU
 
 
 def shapes(split: Split) -> LabelledInputs:
@@ -35,7 +35,7 @@ def _draw(count: int, rng: np.random.Generator) -> Tensor:
 
     pixels, window = _CANVAS * _CANVAS, torch.arange(_SIZES[1])
     down, right = window.view(1, -1, 1), window.view(1, 1, -1)
-    # one pixel more: whatever of a window is outside its shape falls there
+    # one extra pixel takes the part of a window that is outside its shape
     canvas = drawn(0, 255, count, 1, 3).to(torch.uint8).repeat(1, pixels + 1, 1)
     rows = torch.arange(count).view(-1, 1)
     for _ in range(_SHAPES):
@@ -46,9 +46,9 @@ def _draw(count: int, rng: np.random.Generator) -> Tensor:
         inside = torch.where(kind < 2, x**2 + y**2 <= 1, (x.abs() <= 1) & (y <= 1))  # 0, 1: ellipse
         inside &= (kind != 3) | (2 * x.abs() <= 1 + y)  # 2: rectangle, 3: triangle
         top, left = drawn(0, _CANVAS - _SIZES[1], 2, count, 1, 1)
-        places = torch.where(inside, (top + down) * _CANVAS + left + right, pixels)
+        targets = torch.where(inside, (top + down) * _CANVAS + left + right, pixels)
         colours = drawn(0, 255, count, 1, 3).to(torch.uint8)
-        canvas[rows, places.flatten(1)] = colours.expand(-1, window.numel() ** 2, -1)
+        canvas[rows, targets.flatten(1)] = colours.expand(-1, window.numel() ** 2, -1)
     return _shrink(canvas[:, :pixels].view(count, _CANVAS, _CANVAS, 3).permute(0, 3, 1, 2))
 
 

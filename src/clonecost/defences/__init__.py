@@ -1,4 +1,4 @@
-"""Defences: each takes a victim and returns a victim. Adding one = its file and its page."""
+"""Defences: each takes a victim and returns a victim. A new one needs its file and its page."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Round the probabilities: the cheapest way to leak less per answer."""
+"""Rounding: probabilities to a few decimals, which shows less of the model per answer."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,9 +13,16 @@ from clonecost.types import Victim
 
 @dataclass(frozen=True, kw_only=True)
 class Rounding:
-    """Probabilities to so many decimals, then renormalised; the top class stays the top class.
+    """Round probabilities to `decimals`, then renormalise; the top class stays the top class.
 
-    Tramèr et al., USENIX Security 2016, §6.1.
+    A victim maps (n, ...) inputs to (n, K) probabilities, and so does the defended one.
+
+    Source: Tramèr et al., USENIX Security 2016, §6.1.
+
+    Example:
+        >>> defended = Rounding(decimals=1)(lambda _: torch.tensor([[0.626, 0.374]]))
+        >>> defended(torch.rand(1, 1, 8, 8))
+        tensor([[0.6000, 0.4000]])
 
     Raises:
         SpecError: `decimals` is not between 0 and 6 (float32 holds no more).
@@ -27,7 +34,8 @@ class Rounding:
 
     def __post_init__(self) -> None:
         if not 0 <= self.decimals <= 6:
-            raise SpecError(f"rounding to {self.decimals} decimals: choose from 0 to 6")
+            raise SpecError("Rounding has too few or too many decimals", got=self.decimals,
+                            want="0 to 6")  # fmt: skip
 
     def __call__(self, victim: Victim) -> Victim:
         def defended(inputs: Tensor, /) -> Tensor:

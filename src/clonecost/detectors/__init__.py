@@ -1,4 +1,4 @@
-"""Detectors: functions of the ledger. Adding one = its file and its page."""
+"""Detectors: functions of the ledger. A new one needs its file and its page."""
 
 import lazy_loader
 

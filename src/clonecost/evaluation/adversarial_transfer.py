@@ -1,13 +1,13 @@
-"""Do adversarial examples made on the clone fool the victim?
+"""Transferability: the share of the clone's adversarial examples that also fool the victim.
 
-Szegedy et al. (ICLR 2014) found that they often do; Papernot et al. (AsiaCCS 2017,
-https://arxiv.org/abs/1602.02697) steal models for nothing else. The examples are made by the
-Adversarial Robustness Toolbox, untargeted, within |x' - x| <= epsilon for every pixel:
+Szegedy et al. (ICLR 2014) found that adversarial examples often transfer; Papernot et al. (AsiaCCS
+2017, https://arxiv.org/abs/1602.02697) clone models for this purpose only. The Adversarial
+Robustness Toolbox makes the examples, untargeted, within |x' - x| <= epsilon for every pixel:
 
     fgsm   one step of epsilon along the sign of the gradient (Goodfellow et al., ICLR 2015)
     pgd    20 steps of epsilon / 8 from a random start (Madry et al., ICLR 2018)
-    mim    10 steps of epsilon / 10 with momentum 1 (Dong et al., CVPR 2018), made for transfer
-    noise  signs by chance, no clone needed: what any other number must be compared with
+    mim    10 steps of epsilon / 10 with momentum 1 (Dong et al., CVPR 2018), designed to transfer
+    noise  random signs, without a clone: the baseline of the other methods
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SetKey, SpecError
 from clonecost.evaluation.scoring import rate
 from clonecost.oracle import Oracle
 from clonecost.result import Strength
@@ -27,11 +27,16 @@ Method = Literal["fgsm", "pgd", "mim"]
 METHODS: tuple[Method, ...] = ("fgsm", "pgd", "mim")
 NOISE = "noise"
 PGD_STEPS, MIM_STEPS = 20, 10
-BATCH = 128  # rows at a time, through the clone and to the API
+BATCH = 128  # rows of one forward pass of the clone, and of one request to the API
 
 
-def rows_asked(rows: int, methods: Sequence[Method], epsilons: Sequence[float]) -> int:
-    """Queries at most: as many as if the API named every clean row rightly."""
+def max_queries(rows: int, methods: Sequence[Method], epsilons: Sequence[float]) -> int:
+    """The largest possible number of queries: the API classifies every clean row correctly.
+
+    Example:
+        >>> max_queries(100, ["fgsm", "pgd"], [0.03])  # 100 clean, noise, fgsm, pgd
+        400
+    """
     return rows * (1 + (len(methods) + 1) * len(epsilons))
 
 
@@ -46,51 +51,56 @@ def transfer(
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
 ) -> tuple[int, list[Strength]]:
-    """Ask about every row of `test`, then about examples of those that were named rightly.
+    """Query every row of `test`, then the examples of the rows that were classified correctly.
 
     Args:
-        oracle: of a budget of at least `rows_asked(...)`.
+        oracle: with a budget of at least `max_queries(...)`.
         clone: pixels in [0, 1], (n, C, H, W) -> (n, K) logits.
+        test: images; the first `len(test)` queries.
+        epsilons: largest changes of a pixel, in (0, 1].
+        seed: draws the signs of the noise and the random starts of pgd.
 
-    Returns the number of rows named rightly, and a strength for each method and epsilon, the
-    control of chance first.
+    Returns:
+        The number of rows that the API classified correctly, and a strength for each epsilon and
+        method, the noise of each epsilon first.
 
     Raises:
-        SpecError: the toolbox is not installed, or no row was named rightly.
+        SpecError: the toolbox is not installed, or the API classified no row correctly.
     """
     classifier = _classifier(clone, oracle, device)
-    total, done = rows_asked(len(test), methods, epsilons), 0  # until it is known who is right
+    total, done = max_queries(len(test), methods, epsilons), 0  # until the clean rows are answered
 
-    def named(rows: Tensor) -> Iterator[Tensor]:
+    def predictions(rows: Tensor) -> Iterator[Tensor]:
         nonlocal done
         for part in rows.split(BATCH):
             yield oracle(part, purpose="validation").argmax(1)
             done += len(part)
-            progress("asking about examples", done, total)
+            progress("querying adversarial examples", done, total)
 
     rows, labels = test.rows(slice(None), device), test.labels.to(device)
-    right = torch.cat(list(named(rows))) == labels
-    count = int(right.sum())
+    correct = torch.cat(list(predictions(rows))) == labels
+    count = int(correct.sum())
     if not count:
         raise SpecError(
-            f"the API names none of {len(test):,} rows of {test.name} rightly: is this the test "
-            "set of that victim?"
+            f"The API classifies none of the {len(test):,} rows of {test.name} correctly.",
+            SetKey("test"),
+            Advice("check that the class order is the victim's"),
         )
-    total = len(test) + rows_asked(count, methods, epsilons) - count
-    rows, labels = rows[right], labels[right]
-    found = []
+    total = len(test) + max_queries(count, methods, epsilons) - count
+    rows, labels = rows[correct], labels[correct]
+    strengths = []
     for epsilon in epsilons:
         for method in (NOISE, *methods):
-            moved = _examples(classifier, method, rows, labels, epsilon, seed)
-            wrong = torch.cat(list(named(moved))) != labels
-            wrong_clone = _named_by(clone, moved) != labels
-            found.append(
+            examples = _examples(classifier, method, rows, labels, epsilon, seed)
+            wrong = torch.cat(list(predictions(examples))) != labels
+            wrong_clone = _predictions_of(clone, examples) != labels
+            strengths.append(
                 Strength(
                     method=method, epsilon=epsilon, fooled=rate(wrong),
                     fooled_clone=rate(wrong_clone),
                 )
             )  # fmt: skip
-    return count, found
+    return count, strengths
 
 
 def _examples(
@@ -115,19 +125,19 @@ def _examples(
             classifier, eps=epsilon, eps_step=epsilon / MIM_STEPS, max_iter=MIM_STEPS, decay=1.0,
             batch_size=BATCH, verbose=False,
         )  # fmt: skip
-    before = np.random.get_state()  # the toolbox draws its random starts from there
+    before = np.random.get_state()  # the toolbox draws its random starts from this state
     np.random.seed(seed)
     try:
         made = attack.generate(x=rows.cpu().numpy(), y=labels.cpu().numpy())
     finally:
         np.random.set_state(before)
-    # float32 sums can step over the edge by a bit or two
+    # float32 sums can exceed the limit by a bit or two
     moved = torch.from_numpy(made).float().to(rows.device)
     return moved.clamp(rows - epsilon, rows + epsilon).clamp(0, 1)
 
 
 @torch.no_grad()
-def _named_by(clone: nn.Module, rows: Tensor) -> Tensor:
+def _predictions_of(clone: nn.Module, rows: Tensor) -> Tensor:
     return torch.cat([clone(part).argmax(1) for part in rows.split(BATCH)])
 
 
@@ -136,8 +146,8 @@ def _classifier(clone: nn.Module, oracle: Oracle, device: torch.device | str) ->
         from art.estimators.classification import PyTorchClassifier
     except ImportError as error:
         raise SpecError(
-            "adversarial examples are made by the Adversarial Robustness Toolbox, which is not "
-            "installed: pip install 'clonecost[robust]'"
+            "The Adversarial Robustness Toolbox, which makes the examples, is not installed.",
+            Advice("run `pip install 'clonecost[robust]'`"),
         ) from error
     return PyTorchClassifier(
         model=clone.eval(), loss=nn.CrossEntropyLoss(), input_shape=oracle.threat.input_shape,

@@ -1,6 +1,6 @@
-"""Controls beside an audit: clones made without what the victim knows. What did the queries buy?
+"""Controls of an audit: clones trained without the victim's knowledge, the baselines of the clone.
 
-All three ask the victim nothing: they use rows that were bought already, or the owner's own data.
+No control sends a query: each uses rows that were paid for already, or the owner's own data.
 """
 
 from collections.abc import Callable
@@ -26,15 +26,20 @@ def run_controls(
     progress: Progress,
     loop: Loop = plain,
 ) -> list[Control]:
-    """Score each control that can be made from what is given, with the shared recipe.
+    """Score each control for which the data are given, with the shared `Recipe`.
+
+    The controls are `untrained_student`, `shuffled_answers` (needs `bought`) and `true_labels`
+    (needs `true_labels`), in this order.
 
     Args:
-        new_student: an untrained student on the device of `rng`.
-        bought: the rows of the attack and their answers; None when they were not kept.
+        new_student: makes an untrained student on the device of `rng`.
+        bought: the attack's rows (n, *input_shape) and their answers (n, K); None when they were
+            not kept.
         true_labels: the victim's own training data, fitted to its input shape.
+        rng: draws the permutation of the answers and the batches of the trainings.
+        loop: runs the trainings, with checkpoints if it keeps any.
     """
-    untrained = new_student()
-    found = [_control("untrained_student", untrained, reference)]
+    controls = [_control("untrained_student", new_student(), reference)]
 
     def trained(inputs: Tensor, answers: Tensor) -> nn.Module:
         student = new_student()
@@ -47,16 +52,16 @@ def run_controls(
     if bought is not None:
         inputs, answers = bought
         shuffled = answers[torch.randperm(len(answers), generator=rng, device=rng.device).cpu()]
-        found.append(_control("shuffled_answers", trained(inputs, shuffled), reference))
+        controls.append(_control("shuffled_answers", trained(inputs, shuffled), reference))
     if true_labels is not None:
         one_hot = F.one_hot(true_labels.labels, reference.answers.shape[1]).float()
         student = trained(true_labels.inputs, one_hot)
-        found.append(_control("true_labels", student, reference))
-    return found
+        controls.append(_control("true_labels", student, reference))
+    return controls
 
 
 def _control(name: str, student: nn.Module, reference: Reference) -> Control:
-    found = score(student, reference, queries=0)
+    scored = score(student, reference, queries=0)
     return Control.model_validate(
-        {"name": name, "accuracy": found.accuracy, "agreement": found.agreement}
+        {"name": name, "accuracy": scored.accuracy, "agreement": scored.agreement}
     )

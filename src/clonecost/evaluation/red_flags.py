@@ -1,6 +1,6 @@
-"""Red flags about the audit itself: what a reader must know before believing its numbers.
+"""Red flags: reasons for which an audit's own numbers may mislead.
 
-Each flag is documented in docs/flags.md with what raises it and what to do.
+docs/flags.md lists each code with its condition and its remedy.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,17 +8,25 @@ from dataclasses import dataclass
 
 from clonecost.result import Flag, Rate, Score, SpotCheck, ThreatCard, Traffic
 
-SLACK = 5.0  # rows for each unknown, below which rounding cost agreement (LOG.md, 2026-11-25)
+# below this, rounding cost agreement (LOG.md, 2026-11-25)
+MIN_ROWS_PER_UNKNOWN = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Traits:
-    """What an attack and the defences of one audit declare that a flag depends on."""
+    """Declarations of an attack and of the audit's defences on which a flag depends.
 
-    finite_differences: bool = False  # differences between answers to inputs close together
-    rows_per_unknown: float | None = None  # asked by an attack that solves equations
-    published_wiring: bool = False  # the generator makes the victim's normalised inputs
-    coarse_defence: bool = False  # a defence cuts or rounds answers
+    Attributes:
+        finite_differences: the attack uses differences between answers to nearby inputs.
+        rows_per_unknown: queries for each unknown, if the attack solves equations.
+        published_wiring: the generator's tanh is used as the victim's normalised input.
+        coarse_defence: a defence rounds or truncates answers.
+    """
+
+    finite_differences: bool = False
+    rows_per_unknown: float | None = None
+    published_wiring: bool = False
+    coarse_defence: bool = False
 
 
 def flags(
@@ -36,7 +44,19 @@ def flags(
     resumed: int,
     spot: SpotCheck | None = None,
 ) -> list[Flag]:
-    """Everything that is doubtful about one audit, worst first."""
+    """The flags of one audit, warnings first.
+
+    Args:
+        attack: the attack's name, for the messages.
+        curve: a score for each milestone, the last clone's at the end; at least one.
+        victim_accuracy: of the undefended victim on the test rows.
+        majority: the majority-class baseline of agreement, in [0, 1].
+        test_rows: rows of the test set.
+        overlap: test rows that are also in the proxy data.
+        lost: rows paid without a usable answer, in all accounts.
+        resumed: how often the audit was resumed.
+        spot: the result of the spot checks, if any was made.
+    """
     found = [
         *_data(test_rows, overlap, victim_accuracy, majority),
         *_attack(threat, attack, traits),
@@ -71,35 +91,36 @@ def _attack(threat: ThreatCard, attack: str, traits: Traits) -> Iterable[Flag]:
     if threat.access == "white-box":
         yield _info(
             "white-box-reference",
-            f"{attack} read the victim's own network: a reference to hold attacks against, and no "
-            "finding about the API",
+            f"{attack} read the victim's own network. It is a reference for attacks through the "
+            "API and says nothing about the API.",
         )
     coarse = threat.answers != "probs" or traits.coarse_defence
     rows = traits.rows_per_unknown
-    one_equation = threat.num_classes == 2  # a row gives; of K classes it gives K - 1
-    if coarse and one_equation and rows is not None and rows < SLACK:
+    one_equation = threat.num_classes == 2  # an answer of K classes gives K - 1 equations
+    if coarse and one_equation and rows is not None and rows < MIN_ROWS_PER_UNKNOWN:
         yield _warning(
             "equations-of-coarse-answers",
-            f"{attack} solves {rows:g} equation(s) for each unknown, of answers that are cut or "
-            "rounded: little evens out what rounding took away, a few times as many may",
+            f"{attack} has {rows:g} equation(s) for each unknown, from rounded or truncated "
+            f"answers. With fewer than {MIN_ROWS_PER_UNKNOWN:g}, rounding errors do not average "
+            "out.",
         )
     if traits.finite_differences and threat.input_precision == "uint8":
         yield _warning(
             "differences-in-8-bit",
-            f"{attack} takes differences between answers to inputs that lie close together; 8-bit "
-            "inputs round the distance away: its generator learns from noise",
+            f"{attack} uses finite differences between answers to nearby inputs. 8-bit inputs "
+            "round these differences away, so its generator is trained on noise.",
         )
     if traits.finite_differences and coarse:
         yield _warning(
             "differences-of-coarse-answers",
-            f"{attack} takes differences of answers that are cut or rounded: most of its "
-            "generator's gradients are noise",
+            f"{attack} uses finite differences of rounded or truncated answers. Most of its "
+            "generator's gradients are noise.",
         )
     if traits.published_wiring:
         yield _warning(
             "published-wiring",
-            "the generator's tanh is taken for the victim's normalised input, as in the released "
-            "scripts: an attacker who only sends pixels does not have this",
+            "The generator's tanh is used as the victim's normalised input, as in the released "
+            "scripts. An attacker who only sends pixels cannot do this.",
         )
 
 
@@ -120,14 +141,14 @@ def _outcome(
             f"An earlier clone had a higher agreement ({best.agreement.value:.1%} after "
             f"{best.queries:,} queries). Training was unstable; the last clone is the result.",
         )
-    commonest = max(traffic.class_histogram, default=0) / max(1, traffic.rows)
-    # equations are solved on probabilities: of a table they teach all classes, whichever wins
+    largest_share = max(traffic.class_histogram, default=0) / max(1, traffic.rows)
+    # an attack on a table solves equations for all classes, whichever is the predicted one
     solved = threat.features is not None and threat.answers == "probs"
-    if commonest > 0.9 and not solved:
+    if largest_share > 0.9 and not solved:
         yield _warning(
             "one-sided-questions",
-            f"{commonest:.0%} of the answers give the same class. The clone saw few answers of the "
-            "other classes.",
+            f"{largest_share:.0%} of the answers predict the same class. The clone was trained on "
+            "few answers of the other classes.",
         )
 
 

@@ -1,4 +1,4 @@
-"""How good is a clone? Pure functions of a clone and verdicts bought beforehand."""
+"""Scores of a clone: pure functions of the clone and of answers that were paid for beforehand."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -14,11 +14,16 @@ from clonecost.training.losses import kl, l1
 from clonecost.types import LabelledInputs
 
 BATCH = 512
-UNIFORM_SEED = 1_609_02943  # of the rows behind R_unif: the same for all audits of a table
+UNIFORM_SEED = 1_609_02943  # draws the rows of R_unif: the same for all audits of a table
 
 
 def rate(hits: Tensor) -> Rate:
-    """The share of true entries in (n,) with its 95 % Wilson interval."""
+    """The share of true entries in (n,), n > 0, with its 95 % Wilson interval.
+
+    Example:
+        >>> rate(torch.tensor([True] * 8 + [False] * 2))
+        Rate(value=0.8, low=0.49..., high=0.94...)
+    """
     successes, rows = int(hits.sum()), len(hits)
     interval = binomtest(successes, rows).proportion_ci(0.95, method="wilson")
     return Rate(value=successes / rows, low=max(0.0, interval.low), high=min(1.0, interval.high))
@@ -26,21 +31,33 @@ def rate(hits: Tensor) -> Rate:
 
 @dataclass(frozen=True)
 class Reference:
-    """The test set with the *undefended* victim's answers, bought before the attack starts."""
+    """The test set with the *undefended* victim's answers, bought before the attack starts.
 
-    test: LabelledInputs  # on the scoring device
-    answers: Tensor  # (n, K) probabilities
-    # of a table: rows drawn evenly from the ranges of its features, (u, d), and their answers
+    Attributes:
+        test: the test rows, on the scoring device.
+        answers: (n, K) probabilities.
+        uniform: for a table, rows drawn uniformly from the ranges of its features, (u, d), and
+            their answers, (u, K).
+    """
+
+    test: LabelledInputs
+    answers: Tensor
     uniform: tuple[Tensor, Tensor] | None = None
 
     @classmethod
     def buy(
         cls, oracle: Oracle, test: LabelledInputs, device: torch.device, *, uniform: int = 0
     ) -> "Reference":
-        """Ask for every test row once, through the evaluation account: costs len(test) there.
+        """Query every test row once, through the evaluation account.
+
+        The cost is `len(test)` queries, and `uniform` more for a table.
 
         Args:
-            uniform: of a table's victim, ask about so many uniform rows, too.
+            oracle: with the account "evaluation", and no defence in front of the victim.
+            uniform: number of uniform rows that a table's victim is queried with.
+
+        Raises:
+            CloneCostError: as the oracle.
         """
         index = torch.arange(len(test))
         answers = torch.cat([oracle(test.rows(rows, device)) for rows in index.split(BATCH)])
@@ -50,25 +67,26 @@ class Reference:
             return cls(test.to(device), answers)
         rng = torch.Generator().manual_seed(UNIFORM_SEED)
         rows = uniform_rows(features, uniform, rng).to(device)
-        bought = rows, torch.cat([oracle(part) for part in rows.split(BATCH)])
-        return cls(test.to(device), answers, bought)
+        uniform_answers = torch.cat([oracle(part) for part in rows.split(BATCH)])
+        return cls(test.to(device), answers, (rows, uniform_answers))
 
     @property
-    def verdicts(self) -> Tensor:
-        """(n,) the victim's top class."""
+    def predictions(self) -> Tensor:
+        """(n,) the classes that the victim predicts."""
         return self.answers.argmax(1)
 
     def victim_accuracy(self) -> Rate:
-        return rate(self.verdicts == self.test.labels)
+        """The share of test rows that the victim classifies correctly."""
+        return rate(self.predictions == self.test.labels)
 
     def majority(self) -> float:
-        """Agreement of a clone that always names the victim's commonest class."""
-        return int(self.verdicts.bincount().max()) / len(self.verdicts)
+        """The majority-class baseline of agreement, in (0, 1]."""
+        return int(self.predictions.bincount().max()) / len(self.predictions)
 
 
 @torch.no_grad()
 def _logits(clone: nn.Module, reference: Reference) -> Tensor:
-    """(n, K), from a copy in eval mode: an attack in progress must not notice being watched."""
+    """(n, K), from a copy in eval mode: scoring must not change an attack in progress."""
     frozen = copy.deepcopy(clone).eval()
     device = reference.test.inputs.device
     index = torch.arange(len(reference.test), device=device)
@@ -76,16 +94,27 @@ def _logits(clone: nn.Module, reference: Reference) -> Tensor:
 
 
 def score(clone: nn.Module, reference: Reference, *, queries: int) -> Score:
-    """Accuracy, agreement and KL of a clone on the whole test set."""
+    """Accuracy, agreement and KL of a clone on the whole test set.
+
+    KL(victim || clone) is in nats, the mean over the test rows. The clone is left as it was.
+
+    Args:
+        clone: (n, *input_shape) -> (n, K) logits, on the device of the reference.
+        queries: rows that the attack had paid for when it yielded this clone.
+
+    Example:
+        >>> score(clone, reference, queries=10_000).agreement.value  # doctest: +SKIP
+        0.913
+    """
     logits = _logits(clone, reference)
-    guess = logits.argmax(1)
-    accuracy = rate(guess == reference.test.labels)
-    victims = reference.victim_accuracy().value
+    predicted = logits.argmax(1)
+    accuracy = rate(predicted == reference.test.labels)
+    victim_accuracy = reference.victim_accuracy().value
     return Score(
         queries=queries,
         accuracy=accuracy,
-        agreement=rate(guess == reference.verdicts),
-        relative_accuracy=accuracy.value / victims if victims else 0.0,
+        agreement=rate(predicted == reference.predictions),
+        relative_accuracy=accuracy.value / victim_accuracy if victim_accuracy else 0.0,
         kl=float(kl(logits, reference.answers).mean().clamp_min(0)),  # -1e-17 is rounding
         table=_on_table(clone, logits, reference),
     )
@@ -93,20 +122,22 @@ def score(clone: nn.Module, reference: Reference, *, queries: int) -> Score:
 
 @torch.no_grad()
 def _on_table(clone: nn.Module, logits: Tensor, reference: Reference) -> TableScore | None:
-    """Tramèr et al.'s errors, USENIX Security 2016, §4.1; None for images."""
+    """R_test, R_unif and their TV forms (Tramèr et al., USENIX Security 2016, §4.1).
+
+    None for images.
+    """
     if reference.test.features is None:
         return None
-    guess = logits.argmax(1)
-    found = TableScore(
-        r_test=rate(guess != reference.verdicts),
+    on_test = TableScore(
+        r_test=rate(logits.argmax(1) != reference.predictions),
         tv_test=_total_variation(logits, reference.answers),
     )
     if reference.uniform is None:
-        return found
+        return on_test
     rows, answers = reference.uniform
     frozen = copy.deepcopy(clone).eval()
     logits = torch.cat([frozen(part) for part in rows.split(BATCH)])
-    return found.model_copy(update={
+    return on_test.model_copy(update={
         "uniform_rows": len(rows),
         "r_unif": rate(logits.argmax(1) != answers.argmax(1)),
         "tv_unif": _total_variation(logits, answers),
@@ -114,19 +145,21 @@ def _on_table(clone: nn.Module, logits: Tensor, reference: Reference) -> TableSc
 
 
 def _total_variation(logits: Tensor, answers: Tensor) -> float:
-    """The mean of 1/2 sum_k |p_k - q_k|."""
+    """The mean over the rows of 1/2 sum_k |p_k - q_k|, in [0, 1]."""
     return float(l1(logits, answers).mean() / 2)
 
 
 def per_class(clone: nn.Module, reference: Reference) -> list[ClassAgreement]:
-    """Agreement on the rows of each of the victim's verdicts."""
-    guess = _logits(clone, reference).argmax(1)
-    verdicts = reference.verdicts
-    found = []
+    """Agreement on the rows of each class that the victim predicts, in the order of the classes.
+
+    The agreement is None for a class that the victim never predicts.
+    """
+    predicted = _logits(clone, reference).argmax(1)
+    classes = []
     for k in range(reference.answers.shape[1]):
-        rows = verdicts == k
+        rows = reference.predictions == k
         count = int(rows.sum())
         name = reference.test.classes[k] if k < len(reference.test.classes) else str(k)
-        agreement = rate(guess[rows] == k) if count else None
-        found.append(ClassAgreement(name=name, rows=count, agreement=agreement))
-    return found
+        agreement = rate(predicted[rows] == k) if count else None
+        classes.append(ClassAgreement(name=name, rows=count, agreement=agreement))
+    return classes

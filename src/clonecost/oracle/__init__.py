@@ -1,4 +1,4 @@
-"""The one door between an attack and the victim: checks, account, ledger.
+"""The oracle between an attack and the victim: checks, accounts, ledger.
 
 `Oracle` is loaded on demand: a record is read and verified without torch.
 """

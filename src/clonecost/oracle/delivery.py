@@ -1,14 +1,13 @@
-"""What a victim at the other end of a wire tells of rows that are on their way.
+"""The delivery of a batch to a remote victim: rows sent, refused and lost.
 
-A local victim answers a batch or fails. A remote one can fail in between: some rows were sent and
-may be billed although no answer came, some were refused and surely never served, and a query may
-be sent again. The oracle counts for both: it opens a `Delivery` for each batch that it has
-reserved; the victim finds the delivery with `current` and reports to it. Rows that are sent once
-more are written to the ledger as lost first, durably; rows of a failed batch that were never sent
-are not charged.
+A local victim answers a batch or fails. A remote victim can fail in between: some rows were sent
+and may be billed without an answer, some were refused and certainly not served, and a query may be
+sent again. The oracle opens a `Delivery` for each batch that it has reserved; the victim gets the
+delivery with `current` and reports to it. Rows that are sent again are first written to the ledger
+as lost, durably. Rows of a failed batch that were never sent are not charged.
 
-The delivery is a context variable and not an argument, so that defences, which stand between the
-two and are plain functions of inputs, need not pass it on.
+The delivery is a context variable and not an argument, so that a defence between oracle and victim,
+a plain function of inputs, need not pass it on.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,41 +18,47 @@ from torch import Tensor
 
 
 class Delivery:
-    """One reserved batch on its way. To be used from the thread that asked.
+    """The delivery of one reserved batch; used only from the thread that called the oracle.
 
     Args:
-        lose: writes rows to the ledger as lost, or raises because no more may be lost.
+        lose: writes rows (n, *input_shape) and a reason to the ledger as lost, or raises
+            LostRowsError.
+
+    Example of a remote victim:
+        >>> delivery = current()  # doctest: +SKIP
+        >>> delivery.track()  # doctest: +SKIP
+        >>> delivery.sent(len(inputs))  # doctest: +SKIP
     """
 
     def __init__(self, lose: Callable[[Tensor, str], None]) -> None:
         self._lose = lose
-        self._sent: int | None = None  # None: a victim that does not tell, as every local one
+        self._sent: int | None = None  # None: the victim does not report, as every local one
 
     def track(self) -> None:
-        """The victim will report every row; none was sent yet."""
+        """Declare that the victim reports every row; none was sent yet."""
         self._sent = self._sent or 0
 
     def sent(self, rows: int) -> None:
-        """These rows go out now: they may be served from here on."""
+        """Report rows that are being sent: from now on they may be served."""
         self._sent = (self._sent or 0) + rows
 
     def refused(self, rows: int) -> None:
-        """These were not served after all: no connection, or turned away before any work."""
+        """Report sent rows that were not served: no connection, or refused before any work."""
         self._sent = (self._sent or 0) - rows
 
     def lost(self, inputs: Tensor, reason: str) -> None:
-        """These rows (n, *input_shape) may have been served, no answer came, they go out again.
+        """Report rows (n, *input_shape) that are sent again, and may have been served before.
 
-        Durable when it returns.
+        The record is durable when this returns.
 
         Raises:
-            LostRowsError: the audit may lose no more rows; they must not be sent again.
+            LostRowsError: the limit is reached; the rows must not be sent again.
         """
         self._lose(inputs, reason)
-        self.refused(len(inputs))  # they stand in a record of their own now
+        self.refused(len(inputs))  # the ledger has them as a lost batch now
 
     def never_sent(self, rows: int) -> int:
-        """How many of a batch of `rows` rows surely never reached the victim."""
+        """The number of rows, in a batch of `rows`, that certainly never reached the victim."""
         return 0 if self._sent is None else rows - min(rows, max(0, self._sent))
 
 
@@ -61,13 +66,13 @@ _current: ContextVar[Delivery | None] = ContextVar("delivery", default=None)
 
 
 def current() -> Delivery:
-    """The delivery that a victim is asked in; one that writes nothing if nobody counts."""
+    """The delivery of the running call of the oracle; outside of one, a delivery without effect."""
     return _current.get() or Delivery(lambda inputs, reason: None)
 
 
 @contextmanager
 def delivering(delivery: Delivery) -> Iterator[None]:
-    """Make it the current one for a while."""
+    """Make `delivery` the current one inside the `with`."""
     token = _current.set(delivery)
     try:
         yield

@@ -1,8 +1,8 @@
 """The chain of digests over the events of a record.
 
-    link_n = SHA-256(link_(n-1) + canonical(all that event n says)),    link_0 = 32 zero bytes
+    link_n = SHA-256(link_(n-1) + canonical(all values of event n)),    link_0 = 32 zero bytes
 
-A link proves every event up to its own: whoever holds the last one, the head, finds any later
+A link proves every event up to its own: comparison with the last link, the head, detects any later
 change, insertion, deletion or exchange. Nothing here needs torch.
 """
 
@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 DIGEST_BYTES = 16  # of one row: BLAKE2b-128
 GENESIS = bytes(32)
 
-Value = None | int | float | str | bytes  # what a column of SQLite holds
+Value = None | int | float | str | bytes  # the value types of SQLite
 
 
 def canonical(values: Iterable[Value]) -> bytes:
     """Values as bytes; no two different sequences give the same bytes.
 
-    Each value is its type, its length and its content: 1, "1" and b"1" differ.
+    Each value is written as its type, its length and its content: 1, "1" and b"1" differ.
+
+    Example:
+        >>> canonical([1, "1"])
+        b'int 1 1str 1 1'
     """
     parts: list[bytes] = []
     for value in values:
@@ -31,9 +35,9 @@ def canonical(values: Iterable[Value]) -> bytes:
     return b"".join(parts)
 
 
-def next_link(head: bytes, said: Iterable[Value]) -> bytes:
-    """The link after `head`, of an event that says `said`."""
-    return hashlib.sha256(head + canonical(said)).digest()
+def next_link(head: bytes, values: Iterable[Value]) -> bytes:
+    """The link after `head` for an event with these values: 32 bytes."""
+    return hashlib.sha256(head + canonical(values)).digest()
 
 
 def array_digests(rows: NDArray[Any]) -> bytes:

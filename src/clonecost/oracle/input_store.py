@@ -1,8 +1,8 @@
-"""The inputs that a run keeps, in `inputs.bin` beside its ledger: each in its cheapest exact form.
+"""The inputs that a run keeps, in `inputs.bin` beside its ledger, each in its smallest exact form.
 
-A row of the proxy pool is its index (4 bytes). Otherwise an image whose values are all k/255 is
-kept as bytes, and anything else as float32. The ledger knows where each batch begins; bytes after
-the last settled batch (a crash in mid-write) are never read.
+A row of the proxy pool is kept as its index (4 bytes), any other image whose values are all k/255
+as bytes, and anything else as float32. The ledger holds the offset of each batch; bytes after the
+last settled batch (from a crash during a write) are never read.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from clonecost.errors import LedgerError
+from clonecost.errors import Advice, LedgerError
 from clonecost.oracle.hash_chain import array_digests
 from clonecost.persistence.disk import sync_folder
 
@@ -31,13 +31,13 @@ class Packed:
 
 @dataclass(frozen=True)
 class KeptInputs:
-    """The file, and the shape of one row."""
+    """The file of the kept inputs, and the shape of one row."""
 
     path: Path
     shape: tuple[int, ...]
 
     def append(self, payload: bytes) -> int:
-        """Write at the end and sync. Returns where the payload begins."""
+        """Write at the end and sync. Returns the offset of the payload, in bytes."""
         with self.path.open("ab") as file:
             offset = file.tell()
             file.write(payload)
@@ -51,7 +51,7 @@ class KeptInputs:
         """The stored bytes of a batch.
 
         Raises:
-            LedgerError: the file is gone or too short.
+            LedgerError: the file cannot be read, or is too short.
         """
         values = prod(self.shape)
         size = count * {"index": 4, "uint8": values, "float32": 4 * values}[form]
@@ -60,16 +60,22 @@ class KeptInputs:
                 file.seek(offset)
                 payload = file.read(size)
         except OSError as error:
-            raise LedgerError(f"the kept inputs {self.path} cannot be read: {error}") from error
+            raise LedgerError(
+                f"The kept inputs {self.path} cannot be read: {error}.",
+                Advice("restore the file from a copy"),
+            ) from error
         if len(payload) != size:
-            raise LedgerError(f"{self.path} is cut short: kept inputs from byte {offset} are gone")
+            raise LedgerError(
+                f"{self.path} is truncated: kept inputs from byte {offset:,} on are missing.",
+                Advice("restore the file from a copy"),
+            )
         return payload
 
     def digests(self, form: Literal["uint8", "float32"], offset: int, count: int) -> bytes:
-        """The digests of a batch's rows, as `tensor_codec.row_digests` gives them.
+        """The digests of a batch's rows, as of `tensor_codec.row_digests`.
 
         Raises:
-            LedgerError: the file is gone or too short.
+            LedgerError: the file cannot be read, or is too short.
         """
         values = np.frombuffer(self.payload(form, offset, count), _DTYPES[form])
         return array_digests(values.reshape(count, -1))

@@ -1,16 +1,16 @@
-"""The durable record of every row that was sent: what was asked, what came back, in which order.
+"""The ledger: a durable record of every row that was sent, its answer, and their order.
 
-One SQLite file per run (write-ahead log, every commit synced). A batch is *reserved* before the
-victim is asked and *settled* after the answer. A crash in between leaves a reservation: on the next
-opening it becomes *lost*, because the victim may have served and billed it. Rows of a lost batch
-that surely never reached the victim are noted as unsent and count nowhere.
+A run has one SQLite file (write-ahead log, every commit synced). A batch is *reserved* before it is
+sent and *settled* after its answers arrived. A crash in between leaves a reservation, which becomes
+*lost* on the next opening, because the victim may have served and billed it. Rows of a lost batch
+that certainly never reached the victim are recorded as unsent and counted nowhere.
 
 Every event adds a link to a chain of SHA-256 digests (`record`, `hash_chain`), so that a later
-change, insertion or deletion is found. Answers are kept always, inputs on request (`input_store`).
+change, insertion or deletion is detected. Answers are always kept, inputs on request
+(`input_store`).
 
 Rows are counted in *accounts*: "attack" (the price of the clone), "evaluation" (the owner's own
-test rows) and "spot" (rows asked again, to see whether the victim is still the same). Within an
-account every row has a position, from 0.
+test rows) and "spot" (the spot check). Within an account every row has a position, from 0.
 """
 
 import json
@@ -26,10 +26,18 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from clonecost.errors import LedgerError
+from clonecost.errors import Advice, LedgerError, RunWorkflow, SetKey
 from clonecost.oracle.hash_chain import DIGEST_BYTES, GENESIS, Value, next_link
 from clonecost.oracle.input_store import Form, Packed
-from clonecost.oracle.record import ACCOUNTS, FORMAT, SCHEMA, Account, Record, Totals
+from clonecost.oracle.record import (
+    ACCOUNTS,
+    FORMAT,
+    SCHEMA,
+    Account,
+    Record,
+    Totals,
+    not_a_run,
+)
 from clonecost.oracle.tensor_codec import decode, encode, row_digests, unpack
 from clonecost.persistence.disk import disk_faults
 from clonecost.types import Shape, as_pixels
@@ -39,23 +47,35 @@ __all__ = ["ACCOUNTS", "Account", "Ledger", "Recorded", "Totals"]
 
 @dataclass(frozen=True)
 class Recorded:
-    """Rows that were bought before."""
+    """Settled rows: their digests, 16 bytes a row, and answers (count, K).
 
-    digests: bytes  # 16 bytes a row
-    answers: Tensor  # (count, K) float32, or float64 where the victim's were kept so
+    The answers are float64 if they were recorded as float64, else float32.
+    """
+
+    digests: bytes
+    answers: Tensor
 
 
 class Ledger(Record):
-    """One run's record. Opening it for writing excludes every other process.
+    """The ledger of one run, open for writing; no second process can open it meanwhile.
 
     Args:
-        path: the SQLite file; made when it is not there.
-        audit: what is audited, in one string: the same file never serves another audit.
+        path: the SQLite file; created if it does not exist.
+        audit: identifies the audit; a file never serves two audits.
         input_shape: shape of one row.
         num_classes: K, the width of an answer.
 
     Raises:
-        LedgerError: the file is broken, of another audit, in use, or cannot be written.
+        LedgerError: the file is damaged, of another audit, in use, or cannot be written.
+
+    Example:
+        >>> ledger = Ledger(
+        ...     Path("ledger.sqlite"), audit="toy", input_shape=(1, 8, 8), num_classes=3
+        ... )  # doctest: +SKIP
+        >>> batch = ledger.reserve(
+        ...     account="attack", position=0, digests=row_digests(inputs)
+        ... )  # doctest: +SKIP
+        >>> ledger.settle(batch, victim(inputs))  # doctest: +SKIP
     """
 
     def __init__(self, path: Path, *, audit: str, input_shape: Shape, num_classes: int) -> None:
@@ -65,36 +85,38 @@ class Ledger(Record):
         if self.audit != audit:
             self.close()
             raise LedgerError(
-                f"{path.parent} holds the record of another audit; go on with that one by "
-                f"`clonecost resume {path.parent}`, or name another folder with --out"
+                f"{path.parent} holds the record of another audit.",
+                SetKey("out"),
+                RunWorkflow("resume", path.parent),
             )
         for (batch,) in self._db.execute(
             "SELECT id FROM batches WHERE state = 'reserved'"
         ).fetchall():
-            self.lose(batch, "the audit ended while this batch was in flight")
+            self.lose(batch, "the process ended before the answers arrived")
 
     @classmethod
     def reopen(cls, path: Path) -> Self:
-        """Open a record that is there for writing, of whichever audit it is.
+        """Open an existing ledger for writing, whichever audit it belongs to.
 
         Raises:
-            LedgerError: it is not there, broken, in use, or cannot be written.
+            LedgerError: the file does not exist, is damaged, in use, or cannot be written.
         """
         if not path.is_file():
-            raise LedgerError(f"{path} is not there: this is not a run folder")
+            raise not_a_run(path)
         ledger = cls.__new__(cls)
         ledger._open(path, None)
         return ledger
 
     def _open(self, path: Path, opened: Mapping[str, Any] | None) -> None:
-        """Lock the file, make its tables if it has none yet, and load it."""
+        """Lock the file, create its tables if it has none yet, and load it."""
         self.path = path
-        self._guard = FileLock(path.with_suffix(".lock"))
+        self._lock = FileLock(path.with_suffix(".lock"))
         try:
-            self._guard.acquire(timeout=0)
+            self._lock.acquire(timeout=0)
         except Timeout as error:
             raise LedgerError(
-                f"{path.parent} is in use by another process; wait for it or stop it first"
+                f"{path.parent} is in use by another process.",
+                Advice("wait for that process, or stop it"),
             ) from error
         try:
             with disk_faults(path):
@@ -111,25 +133,33 @@ class Ledger(Record):
                 self._load()
                 self._lost = sum(self.totals(account).lost for account in ACCOUNTS)
         except BaseException:
-            self._guard.release()
+            self._lock.release()
             raise
 
     # -- writing ---------------------------------------------------------------------------------
 
     def reserve(self, *, account: Account, position: int, digests: bytes) -> int:
-        """Charge a batch; durable when this returns. Returns the batch's id."""
+        """Charge a batch; durable when this returns.
+
+        Args:
+            position: of the first row, within the account.
+            digests: 16 bytes a row, `row_digests(inputs)`.
+
+        Returns:
+            The batch's id.
+        """
         count = len(digests) // DIGEST_BYTES
         at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        said = (account, position, count, digests, at)
+        values = (account, position, count, digests, at)
         with self._transaction():
             cursor = self._db.execute(
                 "INSERT INTO batches (account, position, count, digests, at, state) "
                 "VALUES (?, ?, ?, ?, ?, 'reserved')",
-                said,
+                values,
             )
             batch = cursor.lastrowid
             assert batch is not None
-            self._link("reserved", batch, said)
+            self._link("reserved", batch, values)
         return batch
 
     def settle(
@@ -138,8 +168,8 @@ class Ledger(Record):
         """Complete a batch with its answers, (n, K) on the simplex; durable on return.
 
         Args:
-            labels_only: the answers are one-hot, so the class number says all (2 bytes a row).
-            kept: the inputs, packed, when they are to be kept.
+            labels_only: the answers are one-hot; only the class number is stored (2 bytes a row).
+            kept: the packed inputs, if the run keeps them.
         """
         encoding, blob = encode(answers, labels_only)
         form, offset = None, None
@@ -148,20 +178,20 @@ class Ledger(Record):
             form, index = kept.form, (kept.payload,) if kept.form == "index" else ()
             with disk_faults(self._inputs.path):
                 offset = self._inputs.append(kept.payload)
-        said = (encoding, blob, form, offset)
+        values = (encoding, blob, form, offset)
         with self._transaction():
             self._db.execute(
                 "UPDATE batches SET state = 'settled', encoding = ?, answers = ?, form = ?, "
                 "offset = ? WHERE id = ?",
-                (*said, batch),
+                (*values, batch),
             )
-            self._link("settled", batch, (*said, *index))
+            self._link("settled", batch, (*values, *index))
 
     def lose(self, batch: int, reason: str, *, unsent: int = 0) -> None:
-        """The answer never came or was unusable: paid for, but of no use.
+        """Record a batch as lost: paid, without a usable answer.
 
         Args:
-            unsent: rows of the batch that surely never reached the victim: they are not counted.
+            unsent: rows of the batch that certainly never reached the victim; not counted.
         """
         with self._transaction():
             (count,) = self._db.execute(
@@ -175,26 +205,26 @@ class Ledger(Record):
         self._lost += count - unsent
 
     def note(self, **facts: str | float) -> None:
-        """Keep facts about the run, all or none; a later value of the same fact counts."""
-        said = {key: str(value) for key, value in facts.items()}
+        """Record facts about the run, all or none; a later value replaces an earlier one."""
+        texts = {key: str(value) for key, value in facts.items()}
         with self._transaction():
-            self._link("noted", content=_as_json(said))
-        self._facts |= said
+            self._link("noted", content=_as_json(texts))
+        self._facts |= texts
 
     def record_files(self, files: Mapping[str, str]) -> None:
-        """The run has ended: link the digests of all its files (see `Record.files`).
+        """Record the digests of all files at the end of the run (see `Record.files`).
 
-        The last such event counts, and only as long as no other event follows it.
+        Only the last such event counts, and only if no other event follows it.
         """
         with self._transaction():
             self._link("files", content=_as_json(files))
         self._files, self.finished = dict(files), True
 
     def _link(
-        self, event: str, batch: int | None = None, said: tuple[Value, ...] = (),
+        self, event: str, batch: int | None = None, values: tuple[Value, ...] = (),
         content: str | None = None,
     ) -> None:  # fmt: skip
-        self._head = next_link(self._head, (event, batch, content, *said))
+        self._head = next_link(self._head, (event, batch, content, *values))
         self._db.execute(
             "INSERT INTO chain (event, batch, content, digest) VALUES (?, ?, ?, ?)",
             (event, batch, content, self._head),
@@ -218,7 +248,7 @@ class Ledger(Record):
     # -- reading ---------------------------------------------------------------------------------
 
     def recorded(self, account: Account, position: int, count: int) -> Recorded | None:
-        """What was bought from `position` on, at most `count` rows; None when nothing was."""
+        """The settled rows from `position` on, at most `count`; None if there are none."""
         digests: list[bytes] = []
         answers: list[Tensor] = []
         at, end = position, position + count
@@ -235,17 +265,18 @@ class Ledger(Record):
 
     @property
     def lost(self) -> int:
-        """Rows lost so far, in all accounts together: paid, but of no use."""
+        """Lost rows so far, in all accounts together: paid, without a usable answer."""
         return self._lost
 
     def bought(self, pool: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Everything the attack bought: inputs (n, *shape), uint8 or float32, and answers (n, K).
+        """All rows that the attack bought: inputs (n, *shape), uint8 or float32, answers (n, K).
 
         Args:
-            pool: (N, *shape), in which rows kept as indices are looked up.
+            pool: (N, *shape), the proxy data, for rows that are kept as indices.
 
         Raises:
-            LedgerError: rows were not kept, or the pool is not the one that was asked from.
+            LedgerError: rows were not kept, there are none, or the pool is not the one that was
+                queried.
         """
         inputs: list[Tensor] = []
         answers: list[Tensor] = []
@@ -260,44 +291,48 @@ class Ledger(Record):
             rows = self._rows(form, offset, count, pool)
             if row_digests(rows) != digests:
                 raise LedgerError(
-                    f"the inputs of batch {batch} are not those that were sent: "
-                    f"the proxy data set or {self._inputs.path.name} has changed"
+                    f"The inputs of batch {batch} are not those that were sent: the proxy data set "
+                    f"or {self._inputs.path.name} has changed.",
+                    Advice("restore it from a copy"),
                 )
             inputs.append(rows)
             answers.append(decode(encoding, blob, self.num_classes))
         if missing:
             raise LedgerError(
                 f"{missing:,} of the rows that were bought were not kept, so they cannot train "
-                "another student; run the audit with --keep all"
+                "another student.",
+                RunWorkflow("audit", change=SetKey("keep", "all")),
             )
         if not inputs:
-            raise LedgerError(f"{self.path} holds no answered rows yet")
+            raise LedgerError(
+                f"{self.path} holds no answered rows yet.", RunWorkflow("resume", self.path.parent)
+            )
         if len({rows.dtype for rows in inputs}) > 1:  # some batches happened to be 8-bit images
             inputs = [as_pixels(rows) for rows in inputs]
         return torch.cat(inputs), torch.cat(answers)
 
-    def some_bought(
+    def sample_bought(
         self, count: int, rng: torch.Generator, pool: Tensor | None = None
     ) -> tuple[Tensor, Tensor] | None:
-        """A few rows of the attack, (count, *shape) pixels, with their answers (count, K).
+        """Randomly drawn rows of the attack, (count, *shape) pixels, and their answers (count, K).
 
-        None when a row that was drawn was not kept, or comes from a pool that is not given.
+        None if a drawn row was not kept, or comes from a pool that is not given.
         """
-        bought = self.totals("attack").settled
-        if not bought or not count:
+        settled = self.totals("attack").settled
+        if not settled or not count:
             return None
         inputs, answers = [], []
-        for place in torch.randint(bought, (count,), generator=rng).tolist():
-            found = self._db.execute(
+        for drawn in torch.randint(settled, (count,), generator=rng).tolist():
+            batch = self._db.execute(
                 "SELECT position, count, encoding, answers, form, offset FROM batches "
                 "WHERE account = 'attack' AND state = 'settled' AND position <= ? "
-                "AND position + count > ?", (place, place)
+                "AND position + count > ?", (drawn, drawn)
             ).fetchone()  # fmt: skip
-            if found is None or found[4] is None or (found[4] == "index" and pool is None):
+            if batch is None or batch[4] is None or (batch[4] == "index" and pool is None):
                 return None
-            position, rows, encoding, blob, form, offset = found
-            inputs.append(as_pixels(self._rows(form, offset, rows, pool)[place - position]))
-            answers.append(decode(encoding, blob, self.num_classes)[place - position])
+            position, rows, encoding, blob, form, offset = batch
+            inputs.append(as_pixels(self._rows(form, offset, rows, pool)[drawn - position]))
+            answers.append(decode(encoding, blob, self.num_classes)[drawn - position])
         return torch.stack(inputs), torch.stack(answers)
 
     def _rows(self, form: Form, offset: int, count: int, pool: Tensor | None) -> Tensor:
@@ -306,5 +341,5 @@ class Ledger(Record):
         return unpack(form, payload, self.input_shape, pool)
 
 
-def _as_json(said: Mapping[str, Any]) -> str:
-    return json.dumps(said, sort_keys=True)
+def _as_json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True)

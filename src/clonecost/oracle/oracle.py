@@ -1,21 +1,25 @@
-"""The oracle: the one door between an attack and the victim. It checks, charges and records."""
+"""The oracle: it validates, charges and records an attack's queries, and returns the answers."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from clonecost.errors import (
+    Advice,
     BudgetError,
     CloneCostError,
     LostRowsError,
     QueryError,
     ReplayError,
+    RunWorkflow,
+    SetKey,
     VictimError,
 )
-from clonecost.oracle.answer_policy import shown, to_eight_bits
+from clonecost.oracle.answer_policy import api_answers, to_eight_bits
 from clonecost.oracle.delivery import Delivery, delivering
 from clonecost.oracle.hash_chain import DIGEST_BYTES
 from clonecost.oracle.ledger import Account, Ledger
@@ -23,42 +27,48 @@ from clonecost.oracle.tensor_codec import pack, row_digests
 from clonecost.tabular.features import check_rows
 from clonecost.types import Purpose, ThreatModel, Victim
 
-# Told of every batch, replayed or live: (position of its first row, inputs as sent, answers, what
-# for).
+# Called after every batch, replayed or live: (position of the first row, inputs as sent, answers,
+# purpose).
 Observer = Callable[[int, Tensor, Tensor, Purpose], None]
-
-
-# Told how many rows of the account were answered so far, also within a long batch.
-Arrival = Callable[[int], None]
+# Called within a long batch: (rows of the account that are answered so far).
+ChunkObserver = Callable[[int], None]
 
 
 def no_observer(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
     pass
 
 
-def no_arrival(rows: int) -> None:
+def no_chunk_observer(rows: int) -> None:
     pass
 
 
 class Oracle:
     """Answers queries until the budget is spent.
 
-    On a ledger that already holds answers (a crashed run, started again with the same seed) it
-    replays them row by row and asks the victim only for what is new.
+    If the ledger already holds answers (a crashed run, restarted with the same seed), the oracle
+    replays them row by row, and sends only new rows to the victim.
 
     Args:
-        victim: what is behind the door, defences included.
-        ledger: where every row is written before it is sent.
-        account: from which account the rows are paid.
+        victim: (n, *input_shape) -> (n, K) probabilities, defences included.
+        threat: the threat model: what the attacker may send, sees and may spend.
+        ledger: records every row before it is sent.
+        account: the account that is charged.
         keep: also keep the inputs, so that another student can be trained without the victim.
-        observe: is shown every batch; cannot change it.
-        portion: rows that are in flight at once, at most; None: a whole batch. What is in flight
-            when a process dies is lost.
-        max_lost: rows that the whole run may lose, all accounts together; None: no limit. Then at
-            most a quarter of what may still be lost is in flight, so that the limit holds whatever
-            happens, and a failure leaves room for another attempt.
-        arrived: is told of every portion of a batch but the last.
-        again: the command that goes on after a failure; None: `clonecost resume` of the folder.
+        observe: called after every batch; cannot change it.
+        rows_in_flight: the largest number of rows that are sent at once, a chunk of a batch; None:
+            the whole batch. Rows in flight are lost when the process dies.
+        max_lost: the largest number of lost rows of the whole run, all accounts together; None: no
+            limit. With a limit at most a quarter of the remaining rows of the limit is in flight,
+            so that the limit holds whatever happens and a failure leaves rows for a new attempt.
+        observe_chunk: called after every chunk of a batch except the last.
+        resume: the workflow that continues after a failure; None: to resume the ledger's run.
+
+    Example:
+        >>> threat = ThreatModel(input_shape=(1, 8, 8), num_classes=3, query_budget=10)
+        >>> oracle = Oracle(victim, threat, ledger)  # doctest: +SKIP
+        >>> answers = oracle(torch.rand(4, 1, 8, 8))  # doctest: +SKIP
+        >>> answers.shape, oracle.spent, oracle.remaining  # doctest: +SKIP
+        (torch.Size([4, 3]), 4, 6)
     """
 
     def __init__(
@@ -70,14 +80,15 @@ class Oracle:
         account: Account = "attack",
         keep: bool = False,
         observe: Observer = no_observer,
-        portion: int | None = None,
+        rows_in_flight: int | None = None,
         max_lost: int | None = None,
-        arrived: Arrival = no_arrival,
-        again: str | None = None,
+        observe_chunk: ChunkObserver = no_chunk_observer,
+        resume: RunWorkflow | None = None,
     ) -> None:
         self.threat = threat
-        self._again = again or f"clonecost resume {ledger.path.parent}"
-        self._portion, self._max_lost, self._arrived = portion, max_lost, arrived
+        self._resume = resume or RunWorkflow("resume", ledger.path.parent)
+        self._rows_in_flight, self._max_lost = rows_in_flight, max_lost
+        self._observe_chunk = observe_chunk
         self._victim, self._ledger, self._account = victim, ledger, account
         self._keep, self._observe = keep, observe
         self._spent = 0
@@ -91,7 +102,7 @@ class Oracle:
 
     @property
     def remaining(self) -> int:
-        """Rows that the budget still holds."""
+        """Rows that are left of the budget."""
         return self.threat.query_budget - self._spent
 
     def __call__(
@@ -99,25 +110,25 @@ class Oracle:
     ) -> Tensor:
         """(n, *input_shape) inputs -> (n, K) answers on the simplex; costs n queries.
 
-        Inputs are pixels in [0, 1], or a table's rows within the ranges of its features. A table's
-        victim that answers in float64 is heard in float64; all other answers are float32.
+        Inputs are float32: pixels in [0, 1], or a table's rows within the ranges of its features.
+        Answers are float32; those of a table's victim stay float64 if they are float64.
 
-        A label-only victim answers one-hot, a top-k victim keeps k classes and renormalises, so a
-        caller never branches on the kind. Where the threat model says uint8, inputs are rounded to
-        k/255 before they are sent, as an image file would be.
+        Hard labels are one-hot and top-k answers are renormalised, so that a caller never branches
+        on the kind of answer. If the input precision is uint8, inputs are rounded to k/255 before
+        they are sent, as in an image file.
 
         Args:
-            index: (n,) rows of the proxy pool, when the inputs come from there: it is kept instead
-                of the inputs.
-            purpose: what the rows are bought for; the report splits the bill by it.
+            index: (n,) rows of the proxy pool, if the inputs come from it; kept instead of the
+                inputs.
+            purpose: the use of the answers; the report splits the query costs by purpose.
 
         Raises:
             QueryError: wrong shape, pixels outside [0, 1], or a value that a table's feature cannot
                 have; nothing was charged.
             BudgetError: n does not fit; nothing was charged and nothing sent.
-            ReplayError: the recorded run asked something else at this place.
-            VictimError: the victim failed or answered nonsense; these rows count as lost.
-            LostRowsError: as many rows are lost as may be; nothing more was sent.
+            ReplayError: the recorded run has other queries at this position.
+            VictimError: the victim failed or its answers are unusable; these rows count as lost.
+            LostRowsError: the limit of lost rows is reached; nothing more was sent.
         """
         self._check_inputs(inputs)
         inputs = inputs.detach()
@@ -135,14 +146,14 @@ class Oracle:
         answers = [] if known is None else [known.to(inputs.device)]
         if fresh < count:
             rows = index.cpu() if index is not None else None
-            answers += self._buy(inputs, on_cpu, digests, fresh, rows)
+            answers += self._query(inputs, on_cpu, digests, fresh, rows)
         answered = torch.cat(answers)
         self._observe(self._spent, inputs, answered, purpose)
         self._spent += count
         return answered
 
     def _replay(self, digests: bytes, count: int) -> Tensor | None:
-        """Answers of the first rows of a batch, as far as they were bought before."""
+        """The recorded answers of the first rows of a batch; None if there are none."""
         if self._spent >= self._bought:
             return None
         recorded = self._ledger.recorded(self._account, self._spent, count)
@@ -150,24 +161,28 @@ class Oracle:
             return None
         if not digests.startswith(recorded.digests):
             raise ReplayError(
-                f"from row {self._spent:,} on this run asks something else than the recorded one "
-                "did; nothing was sent: resume with the seed, device, number of threads and "
-                "versions of the first run (see spec.toml and the provenance), or start anew"
+                f"The queries from row {self._spent:,} on differ from those of the recorded run; "
+                "nothing was sent.",
+                Advice(
+                    "use the seed, device, number of threads and versions of the first run (see "
+                    "spec.toml and the provenance)"
+                ),
+                SetKey("out"),
             )
         return recorded.answers
 
-    def _buy(
+    def _query(
         self, inputs: Tensor, on_cpu: Tensor, digests: bytes, first: int, index: Tensor | None
     ) -> Iterator[Tensor]:
-        """The answers to the rows from `first` on, in as many portions as it takes."""
+        """The answers to the rows from `first` on, chunk by chunk."""
         while first < len(inputs):
             part = slice(first, first + self._sendable(len(inputs) - first))
             rows = index[part] if index is not None else None
             ids = digests[part.start * DIGEST_BYTES : part.stop * DIGEST_BYTES]
             yield self._send(inputs[part], on_cpu[part], ids, self._spent + first, rows)
             first = part.stop
-            if first < len(inputs):  # of the whole batch the observer is told
-                self._arrived(self._spent + first)
+            if first < len(inputs):  # after the last chunk, `observe` is called
+                self._observe_chunk(self._spent + first)
 
     def _send(
         self, inputs: Tensor, on_cpu: Tensor, digests: bytes, position: int, index: Tensor | None
@@ -177,33 +192,42 @@ class Oracle:
         try:
             with torch.no_grad(), self._own_randomness(), delivering(delivery):
                 raw = self._victim(inputs)
-            answers = shown(raw, len(inputs), self.threat)
+            answers = api_answers(raw, len(inputs), self.threat)
         except BaseException as error:
             unsent = delivery.never_sent(len(inputs))
             self._ledger.lose(batch, f"{type(error).__name__}: {error}", unsent=unsent)
             if isinstance(error, CloneCostError) or not isinstance(error, Exception):
                 raise
             raise VictimError(
-                f"the victim failed ({type(error).__name__}: {error}); the {len(inputs)} rows in "
-                f"flight count as lost, everything before is kept: `{self._again}` goes on"
+                f"The victim failed ({type(error).__name__}: {error}). The {len(inputs)} rows that "
+                "were sent count as lost; all earlier answers are kept.",
+                self._resume,
             ) from error
         labels_only = self.threat.answers == "label"
         kept = pack(on_cpu, index) if self._keep else None
         self._ledger.settle(batch, answers, labels_only=labels_only, kept=kept)
         return answers.to(inputs.device)
 
-    def _sendable(self, wanted: int) -> int:
-        """How many rows may go out together now."""
-        wanted = min(wanted, self._portion or wanted)
+    def _sendable(self, rows: int) -> int:
+        """The size of the next chunk, at most `rows`.
+
+        Raises:
+            LostRowsError: the limit of lost rows is reached.
+        """
+        rows = min(rows, self._rows_in_flight or rows)
         if self._max_lost is None:
-            return wanted
+            return rows
         left = self._max_lost - self._ledger.lost
         if left < 1:
             raise self._too_many_lost()
-        return min(wanted, max(1, left // 4))
+        return min(rows, max(1, left // 4))
 
     def _lose(self, inputs: Tensor, position: int, in_flight: int, reason: str) -> None:
-        """Write rows that go out again as lost, if the limit holds even when they fail again."""
+        """Record rows that are sent again as lost, if the limit holds even if they fail again.
+
+        Raises:
+            LostRowsError: the limit would not hold.
+        """
         after = self._ledger.lost + len(inputs) + in_flight
         if self._max_lost is not None and after > self._max_lost:
             raise self._too_many_lost(reason)
@@ -213,48 +237,58 @@ class Oracle:
         self._ledger.lose(batch, reason)
 
     def _too_many_lost(self, reason: str = "") -> LostRowsError:
-        why = f" (the last time: {reason})" if reason else ""
+        last = f" Last failure: {reason}." if reason else ""
         return LostRowsError(
-            f"rows that are paid and not answered{why} have come to their limit of "
-            f"{self._max_lost:,}, so nothing more is sent: see what ails the victim, then "
-            f"`{self._again} --max-lost N` goes on with a larger one"
+            f"The limit of lost rows ({self._max_lost:,}) is reached; nothing more is sent.{last}",
+            Advice("check the victim"),
+            replace(self._resume, change=SetKey("max_lost")),
         )
 
     def _check_inputs(self, inputs: Tensor) -> None:
-        want = self.threat.input_shape
-        if inputs.ndim != len(want) + 1 or tuple(inputs.shape[1:]) != want or len(inputs) == 0:
-            shape = ", ".join(map(str, want))
-            raise QueryError(f"want inputs of shape (n, {shape}), got {tuple(inputs.shape)}")
+        shape = self.threat.input_shape
+        if inputs.ndim != len(shape) + 1 or tuple(inputs.shape[1:]) != shape or len(inputs) == 0:
+            raise QueryError(
+                "The inputs have the wrong shape",
+                Advice("reshape them to the threat model's `input_shape`"),
+                got=tuple(inputs.shape), want=f"(n, {', '.join(map(str, shape))}) with n > 0",
+            )  # fmt: skip
         if inputs.dtype != torch.float32:
-            raise QueryError(f"want float32 inputs, got {inputs.dtype}")
+            raise QueryError(
+                "The inputs have the wrong dtype", Advice("convert them with `inputs.float()`"),
+                got=inputs.dtype, want=torch.float32,
+            )  # fmt: skip
         if self.threat.features is not None:
             check_rows(self.threat.features, inputs, incomplete=self.threat.incomplete)
             return
         low, high = inputs.amin(), inputs.amax()  # four times as fast as aminmax, channels-last
-        if not (low >= 0 and high <= 1):  # also catches nan
+        if not (low >= 0 and high <= 1):  # also true for nan
             if torch.isnan(low) or torch.isnan(high):
                 raise QueryError(
-                    "want pixels in [0, 1], got NaN: the attack's own networks diverged, lower "
-                    "their learning rates (`--set ATTACK.FIELD=VALUE`); nothing was sent"
-                )
-            raise QueryError(f"want pixels in [0, 1], got [{low:.3g}, {high:.3g}]")
+                    "The attack's networks diverged; nothing was sent",
+                    Advice("lower the attack's learning rates"),
+                    got="NaN", want="pixels in [0, 1]",
+                )  # fmt: skip
+            raise QueryError(
+                "The inputs are out of range", Advice("scale them to [0, 1]"),
+                got=f"[{low:.3g}, {high:.3g}]", want="pixels in [0, 1]",
+            )  # fmt: skip
 
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:
-        """The victim's draws must not move the attack's: a replayed batch draws nothing."""
-        attacks = torch.get_rng_state()
+        """Keep the victim's random state apart from the attack's: a replay draws nothing."""
+        attack_state = torch.get_rng_state()
         torch.set_rng_state(self._victims_randomness)
         try:
             yield
         finally:
             self._victims_randomness = torch.get_rng_state()
-            torch.set_rng_state(attacks)
+            torch.set_rng_state(attack_state)
 
 
-class Place:
-    """Where an oracle stands, for a snapshot: nothing that an attack is given.
+class OraclePosition:
+    """The position of an oracle in its ledger, for a checkpoint; never passed to an attack.
 
-    A snapshot puts it after rows that were bought before, without their being asked about again.
+    Restoring a position skips rows that were bought before, without replaying them.
     """
 
     def __init__(self, oracle: Oracle) -> None:
@@ -265,11 +299,15 @@ class Place:
         return {"spent": oracle._spent, "victims_randomness": oracle._victims_randomness}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.go_on_after(state["spent"])
+        self.move_to(state["spent"])
         self._oracle._victims_randomness = state["victims_randomness"]
 
-    def go_on_after(self, spent: int) -> None:
-        """Raises ValueError when so many rows were never bought."""
+    def move_to(self, spent: int) -> None:
+        """Continue after the first `spent` rows of the account.
+
+        Raises:
+            ValueError: the ledger holds fewer rows.
+        """
         if not 0 <= spent <= self._oracle._bought:
             raise ValueError(f"{spent:,} rows: only {self._oracle._bought:,} were bought")
         self._oracle._spent = spent

@@ -1,15 +1,15 @@
-"""A ledger's file as everyone may read it: what it holds, and whether it was altered.
+"""The file of a ledger, open for reading: its content, and whether the content was altered.
 
-Two tables: `batches` holds the rows that were sent, `chain` one line for each event, in order:
+The table `batches` holds the rows that were sent, the table `chain` the events, in order:
 
-    opened     which audit this is, the format, the victim's interface        content: JSON
+    opened     the audit, the format, the victim's interface                  content: JSON
     noted      facts of the run: threads, horizon, milestones, seconds ...    content: JSON
     reserved   a batch was charged                                            its columns
-    settled    its answers came                                               its columns
-    lost       they never came                                                its columns
+    settled    the answers arrived                                            its columns
+    lost       no usable answer arrived                                       its columns
     files      the files of the run folder with their digests                 content: JSON
 
-Each event is linked to the one before (`hash_chain`), so the last link, the head, stands for all of
+Each event is linked to the one before (`hash_chain`), so the last link, the head, identifies all of
 them. Nothing is kept outside the chain. Nothing here needs torch: a run is verified without it.
 """
 
@@ -22,7 +22,7 @@ from typing import Any, Literal, Self, get_args
 
 from filelock import BaseFileLock
 
-from clonecost.errors import LedgerError
+from clonecost.errors import Advice, LedgerError, SetKey
 from clonecost.oracle.hash_chain import GENESIS, Value, next_link
 from clonecost.oracle.input_store import KeptInputs
 from clonecost.persistence.disk import disk_faults
@@ -55,12 +55,12 @@ CHAIN = """CREATE TABLE chain (
     content TEXT,
     digest  BLOB NOT NULL
 )"""
-SCHEMA = [  # as SQLite lists it, by name
+SCHEMA = [  # as SQLite lists the tables, by name
     ("table", "batches", "batches", BATCHES),
     ("index", "by_position", "batches", BY_POSITION),
     ("table", "chain", "chain", CHAIN),
 ]
-SAID = {  # the columns of a batch that an event speaks of
+EVENT_COLUMNS = {  # the columns of a batch that an event writes
     "reserved": "account, position, count, digests, at",
     "settled": "encoding, answers, form, offset",
     "lost": "reason, unsent",
@@ -69,7 +69,7 @@ SAID = {  # the columns of a batch that an event speaks of
 
 @dataclass(frozen=True)
 class Totals:
-    """Rows of one account by state; those that never reached a victim are in none."""
+    """Rows of one account by state; rows that never reached a victim are in no state."""
 
     settled: int = 0
     lost: int = 0
@@ -77,23 +77,29 @@ class Totals:
 
 
 class Record:
-    """One run's ledger, opened for reading. `Ledger` also writes."""
+    """The ledger of one run, open for reading. `Ledger` also writes.
+
+    Example:
+        >>> record = Record.read(Path("runs/mine/ledger.sqlite"))  # doctest: +SKIP
+        >>> record.totals("attack").settled, record.verify()  # doctest: +SKIP
+        (10000, [])
+    """
 
     path: Path
     num_classes: int
     input_shape: tuple[int, ...]
     _db: sqlite3.Connection
-    _guard: BaseFileLock | None = None
+    _lock: BaseFileLock | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Open for reading only: nothing is changed, an audit may go on meanwhile.
+        """Open for reading only: nothing is changed, and the audit may be running.
 
         Raises:
-            LedgerError: there is none, or it is damaged.
+            LedgerError: the file does not exist, or is damaged.
         """
         if not path.is_file():
-            raise LedgerError(f"{path} is not there: this is not a run folder")
+            raise not_a_run(path)
         record = cls.__new__(cls)
         record.path = path
         with disk_faults(path):
@@ -102,13 +108,17 @@ class Record:
         return record
 
     def close(self) -> None:
-        """Close the file. Reservations still open become lost at the next opening for writing."""
+        """Close the file. Open reservations become lost at the next opening for writing."""
         self._db.close()
-        if self._guard is not None:
-            self._guard.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def _load(self) -> None:
-        """Read what is small: the first event, the facts, the files, the head."""
+        """Read the first event, the facts, the files and the head.
+
+        Raises:
+            LedgerError: the file is no ledger of this format.
+        """
         tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
         first: dict[str, Any] = {}
         self._facts: dict[str, str] = {}
@@ -116,16 +126,16 @@ class Record:
         last: tuple[str, bytes] = ("", GENESIS)
         try:
             if {"batches", "chain"} <= tables:
-                for event, content in self._db.execute(
+                for event, text in self._db.execute(
                     "SELECT event, content FROM chain WHERE batch IS NULL ORDER BY seq"
                 ):
-                    said = json.loads(content)
+                    content = json.loads(text)
                     if event == "opened":
-                        first = dict(said)
+                        first = dict(content)
                     elif event == "noted":
-                        self._facts |= said
+                        self._facts |= content
                     else:
-                        self._files = dict(said)
+                        self._files = dict(content)
                 last = (
                     self._db.execute(
                         "SELECT event, digest FROM chain ORDER BY seq DESC LIMIT 1"
@@ -140,76 +150,77 @@ class Record:
             first = {}
         if first.get("format") != FORMAT:
             raise LedgerError(
-                f"{self.path} is not a {FORMAT} record: broken, or of another version; "
-                "move it away or name another run folder with --out"
+                f"{self.path} is not a {FORMAT} record: it is damaged, or of another version.",
+                SetKey("out"),
+                Advice("move that file away"),
             )
         self.finished = last[0] == "files"
         self._inputs = KeptInputs(self.path.with_name(INPUTS), self.input_shape)
 
-    # -- what it holds ---------------------------------------------------------------------------
+    # -- content ---------------------------------------------------------------------------------
 
     @property
     def head(self) -> str:
-        """The last digest of the chain, in hex: it proves all events up to here."""
+        """The last digest of the chain, 64 hex digits: it identifies all events so far."""
         return self._head.hex()
 
     @property
     def head_of_rows(self) -> str:
-        """The head before the files were recorded at the end: it is the one in `result.json`."""
-        found = self._db.execute(
+        """The head before the files were recorded at the end, the one in `result.json`."""
+        link = self._db.execute(
             "SELECT digest FROM chain WHERE event != 'files' ORDER BY seq DESC LIMIT 1"
         ).fetchone()
-        return bytes(found[0]).hex()
+        return bytes(link[0]).hex()
 
     def has(self, head: str) -> bool:
-        """Was this ever the head of the chain?"""
+        """Whether `head` is the current or an earlier head of the chain."""
         return self.rows_since(head) is not None
 
     def rows_since(self, head: str) -> int | None:
-        """How many rows were charged after `head` was the head; None when it never was."""
+        """The number of rows charged after `head` was the head; None if it never was the head."""
         digest = bytes.fromhex(head)
-        found = self._db.execute("SELECT seq FROM chain WHERE digest = ?", (digest,)).fetchone()
-        if found is None and digest != GENESIS:
+        link = self._db.execute("SELECT seq FROM chain WHERE digest = ?", (digest,)).fetchone()
+        if link is None and digest != GENESIS:
             return None
         (rows,) = self._db.execute(
             "SELECT COALESCE(SUM(count - unsent), 0) FROM batches JOIN chain ON batch = id "
-            "WHERE event = 'reserved' AND seq > ?", found or (0,)
+            "WHERE event = 'reserved' AND seq > ?", link or (0,)
         ).fetchone()  # fmt: skip
         return int(rows)
 
     def fact(self, key: str) -> str | None:
-        """A fact of the run, as it was noted last."""
+        """The last recorded value of a fact of the run; None if there is none."""
         return self._facts.get(key)
 
     @property
     def files(self) -> Mapping[str, str] | None:
-        """The files of the run folder as they were recorded last; None before any run has ended.
+        """The last recorded files of the run folder; None before the run has ended once.
 
-        Each is a path relative to the run folder with "sha256:..." of its bytes, or, of another
-        ledger, "chain:..." with its head. `finished` tells whether something follows the record.
+        Keys are paths relative to the run folder. Values are "sha256:..." of the file's bytes, or
+        "chain:..." with the head of another ledger. `finished` is false if other events follow.
         """
         return self._files
 
     def totals(self, account: Account) -> Totals:
-        """Rows of one account by their state."""
+        """The rows of one account by state."""
         rows = self._db.execute(
             "SELECT state, SUM(count - unsent) FROM batches WHERE account = ? GROUP BY state",
             (account,),
         )
         return Totals(**dict(rows.fetchall()))
 
-    # -- was it altered? -------------------------------------------------------------------------
+    # -- verification ----------------------------------------------------------------------------
 
     def verify(self) -> list[str]:
-        """Recompute the chain from what the tables say now. Returns what is wrong; [] is whole."""
+        """Recompute the chain from the tables. Returns the faults; [] if nothing was altered."""
         with disk_faults(self.path):
             state = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]
             if state != "ok":
                 return [f"the database is damaged: {state}"]
             try:
                 return list(self._faults())
-            except LedgerError as error:  # kept inputs that are gone
-                return [str(error)]
+            except LedgerError as error:  # kept inputs are missing
+                return [error.fact]
             except (TypeError, ValueError, OverflowError) as error:
                 return [f"the ledger holds a value that no event wrote: {error}"]
 
@@ -226,38 +237,39 @@ class Record:
                 yield f"events {last + 1} to {seq - 1} are missing from the chain"
                 return
             last = seq
-            said: tuple[Value, ...] = (event, batch, content)
+            values: tuple[Value, ...] = (event, batch, content)
             what = f"event {seq} ({event})"
-            if event in SAID:
+            if event in EVENT_COLUMNS:
                 row = self._batch(event, batch)
                 if row is None:
                     yield f"batch {batch} was deleted"
                     return
-                said, states[batch] = (*said, *row), event
+                values, states[batch] = (*values, *row), event
                 what = f"batch {batch}"
-            head = next_link(head, said)
+            head = next_link(head, values)
             if head != digest:
-                yield f"{what} was altered after it was {event if event in SAID else 'written'}"
+                written = event if event in EVENT_COLUMNS else "written"
+                yield f"{what} was altered after it was {written}"
                 return
             if event == "settled" and not self._holds_inputs(batch):
                 yield f"the kept inputs of batch {batch} were altered"
                 return
-        yield from self._strays(states)
+        yield from self._unrecorded(states)
 
     def _batch(self, event: str, batch: int) -> tuple[Value, ...] | None:
-        """What a batch says now of an event, with the kept indices of its rows."""
+        """The values that the event wrote to a batch, and the kept indices; None: no such batch."""
         columns = self._db.execute(
-            f"SELECT {SAID[event]}, count FROM batches WHERE id = ?", (batch,)
+            f"SELECT {EVENT_COLUMNS[event]}, count FROM batches WHERE id = ?", (batch,)
         ).fetchone()
         if columns is None:
             return None
-        *said, count = columns
-        if event == "settled" and said[2] == "index":
-            said.append(self._inputs.payload("index", said[3], count))
-        return tuple(said)
+        *values, count = columns
+        if event == "settled" and values[2] == "index":
+            values.append(self._inputs.payload("index", values[3], count))
+        return tuple(values)
 
     def _holds_inputs(self, batch: int) -> bool:
-        """Are a batch's kept inputs those that were sent? Indices are in the chain themselves."""
+        """Whether a batch's kept inputs are those that were sent; indices are in the chain."""
         count, digests, form, offset = self._db.execute(
             "SELECT count, digests, form, offset FROM batches WHERE id = ?", (batch,)
         ).fetchone()
@@ -265,13 +277,21 @@ class Record:
             return True
         return self._inputs.digests(form, offset, count) == digests
 
-    def _strays(self, states: Mapping[int, str]) -> Iterator[str]:
-        """Batches that no event tells of, and columns that no event of their batch speaks of."""
+    def _unrecorded(self, states: Mapping[int, str]) -> Iterator[str]:
+        """Batches without an event, and columns that no event of their batch wrote."""
         for batch, state in self._db.execute("SELECT id, state FROM batches"):
             if states.get(batch) != state:
-                yield f"batch {batch} is marked {state}, the chain says {states.get(batch)}"
+                yield f"batch {batch} is marked {state}, but {states.get(batch)} in the chain"
         for (batch,) in self._db.execute(
             "SELECT id FROM batches WHERE (state != 'lost' AND (reason IS NOT NULL OR unsent != 0))"
             " OR (state != 'settled' AND COALESCE(encoding, answers, form, offset) IS NOT NULL)"
         ):
-            yield f"batch {batch} was altered: it holds what no event wrote"
+            yield f"batch {batch} was altered: it holds values that no event wrote"
+
+
+def not_a_run(path: Path) -> LedgerError:
+    """The error for a ledger that does not exist."""
+    return LedgerError(
+        f"{path} is not there: {path.parent} is not a run folder.",
+        Advice("name the folder of a run"),
+    )

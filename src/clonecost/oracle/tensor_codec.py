@@ -1,10 +1,10 @@
-"""Tensors as the bytes that a ledger keeps, and back: inputs, their digests, and answers."""
+"""Tensors as the bytes of a ledger, and back: inputs, their digests, and answers."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clonecost.errors import LedgerError
+from clonecost.errors import LedgerError, SetKey
 from clonecost.oracle.hash_chain import array_digests
 from clonecost.oracle.input_store import Form, Packed
 from clonecost.types import Shape, as_pixels
@@ -18,10 +18,10 @@ def row_digests(inputs: Tensor) -> bytes:
 
 
 def encode(answers: Tensor, labels_only: bool) -> tuple[str, bytes]:
-    """(n, K) answers as (encoding, bytes): two bytes a row if they are labels only."""
+    """(n, K) answers as (encoding, bytes): two bytes a row for labels."""
     if labels_only:
         return "label", answers.argmax(1).to("cpu", torch.int16).numpy().tobytes()
-    # a table's exact attacks live on digits that float32 does not hold
+    # equation solving on tables needs digits that float32 does not hold
     kind = "float64" if answers.dtype == torch.float64 else "float32"
     return kind, answers.detach().to("cpu", _FLOATS[kind]).contiguous().numpy().tobytes()
 
@@ -35,37 +35,47 @@ def decode(encoding: str, blob: bytes, num_classes: int) -> Tensor:
 
 
 def pack(inputs: Tensor, index: Tensor | None) -> Packed:
-    """(n, *shape) contiguous float32 on the CPU, and their (n,) rows in the pool they come from."""
+    """Inputs in their smallest exact form.
+
+    Args:
+        inputs: (n, *shape), contiguous float32 on the CPU.
+        index: (n,) rows of the proxy pool, if the inputs come from it.
+    """
     if index is not None:
         return Packed("index", index.to(torch.int32).numpy().tobytes())
-    # the first row almost always tells, and is tested in no time
+    # the first row almost always decides, and its test is cheap
     if _as_bytes(inputs[:1]) is not None and (as_bytes := _as_bytes(inputs)) is not None:
         return Packed("uint8", as_bytes.numpy().tobytes())
     return Packed("float32", inputs.numpy().tobytes())
 
 
 def unpack(form: Form, payload: bytes, shape: Shape, pool: Tensor | None) -> Tensor:
-    """A batch as it was sent, (count, *shape); uint8 where it was an 8-bit image.
+    """A batch as it was sent, (count, *shape): uint8 for 8-bit images, else float32.
 
     Args:
-        payload: what `pack` made of it.
-        pool: (N, *shape), in which rows kept as indices are looked up.
+        payload: the bytes of `Packed`.
+        pool: (N, *shape), the proxy data, for rows that are kept as indices.
 
     Raises:
-        LedgerError: the pool is needed and not given, or too small.
+        LedgerError: the pool is needed and missing, or too small.
     """
     if form != "index":
         dtype = torch.uint8 if form == "uint8" else torch.float32
         return torch.frombuffer(bytearray(payload), dtype=dtype).view(-1, *shape)
     if pool is None:
-        raise LedgerError("this run asked rows of a proxy data set, which is needed here")
+        raise LedgerError(
+            "The run queried rows of a proxy data set, which is missing", SetKey("proxy")
+        )
     index = torch.frombuffer(bytearray(payload), dtype=torch.int32).long()
     if int(index.max()) >= len(pool):
-        raise LedgerError("the proxy data set is smaller than the one that was asked from")
+        raise LedgerError(
+            "The proxy data set is not the one that was queried", SetKey("proxy"),
+            got=f"{len(pool):,} rows", want=f"at least {int(index.max()) + 1:,}",
+        )  # fmt: skip
     return pool[index]
 
 
 def _as_bytes(inputs: Tensor) -> Tensor | None:
-    """The 8-bit image behind `inputs`; None when some value is no k/255."""
+    """`inputs` as 8-bit images; None when some value is no k/255."""
     as_bytes = inputs.mul(255).round_().to(torch.uint8)
     return as_bytes if torch.equal(as_pixels(as_bytes), inputs) else None

@@ -1,1 +1,1 @@
-"""What outlives a process: run folders, checkpoints, the model cache, atomic writes."""
+"""Durable state: run folders, checkpoints, the model cache, atomic writes."""

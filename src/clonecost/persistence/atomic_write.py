@@ -1,12 +1,11 @@
-"""Replace a file as a whole: whoever reads it finds the old one or the new one, never half.
+"""Atomic replacement of a file: a reader finds the old content or the new content, never half.
 
-The new content goes into a file of its own beside the target, is synced, takes the target's name,
-and the folder is synced, so that a power cut leaves one of the two as well.
+The new content is written to a temporary file beside the target and synced. The temporary file is
+then renamed to the target and the folder synced, so that a power cut leaves one of the two as well.
 
-The temporary file has a name that nobody can foresee and is created anew: a file or a link that
-waits under its name is an error, never written through. A target that is a link is replaced, not
-followed. A process that is killed may leave a temporary file behind (`*.part`); `remove_partial`
-clears them away where nobody else writes.
+The temporary file has a random name and must be new: an existing file or link under that name is an
+error. A target that is a link is replaced, not followed. A killed process may leave a temporary
+file (`*.part`); `remove_partial` deletes such files where no other process writes.
 """
 
 import os
@@ -25,9 +24,9 @@ _NEW |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """An empty file to be filled inside the `with`; on leaving, its content is that of `path`.
+    """A new empty file, to be filled inside the `with`; on exit it replaces `path`.
 
-    If the body raises, `path` stays as it was and nothing is left behind.
+    If the body raises, `path` is unchanged and the new file is deleted.
 
     Raises:
         OSError: the folder is missing or cannot be written, or the disk is full.
@@ -53,18 +52,21 @@ def atomic_write(path: Path, content: bytes) -> None:
     """Replace the content of `path`.
 
     Raises:
-        OSError: as `atomic_file`.
+        OSError: the folder is missing or cannot be written, or the disk is full.
+
+    Example:
+        >>> atomic_write(Path("card.json"), b"{}")  # doctest: +SKIP
     """
     with atomic_file(path) as fresh:
         fresh.write_bytes(content)
 
 
 def remove_partial(folder: Path) -> None:
-    """Delete what killed processes left unfinished; only where no other process writes."""
+    """Delete the temporary files of killed processes; only where no other process writes."""
     for path in folder.glob(f"*{PARTIAL}"):
         path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
-    with path.open("rb+") as file:  # Windows syncs only what may be written
+    with path.open("rb+") as file:  # Windows syncs only files open for writing
         os.fsync(file.fileno())

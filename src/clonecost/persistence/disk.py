@@ -1,4 +1,4 @@
-"""The disk: where files are kept, their digests, and its faults as one sentence."""
+"""The disk: the cache folder, digests of files, and disk faults as errors with a remedy."""
 
 import errno
 import hashlib
@@ -8,57 +8,58 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from clonecost.errors import LedgerError
+from clonecost.errors import Advice, LedgerError, RunWorkflow, SetKey
 
-# The disk is full, a quota is, or a file may not grow: the same remedy for all.
+# a full disk, an exhausted quota, or a limit of the file size: all have the same remedy
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
-    """Turn what goes wrong inside into one sentence about `path`.
+    """Turn faults of SQLite and of the disk inside the `with` into errors that name `path`.
 
     Raises:
-        LedgerError: the disk is full, the file damaged, or not to be written.
+        LedgerError: the disk is full, or the file is damaged or cannot be written.
     """
     try:
         yield
     except sqlite3.DatabaseError as error:
         if "full" in str(error) or "disk I/O error" in str(error):
-            raise LedgerError(_full(path)) from error
+            raise _full(path) from error
         if "readonly" in str(error) or "unable to open" in str(error):
-            raise LedgerError(
-                f"{path} cannot be written: {error}; check its permissions"
-            ) from error
-        raise LedgerError(
-            f"{path} is damaged ({error}); restore it from a copy or start in another folder"
-        ) from error
-    except UnicodeDecodeError as error:  # SQLite hands a text over that is none any more
-        raise LedgerError(
-            f"{path} is damaged ({error}); restore it from a copy or start in another folder"
-        ) from error
+            raise _unusable(path, error) from error
+        raise _damaged(path, error) from error
+    except UnicodeDecodeError as error:  # SQLite returned a text that is not UTF-8
+        raise _damaged(path, error) from error
     except OSError as error:
         if error.errno in FULL:
-            raise LedgerError(_full(path)) from error
-        raise LedgerError(f"{path} cannot be used: {error}") from error
+            raise _full(path) from error
+        raise _unusable(path, error) from error
 
 
 def cache_root() -> Path:
-    """Where all that can be made or fetched again is kept: CLONECOST_CACHE, or the user's cache."""
-    import platformdirs  # most loads end before this is needed
+    """The folder of files that can be made or downloaded again.
+
+    It is the environment variable CLONECOST_CACHE, or else the user's cache folder.
+    """
+    import platformdirs  # most imports of this module never need it
 
     return Path(os.environ.get("CLONECOST_CACHE") or platformdirs.user_cache_dir("clonecost"))
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file, as hex."""
+    """SHA-256 of a file, 64 hex digits.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync_folder(folder: Path) -> None:
-    """Make names durable: a new file outlives a power cut only when its folder is synced, too."""
-    if os.name == "nt":  # folders cannot be opened there, and need not be
+    """Make the names of new files durable: until then a power cut may undo a rename."""
+    if os.name == "nt":  # Windows can neither open folders nor needs to
         return
     opened = os.open(folder, os.O_RDONLY)
     try:
@@ -67,8 +68,21 @@ def sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def _full(path: Path) -> str:
-    return (
-        f"{path} cannot grow: the disk is full, or it fails; nothing that was answered is lost: "
-        f"make room, then `clonecost resume {path.parent}`"
+def _full(path: Path) -> LedgerError:
+    return LedgerError(
+        f"{path} cannot grow: the disk is full or fails. All answers are kept, and the run can "
+        "continue once the disk has room.",
+        RunWorkflow("resume", path.parent),
+    )
+
+
+def _unusable(path: Path, error: Exception) -> LedgerError:
+    return LedgerError(
+        f"{path} cannot be read or written: {error}.", Advice("check its permissions")
+    )
+
+
+def _damaged(path: Path, error: Exception) -> LedgerError:
+    return LedgerError(
+        f"{path} is damaged ({error}).", Advice("restore it from a copy"), SetKey("out")
     )

@@ -1,3 +1,3 @@
-"""How often a running audit is saved: this module imports nothing that loads torch."""
+"""The default checkpoint interval, in a module that does not load torch."""
 
-EVERY = 120.0  # seconds between two snapshots
+EVERY = 120.0  # seconds

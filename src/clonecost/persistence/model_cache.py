@@ -1,7 +1,7 @@
-"""A trained network in the cache: its weights beside a card that says what they are.
+"""A trained network in the cache: a folder with its weights and a card that describes them.
 
-A folder holds weights.safetensors, and card.json with recipe, figures, versions and the sha256 of
-the weights; there may be more to look at.
+The folder holds weights.safetensors, card.json (recipe, figures, versions and the SHA-256 of the
+weights), and possibly further files.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
-from clonecost.errors import CloneCostError
+from clonecost.errors import Advice, CloneCostError
 from clonecost.persistence.atomic_write import atomic_file, atomic_write
 from clonecost.persistence.disk import cache_root, file_digest
 
@@ -25,17 +25,27 @@ WEIGHTS, CARD = "weights.safetensors", "card.json"
 
 @dataclass(frozen=True)
 class Cached:
-    """A folder of the cache, whether or not there is anything in it yet."""
+    """One folder of the cache, possibly still empty.
+
+    Attributes:
+        what: the kind of model, for messages, such as "victim".
+        error: the class of the errors that are raised.
+
+    Example:
+        >>> cached = Cached(cache_root() / "victims/mine", "victim", VictimError)  # doctest: +SKIP
+        >>> if cached.card() is None:  # doctest: +SKIP
+        ...     cached.write(model, {"seed": 0})
+    """
 
     folder: Path
-    what: str  # it holds, for the sentences: "victim"
-    error: type[CloneCostError]  # what they are raised as
+    what: str
+    error: type[CloneCostError]
 
     def card(self) -> dict[str, Any] | None:
-        """What the card says; None when there is none, and then nothing is cached.
+        """The content of the card; None if nothing is cached.
 
         Raises:
-            error: it is no card.
+            error: the card cannot be read as a JSON object.
         """
         path = self.folder / CARD
         if not path.is_file():
@@ -49,10 +59,10 @@ class Cached:
         return card
 
     def weights(self) -> Path:
-        """The file of weights, which is the one that the card was written for.
+        """The file of the weights, checked against the digest in the card.
 
         Raises:
-            error: it is another one, or gone.
+            error: the file is missing, or has another digest.
         """
         path, card = self.folder / WEIGHTS, self.card() or {}
         if not path.is_file() or file_digest(path) != card.get("sha256"):
@@ -60,16 +70,17 @@ class Cached:
         return path
 
     def damaged(self) -> CloneCostError:
+        """The error for files that do not match the card."""
         return self.error(
-            f"the cached {self.what} in {self.folder} is not what its card says it is; delete that "
-            f"folder, and the {self.what} is trained again"
+            f"The cached {self.what} in {self.folder} does not match its {CARD}.",
+            Advice(f"delete that folder, so that the {self.what} is trained again"),
         )
 
     def must_be_writable(self) -> None:
-        """Rather now than after an hour of training.
+        """Check before a long training that its result can be kept.
 
         Raises:
-            error: it is not.
+            error: the folder cannot be created or written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -77,16 +88,20 @@ class Cached:
                 pass
         except OSError as error:
             raise self.error(
-                f"the {self.what} cannot be kept in {self.folder} ({error.strerror}); name a "
-                "folder that can be written with CLONECOST_CACHE"
+                f"The {self.what} cannot be kept in {self.folder} ({error.strerror}).",
+                Advice("name a folder that can be written with CLONECOST_CACHE"),
             ) from error
 
     def write(
         self, model: nn.Module, card: Mapping[str, Any], beside: Mapping[str, bytes] | None = None
     ) -> None:
-        """The weights, the card, and further files by name.
+        """Write the weights, further files by name (`beside`), and the card.
 
-        The old card goes first and the new one comes last: without one the folder counts as empty.
+        The old card is deleted first and the new card written last, because a folder without a card
+        counts as empty.
+
+        Raises:
+            OSError: the folder cannot be written, or the disk is full.
         """
         (self.folder / CARD).unlink(missing_ok=True)
         tensors = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}

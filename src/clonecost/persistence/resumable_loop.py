@@ -1,11 +1,12 @@
-"""Loops that a killed run can take up in the middle.
+"""Loops that continue in the middle after the run was killed.
 
-Whoever loops for long, an attack or a training, says once what its next iteration depends on:
+A long loop, of an attack or a training, declares once the state on which its next iteration
+depends:
 
     for iteration in kit.loop(lambda done: oracle.remaining >= cost, student=student, rng=rng):
 
-and between two iterations all of it can be written down, and later put back into the same objects.
-Where nobody keeps anything, `plain` is what runs.
+Between two iterations a checkpoint can save this state, and later restore it into the same objects.
+`plain` is the loop without checkpoints.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A network, an optimiser, a schedule, or a class of ours that says what it holds."""
+    """An object with a saved state: a network, an optimiser, a schedule, or a class of ours."""
 
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state_dict: Any, /) -> Any: ...
@@ -22,10 +23,10 @@ class Stateful(Protocol):
 
 class Loop(Protocol):
     def __call__(self, more: Callable[[int], bool], /, **state: Any) -> Iterator[int]:
-        """Number the iterations from 0 for as long as `more(iterations done)` says.
+        """Number the iterations from 0, as long as `more(iterations done)` is true.
 
         Args:
-            state: everything that an iteration leaves to later ones, but for the kit's own random
+            state: everything that an iteration passes on to later ones, except the kit's own random
                 numbers. Each part is `Stateful`, a `torch.Generator`, a list of such parts, or a
                 list or dict of plain values and tensors, which is changed in place; or None.
         """
@@ -33,7 +34,12 @@ class Loop(Protocol):
 
 
 def plain(more: Callable[[int], bool], /, **state: Any) -> Iterator[int]:
-    """A loop of which nothing is kept."""
+    """A loop without checkpoints.
+
+    Example:
+        >>> list(plain(lambda done: done < 3))
+        [0, 1, 2]
+    """
     done = 0
     while more(done):
         yield done

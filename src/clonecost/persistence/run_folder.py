@@ -1,4 +1,4 @@
-"""The files of one run, written so that a crash leaves the old one or the new one, never half."""
+"""The files of one run, written atomically: a crash leaves the old or the new file, never half."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clonecost.errors import RunError
+from clonecost.errors import Advice, RunError, RunWorkflow, SetKey
 from clonecost.persistence.atomic_write import atomic_write
 from clonecost.persistence.disk import FULL, file_digest
 
@@ -19,21 +19,23 @@ LEDGER, RESULT, SPEC = "ledger.sqlite", "result.json", "spec.toml"
 CLONE, SAMPLES = "clone.safetensors", "samples.safetensors"
 SEARCH, SNAPSHOTS = "search.safetensors", "snapshots"
 TRANSFER, TRANSFERS, INPUTS = "transfer.json", "transfers", "inputs.bin"
-REPORTED = (RESULT, SPEC, CLONE, SAMPLES, SEARCH, TRANSFER)  # what a report says is from these
+REPORTED = (RESULT, SPEC, CLONE, SAMPLES, SEARCH, TRANSFER)  # the sources of a report
 
 
 def make(run: Path) -> None:
     """Create the folder.
 
     Raises:
-        RunError: it cannot be made or written.
+        RunError: the folder cannot be created or written.
     """
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"the run folder {run} cannot be made: {error.strerror}") from error
+        raise RunError(
+            f"The run folder {run} cannot be created: {error.strerror}.", SetKey("out")
+        ) from error
     if not os.access(run, os.W_OK):
-        raise RunError(f"the run folder {run} cannot be written; name another with --out")
+        raise RunError(f"The run folder {run} cannot be written.", SetKey("out"))
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -46,69 +48,93 @@ def write(path: Path, content: bytes | str) -> None:
     try:
         atomic_write(path, data)
     except OSError as error:
-        full = error.errno in FULL
-        remedy = (
-            f"make room, then `clonecost resume {path.parent}`: what was bought is kept"
-            if full
-            else "check the folder's permissions"
-        )
-        raise RunError(f"{path} cannot be written: {error.strerror}; {remedy}") from error
+        if error.errno in FULL:
+            raise RunError(
+                f"{path} cannot be written: {error.strerror}. All answers are kept, and the run "
+                "can continue once the disk has room.",
+                RunWorkflow("resume", path.parent),
+            ) from error
+        raise RunError(
+            f"{path} cannot be written: {error.strerror}.",
+            Advice("check the folder's permissions"),
+        ) from error
 
 
 def digest_of(content: bytes | str) -> str:
-    """A file's content as the ledger records it."""
+    """The digest of a file's content as in the ledger: "sha256:" and 64 hex digits.
+
+    Example:
+        >>> digest_of("")[:15]
+        'sha256:e3b0c442'
+    """
     data = content.encode() if isinstance(content, str) else content
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def digest_of_file(path: Path) -> str:
-    """A file on the disk as the ledger records it."""
+    """The digest of a file on the disk as in the ledger."""
     return f"sha256:{file_digest(path)}"
 
 
 def is_run(folder: Path) -> bool:
-    """Does it hold a ledger or a result?"""
+    """Whether the folder holds a ledger or a result."""
     return (folder / LEDGER).is_file() or (folder / RESULT).is_file()
 
 
 def runs_in(path: Path) -> list[Path]:
-    """`path` itself if it is a run folder, else those of its direct sub-folders that are, by name.
+    """`path` itself if it is a run folder, else its direct sub-folders that are, sorted by name.
 
     Raises:
         RunError: the folder does not exist, or holds no run.
     """
     if not path.is_dir():
-        raise RunError(f"{path} is not a folder; name a run folder or one that holds run folders")
+        raise RunError(
+            f"{path} is not a folder.",
+            Advice("name a run folder, or a folder that holds run folders"),
+        )
     if is_run(path):
         return [path]
     found = sorted(folder for folder in path.iterdir() if folder.is_dir() and is_run(folder))
     if not found:
         raise RunError(
-            f"{path} is no run folder and holds none (no ledger.sqlite or result.json); "
-            "name the folder that `clonecost audit` wrote"
+            f"{path} is no run folder and holds none: it has no {LEDGER} and no {RESULT}.",
+            Advice("name the folder that an audit wrote"),
         )
     return found
 
 
 def write_tensors(path: Path, tensors: "dict[str, Tensor]", about: dict[str, str]) -> None:
-    """As safetensors, the same bytes for the same content."""
+    """Write a safetensors file: the same bytes for the same tensors and metadata.
+
+    Raises:
+        RunError: as `write`.
+    """
     from safetensors.torch import save
 
-    # one key: several would stand in another order in every process
+    # one key: the order of several keys differs between processes
     metadata = {"clonecost": json.dumps(about, sort_keys=True)} if about else None
     write(path, save({name: t.contiguous() for name, t in tensors.items()}, metadata=metadata))
 
 
 def write_network(path: Path, network: "nn.Module", about: dict[str, str]) -> None:
-    """Save weights with what is needed to build the network again."""
+    """Save weights with the metadata that rebuild the network.
+
+    Raises:
+        RunError: as `write`.
+    """
     tensors = {name: t.detach().cpu().clone() for name, t in network.state_dict().items()}
     write_tensors(path, tensors, about)
 
 
 def as_text(result: "Result") -> str:
-    """result.json as it is written."""
+    """The text of result.json."""
     return result.model_dump_json(indent=2) + "\n"
 
 
 def write_result(run: Path, result: "Result") -> None:
+    """Write result.json.
+
+    Raises:
+        RunError: as `write`.
+    """
     write(run / RESULT, as_text(result))

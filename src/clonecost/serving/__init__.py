@@ -1,4 +1,4 @@
-"""Serve a victim over the Open Inference Protocol v2, as `clonecost serve` does."""
+"""A server for victims under the Open Inference Protocol v2."""
 
 from clonecost.serving.app import Limits, make_app
 from clonecost.serving.metrics import Metrics

@@ -1,7 +1,7 @@
-"""A model as an HTTP application: the Open Inference Protocol v2, with limits in front.
+"""A model as an HTTP application: the Open Inference Protocol v2, with limits.
 
-A request passes: token (401) -> size (413) -> form, shape, range (400) -> rate (429) -> the model.
-Whatever is refused is refused whole, with `{"error": one sentence}`, before the model is asked.
+A request is checked in this order: token (401), size (413), form, shape and range (400), rate
+(429). A request is refused as a whole, with `{"error": SENTENCE}`, before it reaches the model.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from torch import Tensor
 
-from clonecost.errors import SpecError, VictimError
+from clonecost.errors import SetKey, SpecError, VictimError
 from clonecost.serving.description import ANSWERED, refusals, request_body
 from clonecost.serving.metrics import Metrics
 from clonecost.serving.model import ServedModel
@@ -42,30 +42,33 @@ from clonecost.victims.endpoints.wire import (
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one request may hold, and how fast all of them together may come.
+    """Limits on one request, and on the rate of all requests together.
 
     Raises:
-        SpecError: one of them is not above 0.
+        SpecError: a limit is not above 0.
+
+    Example:
+        >>> Limits(max_rows=256, rate=100.0)
     """
 
-    max_rows: int = 1024  # of one request
-    max_bytes: int = 64 * 1024**2  # of its body
-    rate: float | None = None  # rows a second on average; bursts of `max_rows` or a second's worth
+    max_rows: int = 1024  # rows of one request
+    max_bytes: int = 64 * 1024**2  # bytes of its body
+    rate: float | None = None  # rows a second on average; a burst is `max_rows` or one second's
 
     def __post_init__(self) -> None:
         for name in ("max_rows", "max_bytes", "rate"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
-                flag = name.replace("_", "-")
-                raise SpecError(f"--{flag} {value}: want a number above 0")
+                raise SpecError(f"The limit {name} is out of range", SetKey(name), got=value,
+                                want="a number above 0")  # fmt: skip
 
 
-class Answering:
-    """The model in a thread of its own, one request after the other.
+class ModelThread:
+    """Runs the model in one thread, one request after the other.
 
-    Requests are never merged: a batch's size moves the last bits of its answers, which must not
-    depend on who else is asking. With torch's threads as this process has them: a new thread would
-    take all cores.
+    Requests are never merged: a batch's size changes the last bits of its answers, which must not
+    depend on other clients. The thread uses as many of torch's threads as this process; by default
+    a new thread would use all cores.
     """
 
     def __init__(self, model: ServedModel, metrics: Metrics) -> None:
@@ -74,35 +77,39 @@ class Answering:
         self._thread = ThreadPoolExecutor(1, "model", initializer=set_threads)
 
     async def __call__(self, inputs: Tensor) -> Tensor:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, inputs)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, inputs)
 
-    def _ask(self, inputs: Tensor) -> Tensor:
+    def _run(self, inputs: Tensor) -> Tensor:
         with self._metrics.in_model():
             return self._model(inputs)
 
     def close(self) -> None:
-        """Waits for the answer that is under way."""
+        """Wait for the request in progress, and end the thread."""
         self._thread.shutdown(cancel_futures=True)
 
 
 class Throttle:
-    """Rows a second; without a rate everything passes."""
+    """Limits the rows a second; without a rate it admits every request."""
 
     def __init__(self, limits: Limits) -> None:
         self._rate = limits.rate
         if self._rate is not None:
-            # a full bucket holds one request of the largest size, else that could never pass
+            # a full bucket admits a request of the largest size, which could never pass otherwise
             burst = max(self._rate, limits.max_rows)
             self._bucket = AsyncLimiter(burst, burst / self._rate)
 
     async def admit(self, rows: int) -> None:
-        """Raises RefusedError 429 when they come too fast; these rows then did not count."""
+        """Count these rows.
+
+        Raises:
+            RefusedError: 429: the rows exceed the rate; they are not counted then.
+        """
         if self._rate is None:
             return
         if not self._bucket.has_capacity(rows):
-            wait = math.ceil(rows / self._rate)  # by then that many have leaked from any bucket
+            wait = math.ceil(rows / self._rate)  # after that, any bucket has room for these rows
             raise RefusedError(
-                429, f"at most {self._rate:g} rows a second: ask again in {wait} s",
+                429, f"at most {self._rate:g} rows a second; send the request again in {wait} s",
                 {"Retry-After": str(wait)},
             )  # fmt: skip
         await self._bucket.acquire(rows)
@@ -114,23 +121,29 @@ def make_app(
     """The application that serves `model`.
 
     Args:
-        token: clients must send `Authorization: Bearer TOKEN`, for all but health; None: anybody
-            may ask.
-        metrics: what `/metrics` tells; a new one by default.
+        token: all addresses but health then need the header `Authorization: Bearer TOKEN`; None:
+            no address needs one.
+        metrics: the counts that `/metrics` shows; new ones by default.
+
+    Example:
+        >>> model = served_model(make_spec({"victim": "digits-lenet"}, asks=False))
+        >>> app = make_app(model, Limits(max_rows=256))
+        >>> with bind("127.0.0.1", 8000) as listening:
+        ...     run(app, listening)
     """
-    told = metrics or Metrics()
-    answering, throttle = Answering(model, told), Throttle(limits)
+    counts = metrics or Metrics()
+    thread, throttle = ModelThread(model, counts), Throttle(limits)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        answering.close()
+        thread.close()
 
     app = FastAPI(title=f"clonecost serve {model.name}", version=__version__, lifespan=lifespan)
-    _answer_errors(app, told)
+    _answer_errors(app, counts)
     bearer = HTTPBearer(auto_error=False)
 
-    async def allowed(
+    async def check_token(
         given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     ) -> None:
         if token is None or (
@@ -141,16 +154,16 @@ def make_app(
                       {"WWW-Authenticate": "Bearer"})  # fmt: skip
 
     def guarded(*statuses: int) -> dict[str, Any]:
-        """Settings of a route: who may use it, and the refusals that its description names."""
+        """Settings of a route: the check of the token, and the refusals in its description."""
         if token is None:
             return {"responses": refusals(*statuses)}
-        return {"dependencies": [Depends(allowed)], "responses": refusals(401, *statuses)}
+        return {"dependencies": [Depends(check_token)], "responses": refusals(401, *statuses)}
 
     Name = Annotated[str, Path(json_schema_extra={"enum": [model.name], "example": model.name})]
 
-    def known(name: str) -> str:
+    def check_name(name: str) -> str:
         if name != model.name:
-            raise RefusedError(404, f"no model {name!r} here; this server has {model.name!r}")
+            raise RefusedError(404, f"unknown model: got {name!r}, want {model.name!r}")
         return name
 
     @app.get("/v2/health/live", response_model_exclude_none=True)
@@ -167,78 +180,80 @@ def make_app(
 
     @app.get("/v2/models/{name}", **guarded(404))
     async def model_metadata(name: Name) -> ModelMetadata:
-        known(name)
+        check_name(name)
         return metadata(model)
 
     @app.get("/v2/models/{name}/ready", response_model_exclude_none=True, **guarded(404))
     async def model_ready(name: Name) -> Health:
-        return Health(name=known(name), ready=True)
+        return Health(name=check_name(name), ready=True)
 
     @app.get("/metrics", response_class=Response, **guarded())
     async def prometheus() -> Response:
-        return Response(told.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(counts.text(), media_type=CONTENT_TYPE_LATEST)
 
-    of_infer = guarded(400, 404, 413, 429, 500)
-    of_infer["responses"][200] = ANSWERED
-    of_infer["openapi_extra"] = {
+    settings = guarded(400, 404, 413, 429, 500)
+    settings["responses"][200] = ANSWERED
+    settings["openapi_extra"] = {
         "requestBody": request_body(model, limits.max_rows, limits.max_bytes)
     }
 
-    @app.post("/v2/models/{name}/infer", **of_infer)
+    @app.post("/v2/models/{name}/infer", **settings)
     async def infer(
         name: Name,
         request: Request,
         head_length: Annotated[int | None, Header(alias=HEAD_LENGTH, ge=0)] = None,
     ) -> Response:
-        known(name)
+        check_name(name)
         body = await _read(request, limits.max_bytes)
-        question, inputs = await run_in_threadpool(
-            decode, body, head_length, model, limits.max_rows
-        )
+        message, inputs = await run_in_threadpool(decode, body, head_length, model, limits.max_rows)
         await throttle.admit(len(inputs))
-        answers = await answering(inputs)
-        content, headers = encode(model, question, answers)
-        told.answered(len(inputs))
+        answers = await thread(inputs)
+        content, headers = encode(model, message, answers)
+        counts.answered(len(inputs))
         return Response(content, headers=headers)
 
     return app
 
 
-async def _read(request: Request, most: int) -> bytearray:
-    """The body, as long as it is not too large; what is too large is not kept."""
-    sentence = f"at most {most:,} bytes in one request: send fewer rows, or send them in binary"
+async def _read(request: Request, max_bytes: int) -> bytearray:
+    """The body of a request; the rest of a body that is too large is not kept.
+
+    Raises:
+        RefusedError: 413: the body has more than `max_bytes`.
+    """
+    sentence = f"at most {max_bytes:,} bytes in one request; send fewer rows, or send binary data"
     stated = request.headers.get("content-length", "0")
-    if stated.isdigit() and int(stated) > most:
+    if stated.isdigit() and int(stated) > max_bytes:
         raise RefusedError(413, sentence)
     body = bytearray()
     async for chunk in request.stream():  # a chunked body does not state its length
         body += chunk
-        if len(body) > most:
+        if len(body) > max_bytes:
             raise RefusedError(413, sentence)
     return body
 
 
 def _answer_errors(app: FastAPI, metrics: Metrics) -> None:
-    """Every error is {"error": sentence}, whoever found it."""
+    """Answer every error, of the application or of the framework, with {"error": SENTENCE}."""
 
-    def said(status: int, sentence: str, headers: Any = None) -> Response:
+    def response(status: int, sentence: str, headers: Any = None) -> Response:
         metrics.refused(status)
         return JSONResponse({"error": sentence}, status, headers)
 
     @app.exception_handler(RefusedError)
     async def refusal(_: Request, error: RefusedError) -> Response:
-        return said(error.status, error.sentence, error.headers)
+        return response(error.status, error.sentence, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def header(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        return said(400, f"{first['loc'][-1]}: {first['msg']}")
+        return response(400, f"{first['loc'][-1]}: {first['msg']}")
 
     @app.exception_handler(VictimError)
     async def broken(_: Request, error: VictimError) -> Response:
-        return said(500, str(error))
+        return response(500, str(error))
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
-        return said(error.status_code, f"{request.method} {request.url.path}: {error.detail}",
-                    error.headers)  # fmt: skip
+        return response(error.status_code, f"{request.method} {request.url.path}: {error.detail}",
+                        error.headers)  # fmt: skip

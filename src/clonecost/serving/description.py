@@ -1,4 +1,4 @@
-"""What the OpenAPI description says beyond the types: the body of a request, and refusals."""
+"""The OpenAPI description beyond the types: the body of a request, and refusals."""
 
 import math
 from typing import Any
@@ -9,13 +9,13 @@ from clonecost.types import Feature
 from clonecost.victims.endpoints.wire import BINARY, JSON, ErrorBody, InferenceResponse
 from clonecost.victims.sklearn_model import LARGEST
 
-_WHY = {
-    400: "the request is not one for this model",
-    401: "no token, or not the right one",
-    404: "no model of that name",
-    413: "too many rows or bytes for one request",
-    429: "too fast: ask again after as many seconds as Retry-After says",
-    500: "the model failed or answered nonsense",
+_REASONS = {
+    400: "the request does not fit this model",
+    401: "the token is missing or wrong",
+    404: "there is no model of that name",
+    413: "too many rows or bytes in one request",
+    429: "the rate is exceeded; send the request again after Retry-After seconds",
+    500: "the model failed or gave an unusable answer",
 }
 _IN_BINARY = {"schema": {"type": "string", "format": "binary"}}
 
@@ -27,16 +27,16 @@ ANSWERED = {
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What may be answered instead, for a route's `responses`."""
-    return {status: {"model": ErrorBody, "description": _WHY[status]} for status in statuses}
+    """The error answers with these statuses, for a route's `responses`."""
+    return {status: {"model": ErrorBody, "description": _REASONS[status]} for status in statuses}
 
 
 def request_body(model: ServedModel, max_rows: int, max_bytes: int) -> dict[str, Any]:
-    """Of an inference request to this model, as far as a schema can say it."""
+    """OpenAPI's `requestBody` of an inference request to this model, with an example."""
     sides = [{"const": side} for side in model.api.input_shape]
     parameters = {"type": "object"}
-    what = "numbers from 0 to 1" if model.api.features is None else "values of the features"
-    kinds = ["number", "array", *(["null"] if model.api.incomplete else [])]
+    values = "numbers from 0 to 1" if model.api.features is None else "values of the features"
+    types = ["number", "array", *(["null"] if model.api.incomplete else [])]
     tensor = {
         "type": "object",
         "required": ["name", "datatype", "shape", "data"],
@@ -48,8 +48,8 @@ def request_body(model: ServedModel, max_rows: int, max_bytes: int) -> dict[str,
                 "prefixItems": [{"type": "integer", "minimum": 1, "maximum": max_rows}, *sides],
             },
             "data": {
-                "type": "array", "minItems": 1, "items": {"type": kinds},
-                "description": f"flat or nested, as many {what} as `shape` asks for",
+                "type": "array", "minItems": 1, "items": {"type": types},
+                "description": f"flat or nested {values}, the product of `shape` in number",
             },
             "parameters": parameters,
         },
@@ -71,7 +71,7 @@ def request_body(model: ServedModel, max_rows: int, max_bytes: int) -> dict[str,
     }
     example = {"inputs": [{
         "name": input_name(model), "datatype": "FP32", "shape": [1, *model.api.input_shape],
-        "data": _some_row(model),
+        "data": _example_row(model),
     }]}  # fmt: skip
     return {
         "required": True,
@@ -80,8 +80,8 @@ def request_body(model: ServedModel, max_rows: int, max_bytes: int) -> dict[str,
     }
 
 
-def _some_row(model: ServedModel) -> list[float]:
-    """A row that the model takes: mid-grey, or the middle of every range."""
+def _example_row(model: ServedModel) -> list[float]:
+    """A valid row: mid-grey, or the middle of every range and the first of the categories."""
     if model.api.features is None:
         return [0.5] * math.prod(model.api.input_shape)
     return [
@@ -91,7 +91,7 @@ def _some_row(model: ServedModel) -> list[float]:
 
 
 def _columns(model: ServedModel) -> str:
-    """The features of a table, in the order in which they are sent."""
+    """The features of a table, in the order of a row's values."""
     if model.api.features is None:
         return ""
     gaps = " A missing value is null." if model.api.incomplete else ""
@@ -103,5 +103,5 @@ def _column(feature: Feature) -> str:
         return f"`{feature.name}`, a number"
     if not feature.categories:
         return f"`{feature.name}` from {feature.low:g} to {feature.high:g}"
-    places = ", ".join(f"{k} for {word}" for k, word in enumerate(feature.categories))
-    return f"`{feature.name}`, {places}"
+    codes = ", ".join(f"{k} for {word}" for k, word in enumerate(feature.categories))
+    return f"`{feature.name}`, {codes}"

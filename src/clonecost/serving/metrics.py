@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""Counts and durations of a server, for Prometheus."""
 
 import time
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 
 
 class Metrics:
-    """Of one server; a registry of its own, so that two servers fit into one process."""
+    """The metrics of one server, in a separate registry: one process may have two servers."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         requests = Counter(
-            "clonecost_requests", "Inferences that were answered, and whatever was refused.",
+            "clonecost_requests", "Answered inferences and refused requests, by status.",
             ["status"],
             registry=self._registry,
         )  # fmt: skip
         self._requests = requests
-        self._rows = Counter("clonecost_rows", "Rows that were answered.", registry=self._registry)
+        self._rows = Counter("clonecost_rows", "Answered rows.", registry=self._registry)
         self._model = Histogram(
-            "clonecost_model_seconds", "Of one request, within the model and its defences.",
+            "clonecost_model_seconds", "Seconds of one request in the model and its defences.",
             buckets=SECONDS, registry=self._registry,
         )  # fmt: skip
         self._model_cpu = Counter(
@@ -39,7 +39,7 @@ class Metrics:
 
     @contextmanager
     def in_model(self) -> Iterator[None]:
-        """Times the model; to be used in its thread."""
+        """Measure the time of the block; must run in the model's thread."""
         began, cpu = time.perf_counter(), time.thread_time()
         try:
             yield
@@ -48,16 +48,18 @@ class Metrics:
             self._model_cpu.inc(time.thread_time() - cpu)
 
     def answered(self, rows: int) -> None:
+        """Count an answered request and its rows."""
         self._requests.labels("200").inc()
         self._rows.inc(rows)
 
     def refused(self, status: int) -> None:
+        """Count a refused request by its HTTP status."""
         self._requests.labels(str(status)).inc()
 
     def rows(self) -> int:
-        """Answered so far."""
+        """The number of answered rows so far."""
         return int(self._registry.get_sample_value("clonecost_rows_total") or 0)
 
     def text(self) -> bytes:
-        """In the exposition format."""
+        """All metrics in Prometheus' exposition format."""
         return generate_latest(self._registry)

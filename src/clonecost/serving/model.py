@@ -1,4 +1,4 @@
-"""What is served: a victim behind its defences, and what its API takes and shows."""
+"""The served model: a victim behind its defences, and its API."""
 
 import re
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from clonecost.config import (
 )
 from clonecost.data.tables import load_table
 from clonecost.defences import defend
-from clonecost.errors import SpecError
-from clonecost.oracle.answer_policy import shown, to_eight_bits
+from clonecost.errors import Advice, SetKey, SpecError
+from clonecost.oracle.answer_policy import api_answers, to_eight_bits
 from clonecost.types import PredictionApi, Progress, Victim, no_progress
-from clonecost.victims.torch_model import failures_named
+from clonecost.victims.torch_model import as_victim_error
 from clonecost.victims.zoo.catalogue import VICTIMS
 
 
@@ -30,24 +30,28 @@ from clonecost.victims.zoo.catalogue import VICTIMS
 class ServedModel:
     """A victim and its API.
 
-    Called with (n, *input_shape) pixels in [0, 1] it gives what the API shows: (n, K) float32.
+    A call with (n, *input_shape) pixels in [0, 1] returns what the API shows: (n, K) float32. A
+    model of a table takes float32 values of its features, and returns float64 if its victim does.
+    The output policy is the oracle's, so that an audit of the victim attacks the same answers.
 
-    A table's takes float32 values of its features, and gives float64 where its victim does. The
-    same policy as the oracle's: what is served is what an audit of the victim attacks.
+    Raises (when called):
+        VictimError: the victim failed or gave an unusable answer.
 
-    Raises:
-        VictimError: (when called) the victim failed or answered nonsense.
+    Example:
+        >>> model = served_model(make_spec({"victim": "digits-lenet"}, asks=False))
+        >>> model(torch.rand(5, 1, 32, 32)).shape
+        torch.Size([5, 10])
     """
 
-    name: str  # as in its URL
-    victim: Victim  # defences included
+    name: str  # in its URL
+    victim: Victim  # with its defences
     api: PredictionApi
 
     def __call__(self, inputs: Tensor, /) -> Tensor:
         if self.api.input_precision == "uint8":
             inputs = to_eight_bits(inputs)
-        with torch.no_grad(), failures_named(tuple(inputs.shape)):  # a defence may fail, too
-            return shown(self.victim(inputs), len(inputs), self.api)
+        with torch.no_grad(), as_victim_error(tuple(inputs.shape)):  # defences included
+            return api_answers(self.victim(inputs), len(inputs), self.api)
 
 
 def served_model(
@@ -55,22 +59,26 @@ def served_model(
 ) -> ServedModel:
     """The victim of a spec with its defences, answers and input precision; the rest is ignored.
 
-    Args:
-        name: as in the URL; by default made from the victim's.
+    A table's columns are those of the spec, of its test rows, or of its victim: a victim of the
+    zoo states their ranges, an estimator their names.
 
-    A table's columns are those of the spec, of its test rows, or as its victim says them: one
-    of the zoo with their ranges, an estimator with their names.
+    Args:
+        name: the name in the URL; by default `url_name` of the victim.
 
     Raises:
-        SpecError: it is an endpoint; or nothing says what a victim of the user's own takes, or how
-            many classes it has.
+        SpecError: the victim is an endpoint, or the input shape or the number of classes of the
+            user's own victim is unknown.
         VictimError: the victim cannot be loaded.
+
+    Example:
+        >>> served_model(make_spec({"victim": "iris-softmax"}, asks=False)).name
+        'iris-softmax'
     """
     if endpoint_url(spec):
         raise SpecError(
-            f"{spec.victim} is served already, and rows that went through here would be in no "
-            "ledger: audit it where it is"
-        )
+            f"{spec.victim} is an endpoint, and no ledger would record the rows sent through "
+            "another server", Advice("audit the endpoint itself"),
+        )  # fmt: skip
     zoo = VICTIMS.get(spec.victim)
     features = features_of(spec)
     if features is None and spec.test and of_table(spec):
@@ -81,8 +89,9 @@ def served_model(
     shape, classes = victim.input_shape or shape, victim.num_classes or classes
     if shape is None or classes is None:
         raise SpecError(
-            f"{victim.name} does not say what it takes and gives: add --shape C,H,W and --classes "
-            "K; of a table --test rows.csv, or [[features]] in a spec file"
+            f"The input shape or the number of classes of {victim.name} is unknown",
+            SetKey("shape" if shape is None else "classes"),
+            Advice("for a table, give `test` rows or `features`"),
         )
     kind, top_k = answer_kind(spec.answers)
     api = PredictionApi(

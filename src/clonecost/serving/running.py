@@ -1,4 +1,4 @@
-"""Bind, serve until somebody stops it, and close in order."""
+"""Bind a socket, serve until a signal, and close in order."""
 
 import contextlib
 import os
@@ -7,26 +7,31 @@ import socket
 import uvicorn
 from fastapi import FastAPI
 
-from clonecost.errors import SpecError
+from clonecost.errors import SetKey, SpecError
 
-GRACE = 10  # seconds that requests under way have to end when the server is stopped
+SHUTDOWN_TIMEOUT = 10  # seconds that requests in progress have to end when the server is stopped
 
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes any free one.
 
     Raises:
-        SpecError: the address is not this machine's, or the port is taken.
+        SpecError: the address does not belong to this machine, or the port is taken.
+
+    Example:
+        >>> with bind("127.0.0.1", 0) as listening:
+        ...     print(address_of(listening))
+        http://127.0.0.1:40123
     """
     try:
-        # asyncio turns Nagle's algorithm off only where the protocol is named: with it every answer
-        # waits 40 ms for a delayed acknowledgement
+        # asyncio turns Nagle's algorithm off only if the socket states its protocol; with Nagle's
+        # algorithm every answer waits 40 ms for a delayed acknowledgement
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )[0]
         listening = socket.socket(family, kind, protocol)
     except (OSError, OverflowError, UnicodeError) as error:
-        raise _cannot(host, port, error) from error
+        raise _unusable(host, port, error) from error
     try:
         if os.name == "posix":  # elsewhere it would let two servers share a port
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -34,26 +39,25 @@ def bind(host: str, port: int) -> socket.socket:
         listening.listen(128)
     except OSError as error:
         listening.close()
-        raise _cannot(host, port, error) from error
+        raise _unusable(host, port, error) from error
     return listening
 
 
-def _cannot(host: str, port: int, error: Exception) -> SpecError:
-    return SpecError(
-        f"cannot listen on {host} port {port} ({error}): choose others with --host and --port"
-    )
+def _unusable(host: str, port: int, error: Exception) -> SpecError:
+    return SpecError(f"The server cannot listen on {host} port {port} ({error})",
+                     SetKey("port"), SetKey("host"))  # fmt: skip
 
 
 def address_of(listening: socket.socket) -> str:
-    """`http://HOST:PORT` as a client on this machine writes it."""
+    """`http://HOST:PORT`, the address for a client on this machine."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def run(app: FastAPI, listening: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM; requests under way are answered first."""
+    """Serve until Ctrl-C or SIGTERM; requests in progress are answered first."""
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=SHUTDOWN_TIMEOUT
     )
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after the closing
         uvicorn.Server(config).run(sockets=[listening])

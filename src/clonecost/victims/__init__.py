@@ -1,4 +1,4 @@
-"""Victims: whatever answers inputs with probabilities, behind one interface."""
+"""Victims: functions from inputs to probabilities, loaded from Python, files or endpoints."""
 
 import lazy_loader
 

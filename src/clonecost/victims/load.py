@@ -1,4 +1,4 @@
-"""Victims by what the user has: a name to import, a file of weights, a program, an estimator."""
+"""Loading of the user's own victims: a name to import, or a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +8,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from clonecost.errors import VictimError
-from clonecost.networks import NETWORKS, build
+from clonecost.errors import Advice, ChooseFrom, SetKey, VictimError
+from clonecost.networks import build
 from clonecost.persistence.disk import file_digest
 from clonecost.types import Feature, Shape, Victim
 from clonecost.victims.endpoints import endpoint_victim, is_url
@@ -24,7 +24,7 @@ from clonecost.victims.sklearn_model import (
     sklearn_victim,
     skops_victim,
 )
-from clonecost.victims.torch_model import Outputs, open_network, serve, torch_victim
+from clonecost.victims.torch_model import Outputs, first_line, open_network, serve, torch_victim
 
 PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".joblib")
 
@@ -46,27 +46,40 @@ def load_victim(
     """Load the victim that `where` names:
 
     - `package.module:name`: an nn.Module, a scikit-learn estimator, or a callable inputs ->
-      probabilities; with `()` at the end a factory of one. Found in the current folder, too.
+      probabilities; with `()` at the end a factory of one. The current folder is searched, too.
     - `weights.safetensors`: weights for `network` (see `clonecost.networks.NETWORKS`), which needs
       `input_shape` and `num_classes`.
-    - `model.onnx`: a graph for ONNX Runtime (extra `onnx`), with its `input_shape`; `form` says how
-      it wants its pixels, the other ways take them in [0, 1].
+    - `model.onnx`: a graph for ONNX Runtime (extra `onnx`), with its `input_shape`.
     - `http://127.0.0.1:8000/v2/models/NAME`: a model served on this machine under the Open
       Inference Protocol; see `clonecost.victims.endpoints.endpoint_victim` for all others.
     - `program.pt2`: a program saved by `torch.export.save`, exported in eval mode and with a
       dynamic batch. **torch unpickles such a file, which can run any code in it**: give
       `trust=True` only for one that you made yourself.
-    - `model.skops`: a scikit-learn estimator or pipeline saved by skops, for a table. Types in it
-      that are not known to be harmless must be named in `allow`.
+    - `model.skops`: a scikit-learn estimator or pipeline saved by skops, for a table.
 
-    `outputs` says what the victim returns (None: an nn.Module or a program logits, an ONNX graph
-    what it shows, any other callable probabilities); answers are always probabilities. `white_box`
-    also gives the network. `features` are the columns, of which an estimator gets categories as
-    words; without them it gets them as the numbers that are sent.
+    Args:
+        network: name of the architecture, for a weights file.
+        input_shape: (C, H, W), or (d,) for a table.
+        outputs: what the victim returns; answers are always probabilities. None: logits for an
+            nn.Module, a weights file or a program, as detected for an ONNX graph, probabilities
+            for any other callable.
+        trust: load a program although that can run code.
+        white_box: also return the network.
+        allow: full names of types in a .skops file that are not known to be harmless.
+        form: the form in which an ONNX graph or an endpoint takes pixels; all other victims take
+            them in [0, 1], channels first.
+        features: the columns. With them an estimator gets categories as words; without them, as
+            the numbers that are sent.
 
     Raises:
-        VictimError: the victim cannot be loaded, or has no network that a white box could show.
+        VictimError: the victim cannot be loaded, or has no network for a white box.
         SpecError: the network is unknown or cannot take this shape.
+
+    Example:
+        >>> victim = load_victim("net.safetensors", network="lenet", input_shape=(1, 32, 32),
+        ...                      num_classes=10)
+        >>> victim.answer(torch.rand(5, 1, 32, 32)).shape
+        torch.Size([5, 10])
     """
     if is_url(where):
         return endpoint_victim(
@@ -79,9 +92,10 @@ def load_victim(
     about = Description()
     if form not in (None, InputForm()) and path.suffix != ".onnx":
         raise VictimError(
-            f"victim {where!r} takes pixels in [0, 1], channels first: layout, pixels, mean and "
-            "std describe an ONNX file or an endpoint; wrap your model so that it does the rest"
-        )
+            f"Victim {where!r} takes pixels in [0, 1], channels first; only an ONNX file or an "
+            "endpoint takes another form", Advice("leave layout, pixels, mean and std out"),
+            Advice("wrap the model so that it converts its inputs"),
+        )  # fmt: skip
     if path.suffix == ".safetensors":
         model = _from_weights(path, network, input_shape, num_classes)
         kind, digest = outputs or "logits", file_digest(path)
@@ -99,31 +113,31 @@ def load_victim(
         )  # fmt: skip
     elif path.suffix in PICKLES:
         raise VictimError(
-            f"victim {where!r} is a pickle, which can run any code when it is loaded; save the "
-            "state_dict with safetensors.torch.save_file, or a scikit-learn model with "
-            "skops.io.dump, and give that file"
-        )
+            f"Victim {where!r} is a pickle, which can run any code when it is loaded",
+            Advice("save the state_dict with safetensors.torch.save_file, or a scikit-learn model "
+                   "with skops.io.dump, and give that file"),
+        )  # fmt: skip
     elif ":" in where:
-        found = python_object(where)
-        if is_estimator(found) and not isinstance(found, type | nn.Module):
-            answer, about = sklearn_victim(found, features), described(found)
+        candidate = python_object(where)
+        if is_estimator(candidate) and not isinstance(candidate, type | nn.Module):
+            answer, about = sklearn_victim(candidate, features), described(candidate)
         else:
-            answer, opened = object_victim(found, where, outputs=outputs, device=device)
+            answer, opened = object_victim(candidate, where, outputs=outputs, device=device)
     else:
         raise VictimError(
-            f"victim {where!r} is not package.module:name, nor a .safetensors, .onnx, .pt2 or "
-            ".skops file, nor the address of an endpoint"
-        )
+            "The victim's name has an unknown form", SetKey("victim"), got=repr(where),
+            want="package.module:name, a .safetensors, .onnx, .pt2 or .skops file, or the address "
+            "of an endpoint",
+        )  # fmt: skip
     if white_box and opened is None:
         raise VictimError(
-            f"victim {where!r} has no network to look into, only answers: a white box takes one of "
-            "the zoo, an nn.Module, or weights.safetensors with --network"
+            f"Victim {where!r} gives answers only, and a white box needs its network",
+            SetKey("access", "black-box"),
+            Advice("use a victim of the zoo, an nn.Module, or weights.safetensors"),
         )
     if features and about.features and len(features) != len(about.features):
-        raise VictimError(
-            f"{where} was fitted on {len(about.features)} columns, and there are {len(features)} "
-            "features"
-        )
+        raise VictimError(f"{where} was fitted on another number of columns", SetKey("features"),
+                          got=len(features), want=len(about.features))  # fmt: skip
     return LoadedVictim(
         name=where if digest is None else path.name,
         answer=answer,
@@ -139,11 +153,15 @@ def load_victim(
 def load_weights(path: Path, network: str, input_shape: Shape, num_classes: int) -> nn.Module:
     """A network of the catalogue, in eval mode, with the weights and normalisation of a file.
 
-    Draws no random numbers.
+    Draws no random numbers. The network maps (n, *input_shape) pixels in [0, 1] to (n,
+    num_classes) logits.
 
     Raises:
         VictimError: no such file, not safetensors, or not exactly the network's tensors.
         SpecError: the network is unknown or cannot take this shape.
+
+    Example:
+        >>> model = load_weights(Path("net.safetensors"), "lenet", (1, 32, 32), 10)
     """
     must_exist(path)
     with torch.device("meta"):  # neither memory nor initial weights for what is replaced at once
@@ -152,27 +170,27 @@ def load_weights(path: Path, network: str, input_shape: Shape, num_classes: int)
         tensors = load_file(path)
     except SafetensorError as error:
         raise VictimError(f"{path} is not a safetensors file: {error}") from error
-    wanted = model.state_dict()
-    if problem := _mismatch(wanted, tensors):
+    expected = model.state_dict()
+    if problem := _mismatch(expected, tensors):
         raise VictimError(
             f"{path} does not fit network {network!r} for inputs {input_shape} and {num_classes} "
-            f"classes: {problem}"
-        )
+            f"classes: {problem}", SetKey("network"), SetKey("shape"), SetKey("classes"),
+        )  # fmt: skip
     model.load_state_dict(
-        {key: tensor.to(wanted[key].dtype) for key, tensor in tensors.items()}, assign=True
+        {key: tensor.to(expected[key].dtype) for key, tensor in tensors.items()}, assign=True
     )
     return model.eval()
 
 
-def _mismatch(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> str | None:
-    for key, tensor in wanted.items():
-        if key not in found:
+def _mismatch(expected: dict[str, Tensor], tensors: dict[str, Tensor]) -> str | None:
+    for key, tensor in expected.items():
+        if key not in tensors:
             return f"tensor {key!r} is missing"
-        if tensor.shape != found[key].shape:
-            want, got = tuple(tensor.shape), tuple(found[key].shape)
-            return f"tensor {key!r} should have shape {want}, it has {got}"
-    extra = next((key for key in found if key not in wanted), None)
-    return None if extra is None else f"tensor {extra!r} is not part of it"
+        if tensor.shape != tensors[key].shape:
+            got, want = tuple(tensors[key].shape), tuple(tensor.shape)
+            return f"tensor {key!r} has shape {got}, want {want}"
+    extra = next((key for key in tensors if key not in expected), None)
+    return None if extra is None else f"tensor {extra!r} is not part of the network"
 
 
 def _from_weights(
@@ -182,11 +200,12 @@ def _from_weights(
     num_classes: int | None,
 ) -> nn.Module:
     if network is None:
-        raise VictimError(
-            f"{path} holds weights only: name their network, one of {', '.join(NETWORKS)}"
-        )
+        raise VictimError(f"{path} holds weights without their network", SetKey("network"),
+                          ChooseFrom("networks"))  # fmt: skip
     if input_shape is None or num_classes is None:
-        raise VictimError(f"{path} holds weights only: give its input shape and number of classes")
+        missing = "shape" if input_shape is None else "classes"
+        raise VictimError(f"{path} holds weights without input shape and number of classes",
+                          SetKey(missing))  # fmt: skip
     return load_weights(path, network, input_shape, num_classes)
 
 
@@ -195,15 +214,16 @@ def _from_program(
 ) -> tuple[Victim, str]:
     if not trust:
         raise VictimError(
-            f"{path} is a torch.export program, which torch unpickles: it can run any code; "
-            "load it with trust=True only if you made it yourself"
-        )
+            f"{path} is a torch.export program, which can run any code when torch unpickles it",
+            Advice("use another file unless you made this one yourself"), SetKey("trust", True),
+        )  # fmt: skip
     must_exist(path)
     try:
         # eval mode was fixed at the export: an exported module refuses eval()
         program = torch.export.load(path).module().to(device)
     except Exception as error:
-        first = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise VictimError(f"{path} cannot be loaded as a torch.export program: {first}") from error
+        raise VictimError(
+            f"{path} cannot be loaded as a torch.export program: {first_line(error)}"
+        ) from error
     victim = serve(program, outputs=outputs, device=device)
     return victim, file_digest(path)

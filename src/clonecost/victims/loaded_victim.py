@@ -1,4 +1,4 @@
-"""What every way of loading a victim gives back."""
+"""A loaded victim: the common result of all ways of loading one."""
 
 import hashlib
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from clonecost.errors import VictimError
+from clonecost.errors import Advice, VictimError
 from clonecost.result import EndpointCard
 from clonecost.types import Feature, InputPrecision, LabelledInputs, Shape, Victim
 from clonecost.victims.torch_model import torch_victim
@@ -18,28 +18,28 @@ NAMELESS = "victim"  # the name of a victim that was given as a module or a func
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedVictim:
-    """A victim, and what its owner knows of it: all of it is for the report, none for the attack.
+    """A victim and what is known about it.
 
     Example:
-        >>> victim = LoadedVictim(name="reversed", answer=lambda inputs: inputs.flip(1))
-        >>> victim.served
-        ''
+        >>> victim = load_victim("my_models:network", input_shape=(1, 28, 28), num_classes=10)
+        >>> victim.answer(torch.rand(5, 1, 28, 28)).shape
+        torch.Size([5, 10])
     """
 
     name: str
-    answer: Victim
-    input_shape: Shape | None = None  # None: the victim does not say, the audit must
+    answer: Victim  # (n, *input_shape) -> (n, num_classes) probabilities
+    input_shape: Shape | None = None  # None: unknown, so that the audit must state it
     num_classes: int | None = None
-    features: tuple[Feature, ...] | None = None  # of a table's, where it says its columns
-    classes: tuple[str, ...] = ()  # their names, where it says them
-    weights: str | None = None  # sha256 of the file the victim came from; None when it is no file
-    # pixels in [0, 1] -> logits, when it was loaded for a white box: no attack is given it else
+    features: tuple[Feature, ...] | None = None  # a table's columns, where the victim states them
+    classes: tuple[str, ...] = ()  # the classes' names, where the victim states them
+    weights: str | None = None  # sha256 of the victim's file; None without a file
+    # pixels in [0, 1] -> logits; set for a white box only
     network: nn.Module | None = None
-    served: str = ""  # how it is run or reached, in words, where that was found out
-    takes: InputPrecision = "float32"  # uint8: whatever is sent is rounded to 8 bits on the way
-    rows_in_flight: int | None = None  # of a remote victim: rows that are under way at once
-    endpoint: Callable[[], EndpointCard] | None = None  # of a remote victim: what is known so far
-    true_labels: LabelledInputs | None = None  # its own training data, for the control of that name
+    served: str = ""  # how the victim is run or reached, in words, where known
+    takes: InputPrecision = "float32"  # uint8: inputs are rounded to 8 bits on the way
+    rows_in_flight: int | None = None  # remote victims: the most rows in flight at once
+    endpoint: Callable[[], EndpointCard] | None = None  # remote victims: the traffic so far
+    true_labels: LabelledInputs | None = None  # the victim's training data, for the control
 
 
 def as_loaded(
@@ -76,10 +76,10 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def must_exist(path: Path) -> None:
-    """Refuse a path where no file is.
+    """Refuse a path without a file.
 
     Raises:
-        VictimError: with the path.
+        VictimError: there is no such file.
     """
     if not path.is_file():
-        raise VictimError(f"there is no file {path}; check the path")
+        raise VictimError(f"There is no file {path}", Advice("check the path"))

@@ -1,4 +1,4 @@
-"""Victims by name: `package.module:name`, also from the current folder."""
+"""Victims that Python imports by name: `package.module:name`, also from the current folder."""
 
 import importlib
 import sys
@@ -9,18 +9,21 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import VictimError
+from clonecost.errors import Advice, VictimError
 from clonecost.types import Victim
-from clonecost.victims.torch_model import Outputs, failures_named, open_network, torch_victim
+from clonecost.victims.torch_model import Outputs, as_victim_error, open_network, torch_victim
 
 
 def python_object(where: str) -> object:
-    """What is called `package.module:name`, or made by `package.module:name()`.
+    """The object `package.module:name`, or the one that `package.module:name()` returns.
 
     Importing runs the module's code.
 
     Raises:
-        VictimError: nothing of that name can be imported, or making it failed.
+        VictimError: the import or the call failed, or the module has no such name.
+
+    Example:
+        >>> python_object("my_models:make_network()")
     """
     module_name, _, name = where.partition(":")
     attribute = name.removesuffix("()")
@@ -29,53 +32,60 @@ def python_object(where: str) -> object:
             module = importlib.import_module(module_name)
         except Exception as error:  # the module's own code may raise anything
             raise VictimError(
-                f"victim {where!r}: importing {module_name!r} failed: "
+                f"Victim {where!r}: importing {module_name!r} failed: "
                 f"{type(error).__name__}: {error}"
             ) from error
         try:
-            found = getattr(module, attribute)
+            member = getattr(module, attribute)
         except AttributeError as error:
             raise VictimError(
-                f"victim {where!r}: {module_name!r} has no {attribute!r}; "
-                f"it has {', '.join(_public(module)) or 'nothing public'}"
+                f"Victim {where!r}: {module_name!r} has no {attribute!r}",
+                want=f"one of {', '.join(_public(module)) or 'no public name'}",
             ) from error
         if attribute == name:
-            return found
+            return member
         try:
-            return found()
+            return member()
         except Exception as error:
             raise VictimError(
-                f"victim {where!r}: calling {attribute}() without arguments failed: "
+                f"Victim {where!r}: calling {attribute}() without arguments failed: "
                 f"{type(error).__name__}: {error}"
             ) from error
 
 
 def object_victim(
-    found: object, where: str, *, outputs: Outputs | None, device: torch.device | str
+    model: object, where: str, *, outputs: Outputs | None, device: torch.device | str
 ) -> tuple[Victim, nn.Module | None]:
-    """A victim out of an `nn.Module` or any other callable.
+    """A victim out of an `nn.Module` or any other callable, and the network for a white box.
 
-    A module's `outputs` are logits unless it is said that they are probabilities, those of any
-    other callable are probabilities unless it is said that they are logits. The network beside it,
-    for a white box, is None unless the victim is a module.
+    Args:
+        model: a module or a callable, (n, *input_shape) -> (n, K).
+        where: its name, for messages.
+        outputs: what the model returns; None: logits for a module, probabilities for any other
+            callable.
+
+    Returns:
+        The victim; the network, (n, *input_shape) -> (n, K) logits, or None if `model` is no
+        module.
 
     Raises:
-        VictimError: it is neither of the two.
+        VictimError: `model` is neither of the two.
     """
-    if isinstance(found, nn.Module):
+    if isinstance(model, nn.Module):
         kind = outputs or "logits"
-        return torch_victim(found, outputs=kind, device=device), open_network(found, kind)
-    if isinstance(found, type):
-        raise VictimError(f"victim {where!r} is a class; write {where + '()'!r} to make one")
-    if not callable(found):
+        return torch_victim(model, outputs=kind, device=device), open_network(model, kind)
+    if isinstance(model, type):
+        raise VictimError(f"Victim {where!r} is a class", Advice(f"write {where + '()'!r}"))
+    if not callable(model):
         raise VictimError(
-            f"victim {where!r} is a {type(found).__name__}; it must be an nn.Module, a "
-            "scikit-learn estimator, or a callable from inputs to probabilities"
-        )
+            f"Victim {where!r} cannot answer", got=type(model).__name__,
+            want="an nn.Module, a scikit-learn estimator, or a callable from inputs to "
+            "probabilities",
+        )  # fmt: skip
 
     def answer(inputs: Tensor, /) -> Tensor:
-        with torch.no_grad(), failures_named(tuple(inputs.shape)):
-            values = found(inputs)
+        with torch.no_grad(), as_victim_error(tuple(inputs.shape)):
+            values = model(inputs)
             return values.float().softmax(1) if outputs == "logits" else values
 
     return answer, None

@@ -1,4 +1,4 @@
-"""A scikit-learn classifier, or any other with `predict_proba`, behind the victim's interface."""
+"""scikit-learn classifiers, and others with `predict_proba` or `predict`, as victims."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,53 +10,61 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clonecost.errors import VictimError
+from clonecost.errors import Advice, SetKey, VictimError
 from clonecost.types import Feature, Shape, Victim
-from clonecost.victims.torch_model import failures_named
+from clonecost.victims.torch_model import as_victim_error, first_line
 
 Rows = NDArray[np.float64]
 Words = NDArray[np.object_]
-LARGEST = float(np.finfo(np.float32).max)  # of a number whose range nobody says
+LARGEST = float(np.finfo(np.float32).max)  # the end of a feature's range that is not stated
 
 
-def is_estimator(found: object) -> bool:
-    """Whether `sklearn_victim` takes it."""
-    return hasattr(found, "predict_proba") or hasattr(found, "predict")
+def is_estimator(model: object) -> bool:
+    """Whether `sklearn_victim` takes this object."""
+    return hasattr(model, "predict_proba") or hasattr(model, "predict")
 
 
 def sklearn_victim(estimator: Any, features: Sequence[Feature] | None = None) -> Victim:
     """Serve an estimator or pipeline as an API would: rows (n, d) -> (n, K) float64.
 
-    Answers are its `predict_proba`, in the order of its `classes_`; of one that only has `predict`
-    they are one-hot. Rows reach it as float64, in the very numbers that were sent; one that was
-    fitted on a data frame gets a data frame.
+    Answers are the estimator's `predict_proba`, in the order of its `classes_`; without that
+    method they are one-hot rows of its `predict`. Rows reach the estimator as float64 without
+    rounding, and as a data frame if it was fitted on one.
 
     Args:
-        features: the columns. With them the estimator gets a category as its word; without them, as
-            its place, as it is sent.
+        features: the columns. With them the estimator gets a category as its word; without them,
+            as its position, which is what was sent.
 
     Raises:
-        VictimError: it was fitted on a data frame, and on other columns, or pandas is not
-            installed; when asked: it failed, or is not fitted.
+        VictimError: the estimator was fitted on a data frame with other columns, or pandas is not
+            installed; when called: the estimator failed, or is not fitted.
+
+    Example:
+        >>> model = LogisticRegression(max_iter=1_000).fit(*load_iris(return_X_y=True))
+        >>> sklearn_victim(model)(torch.rand(5, 4)).shape
+        torch.Size([5, 3])
     """
-    probs = getattr(estimator, "predict_proba", None)  # an SVC has it on condition only
-    form = _form(estimator, features or ())
+    predict_proba = getattr(estimator, "predict_proba", None)  # an SVC may lack it
+    to_rows = _conversion(estimator, features or ())
 
     def answer(inputs: Tensor, /) -> Tensor:
-        with failures_named(tuple(inputs.shape)):
-            rows = form(inputs.detach().cpu().double().numpy())
-            if probs is not None:
-                values = np.asarray(probs(rows), dtype=np.float64)
+        with as_victim_error(tuple(inputs.shape)):
+            rows = to_rows(inputs.detach().cpu().double().numpy())
+            if predict_proba is not None:
+                values = np.asarray(predict_proba(rows), dtype=np.float64)
             else:
-                named, classes = estimator.predict(rows), np.asarray(estimator.classes_)
-                values = (np.asarray(named)[:, None] == classes).astype(np.float64)
+                predicted, classes = estimator.predict(rows), np.asarray(estimator.classes_)
+                values = (np.asarray(predicted)[:, None] == classes).astype(np.float64)
         return torch.from_numpy(values).to(inputs.device)
 
     return answer
 
 
-def _form(estimator: Any, features: Sequence[Feature]) -> Callable[[Rows], Any]:
-    """How the estimator wants rows: as they are, with words for categories, under names."""
+def _conversion(estimator: Any, features: Sequence[Feature]) -> Callable[[Rows], Any]:
+    """A function from (n, d) numbers to what the estimator was fitted on.
+
+    That is the numbers themselves, an array with words for categories, or a data frame.
+    """
     words = {k: np.array(f.categories, object) for k, f in enumerate(features) if f.categories}
     names = getattr(estimator, "feature_names_in_", None)
     if names is None:
@@ -65,56 +73,57 @@ def _form(estimator: Any, features: Sequence[Feature]) -> Callable[[Rows], Any]:
         from pandas import DataFrame
     except ImportError as error:
         raise VictimError(
-            "the estimator was fitted on a data frame, which needs pandas: pip install "
-            "'clonecost[tabular]'"
+            "Pandas is missing, and the estimator was fitted on a data frame",
+            Advice("install it: pip install 'clonecost[tabular]'"),
         ) from error
 
     given = [feature.name for feature in features]
-    columns = given if set(given) & set(names) else list(names)  # others know places only
+    columns = given if set(given) & set(names) else list(names)  # no common name: by position
     if set(columns) != set(names):
         raise VictimError(
-            f"the estimator was fitted on the columns {', '.join(names)}; the features are "
-            + ", ".join(given)
-        )
+            "The estimator was fitted on other columns", SetKey("features"),
+            got=", ".join(given), want=", ".join(names),
+        )  # fmt: skip
 
     def frame(rows: Rows) -> Any:
-        found = DataFrame(rows, columns=columns)
+        table = DataFrame(rows, columns=columns)
         for k, categories in words.items():
-            found[columns[k]] = _in_words(rows[:, k], categories)
-        return found[names]  # in the order that it was fitted on
+            table[columns[k]] = _in_words(rows[:, k], categories)
+        return table[names]  # in the order of the fit
 
     return frame
 
 
 def _mixed(rows: Rows, words: dict[int, Words]) -> Words:
-    found = rows.astype(object)
+    table = rows.astype(object)
     for k, categories in words.items():
-        found[:, k] = _in_words(rows[:, k], categories)
-    return found
+        table[:, k] = _in_words(rows[:, k], categories)
+    return table
 
 
 def _in_words(column: Rows, categories: Words) -> Words:
-    """Places -> words; a missing value stays NaN."""
+    """Positions -> words; a missing value stays NaN."""
     missing = np.isnan(column)
-    found = categories[np.where(missing, 0, column).astype(int)]
-    found[missing] = np.nan
-    return found
+    words = categories[np.where(missing, 0, column).astype(int)]
+    words[missing] = np.nan
+    return words
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a fitted estimator knows of itself; no ranges: every finite float32 is within them."""
+    """Columns and classes that a fitted estimator states; ranges are those of float32."""
 
     features: tuple[Feature, ...] | None = None
     classes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> Shape | None:
+        """(d,), or None if the columns are unknown."""
         return (len(self.features),) if self.features else None
 
 
 def described(estimator: Any) -> Description:
-    """The columns and classes of an estimator, as far as it says them."""
+    """The columns and classes of an estimator, as far as the estimator states them."""
     columns = getattr(estimator, "n_features_in_", 0)
     names = getattr(estimator, "feature_names_in_", [f"feature {k}" for k in range(columns)])
     features = tuple(Feature(name=str(name), low=-LARGEST, high=LARGEST) for name in names)
@@ -122,37 +131,38 @@ def described(estimator: Any) -> Description:
 
 
 def skops_victim(path: Path, allow: Sequence[str] = ()) -> Any:
-    """The estimator in a .skops file; no type is made that is not known to be harmless.
+    """The estimator in a .skops file, without types that are not known to be harmless.
 
     Args:
-        allow: further types, by their full names, that the owner answers for.
+        allow: full names of further types that the owner trusts.
 
     Raises:
-        VictimError: skops is not installed, the file is broken, it holds types that nobody has
-            allowed (the sentence names them), or it is no classifier.
+        VictimError: skops is not installed, the file is broken, holds types that are not allowed,
+            or holds no classifier.
     """
     try:
         import skops.io
     except ImportError as error:
         raise VictimError(
-            f"{path} needs the package skops: pip install 'clonecost[tabular]'"
+            f"The package skops is missing, which {path} needs",
+            Advice("install it: pip install 'clonecost[tabular]'"),
         ) from error
     try:
         unknown = set(skops.io.get_untrusted_types(file=path)) - set(allow)
         if unknown:
-            flags = " ".join(f"--allow {name}" for name in sorted(unknown))
             raise VictimError(
-                f"{path} holds types that are not known to be harmless, and loading it can run "
-                f"their code: if you made the file or know them, allow each by name: {flags}"
-            )
-        found = skops.io.load(path, trusted=list(allow))
+                f"{path} holds types that are not known to be harmless, and loading them can run "
+                "their code", Advice("use another file unless you made this one or know the types"),
+                SetKey("allow", sorted({*allow, *unknown})), got=", ".join(sorted(unknown)),
+            )  # fmt: skip
+        estimator = skops.io.load(path, trusted=list(allow))
     except VictimError:
         raise
-    except Exception as error:  # zip, json, and whatever a type's own state raises
-        first = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise VictimError(f"{path} cannot be loaded as a skops file: {first}") from error
-    if not is_estimator(found):
+    except Exception as error:  # zip, JSON, or any error of a type's own state
         raise VictimError(
-            f"{path} holds a {type(found).__name__}, which has neither predict_proba nor predict"
-        )
-    return found
+            f"{path} cannot be loaded as a skops file: {first_line(error)}"
+        ) from error
+    if not is_estimator(estimator):
+        raise VictimError(f"The object in {path} is no classifier", got=type(estimator).__name__,
+                          want="predict_proba or predict")  # fmt: skip
+    return estimator

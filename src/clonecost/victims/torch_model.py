@@ -1,4 +1,4 @@
-"""A local torch classifier behind the victim's interface."""
+"""Local torch classifiers as victims."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import CloneCostError, VictimError
+from clonecost.errors import Advice, CloneCostError, VictimError
 from clonecost.types import Victim
 
 Outputs = Literal["logits", "probs"]
@@ -22,27 +22,32 @@ def torch_victim(
 ) -> Victim:
     """Serve a classifier (n, *shape) -> (n, K) as an API would: no gradients, no attributes.
 
-    The model is moved to `device` and asked there `batch_size` rows at a time (default: 128 on a
-    CPU, whose caches larger ones overflow at half the speed, else 1,024), always in eval mode and
-    at full precision, whatever mode or autocast the caller is in. Answers are float32
-    probabilities on the inputs' device; `outputs="logits"` soft-maxes them.
+    The model is moved to `device` and runs there on `batch_size` rows at a time (default: 128 on
+    a CPU, whose caches larger batches overflow at half the speed, else 1,024), always in eval mode
+    and at full precision, whatever mode or autocast the caller is in. Answers are float32
+    probabilities on the inputs' device; with `outputs="logits"` a soft-max makes them.
 
-    A closure and not a class: an attack that holds a victim finds no `.model` to look into.
+    The victim is a closure and not a class, so that no attribute leads an attack to the model.
 
-    Raises (when asked):
+    Raises (when called):
         VictimError: the model failed, or did not return one tensor (n, K).
+
+    Example:
+        >>> victim = torch_victim(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
+        >>> victim(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5, 3])
     """
     model.to(device)
 
     def forward(inputs: Tensor) -> Tensor:
-        model.eval()  # on every call: someone may have trained the model since
+        model.eval()  # on every call: the model may have been trained since
         return model(inputs)
 
     return serve(forward, outputs=outputs, batch_size=batch_size, device=device)
 
 
 class Logits(nn.Module):
-    """A classifier that returns probabilities, as one that returns logits: their logarithms."""
+    """Turns a classifier's probabilities into logits: their logarithms, (n, K)."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -53,7 +58,7 @@ class Logits(nn.Module):
 
 
 def open_network(model: nn.Module, outputs: Outputs) -> nn.Module:
-    """The classifier as a white box shows it: (n, *shape) pixels in [0, 1] -> (n, K) logits."""
+    """The classifier as a white box gives it: (n, *shape) pixels in [0, 1] -> (n, K) logits."""
     return model if outputs == "logits" else Logits(model)
 
 
@@ -64,7 +69,7 @@ def serve(
     device: torch.device | str,
     batch_size: int | None = None,
 ) -> Victim:
-    """Make a victim of any function of tensors on `device`; see `torch_victim`."""
+    """Make a victim of a function (n, *shape) -> (n, K) on `device`; see `torch_victim`."""
     kind = torch.device(device).type
     size = batch_size or (128 if kind == "cpu" else 1024)
 
@@ -73,7 +78,7 @@ def serve(
         with (
             torch.no_grad(),
             torch.autocast(kind, enabled=False),
-            failures_named(tuple(inputs.shape)),
+            as_victim_error(tuple(inputs.shape)),
         ):
             chunks = [_matrix(forward(c.to(device)), len(c)) for c in inputs.split(size)]
             values = torch.cat(chunks)
@@ -83,26 +88,33 @@ def serve(
 
 
 @contextmanager
-def failures_named(shape: tuple[int, ...]) -> Iterator[None]:
-    """Turn whatever a victim raises on inputs of this shape into a VictimError of one sentence."""
+def as_victim_error(shape: tuple[int, ...]) -> Iterator[None]:
+    """Turn any exception of a victim on inputs of this shape into a VictimError of one line."""
     try:
         yield
     except CloneCostError:
         raise
     except Exception as error:
-        first = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise VictimError(f"the victim failed on inputs of shape {shape}: {first}") from error
+        raise VictimError(
+            f"The victim failed on inputs of shape {shape}: {first_line(error)}"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an exception's text, or the exception's name if there is no text."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _matrix(output: object, rows: int) -> Tensor:
     if not isinstance(output, Tensor):
         raise VictimError(
-            f"the victim's model returned a {type(output).__name__}; wrap it so that it returns "
-            "one tensor of shape (n, K)"
+            "The victim's model did not return one tensor",
+            Advice("wrap the model so that it returns a tensor of shape (n, K)"),
+            got=type(output).__name__,
         )
     if output.ndim != 2 or len(output) != rows:
         raise VictimError(
-            f"the victim's model returned shape {tuple(output.shape)} for {rows} inputs; "
-            f"it must return ({rows}, K)"
-        )
+            "The victim's model returned the wrong shape", got=tuple(output.shape),
+            want=f"({rows}, K) for {rows} inputs",
+        )  # fmt: skip
     return output.float()

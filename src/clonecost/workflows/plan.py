@@ -141,7 +141,7 @@ def _victim_missing(spec: Spec) -> Iterator[str]:
     """The reason why the user's own victim cannot be queried yet, if there is one."""
     if url := endpoint_url(spec):
         if reason := refusal(url, spec.authorisation):
-            yield reason
+            yield str(reason)
     elif ":" not in spec.victim and Path(spec.victim).suffix and not Path(spec.victim).is_file():
         yield f"there is no file {spec.victim}"
 

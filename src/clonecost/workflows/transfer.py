@@ -23,7 +23,7 @@ from clonecost.config import (
 )
 from clonecost.defences import defend
 from clonecost.errors import Advice, RunError, RunWorkflow, SetKey, SpecError, suggest
-from clonecost.evaluation.adversarial_transfer import METHODS, Method, rows_asked
+from clonecost.evaluation.adversarial_transfer import METHODS, Method, max_queries
 from clonecost.evaluation.adversarial_transfer import transfer as ask_examples
 from clonecost.networks import build
 from clonecost.networks.soft_vote import SoftVote
@@ -89,7 +89,7 @@ def transfer(
         )
     rng = torch.Generator().manual_seed(seed)
     test = test.take(torch.randperm(len(test), generator=rng)[:rows])
-    threat = replace(threat, query_budget=rows_asked(len(test), chosen, epsilons))
+    threat = replace(threat, query_budget=max_queries(len(test), chosen, epsilons))
     clone_digest = file_digest(run / run_folder.CLONE)
     identity = json.dumps(
         [victim.name, victim.weights, asdict(threat), spec.defence, clone_digest, list(chosen),
@@ -104,8 +104,8 @@ def transfer(
     with closing(ledger):
         defended = defend(victim.answer, *(make_defence(text) for text in spec.defence))
         oracle = Oracle(
-            defended, threat, ledger, portion=victim.rows_in_flight, max_lost=lost_limit(spec),
-            again=f"clonecost transfer {run}",
+            defended, threat, ledger, rows_in_flight=victim.rows_in_flight,
+            max_lost=lost_limit(spec), resume=RunWorkflow("transfer", run),
         )  # fmt: skip
         right, found = ask_examples(
             oracle, clone, test, methods=chosen, epsilons=epsilons, seed=seed,

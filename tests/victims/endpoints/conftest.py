@@ -46,7 +46,11 @@ def counted(tmp_path: Path) -> Iterator[Counted]:
             tmp_path / "ledger.sqlite", audit="a", input_shape=SHAPE, num_classes=CLASSES
         ))  # fmt: skip
         return Oracle(
-            victim.answer, threat, opened[-1], portion=victim.rows_in_flight, max_lost=max_lost
+            victim.answer,
+            threat,
+            opened[-1],
+            rows_in_flight=victim.rows_in_flight,
+            max_lost=max_lost,
         )
 
     yield make

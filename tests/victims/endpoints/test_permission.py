@@ -1,4 +1,4 @@
-"""Nobody's machine is asked without permission, and nobody's secret is kept."""
+"""No machine is queried without permission, and no secret is kept."""
 
 import socket
 from datetime import date, timedelta
@@ -23,7 +23,7 @@ PERMIT = {"owner": "Shop Ltd", "granted_by": "A. Buyer", "date": "2026-01-31", "
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even a name is looked up."""
+    """Fails the test if a name is resolved or a connection is opened."""
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("something was sent")
@@ -52,21 +52,22 @@ def test_this_machine_needs_no_permission(url: str) -> None:
 @pytest.mark.parametrize("url", ELSEWHERE)
 def test_any_other_does(url: str) -> None:
     assert not is_local(url)
-    assert "write [authorisation] with owner" in (refusal(url, None) or "")
-    with pytest.raises(SpecError, match="names no permission"):
+    assert "`authorisation` with owner" in str(refusal(url, None))
+    with pytest.raises(SpecError, match="no permission"):
         endpoint_victim(url, input_shape=(1, 8, 8), num_classes=3)
 
 
-def test_a_permission_is_complete_and_of_a_day_that_has_been() -> None:
+def test_a_permission_is_complete_and_not_in_the_future() -> None:
     url = "https://api.shop.example/v2/models/m"
     assert refusal(url, Authorisation(**PERMIT)) is None
     tomorrow = (date.today() + timedelta(days=1)).isoformat()
-    assert "yet to come" in (refusal(url, Authorisation(**{**PERMIT, "date": tomorrow})) or "")
+    early = refusal(url, Authorisation(**{**PERMIT, "date": tomorrow}))
+    assert f"is in the future: got {tomorrow}" in str(early)
     assert Authorisation(**{**PERMIT, "date": date(2026, 1, 31)}).date == "2026-01-31"  # type: ignore[arg-type]
     for key, value in (("owner", ""), ("scope", ""), ("granted_by", ""), ("date", "last week")):
-        with pytest.raises(ValidationError):
+        with pytest.raises(ValidationError, match=rf"(?m)^{key}$"):
             Authorisation(**{**PERMIT, key: value})
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="3 validation errors"):
         Authorisation(owner="me")  # type: ignore[call-arg]
 
 
@@ -82,18 +83,18 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "body": ("https://shop.example/c", {"body": {"image": "$input", "auth": {"key": "pa55"}},
                                         "answers": "p"}, r"body\.key holds a secret"),
     "agent": ("https://shop.example/c", {**BODY, "headers": {"user-agent": "Mozilla"}},
-              "always says who it is"),
-    "clear": ("http://shop.example/c", {**BODY, "headers": {"X-Key": "env:T"}}, "use https"),
+              "User-Agent"),
+    "clear": ("http://shop.example/c", {**BODY, "headers": {"X-Key": "env:T"}}, "Use https"),
     "port": ("http://127.0.0.1:99999/v2/models/m", {}, "cannot be read"),
     "no host": ("http:///v2/models/m", {}, "is no address"),
     "other scheme": ("ftp://127.0.0.1/v2/models/m", {}, "is no address"),
-    "not v2": ("http://127.0.0.1/v1/models/m", {}, "is not of the form http://HOST/v2/models/NAME"),
-    "v2 query": ("http://127.0.0.1/v2/models/m?x=1", {}, "is not of the form"),
+    "not v2": ("http://127.0.0.1/v1/models/m", {}, "want http://HOST/v2/models/NAME"),
+    "v2 query": ("http://127.0.0.1/v2/models/m?x=1", {}, "want http://HOST/v2/models/NAME"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_secrets_in_clear_and_addresses_that_are_none_are_refused(what: str) -> None:
+def test_secrets_in_clear_and_malformed_addresses_are_refused(what: str) -> None:
     url, settings, sentence = WRONG[what]
     with pytest.raises(SpecError, match=sentence) as failed:
         check_endpoint(url, EndpointSettings(**settings))
@@ -117,6 +118,6 @@ def test_secrets_come_from_the_environment_only(monkeypatch: pytest.MonkeyPatch)
     assert secrets.fill(settings.body) == {"image": "$input", "key": "pa55word"}
     assert secrets.hide("you sent pa55 and pa55word") == "you sent env:SHOP_TOKEN and env:SHOP_KEY"
     monkeypatch.setenv("SHOP_KEY", "a\r\nInjected: 1")
-    with pytest.raises(SpecError, match="holds what no header can carry") as failed:
+    with pytest.raises(SpecError, match="SHOP_KEY holds characters that no header") as failed:
         Secrets(settings)
     assert "Injected" not in str(failed.value)

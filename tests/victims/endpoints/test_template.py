@@ -1,4 +1,4 @@
-"""APIs that somebody made at home, described in a spec."""
+"""JSON APIs that a spec describes."""
 
 import base64
 import io
@@ -36,7 +36,7 @@ def rows(count: int = 5, shape: tuple[int, ...] = SHAPE) -> Tensor:
 
 
 class Api:
-    """Starts a server with a reply, and reaches it with a description."""
+    """Starts a server with a reply, and makes a victim of it with a description."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.stack = stack
@@ -79,7 +79,7 @@ def test_every_encoding_of_grey_and_colour(encoding: str, channels: int, api: Ap
     assert all(body["instances"] for body in server.bodies)
 
 
-def test_a_png_is_one(api: Api) -> None:
+def test_a_png_file_is_valid(api: Api) -> None:
     server, victim = api(plain, row={"b64": "$input"})
     victim.answer(rows(1))
     sent = Image.open(io.BytesIO(base64.b64decode(server.bodies[0]["instances"][0]["b64"])))
@@ -117,7 +117,7 @@ def test_named_classes_in_any_order(api: Api) -> None:
         torch.testing.assert_close(victim.answer(rows()), scores_of(rows()))
 
 
-def test_only_the_likeliest_classes(api: Api) -> None:
+def test_only_the_most_probable_classes(api: Api) -> None:
     _, victim = api(
         lambda scores: {"outputs": [{"top": one} for one in ranked(scores, 2)]},
         answers="outputs[*].top[].{label: label, score: score}", classes=NAMES, top_k=2,
@@ -132,7 +132,7 @@ def test_only_the_likeliest_classes(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", [lambda k: NAMES[k], lambda k: k, str])
-def test_only_the_winner(name: Any, api: Api) -> None:
+def test_only_the_predicted_class(name: Any, api: Api) -> None:
     _, victim = api(
         lambda scores: {"predictions": [name(k) for k in scores.argmax(1).tolist()]}, classes=NAMES
     )
@@ -150,16 +150,17 @@ def test_answers_with_few_digits_are_rescaled_and_others_are_not(api: Api) -> No
 
 
 BAD: dict[str, tuple[Any, str]] = {
-    "elsewhere": ({"prediction": []}, "nothing stands at predictions in its answer; it has the k"),
-    "no object": ([1], "nothing stands at predictions in its answer; it has no object"),
-    "too few": ({"predictions": [[1, 0, 0, 0]]}, "predictions finds 1 answers for 2 rows"),
-    "no list": ({"predictions": 5}, "predictions finds no list for 2 rows"),
-    "words": ({"predictions": [["a", "b"]] * 2}, "neither numbers nor named numbers"),
-    "stranger": ({"predictions": ["eel"] * 2}, r"a class 'eel' that nobody told: endpoint\.classe"),
-    "stray number": ({"predictions": [9] * 2}, "a class 9 that nobody told"),
-    "short": ({"predictions": [[0.5, 0.5]] * 2}, "names 2 classes, not 4: if it always names its"),
-    "keys": ({"predictions": [[{"name": "ant", "p": 1}]] * 2}, "no 'label' but name, p: say endpo"),
-    "null": ({"predictions": [None, None]}, "neither numbers nor named numbers but null"),
+    "elsewhere": ({"prediction": []}, "nothing at predictions: got the keys prediction"),
+    "no object": ([1], "nothing at predictions: got no object"),
+    "too few": ({"predictions": [[1, 0, 0, 0]]}, "got 1 answers, want 2 answers for 2 rows"),
+    "no list": ({"predictions": 5}, "got no list, want 2 answers for 2 rows"),
+    "words": ({"predictions": [["a", "b"]] * 2}, r'got .*"a", .*want numbers'),
+    "unknown name": ({"predictions": ["eel"] * 2}, r"class: got 'eel', .*`endpoint\.classes`"),
+    "unknown number": ({"predictions": [9] * 2}, "class: got 9, .*number below 4"),
+    "short": ({"predictions": [[0.5, 0.5]] * 2}, r"got 2, want 4. Set `endpoint\.top_k=2`"),
+    "keys": ({"predictions": [[{"name": "ant", "p": 1}]] * 2},
+             r"no key 'label': got name, p. Set `endpoint\.label`"),
+    "null": ({"predictions": [None, None]}, "got null, want numbers"),
 }  # fmt: skip
 
 
@@ -175,22 +176,22 @@ def test_an_answer_of_another_form_is_one_sentence(what: str, api: Api) -> None:
 def test_an_answer_that_is_no_json(api: Api) -> None:
     server, victim = api(plain)
     server.scenes.append(("status", 200, {}, "<html>welcome</html>"))
-    with pytest.raises(VictimError, match="no JSON that predictions applies to"):
+    with pytest.raises(VictimError, match="no JSON that predictions"):
         victim.answer(rows(2))
 
 
 URL = "http://127.0.0.1:1/v1/classify"
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "no answers": ({"body": {"x": "$input"}}, r"endpoint\.answers is needed"),
-    "path": ({"body": {"x": "$input"}, "answers": "a["}, r"endpoint\.answers = 'a\['"),
-    "no marker": ({"body": {"x": "y"}, "answers": "a"}, 'must hold "\\$input"'),
-    "both markers": ({"body": {"x": "$input", "y": "$inputs"}, "answers": "a"}, "not both"),
-    "row": ({"body": {"x": "$inputs"}, "row": "y", "answers": "a"}, r"endpoint\.row must hold"),
-}
+    "no answers": ({"body": {"x": "$input"}}, r"endpoint\.answers is missing"),
+    "path": ({"body": {"x": "$input"}, "answers": "a["}, r"endpoint\.answers .*got 'a\['"),
+    "no marker": ({"body": {"x": "y"}, "answers": "a"}, r'got neither, want "\$input"'),
+    "both markers": ({"body": {"x": "$input", "y": "$inputs"}, "answers": "a"}, "got both"),
+    "row": ({"body": {"x": "$inputs"}, "row": "y", "answers": "a"}, r"endpoint\.row .*got 'y'"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_description_that_is_none_is_refused(what: str) -> None:
+def test_an_incomplete_description_is_refused(what: str) -> None:
     settings, sentence = WRONG[what]
     with pytest.raises(SpecError, match=sentence):
         check_endpoint(URL, EndpointSettings(**settings))
@@ -198,11 +199,11 @@ def test_a_description_that_is_none_is_refused(what: str) -> None:
 
 def test_contradictions_are_refused_before_anything_is_sent(api: Api) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"classes": NAMES[:3]}, "names 3 classes, the audit has 4"),
+        ({"classes": NAMES[:3]}, "endpoint.classes .*got 3, want 4"),
         ({"top_k": 4}, "endpoint.top_k is out of range for 4 classes"),
-        ({"body": {"image": "$input"}, "batch_size": 2}, "the body takes one row"),
-        ({"shape": (2, 4, 4)}, "a png has 1 or 3 channels"),
-        ({"form": InputForm(mean=(0.5,))}, "leave out layout, pixels, mean and std"),
+        ({"body": {"image": "$input"}, "batch_size": 2}, "takes one row a request"),
+        ({"shape": (2, 4, 4)}, "A png has 1 or 3 channels"),
+        ({"form": InputForm(mean=(0.5,))}, "Leave layout, pixels, mean and std out"),
     ]
     for how, sentence in cases:
         with pytest.raises(SpecError, match=sentence):

@@ -1,7 +1,7 @@
 import pytest
 from tests.support.toy_endpoint import FAST, SHAPE, Start, reach, rows
 
-from clonecost.errors import CloneCostError, SpecError
+from clonecost.errors import SpecError
 from clonecost.victims.endpoints import endpoint_victim
 
 
@@ -19,8 +19,10 @@ def test_what_it_took_is_on_the_card(start: Start) -> None:
 
 
 def test_errors_are_of_the_kinds_that_we_raise(start: Start) -> None:
-    for wrong in ({"rate": 0.0}, {"rate": float("inf")}, {"input_shape": None}):
-        with pytest.raises(CloneCostError):
+    for wrong, sentence in (
+        ({"rate": 0.0}, "rate"), ({"rate": float("inf")}, "rate"), ({"input_shape": None}, "shape"),
+    ):  # fmt: skip
+        with pytest.raises(SpecError, match=sentence):
             reach(start(), **wrong)
-    with pytest.raises(SpecError, match="describe it under"):
+    with pytest.raises(SpecError, match="Describe another API with `endpoint`"):
         endpoint_victim("http://127.0.0.1:1/predict", input_shape=SHAPE, num_classes=2)

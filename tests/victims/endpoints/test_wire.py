@@ -1,4 +1,4 @@
-"""What one end writes the other end reads: every type, in binary and in JSON; bad frames fail."""
+"""Messages are written and read without loss, in every type, binary and JSON; bad frames fail."""
 
 import json
 from typing import Any
@@ -33,7 +33,7 @@ def tensors(draw: st.DrawFn) -> tuple[str, np.ndarray[Any, Any]]:
 
 
 @given(tensors(), st.booleans(), st.sampled_from(["request", "response"]))
-def test_what_is_written_is_read(
+def test_a_message_is_written_and_read_without_loss(
     sent: tuple[str, np.ndarray[Any, Any]], binary: bool, way: str
 ) -> None:
     datatype, values = sent
@@ -47,12 +47,12 @@ def test_what_is_written_is_read(
     assert headers["Content-Type"] == (BINARY if binary else JSON)
     length = headers.get(HEAD_LENGTH)
     assert (length is not None) == binary
-    head = None if length is None else int(length)
+    head_length = None if length is None else int(length)
     found: InferenceRequest | InferenceResponse
     if way == "request":
-        found, (part,) = read(InferenceRequest, body, head)
+        found, (part,) = read(InferenceRequest, body, head_length)
     else:
-        found, (part,) = read(InferenceResponse, body, head)
+        found, (part,) = read(InferenceResponse, body, head_length)
     assert found == message
     got = unpack(found.tensors[0], part, nulls=True)
     assert (got.dtype, got.shape) == (DTYPES[datatype], values.shape)
@@ -62,7 +62,7 @@ def test_what_is_written_is_read(
 
 
 @given(tensors(), tensors())
-def test_parts_in_binary_and_in_json_stand_in_one_body(
+def test_one_body_holds_parts_in_binary_and_in_json(
     one: tuple[str, np.ndarray[Any, Any]], two: tuple[str, np.ndarray[Any, Any]]
 ) -> None:
     packed = [
@@ -110,15 +110,15 @@ STATED = {"parameters": {"binary_data_size": 8}}
         ({**TENSOR, "shape": [-1]}, b"", "inference response: outputs.0.shape.0"),
         ({**TENSOR, "data": 1}, b"", "inference response: outputs.0.data"),
         (TENSOR, b"", "'x' has no data"),
-        (TENSOR, b"12345678", "binary_data_size says 0 bytes, 8 follow"),
-        ({**TENSOR, **STATED}, b"1234", "binary_data_size says 8 bytes, 4 follow"),
+        (TENSOR, b"12345678", "binary_data_size states 0 bytes, 8 follow"),
+        ({**TENSOR, **STATED}, b"1234", "binary_data_size states 8 bytes, 4 follow"),
         ({**TENSOR, **STATED, "data": [1, 2]}, b"12345678", "has data in JSON, and a binary_data"),
         ({**TENSOR, "parameters": {"binary_data_size": "8"}}, b"", "no number of bytes: '8'"),
         ({**TENSOR, "parameters": {"binary_data_size": -8}}, b"", "no number of bytes: -8"),
         ({**TENSOR, "parameters": {"binary_data_size": True}}, b"1", "no number of bytes: True"),
-        ({**TENSOR, **STATED, "shape": [3]}, b"12345678", "in FP32 is 12 bytes, binary_data_size"),
-        ({**TENSOR, "datatype": "BYTES", "data": ["a", "b"]}, b"", "the datatype 'BYTES'; known"),
-        ({**TENSOR, "data": [1]}, b"", "asks for 2 numbers, the data of 'x' are 1"),
+        ({**TENSOR, **STATED, "shape": [3]}, b"12345678", "shape [3] in FP32: got 8, want 12"),
+        ({**TENSOR, "datatype": "BYTES", "data": ["a", "b"]}, b"", "got 'BYTES', want one of FP32"),
+        ({**TENSOR, "data": [1]}, b"", "'x' do not fit its shape [2]: got 1 numbers, want 2"),
         ({**TENSOR, "data": [1, None]}, b"", "not an array of numbers"),
         ({**TENSOR, "data": ["1", "2"]}, b"", "not an array of numbers"),
         ({**TENSOR, "data": [True, False]}, b"", "not an array of numbers"),

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from clonecost.types import LabelledInputs
 from clonecost.victims.zoo.catalogue import Training
-from clonecost.victims.zoo.train_classifier import correct, train_classifier
+from clonecost.victims.zoo.train_classifier import count_correct, train_classifier
 
 
 def stripes(rows: int, seed: int) -> LabelledInputs:
@@ -45,7 +45,8 @@ def test_learns_and_keeps_the_best_epoch(
         progress=lambda _, done, total: calls.append((done, total)),
     )  # fmt: skip
     assert trained.validation_accuracy > 0.9
-    assert correct(model, validation, "cpu") / len(validation) == trained.validation_accuracy
+    accuracy = count_correct(model, validation, "cpu") / len(validation)
+    assert accuracy == trained.validation_accuracy
     assert 1 <= trained.epoch <= 4
     assert calls[-1] == (64, 64)
     assert not model.training
@@ -75,7 +76,7 @@ def test_a_last_single_row_is_left_out() -> None:
     assert model[2].num_batches_tracked == 1
 
 
-def test_the_number_of_threads_is_that_of_the_training_and_then_the_callers() -> None:
+def test_the_number_of_threads_is_restored_after_training() -> None:
     before, seen = torch.get_num_threads(), set()
     other = before + 1
     train_classifier(
@@ -87,11 +88,11 @@ def test_the_number_of_threads_is_that_of_the_training_and_then_the_callers() ->
     assert torch.get_num_threads() == before
 
 
-def test_correct_counts_rows() -> None:
+def test_correct_rows_are_counted() -> None:
     class Left(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return torch.stack([x[..., 4:].mean((1, 2, 3)), x[..., :4].mean((1, 2, 3)) - 0.09], 1)
 
     inputs = torch.zeros(1500, 1, 8, 8, dtype=torch.uint8)
     inputs[:1000, :, :, :4] = 255
-    assert correct(Left(), LabelledInputs(inputs, torch.ones(1500).long()), "cpu") == 1000
+    assert count_correct(Left(), LabelledInputs(inputs, torch.ones(1500).long()), "cpu") == 1000

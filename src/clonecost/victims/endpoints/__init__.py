@@ -1,4 +1,4 @@
-"""Victims at the other end of a wire: HTTP endpoints, asked slowly, openly and with permission."""
+"""Victims behind HTTP: queried with permission, under the audit's name, and within a rate."""
 
 import lazy_loader
 

@@ -1,11 +1,11 @@
-"""Whose machine is it, and may we ask it? Decided before anything is sent."""
+"""The permission to query an endpoint, checked before anything is sent."""
 
 import ipaddress
 import re
 from datetime import date
 from urllib.parse import parse_qsl, urlsplit
 
-from clonecost.errors import SpecError
+from clonecost.errors import Advice, SetKey, SpecError
 from clonecost.result import Authorisation
 
 # Names of headers, parameters and fields whose values are secrets.
@@ -16,17 +16,17 @@ SECRET = re.compile(
 
 
 def is_url(text: str) -> bool:
-    """Whether a victim's name is an address on the web."""
+    """Whether a victim's name is an HTTP address."""
     return re.match(r"https?://", text, re.IGNORECASE) is not None
 
 
 def is_local(url: str) -> bool:
-    """Whether the address is this very machine: `localhost` or a loopback address, no other name.
+    """Whether the address is this machine: `localhost` or a loopback address, no other name.
 
-    No name is looked up: what it leads to can change between the look and the question. Two parsers
-    must find the same host, the client's own among them.
+    No name is resolved: its address can change between the check and the query. Two parsers, the
+    HTTP client's among them, must find the same host.
     """
-    import httpx2  # --help does not wait for it
+    import httpx2  # not at the top: the command line's help imports this module
 
     try:
         host = httpx2.URL(url).host
@@ -38,10 +38,10 @@ def is_local(url: str) -> bool:
 
 
 def check_address(url: str) -> None:
-    """Refuse an address that is none, or that carries a secret (it would stand in every report).
+    """Refuse an address that is malformed, or holds a secret (every report would print it).
 
     Raises:
-        SpecError: with the part that is wrong; never with the secret.
+        SpecError: names the wrong part, never the secret.
     """
     import httpx2
 
@@ -49,38 +49,45 @@ def check_address(url: str) -> None:
         parts = urlsplit(url)
         host, _, _ = parts.hostname, parts.port, httpx2.URL(url)
     except (ValueError, httpx2.InvalidURL) as error:
-        raise SpecError(f"the victim's address cannot be read: {error}") from error
+        raise SpecError(f"The victim's address cannot be read: {error}") from error
     if not is_url(url) or not host:
-        raise SpecError(f"{url!r} is no address of an endpoint: want http://HOST/... or https://")
-    remedy = "put it into a header that names an environment variable (see docs/endpoints.md)"
+        raise SpecError("The address is no address of an endpoint", got=repr(url),
+                        want="http://HOST/... or https://HOST/...")  # fmt: skip
+    remedy = Advice("write the secret in `endpoint.headers` as env:NAME, the name of an "
+                    "environment variable (docs/endpoints.md)")  # fmt: skip
     if parts.username is not None or parts.password is not None:
-        raise SpecError(f"the address of the endpoint at {host} holds a user's name: {remedy}")
+        raise SpecError(f"The address of the endpoint at {host} holds a user's name", remedy)
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         if SECRET.search(name):
-            raise SpecError(
-                f"the address of the endpoint at {host} holds the secret {name}: {remedy}"
-            )
+            raise SpecError(f"The address of the endpoint at {host} holds the secret {name}",
+                            remedy)  # fmt: skip
 
 
-def refusal(url: str, authorisation: Authorisation | None) -> str | None:
-    """Why this endpoint must not be asked; None: it may be."""
+def refusal(url: str, authorisation: Authorisation | None) -> SpecError | None:
+    """The reason not to query this endpoint; None if it may be queried.
+
+    A local endpoint needs no authorisation; any other needs one whose date is not in the future.
+    """
     if is_local(url):
         return None
     host = re.split(r"[/?#]", url, maxsplit=3)[2].rpartition("@")[2]  # as written
     if authorisation is None:
-        return (
-            f"{host} is not this machine, and the audit names no permission to clone what it "
-            "serves: get one from the owner in writing, and write [authorisation] with owner, "
-            "granted_by, date and scope into the spec file"
-        )
+        return SpecError(
+            f"{host} is not this machine, and the audit states no permission to clone its model",
+            Advice("get one from the owner in writing, and state it as `authorisation` with "
+                   "owner, granted_by, date and scope"),
+        )  # fmt: skip
     if date.fromisoformat(authorisation.date) > date.today():
-        return f"the authorisation for {host} is dated {authorisation.date}, a day yet to come"
+        return SpecError(f"The date of the authorisation for {host} is in the future",
+                         SetKey("authorisation.date"), got=authorisation.date)  # fmt: skip
     return None
 
 
 def must_be_allowed(url: str, authorisation: Authorisation | None) -> None:
-    """Raises:
-    SpecError: the endpoint is not local and nobody allowed that it is asked.
+    """Refuse an endpoint that may not be queried.
+
+    Raises:
+        SpecError: the endpoint is not local, and its authorisation is missing or in the future.
     """
     if reason := refusal(url, authorisation):
-        raise SpecError(reason)
+        raise reason

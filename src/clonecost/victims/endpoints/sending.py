@@ -1,15 +1,16 @@
-"""Rows to an endpoint and answers back: at a rate, some at once, again if need be, all accounted.
+"""Delivery of rows to an endpoint: rate limit, concurrency, retries, and the count of each row.
 
-What a failure says of the rows of a request:
+The consequences of a failed request for its rows:
 
 | failure | served? | then |
 |---|---|---|
-| no connection, 429 | surely not | sent again, not counted |
-| another 4xx, a redirect, a bad certificate | surely not | the audit stops |
-| time-out or reset once the request was on its way, 408, 5xx | perhaps | lost, sent again |
-| an answer that cannot be used | yes | lost, the audit stops |
+| no connection, 429 | certainly not | sent again, not counted |
+| another 4xx, a redirect, a bad certificate | certainly not | the audit stops |
+| time-out or reset after the request was sent, 408, 5xx | possibly | lost, sent again |
+| an unusable answer | yes | lost, the audit stops |
 
-A retry waits as long as `Retry-After` says, at least a time that doubles, with jitter (tenacity).
+A retry waits for the time in `Retry-After`, but at least for a time that doubles, with jitter
+(tenacity).
 """
 
 import ssl
@@ -28,19 +29,19 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from tenacity import wait_random_exponential as backoff
 from torch import Tensor
 
-from clonecost.errors import CloneCostError, VictimError
+from clonecost.errors import Advice, CloneCostError, RunWorkflow, VictimError
 from clonecost.oracle.delivery import Delivery, current
 from clonecost.types import InputPrecision, Progress, no_progress
 
-PATIENCE = 600.0  # seconds; who asks for a longer pause is asked again by `resume`
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds, of the growing pause between attempts
-IDLE = 2.0  # seconds; servers drop idle connections after 5 or more: rather open a new one
+LONGEST_RETRY_AFTER = 600.0  # seconds; a server that requests a longer pause stops the run
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between attempts, doubling
+IDLE = 2.0  # seconds until an idle connection is closed; servers close theirs after 5 or more
 WAITING = "waiting for the endpoint to answer again"
-EXCERPT = 200  # characters of a server's words in a message
+EXCERPT = 200  # characters of a server's error text in a message
 
 
 class Dialect(Protocol):
-    """How one kind of API is asked and read; knows nothing of retries."""
+    """The requests and responses of one kind of API, without retries."""
 
     @property
     def url(self) -> str: ...
@@ -55,31 +56,40 @@ class Dialect(Protocol):
         """The protocol in words, for the report."""
         ...
 
-    def ask(self, inputs: Tensor) -> tuple[dict[str, str], bytes]:
-        """(n, *input_shape) pixels in [0, 1] -> headers and body of one request."""
+    def request(self, inputs: Tensor) -> tuple[dict[str, str], bytes]:
+        """(n, *input_shape) pixels in [0, 1] or rows of a table -> headers and body."""
         ...
 
     def read(self, response: httpx2.Response, rows: int) -> Tensor:
-        """The body of a 2xx answer -> (rows, K) scores. Raises VictimError."""
+        """The body of a 2xx answer -> (rows, K) scores.
+
+        Raises:
+            VictimError: the body has another form.
+        """
         ...
 
 
 class UnansweredError(Exception):
-    """A request without an answer that is worth another attempt."""
+    """A request without an answer, worth another attempt.
+
+    Args:
+        maybe_served: whether the server may have served the rows.
+        retry_after: seconds that the server asks the client to wait.
+    """
 
     def __init__(self, reason: str, *, maybe_served: bool, retry_after: float = 0.0) -> None:
         self.maybe_served, self.retry_after = maybe_served, retry_after
         super().__init__(reason)
 
 
-class Pace:
-    """At most so many rows a second, counted from the start of each request; never a burst."""
+class RateLimit:
+    """At most `rate` rows a second, counted from the start of each request, without bursts."""
 
     def __init__(self, rate: float) -> None:
         self._rate, self._free_at = rate, 0.0
 
     def admit(self, rows: int) -> None:
-        """Wait until these rows may go."""
+        """Wait until this number of rows may be sent."""
         if (early := self._free_at - time.monotonic()) > 0:
             time.sleep(early)
         self._free_at = max(self._free_at, time.monotonic()) + rows / self._rate
@@ -87,24 +97,30 @@ class Pace:
 
 @dataclass
 class Sender:
-    """Calls with (n, *input_shape) give (n, K) scores, whatever it takes within the limits."""
+    """Sends (n, *input_shape) rows to an endpoint and returns (n, K) scores.
+
+    Raises (when called):
+        VictimError: the endpoint refused a request, gave an unusable answer, or did not answer in
+            `attempts` attempts.
+    """
 
     client: httpx2.Client
     dialect: Dialect
     rate: float  # rows a second
     rows_per_request: int
-    concurrency: int
+    concurrency: int  # requests at once
     attempts: int
-    hide: Callable[[str], str]  # takes secrets out of a message
+    hide: Callable[[str], str]  # replaces secrets in a message
     progress: Progress = no_progress
-    seconds: list[float] = field(default_factory=list)  # of every answered request
+    seconds: list[float] = field(default_factory=list)  # duration of every answered request
 
     def __post_init__(self) -> None:
-        self._pace = Pace(self.rate)
+        self._limit = RateLimit(self.rate)
         self._threads = ThreadPoolExecutor(self.concurrency, "clonecost-endpoint")
 
     @property
     def rows_in_flight(self) -> int:
+        """The most rows in flight at once."""
         return self.rows_per_request * self.concurrency
 
     @property
@@ -113,41 +129,41 @@ class Sender:
         return median(self.seconds) if self.seconds else None
 
     def close(self) -> None:
-        """Give the connections back; what is under way is waited for by nobody."""
+        """Close the connections, without waiting for requests in flight."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.client.close()
 
     def __call__(self, inputs: Tensor) -> Tensor:
         delivery = current()
         delivery.track()
-        rows = inputs.detach().cpu()  # threads do not know that gradients are off here
-        found = [self._deliver(part, delivery) for part in rows.split(self.rows_in_flight)]
-        return torch.cat(found).to(inputs.device)
+        rows = inputs.detach().cpu()  # detached: gradients are not switched off in other threads
+        answers = [self._deliver(chunk, delivery) for chunk in rows.split(self.rows_in_flight)]
+        return torch.cat(answers).to(inputs.device)
 
     def _deliver(self, inputs: Tensor, delivery: Delivery) -> Tensor:
-        """One request for each part of the rows, all at once; again for those that failed."""
-        parts = inputs.split(self.rows_per_request)
+        """Send one request for each chunk of the rows, all at once; repeat those that failed."""
+        chunks = inputs.split(self.rows_per_request)
         answers: dict[int, Tensor] = {}
         failed: dict[int, UnansweredError] = {}
         failed_once: list[bool] = []
 
         def attempt() -> None:
             failed.clear()
-            asked: dict[int, Future[Tensor]] = {}
-            for k in range(len(parts)):
+            futures: dict[int, Future[Tensor]] = {}
+            for k in range(len(chunks)):
                 if k not in answers:
-                    self._pace.admit(len(parts[k]))
-                    delivery.sent(len(parts[k]))  # before it goes: an interrupt may come any time
-                    asked[k] = self._threads.submit(self._ask, parts[k])
-            wait(asked.values())
+                    self._limit.admit(len(chunks[k]))
+                    delivery.sent(len(chunks[k]))  # before the sending: an interrupt may follow
+                    futures[k] = self._threads.submit(self._exchange, chunks[k])
+            wait(futures.values())
             fatal: list[BaseException] = []
-            for k, future in asked.items():
+            for k, future in futures.items():
                 error = future.exception()
                 if error is None:
                     answers[k] = future.result()
                     continue
                 if not getattr(error, "maybe_served", True):
-                    delivery.refused(len(parts[k]))
+                    delivery.refused(len(chunks[k]))
                 if isinstance(error, UnansweredError):
                     failed[k] = error
                 else:
@@ -157,10 +173,10 @@ class Sender:
             if failed:
                 raise max(failed.values(), key=lambda error: error.retry_after)
 
-        def before_again(state: RetryCallState) -> None:
+        def before_retry(state: RetryCallState) -> None:
             for k, error in failed.items():
                 if error.maybe_served:
-                    delivery.lost(parts[k], self.hide(str(error)))
+                    delivery.lost(chunks[k], self.hide(str(error)))
             self.progress(WAITING, 0, 1)
             failed_once.append(True)
 
@@ -169,34 +185,37 @@ class Sender:
                 stop=stop_after_attempt(self.attempts),
                 wait=self._pause,
                 retry=retry_if_exception_type(UnansweredError),
-                before_sleep=before_again,
+                before_sleep=before_retry,
                 reraise=True,
             )(attempt)
         except UnansweredError as error:
             raise VictimError(self.hide(
-                f"{self.dialect.url} did not answer in {self.attempts} attempts ({error}); "
-                "everything before is kept: `clonecost resume` goes on when it is back"
-            )) from None  # fmt: skip
+                f"{self.dialect.url} did not answer in {self.attempts} attempts ({error}); all "
+                "earlier answers are kept"
+            ), RunWorkflow("resume")) from None  # fmt: skip
         if failed_once:
             self.progress(WAITING, 1, 1)
-        return torch.cat([answers[k] for k in range(len(parts))])
+        return torch.cat([answers[k] for k in range(len(chunks))])
 
     def _pause(self, state: RetryCallState) -> float:
         """Seconds until the next attempt."""
         growing = backoff(multiplier=FIRST_PAUSE, min=FIRST_PAUSE / 2, max=LONGEST_PAUSE)(state)
         error = state.outcome.exception() if state.outcome else None
-        asked_for = error.retry_after if isinstance(error, UnansweredError) else 0.0
-        if asked_for > PATIENCE:
+        requested = error.retry_after if isinstance(error, UnansweredError) else 0.0
+        if requested > LONGEST_RETRY_AFTER:
             raise VictimError(
-                f"{self.dialect.url} asks for a pause of {asked_for:,.0f} s; everything before is "
-                "kept: `clonecost resume` goes on after that"
-            )
-        return max(growing, asked_for)
+                f"{self.dialect.url} requests a pause of {requested:,.0f} s; all earlier answers "
+                "are kept", RunWorkflow("resume"),
+            )  # fmt: skip
+        return max(growing, requested)
 
-    def _ask(self, inputs: Tensor) -> Tensor:
-        """One request. In a thread: touches neither the delivery nor the ledger."""
+    def _exchange(self, inputs: Tensor) -> Tensor:
+        """Send one request and read its answer.
+
+        Runs in a thread, so it uses neither the delivery nor the ledger.
+        """
         try:
-            headers, body = self.dialect.ask(inputs)
+            headers, body = self.dialect.request(inputs)
             began = time.monotonic()
             response = exchange(
                 self.client, self.dialect.method, self.dialect.url, headers=headers, content=body
@@ -207,13 +226,13 @@ class Sender:
             raise
         except CloneCostError as error:
             raise hidden(error, self.hide) from None
-        except Exception as error:  # nobody thought of this answer
+        except Exception as error:  # an answer of an unforeseen form
             what = self.hide(f"{type(error).__name__}: {error}")
-            raise VictimError(f"{self.dialect.url}: its answer cannot be read ({what})") from None
+            raise VictimError(f"The answer of {self.dialect.url} cannot be read ({what})") from None
 
 
 class RefusedRequestError(VictimError):
-    """The endpoint turned a request away before any work."""
+    """The endpoint refused a request without serving it."""
 
     maybe_served = False
 
@@ -222,11 +241,11 @@ def exchange(
     client: httpx2.Client, method: str, url: str, *, headers: dict[str, str] | None = None,
     content: bytes | None = None,
 ) -> httpx2.Response:  # fmt: skip
-    """One request and its 2xx answer; see the table above for everything else.
+    """Send one request and return its 2xx answer; the module's table lists all failures.
 
     Raises:
-        UnansweredError: another attempt may help.
-        RefusedRequestError: none will.
+        UnansweredError: another attempt may succeed.
+        RefusedRequestError: no other attempt will succeed.
     """
     try:
         response = client.request(method, url, headers=headers, content=content)
@@ -234,33 +253,35 @@ def exchange(
             httpx2.ProxyError) as error:  # fmt: skip
         if certificate := _certificate_problem(error):
             raise RefusedRequestError(
-                f"{url}: its certificate cannot be trusted ({certificate})"
+                f"The certificate of {url} cannot be trusted ({certificate})"
             ) from error
-        raise UnansweredError(_words("no connection", error), maybe_served=False) from error
+        raise UnansweredError(_reason("no connection", error), maybe_served=False) from error
     except httpx2.LocalProtocolError as error:
-        raise RefusedRequestError(f"{url}: the request cannot be written: {error}") from error
-    except httpx2.TransportError as error:  # time-outs and resets once the request was under way
-        raise UnansweredError(_words("no answer", error), maybe_served=True) from error
+        raise RefusedRequestError(f"The request to {url} cannot be written: {error}") from error
+    except httpx2.TransportError as error:  # time-outs and resets after the request was sent
+        raise UnansweredError(_reason("no answer", error), maybe_served=True) from error
     except httpx2.DecodingError as error:
-        raise UnansweredError(_words("a garbled answer", error), maybe_served=True) from error
+        raise UnansweredError(_reason("a garbled answer", error), maybe_served=True) from error
     status = response.status_code
-    said = f"{status} {response.reason_phrase}".strip()
+    answer = f"{status} {response.reason_phrase}".strip()
     if response.is_success:
         return response
     if status in (408, 429) or status >= 500:
         pause = seconds_until(response.headers.get("retry-after", ""))
         raise UnansweredError(
-            f"it answered {said}{_excerpt(response)}",
+            f"it answered {answer}{_excerpt(response)}",
             maybe_served=status != 429, retry_after=pause,
         )  # fmt: skip
-    where = ""
     if response.has_redirect_location:
-        where = ": it leads elsewhere, where no audit follows; give the final address"
-    raise RefusedRequestError(f"{url} answered {said}{where or _excerpt(response)}")
+        raise RefusedRequestError(
+            f"{url} answered {answer}, a redirect, which an audit does not follow",
+            Advice("give the final address"),
+        )
+    raise RefusedRequestError(f"{url} answered {answer}{_excerpt(response)}")
 
 
 def seconds_until(retry_after: str) -> float:
-    """What a Retry-After header asks for: seconds, or a date; 0 when it is neither."""
+    """Seconds that a Retry-After header states, as a number or as a date; 0 for anything else."""
     try:
         return max(0.0, float(retry_after))
     except ValueError:
@@ -281,28 +302,25 @@ def _certificate_problem(error: Exception) -> str:
     return ""
 
 
-def _words(what: str, error: Exception) -> str:
-    return (
-        f"{what}: {error or type(error).__name__}"
-        if str(error)
-        else f"{what}: {type(error).__name__}"
-    )
+def _reason(what: str, error: Exception) -> str:
+    return f"{what}: {str(error) or type(error).__name__}"
 
 
 def _excerpt(response: httpx2.Response) -> str:
-    """The beginning of what a server says of an error, on one line."""
+    """The beginning of a server's error text, on one line."""
     words = " ".join(response.text.split())
     return f": {words[:EXCERPT]}{'...' if len(words) > EXCERPT else ''}" if words else ""
 
 
 def hidden(error: CloneCostError, hide: Callable[[str], str]) -> CloneCostError:
-    """The same error, its secrets taken out of every field."""
+    """The same error with its secrets replaced in every field."""
 
-    def field(value: object) -> object:
+    def hidden_field(value: object) -> object:
         return None if value is None else hide(str(value))
 
     other = type(error).__new__(type(error))
     CloneCostError.__init__(
-        other, hide(error.what), *error.remedies, got=field(error.got), want=field(error.want)
-    )
+        other, hide(error.what), *error.remedies,
+        got=hidden_field(error.got), want=hidden_field(error.want),
+    )  # fmt: skip
     return other

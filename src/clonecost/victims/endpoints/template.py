@@ -1,12 +1,12 @@
-"""Any other JSON API, described in the spec: how a request looks, and where the answers stand.
+"""Other JSON APIs, which a spec describes by a template of the request and the path of the answers.
 
-Rows are put where the template says `$input` (one row a request) or `$inputs` (a list of rows, each
-in the form of `row`); answers are found by a JMESPath expression. What it finds for a row is one of
+Rows replace `$input` (one row a request) or `$inputs` (a list of rows, each in the form of `row`)
+in the template. A JMESPath expression selects the answers; the answer to a row is one of
 
     [0.1, 0.7, 0.2]                       probabilities, in the order of the classes
-    {"cat": 0.7, "dog": 0.2}              by name
+    {"cat": 0.7, "dog": 0.2}              probabilities by name
     [{"label": "cat", "score": 0.7}, ..]  a list, with the keys named in the settings
-    "cat" or 1                            only the winner, by name or number
+    "cat" or 1                            the predicted class only, by name or number
 """
 
 import base64
@@ -22,15 +22,15 @@ import torch
 from jmespath.exceptions import JMESPathError
 from torch import Tensor
 
-from clonecost.errors import SpecError, VictimError
+from clonecost.errors import Advice, DropKey, SetKey, SpecError, VictimError
 from clonecost.types import Feature, InputPrecision, Shape, as_bytes, check_top_k
 from clonecost.victims.endpoints.settings import Encoding, EndpointSettings, Secrets, without_nan
 from clonecost.victims.input_form import Arrangement, InputForm
 
-ROWS = 16  # of a request, when nobody says
-QUALITY = 95  # of a JPEG: its loss is then hardly more than that of 8 bits
-EXACT = 1e-12  # a sum that is off by less is 1: a division would move last bits
-ROUNDING = 0.05  # answers printed with few digits miss a sum of 1 by so much; they are rescaled
+ROWS = 16  # rows of a request, by default
+QUALITY = 95  # JPEG quality, with a loss hardly above that of 8 bits
+EXACT = 1e-12  # a sum this close to 1 is not rescaled: a division would change last bits
+ROUNDING = 0.05  # answers printed with few digits, whose sum is this close to 1, are rescaled
 NUMBERS = ("uint8", "array")
 FORMATS = {"png": "PNG", "jpeg": "JPEG"}
 
@@ -59,10 +59,11 @@ class Template:
 
     @property
     def served(self) -> str:
-        first = f"the {self.settings.top_k} likeliest classes" if self.settings.top_k else "answers"
-        return f"JSON template, {self.encoding} in, {first} at {self.settings.answers}"
+        top_k = self.settings.top_k
+        answers = f"the {top_k} most probable classes" if top_k else "answers"
+        return f"JSON template, {self.encoding} in, {answers} at {self.settings.answers}"
 
-    def ask(self, inputs: Tensor) -> tuple[dict[str, str], bytes]:
+    def request(self, inputs: Tensor) -> tuple[dict[str, str], bytes]:
         rows = self._encode(inputs)
         if _holds(self.body, "$inputs"):
             each = [_fill(self.settings.row, "$input", row) for row in rows]
@@ -74,14 +75,14 @@ class Template:
 
     def _encode(self, inputs: Tensor) -> Sequence[Any]:
         if self.encoding in FORMATS:
-            return [_picture(image, FORMATS[self.encoding]) for image in as_bytes(inputs)]
+            return [_image_file(image, FORMATS[self.encoding]) for image in as_bytes(inputs)]
         values = self.form.apply(inputs, self.arrangement)
         if self.features is not None:
             return [self._row(row) for row in values.tolist()]
         return (values.round().int() if self.encoding == "uint8" else values).tolist()
 
     def _row(self, values: list[float]) -> list[float | None] | dict[str, float | str | None]:
-        """One row of a table: its numbers, or under their names with categories in words."""
+        """One row of a table as a list of numbers, or as a record with categories in words."""
         numbers = without_nan(values)
         if self.encoding == "array":
             return numbers
@@ -95,57 +96,62 @@ class Template:
         path = self.settings.answers
         try:
             document = response.json()
-            found = jmespath.search(path, document)
+            selected = jmespath.search(path, document)
         except (ValueError, JMESPathError) as error:
-            raise VictimError(f"{self.url} answered with no JSON that {path} applies to") from error
-        if found is None:
-            has = f"the keys {', '.join(document)}" if isinstance(document, dict) else "no object"
-            raise VictimError(f"{self.url}: nothing stands at {path} in its answer; it has {has}")
-        listed = found if _holds(self.body, "$inputs") else [found]
-        if not isinstance(listed, list) or len(listed) != rows:
-            count = f"{len(listed)} answers" if isinstance(listed, list) else "no list"
-            raise VictimError(f"{self.url}: {path} finds {count} for {rows} rows")
+            raise VictimError(f"The answer of {self.url} is no JSON that {path} applies to",
+                              SetKey("endpoint.answers")) from error  # fmt: skip
+        if selected is None:
+            got = f"the keys {', '.join(document)}" if isinstance(document, dict) else "no object"
+            raise VictimError(f"The answer of {self.url} has nothing at {path}",
+                              SetKey("endpoint.answers"), got=got)  # fmt: skip
+        answers = selected if _holds(self.body, "$inputs") else [selected]
+        if not isinstance(answers, list) or len(answers) != rows:
+            got = f"{len(answers)} answers" if isinstance(answers, list) else "no list"
+            raise VictimError(f"{self.url}: {path} selects the wrong number of answers",
+                              SetKey("endpoint.answers"), got=got,
+                              want=f"{rows} answers for {rows} rows")  # fmt: skip
         scores = torch.zeros(rows, self.num_classes, dtype=torch.float64)
-        for k, answer in enumerate(listed):
-            named = self._named(answer)
-            scores[k, list(named)] = torch.tensor(list(named.values()), dtype=torch.float64)
+        for k, answer in enumerate(answers):
+            probs = self._probs(answer)
+            scores[k, list(probs)] = torch.tensor(list(probs.values()), dtype=torch.float64)
         scores = self._rescaled(scores)
         return scores if self.features is not None else scores.float()
 
-    def _named(self, answer: Any) -> dict[int, float]:
-        """Class number -> probability, of one row."""
+    def _probs(self, answer: Any) -> dict[int, float]:
+        """Class number -> probability, from the answer to one row."""
         label, score = self.settings.label, self.settings.score
         if isinstance(answer, str | int):
-            return {self._number(answer): 1.0}
+            return {self._class(answer): 1.0}
         if isinstance(answer, list) and all(isinstance(one, dict) for one in answer):
             try:
                 answer = {one[label]: one[score] for one in answer}
             except KeyError as error:
-                has = ", ".join(map(str, answer[0]))
                 raise VictimError(
-                    f"{self.url}: an answer has no {error} but {has}: say endpoint.label and "
-                    "endpoint.score"
-                ) from error
+                    f"An answer of {self.url} has no key {error}", SetKey("endpoint.label"),
+                    SetKey("endpoint.score"), got=", ".join(map(str, answer[0])),
+                ) from error  # fmt: skip
         if isinstance(answer, list):
             answer = dict(enumerate(answer))
         if not isinstance(answer, dict) or not all(
             isinstance(one, int | float) and not isinstance(one, bool) for one in answer.values()
         ):
             raise VictimError(
-                f"{self.url}: what stands at {self.settings.answers} is neither numbers nor named "
-                f"numbers but {json.dumps(answer)[:80]}"
-            )
-        named = {self._number(key): float(value) for key, value in answer.items()}
-        wanted = self.settings.top_k or self.num_classes
-        if len(named) != min(wanted, self.num_classes):
+                f"The answer of {self.url} at {self.settings.answers} has the wrong form",
+                SetKey("endpoint.answers"), got=json.dumps(answer)[:80],
+                want="numbers, or numbers by name",
+            )  # fmt: skip
+        probs = {self._class(key): float(value) for key, value in answer.items()}
+        expected = self.settings.top_k or self.num_classes
+        if len(probs) != min(expected, self.num_classes):
             raise VictimError(
-                f"{self.url} names {len(named)} classes, not {wanted}: if it always names its k "
-                "likeliest only, say endpoint.top_k, else check --classes"
-            )
-        return named
+                f"The answer of {self.url} has the wrong number of classes",
+                SetKey("endpoint.top_k", len(probs)), SetKey("classes"),
+                got=len(probs), want=expected,
+            )  # fmt: skip
+        return probs
 
-    def _number(self, label: str | int) -> int:
-        """The class that a label means."""
+    def _class(self, label: str | int) -> int:
+        """The class number of a label: its position in `endpoint.classes`, or the number itself."""
         classes = self.settings.classes
         if isinstance(label, str) and label in classes:
             return classes.index(label)
@@ -153,13 +159,15 @@ class Template:
         if not 0 <= number < self.num_classes:
             known = ", ".join(classes[:8]) + (", ..." if len(classes) > 8 else "") or "none"
             raise VictimError(
-                f"{self.url} names a class {label!r} that nobody told: endpoint.classes ({known}) "
-                "lists the names in the order of the test set's labels"
-            )
+                f"The answer of {self.url} has an unknown class",
+                Advice("list the names in `endpoint.classes`, in the order of the test set's "
+                       "labels"), got=repr(label),
+                want=f"a name in endpoint.classes ({known}) or a number below {self.num_classes}",
+            )  # fmt: skip
         return number
 
     def _rescaled(self, scores: Tensor) -> Tensor:
-        """Rows whose sum is off by rounding, or by the classes that were not named, sum to 1."""
+        """Rows whose sum differs from 1 by rounding, or by missing classes, divided by the sum."""
         sums = scores.sum(1, keepdim=True)
         off = (sums - 1).abs()
         near = off <= ROUNDING
@@ -173,40 +181,47 @@ def make_template(
     url: str, settings: EndpointSettings, secrets: Secrets, form: InputForm, input_shape: Shape,
     num_classes: int | None, features: Sequence[Feature] | None = None,
 ) -> Template:  # fmt: skip
-    """Check the description and make the dialect of it. Sends nothing.
+    """Check the description and make a dialect of it. Sends nothing.
 
     Args:
-        features: the columns, if it takes rows of a table.
+        features: the columns, if the API takes rows of a table.
 
     Raises:
-        SpecError: the description contradicts itself.
+        SpecError: the description contradicts itself, or `num_classes` is None.
     """
     if num_classes is None:
-        raise SpecError(f"{url}: give the number of classes")
+        raise SpecError(f"The number of classes of {url} is missing", SetKey("classes"))
     if settings.classes and len(settings.classes) != num_classes:
         raise SpecError(
-            f"endpoint.classes names {len(settings.classes)} classes, the audit has {num_classes}"
-        )
+            "endpoint.classes has another length than the audit's classes",
+            SetKey("endpoint.classes"), got=len(settings.classes), want=num_classes,
+        )  # fmt: skip
     if settings.top_k is not None:
         check_top_k("endpoint.top_k", settings.top_k, num_classes)
     many = takes_many(settings)
     if not many and (settings.batch_size or 1) > 1:
         raise SpecError(
-            "endpoint.batch_size: the body takes one row ($input); $inputs takes a list of them"
-        )
+            "endpoint.body takes one row a request ($input), and endpoint.batch_size is "
+            f"{settings.batch_size}", DropKey("endpoint.batch_size"),
+            Advice("write $inputs in `endpoint.body`, which takes a list of rows"),
+        )  # fmt: skip
     encoding = settings.encoding or ("png" if features is None else "record")
-    if encoding not in (("record", "array") if features is not None else (*FORMATS, *NUMBERS)):
-        of = "a table, this audit is of images" if features is None else "images, this is a table"
-        raise SpecError(f'endpoint.encoding = "{encoding}" is for {of}: leave it out, or "array"')
+    fitting = ("record", "array") if features is not None else (*FORMATS, *NUMBERS)
+    if encoding not in fitting:
+        kind = "images" if features is None else "a table"
+        raise SpecError(f"endpoint.encoding does not fit {kind}", DropKey("endpoint.encoding"),
+                        SetKey("endpoint.encoding", "array"), got=repr(encoding),
+                        want=", ".join(fitting))  # fmt: skip
     if encoding in FORMATS and (len(input_shape) != 3 or input_shape[0] not in (1, 3)):
         raise SpecError(
-            f"endpoint.encoding: a {encoding} has 1 or 3 channels, the input is "
-            f'{input_shape}; use "array" or "uint8"'
-        )
+            f"A {encoding} has 1 or 3 channels, and the input shape does not fit",
+            SetKey("endpoint.encoding", "array"), SetKey("endpoint.encoding", "uint8"),
+            got=input_shape, want="(1, H, W) or (3, H, W)",
+        )  # fmt: skip
     if encoding in FORMATS and form != InputForm():
         raise SpecError(
-            f"an API that takes a {encoding} reads pixels, layout and scale off it: leave "
-            "out layout, pixels, mean and std"
+            f"A {encoding} file states its own layout and range",
+            Advice("leave layout, pixels, mean and std out"),
         )
     if encoding == "uint8":
         form = InputForm(layout=form.layout, pixels="0..255")
@@ -223,32 +238,35 @@ def takes_many(settings: EndpointSettings) -> bool:
 
 
 def check_template(settings: EndpointSettings) -> None:
-    """Refuse a description that is none, before anything is loaded.
+    """Refuse an incomplete description, before anything is loaded.
 
     Raises:
-        SpecError: a part is missing, or the JMESPath does not parse.
+        SpecError: a key is missing or has no marker, or the JMESPath does not parse.
     """
     if settings.answers is None:
-        raise SpecError(
-            "endpoint.answers is needed: the JMESPath to the answers, as predictions[*]"
-        )
+        raise SpecError("endpoint.answers is missing", SetKey("endpoint.answers"),
+                        want="the JMESPath to the answers, as predictions[*]")  # fmt: skip
     try:
         jmespath.compile(settings.answers)
     except JMESPathError as error:
         first = str(error).splitlines()[0].rstrip(":")
-        raise SpecError(f"endpoint.answers = {settings.answers!r}: {first}") from error
+        raise SpecError(f"endpoint.answers is no JMESPath ({first})", SetKey("endpoint.answers"),
+                        got=repr(settings.answers)) from error  # fmt: skip
     one, many = (_holds(settings.body, marker) for marker in ("$input", "$inputs"))
     if one == many:
         raise SpecError(
-            'endpoint.body must hold "$input" (one row a request) or "$inputs" (a list of rows), '
-            "and not both"
-        )
+            "endpoint.body does not state where rows are inserted", SetKey("endpoint.body"),
+            got='both "$input" and "$inputs"' if one else "neither",
+            want='"$input" (one row a request) or "$inputs" (a list of rows)',
+        )  # fmt: skip
     if many and not _holds(settings.row, "$input"):
-        raise SpecError('endpoint.row must hold "$input": how one row of "$inputs" looks')
+        raise SpecError("endpoint.row does not state where a row is inserted",
+                        SetKey("endpoint.row", "$input"), got=repr(settings.row),
+                        want='a form that holds "$input"')  # fmt: skip
 
 
-def _picture(image: Tensor, kind: str) -> str:
-    """(C, H, W) uint8 -> the file in base64."""
+def _image_file(image: Tensor, kind: str) -> str:
+    """(C, H, W) uint8 -> a file of this kind in base64."""
     from PIL import Image
 
     pixels = image[0] if len(image) == 1 else image.permute(1, 2, 0)
@@ -267,7 +285,7 @@ def _holds(value: Any, marker: str) -> bool:
 
 
 def _fill(value: Any, marker: str, content: Any) -> Any:
-    """The same JSON with `content` wherever the marker stands."""
+    """The same JSON with `content` in place of every marker."""
     if isinstance(value, dict):
         return {key: _fill(one, marker, content) for key, one in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""An endpoint as a victim: permission, then dialect, then a sender with a pace."""
+"""An endpoint as a victim: permission, then dialect, then a sender with a rate limit."""
 
 import math
 import weakref
@@ -8,11 +8,11 @@ import httpx2
 import torch
 from torch import Tensor
 
-from clonecost.errors import SpecError, VictimError
+from clonecost.errors import Advice, SetKey, SpecError, VictimError
 from clonecost.result import Authorisation, EndpointCard
 from clonecost.types import Feature, Progress, Shape, no_progress
 from clonecost.version import __version__
-from clonecost.victims.endpoints.open_inference import ROWS, connect, speaks_it
+from clonecost.victims.endpoints.open_inference import ROWS, connect, is_open_inference
 from clonecost.victims.endpoints.permission import check_address, is_local, must_be_allowed
 from clonecost.victims.endpoints.sending import IDLE, Dialect, Sender, UnansweredError, hidden
 from clonecost.victims.endpoints.settings import RATE, EndpointSettings, Secrets, check_secrets
@@ -26,20 +26,21 @@ USER_AGENT = f"clonecost/{__version__} (+authorised audit)"
 
 
 def check_endpoint(url: str, settings: EndpointSettings) -> None:
-    """Refuse an endpoint that is described wrongly; sends nothing, reads no secret.
+    """Refuse a wrong description of an endpoint; sends nothing, reads no secret.
 
     Raises:
-        SpecError: with the key that is wrong.
+        SpecError: names the wrong key.
     """
     check_address(url)
     check_secrets(settings, url)
     if settings.body is not None:
         check_template(settings)
-    elif not speaks_it(url):
+    elif not is_open_inference(url):
         raise SpecError(
-            f"{url} is not of the form http://HOST/v2/models/NAME of the Open Inference Protocol; "
-            "for another API describe it under [endpoint], see docs/endpoints.md"
-        )
+            "The address is none of the Open Inference Protocol",
+            Advice("describe another API with `endpoint` (docs/endpoints.md)"),
+            got=url, want="http://HOST/v2/models/NAME",
+        )  # fmt: skip
 
 
 def endpoint_victim(
@@ -57,37 +58,50 @@ def endpoint_victim(
 ) -> LoadedVictim:
     """The model behind `settings.url`, or behind `name` if that is its address.
 
-    A model under the Open Inference Protocol is asked what it takes; no row is sent for that. Rows
-    go at `rate` a second at most, retries included.
+    Under the Open Inference Protocol, the model's metadata are read; no row is sent for that.
 
     Args:
-        outputs: what it gives; None: probabilities.
-        form: how it wants its pixels.
-        features: the columns, if it takes rows of a table; float64 answers then stay float64.
-        progress: is told when the endpoint makes us wait.
+        input_shape: (C, H, W) or (d,).
+        authorisation: the owner's permission; a local endpoint needs none.
+        outputs: what the model returns; None: probabilities.
+        form: the form in which the model takes pixels.
+        features: the columns, if the model takes rows of a table; float64 answers then stay
+            float64.
+        rate: rows a second at most, retries included.
+        progress: called when a request waits for a retry, and when the retry has succeeded.
 
     Raises:
-        SpecError: not permitted, or described wrongly; nothing was sent.
-        VictimError: it does not answer, or is not what the audit takes it for.
+        SpecError: the endpoint may not be queried, or its description is wrong; nothing was sent.
+        VictimError: the endpoint does not answer, or does not fit the audit.
+
+    Example:
+        >>> victim = endpoint_victim("http://127.0.0.1:8000/v2/models/net",
+        ...                          input_shape=(3, 32, 32), num_classes=10)
+        >>> victim.answer(torch.rand(5, 3, 32, 32)).shape
+        torch.Size([5, 10])
     """
     settings, form = settings or EndpointSettings(), form or InputForm()
     url = settings.url or name
     must_be_allowed(url, authorisation)
     check_endpoint(url, settings)
     if input_shape is None:
-        raise SpecError(f"{url}: give the shape of its inputs")
+        raise SpecError(f"The input shape of {url} is missing", SetKey("shape"))
     if not (rate > 0 and math.isfinite(rate)):
-        raise SpecError(f"rate = {rate}: want rows a second, above 0")
+        raise SpecError("The rate is no number of rows a second", SetKey("rate", RATE), got=rate,
+                        want="a number above 0")  # fmt: skip
     if features is None:
         form.check(input_shape[0])
     elif form != InputForm():
-        raise SpecError(f"layout, pixels, mean and std are of images, {url} takes rows of a table")
+        raise SpecError(
+            f"{url} takes rows of a table, and layout, pixels, mean and std describe images",
+            Advice("leave layout, pixels, mean and std out"),
+        )
     secrets = Secrets(settings)
     client = httpx2.Client(
         headers={**secrets.fill(settings.headers), "User-Agent": USER_AGENT},
         timeout=settings.timeout,
         limits=httpx2.Limits(max_connections=settings.concurrency, keepalive_expiry=IDLE),
-        trust_env=not is_local(url),  # this machine is reached without a proxy
+        trust_env=not is_local(url),  # no proxy for this machine
     )
     dialect: Dialect
     try:
@@ -105,7 +119,7 @@ def endpoint_victim(
         raise
     sender = Sender(
         client=client, dialect=dialect, rate=rate, concurrency=settings.concurrency,
-        # no request larger than a second's worth: the cap then holds in every second
+        # no request above the rows of one second: the limit then holds in every second
         rows_per_request=min(dialect.rows_per_request, max(1, int(rate))),
         attempts=settings.attempts, hide=secrets.hide, progress=progress,
     )  # fmt: skip
@@ -139,7 +153,7 @@ def endpoint_victim(
 
 
 def least_seconds(rows: int, settings: EndpointSettings, rate: float) -> float:
-    """What sending so many rows takes at least: the rate cap, and the latency if it is told."""
+    """The least time for this number of rows: by the rate limit, and by the latency if known."""
     size = settings.batch_size or (ROWS if settings.body is None else ROWS_OF_TEMPLATE)
     if settings.body is not None and not takes_many(settings):
         size = 1
@@ -156,7 +170,8 @@ def _connected(
         return connect(client, url, settings, form, input_shape, num_classes, exact=exact)
     except UnansweredError as error:
         raise VictimError(
-            secrets.hide(f"{url} does not answer ({error}): is it running, and the address right?")
+            secrets.hide(f"{url} does not answer ({error})"),
+            Advice("check the address, and that the endpoint is running"),
         ) from None
     except VictimError as error:
         raise hidden(error, secrets.hide) from None

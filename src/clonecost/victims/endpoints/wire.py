@@ -1,6 +1,6 @@
-"""The Open Inference Protocol v2 over REST: messages, tensor types and frames, for both ends.
+"""The Open Inference Protocol v2 over REST: messages, tensor types and frames.
 
-The server (`clonecost.serving`) and the client (`open_inference`) read and write with this module.
+The server (`clonecost.serving`) and the client (`open_inference`) both use this module.
 
 Source: the Open Inference Protocol (KServe's "Predict Protocol, version 2", HTTP/REST) and its
 binary tensor data extension as in Triton: a JSON head of `Inference-Header-Content-Length` bytes,
@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 HEAD_LENGTH = "Inference-Header-Content-Length"
 BINARY, JSON = "application/octet-stream", "application/json"
-EXTENSION = "binary_tensor_data"  # how a server says that it takes and gives tensors in binary
+EXTENSION = "binary_tensor_data"  # the extension of a server that takes and gives binary tensors
 
-# Little-endian whatever the machine.
+# Little-endian on every machine.
 DTYPES: dict[str, np.dtype[Any]] = {
     "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"), "FP16": np.dtype("<f2"),
     "UINT8": np.dtype("u1"), "INT32": np.dtype("<i4"), "INT64": np.dtype("<i8"),
@@ -30,11 +30,11 @@ Bytes = bytes | bytearray | memoryview
 
 
 class FrameError(ValueError):
-    """Bytes that are no message of the protocol; its text is one sentence."""
+    """Bytes that are no message of the protocol; the error's text is one line."""
 
 
 class WireTensor(BaseModel):
-    """A tensor of a message. `data` is flat or nested, and left out when it follows in binary."""
+    """A tensor of a message. `data` is flat or nested, and None if binary data follow the head."""
 
     name: str
     shape: list[Annotated[int, Field(ge=0)]]
@@ -44,11 +44,15 @@ class WireTensor(BaseModel):
 
 
 class RequestedOutput(BaseModel):
+    """The output tensor that a request names."""
+
     name: str
     parameters: Parameters | None = None
 
 
 class InferenceRequest(BaseModel):
+    """The body of `POST /v2/models/NAME/infer`."""
+
     model_config = ConfigDict(ser_json_inf_nan="constants")  # infinity is not null, which is NaN
     what: ClassVar[str] = "inference request"
 
@@ -62,13 +66,15 @@ class InferenceRequest(BaseModel):
         return self.inputs
 
     def wants_binary(self) -> bool:
-        """What is asked of the output itself goes before what is asked of the request."""
-        whole = (self.parameters or {}).get("binary_data_output", False)
-        asked = [output.parameters or {} for output in self.outputs or []]
-        return bool(asked[0].get("binary_data", whole) if asked else whole)
+        """Whether the answer is sent in binary: the output's parameter overrules the request's."""
+        default = (self.parameters or {}).get("binary_data_output", False)
+        outputs = [output.parameters or {} for output in self.outputs or []]
+        return bool(outputs[0].get("binary_data", default) if outputs else default)
 
 
 class InferenceResponse(BaseModel):
+    """The answer to `POST /v2/models/NAME/infer`."""
+
     model_config = ConfigDict(ser_json_inf_nan="constants")
     what: ClassVar[str] = "inference response"
 
@@ -82,9 +88,11 @@ class InferenceResponse(BaseModel):
 
 
 class TensorMetadata(BaseModel):
+    """A tensor that a model takes or gives."""
+
     name: str
     datatype: str
-    shape: list[int]  # -1: any number
+    shape: list[int]  # -1: any size
 
 
 class ModelMetadata(BaseModel):
@@ -105,12 +113,16 @@ class ServerMetadata(BaseModel):
 
 
 class Health(BaseModel):
+    """The answer of the health addresses."""
+
     live: bool | None = None
     ready: bool | None = None
     name: str | None = None
 
 
 class ErrorBody(BaseModel):
+    """The answer to a refused request."""
+
     error: str
 
 
@@ -120,9 +132,9 @@ Message = TypeVar("Message", InferenceRequest, InferenceResponse)
 def pack(
     name: str, datatype: str, values: Array, *, binary: bool
 ) -> tuple[WireTensor, bytes | None]:
-    """Values as a tensor of a message, and its bytes if they follow the head in binary.
+    """Values as a tensor of a message, and the bytes that follow the head in binary, else None.
 
-    Values are cast to the datatype. In JSON a NaN is null, because JSON has no word for it.
+    Values are cast to the datatype. A NaN becomes null in JSON, which has no NaN.
     """
     typed = values.astype(DTYPES[datatype])
     tensor = WireTensor(name=name, datatype=datatype, shape=list(values.shape))
@@ -130,7 +142,7 @@ def pack(
         raw = typed.tobytes()
         tensor.parameters = {"binary_data_size": len(raw)}
         return tensor, raw
-    tensor.data = typed.ravel().tolist()  # a float survives the way through JSON exactly
+    tensor.data = typed.ravel().tolist()  # JSON keeps floats exactly
     if typed.dtype.kind == "f" and np.isnan(typed).any():
         tensor.data = [None if math.isnan(number) else number for number in tensor.data]
     return tensor, None
@@ -140,24 +152,26 @@ def unpack(tensor: WireTensor, raw: Bytes | None, *, nulls: bool = False) -> Arr
     """The values of a tensor in its shape and type.
 
     Args:
-        raw: its bytes; None where its data are JSON.
-        nulls: null in JSON is a missing value, NaN.
+        raw: the tensor's bytes; None if its data are JSON.
+        nulls: whether null in JSON stands for a missing value, NaN.
 
     Raises:
-        FrameError: the type is unknown, or the values are not what type and shape ask for.
+        FrameError: the type is unknown, or the values do not fit type and shape.
     """
     if tensor.datatype not in DTYPES:
-        known = ", ".join(DTYPES)
-        raise FrameError(f"{tensor.name!r} has the datatype {tensor.datatype!r}; known: {known}")
+        raise FrameError(
+            f"the datatype of {tensor.name!r} is unknown: got {tensor.datatype!r}, want one of "
+            f"{', '.join(DTYPES)}"
+        )
     dtype, size = DTYPES[tensor.datatype], math.prod(tensor.shape)
     if raw is None:
         return _from_json(tensor, dtype, size, nulls=nulls).reshape(tensor.shape)
     if len(raw) != size * dtype.itemsize:
         raise FrameError(
-            f"shape {tensor.shape} in {tensor.datatype} is {size * dtype.itemsize:,} bytes, "
-            f"binary_data_size of {tensor.name!r} says {len(raw):,}"
+            f"binary_data_size of {tensor.name!r} does not fit its shape {tensor.shape} in "
+            f"{tensor.datatype}: got {len(raw):,}, want {size * dtype.itemsize:,}"
         )
-    # a copy: the parts of a body are not aligned, and kernels then round otherwise
+    # a copy, because the parts of a body are not aligned, and kernels then round differently
     return np.frombuffer(raw, dtype).reshape(tensor.shape).copy()
 
 
@@ -167,7 +181,7 @@ def write(
     """A message with one tensor as a body and its headers.
 
     Args:
-        raw: the bytes of its tensor, as `pack` gives them.
+        raw: the bytes of the message's tensor, from `pack`.
     """
     head = message.model_dump_json(exclude_none=True).encode()
     if raw is None:
@@ -178,31 +192,38 @@ def write(
 def read(
     kind: type[Message], body: Bytes, head_length: int | None
 ) -> tuple[Message, list[memoryview | None]]:
-    """A body as a message, and the bytes of each of its tensors; None where its data are JSON.
+    """A body as a message, and the bytes of each of its tensors; None for data in JSON.
 
     Args:
         kind: `InferenceRequest` or `InferenceResponse`.
-        head_length: what the header `HEAD_LENGTH` says; None where it was not sent.
+        head_length: the value of the header `HEAD_LENGTH`; None if it was not sent.
 
     Raises:
-        FrameError: the body is no such message, or its parts do not add up.
+        FrameError: the body is no such message, or the sizes of its parts do not add up.
+
+    Example:
+        >>> tensor, raw = pack("x", "FP32", np.zeros((2, 3)), binary=True)
+        >>> body, headers = write(InferenceResponse(outputs=[tensor]), raw)
+        >>> message, (part,) = read(InferenceResponse, body, int(headers[HEAD_LENGTH]))
+        >>> unpack(message.outputs[0], part).shape
+        (2, 3)
     """
-    whole = len(body)
-    if head_length is not None and not 0 <= head_length <= whole:
-        raise FrameError(f"{HEAD_LENGTH} says {head_length:,} bytes, the body has {whole:,}")
+    length = len(body)
+    if head_length is not None and not 0 <= head_length <= length:
+        raise FrameError(f"{HEAD_LENGTH} states {head_length:,} bytes, the body has {length:,}")
     view = memoryview(body)
     try:
         message = kind.model_validate_json(bytes(view[:head_length]))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        said = f"{where}: {first['msg']}" if where else first["msg"]
-        raise FrameError(f"the body is no {kind.what}: {said}") from error
-    return message, _parts(message.tensors, view[whole if head_length is None else head_length :])
+        problem = f"{where}: {first['msg']}" if where else first["msg"]
+        raise FrameError(f"the body is no {kind.what}: {problem}") from error
+    return message, _parts(message.tensors, view[length if head_length is None else head_length :])
 
 
 def _parts(tensors: Sequence[WireTensor], rest: memoryview) -> list[memoryview | None]:
-    """The bytes after the head, cut into those of each tensor."""
+    """The bytes after the head, split into those of each tensor."""
     parts: list[memoryview | None] = []
     at = 0
     for tensor in tensors:
@@ -218,8 +239,8 @@ def _parts(tensors: Sequence[WireTensor], rest: memoryview) -> list[memoryview |
         at += size
     if at != len(rest):
         raise FrameError(
-            f"binary_data_size says {at:,} bytes, {len(rest):,} follow the head that {HEAD_LENGTH} "
-            "states"
+            f"binary_data_size states {at:,} bytes, {len(rest):,} follow the head that "
+            f"{HEAD_LENGTH} states"
         )
     return parts
 
@@ -238,8 +259,8 @@ def _from_json(tensor: WireTensor, dtype: np.dtype[Any], size: int, *, nulls: bo
         raise FrameError(f"the data of {tensor.name!r} are not an array of numbers")
     if values.size != size:
         raise FrameError(
-            f"shape {tensor.shape} asks for {size:,} numbers, the data of {tensor.name!r} are "
-            f"{values.size:,}"
+            f"the data of {tensor.name!r} do not fit its shape {tensor.shape}: got "
+            f"{values.size:,} numbers, want {size:,}"
         )
     with np.errstate(over="ignore", invalid="ignore"):  # 1e300 becomes infinity in float32
         typed = values.astype(dtype)

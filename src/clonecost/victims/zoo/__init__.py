@@ -1,1 +1,1 @@
-"""Victims that clonecost trains itself: image classifiers and models of tables."""
+"""Victims that clonecost trains itself: classifiers of images and of tables."""

@@ -1,18 +1,18 @@
-"""The victims that can be asked for by name: what they are, not how they are trained."""
+"""The zoo's victims by name: their recipes, without the code that trains them."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from clonecost.types import Shape
 
-if TYPE_CHECKING:  # torch and scikit-learn, which a list of names does not need
+if TYPE_CHECKING:  # the list of names needs neither torch nor scikit-learn
     from clonecost.training.augmentation import Augment
     from clonecost.victims.zoo.estimators import Family
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """SGD with Nesterov momentum 0.9 on the cross-entropy."""
+    """Settings of SGD with Nesterov momentum 0.9 on the cross-entropy."""
 
     epochs: int
     lr: float  # the highest learning rate of the schedule
@@ -21,20 +21,22 @@ class Training:
     schedule: Literal["cosine", "one-cycle"] = "one-cycle"
     augment: "Augment" = "none"
     low_precision: bool = False  # bfloat16 and channels-last while training, never in evaluation
-    # of the CPU; None: all that torch may use. A LeNet's steps are so short that threads mostly
+    # CPU threads; None: all that torch may use. A LeNet's steps are so short that threads mostly
     # wait for each other: on a busy machine two were measured 20 times slower than one.
     threads: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class VictimRecipe:
+    """An image classifier of the zoo: data, network and training."""
+
     summary: str
-    dataset: str
-    network: str
+    dataset: str  # in `clonecost.data.DATASETS`
+    network: str  # in `clonecost.networks.NETWORKS`
     student: str  # the clone's network in the papers; no part of the training
-    input_shape: Shape
+    input_shape: Shape  # (C, H, W)
     num_classes: int = 10
-    mean: tuple[float, ...] = (0.5,)
+    mean: tuple[float, ...] = (0.5,)  # normalisation of pixels in [0, 1], one value a channel
     std: tuple[float, ...] = (0.5,)
     training: Training
 
@@ -61,18 +63,18 @@ VICTIMS: dict[str, VictimRecipe] = {
     "cifar10-alexnet": VictimRecipe(
         summary="CIFAR-10, AlexNet: the victim of ZSKD, DeGAN and Black-Box Ripper",
         dataset="cifar10", network="alexnet", student="half-alexnet", input_shape=_RGB,
-        # a core of two does about 250 rows a second
+        # about 250 rows a second on one of two cores
         training=Training(epochs=12, lr=0.05, augment="crop+flip"),
     ),
     "cifar10-resnet20": VictimRecipe(
         summary="CIFAR-10, ResNet-20: the real-image victim that a laptop can train",
         dataset="cifar10", network="resnet20", student="resnet8", input_shape=_RGB,
         mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010),
-        # a core of two does about 290 rows a second; bfloat16 was slower there
+        # about 290 rows a second on one of two cores; bfloat16 was slower there
         training=Training(epochs=12, lr=0.2, augment="crop+flip"),
     ),
     "cifar10-resnet34": VictimRecipe(
-        summary="CIFAR-10, ResNet-34-8x: the victim of DFME and DisGUIDE; wants a GPU",
+        summary="CIFAR-10, ResNet-34-8x: the victim of DFME and DisGUIDE; needs a GPU",
         dataset="cifar10", network="resnet34-8x", student="resnet18-8x", input_shape=_RGB,
         mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010),
         training=Training(
@@ -80,7 +82,7 @@ VICTIMS: dict[str, VictimRecipe] = {
         ),
     ),
     "svhn-resnet34": VictimRecipe(
-        summary="street view house numbers, ResNet-34-8x: DFME's second victim; wants a GPU",
+        summary="street view house numbers, ResNet-34-8x: DFME's second victim; needs a GPU",
         dataset="svhn", network="resnet34-8x", student="resnet18-8x", input_shape=_RGB,
         mean=(0.4377, 0.4438, 0.4728), std=(0.1980, 0.2010, 0.1970),
         training=Training(
@@ -92,26 +94,28 @@ VICTIMS: dict[str, VictimRecipe] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TableVictim:
+    """A classifier of the zoo for a table: data and estimator."""
+
     summary: str
     table: str  # in `clonecost.data.tables`
     family: "Family"  # in `clonecost.victims.zoo.estimators`
-    size: float = 0
+    size: float = 0  # gamma of a "klr", the greatest number of leaves of a "tree"
 
 
-_WORDS: "dict[Family, str]" = {
+_DESCRIPTIONS: "dict[Family, str]" = {
     "lr": "logistic regression; softmax of more than two classes",
     "ovr": "logistic regressions, each class against the rest",
     "mlp": "perceptron with 20 tanh units",
     "klr": "kernel logistic regression with 20 representers",
     "svm": "RBF support vector machine, which answers labels only",
-    "tree": "decision tree with an answer of its own for each leaf",
-    "plain-tree": "decision tree whose pure leaves answer alike",
+    "tree": "decision tree with a different answer for each leaf",
+    "plain-tree": "decision tree whose pure leaves have the same answer",
 }
 
 
 def _on(table: str, family: "Family", size: float = 0) -> TableVictim:
     return TableVictim(
-        summary=f"table {table}, {_WORDS[family]}", table=table, family=family, size=size
+        summary=f"table {table}, {_DESCRIPTIONS[family]}", table=table, family=family, size=size
     )
 
 

@@ -1,4 +1,4 @@
-"""The estimators behind the zoo's tables: scikit-learn's, and what Tramèr et al. attack besides."""
+"""Estimators of the zoo's tables: scikit-learn's, and others that Tramèr et al. attack."""
 
 from typing import Any, Literal, Self
 
@@ -20,33 +20,34 @@ Family = Literal["lr", "ovr", "mlp", "klr", "svm", "tree", "plain-tree"]
 
 
 def unfitted(family: Family, features: tuple[Feature, ...], size: float, seed: int) -> Any:
-    """An estimator that is not fitted. It scales numbers itself, except for a tree.
+    """An unfitted estimator for these features. It scales numbers itself, except for a tree.
 
     Args:
-        size: gamma of a "klr", the greatest number of leaves of a "tree"; else it says nothing.
+        features: the columns, with their ranges.
+        size: gamma of a "klr", the greatest number of leaves of a "tree"; ignored by the others.
     """
     if family == "tree":
-        return CountedTree(leaves=round(size), seed=seed)
+        return SmoothedTree(leaves=round(size), seed=seed)
     if family == "plain-tree":
         return StoppingTree(random_state=seed)
-    ends = (np.array([getattr(feature, end) for feature in features]) for end in ("low", "high"))
+    low, high = (np.array([getattr(one, end) for one in features]) for end in ("low", "high"))
     regression = LogisticRegression(max_iter=2_000, random_state=seed)
     if family == "lr":
-        return make_pipeline(Scale(*ends), regression)
+        return make_pipeline(Scale(low, high), regression)
     if family == "ovr":
-        return make_pipeline(Scale(*ends), OneVsRestClassifier(regression))
+        return make_pipeline(Scale(low, high), OneVsRestClassifier(regression))
     if family == "klr":
-        return make_pipeline(Scale(*ends), Representers(20, size, seed), regression)
+        return make_pipeline(Scale(low, high), Representers(20, size, seed), regression)
     if family == "svm":
-        return make_pipeline(Scale(*ends), SVC(kernel="rbf", gamma=1.0, C=10.0))
-    units = MLPClassifier(
+        return make_pipeline(Scale(low, high), SVC(kernel="rbf", gamma=1.0, C=10.0))
+    perceptron = MLPClassifier(
         (20,), activation="tanh", alpha=1e-2, solver="lbfgs", max_iter=2_000, random_state=seed
     )
-    return make_pipeline(Scale(*ends), units)
+    return make_pipeline(Scale(low, high), perceptron)
 
 
 class Scale(TransformerMixin, BaseEstimator):
-    """Numbers to [-1, 1], by ranges that are given and not learnt."""
+    """Scales (n, d) numbers to [-1, 1] by given ranges: `low` and `high` are (d,)."""
 
     def __init__(self, low: Matrix, high: Matrix) -> None:
         self.low, self.high = low, high
@@ -60,7 +61,7 @@ class Scale(TransformerMixin, BaseEstimator):
 
 
 class Representers(TransformerMixin, BaseEstimator):
-    """K_s(x) = exp(-gamma |x - x_s|^2) to `count` training rows, drawn at random."""
+    """K_s(x) = exp(-gamma |x - x_s|^2) to `count` random training rows: (n, d) -> (n, count)."""
 
     def __init__(self, count: int, gamma: float, seed: int) -> None:
         self.count, self.gamma, self.seed = count, gamma, seed
@@ -75,9 +76,9 @@ class Representers(TransformerMixin, BaseEstimator):
 
 
 class StoppingTree(DecisionTreeClassifier):
-    """A decision tree that answers a row with missing values (NaN) at the node that wants one.
+    """A decision tree that answers a row at the first node whose feature is missing (NaN).
 
-    As online services do; scikit-learn's own goes on to the child with more training rows.
+    Online services do so; scikit-learn's tree goes on to the child with more training rows.
     """
 
     def predict_proba(self, x: Matrix, check_input: bool = True) -> Matrix:
@@ -87,12 +88,12 @@ class StoppingTree(DecisionTreeClassifier):
         return np.asarray(self.classes_[self.predict_proba(x).argmax(1)])
 
 
-class CountedTree(ClassifierMixin, BaseEstimator):
+class SmoothedTree(ClassifierMixin, BaseEstimator):
     """A decision tree whose probabilities are (rows of the class + 1) / (rows of the leaf + K).
 
-    As online services do, it does not say 100 % of a leaf with few rows, and answers a row with
-    missing values at the node that wants one. Rows weigh at random between .9 and 1.1, so that
-    hardly two nodes answer the same: the answer tells the node.
+    Like online services, it does not answer 100 % at a leaf with few rows, and answers a row at
+    the first node whose feature is missing. Training rows have random weights between 0.9 and 1.1,
+    so that hardly two nodes have the same answer: the answer identifies the node.
     """
 
     def __init__(self, leaves: int, seed: int) -> None:
@@ -117,17 +118,23 @@ class CountedTree(ClassifierMixin, BaseEstimator):
 
 
 def reached(tree: Any, x: Matrix) -> NDArray[np.int64]:
-    """(n, d) rows -> (n,) the leaf of each, or the node that wants a value that is missing (NaN).
+    """The node at which each row ends: a leaf, or the first node whose feature is missing (NaN).
 
     Args:
         tree: scikit-learn's `tree_`, which compares float32.
+        x: (n, d) rows.
+
+    Returns:
+        (n,) indices of nodes.
     """
     rows, node = x.astype(np.float32), np.zeros(len(x), dtype=np.int64)
-    at = np.arange(len(x))  # the rows that still walk
-    while len(at):
-        value = rows[at, np.maximum(tree.feature[node[at]], 0)]  # a leaf's is -2, and ignored
-        walks = (tree.children_left[node[at]] >= 0) & ~np.isnan(value)
-        at, value = at[walks], value[walks]
-        left = value <= tree.threshold[node[at]]
-        node[at] = np.where(left, tree.children_left[node[at]], tree.children_right[node[at]])
+    active = np.arange(len(x))  # the rows that have not ended yet
+    while len(active):
+        # a leaf's feature is -2, and its value is not used
+        value = rows[active, np.maximum(tree.feature[node[active]], 0)]
+        goes_on = (tree.children_left[node[active]] >= 0) & ~np.isnan(value)
+        active, value = active[goes_on], value[goes_on]
+        at = node[active]
+        left = value <= tree.threshold[at]
+        node[active] = np.where(left, tree.children_left[at], tree.children_right[at])
     return node

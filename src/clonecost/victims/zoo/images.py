@@ -1,7 +1,7 @@
-"""Victims that we train ourselves, on the spot, from public data: nothing to download or trust.
+"""Image classifiers that clonecost trains from public data: no weights to download or to trust.
 
 A tenth of the official train split is held out, by a fixed seed, to choose the best epoch; the
-test split is asked once, for the accuracy on the card. Trained victims are kept in the cache:
+test split is used once, for the accuracy on the card. Trained victims are kept in the cache:
 
     <cache>/victims/<name>-seed<k>/weights.safetensors  the network and its normalisation
                                    card.json            accuracy, recipe, time, versions, sha256
@@ -25,7 +25,7 @@ from clonecost.persistence.model_cache import CARD, WEIGHTS, Cached, cache_root
 from clonecost.types import Progress, no_progress
 from clonecost.victims import LoadedVictim, load_weights, torch_victim
 from clonecost.victims.zoo.catalogue import VICTIMS, VictimRecipe
-from clonecost.victims.zoo.train_classifier import correct, train_classifier
+from clonecost.victims.zoo.train_classifier import count_correct, train_classifier
 
 __all__ = [
     "CARD",
@@ -35,7 +35,7 @@ __all__ = [
     "zoo_model",
     "zoo_victim",
 ]
-HELD_OUT = 10  # one row in so many of the train split is for validation
+HELD_OUT = 10  # one row in 10 of the train split is for validation
 SPLIT_SEED = 20_240_101  # the same rows for every victim and every seed
 
 
@@ -49,15 +49,24 @@ def zoo_model(
     epochs: int | None = None,
     progress: Progress = no_progress,
 ) -> nn.Module:
-    """A network of the zoo: from the cache if it is there with this very recipe, else trained now.
+    """A network of the zoo: from the cache if its recipe is the same, else trained now.
 
-    `root` is the data folder of `clonecost.data.load`; `cache` defaults to `cache_root()`;
-    `epochs` shortens the recipe (and is cached apart).
+    Args:
+        name: a key of `VICTIMS`.
+        root: the data folder of `clonecost.data.load`.
+        cache: by default `cache_root()`.
+        epochs: shortens the recipe; such a network has its own place in the cache.
+
+    Returns:
+        The network in eval mode, (n, *input_shape) pixels in [0, 1] -> (n, K) logits.
 
     Raises:
-        SpecError: no victim of that name.
-        DataError: its training data are not to be had.
-        VictimError: the cached weights are not those on their card.
+        SpecError: there is no victim of that name, or `epochs` is below 1.
+        DataError: the training data cannot be loaded.
+        VictimError: the cached weights differ from those on their card.
+
+    Example:
+        >>> model = zoo_model("digits-lenet")
     """
     recipe = _recipe(name, epochs)
     kept = _cached(name, cache, seed, epochs)
@@ -82,7 +91,15 @@ def zoo_victim(
     progress: Progress = no_progress,
     white_box: bool = False,
 ) -> LoadedVictim:
-    """`zoo_model`, served as a victim: no attribute leads to the network but in a white box."""
+    """`zoo_model` as a victim: no attribute leads to the network, except with `white_box`.
+
+    Raises:
+        SpecError, DataError, VictimError: as `zoo_model`.
+
+    Example:
+        >>> zoo_victim("digits-lenet").answer(torch.rand(5, 1, 32, 32)).shape
+        torch.Size([5, 10])
+    """
     model = zoo_model(
         name, root=root, cache=cache, seed=seed, device=device, epochs=epochs, progress=progress
     )
@@ -116,15 +133,15 @@ def train_victim(
     """Train a victim, whether it is cached or not, and return its folder in the cache.
 
     The same seed gives the same weights on the same machine with the same number of threads; the
-    global random state is left as it was.
+    global random state stays unchanged.
 
     Raises:
-        SpecError, DataError: as `zoo_victim`.
+        SpecError, DataError: as `zoo_model`.
         VictimError: the cache cannot be written.
     """
     recipe = _recipe(name, epochs)
-    place = _cached(name, cache, seed, epochs)
-    place.must_be_writable()
+    cached = _cached(name, cache, seed, epochs)
+    cached.must_be_writable()
     train, test = (
         load(recipe.dataset, split, root=root, shape=recipe.input_shape, progress=progress)
         for split in ("train", "test")
@@ -147,7 +164,7 @@ def train_victim(
         "name": name,
         "seed": seed,
         "recipe": _as_json(recipe),
-        "test": _rate(correct(model, test, device), len(test)),
+        "test": _accuracy(count_correct(model, test, device), len(test)),
         "validation": {"accuracy": trained.validation_accuracy, "rows": len(held_out)},
         "best_epoch": trained.epoch,
         "seconds": round(time.perf_counter() - started, 1),
@@ -155,8 +172,8 @@ def train_victim(
         "threads": recipe.training.threads or torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    place.write(model, card)
-    return place.folder
+    cached.write(model, card)
+    return cached.folder
 
 
 def _recipe(name: str, epochs: int | None) -> VictimRecipe:
@@ -166,20 +183,21 @@ def _recipe(name: str, epochs: int | None) -> VictimRecipe:
     if epochs is None:
         return recipe
     if epochs < 1:
-        raise SpecError(f"victim {name!r} needs at least 1 epoch of training, got {epochs}")
+        raise SpecError(f"Victim {name!r} has too few epochs of training", got=epochs,
+                        want="1 or more")  # fmt: skip
     return replace(recipe, training=replace(recipe.training, epochs=epochs))
 
 
-def _rate(hits: int, rows: int) -> dict[str, float]:
-    """A proportion with its 95 % Wilson interval."""
-    from scipy.stats import binomtest  # half a second, which a cached victim need not wait
+def _accuracy(hits: int, rows: int) -> dict[str, float]:
+    """The accuracy with its 95 % Wilson interval."""
+    from scipy.stats import binomtest  # its import takes half a second; a cached victim needs none
 
     interval = binomtest(hits, rows).proportion_ci(method="wilson")
     return {"accuracy": hits / rows, "low": interval.low, "high": interval.high, "rows": rows}
 
 
 def _as_json(recipe: VictimRecipe) -> dict[str, Any]:
-    """What determines the weights, as it reads back from a card."""
+    """The fields that determine the weights, as a card returns them."""
     fields = asdict(recipe)
     for presentation in ("summary", "student"):
         del fields[presentation]

@@ -1,8 +1,8 @@
-"""Victims of tables, trained on scikit-learn's own data in a second or two, every time anew.
+"""Classifiers of tables, trained on scikit-learn's data in a second or two at every call.
 
-They are the models that Tramèr et al. (USENIX Security 2016) attack, on such data as can be had
-without a download. All but the trees scale numbers to [-1, 1] by the ranges of their features,
-which the attacker knows.
+The models are those that Tramèr et al. (USENIX Security 2016) attack, on data that need no
+download. All but the trees scale numbers to [-1, 1] by the ranges of their features, which the
+attacker knows.
 """
 
 import hashlib
@@ -23,10 +23,10 @@ from clonecost.victims.zoo.catalogue import TABLE_VICTIMS
 def table_estimator(name: str, *, seed: int = 0) -> Any:
     """The fitted scikit-learn estimator of a victim in `TABLE_VICTIMS`.
 
-    One thread, so that the same seed gives the same bits whatever the machine has.
+    The fit uses one thread, so that the same seed gives the same bits on any number of cores.
 
     Raises:
-        SpecError: no victim of that name.
+        SpecError: there is no victim of that name.
     """
     from threadpoolctl import threadpool_limits
 
@@ -44,8 +44,15 @@ def table_estimator(name: str, *, seed: int = 0) -> Any:
 def table_victim(name: str, *, seed: int = 0) -> tuple[LoadedVictim, LabelledInputs]:
     """A victim of `TABLE_VICTIMS`, trained now, and the test rows of its table.
 
+    The victim maps (n, d) rows to (n, K) probabilities, float64.
+
     Raises:
-        SpecError: no victim of that name.
+        SpecError: there is no victim of that name.
+
+    Example:
+        >>> victim, test = table_victim("iris-softmax")
+        >>> victim.answer(test.inputs).dtype
+        torch.float64
     """
     estimator = table_estimator(name, seed=seed)
     test = load_table(TABLE_VICTIMS[name].table, "test")

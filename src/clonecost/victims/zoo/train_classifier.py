@@ -1,4 +1,4 @@
-"""Train a classifier on true labels: how the zoo's victims come to be."""
+"""Training of the zoo's image classifiers on true labels."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -19,7 +19,9 @@ REPORT_EVERY = 20  # steps between two calls of the progress function
 
 
 class Trained(NamedTuple):
-    validation_accuracy: float  # of the epoch that was kept
+    """The epoch that was kept."""
+
+    validation_accuracy: float
     epoch: int  # counted from 1
 
 
@@ -35,8 +37,15 @@ def train_classifier(
 ) -> Trained:
     """Train `model` in place on `device` and keep its best epoch on `validation`.
 
-    `rng` (on the CPU) draws order and augmentation; dropout draws from torch's global state. The
-    last, incomplete batch of an epoch is left out: BatchNorm cannot take a single row.
+    The last, incomplete batch of an epoch is left out: BatchNorm cannot take a single row.
+
+    Args:
+        model: (n, *shape) pixels in [0, 1] -> (n, K) logits.
+        rng: a generator on the CPU for order and augmentation; dropout draws from torch's global
+            state.
+
+    Returns:
+        The best epoch; `model` is in eval mode, with that epoch's weights.
     """
     with threads_limited(training.threads):
         return _train(model, data, validation, training, rng, torch.device(device), progress)
@@ -60,13 +69,13 @@ def _train(
     optimiser = torch.optim.SGD(
         model.parameters(), training.lr, MOMENTUM, weight_decay=training.weight_decay, nesterov=True
     )
-    rate = _SCHEDULES[training.schedule]
+    schedule = _SCHEDULES[training.schedule]
     best, state = Trained(-1.0, 0), model.state_dict()
     for epoch in range(training.epochs):
         model.train()
         order = torch.randperm(len(data), generator=rng)[: steps * batch_size].to(device)
         for step, rows in enumerate(order.split(batch_size), start=epoch * steps):
-            optimiser.param_groups[0]["lr"] = training.lr * rate(step / total)
+            optimiser.param_groups[0]["lr"] = training.lr * schedule(step / total)
             x = as_pixels(augment(inputs[rows], training.augment, rng))
             with autocast_bfloat16(device, training.low_precision):
                 logits = model(x.contiguous(memory_format=layout))
@@ -75,19 +84,19 @@ def _train(
             optimiser.step()
             if (step + 1) % REPORT_EVERY == 0 or step + 1 == total:
                 progress("training steps", step + 1, total)
-        accuracy = correct(model, validation, device) / len(validation)
-        if accuracy >= best.validation_accuracy:  # of equals the later one: its rate was lower
+        accuracy = count_correct(model, validation, device) / len(validation)
+        if accuracy >= best.validation_accuracy:  # on a tie the later epoch: its rate was lower
             best = Trained(accuracy, epoch + 1)
             state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     model.load_state_dict(state)
-    _lay_out(model, torch.contiguous_format)  # safetensors writes nothing else
+    _lay_out(model, torch.contiguous_format)  # the only layout that safetensors writes
     model.eval()
     return best
 
 
 @contextmanager
 def threads_limited(count: int | None) -> Iterator[None]:
-    """Let torch use `count` threads of the CPU for a while; None changes nothing."""
+    """Limit torch to `count` CPU threads inside the block; None changes nothing."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -96,15 +105,15 @@ def threads_limited(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def correct(model: nn.Module, data: LabelledInputs, device: torch.device | str) -> int:
-    """How many rows of `data` the model, in eval mode and float32, puts in their class."""
+def count_correct(model: nn.Module, data: LabelledInputs, device: torch.device | str) -> int:
+    """The number of rows that the model, in eval mode and float32, classifies correctly."""
     model.eval()
     size = 128 if torch.device(device).type == "cpu" else 1024  # as torch_victim
     hits = torch.zeros((), dtype=torch.int64, device=device)
     with torch.no_grad():
         for rows in torch.arange(len(data)).split(size):
-            named = model(data.rows(rows, device)).argmax(1)
-            hits += (named == data.labels[rows].to(device)).sum()
+            predicted = model(data.rows(rows, device)).argmax(1)
+            hits += (predicted == data.labels[rows].to(device)).sum()
     return int(hits)
 
 
@@ -112,13 +121,13 @@ def _lay_out(model: nn.Module, layout: torch.memory_format) -> None:
     model.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
 
 
-def _cosine(done: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * done))
+def _cosine(progress: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _one_cycle(done: float, peak: float = 0.25) -> float:
-    return max(done / peak, 0.01) if done < peak else (1 - done) / (1 - peak)
+def _one_cycle(progress: float, peak: float = 0.25) -> float:
+    return max(progress / peak, 0.01) if progress < peak else (1 - progress) / (1 - peak)
 
 
-# share of the training that is done -> share of the highest learning rate
+# completed share of the training -> share of the highest learning rate
 _SCHEDULES: dict[str, Callable[[float], float]] = {"cosine": _cosine, "one-cycle": _one_cycle}
