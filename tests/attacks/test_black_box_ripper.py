@@ -222,7 +222,7 @@ def test_an_rgb_generator_serves_a_grey_victim(make_audit: MakeAudit) -> None:
 
 
 def test_a_missing_generator_is_named(make_audit: MakeAudit) -> None:
-    with pytest.raises(SpecError, match="the generator 'toy', which the audit was not given"):
+    with pytest.raises(SpecError, match="needs the generator 'toy', which the audit does not have"):
         run_audit(make_audit("black_box_ripper", generators={}))
     kit = AttackerKit(
         student=torch.nn.Identity, generator=None, rng=torch.Generator(),  # type: ignore[arg-type]

@@ -109,6 +109,8 @@ def test_a_pool_without_classes_is_refused_before_anything_is_asked(
     pool = LabelledInputs(proxy.inputs, torch.full((len(proxy),), label), (), "pictures")
     counting = RecordingVictim(victim)
     attack = toy_attack("knockoff_adaptive")
-    with pytest.raises(SpecError, match="pictures does not tell two of them apart: bring labels"):
+    with pytest.raises(
+        SpecError, match="labels of two classes or more, and pictures has none. Set `proxy`"
+    ):
         run_audit(make_audit(attack, victim=counting, proxy=pool))
     assert counting.seen == 0

@@ -55,6 +55,6 @@ def test_each_row_of_the_pool_is_queried_once(
 
 @pytest.mark.parametrize("name", POOLS)
 def test_without_data_the_sentence_names_the_remedy(name: str, make_audit: MakeAudit) -> None:
-    with pytest.raises(SpecError, match="name some with --proxy"):
+    with pytest.raises(SpecError, match=f"{name} needs proxy data.* Set `proxy`"):
         run_audit(make_audit(name, proxy=None))
     assert toy_attack(name).plan(1_000)

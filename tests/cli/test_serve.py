@@ -76,7 +76,7 @@ REFUSED = {
     "rate": ([*OWN, "--rate", "0"], "got 0.0, want a number above 0. Use --rate"),
     "rows": ([*OWN, "--max-rows", "0"], "got 0, want a number above 0. Use --max-rows"),
     "top_k": ([*OWN, "--answers", "top_k:5"], "got 5, want 1 to 3"),
-    "answers": ([*OWN, "--answers", "labels"], "answers 'labels'"),
+    "answers": ([*OWN, "--answers", "labels"], "answers: got 'labels', want probs"),
     "defence": ([*OWN, "--defence", "round"], "did you mean 'rounding'"),
     "victim": (["digit-lenet"], "did you mean 'digits-lenet'"),
     "endpoint": (["http://127.0.0.1:1/v2/models/m"], "Audit the endpoint itself"),

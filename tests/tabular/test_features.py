@@ -16,10 +16,10 @@ AGE = Feature(name="age", low=18, high=99)
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"low": 1, "high": 1}, "reaches from 1 to 1"),
-        ({"low": float("nan")}, "reaches from nan"),
+        ({"low": 1, "high": 1}, "the range 1 to 1"),
+        ({"low": float("nan")}, "the range nan"),
         ({"high": float("inf")}, "to inf"),
-        ({"categories": ("one",)}, "has one category"),
+        ({"categories": ("one",)}, "two categories or more, and has one"),
     ],
 )
 def test_a_feature_without_a_range_is_refused(settings: dict[str, object], sentence: str) -> None:
