@@ -110,7 +110,7 @@ def test_a_pool_without_classes_is_refused_before_anything_is_asked(
     counting = RecordingVictim(victim)
     attack = toy_attack("knockoff_adaptive")
     with pytest.raises(
-        SpecError, match="labels of two classes or more, and pictures has none. Set `proxy`"
+        SpecError, match=r"labels of two classes or more, and pictures has none\. Set `proxy`"
     ):
         run_audit(make_audit(attack, victim=counting, proxy=pool))
     assert counting.seen == 0
