@@ -19,6 +19,8 @@ _NOT_PROSE = [
 # Python: the letters and quotes before a string, and what an f-string puts in.
 _QUOTES = re.compile(r"^[rbfuRBFU]*(?:\"\"\"|'''|\"|')|(?:\"\"\"|'''|\"|')$")
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+# A part of an SVG or HTML element: it begins with a tag, or has attributes.
+_MARKUP = re.compile(r"^\s*</?[a-z]|\s[a-z-]+=\"|^[a-z]+=\"|: var\(")
 
 
 def blank(text: str) -> str:
@@ -46,6 +48,8 @@ def prose_of_python(source: str) -> str:
         if token == tokenize.STRING:
             text = _PLACEHOLDER.sub(lambda match: blank(match[0]), text)
             text = _QUOTES.sub(lambda match: blank(match[0]), text)
+            if _MARKUP.search(text):
+                continue
         elif token != tokenize.COMMENT and tokenize.tok_name[token] != "FSTRING_MIDDLE":
             continue
         if len(re.findall(r"[A-Za-z]{2,}", text)) > 1:

@@ -23,7 +23,6 @@ from clonecost.errors import (
     SetKey,
     worded,
 )
-from clonecost.persistence.run_folder import SPEC
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 TRACEBACK = "CLONECOST_TRACEBACK"
@@ -55,6 +54,8 @@ ANY = Place()  # a command that has every flag, such as `audit`
 
 def in_run(run: Path, *flags: str) -> Place:
     """The place of a command that takes a run folder and has these flags only."""
+    from clonecost.persistence.run_folder import SPEC  # only where a run has failed
+
     return Place(flags, str(run / SPEC))
 
 

@@ -48,12 +48,12 @@ class AnswerDrift:
 
     @property
     def largest_share(self) -> float:
-        """Of one class within a span: the darkest field of the drawing."""
+        """The largest share of one class within a span: the darkest field of the drawing."""
         return max(max(span.shares) for span in self.spans)
 
     @property
     def uniform_entropy(self) -> float:
-        """Of an answer that gives every class the same probability, in nats."""
+        """Entropy of an answer that gives every class the same probability, in nats."""
         return math.log(max(1, len(self.names)))
 
     def svg(self, *, name: str, title: str, text: str) -> Markup:

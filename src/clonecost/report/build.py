@@ -1,4 +1,4 @@
-"""Runs -> the report as plain data. The order of the sections stands here."""
+"""Runs -> the report as plain data. The order of the sections is the tuple `SECTIONS`."""
 
 from collections.abc import Callable, Sequence
 

@@ -31,7 +31,7 @@ TERMS = (
     ),
     (
         "Seed",
-        "The number that starts the random generator. Runs with different seeds repeat the same "
+        "The number that starts the random generator. Runs with different seeds repeat an "
         "experiment.",
     ),
     (
