@@ -196,8 +196,7 @@ def test_a_ledger_cut_in_half_is_detected(tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(LedgerError, match="damaged"):
-        faults = Ledger.read(path).verify()
-        raise LedgerError(f"damaged: {faults}" if faults else "not noticed")
+        Ledger.read(path)
 
 
 def test_another_sqlite_file_is_refused(tmp_path: Path) -> None:

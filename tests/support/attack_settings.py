@@ -14,7 +14,7 @@ SMALL: dict[str, dict[str, object]] = {
               "validation_batches": 5, "patience": 2, "batch_size": 32},
     "dfme": {"batch_size": 32, "latent_dim": 8, "student_steps": 4, "generator_width": 8,
              "generator_lr": 1e-3, "student_lr": 0.02},
-    "dfms": {"batch_size": 16, "gan_width": 4, "gan_epochs": 1, "div_gan_epochs": 1,
+    "dfms": {"batch_size": 32, "gan_width": 4, "gan_epochs": 1, "div_gan_epochs": 1,
              "augment": False, "before": 0.5, "proxy_rows": 80_000, "generated_rows": 20_000,
              "pretraining_epochs": 30, "clone_lr": 0.05, "choose_every": 300},
     "disguide": {"batch_size": 32, "latent_dim": 8, "generator_width": 8, "generator_lr": 1e-3},
