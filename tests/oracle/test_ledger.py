@@ -66,7 +66,8 @@ def test_a_second_process_is_refused_and_reading_is_not(tmp_path: Path) -> None:
     buy(ledger, 0, torch.rand(4, *SHAPE))
     with pytest.raises(LedgerError, match="in use by another process"):
         open_ledger(tmp_path)
-    assert Ledger.read(tmp_path / "ledger.sqlite").totals("attack").settled == 4
+    reread = Ledger.read(tmp_path / "ledger.sqlite")
+    assert (reread.totals("attack").settled, reread.lost) == (4, 0)
     ledger.close()
     open_ledger(tmp_path).close()
 

@@ -131,10 +131,13 @@ class Ledger(Record):
                             self._db.execute(statement)
                         self._link("opened", content=_as_json(opened))
                 self._load()
-                self._lost = sum(self.totals(account).lost for account in ACCOUNTS)
         except BaseException:
             self._lock.release()
             raise
+
+    def _load(self) -> None:
+        super()._load()
+        self._lost = sum(self.totals(account).lost for account in ACCOUNTS)
 
     # -- writing ---------------------------------------------------------------------------------
 
