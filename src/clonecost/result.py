@@ -40,6 +40,21 @@ class Rate(Model):
     low: float = Field(ge=0, le=1)
     high: float = Field(ge=0, le=1)
 
+    def __str__(self) -> str:
+        """Value and interval in words.
+
+        Example:
+            >>> str(Rate(value=0.516, low=0.474, high=0.558))
+            '51.6 % (95 % CI 47.4 to 55.8 %)'
+        """
+        value, low, high = (100 * share for share in (self.value, self.low, self.high))
+        return f"{value:.1f} % (95 % CI {low:.1f} to {high:.1f} %)"
+
+
+def percent(share: float) -> str:
+    """A share without an interval in words: 0.102 is "10.2 %"."""
+    return f"{100 * share:.1f} %"
+
 
 class TableScore(Model):
     """Errors of a clone of a table's model, as Tramèr et al. (USENIX Security 2016) define them."""

@@ -85,7 +85,7 @@ def test_lines_are_few_however_often_it_is_told(capsys: pytest.CaptureFixture[st
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "knockoff on [bold]mine[/bold]"
     assert lines[-2] == "  training [a] student: 1/1"
-    assert "7 queries: agreement 50.0% (40.0% to 60.0%), accuracy 50.0%" in lines[-1]
+    assert "7 queries: agreement 50.0 % (95 % CI 40.0 to 60.0 %), accuracy 50.0 %" in lines[-1]
     assert len(lines) < 12
 
 

@@ -82,13 +82,15 @@ class Display:
 
     def scored(self, score: "Score") -> None:
         """Show a milestone's score: the agreement beside the bar, and a line that stays."""
+        from clonecost.result import percent
+
         agreement, accuracy = score.agreement, score.accuracy
         text = (
-            f"  {score.queries:>10,} queries: agreement {agreement.value:.1%} "
-            f"({agreement.low:.1%} to {agreement.high:.1%}), accuracy {accuracy.value:.1%}"
+            f"  {score.queries:>10,} queries: agreement {agreement}, "
+            f"accuracy {percent(accuracy.value)}"
         )
         if "queries" in self._tasks:
-            note = f"agreement {agreement.value:.1%} at {score.queries:,}"
+            note = f"agreement {percent(agreement.value)} at {score.queries:,}"
             self._bars.update(self._tasks["queries"], note=note)
         self.console.print(text, soft_wrap=True)
 

@@ -71,11 +71,12 @@ def replay(
         if as_json:
             write_out(path.read_text(encoding="utf-8"))
             return
+        from clonecost.result import percent
+
         agreement, accuracy = result.score.agreement, result.score.accuracy
         write_out(
-            f"{student} trained on {result.rows:,} paid rows: agreement {agreement.value:.1%} "
-            f"(95 % CI {agreement.low:.1%} to {agreement.high:.1%}), accuracy "
-            f"{accuracy.value:.1%}; no query was sent\nwrote {path}\n"
+            f"{student} trained on {result.rows:,} paid rows: agreement {agreement}, accuracy "
+            f"{percent(accuracy.value)}; no query was sent\nwrote {path}\n"
         )
 
 
@@ -114,17 +115,17 @@ def transfer(
         if as_json:
             write_out(result.model_dump_json(indent=2) + "\n")
             return
+        from clonecost.result import percent
+
         lost = f" and {result.lost:,} lost" if result.lost else ""
         write_out(
             f"The victim classified {result.right:,} of {result.rows:,} test rows correctly; these "
             f"were changed. {result.queries:,} rows answered{lost}, counted apart\n"
         )
         for strength in result.found:
-            of_victim, of_clone = strength.fooled, strength.fooled_clone
             write_out(
                 f"epsilon {strength.epsilon:<5g} {strength.method:<6} misclassified by the victim: "
-                f"{of_victim.value:6.1%} (95 % CI {of_victim.low:.1%} to {of_victim.high:.1%}), "
-                f"by the clone: {of_clone.value:.1%}\n"
+                f"{strength.fooled}, by the clone: {percent(strength.fooled_clone.value)}\n"
             )
         write_out(f"wrote {run / 'transfer.json'}; `clonecost report {run}` shows it\n")
 

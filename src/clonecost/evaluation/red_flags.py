@@ -6,7 +6,7 @@ docs/flags.md lists each code with its condition and its remedy.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from clonecost.result import Flag, Rate, Score, SpotCheck, ThreatCard, Traffic
+from clonecost.result import Flag, Rate, Score, SpotCheck, ThreatCard, Traffic, percent
 
 # below this, rounding cost agreement (LOG.md, 2026-11-25)
 MIN_ROWS_PER_UNKNOWN = 5.0
@@ -76,8 +76,8 @@ def _data(test_rows: int, overlap: int, accuracy: Rate, majority: float) -> Iter
     if accuracy.value <= majority + 0.05:
         yield _warning(
             "victim-at-chance",
-            f"The victim's accuracy is {accuracy.value:.1%}, close to the majority-class baseline "
-            f"({majority:.1%}). Check the value range, the class order and the test set.",
+            f"The victim's accuracy is {percent(accuracy.value)}, close to the "
+            f"majority-class baseline ({percent(majority)}). Check the value range, the class order and the test set.",
         )
     if test_rows < 1000:
         yield _info(
@@ -132,13 +132,13 @@ def _outcome(
     if last.low <= majority:
         yield _warning(
             "clone-learned-nothing",
-            f"The clone's agreement ({last.value:.1%}) is not above the majority-class baseline "
-            f"({majority:.1%}). The attack failed and says little about the victim.",
+            f"The clone's agreement ({percent(last.value)}) is not above the "
+            f"majority-class baseline ({percent(majority)}). The attack failed and says little about the victim.",
         )
     if best.agreement.low > last.high:
         yield _warning(
             "clone-got-worse",
-            f"An earlier clone had a higher agreement ({best.agreement.value:.1%} after "
+            f"An earlier clone had a higher agreement ({percent(best.agreement.value)} after "
             f"{best.queries:,} queries). Training was unstable; the last clone is the result.",
         )
     largest_share = max(traffic.class_histogram, default=0) / max(1, traffic.rows)
@@ -147,8 +147,8 @@ def _outcome(
     if largest_share > 0.9 and not solved:
         yield _warning(
             "one-sided-questions",
-            f"{largest_share:.0%} of the answers predict the same class. The clone was trained on "
-            "few answers of the other classes.",
+            f"{percent(largest_share)} of the answers predict the same class. The clone was "
+            "trained on few answers of the other classes.",
         )
 
 
