@@ -77,7 +77,8 @@ def _data(test_rows: int, overlap: int, accuracy: Rate, majority: float) -> Iter
         yield _warning(
             "victim-at-chance",
             f"The victim's accuracy is {percent(accuracy.value)}, close to the "
-            f"majority-class baseline ({percent(majority)}). Check the value range, the class order and the test set.",
+            f"majority-class baseline ({percent(majority)}). Check the value range, the class "
+            "order and the test set.",
         )
     if test_rows < 1000:
         yield _info(
@@ -133,7 +134,8 @@ def _outcome(
         yield _warning(
             "clone-learned-nothing",
             f"The clone's agreement ({percent(last.value)}) is not above the "
-            f"majority-class baseline ({percent(majority)}). The attack failed and says little about the victim.",
+            f"majority-class baseline ({percent(majority)}). The attack failed and says little "
+            "about the victim.",
         )
     if best.agreement.low > last.high:
         yield _warning(
