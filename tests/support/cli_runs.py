@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
@@ -63,6 +64,8 @@ def _session(words: list[str], bench: Path, said: Path, more: dict[str, str]) ->
     file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(file, stream)
+    # tests that a shell runs in the background inherit that SIGINT is ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(more)
     os.chdir(bench)
     sys.path.insert(0, str(bench))

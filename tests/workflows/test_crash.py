@@ -127,23 +127,16 @@ def asked_at_least(log: Path, rows: int) -> Callable[[], bool]:
 
 
 def stop_when(here: Callable[[], bool], process: ForkServerProcess, by: signal.Signals) -> int:
-    """Send the signal as soon as `here` is true; the exit status.
-
-    Again, as a user would, if the process goes on for 20 seconds: Python drops an interruption that
-    falls into a finaliser.
-    """
+    """Send the signal as soon as `here` is true; the exit status."""
     assert process.pid is not None
     try:
         deadline = time.monotonic() + 60
         while process.is_alive() and not here():
             assert time.monotonic() < deadline, "the moment to stop it never came"
             time.sleep(0.001)
-        for _ in range(3):
-            with suppress(ProcessLookupError):  # it has come to its end in the meantime
-                os.kill(process.pid, by)
-            process.join(20)
-            if not process.is_alive():
-                break
+        with suppress(ProcessLookupError):  # the process has ended in the meantime
+            os.kill(process.pid, by)
+        process.join(60)
     finally:
         process.kill()
         process.join()
