@@ -35,7 +35,6 @@ class Display:
         )
         self._tasks: dict[str, TaskID] = {}
         self._printed: dict[str, int] = {}  # step -> the last fifth that has its line
-        self._title = ""
         self._price: float | None = None
         self._rate: float | None = None
 
@@ -63,7 +62,6 @@ class Display:
             self._bars.remove_task(task)
         self._tasks.clear()
         self._printed.clear()
-        self._title = title
         self.console.print(f"[bold]{escape(title)}[/bold]")
 
     def spent(self, spent: int, budget: int) -> None:
