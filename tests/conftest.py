@@ -128,3 +128,12 @@ def make_audit(
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A newcomer's folder; see `workbench`. Tests write beside it, not into it."""
     return workbench.make(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(scope="session")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `hard_cases`. Tests write beside it, not into it."""
+    pytest.importorskip("onnx")
+    from tests.support import hard_cases  # pandas, scikit-learn and onnx are imported on demand
+
+    return hard_cases.make(tmp_path_factory.mktemp("cases"))
