@@ -43,7 +43,9 @@ FULL: dict[str, Any] = {
     "spot_check": 5, "data": "somewhere", "test": "digits", "allow": ["sklearn.tree._tree.Tree"],
     "uniform": 7, "incomplete": True,
     "network": "lenet", "outputs": "logits", "shape": [1, 16, 16], "classes": 4, "trust": True,
-    "layout": "nhwc", "pixels": "0..255", "mean": [0.5], "std": [0.25], "max_lost": 9,
+    "class_names": "names.txt", "background": "white",
+    "layout": "nhwc", "pixels": "0..255", "channels": "bgr", "mean": [0.5], "std": [0.25],
+    "max_lost": 9,
 }  # fmt: skip
 
 

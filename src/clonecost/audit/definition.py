@@ -278,7 +278,7 @@ def check(audit: Audit) -> None:
     if top >= threat.num_classes:
         raise SpecError(
             "The test set has labels beyond the victim's classes",
-            SetKey("test"), SetKey("classes"),
+            SetKey("class_names"), SetKey("test"), SetKey("classes"),
             got=f"label {top}", want=f"0 to {threat.num_classes - 1}",
         )  # fmt: skip
     if isinstance(audit.student, str) and threat.features is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -22,8 +23,7 @@ from clonecost.cli.options import (
     device_that,
     takes_keys,
 )
-from clonecost.cli.progress_display import Display
-from clonecost.cli.terminal import Terminal, write_out
+from clonecost.cli.progress_display import Display, write_out
 from clonecost.cli.to_config import limits_of, spec_of_keys
 from clonecost.config.key import Key
 from clonecost.config.schema import Spec
@@ -77,7 +77,7 @@ def plan(keys: dict[str, Any]) -> None:
         table = Table(show_header=False, box=None, pad_edge=False)
         for what, fact in planned.lines:
             table.add_row(f"[bold]{escape(what)}[/bold]", escape(fact))
-        Terminal(highlight=False).print(table)
+        Console(highlight=False).print(table)
         for sentence in planned.missing:
             errors.print(f"missing: {sentence}", style="yellow", markup=False)
 
@@ -174,7 +174,7 @@ def list_(
     """List the attacks, victims, data sets and so on, or print one with its settings."""
     with sentences():
         checked = check_kind(kind)
-        Terminal(highlight=False).print(details(checked, name) if name else table(checked))
+        Console(highlight=False).print(details(checked, name) if name else table(checked))
 
 
 @app.command()

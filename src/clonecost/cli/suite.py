@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
 from clonecost.cli.audit import app
 from clonecost.cli.errors import Place, errors, in_words, sentences
 from clonecost.cli.list import names
-from clonecost.cli.progress_display import Display
-from clonecost.cli.terminal import Terminal, write_out
+from clonecost.cli.progress_display import Display, write_out
 from clonecost.errors import Advice, CloneCostError, SpecError
 
 if TYPE_CHECKING:  # torch takes a second to import, and `--help` must not
@@ -104,7 +104,7 @@ def _plan(todo: "list[Job]", place: Place) -> None:
     grid = Grid(show_header=False, box=None, pad_edge=False)
     for what, fact in planned.lines:
         grid.add_row(f"[bold]{escape(what)}[/bold]", escape(fact))
-    Terminal(highlight=False).print(grid)
+    Console(highlight=False).print(grid)
     for sentence in planned.missing:
         errors.print(f"missing: {sentence}", style="yellow", markup=False)
 

@@ -10,6 +10,7 @@ import torch
 
 from clonecost.audit import Audit, Origin, RunOptions
 from clonecost.config.defaults import (
+    class_names,
     endpoint_url,
     features_of,
     generators_of,
@@ -25,6 +26,7 @@ from clonecost.config.lookup import answer_kind, make_attack, make_defence, make
 from clonecost.config.parse import to_toml
 from clonecost.config.schema import Spec
 from clonecost.data import load
+from clonecost.data.class_names import must_be_all, renumbered
 from clonecost.data.tables import load_table, numbered_as
 from clonecost.errors import SetKey, SpecError
 from clonecost.generators import TrainedGenerator, ready_generator
@@ -80,7 +82,10 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
     test = load_test(spec, progress)
     shape, proxy = test.shape, None
     if needs_proxy(spec):
-        proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
+        proxy = load(
+            proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress,
+            background=spec.background,
+        )  # fmt: skip
     own_data = None
     if spec.controls and spec.victim in VICTIMS:
         own_data = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
@@ -91,10 +96,20 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
 
 
 def load_test(spec: Spec, progress: Progress = no_progress) -> LabelledInputs:
-    """The test images of a spec, in the victim's shape."""
-    return load(
-        test_name(spec), "test", root=spec.data, shape=victim_shape(spec), progress=progress
-    )
+    """The test images of a spec, in the victim's shape and with the victim's class numbers.
+
+    Raises:
+        CloneCostError: they cannot be loaded, or have other classes than the victim.
+    """
+    names = class_names(spec)  # first: a mistake in them must show before images are read
+    test = load(
+        test_name(spec), "test", root=spec.data, shape=victim_shape(spec), progress=progress,
+        background=spec.background,
+    )  # fmt: skip
+    if names:
+        return renumbered(test, names)
+    must_be_all(test, spec.classes)
+    return test
 
 
 def load_attacked(
@@ -109,11 +124,17 @@ def load_attacked(
     """
     if url := endpoint_url(spec):
         must_be_allowed(url, spec.authorisation)
-    zoo = VICTIMS.get(spec.victim)
-    classes = zoo.num_classes if zoo else spec.classes or _count_classes(test)
+    zoo, names = VICTIMS.get(spec.victim), class_names(spec)
+    stated = zoo.num_classes if zoo else spec.classes or len(names)
+    classes = stated or _count_classes(test)
+    # the test rows show the least number of classes only, and an ONNX file has its own
+    asked = None if not stated and Path(spec.victim).suffix == ".onnx" else classes
     victim = bring_victim(
-        spec, test.shape, classes, make_device(spec.device), progress, test.features
+        spec, test.shape, asked, make_device(spec.device), progress, test.features
     )
+    if test.features is None and not names:
+        must_be_all(test, victim.num_classes)
+    victim = replace(victim, classes=victim.classes or names)
     if victim.takes == "uint8" and spec.input_precision != "uint8":
         raise SpecError(
             f"{victim.name} takes 8-bit pixels, and would round finer ones after the ledger has "
@@ -242,8 +263,8 @@ def bring_victim(
     if spec.victim in TABLE_VICTIMS:
         return table_victim(spec.victim)[0]
     form = InputForm(
-        layout=spec.layout, pixels=spec.pixels or "0..1", mean=tuple(spec.mean or ()),
-        std=tuple(spec.std or ()),
+        layout=spec.layout, pixels=spec.pixels or "0..1", channels=spec.channels or "rgb",
+        mean=tuple(spec.mean or ()), std=tuple(spec.std or ()),
     )  # fmt: skip
     if endpoint_url(spec):
         return endpoint_victim(

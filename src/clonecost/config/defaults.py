@@ -6,7 +6,9 @@ from clonecost.attacks.base import required_generators
 from clonecost.audit import OWN_MODEL
 from clonecost.config.lookup import make_attack
 from clonecost.config.schema import Spec
-from clonecost.errors import Advice, SetKey, SpecError
+from clonecost.data.catalogue import DATASETS
+from clonecost.data.class_names import read_class_names
+from clonecost.errors import Advice, DropKey, SetKey, SpecError
 from clonecost.generators import is_path
 from clonecost.types import Feature, Shape
 from clonecost.victims.endpoints import is_url
@@ -67,6 +69,27 @@ def test_name(spec: Spec) -> str:
         SetKey("test"),
         Advice("a data set and a file with inputs and labels both serve as test rows"),
     )
+
+
+def class_names(spec: Spec) -> tuple[str, ...]:
+    """The names of the victim's classes in its own order, as far as the spec knows them.
+
+    They are those of the file, the zoo or the endpoint's description; () if there are none.
+
+    Raises:
+        SpecError: the file is no list of names, or of another number than `classes`.
+    """
+    if spec.class_names is None:
+        if spec.victim in VICTIMS:
+            return DATASETS[VICTIMS[spec.victim].dataset].classes
+        return tuple(spec.endpoint.classes) if spec.endpoint else ()
+    names = read_class_names(spec.class_names.expanduser())
+    if spec.classes not in (None, len(names)):
+        raise SpecError(
+            f"{spec.class_names} has another number of names than the model has classes",
+            DropKey("classes"), SetKey("class_names"), got=len(names), want=spec.classes,
+        )  # fmt: skip
+    return names
 
 
 def victim_shape(spec: Spec) -> Shape | None:

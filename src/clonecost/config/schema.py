@@ -16,7 +16,7 @@ from clonecost.result import Authorisation
 from clonecost.types import Access, Compiled, Feature, InputPrecision
 from clonecost.victims.endpoints.settings import FREE as FREE_OF_ENDPOINT
 from clonecost.victims.endpoints.settings import RATE, EndpointSettings
-from clonecost.victims.input_form import Layout, Pixels
+from clonecost.victims.input_form import Channels, Layout, Pixels
 
 # The groups of `--help` and of the key table.
 ATTACKER, API, RUN = "The attacker", "The API", "The run"
@@ -180,6 +180,15 @@ class Spec(BaseModel):
         "Number of classes of your model.",
         default="that of the test rows", panel=OWN_VICTIM, describes="own victim",
     )] = None  # fmt: skip
+    class_names: Annotated[Path | None, Key(
+        "File with the names of your model's classes in its own order: one a line, or a JSON list. "
+        "The test rows' classes are matched by name.",
+        metavar="FILE", panel=OWN_VICTIM, describes="own victim",
+    )] = None  # fmt: skip
+    background: Annotated[Literal["white", "black"] | None, Key(
+        "Colour behind the transparent pixels of images in a folder.",
+        default="none: such an image is refused", panel=OWN_VICTIM,
+    )] = None  # fmt: skip
     trust: Annotated[bool, Key(
         "Load the .pt2 file, which can run any code: only for a file that you trust.",
         panel=OWN_VICTIM, describes="own victim",
@@ -195,6 +204,10 @@ class Spec(BaseModel):
     pixels: Annotated[Pixels | None, Key(
         "Pixel range that your ONNX file or endpoint takes.",
         default="0..1", panel=OWN_VICTIM, describes="own victim",
+    )] = None  # fmt: skip
+    channels: Annotated[Channels | None, Key(
+        "Channel order that your ONNX file or endpoint takes, also of `mean` and `std`.",
+        default="rgb", panel=OWN_VICTIM, describes="own victim",
     )] = None  # fmt: skip
     mean: Annotated[list[float] | None, Key(
         "Mean that is subtracted from the pixels, by channel.",

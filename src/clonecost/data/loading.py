@@ -10,6 +10,7 @@ from clonecost.data.catalogue import DATASETS, DatasetCard, Split
 from clonecost.data.fetch import fetch
 from clonecost.data.fitting import fit
 from clonecost.data.locations import VARIABLE, cache_folder, named_folders, search_folders
+from clonecost.data.pictures import Background
 from clonecost.data.sources import SOURCES, Source
 from clonecost.data.subsets import members, only
 from clonecost.errors import Advice, DataError, SetKey, SpecError, suggest
@@ -30,6 +31,7 @@ def load(
     shape: Shape | None = None,
     progress: Progress = no_progress,
     download: bool = True,
+    background: Background | None = None,
 ) -> LabelledInputs:
     """A data set as uint8 (n, C, H, W) pixels 0..255 with int64 labels.
 
@@ -47,6 +49,7 @@ def load(
         shape: (C, H, W) to which the images are fitted; None: as published.
         progress: counts bytes of a download and images while decoding.
         download: False: never download.
+        background: what is seen behind the transparent pixels of a user's own pictures.
 
     Raises:
         SpecError: an unknown data set, split, subset or class.
@@ -66,7 +69,7 @@ def load(
         data = _published(base, split, root, progress, download)
     else:
         path, subset = _own_path(name)
-        data = user_files.read(path, split, shape, progress)
+        data = user_files.read(path, split, shape, progress, background)
         chosen = members(str(path), subset, data.classes) if subset else ()
     data = replace(only(data, chosen) if chosen else data, name=name)
     return fit(data, shape) if shape else data

@@ -1,88 +1,81 @@
-"""A user's own data: an .npz or .safetensors file, or a folder of images.
+"""A user's own data: an .npz or .safetensors file, or a folder of pictures.
 
 Nothing here opens a pickle.
 """
 
-import zipfile
-import zlib
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from clonecost.data.catalogue import Split
-from clonecost.data.fitting import fit
-from clonecost.errors import Advice, DataError, SetKey
+from clonecost.data.fitting import CHUNK
+from clonecost.data.npz import read_npz
+from clonecost.data.picture_folders import read_folder
+from clonecost.data.pictures import Background
+from clonecost.data.safetensors_file import read_safetensors
+from clonecost.errors import Advice, DataError
+from clonecost.persistence.file_limits import must_fit_memory, regular_file
 from clonecost.types import LabelledInputs, Progress, Shape
 
 _INPUTS = ("inputs", "images", "x")
 _LABELS = ("labels", "y")
-_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+_CLASSES = "classes"
 
 
-def read(path: Path, split: Split, shape: Shape | None, progress: Progress) -> LabelledInputs:
+def read(
+    path: Path, split: Split, shape: Shape | None, progress: Progress,
+    background: Background | None = None,
+) -> LabelledInputs:  # fmt: skip
     """The data at `path` as (n, C, H, W) uint8; data without labels have labels of -1.
 
     A file holds `inputs` (or `images`, `x`): uint8 or float in [0, 1], as (n, C, H, W),
-    (n, H, W, C) or (n, H, W) with C = 1 or 3; and, unless it is only proxy data, `labels` (or `y`):
-    integers (n,). An .npz may also hold the names of its `classes`. A file has the same rows for
-    both splits.
+    (n, H, W, C) or (n, H, W) with C = 1 or 3; and perhaps `labels` (or `y`): integers (n,). An .npz
+    may also hold the names of its `classes`. A file has the same rows for both splits.
 
-    A folder has one subfolder of images for each class (in alphabetical order), or images without
-    labels. If it has both `train` and `test`, the one for `split` is read, else the folder itself.
-    Images of different sizes need a `shape` (C, H, W), to which each is resized.
+    A folder has one subfolder of pictures for each class, or pictures without labels. Subfolders
+    that are whole numbers are the labels; words are numbered in sorted order. If the folder has
+    both `train` and `test`, the one for `split` is read, else the folder itself. Pictures of
+    different sizes need a `shape` (C, H, W), to which each is resized.
+
+    Args:
+        background: what is seen behind the transparent pixels of pictures.
 
     Raises:
-        DataError: the path does not exist, the format is unknown, a file is damaged, or values are
-            out of range.
+        DataError: the path does not exist, the format is unknown, a file is damaged or too large
+            for the memory, or values are out of range.
 
     Example:
         >>> read(Path("mine.npz"), "test", None, no_progress).shape  # doctest: +SKIP
         (3, 32, 32)
     """
     if path.is_dir():
-        splits = [path / "train", path / "test"]
-        chosen = path / split if all(part.is_dir() for part in splits) else path
-        return _folder(chosen, shape, progress)
-    if not path.is_file():
+        return read_folder(path, split, shape, background, progress)
+    if not path.exists():
         raise DataError(f"there is no file or folder {path}.", Advice("check the path"))
+    regular_file(path)
     if path.suffix not in (".npz", ".safetensors"):
         raise DataError(
             f"{path} is not in a format that is read here.",
             Advice("give an .npz or .safetensors file, or a folder of images"),
         )
-    arrays, classes = _npz(path) if path.suffix == ".npz" else (_safetensors(path), ())
-    return _labelled(path, arrays, classes)
+    if path.suffix == ".npz":
+        return _of_npz(path)
+    return _labelled(path, read_safetensors(path, (*_INPUTS, *_LABELS)), ())
 
 
-def _npz(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _of_npz(path: Path) -> LabelledInputs:
+    arrays = read_npz(path, (*_INPUTS, *_LABELS, _CLASSES))
+    names = arrays.pop(_CLASSES, None)
+    classes = () if names is None else tuple(map(str, names.reshape(-1).tolist()))
     try:
-        with np.load(path, allow_pickle=False) as file:
-            names = [name for name in (*_INPUTS, *_LABELS) if name in file]
-            arrays = {name: torch.from_numpy(_native(file[name])) for name in names}
-            classes = tuple(map(str, file["classes"])) if "classes" in file else ()
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
+    except (TypeError, ValueError) as error:  # words, dates, records
         raise DataError(
             f"{path} cannot be read ({error}).",
             Advice("save plain numeric arrays with numpy.savez"),
         ) from error
-    return arrays, classes
-
-
-def _native(values: np.ndarray) -> np.ndarray:
-    """The same numbers in this machine's byte order, the only one that torch accepts."""
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
-
-
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError  # imported for this format only
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} cannot be read ({error}).", Advice("save it again")) from error
+    return _labelled(path, tensors, classes)
 
 
 def _labelled(path: Path, arrays: dict[str, Tensor], classes: tuple[str, ...]) -> LabelledInputs:
@@ -139,52 +132,10 @@ def _bytes(path: Path, inputs: Tensor) -> Tensor:
                 f"{path} has float inputs in [{low:.3g}, {high:.3g}].",
                 Advice("scale them to [0, 1]"),
             )
-    return (inputs.float() * 255).round_().to(torch.uint8)
-
-
-def _folder(folder: Path, shape: Shape | None, progress: Progress) -> LabelledInputs:
-    classes = tuple(
-        sorted(part.name for part in folder.iterdir() if part.is_dir() and part.name[0] != ".")
-    )
-    files = [(path, -1) for path in _image_files(folder)] if not classes else []
-    for label, name in enumerate(classes):
-        files += [(path, label) for path in _image_files(folder / name)]
-    if not files:
-        raise DataError(
-            f"{folder} holds no images ({', '.join(_IMAGE_SUFFIXES)}).",
-            Advice("make a subfolder of images for each class"),
-        )
-    images = []
-    for done, (path, _) in enumerate(files, 1):
-        images.append(_image(path, shape))
-        progress(f"reading {folder.name}", done, len(files))
-    if any(image.shape[0] == 3 for image in images):
-        images = [image.expand(3, -1, -1) for image in images]
-    if len({image.shape for image in images}) > 1:
-        raise DataError(f"{folder} has images of different sizes.", SetKey("shape"))
-    labels = torch.tensor([label for _, label in files])
-    return LabelledInputs(torch.stack(images), labels, classes)
-
-
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
-
-
-def _image(path: Path, shape: Shape | None) -> Tensor:
-    """(C, H, W) uint8: `shape`, or as stored with 1 (grey) or 3 channels."""
-    from PIL import Image  # imported for this format only
-
-    try:
-        with Image.open(path) as image:
-            grey = image.mode in ("1", "L", "LA")
-            # by way of RGBA, because a palette with transparency has no other well-defined colours
-            converted = image.convert("RGBA").convert("L") if grey else image.convert("RGBA")
-            pixels = np.array(converted if grey else converted.convert("RGB"))
-    except Exception as error:  # Pillow raises many unrelated types on broken bytes
-        raise DataError(
-            f"{path} cannot be decoded.", Advice("remove or replace the image")
-        ) from error
-    tensor = torch.from_numpy(pixels[None] if grey else pixels.transpose(2, 0, 1).copy())
-    if shape is None:
-        return tensor
-    return fit(LabelledInputs(tensor[None], torch.tensor([0])), shape).inputs[0]
+    must_fit_memory(str(path), inputs.numel())
+    pixels = torch.empty(inputs.shape, dtype=torch.uint8)
+    step = max(1, CHUNK // max(1, inputs[:1].numel()))
+    for start in range(0, len(inputs), step):
+        part = inputs[start : start + step].float() * 255
+        pixels[start : start + step] = part.round_()
+    return pixels

@@ -1,0 +1,107 @@
+"""What may be opened, and how much of it: regular files only, and no more than memory holds.
+
+Sizes come from headers, before memory is taken: a few kilobytes can state terabytes. All limits of
+files that are read stand here; `docs/data.md` lists them.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from clonecost.errors import Advice, CloneCostError, DataError, Remedy
+
+PICTURE_PIXELS = 89_478_485  # of one picture, width times height: the limit of Pillow's own warning
+MEMORY_SHARE = 0.75  # of the free memory, for the data of one file or folder
+STATED_HEADER = 100_000_000  # bytes of a safetensors header, as in the safetensors library
+ARRAY_HEADER = 65_536  # bytes of the header of an array in an .npz file
+# Compressed data that grow more than this, and to more than `SMALL`, are no pictures.
+INFLATION = 200
+SMALL = 1 << 30  # bytes
+DEFLATE = 1_032  # the most that deflate can grow
+TABLE_COLUMNS = 20_000  # of a CSV file
+TABLE_HEADER = 1 << 22  # bytes of a CSV file's first line
+CLASSES = 100_000  # the highest class index
+NAMES_FILE = 1 << 24  # bytes of a file of class names
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def regular_file(path: Path, error: type[CloneCostError] = DataError) -> int:
+    """The size of a file in bytes; everything else is refused before it is opened.
+
+    A pipe would wait for ever, and a device has no end. A link to a regular file is one.
+
+    Args:
+        error: the class of the error, by what the file is for.
+
+    Raises:
+        CloneCostError: nothing is there, it is no regular file, or it cannot be looked at.
+
+    Example:
+        >>> regular_file(Path("model.onnx"))  # doctest: +SKIP
+        1839201
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise error(f"There is no file {path}.", Advice("check the path")) from None
+    except (OSError, ValueError) as problem:  # no permission, a circle of links, a null byte
+        raise error(f"{path} cannot be opened ({problem}).", Advice("check the path")) from problem
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((word for test, word in _KINDS if test(found.st_mode)), "no file")
+        raise error(f"{path} is {kind}, not a regular file.", Advice("give a regular file"))
+    return found.st_size
+
+
+def must_fit_memory(what: str, size: int, *remedies: Remedy) -> None:
+    """Refuse data of `size` bytes that would not fit into the free memory.
+
+    Raises:
+        DataError: they need more than `MEMORY_SHARE` of it.
+
+    Example:
+        >>> must_fit_memory("mine.npz", 1_000)
+    """
+    free = free_memory()
+    if free is not None and size > free * MEMORY_SHARE:
+        raise DataError(
+            f"{what} needs {_gib(size)} GiB of memory, and {_gib(int(free * MEMORY_SHARE))} GiB "
+            f"may be used ({MEMORY_SHARE:.0%} of what is free)",
+            *(remedies or (Advice("use fewer rows"),)),
+        )
+
+
+def free_memory() -> int | None:
+    """The bytes that this process can still take: of the machine, or of its control group."""
+    limits = [_machine(), _group()]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _machine() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return None  # not Linux: the whole memory where it is known, else no limit
+
+
+def _group() -> int | None:
+    """What is left of a container's limit (cgroup 2)."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        most = int((folder / "memory.max").read_text())
+        return max(0, most - int((folder / "memory.current").read_text()))
+    except (OSError, ValueError):  # no such group, or "max"
+        return None
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:,.1f}"
