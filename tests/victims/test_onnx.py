@@ -177,3 +177,14 @@ def test_weights_beside_the_graph_are_part_of_the_digest(tmp_path: Path) -> None
     one = loaded(path).weights
     (tmp_path / "m.onnx.data").write_bytes(b"two")
     assert len({alone, one, loaded(path).weights}) == 3
+
+
+def test_the_channel_order_that_the_owner_states(tmp_path: Path) -> None:
+    path = graph(tmp_path / "m.onnx", ["n", 3, 4, 5])
+    mean = (1.0, 2.0, 3.0)  # of blue, green, red
+    victim = loaded(path, form=InputForm(channels="bgr", mean=mean))
+    turned = rows().flip(1) - torch.tensor(mean).view(3, 1, 1)
+    torch.testing.assert_close(victim.answer(rows()), expected(turned), atol=1e-5, rtol=1e-4)
+    grey = graph(tmp_path / "grey.onnx", ["n", 1, 6, 10])
+    with pytest.raises(VictimError, match=r"bgr is one of 3 channels: got 1 channel.*`channels`"):
+        loaded(grey, input_shape=(1, 6, 10), form=InputForm(channels="bgr"))

@@ -1,14 +1,14 @@
-"""The form in which a model takes pixels: scale, normalisation, layout.
+"""The form in which a model takes pixels: channel order, scale, normalisation, layout.
 
-Everywhere else in clonecost, pixels are NCHW in [0, 1].
+Everywhere else in clonecost, pixels are NCHW in [0, 1], in the order red, green, blue.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
-from clonecost.errors import SetKey, VictimError
+from clonecost.errors import DropKey, SetKey, VictimError
 from clonecost.types import Shape
 
 if TYPE_CHECKING:  # the schema of a spec imports this module, and help texts need no torch
@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the schema of a spec imports this module, and help texts ne
 
 Layout = Literal["nchw", "nhwc"]
 Pixels = Literal["0..1", "0..255"]
+Channels = Literal["rgb", "bgr"]
 # Sizes of one row's dimensions, as a file or a server states them; None: any size.
 Sizes = Sequence[int | None]
 Arrangement = Literal["nchw", "nhwc", "flat"]
@@ -25,7 +26,8 @@ Arrangement = Literal["nchw", "nhwc", "flat"]
 class InputForm:
     """What the owner states about the model's input; the model itself states the rest.
 
-    A pixel p in [0, 1] becomes (s p - mean) / std, with s = 1 or 255.
+    A pixel p in [0, 1] becomes (s p - mean) / std, with s = 1 or 255. Channels are put into the
+    model's order first, and `mean` and `std` are in that order, too.
 
     Example:
         >>> form = InputForm(pixels="0..255", mean=(127.5,), std=(127.5,))
@@ -35,15 +37,21 @@ class InputForm:
 
     layout: Layout | None = None  # None: derived from the model's input shape
     pixels: Pixels = "0..1"
+    channels: Channels = "rgb"
     mean: tuple[float, ...] = ()  # one value, or one a channel, on the scale of `pixels`; () is 0
     std: tuple[float, ...] = ()  # () is 1
 
     def check(self, channels: int) -> None:
-        """Refuse means and standard deviations that do not fit this number of channels.
+        """Refuse an order, means and standard deviations that do not fit this number of channels.
 
         Raises:
             VictimError: their number is wrong, or a standard deviation is not positive.
         """
+        if self.channels != "rgb" and channels != 3:
+            raise VictimError(
+                f"The order {self.channels} is one of 3 channels", DropKey("channels"),
+                got=f"{channels} channel(s)",
+            )  # fmt: skip
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values and len(values) not in (1, channels):
                 want = "1 value" if channels == 1 else f"1 or {channels}"
@@ -60,6 +68,8 @@ class InputForm:
         With the arrangement `"nhwc"` images become (n, H, W, C); else the shape stays.
         """
         values = inputs.detach().float()
+        if self.channels == "bgr" and values.ndim == 4:
+            values = values.flip(1)
         if self.pixels == "0..255":
             values = values * 255
         per_channel = (-1, *[1] * (inputs.ndim - 2))
@@ -109,6 +119,11 @@ class InputForm:
                 f"shape ({stated})", SetKey("layout", "nchw"), SetKey("layout", "nhwc"),
             )  # fmt: skip
         return fitting[0]
+
+
+def in_bytes(form: InputForm) -> InputForm:
+    """The form for a model that takes bytes: their only range, unless a normalisation is stated."""
+    return form if form.mean or form.std else replace(form, pixels="0..255")
 
 
 def shaped(values: "Tensor", sizes: Sizes | None) -> "Tensor":

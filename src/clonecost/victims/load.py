@@ -93,7 +93,8 @@ def load_victim(
     if form not in (None, InputForm()) and path.suffix != ".onnx":
         raise VictimError(
             f"Victim {where!r} takes pixels in [0, 1], channels first; only an ONNX file or an "
-            "endpoint takes another form", Advice("leave layout, pixels, mean and std out"),
+            "endpoint takes another form",
+            Advice("leave layout, pixels, channels, mean and std out"),
             Advice("wrap the model so that it converts its inputs"),
         )  # fmt: skip
     if path.suffix == ".safetensors":

@@ -11,7 +11,7 @@ from torch import Tensor
 from clonecost.errors import Advice, SetKey, VictimError
 from clonecost.persistence.disk import file_digest
 from clonecost.types import InputPrecision, Shape
-from clonecost.victims.input_form import InputForm, Sizes, shaped
+from clonecost.victims.input_form import InputForm, Sizes, in_bytes, shaped
 from clonecost.victims.loaded_victim import LoadedVictim, must_exist
 from clonecost.victims.torch_model import Outputs, first_line, serve
 
@@ -69,8 +69,8 @@ def onnx_victim(
     form.check(input_shape[0])
     session = _session(path, torch.device(device))
     graph = _read(session, path)
-    if graph.type == "tensor(uint8)" and form == InputForm(layout=form.layout):
-        form = InputForm(layout=form.layout, pixels="0..255")  # the only range of bytes
+    if graph.type == "tensor(uint8)":
+        form = in_bytes(form)
     arrangement = form.arrangement(graph.sizes, input_shape, str(path))
 
     def forward(inputs: Tensor) -> Tensor:
@@ -86,8 +86,8 @@ def onnx_victim(
     grey = victim_of("probs")(torch.full((1, *input_shape), 0.5))
     if num_classes not in (None, grey.shape[1]):
         raise VictimError(
-            f"{path} has another number of classes than the audit", SetKey("test"),
-            SetKey("classes"), got=grey.shape[1], want=num_classes,
+            f"{path} has another number of classes than the audit", SetKey("class_names"),
+            SetKey("test"), SetKey("classes"), got=grey.shape[1], want=num_classes,
         )  # fmt: skip
     detected = _kind(grey)
     if (outputs, detected) == ("probs", "logits"):

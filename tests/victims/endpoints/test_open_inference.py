@@ -45,6 +45,15 @@ def test_channels_last_range_and_logits(start: Start) -> None:
     torch.testing.assert_close(victim.answer(rows()), expected, atol=1e-5, rtol=1e-4)
 
 
+def test_channels_in_another_order(start: Start) -> None:
+    server = start()
+    victim = reach(server, form=InputForm(channels="bgr"))
+    torch.testing.assert_close(victim.answer(rows()), scores_of(rows().flip(1)))
+    bytes_ = start(datatype="UINT8")
+    told = reach(bytes_, form=InputForm(channels="bgr"))
+    torch.testing.assert_close(told.answer(rows()), reach(bytes_).answer(rows().flip(1)))
+
+
 def test_a_version_and_the_infer_address_are_understood(start: Start) -> None:
     server = start()
     for end in ("/versions/3", "/versions/3/infer", "/infer", "/"):

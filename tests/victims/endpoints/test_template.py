@@ -203,7 +203,7 @@ def test_contradictions_are_refused_before_anything_is_sent(api: Api) -> None:
         ({"top_k": 4}, "endpoint.top_k is out of range for 4 classes"),
         ({"body": {"image": "$input"}, "batch_size": 2}, "takes one row a request"),
         ({"shape": (2, 4, 4)}, "A png has 1 or 3 channels"),
-        ({"form": InputForm(mean=(0.5,))}, "Leave layout, pixels, mean and std out"),
+        ({"form": InputForm(mean=(0.5,))}, "Leave layout, pixels, channels, mean and std out"),
     ]
     for how, sentence in cases:
         with pytest.raises(SpecError, match=sentence):
@@ -217,3 +217,11 @@ def test_arrays_in_another_order_and_range(api: Api) -> None:
     sent = torch.tensor(server.bodies[0]["instances"][0])
     torch.testing.assert_close(sent, rows(1)[0].permute(1, 2, 0) * 255)
     assert pixels(server.bodies[0]["instances"][0], list(SHAPE)).shape == (16, 12, 3)
+
+
+def test_arrays_with_channels_in_another_order(api: Api) -> None:
+    for encoding, scale in (("array", 1), ("uint8", 255)):
+        server, victim = api(plain, encoding=encoding, form=InputForm(channels="bgr"))
+        victim.answer(rows(1))
+        sent = torch.tensor(server.bodies[0]["instances"][0]).float()
+        torch.testing.assert_close(sent, (rows(1)[0].flip(0) * scale), atol=0.51, rtol=0)

@@ -19,7 +19,7 @@ from clonecost.types import InputPrecision, Shape
 from clonecost.victims.endpoints import wire
 from clonecost.victims.endpoints.sending import exchange
 from clonecost.victims.endpoints.settings import EndpointSettings
-from clonecost.victims.input_form import Arrangement, InputForm, Sizes, shaped
+from clonecost.victims.input_form import Arrangement, InputForm, Sizes, in_bytes, shaped
 
 MODEL = re.compile(
     r"(?P<model>(?P<server>[^?#]*/v2)/models/[^/?#]+(/versions/[^/?#]+)?)(/infer)?/?"
@@ -163,8 +163,8 @@ def connect(
             f"{origin} has another number of classes than the audit", SetKey("test"),
             SetKey("classes"), got=classes, want=num_classes,
         )  # fmt: skip
-    if takes.datatype == "UINT8" and form == InputForm(layout=form.layout):
-        form = InputForm(layout=form.layout, pixels="0..255")  # the only range of bytes
+    if takes.datatype == "UINT8":
+        form = in_bytes(form)
     row: Sizes = [size if size > 0 else None for size in sizes]
     binary = settings.binary
     if binary is None:

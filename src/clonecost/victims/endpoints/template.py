@@ -13,7 +13,7 @@ import base64
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
@@ -221,10 +221,10 @@ def make_template(
     if encoding in FORMATS and form != InputForm():
         raise SpecError(
             f"A {encoding} file states its own layout and range",
-            Advice("leave layout, pixels, mean and std out"),
+            Advice("leave layout, pixels, channels, mean and std out"),
         )
     if encoding == "uint8":
-        form = InputForm(layout=form.layout, pixels="0..255")
+        form = replace(form, pixels="0..255", mean=(), std=())
     return Template(
         url=url, settings=settings, body=secrets.fill(settings.body), encoding=encoding, form=form,
         arrangement=form.layout or "nchw", num_classes=num_classes, features=features,

@@ -93,8 +93,9 @@ def endpoint_victim(
         form.check(input_shape[0])
     elif form != InputForm():
         raise SpecError(
-            f"{url} takes rows of a table, and layout, pixels, mean and std describe images",
-            Advice("leave layout, pixels, mean and std out"),
+            f"{url} takes rows of a table, and layout, pixels, channels, mean and std describe "
+            "images",
+            Advice("leave layout, pixels, channels, mean and std out"),
         )
     secrets = Secrets(settings)
     client = httpx2.Client(
