@@ -1,7 +1,7 @@
 """What may be opened, and how much of it: regular files only, and no more than memory holds.
 
-Sizes come from headers, before memory is taken: a few kilobytes can state terabytes. All limits of
-files that are read stand here; `docs/data.md` lists them.
+Sizes come from headers, before memory is taken: a few kilobytes can state terabytes. This module is
+the one source of all limits; `docs/data.md` lists them.
 """
 
 import os
