@@ -22,7 +22,7 @@ from pydantic import (
 from clonecost.errors import Advice, RunError, RunWorkflow
 from clonecost.types import Access, AnswerKind, InputPrecision, Purpose
 
-SCHEMA: Literal["clonecost/result/1"] = "clonecost/result/1"
+SCHEMA: Literal["clonecost/result/2"] = "clonecost/result/2"
 
 
 class Model(BaseModel):
@@ -33,12 +33,12 @@ class Model(BaseModel):
     )
 
 
-class Rate(Model):
-    """A proportion of test rows with its 95 % Wilson interval."""
+class Measured(Model):
+    """A number of a clone or a model with its 95 % interval."""
 
-    value: float = Field(ge=0, le=1)
-    low: float = Field(ge=0, le=1)
-    high: float = Field(ge=0, le=1)
+    value: float
+    low: float
+    high: float
 
     def __str__(self) -> str:
         """Value and interval in words.
@@ -49,6 +49,33 @@ class Rate(Model):
         """
         value, low, high = (100 * share for share in (self.value, self.low, self.high))
         return f"{value:.1f} % (95 % CI {low:.1f} to {high:.1f} %)"
+
+
+class Rate(Measured):
+    """A proportion of test rows with its 95 % interval (Wilson's)."""
+
+    value: float = Field(ge=0, le=1)
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+
+
+class Corrected(Measured):
+    """A rate corrected for chance: 0 is its majority-class baseline, 1 is all rows.
+
+    Below 0 is worse than the baseline. `clonecost.evaluation.chance` makes it.
+    """
+
+    value: float = Field(le=1)
+    low: float = Field(le=1)
+    high: float = Field(le=1)
+
+    @property
+    def above_chance(self) -> bool:
+        """Whether the interval lies above the majority-class baseline.
+
+        This decides whether an attack learnt anything, and so whether it has a verdict.
+        """
+        return self.low > 0
 
 
 def percent(share: float) -> str:
@@ -72,7 +99,8 @@ class TableScore(Model):
 class Metric:
     """A mark on a field of `Score`: the field is a metric, which reports show under `title`.
 
-    A metric with an interval is a `Rate`, any other a float, averaged over seeds.
+    A metric with an interval is a `Measured`, any other a float, averaged over seeds. One that
+    needs true labels is None when the test set has none.
     """
 
     title: str  # the heading of its column, with its unit
@@ -83,14 +111,21 @@ class Score(Model):
     """A clone, scored on the test set after `queries` rows. Each metric is declared here once."""
 
     queries: int = Field(description="rows that the attack had spent on this clone")
-    accuracy: Annotated[Rate, Metric("Accuracy")] = Field(
-        description="the clone predicts the true label"
+    accuracy: Annotated[Rate | None, Metric("Accuracy")] = Field(
+        description="the clone predicts the true label; null if the test set has no labels"
     )
     agreement: Annotated[Rate, Metric("Agreement")] = Field(
         description="the clone predicts the undefended victim's top class (fidelity)"
     )
-    relative_accuracy: Annotated[float, Metric("Relative accuracy")] = Field(
-        description="clone's accuracy / victim's accuracy"
+    corrected_agreement: Annotated[Corrected, Metric("Chance-corrected agreement")] = Field(
+        description="(agreement - b) / (1 - b), b the majority-class baseline: 0 is a clone that "
+        "always predicts one class, 1 a perfect one; verdict and bands use it"
+    )
+    balanced_agreement: Annotated[Rate, Metric("Balanced agreement")] = Field(
+        description="mean of the agreement on each class that the victim predicts on the test set"
+    )
+    relative_accuracy: Annotated[float | None, Metric("Relative accuracy")] = Field(
+        description="clone's accuracy / victim's accuracy; null if the test set has no labels"
     )
     kl: Annotated[float, Metric("KL divergence (nats)", "nats")] = Field(
         description="mean KL(victim || clone) in nats on the test set"
@@ -113,14 +148,16 @@ def metrics() -> dict[str, Metric]:
     }
 
 
-def metric_value(score: Score, name: str) -> float:
-    """The value of one of `metrics()`, without its interval.
+def metric_value(score: Score, name: str) -> float | None:
+    """The value of one of `metrics()`, without its interval; None if it is not known.
 
     Raises:
         AttributeError: `name` is not a field of the score.
     """
     value = getattr(score, name)
-    return value.value if isinstance(value, Rate) else float(value)
+    if value is None:
+        return None
+    return value.value if isinstance(value, Measured) else float(value)
 
 
 class ClassAgreement(Model):
@@ -135,7 +172,11 @@ class VictimCard(Model):
     """The victim, and its accuracy on the test set."""
 
     name: str
-    accuracy: Rate
+    accuracy: Rate | None = Field(description="null if the test set has no labels")
+    majority_accuracy: float | None = Field(
+        description="accuracy of a model that always predicts the most frequent label; null if "
+        "the test set has no labels"
+    )
     test_set: str
     test_rows: int
     classes: list[str]
@@ -280,8 +321,9 @@ class Control(Model):
     """The same clone recipe without the victim's knowledge, for comparison."""
 
     name: Literal["shuffled_answers", "untrained_student", "true_labels"]
-    accuracy: Rate
+    accuracy: Rate | None = Field(description="null if the test set has no labels")
     agreement: Rate
+    corrected_agreement: Corrected
 
 
 class Provenance(Model):
@@ -308,7 +350,8 @@ class Strength(Model):
     method: str = Field(description="fgsm, pgd, mim; noise: the control, with random signs")
     epsilon: float = Field(gt=0, le=1, description="the largest change of a pixel in [0, 1]")
     fooled: Rate = Field(
-        description="rows that the victim classified correctly before and incorrectly after"
+        description="rows that the victim classified correctly before and incorrectly after; "
+        "without labels, rows whose class changed"
     )
     fooled_clone: Rate = Field(description="of the same rows, those the clone then misclassifies")
 
@@ -316,9 +359,13 @@ class Strength(Model):
 class Transfer(Model):
     """Transferability of adversarial examples made on the clone, as in `RUN/transfer.json`."""
 
-    schema_: Literal["clonecost/transfer/1"] = Field(default="clonecost/transfer/1", alias="schema")
+    schema_: Literal["clonecost/transfer/2"] = Field(default="clonecost/transfer/2", alias="schema")
     rows: int = Field(description="test rows that were sent unchanged")
     right: int = Field(description="rows that the victim classified correctly; only these count")
+    labelled: bool = Field(
+        description="false: the test set has no labels, and the victim's own answer to the "
+        "unchanged row stands for its class, so that all rows count"
+    )
     queries: int = Field(description="rows answered, clean ones and noise included")
     lost: int = Field(description="rows paid without an answer")
     seed: int
@@ -339,7 +386,7 @@ class Result(Model):
         Rate(value=0.95, low=0.94, high=0.96)
     """
 
-    schema_: Literal["clonecost/result/1"] = Field(default=SCHEMA, alias="schema")
+    schema_: Literal["clonecost/result/2"] = Field(default=SCHEMA, alias="schema")
     victim: VictimCard
     threat: ThreatCard
     attack: AttackCard
@@ -371,6 +418,14 @@ class Result(Model):
         extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True
     )
 
+    @property
+    def learnt(self) -> bool:
+        """Whether the last clone agrees more often than the majority-class baseline.
+
+        False: the attack failed, and its numbers say little about the victim.
+        """
+        return self.curve[-1].corrected_agreement.above_chance
+
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of `result.json`."""
@@ -390,7 +445,7 @@ def read_transfer(run: Path) -> Transfer | None:
         return Transfer.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise RunError(
-            f"{path} is not a clonecost/transfer/1 document", RunWorkflow("transfer", run)
+            f"{path} is not a clonecost/transfer/2 document", RunWorkflow("transfer", run)
         ) from error
 
 

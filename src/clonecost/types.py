@@ -228,6 +228,11 @@ class LabelledInputs:
     def shape(self) -> Shape:
         return tuple(self.inputs.shape[1:])
 
+    @property
+    def labelled(self) -> bool:
+        """Whether every row has a label; rows without one have the label -1."""
+        return len(self.labels) > 0 and int(self.labels.min()) >= 0
+
     def rows(self, index: Tensor | slice, device: torch.device | str = "cpu") -> Tensor:
         """The rows at `index` as float32 on `device`, shape (len(index), *shape)."""
         return as_pixels(self.inputs[index].to(device))

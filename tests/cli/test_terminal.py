@@ -10,6 +10,7 @@ import pytest
 from tests.support.cli_runs import MINE, command, environment
 
 from clonecost.cli.progress_display import Display
+from clonecost.evaluation.chance import corrected
 from clonecost.result import Rate, Score
 
 AUDIT = ["audit", *MINE, "--set", "knockoff.epochs=1", "--set", "knockoff.batch_size=20",
@@ -80,7 +81,15 @@ def test_lines_are_few_however_often_it_is_told(capsys: pytest.CaptureFixture[st
         display.step("training [a] student", 1, 1)
         rate = Rate(value=0.5, low=0.4, high=0.6)
         display.scored(
-            Score(queries=7, accuracy=rate, agreement=rate, relative_accuracy=0.5, kl=0.1)
+            Score(
+                queries=7,
+                accuracy=rate,
+                agreement=rate,
+                balanced_agreement=rate,
+                corrected_agreement=corrected(rate, 0.2),
+                relative_accuracy=0.5,
+                kl=0.1,
+            )
         )
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "knockoff on [bold]mine[/bold]"

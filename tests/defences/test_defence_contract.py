@@ -76,6 +76,7 @@ def test_settings_are_frozen_keyword_only_and_fit_into_the_result(name: str) -> 
 def test_scores_are_against_the_undefended_victim(name: str, make_audit: MakeAudit) -> None:
     result = run_audit(make_audit("knockoff", defences=[DEFENCES[name]()], milestones=()))
     assert [card.name for card in result.defences] == [name]
+    assert result.victim.accuracy is not None
     assert result.victim.accuracy.value == 1.0  # the toy's labels are the victim's predictions
 
 

@@ -131,6 +131,19 @@ def test_an_api_that_classifies_no_row_correctly_is_refused(
         transferred(torch_victim(network), network, test, tmp_path)
 
 
+def test_without_labels_the_answer_to_the_unchanged_row_is_its_class(
+    network: nn.Module, few: LabelledInputs, tmp_path: Path
+) -> None:
+    answers = torch_victim(network)(few.inputs).argmax(1)
+    found = []
+    for name, labels in (("own", answers), ("none", torch.full_like(answers, -1))):
+        (tmp_path / name).mkdir()
+        test = LabelledInputs(few.inputs, labels, name="few")
+        found.append(transferred(torch_victim(network), network, test, tmp_path / name))
+    assert found[0] == found[1]
+    assert found[1][0] == ROWS
+
+
 def test_without_the_toolbox_one_sentence(
     network: nn.Module, few: LabelledInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

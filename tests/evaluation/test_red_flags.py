@@ -4,18 +4,31 @@ from typing import Any
 
 import pytest
 
+from clonecost.evaluation.chance import corrected
 from clonecost.evaluation.red_flags import Traits, flags
-from clonecost.result import Rate, Score, SpotCheck, ThreatCard, Traffic
+from clonecost.result import Control, Rate, Score, SpotCheck, ThreatCard, Traffic
 
 
 def rate(value: float, spread: float = 0.02) -> Rate:
     return Rate(value=value, low=max(0, value - spread), high=min(1, value + spread))
 
 
+MAJORITY = 0.3
+
+
 def point(queries: int, agreement: float) -> Score:
+    found = rate(agreement)
     return Score(
-        queries=queries, accuracy=rate(0.5), agreement=rate(agreement), relative_accuracy=0.6,
-        kl=1.0,
+        queries=queries, accuracy=rate(0.5), agreement=found, balanced_agreement=found,
+        corrected_agreement=corrected(found, MAJORITY), relative_accuracy=0.6, kl=1.0,
+    )  # fmt: skip
+
+
+def control(name: str, agreement: float) -> Control:
+    found = rate(agreement)
+    return Control.model_validate(
+        {"name": name, "accuracy": None, "agreement": found,
+         "corrected_agreement": corrected(found, MAJORITY)}
     )  # fmt: skip
 
 
@@ -27,7 +40,8 @@ EVEN = Traffic(rows=100, class_histogram=[25, 25, 25, 25], mean_entropy=0.5, con
 DIFFERENCES = Traits(finite_differences=True)
 SOUND: dict[str, Any] = {
     "threat": THREAT, "attack": "some", "traits": Traits(),
-    "curve": [point(50, 0.6), point(100, 0.8)], "victim_accuracy": rate(0.9), "majority": 0.3,
+    "curve": [point(50, 0.6), point(100, 0.8)], "victim_accuracy": rate(0.9),
+    "majority_accuracy": 0.3, "majority": MAJORITY,
     "test_rows": 5_000, "overlap": 0, "traffic": EVEN, "lost": 0, "resumed": 0,
 }  # fmt: skip
 
@@ -48,7 +62,9 @@ def test_a_sound_audit_has_no_flag() -> None:
 
 RAISED: dict[str, dict[str, Any]] = {
     "proxy-overlaps-test": {"overlap": 1},
-    "victim-at-chance": {"victim_accuracy": rate(0.34)},
+    "no-labels": {"victim_accuracy": None, "majority_accuracy": None},
+    "too-few-other-classes": {"majority": 1 - 3 / 5_000},
+    "victim-at-chance": {"victim_accuracy": rate(0.31)},
     "small-test-set": {"test_rows": 999},
     "differences-in-8-bit": {"traits": DIFFERENCES, "threat": threat(input_precision="uint8")},
     "differences-of-coarse-answers": {"traits": DIFFERENCES, "threat": threat(answers="top_k")},
@@ -59,6 +75,7 @@ RAISED: dict[str, dict[str, Any]] = {
     "published-wiring": {"traits": Traits(published_wiring=True)},
     "white-box-reference": {"threat": threat(access="white-box")},
     "clone-learned-nothing": {"curve": [point(100, 0.31)]},
+    "clone-no-better-than-control": {"controls": [control("shuffled_answers", 0.79)]},
     "clone-got-worse": {"curve": [point(50, 0.9), point(100, 0.8)]},
     "one-sided-questions": {
         "traffic": EVEN.model_copy(update={"class_histogram": [91, 9, 0, 0]}),
@@ -73,6 +90,41 @@ RAISED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("code", RAISED)
 def test_each_condition_raises_its_own_flag(code: str) -> None:
     assert codes(**RAISED[code]) == [code]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "majority", "at_chance"),
+    [
+        (0.993, 0.97, False),  # a fraud model: seven in ten of what the frequent label misses
+        (0.97, 0.97, True),
+        (0.971, 0.97, True),  # within 5 % of the way from the baseline to 1
+        (0.95, 0.97, True),
+        (0.34, 0.1, False),
+        (0.13, 0.1, True),  # its interval includes the baseline
+    ],
+)
+def test_a_victim_is_compared_with_the_most_frequent_label(
+    accuracy: float, majority: float, at_chance: bool
+) -> None:
+    found = codes(
+        victim_accuracy=rate(accuracy, min(0.04, (1 - accuracy) / 2)), majority_accuracy=majority
+    )
+    assert found == (["victim-at-chance"] if at_chance else [])
+
+
+def test_a_control_that_knows_the_labels_may_be_as_good() -> None:
+    assert codes(controls=[control("true_labels", 0.95)]) == []
+    assert codes(controls=[control("untrained_student", 0.3)]) == []
+
+
+def test_one_class_in_the_answers_is_no_flag_where_the_victim_gives_it_as_often() -> None:
+    answers = EVEN.model_copy(update={"class_histogram": [95, 5, 0, 0]})
+    perfect = Score.model_validate(
+        point(100, 0.98).model_dump() | {"corrected_agreement": corrected(rate(0.999), 0.95)}
+    )
+    sound = {"curve": [perfect], "victim_accuracy": rate(0.99), "majority_accuracy": 0.95}
+    assert codes(traffic=answers, majority=0.95, **sound) == []
+    assert codes(traffic=answers, majority=0.5, **sound) == ["one-sided-questions"]
 
 
 def test_rounded_answers_are_coarse_too() -> None:

@@ -51,6 +51,7 @@ def test_intervals_of_none_and_all_stay_within_0_and_1(hits: int) -> None:
 
 def test_accuracy_is_against_labels_and_agreement_against_the_victim() -> None:
     found = score(predicting([0, 1, 2, 0]), reference([0, 1, 1, 1], [0, 2, 2, 0]), queries=7)
+    assert found.accuracy is not None
     assert (found.accuracy.value, found.agreement.value, found.queries) == (0.5, 0.75, 7)
     assert found.relative_accuracy == 2.0  # the victim itself is right once in four
 
@@ -58,6 +59,24 @@ def test_accuracy_is_against_labels_and_agreement_against_the_victim() -> None:
 def test_a_victim_that_is_never_right_has_no_relative_accuracy() -> None:
     found = score(predicting([0, 0]), reference([0, 0], [1, 1]), queries=1)
     assert found.relative_accuracy == 0.0
+
+
+def test_agreement_needs_no_labels() -> None:
+    labelled = reference([0, 1, 1, 1], [0, 2, 2, 0])
+    bare = reference([-1, -1, -1, -1], [0, 2, 2, 0])
+    clone = predicting([0, 1, 2, 0])
+    known, found = (score(clone, truth, queries=7) for truth in (labelled, bare))
+    unknown = {"accuracy": None, "relative_accuracy": None}
+    assert found == known.model_copy(update=unknown)
+    assert (bare.victim_accuracy(), bare.majority_accuracy()) == (None, None)
+    assert labelled.majority_accuracy() == 0.75
+
+
+def test_balanced_agreement_is_the_mean_over_the_classes_that_the_victim_predicts() -> None:
+    found = score(predicting([0, 0, 0, 1]), reference([0] * 4, [0, 0, 0, 2]), queries=1)
+    assert found.agreement.value == 0.75
+    assert found.corrected_agreement.value == 0  # as the clone that always predicts class 0
+    assert found.balanced_agreement.value == 0.5  # 3 of 3, 0 of 1; class 1 is left out
 
 
 def test_kl_has_the_victim_first() -> None:

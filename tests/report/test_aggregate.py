@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from tests.support.synthetic_runs import run, wilson
+from tests.support.synthetic_runs import at_corrected, run, wilson
 
 from clonecost.report import group_runs
 from clonecost.report.aggregate import estimate, t_interval
@@ -29,7 +29,7 @@ def test_an_interval_over_seeds_stays_a_share() -> None:
 
 
 def test_equal_seeds_reach_a_level_exactly() -> None:
-    (group,) = group_runs([run(curve=[(100, 0.9)], seed=seed) for seed in range(3)])
+    (group,) = group_runs([run(curve=[(100, at_corrected(0.9))], seed=seed) for seed in range(3)])
     assert group.reached(0.9) == 100
 
 
@@ -124,7 +124,7 @@ def test_the_first_scored_clone_at_a_level_counts(
 
 
 def test_a_level_is_reached_where_it_is_met_exactly() -> None:
-    (group,) = group_runs([run(curve=[(5, 0.7499), (6, 0.75)])])
+    (group,) = group_runs([run(curve=[(5, at_corrected(0.7499)), (6, at_corrected(0.75))])])
     assert group.reached(0.75) == 6
 
 

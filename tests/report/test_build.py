@@ -29,9 +29,9 @@ def everything() -> list[Run]:
     strength = {"method": "fgsm", "epsilon": 0.03, "fooled": wilson(0.4),
                 "fooled_clone": wilson(0.9)}  # fmt: skip
     transfer = Transfer.model_validate({
-        "schema": "clonecost/transfer/1", "rows": 100, "right": 90, "queries": 280, "lost": 2,
-        "seed": 0, "found": [strength], "seconds": 1.0, "ledger": "transfer.sqlite",
-        "ledger_head": "0f", "clone": "ab",
+        "schema": "clonecost/transfer/2", "rows": 100, "right": 90, "labelled": True,
+        "queries": 280, "lost": 2, "seed": 0, "found": [strength], "seconds": 1.0,
+        "ledger": "transfer.sqlite", "ledger_head": "0f", "clone": "ab",
     })  # fmt: skip
     searched = result(attack="ripper", search=search(), flags=[FLAG], traffic=purposes)
     return [

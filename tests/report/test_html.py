@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.html_pages import HOSTILE, parsed, words
-from tests.support.synthetic_runs import run, sample_tensors, wilson, write
+from tests.support.synthetic_runs import made_control, run, sample_tensors, wilson, write
 
 from clonecost.persistence.run_folder import runs_in
 from clonecost.report import Run, Samples, headline, html, load_runs
@@ -12,7 +12,7 @@ from clonecost.report import Run, Samples, headline, html, load_runs
 @pytest.fixture
 def several() -> list[Run]:
     """Attacks, seeds, defences, lost rows, no price, flags, controls and huge numbers."""
-    control = {"name": "true_labels", "accuracy": wilson(0.9), "agreement": wilson(0.88)}
+    control = made_control("true_labels", 0.88)
     warning = {"code": "overlap", "severity": "warning", "message": "3 rows overlap"}
     return [
         run("s0", controls=[control], flags=[warning]),

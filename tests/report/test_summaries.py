@@ -1,5 +1,5 @@
 import pytest
-from tests.support.synthetic_runs import run, wilson
+from tests.support.synthetic_runs import made_control, run, wilson
 
 from clonecost.report import group_runs
 from clonecost.report.summaries import answers, class_rows, controls, flags, lowest_first
@@ -47,13 +47,13 @@ def test_traffic_of_a_run_that_asked_nothing() -> None:
 
 
 def test_controls_are_gathered_by_name() -> None:
-    def control(value: float) -> list[dict[str, object]]:
-        return [{"name": "shuffled_answers", "accuracy": wilson(value), "agreement": wilson(value)}]
-
-    (group,) = group_runs([run(seed=0, controls=control(0.1)), run(seed=1, controls=control(0.2))])
+    control = [[made_control("shuffled_answers", value)] for value in (0.1, 0.2)]
+    (group,) = group_runs([run(seed=seed, controls=control[seed]) for seed in (0, 1)])
     (found,) = controls(group)
     assert found.name == "Shuffled answers"
     assert found.agreement.value == pytest.approx(0.15)
+    assert found.corrected.value == pytest.approx(0.05 / 0.9)
+    assert found.corrected.low < 0  # worse than always the same class, in the interval
 
 
 def test_a_flag_is_told_once_with_the_attacks_it_concerns() -> None:

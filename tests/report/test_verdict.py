@@ -1,7 +1,7 @@
 import pytest
-from tests.support.synthetic_runs import run
+from tests.support.synthetic_runs import at_corrected, run
 
-from clonecost.report import group_runs, headline, verdict
+from clonecost.report import Run, group_runs, headline, verdict
 from clonecost.result import Rate
 
 
@@ -12,7 +12,7 @@ def rate(value: float, low: float, high: float) -> Rate:
 def test_the_headline_gives_value_interval_and_baseline() -> None:
     assert headline(run(curve=[(20_000, rate(0.912, 0.897, 0.918))])) == (
         "A clone that cost 20,000 queries (about $20) agrees with your model on 91 % of unseen "
-        "inputs (95 % CI 89.7 to 92 %; majority-class baseline: 10 %)."
+        "inputs (95 % CI 89.7 to 92 %; majority-class baseline: 10 %; chance-corrected: 90.2 %)."
     )
 
 
@@ -55,8 +55,39 @@ def test_a_white_box_reference_is_called_one() -> None:
     ],
 )
 def test_the_upper_bound_decides_the_band(low: float, value: float, high: float, band: str) -> None:
-    (group,) = group_runs([run(curve=[(20_000, rate(value, low, high))])])
+    (group,) = group_runs([run(curve=[(20_000, at_corrected(value, low, high))])])
     assert verdict(group).band == band
+
+
+def test_a_failed_attack_has_no_band_and_no_good_news() -> None:
+    (group,) = group_runs([run(curve=[(1, at_corrected(0.01, -0.02, 0.04))])])
+    found = verdict(group)
+    assert (found.band, found.title) == ("failed", "No verdict: the attack failed")
+    assert "(1.0 %; 95 % CI -2.0 to 4.0 %)" in found.reason
+    assert "little about the victim" in found.reason
+    assert headline(group).startswith("No verdict: the attack failed. A clone that cost 1 query")
+    assert "agrees with your model on 10.9 %" in headline(group)
+
+
+def test_balanced_agreement_shows_what_a_failed_attack_learnt() -> None:
+    one = run(curve=[(100, at_corrected(-0.3, -0.9, 0.1))])
+    document = one.result.model_dump(mode="json", by_alias=True)
+    document["curve"][0]["balanced_agreement"] = {"value": 0.98, "low": 0.9, "high": 0.99}
+    (group,) = group_runs([Run(one.path, type(one.result).model_validate(document))])
+    assert "balanced agreement (98.0 %; by chance 20.0 %)" in verdict(group).reason
+
+
+def test_seeds_that_failed_are_counted_beside_those_that_did_not() -> None:
+    failed, good = at_corrected(0.0, -0.02, 0.02), at_corrected(0.3, 0.28, 0.32)
+    runs = [run(curve=[(100, rate)], seed=seed) for seed, rate in enumerate((failed, good, good))]
+    (group,) = group_runs(runs)
+    assert verdict(group).reason.endswith("; 1 of 3 seeds failed.")
+    (none,) = group_runs([run(curve=[(100, failed)], seed=seed) for seed in range(3)])
+    assert verdict(none).band == "failed"
+    (two,) = group_runs([run(curve=[(9, at_corrected(v, v - 0.02, v + 0.02))], seed=i)
+                         for i, v in enumerate((0.6, 0.9))])  # fmt: skip
+    assert two.final.corrected.low < 0  # Student's interval of two seeds
+    assert verdict(two).band == "vulnerable"
 
 
 def test_low_agreement_is_not_reached_and_never_called_safe() -> None:

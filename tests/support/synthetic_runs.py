@@ -11,6 +11,7 @@ from clonecost.report import Run
 from clonecost.result import Rate, Result
 
 CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat"]
+MAJORITY = 0.1
 
 
 def wilson(value: float, rows: int = 1000) -> Rate:
@@ -20,14 +21,34 @@ def wilson(value: float, rows: int = 1000) -> Rate:
     return Rate(value=value, low=max(0, centre - half), high=min(1, centre + half))
 
 
+def at_corrected(value: float, low: float | None = None, high: float | None = None) -> Rate:
+    """The agreement whose chance-corrected value (and interval) is this; default: no width."""
+    parts = [value if part is None else part for part in (value, low, high)]
+    value, low, high = (MAJORITY + part * (1 - MAJORITY) for part in parts)
+    return Rate(value=value, low=low, high=high)
+
+
 def score(queries: int, agreement: Rate | float, kl: float) -> dict[str, Any]:
     rate = wilson(agreement) if isinstance(agreement, float) else agreement
+    parts = [
+        round((part - MAJORITY) / (1 - MAJORITY), 12) for part in (rate.value, rate.low, rate.high)
+    ]
     return {
         "queries": queries,
         "accuracy": wilson(round(rate.value * 0.95, 6)),
         "agreement": rate,
+        "corrected_agreement": dict(zip(("value", "low", "high"), parts, strict=True)),
+        "balanced_agreement": rate,
         "relative_accuracy": rate.value * 0.95 / 0.93,
         "kl": kl,
+    }
+
+
+def made_control(name: str, agreement: float) -> dict[str, Any]:
+    """A control with the accuracy of a clone of that agreement."""
+    scored = score(0, agreement, 0.0)
+    return {"name": name} | {
+        part: scored[part] for part in ("accuracy", "agreement", "corrected_agreement")
     }
 
 
@@ -48,6 +69,7 @@ def result(
         "victim": {
             "name": "shop-classifier",
             "accuracy": wilson(0.93),
+            "majority_accuracy": 0.2,
             "test_set": "fashion-mnist test",
             "test_rows": 1000,
             "classes": CLASSES,
@@ -78,7 +100,7 @@ def result(
         "lost": lost,
         "evaluation": 1000,
         "ended": "budget_exhausted",
-        "majority_agreement": 0.1,
+        "majority_agreement": MAJORITY,
         "price": {
             "usd_per_1000": usd_per_1000,
             "usd": None if usd_per_1000 is None else (spent + lost) * usd_per_1000 / 1000,
@@ -111,7 +133,7 @@ def result(
     }
     for name, value in changes.items():
         document[name] = document[name] | value if isinstance(document[name], dict) else value
-    return Result.model_validate({"schema": "clonecost/result/1"} | document)
+    return Result.model_validate({"schema": "clonecost/result/2"} | document)
 
 
 def run(name: str = "run", **changes: Any) -> Run:

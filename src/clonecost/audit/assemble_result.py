@@ -1,6 +1,7 @@
 """The result of one audit in its published form."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -20,6 +21,7 @@ from clonecost.persistence import run_folder
 from clonecost.registry import snake_case
 from clonecost.result import (
     AttackCard,
+    Control,
     DefenceCard,
     EndpointCard,
     Price,
@@ -51,8 +53,9 @@ class History(NamedTuple):
 def findings(
     audit: Audit, ledger: Ledger, reference: Reference, traffic: Traffic, outcome: Outcome,
     history: History, seconds: float, spot: SpotCheck | None = None,
+    controls: Sequence[Control] = (),
 ) -> Result:  # fmt: skip
-    """The result of one audit, without its search and controls, which the caller adds."""
+    """The result of one audit, without its search, which the caller adds."""
     used = {audit.generators[name].proxy for name in required_generators(audit.attack)}
     if audit.proxy is not None and audit.attack.declares.proxy != "none":
         used.add(audit.proxy.name)
@@ -67,14 +70,16 @@ def findings(
     paid = totals.settled + totals.lost
     found = flags(
         threat=threat, attack=audit.attack_name, traits=_traits(audit), curve=outcome.curve,
-        victim_accuracy=reference.victim_accuracy(), majority=reference.majority(),
-        test_rows=len(audit.test),
+        victim_accuracy=reference.victim_accuracy(),
+        majority_accuracy=reference.majority_accuracy(),
+        majority=reference.majority(), test_rows=len(audit.test), controls=controls,
         overlap=overlap(proxy, audit.test) if proxy else 0,
         traffic=traffic, lost=totals.lost, resumed=history.resumed, spot=spot,
     )  # fmt: skip
     return Result(
         victim=VictimCard(
             name=audit.loaded.name, accuracy=reference.victim_accuracy(),
+            majority_accuracy=reference.majority_accuracy(),
             test_set=audit.test.name, test_rows=len(audit.test), classes=classes,
             weights=audit.loaded.weights, served=audit.loaded.served,
         ),
@@ -98,7 +103,7 @@ def findings(
         ),
         traffic=traffic,
         spot_check=spot,
-        controls=[],
+        controls=list(controls),
         flags=found,
         seconds=seconds,
         provenance=provenance.collect(

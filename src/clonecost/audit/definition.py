@@ -270,10 +270,13 @@ def check(audit: Audit) -> None:
             )  # fmt: skip
     if len(audit.test) == 0:
         raise SpecError("The test set is empty, so agreement cannot be measured", SetKey("test"))
-    if int(audit.test.labels.min()) < 0:
+    missing = int((audit.test.labels < 0).sum())
+    if 0 < missing < len(audit.test):
         raise SpecError(
-            f"The test set {audit.test.name} has no labels, which scoring needs", SetKey("test")
-        )
+            f"{missing:,} of {len(audit.test):,} rows of the test set {audit.test.name} have no "
+            "label. Accuracy needs a label for every row, and agreement needs none",
+            Advice("give all rows a label, or none"), SetKey("test"),
+        )  # fmt: skip
     top = int(audit.test.labels.max())
     if top >= threat.num_classes:
         raise SpecError(

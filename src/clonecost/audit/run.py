@@ -110,13 +110,12 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     _check_spots(audit, watcher, ledger, reference)
     seconds = float(ledger.fact("seconds") or 0) + time.monotonic() - began
     ledger.note(seconds=seconds, stops=json.dumps(sorted({*stops, oracle.spent})))
+    controls = _controls(audit, ledger, kit, reference) if audit.options.controls else []
     result = findings(
-        audit, ledger, reference, traffic.summary(), outcome, history, seconds, findings_of(ledger)
-    )
+        audit, ledger, reference, traffic.summary(), outcome, history, seconds,
+        findings_of(ledger), controls,
+    )  # fmt: skip
     result = result.model_copy(update={"search": shown.search})
-    if audit.options.controls:
-        found = _controls(audit, ledger, kit, reference)
-        result = result.model_copy(update={"controls": found})
 
     about = about_clone(audit, outcome.clone)
     run_folder.write_network(audit.folder / run_folder.CLONE, outcome.clone, about)

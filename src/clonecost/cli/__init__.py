@@ -1,7 +1,8 @@
 """The command line.
 
 Exit status: 0 done, 1 a `--fail-above` limit was exceeded, 2 an error (one line on standard error
-states what happened and a remedy), 130 stopped by Ctrl-C.
+states what happened and a remedy), 3 every attack under `--fail-above` failed, 130 stopped by
+Ctrl-C.
 """
 
 import io

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clonecost.cli.errors import ANY, Place, errors, in_run, in_words, sentences
+from clonecost.cli.fail_above import judged, limits_of, must_be_known
 from clonecost.cli.list import check_kind, details, names, table
 from clonecost.cli.options import (
     OF_A_RUN,
@@ -24,7 +25,7 @@ from clonecost.cli.options import (
     takes_keys,
 )
 from clonecost.cli.progress_display import Display, write_out
-from clonecost.cli.to_config import limits_of, spec_of_keys
+from clonecost.cli.to_config import spec_of_keys
 from clonecost.config.key import Key
 from clonecost.config.schema import Spec
 from clonecost.errors import SpecError, suggest
@@ -200,7 +201,6 @@ def _run(
     from clonecost import report as pages
     from clonecost.audit import Audit, Watcher
     from clonecost.persistence import run_folder
-    from clonecost.result import metric_value
     from clonecost.workflows.run import run_spec
 
     results: list[Result] = []
@@ -209,6 +209,7 @@ def _run(
     with sentences(out, place), Display() as display:
 
         def watch(audit: Audit) -> Watcher:
+            must_be_known(limits, labelled=audit.test.labelled)
             started.append(audit)
             seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
             display.begin(
@@ -236,11 +237,11 @@ def _run(
     for run in runs:
         errors.print(f"ledger head of {run.path}: {run.head}", markup=False)
     errors.print(f"report: {out / 'report.html'}", markup=False)
-    for metric, limit in limits.items():
-        worst = max(metric_value(result.curve[-1], metric) for result in results)
-        if worst > limit:
-            errors.print(f"{metric} {worst:.3f} is above {limit:g}", style="red", markup=False)
-            raise typer.Exit(1)
+    status, said = judged(limits, results)
+    for sentence in said:
+        errors.print(sentence, style="red", markup=False)
+    if status:
+        raise typer.Exit(status)
 
 
 def _price_tag(runs: "list[Any]") -> None:

@@ -25,7 +25,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 FailAbove = Annotated[
     list[str] | None,
     typer.Option("--fail-above", metavar="METRIC=SHARE", help="Exit with status 1 when the final "
-                 "clone's METRIC, such as agreement or relative_accuracy, exceeds SHARE."),
+                 "clone's METRIC, such as corrected_agreement or agreement, exceeds SHARE, and "
+                 "with 3 when every attack failed, so that nothing is known."),
 ]  # fmt: skip
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of all random numbers.")]
 Epochs = Annotated[

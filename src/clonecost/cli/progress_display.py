@@ -85,7 +85,7 @@ class Display:
         agreement, accuracy = score.agreement, score.accuracy
         text = (
             f"  {score.queries:>10,} queries: agreement {agreement}, "
-            f"accuracy {percent(accuracy.value)}"
+            f"accuracy {percent(accuracy.value) if accuracy else 'not known'}"
         )
         if "queries" in self._tasks:
             note = f"agreement {percent(agreement.value)} at {score.queries:,}"

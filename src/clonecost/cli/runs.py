@@ -76,7 +76,8 @@ def replay(
         agreement, accuracy = result.score.agreement, result.score.accuracy
         write_out(
             f"{student} trained on {result.rows:,} paid rows: agreement {agreement}, accuracy "
-            f"{percent(accuracy.value)}; no query was sent\nwrote {path}\n"
+            f"{percent(accuracy.value) if accuracy else 'not known'}; no query was sent\n"
+            f"wrote {path}\n"
         )
 
 
@@ -117,10 +118,15 @@ def transfer(
             return
         from clonecost.result import percent
 
+        start = f"The victim classified {result.right:,} of {result.rows:,} test rows correctly"
+        if not result.labelled:
+            start = (
+                f"The test set has no labels, so the victim's answer stands for the class of all "
+                f"{result.rows:,} test rows"
+            )
         lost = f" and {result.lost:,} lost" if result.lost else ""
         write_out(
-            f"The victim classified {result.right:,} of {result.rows:,} test rows correctly; these "
-            f"were changed. {result.queries:,} rows answered{lost}, counted apart\n"
+            f"{start}; these were changed. {result.queries:,} rows answered{lost}, counted apart\n"
         )
         for strength in result.found:
             write_out(

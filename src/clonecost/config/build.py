@@ -142,9 +142,16 @@ def load_attacked(
             SetKey("input_precision", "uint8"), got=f"input_precision {spec.input_precision}",
             want="uint8",
         )  # fmt: skip
+    num_classes = victim.num_classes or classes
+    if num_classes is None:
+        raise SpecError(
+            f"{victim.name} does not say how many classes it has, and {test.name} has no labels "
+            "to count them by",
+            SetKey("classes"),
+        )
     kind, top_k = answer_kind(spec.answers)
     threat = ThreatModel(
-        input_shape=test.shape, num_classes=victim.num_classes or classes,
+        input_shape=test.shape, num_classes=num_classes,
         query_budget=spec.budget, answers=kind, top_k=top_k, access=spec.access,
         input_precision=spec.input_precision, features=test.features, incomplete=spec.incomplete,
     )  # fmt: skip
@@ -164,12 +171,13 @@ def _generators(
     }
 
 
-def _count_classes(test: LabelledInputs) -> int:
-    if len(test) == 0 or int(test.labels.min()) < 0:
-        raise SpecError(
-            f"{test.name} has no labelled rows, on which agreement is measured", SetKey("test")
-        )
-    return len(test.classes) or int(test.labels.max()) + 1
+def _count_classes(test: LabelledInputs) -> int | None:
+    if len(test) == 0:
+        raise SpecError(f"{test.name} has no rows, on which agreement is measured", SetKey("test"))
+    if test.classes:
+        return len(test.classes)
+    # without labels, most victims still say how many classes they have
+    return int(test.labels.max()) + 1 if test.labelled else None
 
 
 def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit]:

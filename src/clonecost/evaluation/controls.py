@@ -63,5 +63,10 @@ def run_controls(
 def _control(name: str, student: nn.Module, reference: Reference) -> Control:
     scored = score(student, reference, queries=0)
     return Control.model_validate(
-        {"name": name, "accuracy": scored.accuracy, "agreement": scored.agreement}
+        {
+            "name": name,
+            "accuracy": scored.accuracy,
+            "agreement": scored.agreement,
+            "corrected_agreement": scored.corrected_agreement,
+        }
     )

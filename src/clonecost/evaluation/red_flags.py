@@ -6,10 +6,23 @@ docs/flags.md lists each code with its condition and its remedy.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from clonecost.result import Flag, Rate, Score, SpotCheck, ThreatCard, Traffic, percent
+from clonecost.evaluation.chance import can_tell, corrected
+from clonecost.result import (
+    Control,
+    Flag,
+    Rate,
+    Score,
+    SpotCheck,
+    ThreatCard,
+    Traffic,
+    percent,
+)
 
 # below this, rounding cost agreement (LOG.md, 2026-11-25)
 MIN_ROWS_PER_UNKNOWN = 5.0
+
+AT_CHANCE = 0.05  # a victim whose chance-corrected accuracy is at most this is no classifier
+ONE_SIDED = 0.9  # share of the answers that predict one class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +48,8 @@ def flags(
     attack: str,
     traits: Traits,
     curve: Sequence[Score],
-    victim_accuracy: Rate,
+    victim_accuracy: Rate | None,
+    majority_accuracy: float | None,
     majority: float,
     test_rows: int,
     overlap: int,
@@ -43,48 +57,71 @@ def flags(
     lost: int,
     resumed: int,
     spot: SpotCheck | None = None,
+    controls: Sequence[Control] = (),
 ) -> list[Flag]:
     """The flags of one audit, warnings first.
 
     Args:
         attack: the attack's name, for the messages.
         curve: a score for each milestone, the last clone's at the end; at least one.
-        victim_accuracy: of the undefended victim on the test rows.
+        victim_accuracy: of the undefended victim on the test rows; None without labels.
+        majority_accuracy: the majority-class baseline of accuracy, in (0, 1]; None without labels.
         majority: the majority-class baseline of agreement, in [0, 1].
         test_rows: rows of the test set.
         overlap: test rows that are also in the proxy data.
         lost: rows paid without a usable answer, in all accounts.
         resumed: how often the audit was resumed.
         spot: the result of the spot checks, if any was made.
+        controls: the controls, if any was trained.
     """
     found = [
-        *_data(test_rows, overlap, victim_accuracy, majority),
+        *_data(test_rows, overlap, majority),
+        *_victim(victim_accuracy, majority_accuracy),
         *_attack(threat, attack, traits),
-        *_outcome(threat, curve, majority, traffic),
+        *_outcome(threat, curve, majority, test_rows, traffic),
+        *_controls(curve[-1], controls),
         *_run(lost, resumed, spot),
     ]
     return sorted(found, key=lambda flag: flag.severity != "warning")
 
 
-def _data(test_rows: int, overlap: int, accuracy: Rate, majority: float) -> Iterable[Flag]:
+def _data(test_rows: int, overlap: int, majority: float) -> Iterable[Flag]:
     if overlap:
         yield _warning(
             "proxy-overlaps-test",
             f"{overlap:,} of {test_rows:,} test inputs are also in the proxy data. The clone is "
             "trained on inputs that it is tested on, so agreement is too high.",
         )
-    if accuracy.value <= majority + 0.05:
+    if not can_tell(test_rows, majority):
+        others = test_rows - round(majority * test_rows)
         yield _warning(
-            "victim-at-chance",
-            f"The victim's accuracy is {percent(accuracy.value)}, close to the "
-            f"majority-class baseline ({percent(majority)}). Check the value range, the class "
-            "order and the test set.",
+            "too-few-other-classes",
+            f"The victim puts {others:,} of {test_rows:,} test inputs outside its most frequent "
+            "class. Not even a perfect clone can be told from one that always predicts this "
+            "class, so there is no verdict. Use a test set with more inputs of the other classes.",
         )
     if test_rows < 1000:
         yield _info(
             "small-test-set",
             f"The test set has only {test_rows:,} inputs. The confidence intervals are wide, and "
             "small differences are not significant.",
+        )
+
+
+def _victim(accuracy: Rate | None, majority: float | None) -> Iterable[Flag]:
+    if accuracy is None or majority is None:
+        yield _info(
+            "no-labels",
+            "The test set has no labels, so no accuracy is known. Agreement needs no labels.",
+        )
+        return
+    found = corrected(accuracy, majority)
+    if found.value <= AT_CHANCE or not found.above_chance:
+        yield _warning(
+            "victim-at-chance",
+            f"The victim's accuracy is {percent(accuracy.value)}. A model that always predicts the "
+            f"most frequent label has {percent(majority)}. Check the value range, the class order "
+            "and the test set.",
         )
 
 
@@ -126,11 +163,11 @@ def _attack(threat: ThreatCard, attack: str, traits: Traits) -> Iterable[Flag]:
 
 
 def _outcome(
-    threat: ThreatCard, curve: Sequence[Score], majority: float, traffic: Traffic
+    threat: ThreatCard, curve: Sequence[Score], majority: float, test_rows: int, traffic: Traffic
 ) -> Iterable[Flag]:
     last = curve[-1].agreement
     best = max(curve, key=lambda score: score.agreement.value)
-    if last.low <= majority:
+    if can_tell(test_rows, majority) and not curve[-1].corrected_agreement.above_chance:
         yield _warning(
             "clone-learned-nothing",
             f"The clone's agreement ({percent(last.value)}) is not above the "
@@ -144,13 +181,27 @@ def _outcome(
             f"{best.queries:,} queries). Training was unstable; the last clone is the result.",
         )
     largest_share = max(traffic.class_histogram, default=0) / max(1, traffic.rows)
+    # a victim that gives one class for most test inputs gives it for most queries, too
+    one_sided = largest_share > ONE_SIDED and 1 - largest_share < (1 - majority) / 2
     # an attack on a table solves equations for all classes, whichever is the predicted one
     solved = threat.features is not None and threat.answers == "probs"
-    if largest_share > 0.9 and not solved:
+    if one_sided and not solved:
         yield _warning(
             "one-sided-questions",
             f"{percent(largest_share)} of the answers predict the same class. The clone was "
             "trained on few answers of the other classes.",
+        )
+
+
+def _controls(last: Score, controls: Iterable[Control]) -> Iterable[Flag]:
+    clone = last.corrected_agreement
+    blind = [control for control in controls if control.name != "true_labels"]
+    best = max((control.corrected_agreement.value for control in blind), default=None)
+    if best is not None and clone.above_chance and clone.low <= best:
+        yield _warning(
+            "clone-no-better-than-control",
+            f"The clone's chance-corrected agreement ({percent(clone.value)}) is not above that of "
+            f"a control without the victim's answers ({percent(best)}). The answers added nothing.",
         )
 
 

@@ -7,6 +7,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
+from clonecost.evaluation.chance import balanced, corrected
 from clonecost.oracle import Oracle
 from clonecost.result import ClassAgreement, Rate, Score, TableScore
 from clonecost.tabular.features import uniform_rows
@@ -24,7 +25,11 @@ def rate(hits: Tensor) -> Rate:
         >>> rate(torch.tensor([True] * 8 + [False] * 2))
         Rate(value=0.8, low=0.49..., high=0.94...)
     """
-    successes, rows = int(hits.sum()), len(hits)
+    return proportion(int(hits.sum()), len(hits))
+
+
+def proportion(successes: int, rows: int) -> Rate:
+    """`successes` of `rows`, rows > 0, as a share with its 95 % Wilson interval."""
     interval = binomtest(successes, rows).proportion_ci(0.95, method="wilson")
     return Rate(value=successes / rows, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
@@ -75,13 +80,25 @@ class Reference:
         """(n,) the classes that the victim predicts."""
         return self.answers.argmax(1)
 
-    def victim_accuracy(self) -> Rate:
-        """The share of test rows that the victim classifies correctly."""
-        return rate(self.predictions == self.test.labels)
+    def accuracy_of(self, predicted: Tensor) -> Rate | None:
+        """The share of test rows whose true class is `predicted` (n,); None without labels."""
+        return rate(predicted == self.test.labels) if self.test.labelled else None
+
+    def victim_accuracy(self) -> Rate | None:
+        """The share of test rows that the victim classifies correctly; None without labels."""
+        return self.accuracy_of(self.predictions)
 
     def majority(self) -> float:
         """The majority-class baseline of agreement, in (0, 1]."""
-        return int(self.predictions.bincount().max()) / len(self.predictions)
+        return _largest_share(self.predictions)
+
+    def majority_accuracy(self) -> float | None:
+        """The majority-class baseline of accuracy, in (0, 1]; None without labels."""
+        return _largest_share(self.test.labels) if self.test.labelled else None
+
+
+def _largest_share(classes: Tensor) -> float:
+    return int(classes.bincount().max()) / len(classes)
 
 
 @torch.no_grad()
@@ -96,7 +113,8 @@ def _logits(clone: nn.Module, reference: Reference) -> Tensor:
 def score(clone: nn.Module, reference: Reference, *, queries: int) -> Score:
     """Accuracy, agreement and KL of a clone on the whole test set.
 
-    KL(victim || clone) is in nats, the mean over the test rows. The clone is left as it was.
+    KL(victim || clone) is in nats, the mean over the test rows. Agreement needs no labels; without
+    them, accuracy and relative accuracy are None. The clone is left as it was.
 
     Args:
         clone: (n, *input_shape) -> (n, K) logits, on the device of the reference.
@@ -108,13 +126,19 @@ def score(clone: nn.Module, reference: Reference, *, queries: int) -> Score:
     """
     logits = _logits(clone, reference)
     predicted = logits.argmax(1)
-    accuracy = rate(predicted == reference.test.labels)
-    victim_accuracy = reference.victim_accuracy().value
+    accuracy, victim_accuracy = reference.accuracy_of(predicted), reference.victim_accuracy()
+    relative = None
+    if accuracy and victim_accuracy:
+        relative = accuracy.value / victim_accuracy.value if victim_accuracy.value else 0.0
+    agreement = rate(predicted == reference.predictions)
+    by_class = [found.agreement for found in _by_class(predicted, reference)]
     return Score(
         queries=queries,
         accuracy=accuracy,
-        agreement=rate(predicted == reference.predictions),
-        relative_accuracy=accuracy.value / victim_accuracy if victim_accuracy else 0.0,
+        agreement=agreement,
+        corrected_agreement=corrected(agreement, reference.majority()),
+        balanced_agreement=balanced([known for known in by_class if known]),
+        relative_accuracy=relative,
         kl=float(kl(logits, reference.answers).mean().clamp_min(0)),  # -1e-17 is rounding
         table=_on_table(clone, logits, reference),
     )
@@ -154,12 +178,19 @@ def per_class(clone: nn.Module, reference: Reference) -> list[ClassAgreement]:
 
     The agreement is None for a class that the victim never predicts.
     """
-    predicted = _logits(clone, reference).argmax(1)
-    classes = []
-    for k in range(reference.answers.shape[1]):
-        rows = reference.predictions == k
-        count = int(rows.sum())
-        name = reference.test.classes[k] if k < len(reference.test.classes) else str(k)
-        agreement = rate(predicted[rows] == k) if count else None
-        classes.append(ClassAgreement(name=name, rows=count, agreement=agreement))
-    return classes
+    return _by_class(_logits(clone, reference).argmax(1), reference)
+
+
+def _by_class(predicted: Tensor, reference: Reference) -> list[ClassAgreement]:
+    """As `per_class`, of the classes (n,) that a clone predicts."""
+    victims, num_classes = reference.predictions, reference.answers.shape[1]
+    rows = victims.bincount(minlength=num_classes).tolist()
+    agreed = victims[predicted == victims].bincount(minlength=num_classes).tolist()
+    names = dict(enumerate(reference.test.classes))
+    return [
+        ClassAgreement(
+            name=names.get(k, str(k)), rows=count,
+            agreement=proportion(hits, count) if count else None,
+        )
+        for k, (hits, count) in enumerate(zip(agreed, rows, strict=True))
+    ]  # fmt: skip

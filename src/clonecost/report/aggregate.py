@@ -1,22 +1,25 @@
 """Grouping of runs that differ only in the seed, with means and confidence intervals."""
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from clonecost.evaluation.chance import can_tell
 from clonecost.report.load_runs import Run
-from clonecost.result import DefenceCard, Rate, Result, Score, metrics
+from clonecost.result import DefenceCard, Measured, Rate, Result, Score, metrics
 
 CONFIDENCE = 0.95
-OTHERS = tuple(name for name in metrics() if name not in ("agreement", "accuracy"))
+OWN = ("agreement", "corrected_agreement", "accuracy")  # metrics with a field of a `Point`
+OTHERS = tuple(name for name in metrics() if name not in OWN)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A share with its 95 % CI: over test inputs (one seed) or over seeds (two or more)."""
+    """A number with its 95 % CI: over test inputs (one seed) or over seeds (two or more)."""
 
     value: float
     low: float
@@ -29,9 +32,12 @@ class Point:
 
     queries: int
     agreement: Estimate
-    accuracy: Estimate
-    # every other metric of a `Score`: an estimate, or the mean over seeds, which may be infinite
-    others: Mapping[str, Estimate | float]
+    corrected: Estimate  # chance-corrected agreement: decides verdict, bands and levels
+    learnt: bool  # the clone of a seed is above the majority-class baseline
+    accuracy: Estimate | None  # None: the test set has no labels
+    # every other metric of a `Score`: an estimate, or the mean over seeds, which may be infinite;
+    # None if it is not known
+    others: Mapping[str, Estimate | float | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,16 +83,32 @@ class Group:
         return fmean(run.result.majority_agreement for run in self.runs)
 
     @property
-    def victim_accuracy(self) -> float:
-        return self.first.victim.accuracy.value
+    def victim_accuracy(self) -> float | None:
+        """None: the test set has no labels."""
+        accuracy = self.first.victim.accuracy
+        return None if accuracy is None else accuracy.value
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether the test set can tell a perfect clone from one that predicts one class."""
+        return can_tell(self.first.victim.test_rows, self.majority_baseline)
+
+    @property
+    def learnt(self) -> int:
+        """The number of seeds whose last clone is above the majority-class baseline."""
+        return sum(run.result.learnt for run in self.runs)
 
     @property
     def white_box(self) -> bool:
         return self.first.threat.access == "white-box"
 
     def reached(self, level: float) -> int | None:
-        """Queries of the first scored clone whose agreement is at least `level`; None if never."""
-        return next((p.queries for p in self.points if p.agreement.value >= level), None)
+        """Queries of the first scored clone whose chance-corrected agreement is at least `level`.
+
+        None if there is none. Clones that are not above the majority-class baseline do not count.
+        """
+        learnt = (point for point in self.points if point.learnt)
+        return next((point.queries for point in learnt if point.corrected.value >= level), None)
 
     def cost_of(self, queries: int) -> float | None:
         """US dollars for that number of answered queries; None without a price."""
@@ -113,17 +135,24 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         Group(label, tuple(group), points_of([run.result.curve for run in group]))
         for label, group in zip(labels, ordered, strict=True)
     ]
-    return sorted(groups, key=lambda g: (g.white_box, -g.final.agreement.value, g.spent, g.label))
+    return sorted(groups, key=lambda g: (g.white_box, -g.final.corrected.value, g.spent, g.label))
 
 
-def estimate(rates: Sequence[Rate]) -> Estimate:
-    """One seed: its own (Wilson) interval. More: the mean with Student's t-interval over seeds."""
+def estimate(rates: Sequence[Measured]) -> Estimate:
+    """One seed: its own interval. More: the mean with Student's t-interval over seeds."""
     if len(rates) == 1:
         return Estimate(rates[0].value, rates[0].low, rates[0].high)
     low, high = t_interval([rate.value for rate in rates])
     # Rounded so that the mean of three times 0.9 is not below 0.9.
     mean = round(fmean(rate.value for rate in rates), 12)
-    return Estimate(mean, max(0.0, min(low, mean)), min(1.0, max(high, mean)))
+    least = 0.0 if isinstance(rates[0], Rate) else -math.inf
+    return Estimate(mean, max(least, min(low, mean)), min(1.0, max(high, mean)))
+
+
+def estimate_known(rates: Sequence[Measured | None]) -> Estimate | None:
+    """`estimate`, or None if one of the rates is not known."""
+    known = [rate for rate in rates if rate is not None]
+    return estimate(known) if len(known) == len(rates) else None
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -169,14 +198,18 @@ def _point(queries: int, scores: Sequence[Score]) -> Point:
     return Point(
         queries=queries,
         agreement=estimate([score.agreement for score in scores]),
-        accuracy=estimate([score.accuracy for score in scores]),
+        corrected=estimate([score.corrected_agreement for score in scores]),
+        learnt=any(score.corrected_agreement.above_chance for score in scores),
+        accuracy=estimate_known([score.accuracy for score in scores]),
         others={name: _average(scores, name) for name in OTHERS},
     )
 
 
-def _average(scores: Sequence[Score], name: str) -> Estimate | float:
+def _average(scores: Sequence[Score], name: str) -> Estimate | float | None:
     values = [getattr(score, name) for score in scores]
-    if isinstance(values[0], Rate):
+    if any(value is None for value in values):
+        return None
+    if isinstance(values[0], Measured):
         return estimate(values)
     return fmean(values)
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from clonecost.report.number_format import nats, percent, percent_range, usd
 
 Tone = Literal["plain", "fine", "quiet"]
-Level = Literal["vulnerable", "warning", "below", "reference", "info"]
+Level = Literal["vulnerable", "warning", "below", "failed", "reference", "info"]
 
 
 # -- text within a line --------------------------------------------------------------------------

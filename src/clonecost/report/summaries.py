@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clonecost.report.aggregate import Estimate, Group, estimate
+from clonecost.report.aggregate import Estimate, Group, estimate, estimate_known
 from clonecost.result import Flag
 
 CONTROL_NAMES = {
@@ -35,8 +35,9 @@ class AnswerSummary:
 @dataclass(frozen=True)
 class ControlSummary:
     name: str
-    accuracy: Estimate
     agreement: Estimate
+    corrected: Estimate
+    accuracy: Estimate | None  # None: the test set has no labels
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,9 @@ def controls(group: Group) -> list[ControlSummary]:
         views.append(
             ControlSummary(
                 CONTROL_NAMES[name],
-                estimate([control.accuracy for control in same]),
                 estimate([control.agreement for control in same]),
+                estimate([control.corrected_agreement for control in same]),
+                estimate_known([control.accuracy for control in same]),
             )
         )
     return views

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from clonecost.report.aggregate import Group, group_runs
+from clonecost.report.aggregate import Estimate, Group, group_runs
 from clonecost.report.load_runs import Run
 from clonecost.report.model import Level
 from clonecost.report.number_format import about_usd, count, percent, percent_range
 from clonecost.result import Result
 
-# OWASP AI Testing Guide, AITG-APP-09: fidelity above 90 % is vulnerable, 75 to 90 % a warning.
+# OWASP AI Testing Guide, AITG-APP-09: fidelity above 90 % is vulnerable, 75 to 90 % a warning. Here
+# the levels are those of chance-corrected agreement (docs/decisions/chance_corrected_agreement.md).
 VULNERABLE, WARNING = 0.90, 0.75
 
 
@@ -25,7 +26,7 @@ def headline(of: Group | Run | Result) -> str:
 
     Example:
         "A clone that cost 20,000 queries (about $20) agrees with your model on 91 % of unseen
-        inputs (95 % CI 89.7 to 92 %; majority-class baseline: 10 %)."
+        inputs (95 % CI 89.7 to 92 %; majority-class baseline: 10 %; chance-corrected: 90 %)."
     """
     if isinstance(of, Result):
         of = Run(Path(), of)
@@ -39,24 +40,84 @@ def headline(of: Group | Run | Result) -> str:
         noun = count(group.spent, "query").partition(" ")[2] if not lost else "queries"
         clone = f"A clone that cost {group.spent:,} {lost}{noun}{price}"
     seeds = f"mean of {len(group.runs)} seeds; " if len(group.runs) > 1 else ""
+    failed = no_verdict(group)
+    if failed is None:
+        decimals, start = 0, ""
+        corrected = f"; chance-corrected: {percent(group.final.corrected.value)}"
+    else:  # agreement and baseline may differ by little
+        decimals, start, corrected = 1, f"{failed.title}. ", ""
     return (
-        f"{clone} agrees with your model on {percent(final.value)} of unseen inputs "
-        f"({seeds}95 % CI {percent_range(final.low, final.high)}; "
-        f"majority-class baseline: {percent(group.majority_baseline)})."
+        f"{start}{clone} agrees with your model on {percent(final.value, decimals)} of unseen "
+        f"inputs ({seeds}95 % CI {percent_range(final.low, final.high, decimals)}; majority-class "
+        f"baseline: {percent(group.majority_baseline, decimals)}{corrected})."
     )
 
 
 def verdict(group: Group) -> Verdict:
-    """The band that the upper bound of the final agreement's 95 % CI falls into."""
+    """The band that the upper bound of the chance-corrected agreement's 95 % CI falls into.
+
+    An attack that learnt nothing has no band, whatever its agreement: see `no_verdict`.
+    """
     if group.white_box:
         return Verdict(
             "reference", "Reference", "A white-box reference gives no verdict on the API."
         )
-    high = group.final.agreement.high
-    upper = f"The upper bound of the 95 % CI ({percent(high, 1)})"
+    failed = no_verdict(group)
+    if failed is not None:
+        return failed
+    high, seeds = group.final.corrected.high, len(group.runs)
+    upper = f"The upper bound of the 95 % CI of chance-corrected agreement ({percent(high, 1)})"
+    rest = "." if group.learnt == seeds else f"; {seeds - group.learnt} of {seeds} seeds failed."
     if high > VULNERABLE:
-        return Verdict("vulnerable", "Vulnerable", f"{upper} is above 90 %.")
+        return Verdict("vulnerable", "Vulnerable", f"{upper} is above 90 %{rest}")
     if high >= WARNING:
-        return Verdict("warning", "Warning", f"{upper} lies between 75 % and 90 %.")
+        return Verdict("warning", "Warning", f"{upper} lies between 75 % and 90 %{rest}")
     title = f"75 % not reached within {count(group.spent, 'query')}"
-    return Verdict("below", title, f"{upper} is below 75 %.")
+    return Verdict("below", title, f"{upper} is below 75 %{rest}")
+
+
+def no_verdict(group: Group) -> Verdict | None:
+    """Why the audit says nothing about the victim; None if it does.
+
+    Either the test set cannot tell any clone from one that always gives the victim's most frequent
+    class, or the attack failed: the clone of no seed is above that baseline.
+    """
+    if not group.can_tell:
+        share = percent(group.majority_baseline, 1)
+        rows = count(group.first.victim.test_rows, "test input")
+        return Verdict(
+            "failed",
+            "No verdict: the test set cannot tell",
+            f"The victim gives the same class for {share} of {rows}. Not even an exact copy could "
+            "be told from a clone that always gives this class.",
+        )
+    if group.learnt:
+        return None
+    found = group.final.corrected
+    interval = percent_range(found.low, found.high, 1)
+    rest = "This says little about the victim."
+    balanced = group.final.others["balanced_agreement"]
+    chance = 1 / max(1, sum(one.rows > 0 for one in group.first.per_class))
+    if isinstance(balanced, Estimate) and balanced.low > chance:
+        rest = (
+            f"But its balanced agreement ({percent(balanced.value, 1)}; by chance "
+            f"{percent(chance, 1)}) shows that it learnt something of the less frequent classes: "
+            "see the agreement by class."
+        )
+    return Verdict(
+        "failed",
+        "No verdict: the attack failed",
+        f"Its chance-corrected agreement ({percent(found.value, 1)}; 95 % CI {interval}) is not "
+        "above 0 %: a clone that always gives the victim's most frequent class agrees as often. "
+        f"{rest}",
+    )
+
+
+def at_level(level: float, majority: float) -> float:
+    """The agreement whose chance-corrected value is `level`.
+
+    Example:
+        >>> round(at_level(0.9, 0.5), 12)
+        0.95
+    """
+    return majority + level * (1 - majority)

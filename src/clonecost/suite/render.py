@@ -29,6 +29,7 @@ from clonecost.report.model import (
     text,
 )
 from clonecost.report.number_format import count, duration, percent, percent_range
+from clonecost.report.sections.quality import NOT_KNOWN
 from clonecost.suite.results import (
     MIN_SEEDS,
     CellCard,
@@ -103,7 +104,7 @@ def _overview_cell(results: SuiteResults, row: RowCard, column: ColumnCard) -> C
     if not row.has_cell(column.name):
         return Missing("–")
     cell = results.cell(row.name, column.name)
-    return _accuracy(row, column, cell) or Missing("not run")
+    return _accuracy(row, column, cell) or (NOT_KNOWN if cell.runs else Missing("not run"))
 
 
 def _victim(results: SuiteResults, column: ColumnCard) -> Section:
@@ -130,7 +131,7 @@ def _label(row: RowCard) -> Words:
 
 def _measures(row: RowCard, column: ColumnCard, cell: CellCard) -> tuple[Cell, ...]:
     """Accuracy, agreement, queries and time; without runs, one cell with the reason."""
-    accuracy = _accuracy(row, column, cell)
+    accuracy = _accuracy(row, column, cell) or (NOT_KNOWN if cell.runs else None)
     if accuracy is None:
         return (Missing(f"not run: {cell.not_run}", span=MEASURES),)
     if cell.agreement is None or cell.queries is None or cell.seconds is None:
@@ -191,20 +192,20 @@ def _chart(results: SuiteResults, column: ColumnCard) -> Charts | None:
     drawn = [
         (row, cell)
         for row in results.rows_of(column.name)
-        if (cell := results.cell(row.name, column.name)).curve and cell.victim_accuracy
+        if (cell := results.cell(row.name, column.name)).curve and cell.accuracy
     ]
     if not drawn:
         return None
     series = tuple(
         Series(
             tuple(milestone.queries for milestone in cell.curve),
-            tuple(_estimate(milestone.accuracy) for milestone in cell.curve),
+            tuple(_estimate(point.accuracy) for point in cell.curve if point.accuracy),
             dashed=row.white_box,
         )
         for row, cell in drawn
     )
     levels = sorted({round(c.victim_accuracy.value, 3) for _, c in drawn if c.victim_accuracy})
-    finals = "; ".join(f"{row.title}: {percent(c.curve[-1].accuracy.mean)}" for row, c in drawn)
+    finals = "; ".join(f"{r.title}: {percent(c.accuracy.mean)}" for r, c in drawn if c.accuracy)
     chart = Chart(
         name=f"column{results.columns.index(column)}",
         title="Accuracy of the clone against queries",
@@ -268,7 +269,7 @@ def _runs(cell: CellCard) -> tuple[Block, ...]:
 def _run(run: RunCard) -> tuple[Cell, ...]:
     return (
         Words(str(run.seed), note=f"resumed {count(run.resumed, 'time')}" if run.resumed else ""),
-        Share(run.accuracy.value),
+        Share(run.accuracy.value) if run.accuracy else NOT_KNOWN,
         Share(run.agreement.value),
         Count(run.spent, note=f"and {run.lost:,} lost" if run.lost else ""),
         Words(duration(run.seconds)),

@@ -44,7 +44,7 @@ class Milestone(Model):
     """The clone's scores after `queries` rows, over the seeds."""
 
     queries: int
-    accuracy: Interval
+    accuracy: Interval | None = Field(description="null if the test set has no labels")
     agreement: Interval
 
 
@@ -63,7 +63,7 @@ class RunCard(Model):
     spent: int
     lost: int
     seconds: float
-    accuracy: Rate
+    accuracy: Rate | None = Field(description="null if the test set has no labels")
     agreement: Rate
     victim_weights: str | None
     warnings: list[str] = Field(description="codes of the audit's own warnings")
@@ -86,7 +86,7 @@ class CellCard(Model):
     column: str
     row: str
     seeds: list[int] = Field(description="of the finished runs")
-    accuracy: Spread | None
+    accuracy: Spread | None = Field(description="null without runs or without labels")
     agreement: Spread | None
     queries: Amount | None = Field(description="rows answered to the attack")
     seconds: Amount | None
@@ -100,8 +100,11 @@ class CellCard(Model):
 
     @model_validator(mode="after")
     def _numbers_have_runs(self) -> Self:
-        numbers = (self.accuracy, self.agreement, self.queries, self.seconds, self.victim_accuracy)
-        if any((number is None) != (not self.runs) for number in numbers):
+        numbers = (self.agreement, self.queries, self.seconds)
+        of_labels = (self.accuracy, self.victim_accuracy)  # with labels and runs only
+        if any((number is None) != (not self.runs) for number in numbers) or (
+            any(of_labels) and not self.runs
+        ):
             raise ValueError("a cell has numbers if, and only if, it has runs")
         if self.seeds != [run.seed for run in self.runs]:
             raise ValueError("the seeds are not those of the runs")
@@ -299,11 +302,12 @@ def make_column(name: str, title: str, results: Sequence[Result]) -> ColumnCard:
     )  # fmt: skip
 
 
-def _spread(rates: Sequence[Rate]) -> Spread | None:
-    if not rates:
+def _spread(rates: Sequence[Rate | None]) -> Spread | None:
+    known = [rate for rate in rates if rate is not None]
+    if not known or len(known) < len(rates):
         return None
-    found = _interval(estimate(rates), len(rates))
-    return Spread(**found.model_dump(), values=[rate.value for rate in rates])
+    found = _interval(estimate(known), len(known))
+    return Spread(**found.model_dump(), values=[rate.value for rate in known])
 
 
 def _interval(over_seeds: Estimate, seeds: int) -> Interval:
@@ -325,7 +329,7 @@ def _milestones(results: Sequence[Result]) -> list[Milestone]:
     return [
         Milestone(
             queries=point.queries,
-            accuracy=_interval(point.accuracy, len(results)),
+            accuracy=_interval(point.accuracy, len(results)) if point.accuracy else None,
             agreement=_interval(point.agreement, len(results)),
         )
         for point in points_of([result.curve for result in results])

@@ -112,8 +112,8 @@ def transfer(
             device=device, progress=progress,
         )  # fmt: skip
         outcome = Transfer(
-            rows=len(test), right=right, queries=oracle.spent, lost=ledger.lost, seed=seed,
-            found=found, seconds=time.monotonic() - began,
+            rows=len(test), right=right, labelled=test.labelled, queries=oracle.spent,
+            lost=ledger.lost, seed=seed, found=found, seconds=time.monotonic() - began,
             ledger=(folder / run_folder.LEDGER).relative_to(run).as_posix(),
             ledger_head=ledger.head, clone=clone_digest,
         )  # fmt: skip

@@ -1,6 +1,6 @@
 from typing import Any
 
-from tests.support.synthetic_runs import run, wilson
+from tests.support.synthetic_runs import made_control, run
 
 from clonecost.report import group_runs
 from clonecost.report.model import Block, Details, Grid, Missing, Paragraph
@@ -30,7 +30,7 @@ def test_a_class_without_test_inputs_has_no_agreement() -> None:
 
 def test_controls_that_were_not_run_are_named_as_such() -> None:
     assert Paragraph((NO_CONTROLS,), "quiet") in blocks_of()
-    control = {"name": "true_labels", "accuracy": wilson(0.9), "agreement": wilson(0.88)}
+    control = made_control("true_labels", 0.88)
     found = blocks_of(controls=[control])
     assert Paragraph((NO_CONTROLS,), "quiet") not in found
     grid = found[-1]

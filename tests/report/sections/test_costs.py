@@ -14,7 +14,7 @@ def cells_of(**changes: Any) -> tuple[Cell, ...]:
 
 
 def test_levels_are_scored_milestones_with_their_price() -> None:
-    (group,) = group_runs([run(curve=[(1000, 0.5), (5000, 0.74), (20_000, 0.8)])])
+    (group,) = group_runs([run(curve=[(1000, 0.5), (5000, 0.77), (20_000, 0.8)])])
     assert queries_to(group, 0.75) == Words("≤ 20,000", note="≤ $20")
     assert queries_to(group, 0.9) == Missing("not reached within 20,000 queries")
 

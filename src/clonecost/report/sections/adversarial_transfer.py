@@ -18,6 +18,10 @@ RULE = (
     "that are classified incorrectly after the change. No pixel (0 to 1) changes by more than "
     "epsilon. Random noise of the same size needs no clone and is the baseline."
 )
+UNLABELLED = (
+    "Where the test set has no labels, the victim's own answer to the unchanged input stands for "
+    "the true class."
+)
 METHODS = {
     "noise": "Random noise (baseline)", "fgsm": "FGSM", "pgd": "PGD", "mim": "Momentum FGSM",
 }  # fmt: skip
@@ -41,8 +45,10 @@ def adversarial_transfer(groups: Sequence[Group]) -> Section | None:
     if not rows:
         return None
     columns = ("Attack", "Method", "Epsilon", "Victim misled", "Clone misled")
+    tried = [run.transfer for group in groups for run in group.runs if run.transfer]
+    rule = RULE if all(one.labelled for one in tried) else f"{RULE} {UNLABELLED}"
     return Section(
-        TITLE, (text(INTRODUCTION), Grid(TITLE, columns, rows), fine(RULE, " ", _queries(groups)))
+        TITLE, (text(INTRODUCTION), Grid(TITLE, columns, rows), fine(rule, " ", _queries(groups)))
     )
 
 

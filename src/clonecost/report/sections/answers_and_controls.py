@@ -25,8 +25,9 @@ from clonecost.report.model import (
     text,
 )
 from clonecost.report.number_format import count, nats, percent
-from clonecost.report.sections.quality import measured
+from clonecost.report.sections.quality import known, measured
 from clonecost.report.summaries import ClassRow, answers, class_rows, controls, lowest_first
+from clonecost.result import metrics
 
 TITLE = "Answers, classes and controls"
 CLASSES_SHOWN = 20  # above this many, the classes with the lowest agreement come first
@@ -134,16 +135,16 @@ def _class_cells(row: ClassRow) -> tuple[Cell, ...]:
 
 
 def _controls(group: Group) -> list[Block]:
-    found = controls(group)
+    found, final = controls(group), group.final
     if not found:
         return [quiet(NO_CONTROLS)]
     rows = [
-        *((control.name, control.agreement, control.accuracy) for control in found),
-        ("The clone itself", group.final.agreement, group.final.accuracy),
+        *((one.name, one.agreement, one.corrected, one.accuracy) for one in found),
+        ("The clone itself", final.agreement, final.corrected, final.accuracy),
     ]
     grid = Grid(
         "Controls",
-        ("Control", "Agreement", "Accuracy"),
-        tuple(GridRow((Words(name), measured(a), measured(b))) for name, a, b in rows),
+        ("Control", "Agreement", metrics()["corrected_agreement"].title, "Accuracy"),
+        tuple(GridRow((Words(name), measured(a), measured(c), known(b))) for name, a, c, b in rows),
     )
     return [Heading("Controls"), fine(CONTROLS_RULE), grid]

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from clonecost.report.aggregate import Group
 from clonecost.report.model import Cell, Grid, GridRow, Missing, Money, Section, Words, fine
-from clonecost.report.number_format import count, duration, usd
+from clonecost.report.number_format import count, duration, percent, usd
 from clonecost.report.verdict import VULNERABLE, WARNING
 
 TITLE = "Cost of a clone"
 RULE = (
-    "A level is reached at the first scored clone with at least that agreement; values between "
-    "two scored clones are not interpolated. Lost queries were sent and paid but got no usable "
-    "answer; the total price includes them."
+    "A level is reached at the first scored clone with at least that chance-corrected agreement; "
+    "values between two scored clones are not interpolated. Lost queries were sent and paid but "
+    "got no usable answer; the total price includes them."
 )
 NO_PRICE = "no price given"
 
@@ -19,8 +19,8 @@ NO_PRICE = "no price given"
 def costs(groups: Sequence[Group]) -> Section:
     columns = (
         "Attack",
-        "Queries to 75 % agreement",
-        "Queries to 90 % agreement",
+        f"Queries to {percent(WARNING)}",
+        f"Queries to {percent(VULNERABLE)}",
         "Queries in total",
         "Price per 1,000 queries",
     )
@@ -40,7 +40,7 @@ def _cells(group: Group) -> tuple[Cell, ...]:
 
 
 def queries_to(group: Group, level: float) -> Cell:
-    """The first scored milestone at which agreement was at least `level`, with its price."""
+    """The first scored milestone with a corrected agreement of at least `level`, with its price."""
     if group.white_box:
         return Missing("not measured: white box")
     queries = group.reached(level)

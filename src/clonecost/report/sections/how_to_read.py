@@ -22,6 +22,17 @@ TERMS = (
         "A clone near this baseline learned nothing.",
     ),
     (
+        "Chance-corrected agreement",
+        "The agreement on a scale where the majority-class baseline is 0 % and an exact copy is "
+        "100 %: (a - b) / (1 - b). The verdict uses it, so that a model with one frequent class is "
+        "judged like any other. Below 0 %, a clone that always gives one class is better.",
+    ),
+    (
+        "Balanced agreement",
+        "The mean of the agreement on each class that the victim gives, every class with the same "
+        "weight. A clone that always gives one of K classes has 1 / K.",
+    ),
+    (
         "95 % CI",
         "The 95 % confidence interval: the values that are compatible with the measurement.",
     ),

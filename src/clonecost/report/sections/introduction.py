@@ -20,16 +20,27 @@ def blocks(groups: Sequence[Group]) -> tuple[Block, ...]:
         text(
             "The victim (the audited model) ",
             Strong(victim.name),
-            f" classifies {percent(victim.accuracy.value, 1)} of "
-            f"{count(victim.test_rows, 'test input')} correctly ({victim.test_set}; 95 % CI "
-            f"{percent_range(victim.accuracy.low, victim.accuracy.high, 1)}) and has "
-            f"{count(len(victim.classes), 'class')}.",
+            f" has {count(len(victim.classes), 'class')} and {_accuracy(victim)}.",
         )
         for victim in _victims(groups)
     ]
     for endpoint in _endpoints(groups):
         found += [text(_traffic(endpoint)), _permission(endpoint)]
     return tuple(found)
+
+
+def _accuracy(victim: VictimCard) -> str:
+    rows = count(victim.test_rows, "test input")
+    if victim.accuracy is None or victim.majority_accuracy is None:
+        return (
+            f"answered {rows} ({victim.test_set}). Its accuracy is not known, because the test set "
+            "has no labels; agreement needs none"
+        )
+    return (
+        f"classifies {percent(victim.accuracy.value, 1)} of {rows} correctly ({victim.test_set}; "
+        f"95 % CI {percent_range(victim.accuracy.low, victim.accuracy.high, 1)}; always giving the "
+        f"most frequent label: {percent(victim.majority_accuracy, 1)})"
+    )
 
 
 def _victims(groups: Sequence[Group]) -> list[VictimCard]:

@@ -10,6 +10,8 @@ LIMITS = (
     "Another attack, other settings or better data may give a better clone for the same price.",
     "“Not reached within N queries” describes where the attack stopped. The same attack with more "
     "queries may reach the level.",
+    "“The attack failed” says nothing about the victim: another attack, more queries or other data "
+    "may succeed.",
     "Agreement was measured on one test set. Other inputs may give other values.",
 )
 

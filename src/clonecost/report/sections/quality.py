@@ -9,6 +9,7 @@ from clonecost.report.model import (
     Grid,
     GridRow,
     Measured,
+    Missing,
     Nats,
     Section,
     Share,
@@ -17,14 +18,18 @@ from clonecost.report.model import (
     fine,
     text,
 )
-from clonecost.report.number_format import percent
+from clonecost.report.number_format import count, percent
 from clonecost.result import metrics
 
 TITLE = "Quality of the final clone"
+NOT_KNOWN = Missing("not known: no labels")
 OTHER_TITLES = tuple(metrics()[name].title for name in OTHERS)
 RULE = (
-    "The small figures are 95 % CIs. Relative accuracy is the clone's accuracy divided by the "
-    "victim's. KL divergence is the mean difference between the victim's and the clone's "
+    "The small figures are 95 % CIs. Chance-corrected agreement is (a - b) / (1 - b), where a is "
+    "the agreement and b the majority-class baseline: 0 % is a clone that always gives one class, "
+    "100 % an exact copy. Balanced agreement is the mean of the agreement on each class that the "
+    "victim gives. Relative accuracy is the clone's accuracy divided by the victim's. "
+    "KL divergence is the mean difference between the victim's and the clone's "
     "probabilities, in nats; an exact copy has 0."
 )
 
@@ -34,6 +39,7 @@ def quality(groups: Sequence[Group]) -> Section:
         "Attack",
         "Agreement",
         "Majority-class baseline",
+        metrics()["corrected_agreement"].title,
         "Accuracy",
         "Victim's accuracy",
         *OTHER_TITLES,
@@ -44,8 +50,9 @@ def quality(groups: Sequence[Group]) -> Section:
                 Words(group.label),
                 measured(group.final.agreement),
                 Share(group.majority_baseline),
-                measured(group.final.accuracy),
-                Share(group.victim_accuracy),
+                measured(group.final.corrected),
+                known(group.final.accuracy),
+                NOT_KNOWN if group.victim_accuracy is None else Share(group.victim_accuracy),
                 *closeness(group.final),
             )
         )
@@ -56,19 +63,41 @@ def quality(groups: Sequence[Group]) -> Section:
         for group in groups
         if (said := tabular_errors(group))
     ]
-    return Section(TITLE, (Grid(TITLE, columns, rows), fine(RULE), *errors))
+    left_out = [fine(said) for group in groups if (said := classes_left_out(group))]
+    return Section(
+        TITLE, (Grid(TITLE, columns, rows), fine(RULE), *dict.fromkeys(left_out), *errors)
+    )
 
 
 def measured(estimate: Estimate) -> Measured:
     return Measured(estimate.value, estimate.low, estimate.high)
 
 
+def known(estimate: Estimate | None) -> Cell:
+    """A number that needs true labels."""
+    return NOT_KNOWN if estimate is None else measured(estimate)
+
+
+def classes_left_out(group: Group) -> str | None:
+    """The classes without a part in balanced agreement; None if all have one."""
+    classes = group.first.per_class
+    never = sum(not one.rows for one in classes)
+    if not never:
+        return None
+    return (
+        f"The victim {group.first.victim.name} gives {never:,} of its "
+        f"{count(len(classes), 'class')} for no test input. Balanced agreement leaves them out."
+    )
+
+
 def closeness(point: Point) -> tuple[Cell, ...]:
-    """All metrics but agreement and accuracy of the clones at one point, as `OTHER_TITLES`."""
+    """The metrics without a column of their own, of the clones at one point, as `OTHER_TITLES`."""
     return tuple(_cell(value, metrics()[name].kind) for name, value in point.others.items())
 
 
-def _cell(value: Estimate | float, kind: str) -> Cell:
+def _cell(value: Estimate | float | None, kind: str) -> Cell:
+    if value is None:
+        return NOT_KNOWN
     if isinstance(value, Estimate):
         return measured(value)
     if kind == "share":

@@ -13,11 +13,14 @@ from clonecost.report.verdict import headline, verdict
 TERMS = (
     "Agreement is the share of unseen test inputs for which clone and victim give the same top "
     "class. The majority-class baseline is the agreement of a clone that gives the victim's most "
-    "frequent class for every input. "
+    "frequent class for every input. Chance-corrected agreement is 0 % at this baseline and 100 % "
+    "for an exact copy. "
 )
 RULE = (
-    "The verdict follows OWASP AITG-APP-09: a model is vulnerable when a clone reaches more than "
-    "90 % agreement; the warning level starts at 75 %. The upper bound of the 95 % CI decides. "
+    "The verdict uses the levels of OWASP AITG-APP-09 for chance-corrected agreement: a model is "
+    "vulnerable when a clone reaches more than 90 %; the warning level starts at 75 %. The upper "
+    "bound of the 95 % CI decides. An attack whose clone is not above the majority-class baseline "
+    "gives no verdict. "
     "More seeds or more test inputs narrow the interval."
 )
 
