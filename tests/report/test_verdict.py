@@ -70,7 +70,7 @@ def test_a_failed_attack_has_no_band_and_no_good_news() -> None:
 
 
 def test_balanced_agreement_shows_what_a_failed_attack_learnt() -> None:
-    one = run(curve=[(100, at_corrected(-0.3, -0.9, 0.1))])
+    one = run(curve=[(100, at_corrected(-0.03, -0.09, 0.01))])
     document = one.result.model_dump(mode="json", by_alias=True)
     document["curve"][0]["balanced_agreement"] = {"value": 0.98, "low": 0.9, "high": 0.99}
     (group,) = group_runs([Run(one.path, type(one.result).model_validate(document))])
