@@ -2,6 +2,7 @@
 
 CloneCostError
 ├── SpecError      the audit as written cannot be run (unknown name, typo, contradiction)
+├── ConsentError   a file that may be a stranger's asks for code, an address or a secret
 ├── DataError      a data set, or a generator trained on one, is missing, broken, or does not fit
 ├── VictimError    the victim cannot be loaded, failed, or answered with something unusable
 ├── QueryError     the inputs are not what the victim's API accepts; nothing was sent
@@ -114,6 +115,10 @@ class CloneCostError(Exception):
 
 class SpecError(CloneCostError):
     """The audit as written cannot be run."""
+
+
+class ConsentError(CloneCostError):
+    """A file asks for what only the person at the keyboard may allow; nothing was done."""
 
 
 class DataError(CloneCostError):

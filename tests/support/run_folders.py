@@ -7,6 +7,8 @@ from pathlib import Path
 from tests.support.cli_runs import MINE, QUICK
 
 from clonecost.result import read_result
+from clonecost.workflows.agreements import remember
+from clonecost.workflows.run import spec_of
 
 AUDIT = ["audit", *MINE, *QUICK]
 
@@ -18,6 +20,12 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in folder.iterdir()
         if not path.name.startswith("ledger.sqlite-")
     }
+
+
+def made_here(folder: Path) -> Path:
+    """The copy of a run folder, with the consent that its original has."""
+    remember(folder, spec_of(folder))
+    return folder
 
 
 def queries(folder: Path) -> list[int]:

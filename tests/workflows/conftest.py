@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.cli_runs import MINE, SMALL_DFME, run
-from tests.support.run_folders import AUDIT
+from tests.support.run_folders import AUDIT, made_here
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def out(
 ) -> Path:  # fmt: skip
     monkeypatch.chdir(bench)
     monkeypatch.setenv("OWN_LOG", str(tmp_path / "asked"))
-    return Path(shutil.copytree(finished, tmp_path / "run"))
+    return made_here(Path(shutil.copytree(finished, tmp_path / "run")))
 
 
 @pytest.fixture

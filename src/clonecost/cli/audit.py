@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from clonecost.cli.list import check_kind, details, names, table
 from clonecost.cli.options import (
     OF_A_RUN,
     AsJson,
+    Consent,
     Epochs,
     FailAbove,
     Out,
@@ -25,7 +27,7 @@ from clonecost.cli.options import (
     takes_keys,
 )
 from clonecost.cli.progress_display import Display, write_out
-from clonecost.cli.to_config import spec_of_keys
+from clonecost.cli.to_config import consent_of_keys, spec_of_keys
 from clonecost.config.key import Key
 from clonecost.config.schema import Spec
 from clonecost.errors import SpecError, suggest
@@ -51,8 +53,9 @@ app.add_typer(train, name="train")
 @app.command()
 @takes_keys(Spec)
 def audit(
-    keys: dict[str, Any], out: Out = None, as_json: AsJson = False, fail_above: FailAbove = None
-) -> None:
+    keys: dict[str, Any], out: Out = None, as_json: AsJson = False, fail_above: FailAbove = None,
+    consent: Consent = None,
+) -> None:  # fmt: skip
     """Attack the victim within the query budget and report the price of the clone.
 
     After a crash the same command resumes the run; no row is paid for twice.
@@ -60,10 +63,11 @@ def audit(
     with sentences():
         limits = limits_of(fail_above)
         spec = spec_of_keys(keys)
+        agreed = consent_of_keys(spec, keys, consent)
         from clonecost.config import default_out
 
         folder = out or default_out(spec)
-    _run(spec, folder, as_json, limits)
+    _run(spec, folder, as_json, limits, agreed, keys["victim"])
 
 
 @app.command()
@@ -88,15 +92,18 @@ def plan(keys: dict[str, Any]) -> None:
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     keys: dict[str, Any], as_json: AsJson = False, fail_above: FailAbove = None,
+    consent: Consent = None,
 ) -> None:  # fmt: skip
     """Resume a run after a crash, or with a larger budget. No row is paid for twice."""
-    place = in_run(run, *OF_A_RUN)
+    place = in_run(run, *OF_A_RUN, "consent")
     with sentences(run, place):
+        from clonecost.config import checked_consent
         from clonecost.workflows.run import spec_of
 
         limits = limits_of(fail_above)
+        agreed = checked_consent(consent or [])
         spec = spec_of(run, **keys)
-    _run(spec, run, as_json, limits, place)
+    _run(spec, run, as_json, limits, agreed, place.file, place)
 
 
 @train.command("victim")
@@ -196,8 +203,14 @@ def version(
 
 
 def _run(
-    spec: "Spec", out: Path, as_json: bool, limits: dict[str, float], place: Place = ANY
-) -> None:
+    spec: "Spec", out: Path, as_json: bool, limits: dict[str, float], consent: Container[str],
+    where: str, place: Place = ANY,
+) -> None:  # fmt: skip
+    """Run a spec that `where` holds, and print its price.
+
+    Args:
+        consent: what the person agreed to.
+    """
     from clonecost import report as pages
     from clonecost.audit import Audit, Watcher
     from clonecost.persistence import run_folder
@@ -222,8 +235,9 @@ def _run(
 
         command = shlex.join(["clonecost", *sys.argv[1:]])
         for folder, result in run_spec(
-            spec, out, watch=watch, progress=display.step, command=command
-        ):
+            spec, out, watch=watch, progress=display.step, command=command, consent=consent,
+            where=where,
+        ):  # fmt: skip
             folders.append(folder)
             results.append(result)
         if not started:

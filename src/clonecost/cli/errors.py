@@ -172,7 +172,7 @@ def _flag_with(key: str, value: object) -> str:
     if value is None:
         return f"{flag(key)} {metavar(field, key_of(key, field))}" if field else flag(key)
     several = value if isinstance(value, list | tuple) else [value]
-    if field and form(field) == "repeated":
+    if key == "consent" or (field and form(field) == "repeated"):
         return " ".join(f"{flag(key)} {shlex.quote(str(one))}" for one in several)
     return f"{flag(key)} {shlex.quote(','.join(map(str, several)))}"
 

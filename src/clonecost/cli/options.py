@@ -21,6 +21,12 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="RUN", help="Run folder. [default: runs/VICTIM-ATTACK]"),
 ]
+Consent = Annotated[
+    list[str] | None,
+    typer.Option("--consent", metavar="KIND:WHAT", help="Agree to one thing that a file asks for: "
+                 "code, a program, a type, an address or a secret. The refusal without it names "
+                 "each; several may be given."),
+]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 FailAbove = Annotated[
     list[str] | None,

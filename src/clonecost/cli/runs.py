@@ -8,7 +8,7 @@ import typer
 from clonecost.cli.audit import app
 from clonecost.cli.errors import errors, in_run, sentences
 from clonecost.cli.list import names
-from clonecost.cli.options import OF_A_RUN, AsJson, Seed, takes_keys
+from clonecost.cli.options import OF_A_RUN, AsJson, Consent, Seed, takes_keys
 from clonecost.cli.progress_display import Display, write_out
 from clonecost.config.schema import Spec
 from clonecost.errors import Advice, SpecError, suggest
@@ -101,17 +101,20 @@ def transfer(
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of all random "
                                              "numbers. [default: the run's]")] = None,
     as_json: AsJson = False,
+    consent: Consent = None,
 ) -> None:  # fmt: skip
     """Send adversarial examples made on the clone to the victim. All rows are counted apart."""
-    with sentences(place=in_run(run, "max_lost", "epsilon", "method", "rows", "seed")):
+    with sentences(place=in_run(run, "max_lost", "epsilon", "method", "rows", "seed", "consent")):
+        from clonecost.config import checked_consent
         from clonecost.evaluation.adversarial_transfer import METHODS
         from clonecost.workflows.transfer import EPSILONS
         from clonecost.workflows.transfer import transfer as send_examples
 
+        agreed = checked_consent(consent or [])
         with Display(quiet=as_json) as display:
             result = send_examples(
                 run, epsilons=epsilon or EPSILONS, methods=method or METHODS, rows=rows, seed=seed,
-                progress=display.step, **keys,
+                progress=display.step, consent=agreed, **keys,
             )  # fmt: skip
         if as_json:
             write_out(result.model_dump_json(indent=2) + "\n")

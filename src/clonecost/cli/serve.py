@@ -8,9 +8,9 @@ import typer
 
 from clonecost.cli.audit import app
 from clonecost.cli.errors import errors, sentences
-from clonecost.cli.options import device_that, takes_keys
+from clonecost.cli.options import Consent, device_that, takes_keys
 from clonecost.cli.progress_display import Display, write_out
-from clonecost.cli.to_config import spec_of_keys
+from clonecost.cli.to_config import consent_of_keys, spec_of_keys
 from clonecost.config.key import Key
 from clonecost.config.schema import OWN_VICTIM, Spec
 from clonecost.errors import Advice, SpecError
@@ -45,6 +45,7 @@ def serve(
                                           rich_help_panel=LIMITS)] = 1024,
     max_bytes: Annotated[int, typer.Option("--max-bytes", metavar="BYTES", help="Size of a "
                          "request's body.", rich_help_panel=LIMITS)] = 64 * 1024**2,
+    consent: Consent = None,
 ) -> None:  # fmt: skip
     """Serve a victim over HTTP (Open Inference Protocol v2) until Ctrl-C.
 
@@ -54,6 +55,7 @@ def serve(
     with sentences():
         try:
             from clonecost import serving
+            from clonecost.config import must_consent
         except ModuleNotFoundError as error:
             raise SpecError(
                 f"Serving needs the package {error.name}, which is not installed",
@@ -62,9 +64,11 @@ def serve(
         token = _token(token_env)
         limits = serving.Limits(max_rows=max_rows, max_bytes=max_bytes, rate=rate)
         spec = spec_of_keys(keys, attacks=False)
+        agreed = consent_of_keys(spec, keys, consent)
+        must_consent(spec, agreed, where=keys["victim"])
         with serving.bind(host, port) as listening:  # a taken port is refused before training
             with Display() as display:
-                model = serving.served_model(spec, name=name, progress=display.step)
+                model = serving.served_model(spec, name=name, progress=display.step, consent=agreed)
             metrics = serving.Metrics()
             api = serving.make_app(model, limits, token=token, metrics=metrics)
             if not _loopback(host):

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,7 @@ from rich.table import Table as Grid
 from clonecost.cli.audit import app
 from clonecost.cli.errors import Place, errors, in_words, sentences
 from clonecost.cli.list import names
+from clonecost.cli.options import Consent
 from clonecost.cli.progress_display import Display, write_out
 from clonecost.errors import Advice, CloneCostError, SpecError
 
@@ -45,6 +46,7 @@ def suite(
                            "finished runs, or from a results file. Runs nothing.")] = False,
     merge: Annotated[Path | None, typer.Option("--merge", metavar="FILE.json", help="With a "
                      "results file: add to it the cells of this newer results file.")] = None,
+    consent: Consent = None,
 ) -> None:  # fmt: skip
     """Run a suite, a grid of audits, and write its results as Markdown, HTML and JSON.
 
@@ -80,8 +82,11 @@ def suite(
             _plan(todo, _place(name))
             return
         if not render_only:
+            from clonecost.config import checked_consent
+
             _run(
-                todo, faults, lambda: suites.write_results(gather(), folder / chosen), _place(name)
+                todo, faults, lambda: suites.write_results(gather(), folder / chosen), _place(name),
+                checked_consent(consent or []),
             )  # fmt: skip
         results = gather()
         suites.write_results(results, folder / chosen)
@@ -94,7 +99,7 @@ def suite(
 
 def _place(name: str) -> Place:
     """Keys of a cell are in the suite's file: a suite has none of their flags."""
-    return Place(flags=("scale", "row", "column", "out"), file=f"the suite {name}")
+    return Place(flags=("scale", "row", "column", "out", "consent"), file=f"the suite {name}")
 
 
 def _plan(todo: "list[Job]", place: Place) -> None:
@@ -110,8 +115,9 @@ def _plan(todo: "list[Job]", place: Place) -> None:
 
 
 def _run(
-    todo: "list[Job]", faults: dict[Path, str], write: Callable[[], None], place: Place
-) -> None:
+    todo: "list[Job]", faults: dict[Path, str], write: Callable[[], None], place: Place,
+    consent: Container[str],
+) -> None:  # fmt: skip
     """Run every job; `write` updates the results' files after each of them."""
     from clonecost.audit import Watcher
     from clonecost.suite import run_suite
@@ -131,7 +137,10 @@ def _run(
 
         command = shlex.join(["clonecost", *sys.argv[1:]])
         write()  # the runs that finished earlier: the first job may take hours
-        for job, result in run_suite(todo, watch=watch, progress=display.step, command=command):
+        for job, result in run_suite(
+            todo, watch=watch, progress=display.step, command=command, consent=consent,
+            where=place.file,
+        ):  # fmt: skip
             if isinstance(result, CloneCostError):
                 faults[job.folder] = result.fact
                 errors.print(f"{job.title}: {in_words(result, place)}", style="red", markup=False)

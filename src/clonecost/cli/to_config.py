@@ -1,5 +1,6 @@
 """Command-line values to a spec."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,3 +26,25 @@ def spec_of_keys(keys: dict[str, Any], *, attacks: bool = True) -> "Spec":
         return make_spec(keys, where="the command line", attacks=attacks)
     given = {name: value for name, value in keys.items() if name != "victim"}
     return make_spec(over(read_toml(Path(victim)), given), where=victim, attacks=attacks)
+
+
+def consent_of_keys(spec: "Spec", keys: dict[str, Any], given: list[str] | None) -> Container[str]:
+    """What the person at the command line agrees to.
+
+    Whoever types a victim agrees to it. The keys of a file need consent, given by `--consent`, or
+    by the keys that mean it: `--trust` and `--allow`.
+
+    Args:
+        keys: as `takes_keys` hands them to a command.
+        given: the values of `--consent`.
+
+    Raises:
+        SpecError: a value of `--consent` has another form than KIND:WHAT.
+    """
+    from clonecost.config import EVERYTHING, checked_consent
+
+    agreed = checked_consent(given or [])
+    if not keys["victim"].endswith(".toml"):
+        return EVERYTHING
+    trusted = [f"program:{spec.victim}"] if keys.get("trust") else []
+    return agreed.union(trusted, (f"type:{one}" for one in keys.get("allow", [])))

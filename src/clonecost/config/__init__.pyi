@@ -8,6 +8,13 @@ from .build import load_attacked as load_attacked
 from .build import load_parts as load_parts
 from .build import load_test as load_test
 from .build import singles as singles
+from .consent import EVERYTHING as EVERYTHING
+from .consent import Consent as Consent
+from .consent import asking_for as asking_for
+from .consent import checked_consent as checked_consent
+from .consent import consents_needed as consents_needed
+from .consent import must_consent as must_consent
+from .consent import not_consented as not_consented
 from .defaults import endpoint_url as endpoint_url
 from .defaults import features_of as features_of
 from .defaults import generators_of as generators_of

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import re
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from clonecost.audit import Audit, Origin, RunOptions
+from clonecost.config.consent import must_consent
 from clonecost.config.defaults import (
     class_names,
     endpoint_url,
@@ -38,6 +40,7 @@ from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 from clonecost.victims.zoo.images import zoo_victim
 from clonecost.victims.zoo.tabular import table_victim
 
+SPEC = "The spec"
 SERIES = (0.02, 0.05, 0.1, 0.2, 0.5)  # shares of the budget: the default milestones
 
 
@@ -63,19 +66,25 @@ class Parts:
     student: str
 
 
-def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
+def load_parts(
+    spec: Spec, progress: Progress = no_progress, *, consent: Container[str] = ()
+) -> Parts:
     """Load the data and load (or train) the victim. Sends no row to the victim.
 
     An endpoint gets a request for its metadata, if the spec has the permission to query it.
 
+    Args:
+        consent: what the person agreed to, see `must_consent`.
+
     Raises:
         CloneCostError: the data or the victim cannot be loaded, or do not fit the spec.
     """
+    must_consent(spec, consent, where=SPEC)
     if url := endpoint_url(spec):
         must_be_allowed(url, spec.authorisation)
     if of_table(spec):  # an audit with neither proxy nor student
         test = load_table(test_name(spec), "test", features_of(spec))
-        victim, threat = load_attacked(spec, test, progress)
+        victim, threat = load_attacked(spec, test, progress, consent=consent)
         test = numbered_as(test, victim.classes)
         return Parts(victim, threat, test, None, {}, student_name(spec))
     # The data come first: a mistake in their name must show before a victim is trained.
@@ -90,7 +99,7 @@ def load_parts(spec: Spec, progress: Progress = no_progress) -> Parts:
     if spec.controls and spec.victim in VICTIMS:
         own_data = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
     generators = _generators(spec, proxy, make_device(spec.device), progress)
-    victim, threat = load_attacked(spec, test, progress)
+    victim, threat = load_attacked(spec, test, progress, consent=consent)
     victim = replace(victim, true_labels=own_data)
     return Parts(victim, threat, test, proxy, generators, student_name(spec))
 
@@ -113,11 +122,15 @@ def load_test(spec: Spec, progress: Progress = no_progress) -> LabelledInputs:
 
 
 def load_attacked(
-    spec: Spec, test: LabelledInputs, progress: Progress = no_progress
-) -> tuple[LoadedVictim, ThreatModel]:
+    spec: Spec, test: LabelledInputs, progress: Progress = no_progress, *,
+    consent: Container[str] = (),
+) -> tuple[LoadedVictim, ThreatModel]:  # fmt: skip
     """Load the owner's side alone: the victim, and the threat model of the spec.
 
     An endpoint gets a request for its metadata, if the spec has the permission to query it.
+
+    Args:
+        consent: what the person agreed to, see `must_consent`.
 
     Raises:
         CloneCostError: the victim cannot be loaded, or does not fit the spec.
@@ -130,8 +143,9 @@ def load_attacked(
     # the test rows show the least number of classes only, and an ONNX file has its own
     asked = None if not stated and Path(spec.victim).suffix == ".onnx" else classes
     victim = bring_victim(
-        spec, test.shape, asked, make_device(spec.device), progress, test.features
-    )
+        spec, test.shape, asked, make_device(spec.device), progress, test.features,
+        consent=consent,
+    )  # fmt: skip
     if test.features is None and not names:
         must_be_all(test, victim.num_classes)
     victim = replace(victim, classes=victim.classes or names)
@@ -232,11 +246,7 @@ def default_out(spec: Spec) -> Path:
     another folder.
     """
     words = [spec.victim, *spec.attack]
-    defaults = Spec(victim=spec.victim).fixed()
-    others = {
-        key: value for key, value in spec.fixed().items()
-        if key not in ("victim", "attack") and value != defaults[key]
-    }  # fmt: skip
+    others = {k: v for k, v in spec.chosen().items() if k not in ("victim", "attack")}
     if spec.device == str(make_device("auto")):
         others.pop("device", None)
     if others:
@@ -252,6 +262,8 @@ def bring_victim(
     device: torch.device,
     progress: Progress = no_progress,
     features: tuple[Feature, ...] | None = None,
+    *,
+    consent: Container[str] = (),
 ) -> LoadedVictim:
     """Load the victim that the spec names: of the zoo (trained if it is not yet) or the user's own.
 
@@ -259,10 +271,14 @@ def bring_victim(
         shape: its input shape, if it is known.
         classes: its number of classes, if it is known.
         features: the columns of a table; None for a victim of images.
+        consent: what the person agreed to, see `must_consent`; `EVERYTHING` for a spec that the
+            person wrote.
 
     Raises:
+        ConsentError: the spec would run or contact what the person has not agreed to.
         VictimError: the victim cannot be loaded.
     """
+    must_consent(spec, consent, where=SPEC)
     white_box = spec.access == "white-box"
     if spec.victim in VICTIMS:
         return zoo_victim(

@@ -252,3 +252,8 @@ class Spec(BaseModel):
         # pydantic's stubs do not know that one key may go whole and another in part
         left_out: Any = {**dict.fromkeys(free, True), "endpoint": FREE_OF_ENDPOINT}
         return self.model_dump(mode="json", exclude=left_out)
+
+    def chosen(self) -> dict[str, Any]:
+        """The keys of `fixed` that are not at their default, and the victim."""
+        defaults = Spec(victim="").fixed()
+        return {key: value for key, value in self.fixed().items() if value != defaults[key]}

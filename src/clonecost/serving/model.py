@@ -1,6 +1,7 @@
 """The served model: a victim behind its defences, and its API."""
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 
 import torch
@@ -55,8 +56,9 @@ class ServedModel:
 
 
 def served_model(
-    spec: Spec, *, name: str | None = None, progress: Progress = no_progress
-) -> ServedModel:
+    spec: Spec, *, name: str | None = None, progress: Progress = no_progress,
+    consent: Container[str] = (),
+) -> ServedModel:  # fmt: skip
     """The victim of a spec with its defences, answers and input precision; the rest is ignored.
 
     A table's columns are those of the spec, of its test rows, or of its victim: a victim of the
@@ -64,8 +66,10 @@ def served_model(
 
     Args:
         name: the name in the URL; by default `url_name` of the victim.
+        consent: what the person agreed to, as KIND:WHAT; `EVERYTHING` for a spec of their own.
 
     Raises:
+        ConsentError: the spec would run code that the person has not agreed to.
         SpecError: the victim is an endpoint, or the input shape or the number of classes of the
             user's own victim is unknown.
         VictimError: the victim cannot be loaded.
@@ -85,7 +89,9 @@ def served_model(
         features = load_table(spec.test, "test").features
     shape = (len(features),) if features else victim_shape(spec)
     classes = zoo.num_classes if zoo else spec.classes
-    victim = bring_victim(spec, shape, classes, make_device(spec.device), progress, features)
+    victim = bring_victim(
+        spec, shape, classes, make_device(spec.device), progress, features, consent=consent
+    )
     shape, classes = victim.input_shape or shape, victim.num_classes or classes
     if shape is None or classes is None:
         raise SpecError(

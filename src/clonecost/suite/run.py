@@ -1,13 +1,13 @@
 """Run the cells of a suite as ordinary run folders, and gather their results."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from clonecost.config import Spec
+from clonecost.config import Spec, asking_for, not_consented
 from clonecost.errors import Advice, CloneCostError, SpecError, suggest
 from clonecost.persistence import run_folder
 from clonecost.result import Result
@@ -23,6 +23,7 @@ from clonecost.suite.results import (
     make_column,
 )
 from clonecost.types import Progress, no_progress
+from clonecost.workflows.agreements import Either, remembered
 from clonecost.workflows.run import Watch, finished, run_spec
 
 RESULTS, MARKDOWN, PAGE = "results.json", "table.md", "table.html"
@@ -91,20 +92,41 @@ def _jobs(cell: Cell, folder: Path) -> list[Job]:
 
 def run_suite(
     todo: Sequence[Job], *, watch: Callable[[Job], Watch], progress: Progress = no_progress,
-    command: str = "",
+    command: str = "", consent: Container[str] = (), where: str = "The suite",
 ) -> Iterator[tuple[Job, Result | CloneCostError]]:  # fmt: skip
     """Run the unfinished jobs in order; yields each job with its result, or its error.
 
     A job that fails does not stop the others; Ctrl-C does, and the same call resumes the suite.
+
+    Args:
+        consent: what the person agreed to, as KIND:WHAT; what was agreed to for a job's folder
+            holds.
+        where: what holds the suite, for the message that asks for consent.
+
+    Raises:
+        ConsentError: a job would run or contact what the person has not agreed to; no job was run.
     """
+    agreed = {job.folder: Either(consent, remembered(job.folder, job.spec)) for job in todo}
+    left = [
+        one
+        for job in todo
+        if job.result() is None
+        for one in not_consented(job.spec, agreed[job.folder])
+    ]
+    if left:
+        raise asking_for(left, where=where)
     for job in todo:
-        yield job, _run(job, watch(job), progress, command)
+        yield job, _run(job, watch(job), progress, command, agreed[job.folder])
 
 
-def _run(job: Job, watch: Watch, progress: Progress, command: str) -> Result | CloneCostError:
+def _run(
+    job: Job, watch: Watch, progress: Progress, command: str, consent: Container[str]
+) -> Result | CloneCostError:
     try:
         run_folder.make(job.folder)
-        runs = run_spec(job.spec, job.folder, watch=watch, progress=progress, command=command)
+        runs = run_spec(
+            job.spec, job.folder, watch=watch, progress=progress, command=command, consent=consent
+        )
         return [result for _, result in runs][-1]
     except CloneCostError as error:
         return error

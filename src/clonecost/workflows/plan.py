@@ -8,6 +8,7 @@ from typing import cast
 from clonecost.audit.spot_check import ROWS
 from clonecost.config import (
     Spec,
+    consents_needed,
     endpoint_url,
     features_of,
     generators_of,
@@ -79,6 +80,8 @@ def plan(spec: Spec, *, words: Callable[[CloneCostError], str] = str) -> Plan:
     lines += _endpoint(spec, rows + count, len(runs))
     lines.append(("answers", f"{spec.answers}, inputs {spec.input_precision}"))
     lines.append(("defences", ", ".join(spec.defence) or "none"))
+    if asked := consents_needed(spec):
+        lines.append(("consent", f"the audit would {'; '.join(one.words for one in asked)}"))
     return Plan(lines, missing)
 
 

@@ -1,6 +1,6 @@
 """Run the audits of a spec into their folders, and resume those that were started before."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from clonecost.config import (
     audits,
     default_milestones,
     load_parts,
+    must_consent,
     read_spec,
     singles,
     to_toml,
@@ -19,13 +20,15 @@ from clonecost.oracle.ledger import Ledger
 from clonecost.persistence import run_folder
 from clonecost.result import Result, read_result
 from clonecost.types import Progress, no_progress
+from clonecost.workflows.agreements import Either, remember, remembered
 
 Watch = Callable[[Audit], Watcher]
 
 
 def run_spec(
-    spec: Spec, out: Path, *, watch: Watch, progress: Progress = no_progress, command: str = ""
-) -> Iterator[tuple[Path, Result]]:
+    spec: Spec, out: Path, *, watch: Watch, progress: Progress = no_progress, command: str = "",
+    consent: Container[str] = (), where: str = "The spec",
+) -> Iterator[tuple[Path, Result]]:  # fmt: skip
     """Run every audit of a spec, one after the other; yields each run folder with its result.
 
     Finished runs are not run again; interrupted ones are resumed.
@@ -34,8 +37,12 @@ def run_spec(
         out: the run folder, or the folder of the run folders if there are several runs.
         watch: the callbacks for each audit.
         command: the command line, for the record.
+        consent: what the person agreed to, as KIND:WHAT (see `consents_needed`); `EVERYTHING` for
+            a spec that the person wrote. It is remembered for the run folders.
+        where: what holds the spec, for the message that asks for consent.
 
     Raises:
+        ConsentError: the spec would run or contact what the person has not agreed to.
         CloneCostError: an audit cannot be run; every paid answer is kept.
     """
     runs = singles(spec, out)
@@ -43,8 +50,12 @@ def run_spec(
         _same_audit(folder, single)
     done = [finished(folder, single) for single, folder in runs]
     if not all(done):
+        agreed = Either(consent, remembered(out, spec))
+        must_consent(spec, agreed, where=where)
         run_folder.make(out)  # refused here, before a victim is trained
-        todo = audits(spec, load_parts(spec, progress), out, command)
+        for single, folder in [(spec, out), *runs]:
+            remember(folder, single)
+        todo = audits(spec, load_parts(spec, progress, consent=agreed), out, command)
         for audit in todo:  # all of them, before the first query
             check(audit)
         if len(todo) > 1:

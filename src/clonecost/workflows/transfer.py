@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from clonecost.config import (
     lost_limit,
     make_defence,
     make_device,
+    must_consent,
     of_table,
 )
 from clonecost.defences import defend
@@ -33,6 +34,7 @@ from clonecost.persistence import run_folder
 from clonecost.persistence.disk import file_digest
 from clonecost.result import Transfer, read_result
 from clonecost.types import Progress, no_progress
+from clonecost.workflows.agreements import Either, remember, remembered
 from clonecost.workflows.run import spec_of
 
 EPSILONS = (0.03, 0.1)
@@ -42,7 +44,7 @@ ROWS = 500
 def transfer(
     run: Path, *, epsilons: Sequence[float] = EPSILONS, methods: Sequence[str] = METHODS,
     rows: int = ROWS, seed: int | None = None, max_lost: int | None = None,
-    progress: Progress = no_progress,
+    progress: Progress = no_progress, consent: Container[str] = (),
 ) -> Transfer:  # fmt: skip
     """Make adversarial examples on the clone of a finished run and send them to its victim.
 
@@ -57,8 +59,10 @@ def transfer(
         seed: of the rows, of noise and random starts; None: the run's own, so that several seeds
             of an attack use different rows.
         max_lost: rows that may be paid without an answer; None: the spec's limit.
+        consent: what the person agreed to, as KIND:WHAT; what was agreed to for the run holds.
 
     Raises:
+        ConsentError: the run's spec would run or contact what the person has not agreed to.
         RunError: the run attacked a table or another model, has not finished, or its clone cannot
             be built.
         SpecError: a method is unknown, or an epsilon or number is out of range.
@@ -76,12 +80,15 @@ def transfer(
             Advice("choose a run that attacked images"),
         )
     result = read_result(run)  # raises if the run has not finished
+    agreed = Either(consent, remembered(run, spec))
+    must_consent(spec, agreed, where=str(run / run_folder.SPEC))
+    remember(run, spec)
     seed = result.provenance.seed if seed is None else seed
     began = time.monotonic()
     device = make_device(spec.device)
     clone = load_clone(run).to(device)
     test = load_test(spec, progress)
-    victim, threat = load_attacked(spec, test, progress)
+    victim, threat = load_attacked(spec, test, progress, consent=agreed)
     if victim.weights != result.victim.weights:
         raise RunError(
             f"{victim.name} has other weights than the model that {run} attacked",
