@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.support.cli_runs import MINE, QUICK, run
+from tests.support.cli_runs import MINE, QUICK, agree, run
 from tests.support.endpoint_servers import Server, serving
 from tests.support.workbench import SHAPE, TEST_ROWS
 from torch import Tensor
@@ -92,27 +92,46 @@ concurrency = 2
     return path
 
 
+def consent_to(server: Server) -> list[str]:
+    return agree(f"address:{server.model_url}", "secret:SHOP_TOKEN")
+
+
+def test_without_consent_no_address_is_contacted_and_no_secret_is_sent(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_TOKEN", SECRET)
+    path = spec(server, tmp_path / "shop.toml")
+    both = consent_to(server)
+    for agreed, left in (([], both), (both[:2], both[2:]), (both[2:], both[:2])):
+        said = run("audit", path, "--out", tmp_path / "run", *agreed)
+        assert said.status == 2
+        assert said.err.rstrip().endswith(f"Use {' '.join(left)}.")
+    assert server.requests == []
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_secret_goes_to_the_server_and_nowhere_else(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = spec(server, tmp_path / "shop.toml")
-    unset = run("audit", path, "--out", tmp_path / "run")
+    agreed = consent_to(server)
+    unset = run("audit", path, "--out", tmp_path / "run", *agreed)
     assert (unset.status, "variable SHOP_TOKEN is not set" in unset.err) == (2, True)
     monkeypatch.setenv("SHOP_TOKEN", SECRET)
-    said = [run("audit", path, "--out", tmp_path / "run")]
+    said = [run("audit", path, "--out", tmp_path / "run", *agreed)]
     assert said[0].status == 0, said[0].err
     heard = {headers["authorization"] for _, _, headers, _ in server.requests}
     assert heard == {f"Bearer {SECRET}"}
     # a server that repeats what it was sent: at the first word, and in the middle of a run
     server.metadata = {"inputs": [], "outputs": [], "you sent": SECRET}
-    said.append(run("audit", path, "--out", tmp_path / "other"))
+    said.append(run("audit", path, "--out", tmp_path / "other", *agreed))
     assert said[-1].status == 2
     server.metadata = None
     server.scenes += [("status", 500, {}, f"you sent {SECRET}")] * 999
-    said.append(run("audit", path, "--out", tmp_path / "third", "--max-lost", "9000"))
+    said.append(run("audit", path, "--out", tmp_path / "third", "--max-lost", "9000", *agreed))
     assert "you sent env:SHOP_TOKEN" in said[-1].err
     server.scenes[:] = [("status", 403, {}, f"you sent {SECRET}")] * 999
-    said.append(run("audit", path, "--out", tmp_path / "fourth"))
+    said.append(run("audit", path, "--out", tmp_path / "fourth", *agreed))
     assert "403 Forbidden: you sent env:SHOP_TOKEN" in said[-1].err
     server.scenes.clear()
     said += [run("plan", path), run("report", tmp_path / "run", "--format", "md")]
@@ -164,7 +183,7 @@ def test_permission_stands_on_page_one_of_every_report(
 ) -> None:
     monkeypatch.setenv("SHOP_TOKEN", SECRET)
     path = spec(server, tmp_path / "shop.toml", PERMIT)
-    said = run("audit", path, "--out", tmp_path / "run", "--json")
+    said = run("audit", path, "--out", tmp_path / "run", "--json", *consent_to(server))
     assert said.status == 0, said.err
     scope = "the staging model, <b>80</b> rows"
     assert json.loads(said.out)["endpoint"]["authorisation"] == {
@@ -184,11 +203,11 @@ def test_a_dead_endpoint_stops_the_run_and_resume_ends_in_the_same_clone(
     monkeypatch.setenv("SHOP_TOKEN", SECRET)
     path = spec(server, tmp_path / "shop.toml", "attempts = 2", "spot_check = 0")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert run("audit", path, "--out", whole).status == 0
+    assert run("audit", path, "--out", whole, *consent_to(server)).status == 0
     before = server.rows
     # a quarter of 40 rows is in flight, in two requests: the 200 test rows, 30 more, then trouble
     server.scenes += ["answered"] * 46 + ["reset"] * 999
-    stopped = run("audit", path, "--out", cut, "--max-lost", "40")
+    stopped = run("audit", path, "--out", cut, "--max-lost", "40", *consent_to(server))
     assert stopped.status == 2
     assert "did not answer in 2 attempts" in stopped.err
     for _ in range(20):  # each time less is risked

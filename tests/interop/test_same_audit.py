@@ -23,7 +23,7 @@ from tests.support.live_server import live
 from torch import Tensor, nn
 
 from clonecost.audit import Watcher
-from clonecost.config import make_spec
+from clonecost.config import EVERYTHING, make_spec
 from clonecost.oracle.ledger import Ledger
 from clonecost.result import Result
 from clonecost.serving import Limits, Metrics, make_app, served_model
@@ -53,7 +53,7 @@ def audit(folder: Path, **victim: Any) -> Run:
         "attack": "knockoff:shared", "set": {"knockoff": {"epochs": 8}}, "proxy": "photos",
         "budget": BUDGET, "milestones": [200], "student": "half-lenet", "device": "cpu", **victim,
     })  # fmt: skip
-    ((_, result),) = run_spec(spec, folder, watch=lambda _: Watcher())
+    ((_, result),) = run_spec(spec, folder, watch=lambda _: Watcher(), consent=EVERYTHING)
     with closing(Ledger.read(folder / "ledger.sqlite")) as ledger:
         bought = [
             ledger.recorded(account, 0, ledger.totals(account).settled)

@@ -14,7 +14,7 @@ from tests.support.foreign import mlserver, needs_mlserver, sklearn_model
 
 from clonecost.attacks.tramer_lr import TramerLr
 from clonecost.audit import Audit, RunOptions, Watcher, run_audit
-from clonecost.config import make_spec
+from clonecost.config import EVERYTHING, make_spec
 from clonecost.data.tables import load_table
 from clonecost.errors import VictimError
 from clonecost.result import Result
@@ -28,7 +28,7 @@ def audit(url: str, folder: Path, attack: str, endpoint: dict[str, Any], **keys:
         "victim": url, "test": "iris", "attack": attack, "budget": 400, "uniform": 50,
         "device": "cpu", "rate": 1e6, "endpoint": endpoint, **keys,
     })  # fmt: skip
-    ((_, result),) = run_spec(spec, folder, watch=lambda _: Watcher())
+    ((_, result),) = run_spec(spec, folder, watch=lambda _: Watcher(), consent=EVERYTHING)
     return result
 
 

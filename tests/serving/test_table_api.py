@@ -14,7 +14,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
-from tests.support.cli_runs import run
+from tests.support.cli_runs import agree, run
 from tests.support.endpoint_servers import Server, serving
 from tests.support.live_server import client_of, live
 from tests.support.table_toys import COLOUR, TableToy, linear_toy, numbers, tree_toy
@@ -232,12 +232,13 @@ def test_an_api_of_records_is_audited_from_a_spec(shop: Path) -> None:
     asked: list[Any] = []
     with live(buys(shop, asked)) as url:
         Path("spec.toml").write_text(SPEC.format(url=url))
+        agreed = agree(f"address:{url}/buys")
         planned = run("plan", "spec.toml")
         assert "200 rows of rows.csv and uniform ones" in " ".join(planned.out.split())
         assert asked == []
-        done = run("audit", "spec.toml", "--out", "run")
+        done = run("audit", "spec.toml", "--out", "run", *agreed)
         assert done.status == 0, done.err
-        assert run("audit", "spec.toml", "--out", "run").status == 0  # finished already
+        assert run("audit", "spec.toml", "--out", "run", *agreed).status == 0  # finished already
     assert {type(row["colour"]) for row in asked} == {str}
     assert set(asked[0]) == {"age", "colour", "income"}
     result = read_result(shop / "run")
@@ -247,6 +248,9 @@ def test_an_api_of_records_is_audited_from_a_spec(shop: Path) -> None:
     assert result.victim.served.startswith("JSON template, record in")
     assert len(asked) == result.spent + result.evaluation + 20  # a spot check
     assert run("verify", "run").status == 0
+
+
+HOSTS = ("127.0.0.1:1/buys", "127.0.0.1:1/v2/models/buys", "shop.example/buys")
 
 
 @pytest.mark.parametrize(
@@ -269,7 +273,8 @@ def test_a_wrong_spec_is_one_sentence(old: str, new: str, sentence: str, shop: P
             line for line in text.splitlines() if not line.startswith(("body", "answers"))
         )
     Path("spec.toml").write_text(text)
-    said = run("audit", "spec.toml", "--out", "run")
+    agreed = agree(*(f"address:http://{host}" for host in HOSTS))
+    said = run("audit", "spec.toml", "--out", "run", *agreed)
     assert said.status == 2
     assert sentence in said.err
     assert not list((shop / "run").rglob("*"))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from tests.support.cli_runs import asked, run
+from tests.support.cli_runs import agree, asked, run
 from tests.support.toy_suite import edited
 from tests.support.workbench import TEST_ROWS
 from torch import Tensor
@@ -18,10 +18,12 @@ from clonecost.suite import (
     read_suite,
 )
 
+AGREED = agree("code:own:probs", "code:own:falls")
+
 
 def test_it_goes_on_where_it_was_stopped(toy: Path, tmp_path: Path) -> None:
     out, log = tmp_path / "out", tmp_path / "asked"
-    assert run("suite", toy, "--out", out, "--row", "ours", "--seed", "0").status == 0
+    assert run("suite", toy, *AGREED, "--out", out, "--row", "ours", "--seed", "0").status == 0
     table = read_results(out / "small" / "results.json")
     ours = table.cell("ours", "mine")
     assert (ours.seeds, ours.not_run) == ([0], "seeds 1, 2: not yet")
@@ -33,13 +35,22 @@ def test_it_goes_on_where_it_was_stopped(toy: Path, tmp_path: Path) -> None:
     left = plan_suite(jobs(suite, "small", out))
     assert ("mine / ours", "2 of 3 runs to do, 40 queries each") in left.lines
     assert dict(left.lines)["queries"].startswith(f"at most {2 * 40 + 3 * 60:,} ")
-    assert run("suite", toy, "--out", out, "--row", "ours", "--seed", "0").status == 0
+    assert run("suite", toy, *AGREED, "--out", out, "--row", "ours", "--seed", "0").status == 0
     assert run("suite", toy, "--out", out, "--row", "ours", "--plan").status == 0
     assert run("suite", toy, "--out", out, "--render-only").status == 0
     assert len(asked(log)) == before
-    assert run("suite", toy, "--out", out, "--row", "ours").status == 0
+    assert run("suite", toy, *AGREED, "--out", out, "--row", "ours").status == 0
     assert read_results(out / "small" / "results.json").cell("ours", "mine").seeds == [0, 1, 2]
     assert len(asked(log)) == 3 * before
+
+
+def test_a_suite_asks_for_all_its_consents_before_the_first_run(toy: Path, tmp_path: Path) -> None:
+    edited(toy, 'not_run = "no time"', 'not_run = ""')
+    out = tmp_path / "out"
+    said = run("suite", toy, "--out", out)
+    assert said.status == 2
+    assert said.err.rstrip().endswith("--consent code:own:probs --consent code:own:falls.")
+    assert not list(out.rglob("spec.toml"))
 
 
 def test_stopped_within_a_run_it_buys_nothing_twice(
@@ -53,7 +64,7 @@ def test_stopped_within_a_run_it_buys_nothing_twice(
             raise KeyboardInterrupt
         return cast(Tensor, whole(inputs))
 
-    words = ["suite", toy, "--out", tmp_path / "out", "--row", "knockoff", "--seed", "0",
+    words = ["suite", toy, *AGREED, "--out", tmp_path / "out", "--row", "knockoff", "--seed", "0",
              "--seed", "1"]  # fmt: skip
     edited(toy, "{ epochs = 2 }", "{ epochs = 2, batch_size = 10 }")
     monkeypatch.setattr(own, "probs", until_ctrl_c)
@@ -69,9 +80,9 @@ def test_stopped_within_a_run_it_buys_nothing_twice(
 
 def test_a_run_of_another_spec_is_no_number_of_this_table(toy: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert run("suite", toy, "--out", out, "--row", "ours", "--seed", "0").status == 0
+    assert run("suite", toy, *AGREED, "--out", out, "--row", "ours", "--seed", "0").status == 0
     edited(toy, "settings = { epochs = 1 }", "settings = { epochs = 3 }")
-    said = run("suite", toy, "--out", out, "--row", "ours", "--seed", "0")
+    said = run("suite", toy, *AGREED, "--out", out, "--row", "ours", "--seed", "0")
     assert said.status == 2
     cell = read_results(out / "small" / "results.json").cell("ours", "mine")
     assert cell.accuracy is None
@@ -81,7 +92,7 @@ def test_a_run_of_another_spec_is_no_number_of_this_table(toy: Path, tmp_path: P
 def test_a_cell_that_fails_says_why_and_the_others_are_run(toy: Path, tmp_path: Path) -> None:
     edited(toy, 'not_run = "no time"', 'not_run = ""')
     out = tmp_path / "out"
-    said = run("suite", toy, "--out", out, "--seed", "0", "--row", "knockoff")
+    said = run("suite", toy, *AGREED, "--out", out, "--seed", "0", "--row", "knockoff")
     assert said.status == 2
     assert "1 of 2 runs failed" in said.err
     table = read_results(out / "small" / "results.json")

@@ -37,6 +37,11 @@ def run(*words: object) -> Said:
     return Said(result.exit_code, result.stdout, result.stderr)
 
 
+def agree(*things: str) -> list[str]:
+    """The flags that consent to each thing, KIND:WHAT, of a file."""
+    return [word for thing in things for word in ("--consent", thing)]
+
+
 def environment(bench: Path, **more: str) -> dict[str, str]:
     """For a real process: one thread, the bench's modules, no terminal's colours."""
     path = os.pathsep.join(filter(None, [str(bench), os.environ.get("PYTHONPATH")]))

@@ -3,12 +3,13 @@
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.support.cli_runs import asked, run
 from tests.support.run_folders import AUDIT, contents
-from tests.support.workbench import TEST_ROWS
 
 from clonecost.config import Spec
 from clonecost.persistence.disk import cache_root
@@ -78,7 +79,6 @@ def test_the_victim_typed_at_the_command_line_is_the_consent(
     assert not (tmp_path / "run").exists()
     agreed = run("audit", spec, "--out", tmp_path / "run", "--consent", "code:own:probs")
     assert agreed.status == 0, agreed.err
-    assert TEST_ROWS
 
 
 def test_the_store_is_private_and_outside_the_run_folder(tmp_path: Path) -> None:
@@ -106,3 +106,65 @@ def test_either_agreement_is_enough() -> None:
     assert "a" in Either(("a",), ())
     assert "a" in Either((), ("a",))
     assert "b" not in Either(("a",), ())
+
+
+LOOKS_ONLY = """
+import builtins, importlib, os, socket, sys
+from pathlib import Path
+
+def refuse(what):
+    def stop(*args, **given):
+        Path("REACHED").write_text(what)
+        raise SystemExit(f"reached {what}")
+    return stop
+
+class NoPlants:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("own", "planted", "torch"):
+            refuse(name)()
+
+if sys.argv[1] != "replay":
+    sys.meta_path.insert(0, NoPlants())
+socket.socket.connect = refuse("a socket")
+socket.create_connection = refuse("a socket")
+read = os.environ.get
+os.environ.get = lambda name, *rest: refuse(name)() if name == "SECRET" else read(name, *rest)
+from clonecost.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("command", ["report", "verify", "replay"])
+def test_reading_a_run_loads_no_victim_and_contacts_nobody(
+    command: str, finished: Path, bench: Path, tmp_path: Path
+) -> None:
+    """With hooks on imports, sockets and the environment; `report` and `verify` need no torch."""
+    copy = Path(shutil.copytree(finished, tmp_path / "copy"))
+    for name in ("test.npz", "proxy.npz"):
+        shutil.copy(bench / name, tmp_path)
+    (tmp_path / "own.py").write_text("raise SystemExit('own.py was imported')")
+    more = ["--student", "half-lenet", "--epochs", "1"] if command == "replay" else []
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKS_ONLY, command, str(copy), *more], cwd=tmp_path, text=True,
+        capture_output=True, env={**os.environ, "SECRET": "s", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "REACHED").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["resume", "stranger_run"], ["audit", "stranger_run/spec.toml"],
+              ["serve", "stranger_run/spec.toml"], ["plan", "stranger_run/spec.toml"],
+              ["transfer", "stranger_run"]], ids=lambda words: words[0],
+)  # fmt: skip
+def test_a_strangers_run_runs_nothing(
+    words: list[str], cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(cases / "stranger_run", tmp_path / "stranger_run")
+    shutil.copy(cases / "planted.py", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    said = run(*words)
+    assert "run the Python code of planted:victim" in said.err + said.out or words[0] == "transfer"
+    assert said.status == (0 if words[0] == "plan" else 2)
+    assert {path.name for path in tmp_path.iterdir()} == {"stranger_run", "planted.py"}
+    assert [path.name for path in (tmp_path / "stranger_run").iterdir()] == ["spec.toml"]
