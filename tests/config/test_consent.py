@@ -55,7 +55,7 @@ def specs(draw: st.DrawFn) -> Spec:
     if draw(st.booleans()):
         endpoint = EndpointSettings(
             url=draw(st.none() | ADDRESSES), headers=draw(st.dictionaries(NAMES, texts())),
-            body={"rows": "$inputs", "more": draw(st.lists(texts(), max_size=2))}, answers="p",
+            body={"rows": "$inputs", "more": [*draw(st.lists(texts(), max_size=2))]}, answers="p",
         )  # fmt: skip
         if endpoint.url is None and not victim.startswith("http"):
             endpoint = None
