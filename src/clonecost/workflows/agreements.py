@@ -61,5 +61,5 @@ def _file(folder: Path) -> Path:
 
 
 def _digest(spec: Spec) -> str:
-    """Of the keys that a run keeps; a larger budget is no other spec."""
+    """The digest of the keys that a run keeps; a larger budget is no other spec."""
     return hashlib.sha256(json.dumps(spec.chosen(), sort_keys=True).encode()).hexdigest()
