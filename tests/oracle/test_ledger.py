@@ -1,12 +1,11 @@
 import itertools
-import resource
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
+from tests.support.disk_faults import no_file_grows_beyond
 
 from clonecost.errors import LedgerError, RunWorkflow, SetKey
 from clonecost.oracle.hash_chain import DIGEST_BYTES, GENESIS, Value, canonical
@@ -27,10 +26,12 @@ def answers(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def buy(ledger: Ledger, position: int, inputs: torch.Tensor, **how: object) -> torch.Tensor:
-    batch = ledger.reserve(account="attack", position=position, digests=row_digests(inputs))
     found = answers(len(inputs), position)
     kept = pack(inputs, how.pop("index", None)) if how.pop("keep", False) else None  # type: ignore[arg-type]
-    ledger.settle(batch, found, kept=kept)
+    batch = ledger.reserve(
+        account="attack", position=position, digests=row_digests(inputs), kept=kept
+    )
+    ledger.settle(batch, found)
     return found
 
 
@@ -206,17 +207,6 @@ def test_another_sqlite_file_is_refused(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(LedgerError, match="not a clonecost/ledger/1"):
         open_ledger(tmp_path)
-
-
-@contextmanager
-def no_file_grows_beyond(size: int) -> Iterator[None]:
-    """Limit the size of files, as a full disk does; Python ignores the signal of the limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_is_reported_and_answers_are_kept(tmp_path: Path) -> None:

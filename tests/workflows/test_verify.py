@@ -75,9 +75,11 @@ def buy(ledger: Ledger, account: Any, position: int, rng: torch.Generator) -> No
     from clonecost.oracle.tensor_codec import pack, row_digests
 
     inputs = torch.rand(4, *SHAPE, generator=rng)
-    batch = ledger.reserve(account=account, position=position, digests=row_digests(inputs))
+    batch = ledger.reserve(
+        account=account, position=position, digests=row_digests(inputs), kept=pack(inputs, None)
+    )
     answers = torch.rand(4, CLASSES, generator=rng).softmax(1)
-    ledger.settle(batch, answers, kept=pack(inputs, None))
+    ledger.settle(batch, answers)
 
 
 @pytest.fixture

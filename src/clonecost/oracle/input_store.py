@@ -1,11 +1,13 @@
 """The inputs that a run keeps, in `inputs.bin` beside its ledger, each in its smallest exact form.
 
 A row of the proxy pool is kept as its index (4 bytes), any other image whose values are all k/255
-as bytes, and anything else as float32. The ledger holds the offset of each batch; bytes after the
-last settled batch (from a crash during a write) are never read.
+as bytes, and anything else as float32. The ledger holds the offset of each batch. The inputs of a
+batch are written before it is sent, so that a full disk is noticed while nothing is paid; bytes of
+a batch that was not settled are never read.
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -16,6 +18,7 @@ import numpy as np
 from clonecost.errors import Advice, LedgerError
 from clonecost.oracle.hash_chain import array_digests
 from clonecost.persistence.disk import sync_folder
+from clonecost.persistence.own_files import open_file, write_all
 
 Form = Literal["index", "uint8", "float32"]
 _DTYPES = {"uint8": np.uint8, "float32": np.float32}
@@ -37,15 +40,40 @@ class KeptInputs:
     shape: tuple[int, ...]
 
     def append(self, payload: bytes) -> int:
-        """Write at the end and sync. Returns the offset of the payload, in bytes."""
-        with self.path.open("ab") as file:
-            offset = file.tell()
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
+        """Write at the end and sync. Returns the offset of the payload, in bytes.
+
+        Raises:
+            OSError: the disk has no room; the file is as before.
+        """
+        descriptor = open_file(self.path, os.O_RDWR | os.O_CREAT)
+        try:
+            offset = os.lseek(descriptor, 0, os.SEEK_END)
+            try:
+                write_all(descriptor, payload)
+                os.fsync(descriptor)
+            except BaseException:
+                with suppress(OSError):
+                    os.ftruncate(descriptor, offset)
+                raise
+        finally:
+            os.close(descriptor)
         if offset == 0:  # the file is new
             sync_folder(self.path.parent)
         return offset
+
+    def take_back(self, offset: int) -> None:
+        """Cut the file off at `offset`: the inputs of a batch that was lost are of no use."""
+        with suppress(OSError):  # they would only take space
+            descriptor = open_file(self.path, os.O_RDWR)
+            try:
+                os.ftruncate(descriptor, offset)
+            finally:
+                os.close(descriptor)
+
+    def size_of(self, form: Form, count: int) -> int:
+        """The number of bytes that `count` rows take."""
+        values = prod(self.shape)
+        return count * {"index": 4, "uint8": values, "float32": 4 * values}[form]
 
     def payload(self, form: Form, offset: int, count: int) -> bytes:
         """The stored bytes of a batch.
@@ -53,12 +81,13 @@ class KeptInputs:
         Raises:
             LedgerError: the file cannot be read, or is too short.
         """
-        values = prod(self.shape)
-        size = count * {"index": 4, "uint8": values, "float32": 4 * values}[form]
+        size = self.size_of(form, count)
+        payload = b""
         try:
-            with self.path.open("rb") as file:
-                file.seek(offset)
-                payload = file.read(size)
+            with os.fdopen(open_file(self.path, os.O_RDONLY), "rb") as file:
+                if offset + size <= os.fstat(file.fileno()).st_size:  # else no memory is taken
+                    file.seek(offset)
+                    payload = file.read(size)
         except OSError as error:
             raise LedgerError(
                 f"The kept inputs {self.path} cannot be read: {error}.",

@@ -5,6 +5,10 @@ sent and *settled* after its answers arrived. A crash in between leaves a reserv
 *lost* on the next opening, because the victim may have served and billed it. Rows of a lost batch
 that certainly never reached the victim are recorded as unsent and counted nowhere.
 
+Each of these steps is one transaction. Space for the answers is claimed and the inputs are written
+before a batch is sent; an outcome that the database cannot take is kept in `ledger.pending`
+(`pending`) and recorded by the next step or the next opening.
+
 Every event adds a link to a chain of SHA-256 digests (`record`, `hash_chain`), so that a later
 change, insertion or deletion is detected. Answers are always kept, inputs on request
 (`input_store`).
@@ -13,33 +17,29 @@ Rows are counted in *accounts*: "attack" (the price of the clone), "evaluation" 
 test rows) and "spot" (the spot check). Within an account every row has a position, from 0.
 """
 
+import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from torch import Tensor
 
-from clonecost.errors import Advice, LedgerError, RunWorkflow, SetKey
+from clonecost.errors import Advice, LedgerError, RunError, RunWorkflow, SetKey
 from clonecost.oracle.hash_chain import DIGEST_BYTES, GENESIS, Value, next_link
 from clonecost.oracle.input_store import Form, Packed
-from clonecost.oracle.record import (
-    ACCOUNTS,
-    FORMAT,
-    SCHEMA,
-    Account,
-    Record,
-    Totals,
-    not_a_run,
-)
+from clonecost.oracle.ledger_schema import ACCOUNTS, FORMAT, SCHEMA, Account, altered_schema
+from clonecost.oracle.pending import PENDING, Outcome, PendingOutcome
+from clonecost.oracle.record import Record, Totals, not_a_run
 from clonecost.oracle.tensor_codec import decode, encode, row_digests, unpack
 from clonecost.persistence.disk import disk_faults
+from clonecost.persistence.own_files import PRIVATE_FILE, must_be_file
+from clonecost.persistence.sqlite_file import close_whole, open_to_write
 from clonecost.types import Shape, as_pixels
 
 __all__ = ["ACCOUNTS", "Account", "Ledger", "Recorded", "Totals"]
@@ -54,6 +54,18 @@ class Recorded:
 
     digests: bytes
     answers: Tensor
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The kept inputs of a batch in flight: their place in `inputs.bin`."""
+
+    form: Form | None = None
+    offset: int | None = None
+
+
+NOT_KEPT = _Inputs()
+REASON = 2_000  # characters: of a longer reason the rest is cut
 
 
 class Ledger(Record):
@@ -78,6 +90,9 @@ class Ledger(Record):
         >>> ledger.settle(batch, victim(inputs))  # doctest: +SKIP
     """
 
+    _lock: BaseFileLock | None = None
+    _lost: int | None = None  # in all accounts; None: not summed up since the last loss
+
     def __init__(self, path: Path, *, audit: str, input_shape: Shape, num_classes: int) -> None:
         opened = {"format": FORMAT, "audit": audit, "num_classes": num_classes,
                   "input_shape": list(input_shape)}  # fmt: skip
@@ -89,10 +104,14 @@ class Ledger(Record):
                 SetKey("out"),
                 RunWorkflow("resume", path.parent),
             )
-        for (batch,) in self._db.execute(
-            "SELECT id FROM batches WHERE state = 'reserved'"
-        ).fetchall():
-            self.lose(batch, "the process ended before the answers arrived")
+        try:
+            for (batch,) in self._db.execute(
+                "SELECT id FROM batches WHERE state = 'reserved'"
+            ).fetchall():
+                self.lose(batch, "the process ended before the answers arrived")
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def reopen(cls, path: Path) -> Self:
@@ -110,19 +129,27 @@ class Ledger(Record):
     def _open(self, path: Path, opened: Mapping[str, Any] | None) -> None:
         """Lock the file, create its tables if it has none yet, and load it."""
         self.path = path
-        self._lock = FileLock(path.with_suffix(".lock"))
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise LedgerError(
-                f"{path.parent} is in use by another process.",
-                Advice("wait for that process, or stop it"),
-            ) from error
+        self._pending = PendingOutcome(path.with_name(PENDING))
+        self._in_flight: dict[int, _Inputs] = {}
+        lock = path.with_suffix(".lock")
+        with disk_faults(lock):
+            must_be_file(lock)
+            self._lock = FileLock(lock, mode=PRIVATE_FILE)
+            try:
+                self._lock.acquire(timeout=1)  # a reader may look at it for a moment
+            except Timeout as error:
+                raise LedgerError(
+                    f"{path.parent} is in use by another process.",
+                    Advice("wait for that process, or stop it"),
+                ) from error
         try:
             with disk_faults(path):
-                self._db = sqlite3.connect(path, isolation_level=None)
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = FULL")
+                self._db = open_to_write(path)
+        except BaseException:
+            self._lock.release()
+            raise
+        try:
+            with disk_faults(path):
                 empty = not self._db.execute("SELECT 1 FROM sqlite_master").fetchone()
                 if empty and opened is not None:
                     self._head = GENESIS
@@ -131,64 +158,77 @@ class Ledger(Record):
                             self._db.execute(statement)
                         self._link("opened", content=_as_json(opened))
                 self._load()
+                if altered_schema(self._db):  # a trigger would run with every write
+                    raise self._altered("it holds other tables than ours")
+            self._complete()
         except BaseException:
-            self._lock.release()
+            self.close()
             raise
 
-    def _load(self) -> None:
-        super()._load()
-        self._lost = sum(self.totals(account).lost for account in ACCOUNTS)
+    def close(self) -> None:
+        """Close the file. Open reservations become lost at the next opening for writing."""
+        if self._lock is None:  # it was opened for reading
+            super().close()
+            return
+        try:
+            close_whole(self._db)
+        finally:
+            self._lock.release()
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def reserve(self, *, account: Account, position: int, digests: bytes) -> int:
-        """Charge a batch; durable when this returns.
+    def reserve(
+        self, *, account: Account, position: int, digests: bytes, kept: Packed | None = None
+    ) -> int:
+        """Charge a batch; durable when this returns, and then its answers have room on the disk.
 
         Args:
             position: of the first row, within the account.
             digests: 16 bytes a row, `row_digests(inputs)`.
+            kept: the packed inputs, if the run keeps them.
 
         Returns:
             The batch's id.
+
+        Raises:
+            LedgerError: the disk is full, or the ledger in use; nothing is charged.
         """
+        self._complete()
         count = len(digests) // DIGEST_BYTES
-        at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        values = (account, position, count, digests, at)
-        with self._transaction():
-            cursor = self._db.execute(
-                "INSERT INTO batches (account, position, count, digests, at, state) "
-                "VALUES (?, ?, ?, ?, ?, 'reserved')",
-                values,
-            )
-            batch = cursor.lastrowid
-            assert batch is not None
-            self._link("reserved", batch, values)
+        with disk_faults(self._pending.path):
+            self._pending.claim(count * self.num_classes * 8)  # of a float64
+        inputs = NOT_KEPT
+        if kept is not None:
+            with disk_faults(self._inputs.path):
+                offset = self._inputs.append(kept.payload)
+            inputs = _Inputs(kept.form, offset)
+        try:
+            with self._transaction():
+                batch = self._charge(account, position, digests)
+        except BaseException:
+            self._take_back(inputs)
+            raise
+        self._in_flight[batch] = inputs
         return batch
 
-    def settle(
-        self, batch: int, answers: Tensor, *, labels_only: bool = False, kept: Packed | None = None
-    ) -> None:
+    def settle(self, batch: int, answers: Tensor, *, labels_only: bool = False) -> None:
         """Complete a batch with its answers, (n, K) on the simplex; durable on return.
 
         Args:
             labels_only: the answers are one-hot; only the class number is stored (2 bytes a row).
-            kept: the packed inputs, if the run keeps them.
+
+        Raises:
+            LedgerError: the ledger cannot take the answers; they are kept beside it, and the next
+                opening records them.
         """
         encoding, blob = encode(answers, labels_only)
-        form, offset = None, None
-        index: tuple[bytes, ...] = ()
-        if kept is not None:
-            form, index = kept.form, (kept.payload,) if kept.form == "index" else ()
-            with disk_faults(self._inputs.path):
-                offset = self._inputs.append(kept.payload)
-        values = (encoding, blob, form, offset)
-        with self._transaction():
-            self._db.execute(
-                "UPDATE batches SET state = 'settled', encoding = ?, answers = ?, form = ?, "
-                "offset = ? WHERE id = ?",
-                (*values, batch),
-            )
-            self._link("settled", batch, (*values, *index))
+        inputs = self._in_flight.pop(batch, NOT_KEPT)
+        values = (encoding, inputs.form, inputs.offset)
+        try:
+            self._record(self._outcome(batch, "settled", values, blob))
+        except BaseException as error:
+            self._keep(self._outcome(batch, "settled", values, blob), error)
+            raise
 
     def lose(self, batch: int, reason: str, *, unsent: int = 0) -> None:
         """Record a batch as lost: paid, without a usable answer.
@@ -196,20 +236,128 @@ class Ledger(Record):
         Args:
             unsent: rows of the batch that certainly never reached the victim; not counted.
         """
+        inputs = self._in_flight.pop(batch, NOT_KEPT)
+        outcome = self._outcome(batch, "lost", (reason[:REASON], unsent))
+        try:
+            self._record(outcome)
+        except BaseException as error:
+            self._keep(outcome, error)
+            raise
+        self._take_back(inputs)
+
+    def charge_lost(self, *, account: Account, position: int, digests: bytes, reason: str) -> None:
+        """Charge rows that are lost already, because they are sent again; durable on return.
+
+        Raises:
+            LedgerError: the disk is full, or the ledger in use; nothing is charged.
+        """
+        self._complete()
         with self._transaction():
-            (count,) = self._db.execute(
-                "SELECT count FROM batches WHERE id = ?", (batch,)
-            ).fetchone()
+            batch = self._charge(account, position, digests)
+            self._complete_batch(self._outcome(batch, "lost", (reason[:REASON], 0)))
+        self._lost = None
+
+    def _charge(self, account: Account, position: int, digests: bytes) -> int:
+        """Add a reserved batch, inside a transaction. Returns its id."""
+        at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        values = (account, position, len(digests) // DIGEST_BYTES, digests, at)
+        batch = self._db.execute(
+            "INSERT INTO batches (account, position, count, digests, at, state) "
+            "VALUES (?, ?, ?, ?, ?, 'reserved')",
+            values,
+        ).lastrowid
+        assert batch is not None
+        self._link("reserved", batch, values)
+        return batch
+
+    # -- the outcome of a batch ------------------------------------------------------------------
+
+    def _outcome(
+        self, batch: int, event: str, values: tuple[Value, ...], answers: bytes = b""
+    ) -> Outcome:
+        (digests,) = self._db.execute(
+            "SELECT digests FROM batches WHERE id = ?", (batch,)
+        ).fetchone()
+        return Outcome(batch, event, hashlib.sha256(digests).hexdigest(), values, answers)
+
+    def _record(self, outcome: Outcome) -> None:
+        """Record the outcome of a reserved batch, in one transaction."""
+        with self._transaction():
+            self._complete_batch(outcome)
+        if outcome.event == "lost":
+            self._lost = None
+
+    def _complete_batch(self, outcome: Outcome) -> None:
+        if outcome.event == "lost":
             self._db.execute(
                 "UPDATE batches SET state = 'lost', reason = ?, unsent = ? WHERE id = ?",
-                (reason, unsent, batch),
+                (*outcome.values, outcome.batch),
             )
-            self._link("lost", batch, (reason, unsent))
-        self._lost += count - unsent
+            self._link("lost", outcome.batch, outcome.values)
+            return
+        encoding, form, offset = outcome.values
+        values = (encoding, outcome.answers, form, offset)
+        self._db.execute(
+            "UPDATE batches SET state = 'settled', encoding = ?, answers = ?, form = ?, "
+            "offset = ? WHERE id = ?",
+            (*values, outcome.batch),
+        )
+        index: tuple[bytes, ...] = ()
+        if form == "index":
+            index = (self._inputs.payload("index", offset, self._count(outcome.batch)),)
+        self._link("settled", outcome.batch, (*values, *index))
+
+    def _keep(self, outcome: Outcome, error: BaseException) -> None:
+        """Write an outcome beside the ledger, which could not take it.
+
+        Raises:
+            LedgerError: that fails as well.
+        """
+        try:
+            self._pending.keep(outcome)
+        except (OSError, RunError) as second:
+            rows = self._count(outcome.batch)
+            raise LedgerError(
+                f"{self.path} and {self._pending.path.name} beside it cannot be written ({second});"
+                f" the last {rows:,} rows may count as lost. All earlier answers are kept.",
+                Advice("check the disk"),
+                RunWorkflow("resume", self.path.parent),
+            ) from error
+
+    def _complete(self) -> None:
+        """Record the outcome that could not be recorded before, if there is one.
+
+        Raises:
+            LedgerError: it still cannot be recorded.
+        """
+        with disk_faults(self._pending.path):
+            outcome = self._pending.read()
+            if outcome is None:
+                return
+        found = self._db.execute(
+            "SELECT digests, state FROM batches WHERE id = ?", (outcome.batch,)
+        ).fetchone()
+        # else it was recorded, although the database reported a failure, or is of another record
+        fits = found and hashlib.sha256(found[0]).hexdigest() == outcome.digests
+        if fits and found[1] == "reserved":
+            self._record(outcome)
+        with disk_faults(self._pending.path):
+            self._pending.clear()
+
+    def _count(self, batch: int) -> int:
+        found = self._db.execute("SELECT count FROM batches WHERE id = ?", (batch,)).fetchone()
+        return int(found[0])
+
+    def _take_back(self, inputs: "_Inputs") -> None:
+        if inputs.offset is not None:
+            self._inputs.take_back(inputs.offset)
+
+    # -- facts and files -------------------------------------------------------------------------
 
     def note(self, **facts: str | float) -> None:
         """Record facts about the run, all or none; a later value replaces an earlier one."""
         texts = {key: str(value) for key, value in facts.items()}
+        self._complete()
         with self._transaction():
             self._link("noted", content=_as_json(texts))
         self._facts |= texts
@@ -219,9 +367,12 @@ class Ledger(Record):
 
         Only the last such event counts, and only if no other event follows it.
         """
+        self._complete()
         with self._transaction():
             self._link("files", content=_as_json(files))
         self._files, self.finished = dict(files), True
+        with suppress(OSError):  # nothing is in flight any more
+            self._pending.delete()
 
     def _link(
         self, event: str, batch: int | None = None, values: tuple[Value, ...] = (),
@@ -252,6 +403,7 @@ class Ledger(Record):
 
     def recorded(self, account: Account, position: int, count: int) -> Recorded | None:
         """The settled rows from `position` on, at most `count`; None if there are none."""
+        self._must_fit()
         digests: list[bytes] = []
         answers: list[Tensor] = []
         at, end = position, position + count
@@ -269,6 +421,8 @@ class Ledger(Record):
     @property
     def lost(self) -> int:
         """Lost rows so far, in all accounts together: paid, without a usable answer."""
+        if self._lost is None:
+            self._lost = sum(self.totals(account).lost for account in ACCOUNTS)
         return self._lost
 
     def bought(self, pool: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -281,6 +435,7 @@ class Ledger(Record):
             LedgerError: rows were not kept, there are none, or the pool is not the one that was
                 queried.
         """
+        self._must_fit()
         inputs: list[Tensor] = []
         answers: list[Tensor] = []
         missing = 0

@@ -187,7 +187,10 @@ class Oracle:
     def _send(
         self, inputs: Tensor, on_cpu: Tensor, digests: bytes, position: int, index: Tensor | None
     ) -> Tensor:
-        batch = self._ledger.reserve(account=self._account, position=position, digests=digests)
+        kept = pack(on_cpu, index) if self._keep else None
+        batch = self._ledger.reserve(
+            account=self._account, position=position, digests=digests, kept=kept
+        )
         delivery = Delivery(lambda lost, why: self._lose(lost, position, len(inputs), why))
         try:
             with torch.no_grad(), self._own_randomness(), delivering(delivery):
@@ -203,9 +206,7 @@ class Oracle:
                 "were sent count as lost; all earlier answers are kept.",
                 self._resume,
             ) from error
-        labels_only = self.threat.answers == "label"
-        kept = pack(on_cpu, index) if self._keep else None
-        self._ledger.settle(batch, answers, labels_only=labels_only, kept=kept)
+        self._ledger.settle(batch, answers, labels_only=self.threat.answers == "label")
         return answers.to(inputs.device)
 
     def _sendable(self, rows: int) -> int:
@@ -231,10 +232,9 @@ class Oracle:
         after = self._ledger.lost + len(inputs) + in_flight
         if self._max_lost is not None and after > self._max_lost:
             raise self._too_many_lost(reason)
-        batch = self._ledger.reserve(
-            account=self._account, position=position, digests=row_digests(inputs)
+        self._ledger.charge_lost(
+            account=self._account, position=position, digests=row_digests(inputs), reason=reason
         )
-        self._ledger.lose(batch, reason)
 
     def _too_many_lost(self, reason: str = "") -> LostRowsError:
         last = f" Last failure: {reason}." if reason else ""

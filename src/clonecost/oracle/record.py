@@ -13,58 +13,28 @@ Each event is linked to the one before (`hash_chain`), so the last link, the hea
 them. Nothing is kept outside the chain. Nothing here needs torch: a run is verified without it.
 """
 
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Self
 
-from filelock import BaseFileLock
-
-from clonecost.errors import Advice, LedgerError, SetKey
+from clonecost.errors import Advice, CloneCostError, LedgerError, SetKey
 from clonecost.oracle.hash_chain import GENESIS, Value, next_link
 from clonecost.oracle.input_store import KeptInputs
+from clonecost.oracle.ledger_schema import (
+    EVENT_COLUMNS,
+    FORMAT,
+    Account,
+    altered_schema,
+    misplaced_value,
+    opening_of,
+    texts_of,
+)
 from clonecost.persistence.disk import disk_faults
+from clonecost.persistence.sqlite_file import open_to_read, time_limit
 
-FORMAT = "clonecost/ledger/1"
 INPUTS = "inputs.bin"
-Account = Literal["attack", "evaluation", "spot"]
-ACCOUNTS: tuple[Account, ...] = get_args(Account)
-
-BATCHES = """CREATE TABLE batches (
-    id       INTEGER PRIMARY KEY,
-    account  TEXT    NOT NULL,
-    position INTEGER NOT NULL,                    -- of the first row, within the account
-    count    INTEGER NOT NULL CHECK (count > 0),  -- rows
-    digests  BLOB    NOT NULL,                    -- 16 bytes a row
-    at       TEXT    NOT NULL,                    -- UTC time of the reservation
-    state    TEXT    NOT NULL CHECK (state IN ('reserved', 'settled', 'lost')),
-    reason   TEXT,                                -- why it was lost
-    unsent   INTEGER NOT NULL DEFAULT 0,          -- of a lost batch: rows that never arrived
-    encoding TEXT,                                -- of the answers: 'float32', 'float64', 'label'
-    answers  BLOB,
-    form     TEXT,                                -- of kept inputs: 'index', 'uint8' or 'float32'
-    offset   INTEGER                              -- of kept inputs, in inputs.bin
-)"""
-BY_POSITION = "CREATE INDEX by_position ON batches (account, position)"
-CHAIN = """CREATE TABLE chain (
-    seq     INTEGER PRIMARY KEY,
-    event   TEXT NOT NULL,
-    batch   INTEGER REFERENCES batches (id),
-    content TEXT,
-    digest  BLOB NOT NULL
-)"""
-SCHEMA = [  # as SQLite lists the tables, by name
-    ("table", "batches", "batches", BATCHES),
-    ("index", "by_position", "batches", BY_POSITION),
-    ("table", "chain", "chain", CHAIN),
-]
-EVENT_COLUMNS = {  # the columns of a batch that an event writes
-    "reserved": "account, position, count, digests, at",
-    "settled": "encoding, answers, form, offset",
-    "lost": "reason, unsent",
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +59,6 @@ class Record:
     num_classes: int
     input_shape: tuple[int, ...]
     _db: sqlite3.Connection
-    _lock: BaseFileLock | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -103,15 +72,17 @@ class Record:
         record = cls.__new__(cls)
         record.path = path
         with disk_faults(path):
-            record._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-            record._load()
+            record._db = open_to_read(path, path.with_suffix(".lock"))
+            try:
+                record._load()
+            except BaseException:
+                record._db.close()
+                raise
         return record
 
     def close(self) -> None:
-        """Close the file. Open reservations become lost at the next opening for writing."""
+        """Close the file."""
         self._db.close()
-        if self._lock is not None:
-            self._lock.release()
 
     def _load(self) -> None:
         """Read the first event, the facts, the files and the head.
@@ -119,43 +90,53 @@ class Record:
         Raises:
             LedgerError: the file is no ledger of this format.
         """
-        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
-        first: dict[str, Any] = {}
+        with time_limit(self._db, self.path):
+            opening = opening_of(self._db)
+            if opening is None:
+                raise LedgerError(
+                    f"{self.path} is not a {FORMAT} record: it is damaged, altered, or of another "
+                    "version.",
+                    SetKey("out"),
+                    Advice("move that file away"),
+                )
+            self.audit, self.num_classes = opening.audit, opening.num_classes
+            self.input_shape = opening.input_shape
+            self._inputs = KeptInputs(self.path.with_name(INPUTS), self.input_shape)
+            self._read_events()
+            self._misplaced = misplaced_value(self._db, opening)
+
+    def _must_fit(self) -> None:
+        """Refuse to read rows of a ledger with a value that no event writes.
+
+        Raises:
+            LedgerError: there is one.
+        """
+        if self._misplaced:
+            raise self._altered(f"{self._misplaced} holds a value that no event wrote")
+
+    def _read_events(self) -> None:
         self._facts: dict[str, str] = {}
         self._files: dict[str, str] | None = None
-        last: tuple[str, bytes] = ("", GENESIS)
-        try:
-            if {"batches", "chain"} <= tables:
-                for event, text in self._db.execute(
-                    "SELECT event, content FROM chain WHERE batch IS NULL ORDER BY seq"
-                ):
-                    content = json.loads(text)
-                    if event == "opened":
-                        first = dict(content)
-                    elif event == "noted":
-                        self._facts |= content
-                    else:
-                        self._files = dict(content)
-                last = (
-                    self._db.execute(
-                        "SELECT event, digest FROM chain ORDER BY seq DESC LIMIT 1"
-                    ).fetchone()
-                    or last
-                )
-            self.audit = str(first["audit"])
-            self.num_classes = int(first["num_classes"])
-            self.input_shape = tuple(first["input_shape"])
-            self._head = bytes.fromhex(last[1].hex())
-        except (ValueError, KeyError, TypeError, AttributeError):
-            first = {}
-        if first.get("format") != FORMAT:
-            raise LedgerError(
-                f"{self.path} is not a {FORMAT} record: it is damaged, or of another version.",
-                SetKey("out"),
-                Advice("move that file away"),
-            )
-        self.finished = last[0] == "files"
-        self._inputs = KeptInputs(self.path.with_name(INPUTS), self.input_shape)
+        for seq, event, text in self._db.execute(
+            "SELECT seq, event, content FROM chain WHERE event IN ('noted', 'files') ORDER BY seq"
+        ):
+            try:
+                content = texts_of(text)
+            except ValueError as error:
+                raise self._altered(f"event {seq} ({event}) was altered: {error}") from error
+            if event == "noted":
+                self._facts |= content
+            else:
+                self._files = content
+        event, head = self._db.execute(
+            "SELECT event, digest FROM chain ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        if not isinstance(head, bytes) or len(head) != len(GENESIS):
+            raise self._altered("its last event was altered")
+        self._head, self.finished = head, event == "files"
+
+    def _altered(self, how: str) -> LedgerError:
+        return LedgerError(f"{self.path} was altered: {how}.", Advice("restore it from a copy"))
 
     # -- content ---------------------------------------------------------------------------------
 
@@ -172,12 +153,22 @@ class Record:
         ).fetchone()
         return bytes(link[0]).hex()
 
+    @property
+    def readable(self) -> bool:
+        """Whether every value has the type, range and size that an event writes."""
+        return not self._misplaced
+
     def has(self, head: str) -> bool:
         """Whether `head` is the current or an earlier head of the chain."""
         return self.rows_since(head) is not None
 
     def rows_since(self, head: str) -> int | None:
-        """The number of rows charged after `head` was the head; None if it never was the head."""
+        """The number of rows charged after `head` was the head; None if it never was the head.
+
+        Raises:
+            LedgerError: the ledger was altered.
+        """
+        self._must_fit()
         digest = bytes.fromhex(head)
         link = self._db.execute("SELECT seq FROM chain WHERE digest = ?", (digest,)).fetchone()
         if link is None and digest != GENESIS:
@@ -202,7 +193,12 @@ class Record:
         return self._files
 
     def totals(self, account: Account) -> Totals:
-        """The rows of one account by state."""
+        """The rows of one account by state.
+
+        Raises:
+            LedgerError: the ledger was altered.
+        """
+        self._must_fit()
         rows = self._db.execute(
             "SELECT state, SUM(count - unsent) FROM batches WHERE account = ? GROUP BY state",
             (account,),
@@ -213,21 +209,23 @@ class Record:
 
     def verify(self) -> list[str]:
         """Recompute the chain from the tables. Returns the faults; [] if nothing was altered."""
-        with disk_faults(self.path):
+        with disk_faults(self.path), time_limit(self._db, self.path):
             state = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]
             if state != "ok":
                 return [f"the database is damaged: {state}"]
             try:
                 return list(self._faults())
-            except LedgerError as error:  # kept inputs are missing
+            except CloneCostError as error:  # kept inputs are missing, or a link
                 return [error.fact]
-            except (TypeError, ValueError, OverflowError) as error:
-                return [f"the ledger holds a value that no event wrote: {error}"]
+            except MemoryError:
+                return ["the ledger holds a value that does not fit into memory"]
 
     def _faults(self) -> Iterator[str]:
-        made = self._db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name")
-        if made.fetchall() != SCHEMA:
+        if altered_schema(self._db):
             yield "the tables of the ledger were altered"
+            return
+        if self._misplaced:
+            yield f"{self._misplaced} was altered: it holds a value that no event wrote"
             return
         head, last, states = GENESIS, 0, dict[int, str]()
         for seq, event, batch, content, digest in self._db.execute(
@@ -240,6 +238,9 @@ class Record:
             values: tuple[Value, ...] = (event, batch, content)
             what = f"event {seq} ({event})"
             if event in EVENT_COLUMNS:
+                if states.get(batch) != (None if event == "reserved" else "reserved"):
+                    yield f"batch {batch} was {event} twice, or in another order, in the chain"
+                    return
                 row = self._batch(event, batch)
                 if row is None:
                     yield f"batch {batch} was deleted"

@@ -10,30 +10,31 @@ from pathlib import Path
 
 from clonecost.errors import Advice, LedgerError, RunWorkflow, SetKey
 
-# a full disk, an exhausted quota, or a limit of the file size: all have the same remedy
-FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+# a full or failing disk, an exhausted quota, a limit of the file size: all have the same remedy
+FULL = {errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
+BUSY_SECONDS = 30  # for which a ledger that another program holds is waited for
 
 
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
     """Turn faults of SQLite and of the disk inside the `with` into errors that name `path`.
 
+    SQLite's result codes decide, never the words of its messages.
+
     Raises:
-        LedgerError: the disk is full, or the file is damaged or cannot be written.
+        LedgerError: the disk is full, or the file is damaged, held by another program, or cannot be
+            written.
     """
     try:
         yield
-    except sqlite3.DatabaseError as error:
-        if "full" in str(error) or "disk I/O error" in str(error):
-            raise _full(path) from error
-        if "readonly" in str(error) or "unable to open" in str(error):
-            raise _unusable(path, error) from error
-        raise _damaged(path, error) from error
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # none: not from SQLite
+        raise _BY_CODE.get(code & 0xFF, _damaged)(path, error) from error
     except UnicodeDecodeError as error:  # SQLite returned a text that is not UTF-8
         raise _damaged(path, error) from error
     except OSError as error:
         if error.errno in FULL:
-            raise _full(path) from error
+            raise _full(path, error) from error
         raise _unusable(path, error) from error
 
 
@@ -68,7 +69,7 @@ def sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def _full(path: Path) -> LedgerError:
+def _full(path: Path, error: Exception) -> LedgerError:
     return LedgerError(
         f"{path} cannot grow: the disk is full or fails. All answers are kept, and the run can "
         "continue once the disk has room.",
@@ -86,3 +87,34 @@ def _damaged(path: Path, error: Exception) -> LedgerError:
     return LedgerError(
         f"{path} is damaged ({error}).", Advice("restore it from a copy"), SetKey("out")
     )
+
+
+def _in_use(path: Path, error: Exception) -> LedgerError:
+    return LedgerError(
+        f"{path} is in use by another program, and still was after {BUSY_SECONDS} seconds. All "
+        "answers are kept.",
+        Advice("close that program, such as a database viewer or a backup"),
+        RunWorkflow("resume", path.parent),
+    )
+
+
+def _too_large(path: Path, error: Exception) -> LedgerError:
+    return LedgerError(
+        f"{path} asks for more memory or time than any record needs ({error}).",
+        Advice("restore it from a copy"),
+    )
+
+
+_BY_CODE = {  # every other result of SQLite is damage
+    sqlite3.SQLITE_FULL: _full,
+    sqlite3.SQLITE_IOERR: _full,
+    sqlite3.SQLITE_BUSY: _in_use,
+    sqlite3.SQLITE_LOCKED: _in_use,
+    sqlite3.SQLITE_PROTOCOL: _in_use,
+    sqlite3.SQLITE_PERM: _unusable,
+    sqlite3.SQLITE_READONLY: _unusable,
+    sqlite3.SQLITE_CANTOPEN: _unusable,
+    sqlite3.SQLITE_NOMEM: _too_large,
+    sqlite3.SQLITE_TOOBIG: _too_large,
+    sqlite3.SQLITE_INTERRUPT: _too_large,
+}

@@ -13,11 +13,15 @@ from typing import Any
 
 from clonecost.errors import Advice, LedgerError, SpecError
 from clonecost.oracle.hash_chain import GENESIS
-from clonecost.oracle.record import ACCOUNTS, Record
+from clonecost.oracle.ledger_schema import ACCOUNTS
+from clonecost.oracle.pending import PENDING
+from clonecost.oracle.record import Record
 from clonecost.persistence import run_folder
+from clonecost.persistence.sqlite_file import BESIDE
 
 # Files without a digest: the database is read row by row, and SQLite makes and deletes the others.
-_OF_THE_LEDGER = {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.lock"}
+_OF_THE_LEDGER = {run_folder.LEDGER, *(run_folder.LEDGER + end for end in BESIDE),
+                  "ledger.lock", PENDING}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def verify(run: Path, *, head: str | None = None) -> Verification:
             notes += _not_covered(run, record)
         if not faults and (run / run_folder.RESULT).is_file():
             faults += _disagreements(run, record)
-        if head is not None:
+        if head is not None and record.readable:
             rows = record.rows_since(head)
             if rows is None:
                 faults.append(
