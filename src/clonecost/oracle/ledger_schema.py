@@ -70,9 +70,7 @@ _FITS = {
     AND state IN ('reserved', 'settled', 'lost')
     AND (reason IS NULL OR typeof(reason) = 'text' AND length(reason) <= {MOST_TEXT})
     AND typeof(unsent) = 'integer' AND unsent BETWEEN 0 AND count
-    AND (state = 'settled' OR COALESCE(encoding, answers, form, offset) IS NULL)
-    AND (state != 'settled' OR {_KEPT})
-    AND (state = 'lost' OR reason IS NULL AND unsent = 0)
+    AND ({_KEPT} OR state != 'settled' AND COALESCE(encoding, answers, form, offset) IS NULL)
     """,
     "chain": f"""
     typeof(digest) = 'blob' AND length(digest) = 32
