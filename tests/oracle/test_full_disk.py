@@ -5,6 +5,7 @@ import random
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_disk_that_is_full_at_any_byte(tmp_path: Path) -> None:
         folder = tmp_path / str(case)
         folder.mkdir()
         limit = dice.choice([dice.randrange(4_096, 65_000), dice.randrange(65_536, 200_000)])
-        struck += interrupted(folder, lambda limit=limit: no_file_grows_beyond(limit))
+        struck += interrupted(folder, partial(no_file_grows_beyond, limit))
     assert struck > 30
 
 
@@ -94,7 +95,7 @@ def test_any_system_call_that_fails_once(tmp_path: Path, code: int) -> None:
     for first in range(1, 200):
         folder = tmp_path / str(first)
         folder.mkdir()
-        if not interrupted(folder, lambda first=first: failing_calls(first, code)):
+        if not interrupted(folder, partial(failing_calls, first, code)):
             break
     assert 10 < first < 199
 

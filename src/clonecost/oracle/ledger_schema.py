@@ -65,7 +65,7 @@ _FITS = {
     account IN ('attack', 'evaluation', 'spot')
     AND typeof(position) = 'integer' AND position >= 0
     AND typeof(count) = 'integer' AND count > 0
-    AND typeof(digests) = 'blob' AND length(digests) = {DIGEST_BYTES} * count
+    AND typeof(digests) = 'blob' AND length(digests) <= {DIGEST_BYTES} * count
     AND typeof(at) = 'text' AND length(at) < 100
     AND state IN ('reserved', 'settled', 'lost')
     AND (reason IS NULL OR typeof(reason) = 'text' AND length(reason) <= {MOST_TEXT})
