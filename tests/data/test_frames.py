@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from clonecost.data.tables import load_table, numbered_as, table
+from clonecost.data.table_labels import numbered_as
+from clonecost.data.tables import load_table, table
 from clonecost.errors import DataError
 from clonecost.types import Feature
 
@@ -84,7 +85,7 @@ def test_an_invalid_csv_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     for content, sentence in {
         b"": "cannot be read as CSV", b"\xff\xfe\x00": "cannot be read as CSV",
-        b"a;b\n1;2\n": "fewer than two columns", b"a,label\n": "a header and no rows",
+        b"a b\n1 2\n": "fewer than two columns", b"a,label\n": "a header and no rows",
     }.items():  # fmt: skip
         path.write_bytes(content)
         with pytest.raises(DataError, match=sentence):
@@ -95,6 +96,7 @@ def test_classes_are_numbered_as_the_victim_has_them() -> None:
     rows = table(FRAME, ["no", "yes", "no"])
     found = numbered_as(rows, ("maybe", "no", "yes"))
     assert (found.labels.tolist(), found.classes) == ([1, 2, 1], ("maybe", "no", "yes"))
-    assert numbered_as(rows, ("0", "1")) is rows  # other names for the same numbers
+    with pytest.raises(DataError, match="labels are no, yes; the model's classes are 0, 1"):
+        numbered_as(rows, ("0", "1"))
     plain = numbered_as(table(FRAME, [0, 1, 0]), ("no", "yes"))
     assert (plain.labels.tolist(), plain.classes) == ([0, 1, 0], ("no", "yes"))

@@ -6,6 +6,7 @@ from .build import default_milestones as default_milestones
 from .build import default_out as default_out
 from .build import load_attacked as load_attacked
 from .build import load_parts as load_parts
+from .build import load_table_parts as load_table_parts
 from .build import load_test as load_test
 from .build import singles as singles
 from .consent import EVERYTHING as EVERYTHING

@@ -29,7 +29,9 @@ from clonecost.config.parse import to_toml
 from clonecost.config.schema import Spec
 from clonecost.data import load
 from clonecost.data.class_names import must_be_all, renumbered
-from clonecost.data.tables import load_table, numbered_as
+from clonecost.data.stated import StatedTable
+from clonecost.data.table_labels import numbered_as
+from clonecost.data.tables import check_table, load_table
 from clonecost.errors import SetKey, SpecError
 from clonecost.generators import TrainedGenerator, ready_generator
 from clonecost.types import Feature, LabelledInputs, Progress, Shape, ThreatModel, no_progress
@@ -83,9 +85,9 @@ def load_parts(
     if url := endpoint_url(spec):
         must_be_allowed(url, spec.authorisation)
     if of_table(spec):  # an audit with neither proxy nor student
-        test = load_table(test_name(spec), "test", features_of(spec))
-        victim, threat = load_attacked(spec, test, progress, consent=consent)
-        test = numbered_as(test, victim.classes)
+        victim, test = load_table_parts(spec, progress, consent=consent)
+        victim, threat = load_attacked(spec, test, progress, consent=consent, victim=victim)
+        test = numbered_as(test, victim.classes)  # an endpoint states its classes only now
         return Parts(victim, threat, test, None, {}, student_name(spec))
     # The data come first: a mistake in their name must show before a victim is trained.
     test = load_test(spec, progress)
@@ -102,6 +104,36 @@ def load_parts(
     victim, threat = load_attacked(spec, test, progress, consent=consent)
     victim = replace(victim, true_labels=own_data)
     return Parts(victim, threat, test, proxy, generators, student_name(spec))
+
+
+def load_table_parts(
+    spec: Spec, progress: Progress = no_progress, *, consent: Container[str] = ()
+) -> tuple[LoadedVictim | None, LabelledInputs]:
+    """The victim of a table, if it is loaded before its rows, and the test rows.
+
+    A model in Python or in a .skops file states its columns, categories and classes, by which the
+    rows are read; all other victims are loaded for the rows: None.
+
+    Args:
+        consent: what the person agreed to, see `must_consent`.
+
+    Raises:
+        CloneCostError: the rows or the victim cannot be loaded, or do not fit each other.
+    """
+    check_table(test_name(spec))  # a mistake in its name must show before a victim is trained
+    in_python = ":" in spec.victim and not endpoint_url(spec)
+    if Path(spec.victim).suffix != ".skops" and not in_python:
+        return None, load_table(
+            test_name(spec), "test", features_of(spec), incomplete=spec.incomplete
+        )
+    victim = bring_victim(
+        spec, None, spec.classes, make_device(spec.device), progress, consent=consent
+    )
+    stated = victim.table.stated if victim.table else StatedTable()
+    test = load_table(
+        test_name(spec), "test", features_of(spec), stated, incomplete=spec.incomplete
+    )
+    return victim.fitted_to(test.features), test
 
 
 def load_test(spec: Spec, progress: Progress = no_progress) -> LabelledInputs:
@@ -123,7 +155,7 @@ def load_test(spec: Spec, progress: Progress = no_progress) -> LabelledInputs:
 
 def load_attacked(
     spec: Spec, test: LabelledInputs, progress: Progress = no_progress, *,
-    consent: Container[str] = (),
+    consent: Container[str] = (), victim: LoadedVictim | None = None,
 ) -> tuple[LoadedVictim, ThreatModel]:  # fmt: skip
     """Load the owner's side alone: the victim, and the threat model of the spec.
 
@@ -131,6 +163,7 @@ def load_attacked(
 
     Args:
         consent: what the person agreed to, see `must_consent`.
+        victim: the victim, if it is loaded already.
 
     Raises:
         CloneCostError: the victim cannot be loaded, or does not fit the spec.
@@ -139,10 +172,11 @@ def load_attacked(
         must_be_allowed(url, spec.authorisation)
     zoo, names = VICTIMS.get(spec.victim), class_names(spec)
     stated = zoo.num_classes if zoo else spec.classes or len(names)
+    stated = stated or (victim.num_classes if victim else None)
     classes = stated or _count_classes(test)
     # the test rows show the least number of classes only, and an ONNX file has its own
     asked = None if not stated and Path(spec.victim).suffix == ".onnx" else classes
-    victim = bring_victim(
+    victim = victim or bring_victim(
         spec, test.shape, asked, make_device(spec.device), progress, test.features,
         consent=consent,
     )  # fmt: skip

@@ -13,12 +13,12 @@ from clonecost.config import (
     bring_victim,
     endpoint_url,
     features_of,
+    load_table_parts,
     make_defence,
     make_device,
     of_table,
     victim_shape,
 )
-from clonecost.data.tables import load_table
 from clonecost.defences import defend
 from clonecost.errors import Advice, SetKey, SpecError
 from clonecost.oracle.answer_policy import api_answers, to_eight_bits
@@ -84,12 +84,13 @@ def served_model(
             "another server", Advice("audit the endpoint itself"),
         )  # fmt: skip
     zoo = VICTIMS.get(spec.victim)
-    features = features_of(spec)
-    if features is None and spec.test and of_table(spec):
-        features = load_table(spec.test, "test").features
+    features, victim = features_of(spec), None
+    if spec.test and of_table(spec):
+        victim, test = load_table_parts(spec, progress, consent=consent)
+        features = test.features
     shape = (len(features),) if features else victim_shape(spec)
     classes = zoo.num_classes if zoo else spec.classes
-    victim = bring_victim(
+    victim = victim or bring_victim(
         spec, shape, classes, make_device(spec.device), progress, features, consent=consent
     )
     shape, classes = victim.input_shape or shape, victim.num_classes or classes

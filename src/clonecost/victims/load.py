@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from clonecost.data.stated import StatedTable
 from clonecost.errors import Advice, ChooseFrom, SetKey, VictimError
 from clonecost.networks import build
 from clonecost.persistence.disk import file_digest
@@ -17,13 +18,7 @@ from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded_victim import LoadedVictim, must_exist
 from clonecost.victims.onnx import onnx_victim
 from clonecost.victims.python_object import object_victim, python_object
-from clonecost.victims.sklearn_model import (
-    Description,
-    described,
-    is_estimator,
-    sklearn_victim,
-    skops_victim,
-)
+from clonecost.victims.sklearn_model import TableModel, is_estimator, skops_victim
 from clonecost.victims.torch_model import Outputs, first_line, open_network, serve, torch_victim
 
 PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".joblib")
@@ -68,8 +63,8 @@ def load_victim(
         allow: full names of types in a .skops file that are not known to be harmless.
         form: the form in which an ONNX graph or an endpoint takes pixels; all other victims take
             them in [0, 1], channels first.
-        features: the columns. With them an estimator gets categories as words; without them, as
-            the numbers that are sent.
+        features: the columns. With them an estimator gets categories as the values that it was
+            fitted on; without them, as the numbers that are sent.
 
     Raises:
         VictimError: the victim cannot be loaded, or has no network for a white box.
@@ -89,7 +84,7 @@ def load_victim(
     path = Path(where)
     digest: str | None = None
     opened: nn.Module | None = None
-    about = Description()
+    about: TableModel | None = None
     if form not in (None, InputForm()) and path.suffix != ".onnx":
         raise VictimError(
             f"Victim {where!r} takes pixels in [0, 1], channels first; only an ONNX file or an "
@@ -106,7 +101,8 @@ def load_victim(
     elif path.suffix == ".skops":
         must_exist(path)
         estimator, digest = skops_victim(path, allow), file_digest(path)
-        answer, about = sklearn_victim(estimator, features), described(estimator)
+        about = TableModel(estimator)
+        answer = about.answering(features)
     elif path.suffix == ".onnx":
         return onnx_victim(
             path, input_shape=input_shape, num_classes=num_classes, outputs=outputs,
@@ -121,7 +117,8 @@ def load_victim(
     elif ":" in where:
         candidate = python_object(where)
         if is_estimator(candidate) and not isinstance(candidate, type | nn.Module):
-            answer, about = sklearn_victim(candidate, features), described(candidate)
+            about = TableModel(candidate)
+            answer = about.answering(features)
         else:
             answer, opened = object_victim(candidate, where, outputs=outputs, device=device)
     else:
@@ -136,16 +133,19 @@ def load_victim(
             SetKey("access", "black-box"),
             Advice("use a victim of the zoo, an nn.Module, or weights.safetensors"),
         )
-    if features and about.features and len(features) != len(about.features):
+    stated = about.stated if about else StatedTable()
+    if features and stated.count and len(features) != stated.count:
         raise VictimError(f"{where} was fitted on another number of columns", SetKey("features"),
-                          got=len(features), want=len(about.features))  # fmt: skip
+                          got=len(features), want=stated.count)  # fmt: skip
     return LoadedVictim(
         name=where if digest is None else path.name,
         answer=answer,
-        input_shape=input_shape or about.shape,
-        num_classes=len(about.classes) or num_classes,
-        features=tuple(features) if features else about.features,
-        classes=about.classes,
+        input_shape=input_shape or ((stated.count,) if stated.count else None),
+        num_classes=len(stated.classes) or num_classes,
+        features=tuple(features) if features else about.features() if about else None,
+        classes=stated.classes,
+        table=about,
+        served=about.served if about else "",
         weights=digest,
         network=opened if white_box else None,
     )

@@ -1,7 +1,7 @@
 """A loaded victim: the common result of all ways of loading one."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch import nn
 from clonecost.errors import Advice, VictimError
 from clonecost.result import EndpointCard
 from clonecost.types import Feature, InputPrecision, LabelledInputs, Shape, Victim
+from clonecost.victims.sklearn_model import TableModel
 from clonecost.victims.torch_model import torch_victim
 
 NAMELESS = "victim"  # the name of a victim that was given as a module or a function
@@ -32,6 +33,7 @@ class LoadedVictim:
     num_classes: int | None = None
     features: tuple[Feature, ...] | None = None  # a table's columns, where the victim states them
     classes: tuple[str, ...] = ()  # the classes' names, where the victim states them
+    table: TableModel | None = None  # the estimator, which rows of a table are fitted to
     weights: str | None = None  # sha256 of the victim's file; None without a file
     # pixels in [0, 1] -> logits; set for a white box only
     network: nn.Module | None = None
@@ -40,6 +42,19 @@ class LoadedVictim:
     rows_in_flight: int | None = None  # remote victims: the most rows in flight at once
     endpoint: Callable[[], EndpointCard] | None = None  # remote victims: the traffic so far
     true_labels: LabelledInputs | None = None  # the victim's training data, for the control
+
+    def fitted_to(self, features: Sequence[Feature] | None) -> "LoadedVictim":
+        """The same victim for rows with these features, where it is an estimator.
+
+        Raises:
+            VictimError: the estimator was fitted on other columns or categories.
+        """
+        if self.table is None or not features:
+            return self
+        return replace(
+            self, answer=self.table.answering(features), features=tuple(features),
+            input_shape=(len(features),),
+        )  # fmt: skip
 
 
 def as_loaded(

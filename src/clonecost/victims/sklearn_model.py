@@ -10,12 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clonecost.data.stated import StatedTable
+from clonecost.data.values import is_number, listed, match
 from clonecost.errors import Advice, SetKey, VictimError
-from clonecost.types import Feature, Shape, Victim
+from clonecost.types import Feature, Victim
+from clonecost.victims.estimator_columns import (
+    FittedColumns,
+    fitted_columns,
+    must_classify,
+    names_of,
+    stated_table,
+)
 from clonecost.victims.torch_model import as_victim_error, first_line
 
 Rows = NDArray[np.float64]
-Words = NDArray[np.object_]
+Values = NDArray[Any]
 LARGEST = float(np.finfo(np.float32).max)  # the end of a feature's range that is not stated
 
 
@@ -32,18 +41,19 @@ def sklearn_victim(estimator: Any, features: Sequence[Feature] | None = None) ->
     rounding, and as a data frame if it was fitted on one.
 
     Args:
-        features: the columns. With them the estimator gets a category as its word; without them,
-            as its position, which is what was sent.
+        features: the columns. With them the estimator gets a category as the value that it was
+            fitted on, or as the word; without them, as its place, which is what was sent.
 
     Raises:
-        VictimError: the estimator was fitted on a data frame with other columns, or pandas is not
-            installed; when called: the estimator failed, or is not fitted.
+        VictimError: the estimator is no classifier, was fitted on other columns or categories, or
+            pandas is not installed; when called: the estimator failed, or is not fitted.
 
     Example:
         >>> model = LogisticRegression(max_iter=1_000).fit(*load_iris(return_X_y=True))
         >>> sklearn_victim(model)(torch.rand(5, 4)).shape
         torch.Size([5, 3])
     """
+    must_classify(estimator)
     predict_proba = getattr(estimator, "predict_proba", None)  # an SVC may lack it
     to_rows = _conversion(estimator, features or ())
 
@@ -63,12 +73,19 @@ def sklearn_victim(estimator: Any, features: Sequence[Feature] | None = None) ->
 def _conversion(estimator: Any, features: Sequence[Feature]) -> Callable[[Rows], Any]:
     """A function from (n, d) numbers to what the estimator was fitted on.
 
-    That is the numbers themselves, an array with words for categories, or a data frame.
+    That is the numbers themselves, an array with values for categories, or a data frame.
     """
-    words = {k: np.array(f.categories, object) for k, f in enumerate(features) if f.categories}
-    names = getattr(estimator, "feature_names_in_", None)
+    names = names_of(estimator)
+    columns = _columns(names, features)
+    place = {name: k for k, name in enumerate(names or columns)}
+    fitted = fitted_columns(estimator)
+    values = {
+        k: _values(feature, fitted, place[columns[k]])
+        for k, feature in enumerate(features)
+        if feature.categories or fitted.values.get(place[columns[k]])
+    }
     if names is None:
-        return (lambda rows: _mixed(rows, words)) if words else (lambda rows: rows)
+        return (lambda rows: _mixed(rows, values)) if values else (lambda rows: rows)
     try:
         from pandas import DataFrame
     except ImportError as error:
@@ -77,57 +94,134 @@ def _conversion(estimator: Any, features: Sequence[Feature]) -> Callable[[Rows],
             Advice("install it: pip install 'clonecost[tabular]'"),
         ) from error
 
-    given = [feature.name for feature in features]
-    columns = given if set(given) & set(names) else list(names)  # no common name: by position
-    if set(columns) != set(names):
-        raise VictimError(
-            "The estimator was fitted on other columns", SetKey("features"),
-            got=", ".join(given), want=", ".join(names),
-        )  # fmt: skip
-
     def frame(rows: Rows) -> Any:
         table = DataFrame(rows, columns=columns)
-        for k, categories in words.items():
-            table[columns[k]] = _in_words(rows[:, k], categories)
-        return table[names]  # in the order of the fit
+        for k, known in values.items():
+            table[columns[k]] = _looked_up(rows[:, k], known)
+        return table[list(names)]  # in the order of the fit
 
     return frame
 
 
-def _mixed(rows: Rows, words: dict[int, Words]) -> Words:
-    table = rows.astype(object)
-    for k, categories in words.items():
-        table[:, k] = _in_words(rows[:, k], categories)
+def _columns(names: Sequence[str] | None, features: Sequence[Feature]) -> list[str]:
+    """The names of the columns that are sent, in their order.
+
+    Features that are called "feature k" throughout come from rows without names, whose order is
+    all there is.
+    """
+    given = [feature.name for feature in features]
+    nameless = given == [f"feature {k}" for k in range(len(given))]
+    if names is None:
+        return given
+    if not features or (nameless and len(given) == len(names)):
+        return list(names)
+    if set(given) != set(names):
+        raise VictimError(
+            "The estimator was fitted on other columns", SetKey("features"),
+            got=", ".join(given), want=", ".join(names),
+        )  # fmt: skip
+    return given
+
+
+def _values(feature: Feature, fitted: FittedColumns, column: int) -> Values:
+    """The values that the categories of a feature mean to the estimator, in their order.
+
+    They are those that its encoder was fitted on. A column without an encoder gets what pandas
+    reads from such words: whole numbers, numbers, truth values, or the words.
+
+    Raises:
+        VictimError: the encoder knows other values.
+    """
+    known = fitted.values.get(column)
+    if not known:
+        return _as_read(feature.categories)
+    if not feature.categories:
+        raise VictimError(
+            f"{feature.name} has a range, and for the estimator it is a category with the values "
+            f"{listed(known)}", SetKey("features"), Advice("give its categories"),
+        )  # fmt: skip
+    places = match(feature.categories, known)
+    unknown = [
+        name for name, place in zip(feature.categories, places, strict=True) if place < 0
+    ]  # fmt: skip
+    if unknown and column not in fitted.open:
+        raise VictimError(
+            f"{feature.name} has categories that the estimator does not take: {listed(unknown)}; "
+            f"it takes {listed(known)}", SetKey("features"),
+        )  # fmt: skip
+    of_numbers = all(isinstance(value, int | float) for value in known)
+    more = iter(_as_read(unknown) if of_numbers else unknown)
+    return _array([known[place] if place >= 0 else next(more) for place in places])
+
+
+def _as_read(words: Sequence[str]) -> Values:
+    if all(one in ("True", "False") for one in words):
+        return np.array([one == "True" for one in words])
+    if all(is_number(one) for one in words):
+        return np.array([float(one) if set(one) & set(".eE") else int(one) for one in words])
+    return np.array(words, object)
+
+
+def _array(values: list[Any]) -> Values:
+    """Numbers or truth values as such, anything else as objects."""
+    kinds = {type(value) for value in values}
+    numbers = kinds <= {int, float} or kinds == {bool}
+    return np.array(values) if numbers else np.array(values, object)
+
+
+def _mixed(rows: Rows, values: dict[int, Values]) -> Values:
+    numbers = all(np.issubdtype(known.dtype, np.number) for known in values.values())
+    table: Values = rows.copy() if numbers else rows.astype(object)
+    for k, known in values.items():
+        table[:, k] = _looked_up(rows[:, k], known)
     return table
 
 
-def _in_words(column: Rows, categories: Words) -> Words:
-    """Positions -> words; a missing value stays NaN."""
+def _looked_up(column: Rows, known: Values) -> Values:
+    """Places -> values; a missing value stays NaN."""
     missing = np.isnan(column)
-    words = categories[np.where(missing, 0, column).astype(int)]
-    words[missing] = np.nan
-    return words
+    values = known[np.where(missing, 0, column).astype(int)]
+    if missing.any():
+        whole = np.issubdtype(values.dtype, np.number)
+        values = values.astype(np.float64 if whole else object)
+        values[missing] = np.nan
+    return values
 
 
 @dataclass(frozen=True)
-class Description:
-    """Columns and classes that a fitted estimator states; ranges are those of float32."""
+class TableModel:
+    """A fitted estimator before the rows are known that it will be asked."""
 
-    features: tuple[Feature, ...] | None = None
-    classes: tuple[str, ...] = ()
+    estimator: Any
 
     @property
-    def shape(self) -> Shape | None:
-        """(d,), or None if the columns are unknown."""
-        return (len(self.features),) if self.features else None
+    def served(self) -> str:
+        """How its columns are found, for the report."""
+        how = (
+            "in their order: it was fitted without names"
+            if names_of(self.estimator) is None
+            else ("by name")
+        )
+        return f"{type(self.estimator).__name__}, columns {how}"
 
+    @property
+    def stated(self) -> StatedTable:
+        """What it states of its columns, categories and classes."""
+        return stated_table(self.estimator)
 
-def described(estimator: Any) -> Description:
-    """The columns and classes of an estimator, as far as the estimator states them."""
-    columns = getattr(estimator, "n_features_in_", 0)
-    names = getattr(estimator, "feature_names_in_", [f"feature {k}" for k in range(columns)])
-    features = tuple(Feature(name=str(name), low=-LARGEST, high=LARGEST) for name in names)
-    return Description(features or None, tuple(map(str, getattr(estimator, "classes_", ()))))
+    def features(self) -> tuple[Feature, ...] | None:
+        """Its columns; ranges are those of float32. None if it does not state them."""
+        known = self.stated.categories
+        found = [
+            Feature(name=name, categories=known[k]) if len(known.get(k, ())) > 1
+            else Feature(name=name, low=-LARGEST, high=LARGEST)
+            for k, name in enumerate(self.stated.labels_of_columns)
+        ]  # fmt: skip
+        return tuple(found) or None
+
+    def answering(self, features: Sequence[Feature] | None) -> Victim:
+        """The victim that takes rows of these features."""
+        return sklearn_victim(self.estimator, features)
 
 
 def skops_victim(path: Path, allow: Sequence[str] = ()) -> Any:

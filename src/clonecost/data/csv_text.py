@@ -1,0 +1,210 @@
+"""CSV files as their writer meant them: encoding, separator, header, and the type of each column.
+
+All cells are read as text first. A column of numbers becomes numbers; everything else stays words,
+also "None", "NA" and numbers with leading zeros. An empty cell is a missing value.
+"""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clonecost.data.values import is_number, is_padded, listed
+from clonecost.errors import Advice, DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame, Series
+
+_BOMS = (  # UTF-32's mark begins with UTF-16's
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)  # fmt: skip
+_SEPARATORS = ",;\t|"
+_COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+# What other programs write into a column of numbers where a number is missing.
+_MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A")
+_TRUTH = {"true": True, "false": False}
+_LOOK = 1_000  # rows that the first line is compared with
+
+
+def read_cells(path: Path, known: Sequence[str] = ()) -> "DataFrame":
+    """The cells of a CSV file as text, under the names of its header.
+
+    Args:
+        known: names of the victim's columns; a header that has them all is a header for sure.
+
+    Raises:
+        DataError: pandas is not installed; the file is no text, has no header, a ragged row, two
+            columns of one name, fewer than two columns, or no rows.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise DataError(
+            f"{path} needs the package pandas.", Advice("run `pip install 'clonecost[tabular]'`")
+        ) from error
+    text = _text(path)
+    try:
+        cells = pd.read_csv(
+            io.StringIO(text), sep=_separator(text), header=None, dtype=str, na_filter=False,
+            low_memory=False,
+        )  # fmt: skip
+    except (ValueError, OSError) as error:
+        first = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise DataError(
+            f"{path} cannot be read as CSV ({first}).",
+            Advice("save it as UTF-8, comma-separated, with a header"),
+        ) from error
+    header, frame = [str(name) for name in cells.iloc[0]], cells.iloc[1:].reset_index(drop=True)
+    if len(header) < 2:
+        raise DataError(
+            f"{path} has fewer than two columns: want features and a label.",
+            Advice("separate the columns by commas"),
+        )
+    _check_whole(cells, path)
+    if not set(known) <= set(header) or not known:
+        _check_header(header, frame, known, path)
+    frame.columns = pd.Index(header)
+    frame = _without_index(frame)
+    again = sorted({name for name in header if header.count(name) > 1})
+    if again:
+        raise DataError(
+            f"{path} has two columns called {again[0]!r}, and columns are matched by name.",
+            Advice("rename or remove one of them"),
+        )
+    if frame.empty:
+        raise DataError(
+            f"{path} has a header and no rows, and agreement is measured on rows.",
+            Advice("add rows"),
+        )
+    return frame
+
+
+def typed(cells: "Series", where: str) -> "Series":
+    """A column of text as numbers, as truth values, or as words with None for an empty cell.
+
+    Raises:
+        DataError: the numbers have decimal commas.
+    """
+    from pandas import Series
+
+    codes, distinct = _distinct(cells)  # long columns repeat their values
+    numbers = _as_numbers(distinct)
+    if numbers is not None:
+        return Series(numbers[codes], name=cells.name)
+    present = [text for text in distinct if text.strip() not in _MISSING]
+    if present and all(_number_with_comma(text) for text in present):
+        comma = next(text for text in present if "," in text)
+        raise DataError(
+            f"{where}: {cells.name} holds {comma!r}, a number with a comma; want a decimal point.",
+            Advice("save the file with decimal points"),
+        )
+    if set(map(str.lower, distinct)) <= set(_TRUTH):
+        truths = np.array([_TRUTH[text.lower()] for text in distinct])
+        return Series(truths[codes], name=cells.name)
+    words = np.array([text or None for text in distinct], dtype=object)
+    return Series(words[codes], name=cells.name, dtype=object)
+
+
+def _distinct(cells: "Series") -> "tuple[NDArray[np.intp], list[str]]":
+    from pandas import factorize
+
+    codes, distinct = factorize(cells.to_numpy(dtype=object))
+    return codes, [str(text) for text in distinct]
+
+
+def _as_numbers(distinct: list[str]) -> "NDArray[np.float64] | None":
+    """The numbers, nan for a missing one; None if one is a word, or all are missing."""
+    from pandas import Series, to_numeric
+
+    texts = Series([text.strip() for text in distinct], dtype=object)
+    absent = texts.isin(_MISSING).to_numpy()
+    numbers = to_numeric(texts.mask(absent, "nan"), errors="coerce").to_numpy(dtype=np.float64)
+    if absent.all() or not np.isfinite(numbers[~absent]).all():
+        return None
+    may_be_padded = [text for text in texts if text[:1] in ("0", "+", "-")]
+    return None if any(is_padded(text) for text in may_be_padded) else numbers
+
+
+def _number_with_comma(text: str) -> bool:
+    return is_number(text.strip()) or bool(_COMMA_NUMBER.fullmatch(text.strip()))
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    encoding = next((name for mark, name in _BOMS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeError as error:
+        raise DataError(
+            f"{path} cannot be read as CSV (it is not {encoding.upper().removesuffix('-SIG')}).",
+            Advice("save it as UTF-8, comma-separated, with a header"),
+        ) from error
+    if not text.strip() or "\0" in text:
+        reason = "it holds bytes that are no text" if text.strip() else "it is empty"
+        raise DataError(
+            f"{path} cannot be read as CSV ({reason}).",
+            Advice("save it as UTF-8, comma-separated, with a header"),
+        )
+    return text
+
+
+def _separator(text: str) -> str:
+    """The separator that the first line has most often, outside quotes."""
+    first = next(line for line in text.splitlines() if line.strip())
+    return max(_SEPARATORS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
+
+
+def _check_whole(cells: "DataFrame", path: Path) -> None:
+    short = cells.isna().any(axis=1)
+    if short.any():
+        raise DataError(
+            f"{path} has a row with fewer cells than its header has names "
+            f"(row {int(short.idxmax())}).",
+            Advice("complete the row; an empty cell between separators is a missing value"),
+        )
+
+
+def _check_header(header: list[str], frame: "DataFrame", known: Sequence[str], path: Path) -> None:
+    """Refuse a first line that is a row: under a header its values would become names."""
+    if frame.empty or not _is_row(header, frame):
+        return
+    names = listed(known) + ", label" if known else "age, income, label"
+    raise DataError(
+        f"{path} has no header: its first line, {listed(header)}, holds values and no names.",
+        Advice(f"add a first line with the names of the columns, such as {names}"),
+    )
+
+
+def _is_row(header: list[str], frame: "DataFrame") -> bool:
+    """Whether the first line looks like the rows below it, column by column."""
+    distinct = [_distinct(frame.iloc[:_LOOK, k])[1] for k in range(len(header))]
+    numeric = [_as_numbers(cells) is not None for cells in distinct]
+    if any(of_numbers and not is_number(name.strip())
+           for of_numbers, name in zip(numeric, header, strict=True)):  # fmt: skip
+        return False
+    words = [k for k, of_numbers in enumerate(numeric) if not of_numbers]
+    if any(header[k].strip() and header[k] in distinct[k] for k in words):
+        return True
+    names = [name.strip() for name in header if is_number(name.strip())]
+    if words:  # whole numbers may be years; 5.1 is no name of a column
+        return any(not name.isdigit() for name in names)
+    counted = [[str(k + start) for k in range(len(names))] for start in (0, 1)]
+    return names not in counted
+
+
+def _without_index(frame: "DataFrame") -> "DataFrame":
+    """The frame without the numbers of the rows, which some programs write under no name."""
+    first = frame.iloc[:, 0]
+    if str(frame.columns[0]).strip() in ("", "Unnamed: 0") and list(first) == [
+        str(k) for k in range(len(first))
+    ]:
+        return frame.iloc[:, 1:]
+    return frame
