@@ -171,7 +171,7 @@ def load_attacked(
     if url := endpoint_url(spec):
         must_be_allowed(url, spec.authorisation)
     zoo, names = VICTIMS.get(spec.victim), class_names(spec)
-    stated = zoo.num_classes if zoo else spec.classes or len(names)
+    stated: int | None = zoo.num_classes if zoo else spec.classes or len(names)
     stated = stated or (victim.num_classes if victim else None)
     classes = stated or _count_classes(test)
     # the test rows show the least number of classes only, and an ONNX file has its own

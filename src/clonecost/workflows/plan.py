@@ -12,6 +12,7 @@ from clonecost.config import (
     endpoint_url,
     features_of,
     generators_of,
+    load_table_parts,
     lost_limit,
     make_attack,
     needs_proxy,
@@ -24,7 +25,7 @@ from clonecost.config import (
 )
 from clonecost.data import Split, load
 from clonecost.data.tables import load_table
-from clonecost.errors import CloneCostError, DataError
+from clonecost.errors import CloneCostError, DataError, VictimError
 from clonecost.generators import cached_generator, is_path, row_and_epochs
 from clonecost.persistence.model_cache import CARD
 from clonecost.report.number_format import duration
@@ -154,8 +155,13 @@ def _survey_table(
 ) -> tuple[list[str], int]:
     missing = list(_victim_missing(spec))
     try:
-        return missing, len(load_table(test, "test", features_of(spec))) + spec.uniform
-    except DataError as error:
+        # a plan runs no code of the owner's
+        if missing or Path(spec.victim).suffix != ".skops" or consents_needed(spec):
+            rows = load_table(test, "test", features_of(spec), incomplete=spec.incomplete)
+        else:
+            _, rows = load_table_parts(spec)
+        return missing, len(rows) + spec.uniform
+    except (DataError, VictimError) as error:
         return [*missing, words(error)], 0
 
 
