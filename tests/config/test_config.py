@@ -119,7 +119,7 @@ def test_a_file_and_flags_make_the_same_audit(
     (tmp_path / "mine.toml").write_text(
         'victim = "own:probs"\ntest = "test.npz"\nproxy = "proxy.npz"\nstudent = "lenet"\n'
         'attack = "knockoff"\nbudget = 50\nanswers = "label"\nmilestones = [20, 40]\nseed = 3\n'
-        'defence = "rounding:decimals=1"\ninput_precision = "uint8"\nprice = 1\n'
+        'defence = "rounding:decimals=1"\ninput_precision = "uint8"\nprice = 1\nspot_check = 0\n'
         "set.knockoff.epochs = 1\n"
     )
     said = run("audit", tmp_path / "mine.toml", "--out", tmp_path / "file",
@@ -317,3 +317,22 @@ def test_a_white_box_keeps_its_budget_on_the_way_to_a_file_and_back(
     spec = make_spec(keys)
     (tmp_path / "spec.toml").write_text(to_toml(spec), encoding="utf-8")
     assert read_spec(tmp_path / "spec.toml").budget == budget
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(names=st.lists(st.text(min_size=1, max_size=120).filter(str.strip), min_size=2, max_size=2,
+                      unique=True))  # fmt: skip
+def test_two_victims_never_share_a_default_folder(names: list[str]) -> None:
+    one, two = (default_out(Spec(victim=f"{name}.onnx", device="cpu")) for name in names)
+    assert one != two
+    assert len(one.name.encode()) < 200
+    assert one.parent == Path("runs")
+    assert one.name.isascii()
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [("modèle.onnx", "mod le.onnx"), ("a/net.onnx", "b/net.onnx"), ("a/net.onnx", "a-net.onnx")],
+)
+def test_victims_of_one_plain_name_have_folders_of_their_own(one: str, two: str) -> None:
+    assert default_out(Spec(victim=one)) != default_out(Spec(victim=two))

@@ -84,6 +84,7 @@ RAISED: dict[str, dict[str, Any]] = {
     "spot-check-failed": {"spot": SpotCheck(rows=20, asked=10, changed=0, largest=0)},
     "lost-rows": {"lost": 1},
     "resumed": {"resumed": 1},
+    "resumed-under-another-version": {"releases": ("clonecost 1", "clonecost 2")},
 }
 
 

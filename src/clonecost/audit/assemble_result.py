@@ -48,6 +48,7 @@ class History(NamedTuple):
     horizon: int  # the first budget of the run
     resumed: int  # how many times it was resumed
     stops: tuple[int, ...]  # rows after which it was scored before
+    releases: tuple[str, ...]  # of clonecost, in the order in which they ran it
 
 
 def findings(
@@ -75,6 +76,7 @@ def findings(
         majority=reference.majority(), test_rows=len(audit.test), controls=controls,
         overlap=overlap(proxy, audit.test) if proxy else 0,
         traffic=traffic, lost=totals.lost, resumed=history.resumed, spot=spot,
+        releases=history.releases,
     )  # fmt: skip
     return Result(
         victim=VictimCard(

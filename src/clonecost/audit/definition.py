@@ -59,8 +59,8 @@ class RunOptions:
             some 100,000 rows on.
         controls: also train the controls (`clonecost.result.Control`).
         snapshot_every: seconds between snapshots, from which a killed run resumes.
-        spot_check: rows that are sent again when a run resumes and when it ends; None: 20 for an
-            endpoint, 0 for a model in this process.
+        spot_check: rows that are sent again when a run resumes and when it ends; None: 20, for a
+            model in this process only when a run resumes.
         max_lost: rows that may be paid without an answer, in the whole run; None: no limit.
         uniform: uniform rows for the evaluation of a table's victim, paid apart: agreement far
             from the test rows (Tramèr et al.'s R_unif); 0: none.

@@ -1,14 +1,19 @@
 """The provenance of a result: the versions, machine and command that it takes to repeat it."""
 
+import hashlib
 import platform
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from clonecost.result import Provenance
 from clonecost.version import __version__
+
+DECIDING = ("attacks", "audit", "data", "defences", "generators", "networks", "oracle",
+            "query_synthesis", "tabular", "training", "victims")  # fmt: skip
 
 
 def collect(
@@ -30,6 +35,25 @@ def collect(
         ledger_rows=ledger_rows,
         resumed=resumed,
     )
+
+
+def release() -> str:
+    """The version and the source of what a run depends on, in words.
+
+    Example:
+        >>> release().startswith("clonecost ")
+        True
+    """
+    return f"clonecost {__version__} (source {_source()})"
+
+
+@cache
+def _source() -> str:
+    """A digest of the packages that decide which rows are sent and what is learnt from them."""
+    here, digest = Path(__file__).parent.parent, hashlib.sha256()
+    for file in sorted(path for name in DECIDING for path in (here / name).rglob("*.py")):
+        digest.update(file.relative_to(here).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _revision() -> str | None:

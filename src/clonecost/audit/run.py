@@ -14,7 +14,9 @@ from clonecost.attacks.base import AttackerKit, Clone
 from clonecost.audit.assemble_result import History, Outcome, about_clone, findings, recorded_files
 from clonecost.audit.curve import Curve, follow
 from clonecost.audit.definition import Audit, check
+from clonecost.audit.provenance import release
 from clonecost.audit.query_stats import TrafficLog
+from clonecost.audit.resumption import take_up
 from clonecost.audit.spot_check import findings_of, spot_check
 from clonecost.defences import defend
 from clonecost.errors import SetKey, SpecError
@@ -73,6 +75,8 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
     check(audit)
     run_folder.make(audit.folder)
     began = time.monotonic()
+    if lost := take_up(audit.folder, audit.identity()):
+        watcher.notice(lost)
     ledger = Ledger(
         audit.folder / run_folder.LEDGER,
         audit=audit.identity(),
@@ -81,6 +85,11 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
     )
     try:
         history = _continue(ledger, audit)
+        if len(history.releases) > 1:
+            watcher.notice(
+                f"The run began under {history.releases[0]} and goes on under "
+                f"{history.releases[-1]}"
+            )
         remove_partial(audit.folder)
         for name in _OF_A_CLONE:  # they belong to the clone of a smaller budget
             (audit.folder / name).unlink(missing_ok=True)
@@ -95,7 +104,7 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
 def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began: float) -> Result:
     reference = _buy_reference(audit, watcher, ledger)
     if history.resumed:
-        _check_spots(audit, watcher, ledger, reference)
+        _check_spots(audit, watcher, ledger, reference, ending=False)
     traffic = TrafficLog(audit.threat.query_budget, audit.threat.num_classes)
     oracle = _open_oracle(audit, watcher, ledger, traffic)
     stops = {*audit.milestones, *history.stops}  # the curve keeps the points of smaller budgets
@@ -107,7 +116,7 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     snapshots = _snapshots(audit, watcher, ledger, kit, milestones, parts)
     kit = replace(kit, loop=snapshots.loop)
     outcome = _attack(audit, oracle, kit, milestones, curve, snapshots)
-    _check_spots(audit, watcher, ledger, reference)
+    _check_spots(audit, watcher, ledger, reference, ending=True)
     seconds = float(ledger.fact("seconds") or 0) + time.monotonic() - began
     ledger.note(seconds=seconds, stops=json.dumps(sorted({*stops, oracle.spent})))
     controls = _controls(audit, ledger, kit, reference) if audit.options.controls else []
@@ -150,10 +159,12 @@ def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
     return Reference.buy(oracle, audit.test, audit.options.device, uniform=uniform)
 
 
-def _check_spots(audit: Audit, watcher: Watcher, ledger: Ledger, reference: Reference) -> None:
+def _check_spots(
+    audit: Audit, watcher: Watcher, ledger: Ledger, reference: Reference, *, ending: bool
+) -> None:
     """Send a few paid rows again; the result is reported, and the run continues in any case."""
     before = findings_of(ledger)
-    if failed := spot_check(audit, ledger, reference):
+    if failed := spot_check(audit, ledger, reference, ending=ending):
         watcher.notice(failed)
     found = findings_of(ledger)
     if found and found.changed > (before.changed if before else 0):
@@ -284,12 +295,17 @@ def _continue(ledger: Ledger, audit: Audit) -> History:
     if ledger.fact("horizon") is None:
         fits = audit.kept_bytes() <= KEEP_UNDER
         keep = ("all" if fits else "none") if audit.options.keep == "auto" else audit.options.keep
-        ledger.note(horizon=budget, resumed=0, threads=torch.get_num_threads(), keep=keep)
-        return History(budget, 0, ())
+        ledger.note(horizon=budget, resumed=0, threads=torch.get_num_threads(), keep=keep,
+                    releases=json.dumps([release()]))  # fmt: skip
+        return History(budget, 0, (), (release(),))
     resumed = int(ledger.fact("resumed") or 0) + 1
-    ledger.note(resumed=resumed)
+    releases: list[str] = json.loads(ledger.fact("releases") or "[]")
+    if releases[-1:] != [release()]:
+        releases.append(release())
+    ledger.note(resumed=resumed, releases=json.dumps(releases))
     stops: list[int] = json.loads(ledger.fact("stops") or "[]")
-    return History(int(ledger.fact("horizon") or budget), resumed, tuple(stops))
+    horizon = int(ledger.fact("horizon") or budget)
+    return History(horizon, resumed, tuple(stops), tuple(releases))
 
 
 @contextmanager

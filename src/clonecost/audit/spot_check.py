@@ -1,7 +1,8 @@
 """The spot check: a few paid rows are sent again, to detect that the victim has changed.
 
 Half of them are test rows, half rows of the attack (if its inputs are kept and the audit has no
-defence). They are counted in the account "spot", when a run resumes and when it ends. An answer
+defence). They are counted in the account "spot", when a run resumes and, for an endpoint, when it
+ends: a model in this process can be another one only after a pause. An answer
 that differs by more than `TOLERANCE` has changed: another model is served, answers are drawn at
 random, or rows came back in another order than they were sent, which no other check detects.
 """
@@ -20,22 +21,24 @@ from clonecost.oracle.oracle import Oracle, OraclePosition
 from clonecost.result import SpotCheck
 from clonecost.types import ThreatModel
 
-ROWS = 20  # for an endpoint; a model in this process does not change
+ROWS = 20
 TOLERANCE = 1e-3  # of a probability: sums differ a little with the size of a batch
 FACT = "spot_check"
 NOTHING = SpotCheck(rows=0, asked=0, changed=0, largest=0.0)
 
 
-def rows_to_check(audit: Audit) -> int:
-    """The number of rows of each check."""
+def rows_to_check(audit: Audit, *, ending: bool) -> int:
+    """The number of rows of a check, when the run ends or else when it resumes."""
+    if audit.threat.access == "white-box":  # reads the network itself, whose weights are compared
+        return 0
     if audit.options.spot_check is not None:
         return audit.options.spot_check
-    return 0 if audit.loaded.endpoint is None else ROWS
+    return 0 if ending and audit.loaded.endpoint is None else ROWS
 
 
-def spot_check(audit: Audit, ledger: Ledger, reference: Reference) -> str | None:
+def spot_check(audit: Audit, ledger: Ledger, reference: Reference, *, ending: bool) -> str | None:
     """Send `rows_to_check` rows again and add to the ledger's findings; a sentence on failure."""
-    count = min(rows_to_check(audit), 2 * len(audit.test))
+    count = min(rows_to_check(audit, ending=ending), 2 * len(audit.test))
     if not count:
         return None
     rng = torch.Generator().manual_seed(audit.seed + ledger.totals("spot").settled)

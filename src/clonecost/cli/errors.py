@@ -77,8 +77,7 @@ def sentences(run: Path | None = None, place: Place = ANY) -> Iterator[None]:
     except typer.Exit:
         raise
     except KeyboardInterrupt:
-        again = f": {remedied(RunWorkflow('resume', run))}" if run else ""
-        errors.print(f"stopped; every paid answer is kept{again}", markup=False)
+        errors.print(_stopped(run), markup=False)
         raise typer.Exit(130) from None
     except Exception as error:  # a fault of clonecost, or of the user's own code
         if os.environ.get(TRACEBACK):
@@ -88,6 +87,17 @@ def sentences(run: Path | None = None, place: Place = ANY) -> Iterator[None]:
             f"unexpected {type(error).__name__}: {first}. Every paid answer is kept; "
             f"{TRACEBACK}=1 shows where the error arose, for a bug report."
         )
+
+
+def _stopped(run: Path | None) -> str:
+    """What Ctrl-C leaves behind: no promise of a resume before there is something to resume."""
+    from clonecost.persistence.run_folder import LEDGER, SPEC  # only where a run was stopped
+
+    if run is None:
+        return "stopped; every paid answer is kept"
+    if not (run / SPEC).is_file() or not [*run.glob(LEDGER), *run.glob(f"*/{LEDGER}")]:
+        return "stopped before anything was sent; the same command begins again"
+    return f"stopped; every paid answer is kept: {remedied(RunWorkflow('resume', run))}"
 
 
 def fail(sentence: str) -> NoReturn:

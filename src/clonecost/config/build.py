@@ -43,6 +43,7 @@ from clonecost.victims.zoo.images import zoo_victim
 from clonecost.victims.zoo.tabular import table_victim
 
 SPEC = "The spec"
+LONGEST = 100  # characters of a victim in the name of a folder
 SERIES = (0.02, 0.05, 0.1, 0.2, 0.5)  # shares of the budget: the default milestones
 
 
@@ -277,16 +278,25 @@ def default_out(spec: Spec) -> Path:
     """The default run folder: runs/VICTIM-ATTACKS, and a digest of all other keys not at default.
 
     The same command finds its own run again, also with a larger budget; another command gets
-    another folder.
+    another folder. A victim whose name is changed for the folder also gets a digest of its name,
+    so that two victims never share a folder.
     """
-    words = [spec.victim, *spec.attack]
+    plain = _plain(spec.victim)[:LONGEST]
+    words = [plain, *spec.attack]
+    if plain != spec.victim:
+        words.insert(1, hashlib.sha256(spec.victim.encode()).hexdigest()[:6])
     others = {k: v for k, v in spec.chosen().items() if k not in ("victim", "attack")}
     if spec.device == str(make_device("auto")):
         others.pop("device", None)
     if others:
         text = json.dumps(others, sort_keys=True)
         words.append(hashlib.sha256(text.encode()).hexdigest()[:6])
-    return Path("runs") / re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(words)).strip("-.")
+    return Path("runs") / _plain("-".join(words))
+
+
+def _plain(text: str) -> str:
+    """The text in characters that every file system takes."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")
 
 
 def bring_victim(

@@ -156,7 +156,8 @@ class Spec(BaseModel):
     spot_check: Annotated[NotNegative | None, Key(
         "Number of paid rows that are sent again when a run resumes and when it ends, to detect a "
         "changed model.",
-        metavar="ROWS", default="20 for an endpoint, else 0", panel=RUN, free=True,
+        metavar="ROWS", default="20; for a model in this process only when a run resumes",
+        panel=RUN, free=True,
     )] = None  # fmt: skip
 
     test: Annotated[str | None, Key(

@@ -57,6 +57,7 @@ def flags(
     lost: int,
     resumed: int,
     spot: SpotCheck | None = None,
+    releases: Sequence[str] = (),
     controls: Sequence[Control] = (),
 ) -> list[Flag]:
     """The flags of one audit, warnings first.
@@ -80,7 +81,7 @@ def flags(
         *_attack(threat, attack, traits),
         *_outcome(threat, curve, majority, test_rows, traffic),
         *_controls(curve[-1], controls),
-        *_run(lost, resumed, spot),
+        *_run(lost, resumed, spot, releases),
     ]
     return sorted(found, key=lambda flag: flag.severity != "warning")
 
@@ -205,7 +206,9 @@ def _controls(last: Score, controls: Iterable[Control]) -> Iterable[Flag]:
         )
 
 
-def _run(lost: int, resumed: int, spot: SpotCheck | None) -> Iterable[Flag]:
+def _run(
+    lost: int, resumed: int, spot: SpotCheck | None, releases: Sequence[str]
+) -> Iterable[Flag]:
     if spot and spot.changed:
         yield _warning(
             "victim-changed",
@@ -223,6 +226,13 @@ def _run(lost: int, resumed: int, spot: SpotCheck | None) -> Iterable[Flag]:
         yield _info(
             "lost-rows",
             f"{lost:,} queries got no usable answer. The price includes them.",
+        )
+    if len(releases) > 1:
+        yield _warning(
+            "resumed-under-another-version",
+            f"The run began under {releases[0]} and was resumed under "
+            f"{', then '.join(releases[1:])}. Every paid answer was used, but a clone of one "
+            "version alone can differ.",
         )
     if resumed:
         yield _info("resumed", f"The audit was interrupted and resumed {resumed} time(s).")

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from clonecost.audit import Audit, Watcher, check, run_audit
+from clonecost.audit.resumption import set_aside
 from clonecost.config import (
     Spec,
     audits,
@@ -16,7 +17,7 @@ from clonecost.config import (
     to_toml,
 )
 from clonecost.errors import Advice, RunError, RunWorkflow, SetKey
-from clonecost.oracle.ledger import Ledger
+from clonecost.oracle.ledger import ACCOUNTS, Ledger
 from clonecost.persistence import run_folder
 from clonecost.result import Result, read_result
 from clonecost.types import Progress, no_progress
@@ -46,18 +47,21 @@ def run_spec(
         CloneCostError: an audit cannot be run; every paid answer is kept.
     """
     runs = singles(spec, out)
-    for single, folder in [(spec, out), *runs]:
-        _same_audit(folder, single)
+    folders = dict([(out, spec), *((folder, single) for single, folder in runs)])
+    unpaid = [folder for folder, single in folders.items() if not _same_audit(folder, single)]
     done = [finished(folder, single) for single, folder in runs]
     if not all(done):
         agreed = Either(consent, remembered(out, spec))
         must_consent(spec, agreed, where=where)
         run_folder.make(out)  # refused here, before a victim is trained
-        for single, folder in [(spec, out), *runs]:
+        for folder, single in folders.items():
             remember(folder, single)
         todo = audits(spec, load_parts(spec, progress, consent=agreed), out, command)
         for audit in todo:  # all of them, before the first query
             check(audit)
+        for folder in unpaid:
+            if not (folder / run_folder.LEDGER).is_file():  # of several runs; one run looks itself
+                set_aside(folder)
         if len(todo) > 1:
             run_folder.write(out / run_folder.SPEC, to_toml(spec))
         for k, audit in enumerate(todo):
@@ -68,14 +72,21 @@ def run_spec(
         )
 
 
-def _same_audit(folder: Path, spec: Spec) -> None:
-    """Refuse to mix two audits in one folder, before anything is loaded or written."""
+def _same_audit(folder: Path, spec: Spec) -> bool:
+    """Refuse to mix two audits in one folder, before anything is loaded or written.
+
+    Returns:
+        Whether the folder is empty or holds this audit; False: it holds a failed first attempt of
+        another one, which has bought no row and does not claim the folder.
+    """
     path = folder / run_folder.SPEC
-    if not path.is_file() or _nothing_paid(folder):
-        return
+    if not path.is_file():
+        return True
     held = read_spec(path)
     before, now = held.fixed(), spec.fixed()
     differs = [key for key in before if before[key] != now[key]]
+    if differs and _nothing_paid(folder):
+        return False
     if differs:
         raise RunError(
             f"{folder} holds another audit, whose {differs[0]} is {before[differs[0]]!r}, not "
@@ -87,15 +98,21 @@ def _same_audit(folder: Path, spec: Spec) -> None:
             f"The budget of {folder} can only grow",
             SetKey("budget", held.budget), got=spec.budget, want=f"at least {held.budget}",
         )  # fmt: skip
+    return True
 
 
 def _nothing_paid(folder: Path) -> bool:
-    """Whether no row was answered: a failed first try does not reserve its folder."""
-    path = folder / run_folder.LEDGER
-    if not path.is_file():
-        return False
-    with closing(Ledger.read(path)) as ledger:
-        return ledger.totals("attack").settled + ledger.totals("evaluation").settled == 0
+    """Whether no row of the folder's run, or of the runs in its sub-folders, was answered.
+
+    A folder with a spec and no ledger at all is no attempt of ours: its spec may be hand-written.
+    """
+    ledgers = [*folder.glob(run_folder.LEDGER), *folder.glob(f"*/{run_folder.LEDGER}")]
+    return bool(ledgers) and not any(_paid(path) for path in ledgers)
+
+
+def _paid(ledger: Path) -> int:
+    with closing(Ledger.read(ledger)) as held:
+        return sum(held.totals(account).settled for account in ACCOUNTS)
 
 
 def finished(folder: Path, spec: Spec) -> Result | None:
