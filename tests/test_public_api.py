@@ -160,6 +160,8 @@ def test_a_victim_is_a_module_a_function_or_either_with_what_is_known(
 
 
 def mistakes(threat: ThreatModel, test: LabelledInputs) -> dict[str, dict[str, Any]]:
+    labels = torch.full((400,), -1)
+    labels[7] = 1
     small = LabelledInputs(torch.rand(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64))
     return {
         "needs proxy data.* Set `proxy`": {"proxy": None},
@@ -167,7 +169,7 @@ def mistakes(threat: ThreatModel, test: LabelledInputs) -> dict[str, dict[str, A
         r"The test set .*: got \(1, 4, 4\), want ": {"test": small},
         "The test set is empty": {"test": test.take(slice(0, 0))},
         "got label 2, want 0 to 1": {"threat": replace(threat, num_classes=2)},
-        "has no labels": {"test": replace(test, labels=torch.full((400,), -1))},
+        "399 of 400 rows .* have no label": {"test": replace(test, labels=labels)},
         "unknown network 'lenett'": {"student": "lenett"},
         "needs images of at least": {"student": "vgg16"},
     }

@@ -71,10 +71,7 @@ class Corrected(Measured):
 
     @property
     def above_chance(self) -> bool:
-        """Whether the interval lies above the majority-class baseline.
-
-        This decides whether an attack learnt anything, and so whether it has a verdict.
-        """
+        """Whether the interval lies above the majority-class baseline."""
         return self.low > 0
 
 
@@ -123,6 +120,10 @@ class Score(Model):
     )
     balanced_agreement: Annotated[Rate, Metric("Balanced agreement")] = Field(
         description="mean of the agreement on each class that the victim predicts on the test set"
+    )
+    learnt: bool = Field(
+        description="the clone is better than one that ignores its input; false: the attack failed "
+        "and there is no verdict (`clonecost.evaluation.chance.learnt`)"
     )
     relative_accuracy: Annotated[float | None, Metric("Relative accuracy")] = Field(
         description="clone's accuracy / victim's accuracy; null if the test set has no labels"
@@ -420,11 +421,8 @@ class Result(Model):
 
     @property
     def learnt(self) -> bool:
-        """Whether the last clone agrees more often than the majority-class baseline.
-
-        False: the attack failed, and its numbers say little about the victim.
-        """
-        return self.curve[-1].corrected_agreement.above_chance
+        """Whether the last clone learnt anything; if not, there is no verdict on the victim."""
+        return self.curve[-1].learnt
 
 
 def json_schema() -> dict[str, Any]:

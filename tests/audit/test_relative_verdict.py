@@ -16,11 +16,11 @@ from clonecost.types import LabelledInputs
 
 
 def test_a_failed_clone_of_a_fraud_model_gives_no_verdict(cases: Path, tmp_path: Path) -> None:
-    """3 % positives: a clone from random rows is under the majority-class baseline."""
+    """3 % positives: after 20 rows the clone gives one class."""
     out = tmp_path / "run"
     said = run(
         "audit", cases / "imbalanced.skops", "--test", cases / "imbalanced.csv", "--attack",
-        "tramer_adaptive_retrain", "--answers", "label", "--budget", "60", "--out", out,
+        "tramer_adaptive_retrain", "--answers", "label", "--budget", "20", "--out", out,
         "--fail-above", "agreement=0.9",
     )  # fmt: skip
     result = read_result(out)
@@ -32,7 +32,7 @@ def test_a_failed_clone_of_a_fraud_model_gives_no_verdict(cases: Path, tmp_path:
     (group,) = group_runs(load_runs([out]))
     assert verdict(group).band == "failed"
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "No verdict: the attack failed" in page
+    assert "No verdict" in page
     assert "Vulnerable" not in page
 
 

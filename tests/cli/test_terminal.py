@@ -87,6 +87,7 @@ def test_lines_are_few_however_often_it_is_told(capsys: pytest.CaptureFixture[st
                 agreement=rate,
                 balanced_agreement=rate,
                 corrected_agreement=corrected(rate, 0.2),
+                learnt=True,
                 relative_accuracy=0.5,
                 kl=0.1,
             )
@@ -94,7 +95,8 @@ def test_lines_are_few_however_often_it_is_told(capsys: pytest.CaptureFixture[st
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "knockoff on [bold]mine[/bold]"
     assert lines[-2] == "  training [a] student: 1/1"
-    assert "7 queries: agreement 50.0 % (95 % CI 40.0 to 60.0 %), accuracy 50.0 %" in lines[-1]
+    assert "7 queries: agreement 50.0 % (95 % CI 40.0 to 60.0 %)" in lines[-1]
+    assert lines[-1].endswith(", chance-corrected 37.5 %, accuracy 50.0 %")
     assert len(lines) < 12
 
 

@@ -12,7 +12,7 @@ from tests.support.synthetic_runs import run
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clonecost.evaluation.chance import balanced, can_tell, corrected
+from clonecost.evaluation.chance import balanced, corrected
 from clonecost.evaluation.red_flags import Traits, flags
 from clonecost.evaluation.scoring import Reference, proportion, score
 from clonecost.report import Group, group_runs, headline, verdict
@@ -46,6 +46,8 @@ def group_of(found: Score, reference: Reference) -> Group:
     document = one.result.model_dump(mode="json", by_alias=True)
     document |= {"curve": [found.model_dump()], "majority_agreement": reference.majority()}
     document["victim"] |= {"test_rows": len(reference.test)}
+    rows = reference.predictions.bincount().tolist()
+    document["per_class"] = [{"name": "k", "rows": count, "agreement": None} for count in rows]
     (group,) = group_runs([type(one)(one.path, type(one.result).model_validate(document))])
     return group
 
@@ -94,7 +96,7 @@ def test_a_clone_that_learnt_nothing_is_never_vulnerable_and_never_below_a_band(
 ) -> None:
     found, reference = scored(*pair)
     group = group_of(found, reference)
-    if found.corrected_agreement.above_chance:  # a guesser in forty is lucky: but little
+    if found.learnt:  # a guesser in forty is lucky: but little
         assert len(set(pair[1].tolist())) > 1
         assert verdict(group).band == "below"
         return
@@ -103,7 +105,7 @@ def test_a_clone_that_learnt_nothing_is_never_vulnerable_and_never_below_a_band(
     assert headline(group).startswith("No verdict")
     assert not group.first.learnt
     assert group.reached(0.0) is group.reached(0.75) is None
-    assert {"clone-learned-nothing", "too-few-other-classes"} & flag_codes(group)
+    assert "clone-learned-nothing" in flag_codes(group)
 
 
 @settings(max_examples=100, derandomize=True, deadline=None)
@@ -117,16 +119,15 @@ def test_the_scale_runs_from_a_constant_clone_at_0_to_a_perfect_one_at_1(
     assert constant.corrected_agreement.value == 0
     assert constant.balanced_agreement.value == pytest.approx(1 / present)
     assert perfect.balanced_agreement.value == 1
-    others = len(victim) - rows.max()
     group = group_of(perfect, reference)
-    if others >= 4:  # fewer rows cannot tell: their interval includes the baseline
+    if present == 1:
+        assert verdict(group).title == "No verdict: the test set shows one class"
+    else:
         assert perfect.corrected_agreement.value == 1
         assert verdict(group).band == "vulnerable"
         assert "clone-learned-nothing" not in flag_codes(group)
-    else:
-        assert "cannot tell" in verdict(group).title
-        assert "too-few-other-classes" in flag_codes(group)
-    assert can_tell(len(victim), reference.majority()) == (others >= 4)
+    few = len(victim) - rows.max() < 4  # the interval of a perfect clone includes the baseline
+    assert ("too-few-other-classes" in flag_codes(group)) == few
 
 
 @given(
@@ -145,6 +146,18 @@ def test_more_agreement_is_more_on_one_test_set_in_value_and_interval(
     assert one.high <= two.high
 
 
+def test_four_of_five_rare_rows_are_no_failure() -> None:
+    """The interval of the chance-corrected agreement is too wide, that by class is not."""
+    victim = np.zeros(3_000, np.int64)
+    victim[:5] = 1
+    clone = victim.copy()
+    clone[0] = 0
+    found, reference = scored(victim, clone)
+    assert found.corrected_agreement.low < 0 < found.corrected_agreement.value
+    assert found.learnt
+    assert verdict(group_of(found, reference)).band == "vulnerable"
+
+
 def test_the_fraud_model_of_the_bug_report_is_not_vulnerable() -> None:
     """3 % positives: agreement 96.6 %, majority-class baseline 97.4 %."""
     victim = np.zeros(1_000, np.int64)
@@ -152,8 +165,10 @@ def test_the_fraud_model_of_the_bug_report_is_not_vulnerable() -> None:
     clone = np.roll(victim, 17)  # 9 of 26 found, 17 false alarms
     found, reference = scored(victim, clone)
     assert (found.agreement.value, reference.majority()) == (0.966, 0.974)
-    assert verdict(group_of(found, reference)).title == "No verdict: the attack failed"
     assert found.balanced_agreement.value == pytest.approx((9 / 26 + 957 / 974) / 2)
+    told = verdict(group_of(found, reference))
+    assert told.title == "No verdict: one class for all inputs agrees as often"
+    assert "balanced agreement (66.4 %; by chance 50.0 %)" in told.reason
 
 
 def test_one_predicted_class_has_no_scale() -> None:

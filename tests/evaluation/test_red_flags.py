@@ -18,9 +18,10 @@ MAJORITY = 0.3
 
 def point(queries: int, agreement: float) -> Score:
     found = rate(agreement)
+    scale = corrected(found, MAJORITY)
     return Score(
         queries=queries, accuracy=rate(0.5), agreement=found, balanced_agreement=found,
-        corrected_agreement=corrected(found, MAJORITY), relative_accuracy=0.6, kl=1.0,
+        corrected_agreement=scale, learnt=scale.above_chance, relative_accuracy=0.6, kl=1.0,
     )  # fmt: skip
 
 

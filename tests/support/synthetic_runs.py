@@ -39,6 +39,7 @@ def score(queries: int, agreement: Rate | float, kl: float) -> dict[str, Any]:
         "agreement": rate,
         "corrected_agreement": dict(zip(("value", "low", "high"), parts, strict=True)),
         "balanced_agreement": rate,
+        "learnt": parts[1] > 0,
         "relative_accuracy": rate.value * 0.95 / 0.93,
         "kl": kl,
     }

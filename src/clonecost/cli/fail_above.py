@@ -1,7 +1,7 @@
 """`--fail-above METRIC=SHARE`: the exit status of an audit as a gate of a release pipeline.
 
-A clone that is not above the majority-class baseline decides nothing: its attack failed, and says
-little about the victim. When all attacks failed, the gate neither passes nor fails (status 3).
+A clone that is no better than one that ignores its input decides nothing: its attack failed, and
+says little about the victim. When all attacks failed, the gate neither passes nor fails (status 3).
 """
 
 from collections.abc import Mapping, Sequence
@@ -84,8 +84,8 @@ def judged(limits: Mapping[str, float], results: Sequence[Result]) -> tuple[int,
             f"{result.attack.name} (seed {result.provenance.seed})" for result in failed
         )
         said.append(
-            f"no verdict from {names}: the clone is not above the majority-class baseline, so the "
-            "attack failed and the limits were not applied to it"
+            f"no verdict from {names}: the clone is not above the majority-class baseline, so no "
+            "limit was applied to it"
         )
     if results and not learnt:
         status = NO_VERDICT

@@ -85,6 +85,7 @@ class Display:
         agreement, accuracy = score.agreement, score.accuracy
         text = (
             f"  {score.queries:>10,} queries: agreement {agreement}, "
+            f"chance-corrected {percent(score.corrected_agreement.value)}, "
             f"accuracy {percent(accuracy.value) if accuracy else 'not known'}"
         )
         if "queries" in self._tasks:

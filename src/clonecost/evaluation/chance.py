@@ -57,14 +57,36 @@ def balanced(classes: Sequence[Rate]) -> Rate:
     return Rate(value=mean, low=max(0.0, mean - down), high=min(1.0, mean + up))
 
 
-def can_tell(rows: int, majority: float) -> bool:
-    """Whether a perfect clone would be above chance on a test set of so many rows.
+def learnt(scale: Corrected, by_class: Rate, classes: int) -> bool:
+    """Whether a clone is better than one that ignores its input. If not, its attack failed.
 
-    False when the victim puts fewer than about four rows outside its most frequent class: no clone
-    can then be told from one that always predicts this class.
+    It agrees more often than the majority-class baseline, and this is no chance: the interval of
+    the chance-corrected agreement is above 0, or that of the balanced agreement is above 1 / K. A
+    clone that ignores its input has at most 1 / K in expectation, whatever the classes' shares; on
+    few rows of the rare classes this shows what the first interval cannot.
+
+    Args:
+        scale: the chance-corrected agreement.
+        by_class: the balanced agreement.
+        classes: K, the number of classes that the victim predicts on the test set.
 
     Example:
-        >>> can_tell(1_000, 0.9), can_tell(1_000, 0.998), can_tell(1_000, 1.0)
-        (True, False, False)
+        >>> wide = Corrected(value=0.83, low=-0.2, high=0.97)
+        >>> learnt(wide, Rate(value=0.92, low=0.72, high=0.99), 2)
+        True
+        >>> learnt(wide, Rate(value=0.6, low=0.45, high=0.7), 2)
+        False
     """
-    return majority < rows / (rows + Z_SQUARED)  # the lower Wilson bound of all rows
+    return scale.value > 0 and (scale.above_chance or by_class.low > 1 / classes)
+
+
+def few_others(rows: int, majority: float) -> bool:
+    """Whether the victim predicts another class than its most frequent one for very few rows.
+
+    True for fewer than about four: then even a perfect clone's interval includes the baseline.
+
+    Example:
+        >>> few_others(1_000, 0.9), few_others(1_000, 0.998), few_others(1_000, 1.0)
+        (False, True, True)
+    """
+    return majority >= rows / (rows + Z_SQUARED)  # the lower Wilson bound of all rows

@@ -6,7 +6,7 @@ docs/flags.md lists each code with its condition and its remedy.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from clonecost.evaluation.chance import can_tell, corrected
+from clonecost.evaluation.chance import corrected, few_others
 from clonecost.result import (
     Control,
     Flag,
@@ -79,7 +79,7 @@ def flags(
         *_data(test_rows, overlap, majority),
         *_victim(victim_accuracy, majority_accuracy),
         *_attack(threat, attack, traits),
-        *_outcome(threat, curve, majority, test_rows, traffic),
+        *_outcome(threat, curve, majority, traffic),
         *_controls(curve[-1], controls),
         *_run(lost, resumed, spot, releases),
     ]
@@ -93,13 +93,13 @@ def _data(test_rows: int, overlap: int, majority: float) -> Iterable[Flag]:
             f"{overlap:,} of {test_rows:,} test inputs are also in the proxy data. The clone is "
             "trained on inputs that it is tested on, so agreement is too high.",
         )
-    if not can_tell(test_rows, majority):
+    if few_others(test_rows, majority):
         others = test_rows - round(majority * test_rows)
         yield _warning(
             "too-few-other-classes",
             f"The victim puts {others:,} of {test_rows:,} test inputs outside its most frequent "
-            "class. Not even a perfect clone can be told from one that always predicts this "
-            "class, so there is no verdict. Use a test set with more inputs of the other classes.",
+            "class, too few to tell a good clone from one that always predicts this class. Use a "
+            "test set with more inputs of the other classes.",
         )
     if test_rows < 1000:
         yield _info(
@@ -164,11 +164,11 @@ def _attack(threat: ThreatCard, attack: str, traits: Traits) -> Iterable[Flag]:
 
 
 def _outcome(
-    threat: ThreatCard, curve: Sequence[Score], majority: float, test_rows: int, traffic: Traffic
+    threat: ThreatCard, curve: Sequence[Score], majority: float, traffic: Traffic
 ) -> Iterable[Flag]:
     last = curve[-1].agreement
     best = max(curve, key=lambda score: score.agreement.value)
-    if can_tell(test_rows, majority) and not curve[-1].corrected_agreement.above_chance:
+    if not curve[-1].learnt:
         yield _warning(
             "clone-learned-nothing",
             f"The clone's agreement ({percent(last.value)}) is not above the "
@@ -198,7 +198,7 @@ def _controls(last: Score, controls: Iterable[Control]) -> Iterable[Flag]:
     clone = last.corrected_agreement
     blind = [control for control in controls if control.name != "true_labels"]
     best = max((control.corrected_agreement.value for control in blind), default=None)
-    if best is not None and clone.above_chance and clone.low <= best:
+    if best is not None and last.learnt and clone.low <= best:
         yield _warning(
             "clone-no-better-than-control",
             f"The clone's chance-corrected agreement ({percent(clone.value)}) is not above that of "

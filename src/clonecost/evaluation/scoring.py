@@ -7,7 +7,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from clonecost.evaluation.chance import balanced, corrected
+from clonecost.evaluation.chance import balanced, corrected, learnt
 from clonecost.oracle import Oracle
 from clonecost.result import ClassAgreement, Rate, Score, TableScore
 from clonecost.tabular.features import uniform_rows
@@ -131,13 +131,16 @@ def score(clone: nn.Module, reference: Reference, *, queries: int) -> Score:
     if accuracy and victim_accuracy:
         relative = accuracy.value / victim_accuracy.value if victim_accuracy.value else 0.0
     agreement = rate(predicted == reference.predictions)
-    by_class = [found.agreement for found in _by_class(predicted, reference)]
+    scale = corrected(agreement, reference.majority())
+    by_class = [one.agreement for one in _by_class(predicted, reference) if one.agreement]
+    mean = balanced(by_class)
     return Score(
         queries=queries,
         accuracy=accuracy,
         agreement=agreement,
-        corrected_agreement=corrected(agreement, reference.majority()),
-        balanced_agreement=balanced([known for known in by_class if known]),
+        corrected_agreement=scale,
+        balanced_agreement=mean,
+        learnt=learnt(scale, mean, len(by_class)),
         relative_accuracy=relative,
         kl=float(kl(logits, reference.answers).mean().clamp_min(0)),  # -1e-17 is rounding
         table=_on_table(clone, logits, reference),

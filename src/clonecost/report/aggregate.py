@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from clonecost.evaluation.chance import can_tell
 from clonecost.report.load_runs import Run
 from clonecost.result import DefenceCard, Measured, Rate, Result, Score, metrics
 
@@ -33,7 +32,7 @@ class Point:
     queries: int
     agreement: Estimate
     corrected: Estimate  # chance-corrected agreement: decides verdict, bands and levels
-    learnt: bool  # the clone of a seed is above the majority-class baseline
+    learnt: bool  # the clone of a seed is better than one that ignores its input
     accuracy: Estimate | None  # None: the test set has no labels
     # every other metric of a `Score`: an estimate, or the mean over seeds, which may be infinite;
     # None if it is not known
@@ -89,13 +88,8 @@ class Group:
         return None if accuracy is None else accuracy.value
 
     @property
-    def can_tell(self) -> bool:
-        """Whether the test set can tell a perfect clone from one that predicts one class."""
-        return can_tell(self.first.victim.test_rows, self.majority_baseline)
-
-    @property
     def learnt(self) -> int:
-        """The number of seeds whose last clone is above the majority-class baseline."""
+        """The number of seeds whose last clone learnt anything."""
         return sum(run.result.learnt for run in self.runs)
 
     @property
@@ -105,7 +99,7 @@ class Group:
     def reached(self, level: float) -> int | None:
         """Queries of the first scored clone whose chance-corrected agreement is at least `level`.
 
-        None if there is none. Clones that are not above the majority-class baseline do not count.
+        None if there is none. A clone that learnt nothing reaches none.
         """
         learnt = (point for point in self.points if point.learnt)
         return next((point.queries for point in learnt if point.corrected.value >= level), None)
@@ -199,7 +193,7 @@ def _point(queries: int, scores: Sequence[Score]) -> Point:
         queries=queries,
         agreement=estimate([score.agreement for score in scores]),
         corrected=estimate([score.corrected_agreement for score in scores]),
-        learnt=any(score.corrected_agreement.above_chance for score in scores),
+        learnt=any(score.learnt for score in scores),
         accuracy=estimate_known([score.accuracy for score in scores]),
         others={name: _average(scores, name) for name in OTHERS},
     )

@@ -79,37 +79,36 @@ def verdict(group: Group) -> Verdict:
 def no_verdict(group: Group) -> Verdict | None:
     """Why the audit says nothing about the victim; None if it does.
 
-    Either the test set cannot tell any clone from one that always gives the victim's most frequent
-    class, or the attack failed: the clone of no seed is above that baseline.
+    The clone of no seed learnt anything, see `clonecost.evaluation.chance.learnt`.
     """
-    if not group.can_tell:
-        share = percent(group.majority_baseline, 1)
+    if group.learnt:
+        return None
+    if group.majority_baseline >= 1:
         rows = count(group.first.victim.test_rows, "test input")
         return Verdict(
             "failed",
-            "No verdict: the test set cannot tell",
-            f"The victim gives the same class for {share} of {rows}. Not even an exact copy could "
-            "be told from a clone that always gives this class.",
+            "No verdict: the test set shows one class",
+            f"The victim gives the same class for all {rows}. Not even an exact copy could be told "
+            "from a clone that always gives this class.",
         )
-    if group.learnt:
-        return None
     found = group.final.corrected
     interval = percent_range(found.low, found.high, 1)
-    rest = "This says little about the victim."
-    balanced = group.final.others["balanced_agreement"]
+    fact = f"The chance-corrected agreement ({percent(found.value, 1)}; 95 % CI {interval}) is not"
+    by_class = group.final.others["balanced_agreement"]
     chance = 1 / max(1, sum(one.rows > 0 for one in group.first.per_class))
-    if isinstance(balanced, Estimate) and balanced.low > chance:
-        rest = (
-            f"But its balanced agreement ({percent(balanced.value, 1)}; by chance "
-            f"{percent(chance, 1)}) shows that it learnt something of the less frequent classes: "
-            "see the agreement by class."
+    if isinstance(by_class, Estimate) and by_class.low > chance:
+        return Verdict(
+            "failed",
+            "No verdict: one class for all inputs agrees as often",
+            f"{fact} above 0 %. But the balanced agreement ({percent(by_class.value, 1)}; by "
+            f"chance {percent(chance, 1)}) shows that the clone learnt something of the less "
+            "frequent classes: see the agreement by class.",
         )
     return Verdict(
         "failed",
         "No verdict: the attack failed",
-        f"Its chance-corrected agreement ({percent(found.value, 1)}; 95 % CI {interval}) is not "
-        "above 0 %: a clone that always gives the victim's most frequent class agrees as often. "
-        f"{rest}",
+        f"{fact} above 0 %: a clone that always gives the victim's most frequent class agrees as "
+        "often. This says little about the victim.",
     )
 
 
