@@ -5,6 +5,7 @@ image: https://www.cs.toronto.edu/~kriz/cifar.html ("Binary version"). The Pytho
 pickle, which can run code when opened; it is never read.
 """
 
+import gzip
 import tarfile
 import zlib
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import torch
 
 from clonecost.data.catalogue import Split
 from clonecost.errors import Advice, DataError
+from clonecost.persistence.file_limits import UNPACKED, must_fit_memory, regular_file
 from clonecost.types import LabelledInputs
 
 _PIXELS = 3 * 32 * 32
@@ -85,6 +87,7 @@ CIFAR100 = Binary(
 
 
 def _bytes(path: Path) -> bytes:
+    must_fit_memory(str(path), regular_file(path))
     try:
         return path.read_bytes()
     except OSError as error:
@@ -93,12 +96,24 @@ def _bytes(path: Path) -> bytes:
         ) from error
 
 
+class _Bounded(gzip.GzipFile):
+    """The unpacked bytes, of which one read takes no more than the limit into memory."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= UNPACKED:
+            raise tarfile.ReadError("it states a size that no file of this data set has")
+        return super().read(size)
+
+
 def _unpack(archive: Path, names: tuple[str, ...]) -> dict[Path, bytes]:
     """The named members, in the order of `names`; nothing is written to disk."""
+    regular_file(archive)
     found: dict[str, bytes] = {}
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with _Bounded(archive) as content, tarfile.open(fileobj=content, mode="r:") as tar:
             for member in tar:
+                if member.offset_data + member.size > UNPACKED:
+                    raise tarfile.ReadError(f"it unpacks to more than {UNPACKED:,} bytes")
                 name = member.name.rpartition("/")[2]
                 stream = tar.extractfile(member) if name in names else None
                 if stream is not None:

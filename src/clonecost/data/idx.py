@@ -5,17 +5,21 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clonecost.data.catalogue import Split
 from clonecost.errors import Advice, DataError
+from clonecost.persistence.file_limits import DEFLATE, must_fit_memory, regular_file
 from clonecost.types import LabelledInputs
 
 _STEM: dict[Split, str] = {"train": "train", "test": "t10k"}
 _UINT8 = 0x08  # the type code of both MNIST files
+_PART = 1 << 20  # bytes read at a time
 
 
 def find(folder: Path, split: Split) -> list[Path]:
@@ -52,31 +56,49 @@ def read(paths: list[Path], split: Split) -> LabelledInputs:
 def read_idx(path: Path) -> Tensor:
     """One idx file of unsigned bytes as a uint8 tensor of the shape in its header.
 
-    Raises:
-        DataError: not such a file, or truncated.
-    """
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}).", Advice("get the file again")
-        ) from error
+    The size in the header is compared with that of the file before memory is taken.
 
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UINT8:
-        raise DataError(
-            f"{path} is not an idx file of unsigned bytes.", Advice("get the file again")
-        )
-    start = 4 + 4 * content[3]
-    if len(content) < start:
-        raise DataError(f"{path} is truncated within its header.", Advice("get the file again"))
-    shape = struct.unpack_from(f">{content[3]}I", content, 4)
-    if len(content) - start != math.prod(shape):
-        raise DataError(
-            f"{path} holds {len(content) - start:,} bytes of data where its header states "
-            f"{math.prod(shape):,}.",
-            Advice("get the file again"),
-        )
-    values = np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-    return torch.from_numpy(values.copy())  # copied: bytes are read-only, a tensor is not
+    Raises:
+        DataError: not such a file, truncated, or larger than the memory.
+    """
+    stored = regular_file(path)
+    again = Advice("get the file again")
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            start = stream.read(4)
+            if len(start) < 4 or start[:2] != b"\0\0" or start[2] != _UINT8:
+                raise DataError(f"{path} is not an idx file of unsigned bytes.", again)
+            header = stream.read(4 * start[3])
+            if len(header) < 4 * start[3]:
+                raise DataError(f"{path} is truncated within its header.", again)
+            shape = struct.unpack(f">{start[3]}I", header)
+            size = math.prod(shape)
+            most = DEFLATE * stored if path.suffix == ".gz" else stored - 4 - len(header)
+            if size > most:
+                raise DataError(
+                    f"{path} holds at most {most:,} bytes of data where its header states "
+                    f"{size:,}.", again,
+                )  # fmt: skip
+            must_fit_memory(str(path), size)
+            values = np.empty(size, np.uint8)
+            held = _fill(stream, values)
+            if held != size or stream.read(1):
+                got = f"{held:,}" if held < size else f"more than {size:,}"
+                raise DataError(
+                    f"{path} holds {got} bytes of data where its header states {size:,}.", again
+                )
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}).", again) from error
+    return torch.from_numpy(values.reshape(shape))
+
+
+def _fill(stream: IO[bytes], values: NDArray[np.uint8]) -> int:
+    """Read into `values` until it is full or the stream ends; the number of bytes."""
+    view, held = memoryview(values), 0
+    while held < len(values):
+        part = stream.read(min(_PART, len(values) - held))
+        if not part:
+            break
+        view[held : held + len(part)] = part
+        held += len(part)
+    return held

@@ -6,6 +6,7 @@ safetensors. If the cache cannot be read or written, the images are decoded agai
 
 import hashlib
 import io
+import math
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -17,9 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from clonecost.data.catalogue import Split
+from clonecost.data.fitting import fit
 from clonecost.data.locations import cache_folder
+from clonecost.data.pictures import decode
 from clonecost.errors import Advice, DataError
 from clonecost.persistence.atomic_write import atomic_file
+from clonecost.persistence.file_limits import must_fit_memory, regular_file
 from clonecost.types import LabelledInputs, Progress, Shape
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ _LABELS = ("fine_label", "label", "labels")
 _SUBFOLDERS = (".", "data", "plain_text", "cropped_digits", "mnist", "fashion_mnist", "cifar100")
 _SHARD = re.compile(r"-of-(\d+)\.parquet$")
 _BATCH = 1000  # images decoded between two reports of progress
-_VERSION = 1  # version of the decoded copies; increase it when decoding changes
+_VERSION = 2  # version of the decoded copies; increase it when decoding changes
 
 
 def find(folder: Path, split: Split) -> list[Path]:
@@ -79,8 +83,10 @@ def _decode(paths: list[Path], shape: Shape, progress: Progress) -> LabelledInpu
 
     parts: list[LabelledInputs] = []
     for path in paths:
+        regular_file(path)
         try:
             with pq.ParquetFile(path) as file:
+                _must_fit(file, path, shape)
                 parts.append(_decode_shard(file, path, shape, progress))
         except (pa.ArrowException, OSError, TypeError, ValueError) as error:
             raise DataError(
@@ -110,6 +116,14 @@ def _decode_shard(
     return LabelledInputs(torch.from_numpy(inputs), torch.from_numpy(labels))
 
 
+def _must_fit(file: "pq.ParquetFile", path: Path, shape: Shape) -> None:
+    """Refuse a shard whose footer states more rows or larger groups than the memory holds."""
+    about = file.metadata
+    groups = [about.row_group(k).total_byte_size for k in range(about.num_row_groups)]
+    pixels = about.num_rows * (math.prod(shape) + 8)
+    must_fit_memory(str(path), pixels + max(groups, default=0))
+
+
 def _columns(path: Path, names: list[str]) -> tuple[str, str]:
     """The names of the image and the label column."""
     found = [next((name for name in usual if name in names), None) for usual in (_IMAGES, _LABELS)]
@@ -125,28 +139,20 @@ def _columns(path: Path, names: list[str]) -> tuple[str, str]:
 
 def _pixels(row: object, shape: Shape, path: Path) -> np.ndarray:
     """One encoded image -> (C, H, W) uint8."""
-    from PIL import Image  # only undecoded data needs it
-
     content = row.get("bytes") if isinstance(row, dict) else row
     if not isinstance(content, bytes):
         raise DataError(
             f"{path} has a row without the bytes of an image.", Advice("get the file again")
         )
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            pixels = np.asarray(image.convert("L" if shape[0] == 1 else "RGB"))
-    except Exception as error:  # Pillow raises many unrelated types on broken bytes
-        raise DataError(
-            f"{path} holds an image that cannot be decoded.", Advice("get it again")
-        ) from error
-    if pixels.shape[:2] != shape[1:]:
+    pixels = decode(io.BytesIO(content), f"an image of {path}", None)
+    if pixels.shape[1:] != shape[1:]:
         raise DataError(
             f"{path} holds an image of another size than this data set",
             Advice("use the files of this data set"),
-            got=f"{pixels.shape[0]}x{pixels.shape[1]} pixels",
+            got=f"{pixels.shape[1]}x{pixels.shape[2]} pixels",
             want=f"{shape[1]}x{shape[2]}",
         )
-    return pixels[None] if shape[0] == 1 else pixels.transpose(2, 0, 1)
+    return fit(LabelledInputs(pixels[None], torch.zeros(1)), shape).inputs[0].numpy()
 
 
 def _copy_of(paths: list[Path], shape: Shape) -> Path:

@@ -1,5 +1,6 @@
 """SVHN's cropped digits as MATLAB files: http://ufldl.stanford.edu/housenumbers ("format 2")."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 
 from clonecost.data.catalogue import Split
 from clonecost.errors import Advice, DataError
+from clonecost.persistence.file_limits import must_fit_memory, regular_file
 from clonecost.types import LabelledInputs
 
 
@@ -22,11 +24,16 @@ def read(paths: list[Path], split: Split) -> LabelledInputs:
     Raises:
         DataError: the file is damaged, or holds other arrays.
     """
-    from scipy.io import loadmat  # the import takes half a second
+    from scipy.io import loadmat, whosmat  # the import takes half a second
 
     [path] = paths
+    regular_file(path)
     try:
+        stated = {name: shape for name, shape, _ in whosmat(str(path))}
+        must_fit_memory(str(path), 2 * math.prod(stated.get("X", (0,))))  # as stored, and turned
         content = loadmat(str(path), variable_names=["X", "y"])
+    except DataError:
+        raise
     except Exception as error:  # SciPy raises a dozen unrelated types on a broken file
         raise DataError(
             f"{path} cannot be read ({error}).", Advice("get the file again")

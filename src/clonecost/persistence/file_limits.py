@@ -18,6 +18,7 @@ ARRAY_HEADER = 65_536  # bytes of the header of an array in an .npz file
 INFLATION = 200
 SMALL = 1 << 30  # bytes
 DEFLATE = 1_032  # the most that deflate can grow
+UNPACKED = 1 << 30  # bytes of a published archive; those of CIFAR unpack to 185 MB
 TABLE_COLUMNS = 20_000  # of a CSV file
 TABLE_HEADER = 1 << 22  # bytes of a CSV file's first line
 CLASSES = 100_000  # the highest class index
