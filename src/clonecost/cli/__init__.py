@@ -7,6 +7,7 @@ Ctrl-C.
 
 import io
 import sys
+from pathlib import Path
 
 from clonecost.cli.audit import app, audit, plan
 from clonecost.cli.runs import replay, report, transfer, verify
@@ -32,4 +33,17 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # of what the terminal's encoding cannot show
-    app()
+    app(args=[with_home(word) for word in sys.argv[1:]])
+
+
+def with_home(word: str) -> str:
+    """A word of the command line with the home folder for `~`, which no shell puts into --key=~/x.
+
+    Example:
+        >>> with_home("--budget=5")
+        '--budget=5'
+    """
+    head, mark, value = word.partition("=~/") if word.startswith("--") else ("", "", word)
+    if mark:
+        return f"{head}={Path('~', value).expanduser()}"
+    return str(Path(word).expanduser()) if word.startswith("~/") else word

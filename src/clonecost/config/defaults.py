@@ -10,6 +10,7 @@ from clonecost.data.catalogue import DATASETS
 from clonecost.data.class_names import read_class_names
 from clonecost.errors import Advice, DropKey, SetKey, SpecError
 from clonecost.generators import is_path
+from clonecost.persistence.file_limits import at_home
 from clonecost.types import Feature, Shape
 from clonecost.victims.endpoints import is_url
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
@@ -83,7 +84,7 @@ def class_names(spec: Spec) -> tuple[str, ...]:
         if spec.victim in VICTIMS:
             return DATASETS[VICTIMS[spec.victim].dataset].classes
         return tuple(spec.endpoint.classes) if spec.endpoint else ()
-    names = read_class_names(spec.class_names.expanduser())
+    names = read_class_names(at_home(spec.class_names))
     if spec.classes not in (None, len(names)):
         raise SpecError(
             f"{spec.class_names} has another number of names than the model has classes",

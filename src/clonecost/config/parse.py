@@ -22,6 +22,7 @@ from clonecost.errors import (
 )
 from clonecost.generators import is_path, row_and_epochs
 from clonecost.networks import NETWORKS
+from clonecost.persistence.file_limits import SPEC_FILE, at_home, regular_file
 from clonecost.types import check_budget
 from clonecost.victims.endpoints import EndpointSettings, check_endpoint
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
@@ -45,13 +46,13 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         SpecError: the file is missing or not TOML.
     """
+    path = at_home(path)
+    if regular_file(path, SpecError) > SPEC_FILE:
+        raise SpecError(f"{path} is larger than {SPEC_FILE:,} bytes", Advice("give a TOML file"))
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise SpecError(
-            f"There is no file {path}", Advice("give the path of an existing TOML file")
-        ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    # a RecursionError is a thousand brackets
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SpecError(
             f"{path} cannot be read as TOML: {error}", Advice("correct the file")
         ) from error

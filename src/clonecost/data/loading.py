@@ -14,6 +14,7 @@ from clonecost.data.pictures import Background
 from clonecost.data.sources import SOURCES, Source
 from clonecost.data.subsets import members, only
 from clonecost.errors import Advice, DataError, SetKey, SpecError, suggest
+from clonecost.persistence.file_limits import at_home
 from clonecost.types import LabelledInputs, Progress, Shape, no_progress
 
 EMBEDDED: dict[str, Callable[[Split], LabelledInputs]] = {
@@ -77,12 +78,12 @@ def load(
 
 def _own_path(name: str) -> tuple[Path, str]:
     """The path and the subset of a user's own data; the whole name may be a path."""
-    path = Path(name).expanduser()
+    path = at_home(name)
     if name and path.exists():
         return path, ""
     head, _, subset = name.rpartition(":")
-    if head and Path(head).expanduser().exists():
-        return Path(head).expanduser(), subset
+    if head and at_home(head).exists():
+        return at_home(head), subset
     if not path.suffix and not {os.sep, os.altsep} & set(name):
         raise SpecError(suggest("data set", name.partition(":")[0], list(DATASETS)))
     return path, ""  # it looks like a path; the reader raises the error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from clonecost.errors import Advice, DataError, SetKey
 from clonecost.persistence.disk import cache_root
+from clonecost.persistence.file_limits import at_home
 
 VARIABLE = "CLONECOST_DATA"
 SYSTEM = Path("/usr/share/datasets")  # Debian's dataset-* packages
@@ -21,12 +22,12 @@ def search_folders(root: Path | None) -> list[Path]:
     Raises:
         DataError: `root` is given and is no folder.
     """
-    if root is not None and not root.expanduser().is_dir():
+    if root is not None and not at_home(root).is_dir():
         raise DataError(
             f"The data folder {root} does not exist.", Advice("create it"), SetKey("data")
         )
     own = [str(root)] if root is not None else os.environ.get(VARIABLE, "").split(os.pathsep)
-    named = [Path(part).expanduser() for part in own if part]
+    named = [at_home(part) for part in own if part]
     return list(dict.fromkeys([*named, SYSTEM, cache_folder()]))
 
 

@@ -1,18 +1,16 @@
 """A user's own file of a table, .csv or .npz or .parquet, as the arguments of `table`."""
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from clonecost.data.csv_size import must_be_small_enough
 from clonecost.data.csv_text import read_cells, typed
 from clonecost.data.frames import chosen, label_column
+from clonecost.data.npz import read_npz
 from clonecost.data.stated import StatedTable
 from clonecost.errors import Advice, DataError
+from clonecost.persistence.file_limits import TABLE_GROWTH, must_fit_memory, regular_file
 from clonecost.types import Feature
 
 
@@ -29,9 +27,12 @@ def read_table_file(
     Raises:
         DataError: the file is damaged, or has no fitting columns.
     """
+    size = regular_file(path)
     if path.suffix == ".csv":
+        must_be_small_enough(path)
         return _from_csv(path, features, stated)
     if path.suffix == ".parquet":
+        must_fit_memory(str(path), size * TABLE_GROWTH)
         return _from_parquet(path, features, stated)
     if path.suffix == ".npz":
         return _from_npz(path, features)
@@ -84,14 +85,7 @@ def _from_parquet(
 
 
 def _from_npz(path: Path, features: Sequence[Feature] | None) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, NDArray[Any]] = {key: file[key] for key in file.files}
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}).",
-            Advice("save plain numeric arrays with numpy.savez"),
-        ) from error
+    arrays = read_npz(path)
     inputs = arrays.get("inputs", arrays.get("x"))
     labels = arrays.get("labels", arrays.get("y"))
     if inputs is None or labels is None:

@@ -5,7 +5,6 @@ Nothing here opens a pickle.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -20,6 +19,7 @@ from clonecost.data.table_files import read_table_file
 from clonecost.data.table_labels import numbered_as, numbered_labels
 from clonecost.data.values import match
 from clonecost.errors import Advice, DataError, Remedy, SetKey, SpecError, suggest
+from clonecost.persistence.file_limits import at_home
 from clonecost.types import Feature, LabelledInputs
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def check_table(name: str) -> None:
         SpecError: an unknown name.
         DataError: there is no such file.
     """
-    path = Path(name).expanduser()
+    path = at_home(name)
     if name in TABLES or path.is_file():
         return
     if not path.suffix:
@@ -246,7 +246,7 @@ def load_table(
     """
     check_table(name)
     if name not in TABLES:
-        path = Path(name).expanduser()
+        path = at_home(name)
         return table(
             **read_table_file(path, features, stated), stated=stated, incomplete=incomplete
         )

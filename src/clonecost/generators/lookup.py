@@ -9,6 +9,7 @@ from clonecost.errors import Advice, ChooseFrom, SetKey, SpecError, suggest
 from clonecost.generators.base import TrainedGenerator
 from clonecost.generators.catalogue import GENERATORS
 from clonecost.generators.store import cached_generator, load_generator, train_generator
+from clonecost.persistence.file_limits import at_home
 from clonecost.types import LabelledInputs, Progress, no_progress
 
 FOLDER = Advice("give the folder of a trained generator")
@@ -46,7 +47,7 @@ def ready_generator(
         images = generator.decode(latents)  # (16, C, H, W) pixels in [0, 1]
     """
     if is_path(name):
-        return load_generator(Path(name), device=device, low_precision=low_precision)
+        return load_generator(at_home(name), device=device, low_precision=low_precision)
     row, epochs = row_and_epochs(name)
     if proxy is None:
         raise SpecError(
@@ -87,4 +88,4 @@ def row_and_epochs(name: str) -> tuple[str, int | None]:
 
 def is_path(name: str) -> bool:
     """Whether `name` is a folder, not a name of the catalogue."""
-    return name not in GENERATORS and (Path(name).is_dir() or bool(re.search(r"[\\/]", name)))
+    return name not in GENERATORS and (at_home(name).is_dir() or bool(re.search(r"[\\/]", name)))

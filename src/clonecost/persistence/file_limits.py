@@ -21,8 +21,11 @@ DEFLATE = 1_032  # the most that deflate can grow
 UNPACKED = 1 << 30  # bytes of a published archive; those of CIFAR unpack to 185 MB
 TABLE_COLUMNS = 20_000  # of a CSV file
 TABLE_HEADER = 1 << 22  # bytes of a CSV file's first line
+TABLE_GROWTH = 4  # memory of a parsed CSV file, in sizes of the file
 CLASSES = 100_000  # the highest class index
 NAMES_FILE = 1 << 24  # bytes of a file of class names
+SPEC_FILE = 1 << 24  # bytes of a TOML file
+ONNX_FILE = 1 << 31  # bytes of a protobuf: the format has no larger ones
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -58,6 +61,19 @@ def regular_file(path: Path, error: type[CloneCostError] = DataError) -> int:
         kind = next((word for test, word in _KINDS if test(found.st_mode)), "no file")
         raise error(f"{path} is {kind}, not a regular file.", Advice("give a regular file"))
     return found.st_size
+
+
+def at_home(path: str | Path) -> Path:
+    """The path with the home folder for a leading `~`; a user that does not exist is a name.
+
+    Example:
+        >>> at_home("data/mine.npz")
+        PosixPath('data/mine.npz')
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def must_fit_memory(what: str, size: int, *remedies: Remedy) -> None:

@@ -8,10 +8,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from clonecost.data.safetensors_file import check_safetensors
 from clonecost.data.stated import StatedTable
 from clonecost.errors import Advice, ChooseFrom, SetKey, VictimError
 from clonecost.networks import build
 from clonecost.persistence.disk import file_digest
+from clonecost.persistence.file_limits import at_home
 from clonecost.types import Feature, Shape, Victim
 from clonecost.victims.endpoints import endpoint_victim, is_url
 from clonecost.victims.input_form import InputForm
@@ -81,7 +83,7 @@ def load_victim(
             where, input_shape=input_shape, num_classes=num_classes, outputs=outputs, form=form,
             features=features,
         )  # fmt: skip
-    path = Path(where)
+    path = at_home(where)
     digest: str | None = None
     opened: nn.Module | None = None
     about: TableModel | None = None
@@ -164,7 +166,7 @@ def load_weights(path: Path, network: str, input_shape: Shape, num_classes: int)
     Example:
         >>> model = load_weights(Path("net.safetensors"), "lenet", (1, 32, 32), 10)
     """
-    must_exist(path)
+    check_safetensors(path, VictimError)
     with torch.device("meta"):  # neither memory nor initial weights for what is replaced at once
         model = build(network, input_shape, num_classes)
     try:

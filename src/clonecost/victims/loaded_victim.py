@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from clonecost.errors import Advice, VictimError
+from clonecost.errors import VictimError
+from clonecost.persistence.file_limits import regular_file
 from clonecost.result import EndpointCard
 from clonecost.types import Feature, InputPrecision, LabelledInputs, Shape, Victim
 from clonecost.victims.sklearn_model import TableModel
@@ -91,10 +92,9 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def must_exist(path: Path) -> None:
-    """Refuse a path without a file.
+    """Refuse a path without a regular file.
 
     Raises:
-        VictimError: there is no such file.
+        VictimError: there is no such file, or it is a folder, a pipe or a device.
     """
-    if not path.is_file():
-        raise VictimError(f"There is no file {path}", Advice("check the path"))
+    regular_file(path, VictimError)

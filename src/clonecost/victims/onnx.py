@@ -10,9 +10,10 @@ from torch import Tensor
 
 from clonecost.errors import Advice, SetKey, VictimError
 from clonecost.persistence.disk import file_digest
+from clonecost.persistence.file_limits import ONNX_FILE, regular_file
 from clonecost.types import InputPrecision, Shape
 from clonecost.victims.input_form import InputForm, Sizes, in_bytes, shaped
-from clonecost.victims.loaded_victim import LoadedVictim, must_exist
+from clonecost.victims.loaded_victim import LoadedVictim
 from clonecost.victims.torch_model import Outputs, first_line, serve
 
 # type of a graph's input -> its conversion from float32
@@ -63,7 +64,11 @@ def onnx_victim(
         >>> victim = onnx_victim(Path("model.onnx"), input_shape=(3, 32, 32), num_classes=10)
     """
     form = form or InputForm()
-    must_exist(path)
+    if regular_file(path, VictimError) > ONNX_FILE:
+        raise VictimError(
+            f"{path} is no ONNX file: it is larger than {ONNX_FILE:,} bytes",
+            Advice("save its weights beside it, as external data"),
+        )
     if input_shape is None:
         raise VictimError(f"The input shape of {path} is missing", SetKey("shape"))
     form.check(input_shape[0])

@@ -27,6 +27,7 @@ from clonecost.data import Split, load
 from clonecost.data.tables import load_table
 from clonecost.errors import CloneCostError, DataError, VictimError
 from clonecost.generators import cached_generator, is_path, row_and_epochs
+from clonecost.persistence.file_limits import at_home
 from clonecost.persistence.model_cache import CARD
 from clonecost.report.number_format import duration
 from clonecost.types import LabelledInputs
@@ -146,7 +147,9 @@ def _victim_missing(spec: Spec) -> Iterator[str]:
     if url := endpoint_url(spec):
         if reason := refusal(url, spec.authorisation):
             yield str(reason)
-    elif ":" not in spec.victim and Path(spec.victim).suffix and not Path(spec.victim).is_file():
+        return
+    path = at_home(spec.victim)
+    if ":" not in spec.victim and path.suffix and not path.is_file():
         yield f"there is no file {spec.victim}"
 
 
@@ -169,7 +172,7 @@ def _untrained(spec: Spec, proxy: LabelledInputs | None) -> Iterator[str]:
     """A line for each generator that an attack needs and that is not trained yet."""
     for name in generators_of(spec):
         if is_path(name):
-            if not (Path(name) / CARD).is_file():
+            if not (at_home(name) / CARD).is_file():
                 yield f"there is no trained generator in {name}"
             continue
         row, epochs = row_and_epochs(name)

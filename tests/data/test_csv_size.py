@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+
+from clonecost.data.tables import load_table
+from clonecost.errors import DataError
+from clonecost.persistence import file_limits
+
+
+def test_too_many_columns_and_endless_lines_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(f"c{k}" for k in range(200_000)) + "\n")
+    with pytest.raises(DataError, match="has 200,000 columns, and at most 20,000"):
+        load_table(str(path), "test")
+    path.write_bytes(b"x" * 5_000_000)
+    with pytest.raises(DataError, match=r"first line of .* more than 4,194,304 bytes"):
+        load_table(str(path), "test")
+
+
+def test_more_rows_than_the_memory_holds_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("a,b,label\n" + "1,2,0\n3,4,1\n" * 50)
+    assert len(load_table(str(path), "test")) == 100
+    monkeypatch.setattr(file_limits, "free_memory", lambda: 2_000)
+    with pytest.raises(DataError, match=r"long\.csv needs"):
+        load_table(str(path), "test")
