@@ -193,7 +193,7 @@ def test_a_bad_file_is_one_sentence(what: str, tmp_path: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert "There is no file" in run("audit", tmp_path / "absent.toml").err
     (tmp_path / "folder.toml").mkdir()
-    assert "cannot be read as TOML" in run("audit", tmp_path / "folder.toml").err
+    assert "folder.toml is a folder" in run("audit", tmp_path / "folder.toml").err
 
 
 def test_settings_get_the_fields_types() -> None:

@@ -73,7 +73,7 @@ def test_values_outside_their_feature_are_refused() -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="unknown table 'irsi'; did you mean 'iris'"):
         load_table("irsi", "test")
-    with pytest.raises(DataError, match="there is no file"):
+    with pytest.raises(DataError, match="There is no file"):
         load_table(str(tmp_path / "none.npz"), "test")
     (tmp_path / "x.xlsx").touch()
     with pytest.raises(DataError, match=r"Give a \.csv, \.npz or \.parquet file"):

@@ -5,7 +5,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -92,13 +92,13 @@ def read_idx(path: Path) -> Tensor:
     return torch.from_numpy(values.reshape(shape))
 
 
-def _fill(stream: IO[bytes], values: NDArray[np.uint8]) -> int:
+def _fill(stream: gzip.GzipFile | BinaryIO, values: NDArray[np.uint8]) -> int:
     """Read into `values` until it is full or the stream ends; the number of bytes."""
-    view, held = memoryview(values), 0
+    held = 0
     while held < len(values):
         part = stream.read(min(_PART, len(values) - held))
         if not part:
             break
-        view[held : held + len(part)] = part
+        values[held : held + len(part)] = np.frombuffer(part, np.uint8)
         held += len(part)
     return held
