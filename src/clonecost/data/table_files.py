@@ -10,7 +10,7 @@ from clonecost.data.frames import chosen, label_column
 from clonecost.data.npz import read_npz
 from clonecost.data.stated import StatedTable
 from clonecost.errors import Advice, DataError
-from clonecost.persistence.file_limits import TABLE_GROWTH, must_fit_memory, regular_file
+from clonecost.persistence.file_limits import must_fit_memory, regular_file
 from clonecost.types import Feature
 
 
@@ -27,12 +27,11 @@ def read_table_file(
     Raises:
         DataError: the file is damaged, or has no fitting columns.
     """
-    size = regular_file(path)
+    regular_file(path)
     if path.suffix == ".csv":
         must_be_small_enough(path)
         return _from_csv(path, features, stated)
     if path.suffix == ".parquet":
-        must_fit_memory(str(path), size * TABLE_GROWTH)
         return _from_parquet(path, features, stated)
     if path.suffix == ".npz":
         return _from_npz(path, features)
@@ -62,15 +61,20 @@ def _from_parquet(
     path: Path, features: Sequence[Feature] | None, stated: StatedTable
 ) -> dict[str, Any]:
     try:
-        import pyarrow  # noqa: F401 (pandas reads with it)
         from pandas import read_parquet
+        from pyarrow.parquet import read_metadata
     except ImportError as error:
         raise DataError(
             f"{path} needs the packages pandas and pyarrow.",
             Advice("run `pip install 'clonecost[tabular,parquet]'`"),
         ) from error
     try:
+        about = read_metadata(path)
+        groups = [about.row_group(k).total_byte_size for k in range(about.num_row_groups)]
+        must_fit_memory(str(path), max(sum(groups), 8 * about.num_rows * about.num_columns))
         frame = read_parquet(path)
+    except DataError:
+        raise
     except Exception as error:  # pyarrow raises several unrelated types
         raise DataError(
             f"{path} cannot be read as Parquet ({str(error).splitlines()[0][:200]}).",

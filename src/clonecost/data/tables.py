@@ -19,7 +19,7 @@ from clonecost.data.table_files import read_table_file
 from clonecost.data.table_labels import numbered_as, numbered_labels
 from clonecost.data.values import match
 from clonecost.errors import Advice, DataError, Remedy, SetKey, SpecError, suggest
-from clonecost.persistence.file_limits import at_home
+from clonecost.persistence.file_limits import at_home, regular_file
 from clonecost.types import Feature, LabelledInputs
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def check_table(name: str) -> None:
         raise SpecError(
             suggest("table", name, list(TABLES)), Advice("give the path of a .csv or .npz file")
         )
-    raise DataError(f"there is no file {path}.", Advice("check the path"))
+    regular_file(path)
 
 
 def load_table(
