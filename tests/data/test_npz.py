@@ -1,7 +1,6 @@
 import io
 import os
 import struct
-import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.memory import at_most
 
 from clonecost.data import load
 from clonecost.data.npz import read_npz
@@ -54,11 +54,8 @@ def test_arrays_are_as_numpy_reads_them(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_what_a_header_states_takes_no_memory(content: bytes, tmp_path: Path) -> None:
     path = archive(tmp_path / "own.npz", content)
-    tracemalloc.start()
-    with pytest.raises(DataError, match=r"own\.npz cannot be read"):
+    with at_most(3_000_000), pytest.raises(DataError, match=r"own\.npz cannot be read"):
         load(str(path), "train")
-    assert tracemalloc.get_traced_memory()[1] < 3_000_000
-    tracemalloc.stop()
     with pytest.raises(DataError, match=r"own\.npz"):
         load_table(str(path), "test")
 
@@ -75,13 +72,11 @@ def test_any_header_is_read_or_refused_within_the_limit(
         tmp_path_factory.getbasetemp() / "any.npz",
         member(shape, descr, rows=rows, version=version),
     )
-    tracemalloc.start()
-    try:
-        found = read_npz(path)
-    except DataError:
-        found = {}
-    assert tracemalloc.get_traced_memory()[1] < 3_000_000
-    tracemalloc.stop()
+    with at_most(3_000_000):
+        try:
+            found = read_npz(path)
+        except DataError:
+            found = {}
     for values in found.values():
         assert values.nbytes == len(rows)
 
