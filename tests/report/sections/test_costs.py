@@ -1,6 +1,6 @@
 from typing import Any
 
-from tests.support.synthetic_runs import run
+from tests.support.synthetic_runs import at_corrected, run
 
 from clonecost.report import group_runs
 from clonecost.report.model import Cell, Grid, Missing, Words
@@ -17,6 +17,11 @@ def test_levels_are_scored_milestones_with_their_price() -> None:
     (group,) = group_runs([run(curve=[(1000, 0.5), (5000, 0.77), (20_000, 0.8)])])
     assert queries_to(group, 0.75) == Words("≤ 20,000", note="≤ $20")
     assert queries_to(group, 0.9) == Missing("not reached within 20,000 queries")
+
+
+def test_a_failed_attack_has_no_verdict_here_either() -> None:
+    (group,) = group_runs([run(curve=[(1, at_corrected(0.01, -0.02, 0.04))])])
+    assert queries_to(group, 0.75) == Missing("no verdict")
 
 
 def test_a_white_box_reference_has_no_price_in_queries() -> None:

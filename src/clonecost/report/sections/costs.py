@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from clonecost.report.aggregate import Group
 from clonecost.report.model import Cell, Grid, GridRow, Missing, Money, Section, Words, fine
 from clonecost.report.number_format import count, duration, percent, usd
-from clonecost.report.verdict import VULNERABLE, WARNING
+from clonecost.report.verdict import VULNERABLE, WARNING, no_verdict
 
 TITLE = "Cost of a clone"
 RULE = (
@@ -44,6 +44,8 @@ def queries_to(group: Group, level: float) -> Cell:
     if group.white_box:
         return Missing("not measured: white box")
     queries = group.reached(level)
+    if queries is None and no_verdict(group):
+        return Missing("no verdict")  # a failed attack must not read as good news
     if queries is None:
         return Missing(f"not reached within {count(group.spent, 'query')}")
     cost, endpoint = group.cost_of(queries), group.first.endpoint
