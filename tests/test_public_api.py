@@ -47,7 +47,8 @@ def test_the_public_names_are_pinned() -> None:
         "TramerKernelLr", "TramerLr", "TramerMlp", "TramerTree", "TramerTreeTopDown",
         "Victim", "Watcher", "Zskd",
         "defend", "headline", "load", "load_table", "names", "ready_generator", "run_audit",
-        "sklearn_victim", "table", "table_victim", "torch_victim", "zoo_model", "zoo_victim",
+        "sklearn_victim", "stated_table", "table", "table_victim", "torch_victim", "zoo_model",
+        "zoo_victim",
     }  # fmt: skip
     assert set(PUBLIC) <= set(dir(clonecost))
 

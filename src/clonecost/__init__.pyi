@@ -51,6 +51,7 @@ from .types import ThreatModel as ThreatModel
 from .types import Victim as Victim
 from .victims import LoadedVictim as LoadedVictim
 from .victims import sklearn_victim as sklearn_victim
+from .victims import stated_table as stated_table
 from .victims import torch_victim as torch_victim
 from .victims.zoo.images import zoo_model as zoo_model
 from .victims.zoo.images import zoo_victim as zoo_victim

@@ -68,7 +68,7 @@ def read_cells(path: Path, known: Sequence[str] = ()) -> "DataFrame":
             f"{path} has fewer than two columns: want features and a label.",
             Advice("separate the columns by commas"),
         )
-    _check_whole(cells, path)
+    _check_whole(cells, text, path)
     if not set(known) <= set(header) or not known:
         _check_header(header, frame, known, path)
     frame.columns = pd.Index(header)
@@ -162,12 +162,15 @@ def _separator(text: str) -> str:
     return max(_SEPARATORS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
 
 
-def _check_whole(cells: "DataFrame", path: Path) -> None:
-    short = cells.isna().any(axis=1)
-    if short.any():
+def _check_whole(cells: "DataFrame", text: str, path: Path) -> None:
+    """Refuse a row with too few cells, which pandas fills up; only a row that ends empty may be."""
+    if not (cells.iloc[:, -1].isna() | (cells.iloc[:, -1] == "")).any():
+        return
+    rows = (row for row in csv.reader(io.StringIO(text), delimiter=_separator(text)) if row)
+    short = next((k for k, row in enumerate(rows) if len(row) < cells.shape[1]), None)
+    if short is not None:
         raise DataError(
-            f"{path} has a row with fewer cells than its header has names "
-            f"(row {int(short.idxmax())}).",
+            f"{path} has a row with fewer cells than its header has names (row {short}).",
             Advice("complete the row; an empty cell between separators is a missing value"),
         )
 
@@ -196,8 +199,7 @@ def _is_row(header: list[str], frame: "DataFrame") -> bool:
     names = [name.strip() for name in header if is_number(name.strip())]
     if words:  # whole numbers may be years; 5.1 is no name of a column
         return any(not name.isdigit() for name in names)
-    counted = [[str(k + start) for k in range(len(names))] for start in (0, 1)]
-    return names not in counted
+    return names != [str(k) for k in range(len(names))]  # as pandas names columns of an array
 
 
 def _without_index(frame: "DataFrame") -> "DataFrame":

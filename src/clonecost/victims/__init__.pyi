@@ -1,3 +1,4 @@
+from .estimator_columns import stated_table as stated_table
 from .load import load_victim as load_victim
 from .load import load_weights as load_weights
 from .loaded_victim import LoadedVictim as LoadedVictim
