@@ -248,15 +248,17 @@ def _parts(tensors: Sequence[WireTensor], rest: memoryview) -> list[memoryview |
 def _from_json(tensor: WireTensor, dtype: np.dtype[Any], size: int, *, nulls: bool) -> Array:
     if tensor.data is None:
         raise FrameError(f"{tensor.name!r} has no data, neither in JSON nor in binary")
-    try:
-        values = np.asarray(tensor.data)
-    except ValueError:  # lists of different lengths
-        values = np.empty(0, dtype=object)
-    if nulls and values.dtype == object:
+    no_numbers = FrameError(f"the data of {tensor.name!r} are not an array of numbers")
+    # before an array is made: one of text is as wide as its longest word
+    kinds = _kinds(tensor.data)
+    if not kinds <= ({int, float, type(None)} if nulls else {int, float}):
+        raise no_numbers
+    values = np.asarray(tensor.data)
+    if type(None) in kinds:
         missing = np.equal(values, np.array(None, dtype=object))
         values = np.asarray(np.where(missing, np.nan, values).tolist())
-    if values.dtype.kind not in "fiu":
-        raise FrameError(f"the data of {tensor.name!r} are not an array of numbers")
+    if values.dtype.kind not in "fiu":  # a whole number above 64 bits
+        raise no_numbers
     if values.size != size:
         raise FrameError(
             f"the data of {tensor.name!r} do not fit its shape {tensor.shape}: got "
@@ -267,3 +269,9 @@ def _from_json(tensor: WireTensor, dtype: np.dtype[Any], size: int, *, nulls: bo
     if dtype.kind in "iu" and not np.array_equal(typed, values):
         raise FrameError(f"the data of {tensor.name!r} are not all of type {tensor.datatype}")
     return typed
+
+
+def _kinds(data: list[Any]) -> set[type]:
+    """The types in a flat or nested list; `list`, if lists have different lengths."""
+    kinds = set(map(type, data))
+    return set(map(type, np.array(data, dtype=object).ravel())) if list in kinds else kinds
