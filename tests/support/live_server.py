@@ -7,25 +7,24 @@ from contextlib import contextmanager
 
 import httpx2
 import numpy as np
-import uvicorn
 from fastapi import FastAPI
 from torch import Tensor
 
-from clonecost.serving import Limits, ServedModel, address_of, bind, make_app
+from clonecost.serving import Limits, ServedModel, address_of, bind, make_app, server
 from clonecost.victims.endpoints.wire import HEAD_LENGTH
 
 
 @contextmanager
-def live(app: FastAPI) -> Iterator[str]:
+def live(app: FastAPI, limits: Limits | None = None) -> Iterator[str]:
     """Its base URL."""
     listening = bind("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    running = server(app, limits or Limits())
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
         yield address_of(listening)
     finally:
-        server.should_exit = True
+        running.should_exit = True
         thread.join()
         listening.close()
 
@@ -35,7 +34,7 @@ def client_of(
     model: ServedModel, limits: Limits | None = None, token: str | None = None
 ) -> Iterator[httpx2.Client]:
     with (
-        live(make_app(model, limits or Limits(), token=token)) as url,
+        live(make_app(model, limits or Limits(), token=token), limits) as url,
         httpx2.Client(base_url=url, timeout=30) as client,
     ):
         yield client

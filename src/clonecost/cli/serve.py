@@ -38,6 +38,10 @@ def serve(
     token_env: Annotated[str | None, typer.Option("--token-env", metavar="VARIABLE", help="Require "
                          "the token in this environment variable (Authorization: Bearer ...). "
                          "[default: no token]")] = None,
+    allowed_host: Annotated[list[str] | None, typer.Option("--allowed-host", metavar="NAME", help=
+                            "A name by which clients call the server, such as a proxy's; several "
+                            "may be given. [default: localhost, --host, this machine's address]"),
+                            ] = None,
     rate: Annotated[float | None, typer.Option("--rate", metavar="ROWS", help="Rows per second on "
                     "average, over all clients. [default: no limit]",
                     rich_help_panel=LIMITS)] = None,
@@ -45,6 +49,12 @@ def serve(
                                           rich_help_panel=LIMITS)] = 1024,
     max_bytes: Annotated[int, typer.Option("--max-bytes", metavar="BYTES", help="Size of a "
                          "request's body.", rich_help_panel=LIMITS)] = 64 * 1024**2,
+    max_connections: Annotated[int, typer.Option("--max-connections", metavar="N", help="Open "
+                               "connections; above it the one is closed that has waited longest "
+                               "for its client.", rich_help_panel=LIMITS)] = 256,
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="In which a "
+                       "request has to arrive, and its answer to be taken.",
+                       rich_help_panel=LIMITS)] = 60.0,
     consent: Consent = None,
 ) -> None:  # fmt: skip
     """Serve a victim over HTTP (Open Inference Protocol v2) until Ctrl-C.
@@ -62,7 +72,10 @@ def serve(
                 Advice("run `pip install 'clonecost[serve]'`"),
             ) from error
         token = _token(token_env)
-        limits = serving.Limits(max_rows=max_rows, max_bytes=max_bytes, rate=rate)
+        limits = serving.Limits(
+            max_rows=max_rows, max_bytes=max_bytes, rate=rate, timeout=timeout,
+            max_connections=max_connections,
+        )  # fmt: skip
         spec = spec_of_keys(keys, attacks=False)
         agreed = consent_of_keys(spec, keys, consent)
         must_consent(spec, agreed, where=keys["victim"])
@@ -70,13 +83,14 @@ def serve(
             with Display() as display:
                 model = serving.served_model(spec, name=name, progress=display.step, consent=agreed)
             metrics = serving.Metrics()
-            api = serving.make_app(model, limits, token=token, metrics=metrics)
+            names = (host, *(allowed_host or []))
+            api = serving.make_app(model, limits, token=token, hosts=names, metrics=metrics)
             if not _loopback(host):
                 _warn(host, token)
             write_out(f"{serving.address_of(listening)}/v2/models/{model.name}\n")
-            errors.print("Ctrl-C stops the server; /docs describes the API, /metrics has counts",
-                         markup=False)  # fmt: skip
-            serving.run(api, listening)
+            errors.print("Ctrl-C stops the server; /openapi.json describes the API, /metrics has "
+                         "counts", markup=False)  # fmt: skip
+            serving.run(api, listening, limits)
         errors.print(f"stopped; {metrics.rows():,} rows were answered", markup=False)
 
 

@@ -1,9 +1,10 @@
 """A server for victims under the Open Inference Protocol v2."""
 
-from clonecost.serving.app import Limits, make_app
+from clonecost.serving.app import make_app
+from clonecost.serving.limits import Limits
 from clonecost.serving.metrics import Metrics
 from clonecost.serving.model import ServedModel, served_model
-from clonecost.serving.running import address_of, bind, run
+from clonecost.serving.running import address_of, bind, run, server
 
 __all__ = [
     "Limits",
@@ -14,4 +15,5 @@ __all__ = [
     "make_app",
     "run",
     "served_model",
+    "server",
 ]

@@ -1,35 +1,35 @@
 """A model as an HTTP application: the Open Inference Protocol v2, with limits.
 
-A request is checked in this order: token (401), size (413), form, shape and range (400), rate
-(429). A request is refused as a whole, with `{"error": SENTENCE}`, before it reaches the model.
+A request is checked in this order: host (400), token (401), size (413), form, shape and range
+(400), rate (429). It is refused as a whole, with `{"error": SENTENCE}`, before it reaches the
+model.
 """
 
 import asyncio
 import math
-import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import torch
 from aiolimiter import AsyncLimiter
 from fastapi import Depends, FastAPI, Header, Path, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from torch import Tensor
 
-from clonecost.errors import SetKey, SpecError, VictimError
+from clonecost.errors import VictimError
 from clonecost.serving.description import ANSWERED, refusals, request_body
+from clonecost.serving.gate import Errors, Gate, Parts
+from clonecost.serving.limits import JsonCount, Limits, Memory
 from clonecost.serving.metrics import Metrics
 from clonecost.serving.model import ServedModel
 from clonecost.serving.protocol import RefusedError, decode, encode, metadata
+from clonecost.serving.reading import read
 from clonecost.version import __version__
 from clonecost.victims.endpoints.wire import (
     EXTENSION,
@@ -39,28 +39,25 @@ from clonecost.victims.endpoints.wire import (
     ServerMetadata,
 )
 
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Limits on one request, and on the rate of all requests together.
 
-    Raises:
-        SpecError: a limit is not above 0.
+class Thread:
+    """One thread, for one thing after the other."""
 
-    Example:
-        >>> Limits(max_rows=256, rate=100.0)
-    """
+    def __init__(self, name: str, initializer: Callable[[], object] | None = None) -> None:
+        self._thread = ThreadPoolExecutor(1, name, initializer=initializer)
 
-    max_rows: int = 1024  # rows of one request
-    max_bytes: int = 64 * 1024**2  # bytes of its body
-    rate: float | None = None  # rows a second on average; a burst is `max_rows` or one second's
+    async def __call__(
+        self, work: Callable[Given, Made], *args: Given.args, **settings: Given.kwargs
+    ) -> Made:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, partial(work, *args, **settings))
 
-    def __post_init__(self) -> None:
-        for name in ("max_rows", "max_bytes", "rate"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise SpecError(f"The limit {name} is out of range", SetKey(name), got=value,
-                                want="a number above 0")  # fmt: skip
+    def close(self) -> None:
+        """Wait for the work in progress, and end the thread."""
+        self._thread.shutdown(cancel_futures=True)
 
 
 class ModelThread:
@@ -74,18 +71,15 @@ class ModelThread:
     def __init__(self, model: ServedModel, metrics: Metrics) -> None:
         self._model, self._metrics = model, metrics
         set_threads = partial(torch.set_num_threads, torch.get_num_threads())
-        self._thread = ThreadPoolExecutor(1, "model", initializer=set_threads)
+        self._thread = Thread("model", set_threads)
+        self.close = self._thread.close
 
     async def __call__(self, inputs: Tensor) -> Tensor:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, inputs)
+        return await self._thread(self._run, inputs)
 
     def _run(self, inputs: Tensor) -> Tensor:
         with self._metrics.in_model():
             return self._model(inputs)
-
-    def close(self) -> None:
-        """Wait for the request in progress, and end the thread."""
-        self._thread.shutdown(cancel_futures=True)
 
 
 class Throttle:
@@ -116,11 +110,14 @@ class Throttle:
 
 
 def make_app(
-    model: ServedModel, limits: Limits, *, token: str | None = None, metrics: Metrics | None = None
-) -> FastAPI:
+    model: ServedModel, limits: Limits, *, token: str | None = None,
+    hosts: Iterable[str] = (), metrics: Metrics | None = None,
+) -> FastAPI:  # fmt: skip
     """The application that serves `model`.
 
     Args:
+        hosts: the names by which clients may call the server, beside localhost and the address
+            that a connection reaches.
         token: all addresses but health then need the header `Authorization: Bearer TOKEN`; None:
             no address needs one.
         metrics: the counts that `/metrics` shows; new ones by default.
@@ -129,35 +126,33 @@ def make_app(
         >>> model = served_model(make_spec({"victim": "digits-lenet"}, asks=False))
         >>> app = make_app(model, Limits(max_rows=256))
         >>> with bind("127.0.0.1", 8000) as listening:
-        ...     run(app, listening)
+        ...     run(app, listening, Limits())
     """
     counts = metrics or Metrics()
-    thread, throttle = ModelThread(model, counts), Throttle(limits)
+    answers, throttle = ModelThread(model, counts), Throttle(limits)
+    decoding = Thread("decode")  # one at a time: the objects of one large JSON body take memory
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        thread.close()
+        decoding.close()
+        answers.close()
 
-    app = FastAPI(title=f"clonecost serve {model.name}", version=__version__, lifespan=lifespan)
-    _answer_errors(app, counts)
-    bearer = HTTPBearer(auto_error=False)
-
-    async def check_token(
-        given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-    ) -> None:
-        if token is None or (
-            given and secrets.compare_digest(given.credentials.encode(), token.encode())
-        ):
-            return
-        raise RefusedError(401, "send the header Authorization: Bearer TOKEN, with the right token",
-                      {"WWW-Authenticate": "Bearer"})  # fmt: skip
+    app = FastAPI(
+        title=f"clonecost serve {model.name}", version=__version__, lifespan=lifespan,
+        docs_url=None, redoc_url=None,  # pages whose scripts come from another server
+    )  # fmt: skip
+    errors = Errors(counts)
+    _answer_errors(app, errors)
+    memory = Memory(limits.held_bytes)
+    app.add_middleware(Gate, hosts=hosts, token=token, memory=memory, errors=errors)
+    bearer = HTTPBearer(auto_error=False)  # described here, checked by the gate
 
     def guarded(*statuses: int) -> dict[str, Any]:
-        """Settings of a route: the check of the token, and the refusals in its description."""
+        """Settings of a route: the token and the refusals in its description."""
         if token is None:
             return {"responses": refusals(*statuses)}
-        return {"dependencies": [Depends(check_token)], "responses": refusals(401, *statuses)}
+        return {"dependencies": [Depends(bearer)], "responses": refusals(401, *statuses)}
 
     Name = Annotated[str, Path(json_schema_extra={"enum": [model.name], "example": model.name})]
 
@@ -191,7 +186,7 @@ def make_app(
     async def prometheus() -> Response:
         return Response(counts.text(), media_type=CONTENT_TYPE_LATEST)
 
-    settings = guarded(400, 404, 413, 429, 500)
+    settings = guarded(400, 404, 408, 413, 415, 429, 500, 503)
     settings["responses"][200] = ANSWERED
     settings["openapi_extra"] = {
         "requestBody": request_body(model, limits.max_rows, limits.max_bytes)
@@ -204,56 +199,38 @@ def make_app(
         head_length: Annotated[int | None, Header(alias=HEAD_LENGTH, ge=0)] = None,
     ) -> Response:
         check_name(name)
-        body = await _read(request, limits.max_bytes)
-        message, inputs = await run_in_threadpool(decode, body, head_length, model, limits.max_rows)
+        count, share = JsonCount(model.api, limits.max_rows), request.state.share
+        body = await read(request, limits, share, count, head_length)
+        message, inputs = await decoding(decode, body, head_length, model, limits.max_rows)
+        del body
+        share.hold(inputs.nbytes)
         await throttle.admit(len(inputs))
-        answers = await thread(inputs)
-        content, headers = encode(model, message, answers)
+        found = await answers(inputs)
+        content, headers = await decoding(encode, model, message, found)
+        share.hold(len(content))
         counts.answered(len(inputs))
-        return Response(content, headers=headers)
+        return Parts(content, headers=headers)
 
     return app
 
 
-async def _read(request: Request, max_bytes: int) -> bytearray:
-    """The body of a request; the rest of a body that is too large is not kept.
-
-    Raises:
-        RefusedError: 413: the body has more than `max_bytes`.
-    """
-    sentence = f"at most {max_bytes:,} bytes in one request; send fewer rows, or send binary data"
-    stated = request.headers.get("content-length", "0")
-    if stated.isdigit() and int(stated) > max_bytes:
-        raise RefusedError(413, sentence)
-    body = bytearray()
-    async for chunk in request.stream():  # a chunked body does not state its length
-        body += chunk
-        if len(body) > max_bytes:
-            raise RefusedError(413, sentence)
-    return body
-
-
-def _answer_errors(app: FastAPI, metrics: Metrics) -> None:
+def _answer_errors(app: FastAPI, errors: Errors) -> None:
     """Answer every error, of the application or of the framework, with {"error": SENTENCE}."""
-
-    def response(status: int, sentence: str, headers: Any = None) -> Response:
-        metrics.refused(status)
-        return JSONResponse({"error": sentence}, status, headers)
 
     @app.exception_handler(RefusedError)
     async def refusal(_: Request, error: RefusedError) -> Response:
-        return response(error.status, error.sentence, error.headers)
+        return errors.refused(error)
 
     @app.exception_handler(RequestValidationError)
     async def header(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        return response(400, f"{first['loc'][-1]}: {first['msg']}")
+        return errors.answer(400, f"{first['loc'][-1]}: {first['msg']}")
 
     @app.exception_handler(VictimError)
     async def broken(_: Request, error: VictimError) -> Response:
-        return response(500, str(error))
+        return errors.failed(error)
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
-        return response(error.status_code, f"{request.method} {request.url.path}: {error.detail}",
-                        error.headers)  # fmt: skip
+        sentence = f"{request.method} {request.url.path}: {error.detail}"
+        return errors.answer(error.status_code, sentence, dict(error.headers or {}))

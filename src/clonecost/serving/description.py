@@ -13,9 +13,13 @@ _REASONS = {
     400: "the request does not fit this model",
     401: "the token is missing or wrong",
     404: "there is no model of that name",
+    408: "the body did not arrive in time",
     413: "too many rows or bytes in one request",
+    415: "a compressed body",
     429: "the rate is exceeded; send the request again after Retry-After seconds",
     500: "the model failed or gave an unusable answer",
+    503: "the server holds as many requests as it can; send the request again after Retry-After "
+    "seconds",
 }
 _IN_BINARY = {"schema": {"type": "string", "format": "binary"}}
 

@@ -9,6 +9,7 @@ from clonecost.tabular.features import first_wrong
 from clonecost.victims.endpoints import wire
 
 OUTPUT = "probabilities"  # the output tensor's name
+LONGEST_ID = 1_000  # characters of a request's id, which its answer repeats
 
 
 class RefusedError(Exception):
@@ -77,6 +78,11 @@ def encode(
 def _input_of(request: wire.InferenceRequest, model: ServedModel, max_rows: int) -> wire.WireTensor:
     """The only input of a request, with the type and the shape that the model takes."""
     name, want = input_name(model), model.api.input_shape
+    if len(request.id or "") > LONGEST_ID:
+        raise RefusedError(
+            400, f"the id is too long: got {len(request.id or ''):,} characters, want at most "
+            f"{LONGEST_ID:,}",
+        )  # fmt: skip
     if len(request.inputs) != 1 or request.inputs[0].name != name:
         names = ", ".join(repr(tensor.name) for tensor in request.inputs) or "none"
         raise RefusedError(

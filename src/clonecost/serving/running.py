@@ -8,6 +8,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from clonecost.errors import SetKey, SpecError
+from clonecost.serving.connections import Config
+from clonecost.serving.limits import Limits
+from clonecost.serving.logs import to_standard_error
 
 SHUTDOWN_TIMEOUT = 10  # seconds that requests in progress have to end when the server is stopped
 
@@ -54,10 +57,14 @@ def address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: FastAPI, listening: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM; requests in progress are answered first."""
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=SHUTDOWN_TIMEOUT
+def server(app: FastAPI, limits: Limits) -> uvicorn.Server:
+    """A server of the application, whose connections have these limits; it has not begun."""
+    return uvicorn.Server(
+        Config(app, limits, log_config=None, timeout_graceful_shutdown=SHUTDOWN_TIMEOUT)
     )
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after the closing
-        uvicorn.Server(config).run(sockets=[listening])
+
+
+def run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
+    """Serve until Ctrl-C or SIGTERM; requests in progress are answered first."""
+    with to_standard_error(), contextlib.suppress(KeyboardInterrupt):  # raised after the closing
+        server(app, limits).run(sockets=[listening])
