@@ -1,5 +1,6 @@
 """What is seen while an audit runs: bars on a terminal, plain lines anywhere else."""
 
+import io
 import os
 import pty
 import re
@@ -7,9 +8,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 from tests.support.cli_runs import MINE, command, environment
+from tests.support.hostile_text import controls, names
 
 from clonecost.cli.progress_display import Display
+from clonecost.cli.terminal import Sentences, Terminal, write_out
 from clonecost.evaluation.chance import corrected
 from clonecost.result import Rate, Score
 
@@ -105,3 +113,46 @@ def test_a_quiet_display_says_nothing(capsys: pytest.CaptureFixture[str]) -> Non
         display.begin("x")
         display.spent(1, 1)
     assert capsys.readouterr().err == ""
+
+
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@settings(deadline=None, derandomize=True, max_examples=50)
+@given(name=names, styled=st.booleans())
+def test_no_name_reaches_the_terminal_as_a_control_character(name: str, styled: bool) -> None:
+    table = Table(name)
+    table.add_row(escape(name))
+    table.add_row(Text(name, style="red"))
+    shown = io.StringIO()
+    console = Terminal(file=shown, force_terminal=styled, highlight=False)
+    console.print(table)
+    console.print(name, markup=False, style="bold")
+    assert not controls(STYLE.sub("", shown.getvalue()))
+
+
+@settings(deadline=None, derandomize=True, max_examples=50)
+@given(name=names)
+def test_a_sentence_with_any_name_is_one_line(name: str) -> None:
+    shown = io.StringIO()
+    Sentences(file=shown, soft_wrap=True, highlight=False).print(f"found {name}.", markup=False)
+    assert len(shown.getvalue().splitlines()) == 1
+    assert not controls(shown.getvalue())
+
+
+def test_a_progress_bar_shows_the_control_characters_of_a_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Display() as display:
+        display.begin("dfme on cat\x1b[2J")
+        display.step("training cat\x1b[2J", 1, 1)
+        display.notice("cat\x1b[2J\nclonecost: done")
+    said = capsys.readouterr().err
+    assert not controls(said)
+    assert said.count(r"cat\x1b[2J") == 3
+    assert len(said.splitlines()) == 3
+
+
+def test_results_show_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    write_out("cat\x1b[2J\u202e\nhead\n")
+    assert capsys.readouterr().out == "cat\\x1b[2J\\u202e\nhead\n"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -26,7 +25,8 @@ from clonecost.cli.options import (
     device_that,
     takes_keys,
 )
-from clonecost.cli.progress_display import Display, write_out
+from clonecost.cli.progress_display import Display
+from clonecost.cli.terminal import Terminal, write_out
 from clonecost.cli.to_config import consent_of_keys, spec_of_keys
 from clonecost.config.key import Key
 from clonecost.config.schema import Spec
@@ -82,7 +82,7 @@ def plan(keys: dict[str, Any]) -> None:
         table = Table(show_header=False, box=None, pad_edge=False)
         for what, fact in planned.lines:
             table.add_row(f"[bold]{escape(what)}[/bold]", escape(fact))
-        Console(highlight=False).print(table)
+        Terminal(highlight=False).print(table)
         for sentence in planned.missing:
             errors.print(f"missing: {sentence}", style="yellow", markup=False)
 
@@ -182,7 +182,7 @@ def list_(
     """List the attacks, victims, data sets and so on, or print one with its settings."""
     with sentences():
         checked = check_kind(kind)
-        Console(highlight=False).print(details(checked, name) if name else table(checked))
+        Terminal(highlight=False).print(details(checked, name) if name else table(checked))
 
 
 @app.command()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import typer
-from rich.console import Console
 
+from clonecost.cli.terminal import Sentences
 from clonecost.config.key import form, key_of, metavar
 from clonecost.config.schema import Spec
 from clonecost.errors import (
@@ -24,7 +24,7 @@ from clonecost.errors import (
     worded,
 )
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+errors = Sentences(stderr=True, highlight=False, soft_wrap=True)
 TRACEBACK = "CLONECOST_TRACEBACK"
 
 

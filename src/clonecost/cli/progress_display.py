@@ -1,11 +1,11 @@
 """The display of an audit while it runs: bars on a terminal, plain lines anywhere else."""
 
-import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
+
+from clonecost.cli.terminal import Sentences
 
 if TYPE_CHECKING:  # `--help` loads neither bars nor torch
     from rich.progress import TaskID
@@ -22,7 +22,7 @@ class Display:
     def __init__(self, *, quiet: bool = False) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.console = Sentences(stderr=True, quiet=quiet, highlight=False)
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -113,10 +113,3 @@ class Display:
         if done and self._printed.get(what) != fifth:
             self._printed[what] = fifth
             self.console.print(f"  {what}: {counted}", markup=False, soft_wrap=True)
-
-
-def write_out(text: str) -> None:
-    """Write to standard output; what the terminal's encoding cannot show becomes `?`."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, errors="replace").decode(encoding))
-    sys.stdout.flush()

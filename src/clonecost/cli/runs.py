@@ -9,7 +9,8 @@ from clonecost.cli.audit import app
 from clonecost.cli.errors import errors, in_run, sentences
 from clonecost.cli.list import names
 from clonecost.cli.options import OF_A_RUN, AsJson, Consent, Seed, takes_keys
-from clonecost.cli.progress_display import Display, write_out
+from clonecost.cli.progress_display import Display
+from clonecost.cli.terminal import write_out
 from clonecost.config.schema import Spec
 from clonecost.errors import Advice, SpecError, suggest
 

@@ -9,7 +9,8 @@ import typer
 from clonecost.cli.audit import app
 from clonecost.cli.errors import errors, sentences
 from clonecost.cli.options import Consent, device_that, takes_keys
-from clonecost.cli.progress_display import Display, write_out
+from clonecost.cli.progress_display import Display
+from clonecost.cli.terminal import write_out
 from clonecost.cli.to_config import consent_of_keys, spec_of_keys
 from clonecost.config.key import Key
 from clonecost.config.schema import OWN_VICTIM, Spec

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
@@ -15,7 +14,8 @@ from clonecost.cli.audit import app
 from clonecost.cli.errors import Place, errors, in_words, sentences
 from clonecost.cli.list import names
 from clonecost.cli.options import Consent
-from clonecost.cli.progress_display import Display, write_out
+from clonecost.cli.progress_display import Display
+from clonecost.cli.terminal import Terminal, write_out
 from clonecost.errors import Advice, CloneCostError, SpecError
 
 if TYPE_CHECKING:  # torch takes a second to import, and `--help` must not
@@ -109,7 +109,7 @@ def _plan(todo: "list[Job]", place: Place) -> None:
     grid = Grid(show_header=False, box=None, pad_edge=False)
     for what, fact in planned.lines:
         grid.add_row(f"[bold]{escape(what)}[/bold]", escape(fact))
-    Console(highlight=False).print(grid)
+    Terminal(highlight=False).print(grid)
     for sentence in planned.missing:
         errors.print(f"missing: {sentence}", style="yellow", markup=False)
 
