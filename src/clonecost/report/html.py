@@ -7,6 +7,7 @@ from markupsafe import Markup, escape
 
 from clonecost.report import charts
 from clonecost.report.model import Report, anchor
+from clonecost.safe_text import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def html_page(report: Report) -> str:
     """The page, by `page.html.j2`, which has a macro for each kind of block."""
-    return _environment().get_template("page.html.j2").render(report=report)
+    return visible(_environment().get_template("page.html.j2").render(report=report))
 
 
 @cache

@@ -27,14 +27,15 @@ from clonecost.report.model import (
     Strong,
     anchor,
 )
+from clonecost.safe_text import visible
 
 
 def markdown_text(report: Report) -> str:
     """Title, introduction, sections and their blocks, in order."""
     parts = [f"# {_plain(report.title)}", *_blocks(report.introduction)]
     for section in report.sections:
-        parts += [f"## {section.title}", *_blocks(section.blocks)]
-    return "\n\n".join(parts) + "\n"
+        parts += [f"## {_plain(section.title)}", *_blocks(section.blocks)]
+    return visible("\n\n".join(parts)) + "\n"
 
 
 def _blocks(blocks: Iterable[Block]) -> list[str]:
@@ -63,13 +64,13 @@ def _(block: Bullets) -> str:
 
 @_block.register
 def _(block: Facts) -> str:
-    return "\n".join(f"- {_plain(name)}: {_line(fact)}" for name, fact in block.items)
+    return "\n".join(f"- {_start(_plain(name))}: {_line(fact)}" for name, fact in block.items)
 
 
 @_block.register
 def _(block: Card) -> str:
-    head = f"**{_plain(block.label)}: {_plain(block.badge.text)}.**"
-    return f"{head} {_plain(block.sentence)} *{_plain(block.notes)}*"
+    head = _marked("**", f"{block.label}: {block.badge.text}.")
+    return f"{head} {_plain(block.sentence)} {_marked('*', block.notes)}".strip()
 
 
 @_block.register
@@ -87,12 +88,12 @@ def _(block: Charts) -> str:
 
 @_block.register
 def _(block: ImageGrid) -> str:
-    return _plain(block.text)
+    return _start(_plain(block.text))
 
 
 @_block.register
 def _(block: ImageStrips) -> str:
-    return "\n".join(f"- {_plain(strip.title)}" for strip in block.strips)
+    return "\n".join(f"- {_start(_plain(strip.title))}" for strip in block.strips)
 
 
 @_block.register
@@ -112,13 +113,13 @@ def _cells(cells: Sequence[Cell]) -> list[str]:
 
 
 def _line(content: Iterable[Inline]) -> str:
-    return "".join(map(_part, content)).strip()
+    return _start("".join(map(_part, content)).strip())
 
 
 def _part(part: Inline) -> str:
     match part:
         case Strong(text) | Badge(text):
-            return f"**{_plain(text)}**"
+            return _marked("**", text)
         case Code(text):
             return _code(text)
         case Link(text, section):
@@ -129,9 +130,15 @@ def _part(part: Inline) -> str:
             return _plain(part)
 
 
+def _marked(mark: str, text: str) -> str:
+    """Words between two marks; Markdown wants no space within, and no marks around nothing."""
+    words = _plain(text).strip()
+    return f"{mark}{words}{mark}" if words else ""
+
+
 def _code(text: str) -> str:
     """A code span, whose fence is longer than any run of backticks within."""
-    line = _one_line(text)
+    line = _one_line(text).strip() or " "
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     space = " " if "`" in line else ""
     return f"{fence}{space}{line}{space}{fence}"
@@ -142,6 +149,16 @@ def _one_line(words: str) -> str:
     return re.sub(r"\s+", " ", words)
 
 
+# signs anywhere, an underscore outside a word, a number sign before a word, the colon and the dot
+# that make an address a link
+_OBEYED = re.compile(r"[\\`*\[\]|<>~&]|(?<!\w)_|_(?!\w)|(?<!\S)#|:(?=//)|(?<=www)\.", re.IGNORECASE)
+
+
 def _plain(words: str) -> str:
     """A user's words on one line, with nothing in them that Markdown or HTML would obey."""
-    return re.sub(r"([\\`*\[\]|<>])", r"\\\1", _one_line(words))
+    return _OBEYED.sub(r"\\\g<0>", _one_line(words))
+
+
+def _start(line: str) -> str:
+    """A line whose first words would make it a list, a heading or a rule, as plain words."""
+    return re.sub(r"^(\d+)(?=[.)](?:\s|$))|^(?=[-+](?:[-\s]|$)|=)", r"\1\\", line)
