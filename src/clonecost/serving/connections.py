@@ -1,6 +1,6 @@
 """Connections with an end: each waits for its client only so long, and there are only so many.
 
-uvicorn closes an idle connection, and waits for ever for the rest of a head, of a body, or for a
+uvicorn closes an idle connection, and waits without end for the rest of a head, of a body, or for a
 client that does not take its answer.
 """
 

@@ -1,4 +1,4 @@
-"""The first and the last of every request: who may ask, and what a failure tells.
+"""The first and the last step of every request: the checks of its sender, and its failure.
 
 Before a request reaches a route: its host (400), its origin (403), the token (401), its encoding
 (415). A failure is logged with its traceback under an id; the client gets the id alone, because
