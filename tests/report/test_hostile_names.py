@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from pydantic import ValidationError
 from tests.support.hostile_text import controls, names
-from tests.support.synthetic_runs import result, wilson
+from tests.support.synthetic_runs import made_control, result
 
 from clonecost.report import Run, html, markdown
 from clonecost.report.html import html_page
@@ -119,7 +119,7 @@ def test_a_name_is_shown_as_it_is() -> None:
 
 def filled(name: str) -> Result:
     """A result in which every text that may be any text is this name."""
-    control = {"name": "true_labels", "accuracy": wilson(0.9), "agreement": wilson(0.88)}
+    control = made_control("true_labels", 0.88)
     made = result(
         controls=[control],
         defences=[{"name": PLAIN, "settings": {"a": "b"}}],
