@@ -136,10 +136,13 @@ def _check_complete(
             f"{where} has values that are not finite: {called} is infinite in row {row + 1}.",
             Advice("correct or leave out the row"),
         )
-    remedies: list[Remedy] = [Advice("fill the gaps, or leave these rows out")]
+    remedies: list[Remedy] = [Advice("fill the gaps or leave these rows out")]
     if stated.takes_missing:
-        remedies += [SetKey("incomplete", True), Advice("that says that the API answers such rows")]
-    refused = "" if stated.takes_missing else ", and the model does not answer such rows"
+        remedies.append(SetKey("incomplete", True))
+    refused = (
+        "; want complete rows, unless the model answers incomplete ones" if stated.takes_missing
+        else ", and the model does not answer such rows"
+    )  # fmt: skip
     raise DataError(
         f"{where} has missing values, which are not finite numbers, in "
         f"{int(missing.any(axis=1).sum()):,} of {len(values):,} rows; the first is {called} in row "
