@@ -18,7 +18,7 @@ from clonecost.audit import Watcher, run_audit
 from clonecost.audit.resumption import differences
 from clonecost.errors import CloneCostError, LedgerError
 from clonecost.types import Victim
-from clonecost.victims.loaded_victim import weights_digest
+from clonecost.victims.digests import weights_digest
 
 FACTS = st.dictionaries(
     st.sampled_from(["seed", "student", "device", "threat", "victim", "test", "attack"]),

@@ -22,6 +22,7 @@ from clonecost.oracle import Oracle
 from clonecost.suite import cells, read_suite
 from clonecost.types import Access, ThreatModel, Victim
 from clonecost.victims import load_victim
+from clonecost.victims.answer_form import AnswerForm
 from clonecost.victims.torch_model import open_network
 from clonecost.victims.zoo.images import zoo_victim
 
@@ -113,15 +114,16 @@ def test_victims_are_loaded_with_their_network_on_request_only(
 
 def test_a_network_of_probabilities_is_shown_as_one_of_logits() -> None:
     network = nn.Sequential(nn.Linear(4, 3), nn.Softmax(1))
+    probs = AnswerForm(outputs="probs", num_classes=3, reason="")
     x = torch.rand(5, 4, requires_grad=True)
-    logits = open_network(network, "probs")(x)
+    logits = open_network(network, probs)(x)
     torch.testing.assert_close(logits.softmax(1), network(x))
     logits.sum().backward()
     assert x.grad is not None
     assert x.grad.abs().sum() > 0
-    sure = open_network(nn.Identity(), "probs")(torch.tensor([[1.0, 0.0]]))
+    sure = open_network(nn.Identity(), probs)(torch.tensor([[1.0, 0.0]]))
     assert sure.isfinite().all()
-    assert open_network(network, "logits") is network
+    assert open_network(network, dataclasses.replace(probs, outputs="logits")) is network
 
 
 # -- what is refused, before anything is sent ----------------------------------------------------

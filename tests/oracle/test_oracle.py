@@ -129,7 +129,7 @@ def test_replays_row_by_row_whatever_the_batches(
 
 BAD_ANSWERS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "nan": (lambda p: p.index_fill(0, torch.tensor([1]), torch.nan), "NaN or infinity for 1 of 4"),
-    "negative": (lambda p: p * 4 - 1, "no probabilities: got -.*outputs='logits'"),
+    "negative": (lambda p: p * 4 - 1, "no probabilities: got -.*`outputs`"),
     "unnormalised": (lambda p: p * 3, "sum of 1 by up to 2"),
     "classes": (lambda p: p[:, :2], r"got \(4, 2\), want \(4, 3\)"),
     "rows": (lambda p: p[:3], r"got \(3, 3\), want \(4, 3\)"),

@@ -53,17 +53,14 @@ def logits(inputs):
 def nan(inputs):
     return probs(inputs) * float("nan")
 
-def negative(inputs):
-    return probs(inputs) * 4 - 1
-
 def unnormalised(inputs):
     return probs(inputs) * 3
 
 def falls(inputs):
     raise ConnectionError("the API went away")
 
-def a_list(inputs):
-    return probs(inputs).tolist()
+def a_text(inputs):
+    return str(probs(inputs).tolist())
 """
 
 

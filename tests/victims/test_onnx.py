@@ -1,6 +1,5 @@
 """ONNX files: every layout, type and batch, and the broken ones."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +67,8 @@ def test_channels_first_any_batch_logits_or_probabilities(
 ) -> None:
     victim = loaded(graph(tmp_path / "m.onnx", sizes, probs=probs))
     torch.testing.assert_close(victim.answer(rows(5)), expected(rows(5)), atol=1e-6, rtol=0)
-    assert victim.served == (
-        f"ONNX Runtime on CPU, nchw, gives {'probs' if probs else 'logits'} (as a grey image shows)"
-    )
+    gives = "probabilities" if probs else "logits"
+    assert victim.format.startswith(f"ONNX Runtime on CPU, nchw, gives {gives} (")
     assert victim.num_classes == CLASSES
 
 
@@ -131,19 +129,19 @@ def test_every_type_of_pixels(type_: int, tmp_path: Path) -> None:
     assert victim.takes == ("uint8" if bytes_ else "float32")
 
 
-def test_outputs_overrule_the_detection_unless_they_are_impossible(tmp_path: Path) -> None:
+def test_outputs_are_checked_against_the_rows(tmp_path: Path) -> None:
     probs = graph(tmp_path / "p.onnx", ["n", 3, 4, 5], probs=True)
-    twice = loaded(probs, outputs="logits")
-    torch.testing.assert_close(twice.answer(rows()), expected(rows()).softmax(1))
-    assert twice.served.endswith("gives logits (as set)")
+    assert "as stated" in loaded(probs, outputs="probs").format
+    with pytest.raises(VictimError, match=r"not logits .*sums to 1.*Set `outputs='probs'`"):
+        loaded(probs, outputs="logits")
     logits = graph(tmp_path / "l.onnx", ["n", 3, 4, 5])
-    with pytest.raises(VictimError, match=r"no probabilities: got .*Set `outputs='logits'`"):
+    with pytest.raises(VictimError, match=r"not probabilities .*Set `outputs='logits'`"):
         loaded(logits, outputs="probs")
 
 
 def test_a_graph_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
     path = graph(tmp_path / "m.onnx", ["n", 3, 4, 5])
-    with pytest.raises(VictimError, match=r"classes .*got 6, want 7"):
+    with pytest.raises(VictimError, match=r"classes .*got 6 scores a row, want 7"):
         loaded(path, num_classes=7)
     with pytest.raises(VictimError, match=r"got \(3, 8, 8\), want \(3, 4, 5\)"):
         loaded(path, input_shape=(3, 8, 8))
@@ -169,14 +167,31 @@ def test_without_onnx_runtime_the_remedy_is_its_installation(
         loaded(graph(tmp_path / "m.onnx", ["n", 3, 4, 5]))
 
 
-def test_weights_beside_the_graph_are_part_of_the_digest(tmp_path: Path) -> None:
-    path = graph(tmp_path / "m.onnx", ["n", 3, 4, 5])
-    alone = loaded(path).weights
-    assert alone == hashlib.sha256(path.read_bytes()).hexdigest()
-    (tmp_path / "m.onnx.data").write_bytes(b"one")
-    one = loaded(path).weights
-    (tmp_path / "m.onnx.data").write_bytes(b"two")
-    assert len({alone, one, loaded(path).weights}) == 3
+def with_labels(path: Path, *, contradicting: bool) -> Path:
+    """Scores, and a label that is the class of the highest score, or of the lowest."""
+    kind = "ArgMin" if contradicting else "ArgMax"
+    made = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["image"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weight"], ["scores"]),
+            helper.make_node(kind, ["scores"], ["label"], axis=1, keepdims=0),
+        ],
+        "made", [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", *SHAPE])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, ["n"]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", CLASSES]),
+        ],
+        [numpy_helper.from_array(WEIGHT.numpy(), "weight")],
+    )  # fmt: skip
+    save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def test_scores_that_contradict_the_graphs_own_labels_are_refused(tmp_path: Path) -> None:
+    right = loaded(with_labels(tmp_path / "right.onnx", contradicting=False))
+    torch.testing.assert_close(right.answer(rows()), expected(rows()))
+    with pytest.raises(VictimError, match=r"contradict its own label output: on \d+ of 16"):
+        loaded(with_labels(tmp_path / "wrong.onnx", contradicting=True))
 
 
 def test_the_channel_order_that_the_owner_states(tmp_path: Path) -> None:

@@ -48,12 +48,28 @@ def test_modules_and_factories_are_found_in_the_current_folder(name: str) -> Non
     inputs = torch.rand(2, 1, 2, 2)
     expected = inputs.flatten(1)[:, :3].softmax(1)
     torch.testing.assert_close(victim.answer(inputs), expected)
-    assert (victim.input_shape, victim.num_classes, victim.weights) == ((1, 2, 2), 3, None)
+    assert (victim.input_shape, victim.num_classes) == ((1, 2, 2), 3)
 
 
 def test_callables_give_probabilities() -> None:
     victim = load_victim("my_victims_for_test:uniform")
     assert torch.equal(victim.answer(torch.rand(2, 1, 2, 2)), torch.full((2, 4), 0.25))
+
+
+def test_a_file_is_a_victim_and_finds_what_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "beside_for_test.py").write_text("def probs(x): return x[:, :2] * 0 + 0.5")
+    (tmp_path / "sub" / "my file.py").write_text("from beside_for_test import probs")
+    victim = load_victim("sub/my file.py:probs", input_shape=(3,), num_classes=2)
+    assert torch.equal(victim.answer(torch.rand(1, 3)), torch.full((1, 2), 0.5))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    again = load_victim("~/sub/my file.py:probs", input_shape=(3,))
+    assert torch.equal(again.answer(torch.rand(1, 3)), torch.full((1, 2), 0.5))
+    with pytest.raises(VictimError, match=r"no file sub/absent\.py"):
+        load_victim("sub/absent.py:probs")
+    del sys.modules["beside_for_test"]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,14 @@ def test_probabilities_pass_unchanged() -> None:
     assert torch.equal(torch_victim(model, outputs="probs")(inputs), model.eval()(inputs))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_weights_of_another_type_get_inputs_of_that_type(dtype: torch.dtype) -> None:
+    inputs = torch.rand(10, *SHAPE)
+    answers = torch_victim(classifier().to(dtype))(inputs)
+    torch.testing.assert_close(answers, torch_victim(classifier())(inputs), atol=0.02, rtol=0)
+    assert answers.dtype == torch.float32
+
+
 def test_gives_no_gradient_and_its_answers_can_be_a_loss_target() -> None:
     inputs = torch.rand(4, *SHAPE, requires_grad=True)
     answers = torch_victim(classifier())(inputs)
@@ -71,7 +79,10 @@ def test_the_model_runs_on_chunks(rows: int) -> None:
             return inputs.flatten(1)[:, :CLASSES]
 
     inputs = torch.rand(rows, *SHAPE)
-    answers = torch_victim(Recording(), batch_size=2)(inputs)
+    victim = torch_victim(Recording(), outputs="logits", batch_size=2)
+    victim(torch.rand(1, *SHAPE))  # asks rows of its own first
+    sizes.clear()
+    answers = victim(inputs)
     torch.testing.assert_close(answers, inputs.flatten(1)[:, :CLASSES].softmax(1))
     assert max(sizes) <= 2
     assert sum(sizes) == rows
@@ -96,8 +107,12 @@ class Wrong(nn.Module):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ((torch.zeros(2, 3),), "got tuple. Wrap the model"),
-        (torch.zeros(2), r"got \(2,\), want \(2, K\) for 2 inputs"),
+        (
+            (torch.zeros(2, 3), torch.zeros(2, 3)),
+            r"tuple with item 0 \(2, 3\).* Wrap the model",
+        ),
+        ("words", "got str. Wrap the model"),
+        (torch.zeros(4), r"got \(4,\), want \(2, K\) for 2 inputs"),
         (torch.zeros(3, 3), r"got \(3, 3\), want \(2, K\)"),
     ],
 )

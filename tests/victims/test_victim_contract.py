@@ -134,7 +134,9 @@ def test_gives_no_gradient_and_changes_nothing(loaded: LoadedVictim) -> None:
 
 def test_shape_classes_and_digest_are_known(loaded: LoadedVictim) -> None:
     assert (loaded.input_shape, loaded.num_classes) == (SHAPE, CLASSES)
-    assert (loaded.weights is None) == (":" in loaded.name)
+    function = loaded.name.startswith(("own:probs", "own:logits", "http:"))
+    assert (loaded.weights is None) == function
+    assert (loaded.code is not None) == loaded.name.startswith("own:")
 
 
 def test_a_module_in_training_mode_still_answers_in_eval_mode() -> None:

@@ -83,7 +83,7 @@ def findings(
             name=audit.loaded.name, accuracy=reference.victim_accuracy(),
             majority_accuracy=reference.majority_accuracy(),
             test_set=audit.test.name, test_rows=len(audit.test), classes=classes,
-            weights=audit.loaded.weights, served=audit.loaded.served,
+            weights=audit.loaded.weights, served=audit.loaded.format,
         ),
         endpoint=_endpoint(audit),
         threat=threat,

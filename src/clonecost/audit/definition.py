@@ -101,9 +101,9 @@ class Audit:
     """One audit: a victim, its defences, an attack, a threat model and a run folder.
 
     Attributes:
-        victim: a module that gives logits, to which softmax is applied; or a function
-            (n, *input_shape) pixels in [0, 1], or values of a table's features -> (n, K)
-            probabilities; or either as a `LoadedVictim`, with its name, weights and so on.
+        victim: a module or a function, (n, *input_shape) pixels in [0, 1], or values of a table's
+            features -> (n, K) scores, from which probabilities are made as a few rows show; or
+            either as a `LoadedVictim`, with its name, weights and so on.
         test: rows with true labels, for scoring only; fitted to the threat's input shape.
         out: the run folder.
         student: name in `clonecost.networks`, or a function that makes an untrained network.
@@ -141,7 +141,9 @@ class Audit:
     def loaded(self) -> LoadedVictim:
         """The victim, with the digest of its weights."""
         white_box = self.threat.access == "white-box"
-        return as_loaded(self.victim, device=self.options.device, white_box=white_box)
+        return as_loaded(
+            self.victim, device=self.options.device, api=self.threat, white_box=white_box
+        )
 
     @property
     def folder(self) -> Path:

@@ -14,6 +14,7 @@ from clonecost.config.key import Key, Scalar, Several, keys
 from clonecost.persistence.intervals import EVERY
 from clonecost.result import Authorisation
 from clonecost.types import Access, Compiled, Feature, InputPrecision
+from clonecost.victims.answer_form import Outputs
 from clonecost.victims.endpoints.settings import FREE as FREE_OF_ENDPOINT
 from clonecost.victims.endpoints.settings import RATE, EndpointSettings
 from clonecost.victims.input_form import Channels, Layout, Pixels
@@ -168,10 +169,9 @@ class Spec(BaseModel):
         "Network of the weights file (`clonecost list networks`).",
         metavar="NET", panel=OWN_VICTIM, choices="networks", describes="own victim",
     )] = None  # fmt: skip
-    outputs: Annotated[Literal["logits", "probs"] | None, Key(
-        "What your model returns: logits or probabilities.",
-        default="logits for a torch module, probs for any other callable", panel=OWN_VICTIM,
-        describes="own victim",
+    outputs: Annotated[Outputs | None, Key(
+        "What your model returns, where a few answers do not show it.",
+        default="as a few answers show", panel=OWN_VICTIM, describes="own victim",
     )] = None  # fmt: skip
     shape: Annotated[list[int] | None, Key(
         "Input shape of your model.",

@@ -61,14 +61,14 @@ def check_answers(answers: Tensor, count: int, num_classes: int, *, exact: bool 
         raise VictimError(f"The victim answered NaN or infinity for {bad} of {count} rows.")
     if low < -1e-6:
         raise VictimError(
-            "The victim's answers are no probabilities", SetKey("outputs", "logits"),
+            "The victim's answers are no probabilities", SetKey("outputs"),
             got=f"{low:.3g}", want="values of at least 0",
         )  # fmt: skip
     off = float((sums - 1).abs().max())
     if off > 0.01:
         raise VictimError(
             f"The victim's answers differ from a sum of 1 by up to {off:.3g}",
-            SetKey("outputs", "logits"),
+            SetKey("outputs"),
         )
     return answers
 

@@ -1,7 +1,9 @@
 """Loading of the user's own victims: a name to import, or a file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -14,15 +16,26 @@ from clonecost.errors import Advice, ChooseFrom, SetKey, VictimError
 from clonecost.networks import build
 from clonecost.persistence.disk import file_digest
 from clonecost.persistence.file_limits import at_home
-from clonecost.types import Feature, Shape, Victim
+from clonecost.types import Feature, Shape
+from clonecost.victims.answer_form import Outputs
+from clonecost.victims.asking import Scores, asked
+from clonecost.victims.digests import code_digest, estimator_digest, weights_digest
 from clonecost.victims.endpoints import endpoint_victim, is_url
+from clonecost.victims.estimator_columns import must_classify
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded_victim import LoadedVictim, must_exist
 from clonecost.victims.onnx import onnx_victim
-from clonecost.victims.python_object import object_victim, python_object
+from clonecost.victims.python_object import check_callable, python_object
 from clonecost.victims.sklearn_model import TableModel, is_estimator, skops_victim
-from clonecost.victims.torch_model import Outputs, first_line, open_network, serve, torch_victim
+from clonecost.victims.torch_model import (
+    callable_scores,
+    first_line,
+    module_scores,
+    open_network,
+    scores_of,
+)
 
+FILES = (".safetensors", ".pt2", ".skops")
 PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".joblib")
 
 
@@ -43,7 +56,8 @@ def load_victim(
     """Load the victim that `where` names:
 
     - `package.module:name`: an nn.Module, a scikit-learn estimator, or a callable inputs ->
-      probabilities; with `()` at the end a factory of one. The current folder is searched, too.
+      scores; with `()` at the end a factory of one. The current folder is searched, too.
+    - `path/to/file.py:name`: the same, from a file.
     - `weights.safetensors`: weights for `network` (see `clonecost.networks.NETWORKS`), which needs
       `input_shape` and `num_classes`.
     - `model.onnx`: a graph for ONNX Runtime (extra `onnx`), with its `input_shape`.
@@ -57,9 +71,8 @@ def load_victim(
     Args:
         network: name of the architecture, for a weights file.
         input_shape: (C, H, W), or (d,) for a table.
-        outputs: what the victim returns; answers are always probabilities. None: logits for an
-            nn.Module, a weights file or a program, as detected for an ONNX graph, probabilities
-            for any other callable.
+        outputs: what the victim returns; answers are always probabilities. None: as a few rows
+            show (see `clonecost.victims.answer_form`).
         trust: load a program although that can run code.
         white_box: also return the network.
         allow: full names of types in a .skops file that are not known to be harmless.
@@ -84,9 +97,7 @@ def load_victim(
             features=features,
         )  # fmt: skip
     path = at_home(where)
-    digest: str | None = None
-    opened: nn.Module | None = None
-    about: TableModel | None = None
+    facts = _Facts()
     if form not in (None, InputForm()) and path.suffix != ".onnx":
         raise VictimError(
             f"Victim {where!r} takes pixels in [0, 1], channels first; only an ONNX file or an "
@@ -95,16 +106,15 @@ def load_victim(
             Advice("wrap the model so that it converts its inputs"),
         )  # fmt: skip
     if path.suffix == ".safetensors":
-        model = _from_weights(path, network, input_shape, num_classes)
-        kind, digest = outputs or "logits", file_digest(path)
-        answer, opened = torch_victim(model, outputs=kind, device=device), open_network(model, kind)
+        module = _from_weights(path, network, input_shape, num_classes)
+        facts = _Facts(module_scores(module, device=device), module, weights=file_digest(path))
     elif path.suffix == ".pt2":
-        answer, digest = _from_program(path, outputs or "logits", device, trust)
+        program = _from_program(path, device, trust)
+        facts = _Facts(scores_of(program, device=device), weights=file_digest(path))
     elif path.suffix == ".skops":
         must_exist(path)
-        estimator, digest = skops_victim(path, allow), file_digest(path)
-        about = TableModel(estimator)
-        answer = about.answering(features)
+        facts = _of_estimator(skops_victim(path, allow), features)
+        facts = replace(facts, weights=file_digest(path))
     elif path.suffix == ".onnx":
         return onnx_victim(
             path, input_shape=input_shape, num_classes=num_classes, outputs=outputs,
@@ -117,40 +127,88 @@ def load_victim(
                    "with skops.io.dump, and give that file"),
         )  # fmt: skip
     elif ":" in where:
-        candidate = python_object(where)
-        if is_estimator(candidate) and not isinstance(candidate, type | nn.Module):
-            about = TableModel(candidate)
-            answer = about.answering(features)
-        else:
-            answer, opened = object_victim(candidate, where, outputs=outputs, device=device)
+        facts = _of_object(python_object(where), where, features, device)
     else:
         raise VictimError(
             "The victim's name has an unknown form", SetKey("victim"), got=repr(where),
             want="package.module:name, a .safetensors, .onnx, .pt2 or .skops file, or the address "
             "of an endpoint",
         )  # fmt: skip
-    if white_box and opened is None:
+    if white_box and facts.module is None:
         raise VictimError(
             f"Victim {where!r} gives answers only, and a white box needs its network",
             SetKey("access", "black-box"),
             Advice("use a victim of the zoo, an nn.Module, or weights.safetensors"),
         )
+    about = facts.table
     stated = about.stated if about else StatedTable()
     if features and stated.count and len(features) != stated.count:
         raise VictimError(f"{where} was fitted on another number of columns", SetKey("features"),
                           got=len(features), want=stated.count)  # fmt: skip
+    assert facts.scores is not None
+    classes = len(stated.classes) or num_classes
+    shape = input_shape or ((stated.count,) if stated.count else None)
+    found = asked(
+        facts.scores, where=where, outputs=outputs, num_classes=classes, input_shape=shape,
+        features=features, local=facts.free, picky=facts.module is None,
+    )  # fmt: skip
+    gives = found.form()
+    if white_box and gives is None:
+        raise VictimError(f"The input shape of {where} is missing", SetKey("shape"))
     return LoadedVictim(
-        name=where if digest is None else path.name,
-        answer=answer,
-        input_shape=input_shape or ((stated.count,) if stated.count else None),
-        num_classes=len(stated.classes) or num_classes,
+        name=path.name if path.suffix in FILES else where,
+        answer=found.answer,
+        input_shape=shape,
+        num_classes=gives.num_classes if gives else classes,
         features=tuple(features) if features else about.features() if about else None,
         classes=stated.classes,
         table=about,
         served=about.served if about else "",
-        weights=digest,
-        network=opened if white_box else None,
+        weights=facts.weights,
+        code=facts.code,
+        network=open_network(facts.module, gives) if white_box and facts.module and gives else None,
+        gives=found.words,
+        free_rows=facts.free,
     )
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What one way of loading found."""
+
+    scores: Scores | None = None
+    module: nn.Module | None = None
+    weights: str | None = None
+    code: str | None = None
+    table: TableModel | None = None
+    free: bool = True  # rows of our own may be asked; a function may send its rows to anywhere
+
+
+def _of_object(
+    thing: object, where: str, features: Sequence[Feature] | None, device: torch.device | str
+) -> _Facts:
+    code = code_digest(thing)
+    if isinstance(thing, nn.Module):
+        return _Facts(module_scores(thing, device=device), thing, weights_digest(thing), code)
+    if is_estimator(thing) and not isinstance(thing, type):
+        return replace(_of_estimator(thing, features), code=code)
+    check_callable(thing, where)
+    function = cast(Callable[[Tensor], object], thing)
+    return _Facts(callable_scores(function), code=code, free=False)
+
+
+def _of_estimator(estimator: Any, features: Sequence[Feature] | None) -> _Facts:
+    """An estimator, or any object with `predict` alone, whose answers may be scores or classes."""
+    weights = estimator_digest(estimator)
+    must_classify(estimator)
+    if hasattr(estimator, "predict_proba") or hasattr(estimator, "classes_"):
+        table = TableModel(estimator)
+        return _Facts(table.answering(features), weights=weights, table=table, free=False)
+
+    def predict(inputs: Tensor) -> object:
+        return estimator.predict(inputs.detach().cpu().numpy())
+
+    return _Facts(callable_scores(predict), weights=weights, free=False)
 
 
 def load_weights(path: Path, network: str, input_shape: Shape, num_classes: int) -> nn.Module:
@@ -213,8 +271,8 @@ def _from_weights(
 
 
 def _from_program(
-    path: Path, outputs: Outputs, device: torch.device | str, trust: bool
-) -> tuple[Victim, str]:
+    path: Path, device: torch.device | str, trust: bool
+) -> Callable[[Tensor], object]:
     if not trust:
         raise VictimError(
             f"{path} is a torch.export program, which can run any code when torch unpickles it",
@@ -223,10 +281,8 @@ def _from_program(
     must_exist(path)
     try:
         # eval mode was fixed at the export: an exported module refuses eval()
-        program = torch.export.load(path).module().to(device)
+        return torch.export.load(path).module().to(device)
     except Exception as error:
         raise VictimError(
             f"{path} cannot be loaded as a torch.export program: {first_line(error)}"
         ) from error
-    victim = serve(program, outputs=outputs, device=device)
-    return victim, file_digest(path)

@@ -1,6 +1,5 @@
 """A loaded victim: the common result of all ways of loading one."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +10,18 @@ from torch import nn
 from clonecost.errors import VictimError
 from clonecost.persistence.file_limits import regular_file
 from clonecost.result import EndpointCard
-from clonecost.types import Feature, InputPrecision, LabelledInputs, Shape, Victim
+from clonecost.types import (
+    Feature,
+    InputPrecision,
+    LabelledInputs,
+    PredictionApi,
+    Shape,
+    Victim,
+)
+from clonecost.victims.asking import asked
+from clonecost.victims.digests import code_digest, weights_digest
 from clonecost.victims.sklearn_model import TableModel
-from clonecost.victims.torch_model import torch_victim
+from clonecost.victims.torch_model import callable_scores, module_scores, open_network
 
 NAMELESS = "victim"  # the name of a victim that was given as a module or a function
 
@@ -35,14 +43,23 @@ class LoadedVictim:
     features: tuple[Feature, ...] | None = None  # a table's columns, where the victim states them
     classes: tuple[str, ...] = ()  # the classes' names, where the victim states them
     table: TableModel | None = None  # the estimator, which rows of a table are fitted to
-    weights: str | None = None  # sha256 of the victim's file; None without a file
+    # sha256 of the victim's file, of its weights, or of its fitted state; None of a function
+    weights: str | None = None
+    code: str | None = None  # sha256 of the source file that defines a victim in Python
     # pixels in [0, 1] -> logits; set for a white box only
     network: nn.Module | None = None
     served: str = ""  # how the victim is run or reached, in words, where known
+    gives: Callable[[], str] = str  # what the model returns and why, in words; empty: not known
+    free_rows: bool = False  # a model of this process: rows outside of the accounts cost nothing
     takes: InputPrecision = "float32"  # uint8: inputs are rounded to 8 bits on the way
     rows_in_flight: int | None = None  # remote victims: the most rows in flight at once
     endpoint: Callable[[], EndpointCard] | None = None  # remote victims: the traffic so far
     true_labels: LabelledInputs | None = None  # the victim's training data, for the control
+
+    @property
+    def format(self) -> str:
+        """How the victim is run or reached, and what it gives, in words."""
+        return ", ".join(part for part in (self.served, self.gives()) if part)
 
     def fitted_to(self, features: Sequence[Feature] | None) -> "LoadedVictim":
         """The same victim for rows with these features, where it is an estimator.
@@ -52,43 +69,49 @@ class LoadedVictim:
         """
         if self.table is None or not features:
             return self
+        found = asked(
+            self.table.answering(features), where=self.name, num_classes=self.num_classes,
+            local=False,
+        )  # fmt: skip
         return replace(
-            self, answer=self.table.answering(features), features=tuple(features),
+            self, answer=found.answer, gives=found.words, features=tuple(features),
             input_shape=(len(features),),
         )  # fmt: skip
 
 
 def as_loaded(
-    victim: nn.Module | Victim | LoadedVictim, *, device: torch.device, white_box: bool
-) -> LoadedVictim:
-    """What an audit was given, as a loaded victim with a digest of its weights.
+    victim: nn.Module | Victim | LoadedVictim, *, device: torch.device, api: PredictionApi,
+    white_box: bool,
+) -> LoadedVictim:  # fmt: skip
+    """What an audit was given, as a loaded victim with digests and the form of its answers.
 
     Args:
-        victim: a module gives logits; any other callable gives probabilities.
+        victim: what it returns is found out by `asked`. A function may send its rows to anywhere,
+            so the first rows of the audit decide; a module is asked rows of our own.
         device: where a module runs; it is moved there.
+        api: the inputs and classes of the audit.
         white_box: whether a module is opened to the attack.
+
+    Raises:
+        VictimError: it is not clear what the victim returns.
     """
     if isinstance(victim, LoadedVictim):
         if victim.network is None or victim.weights is not None:
             return victim
         return replace(victim, weights=weights_digest(victim.network))
-    if not isinstance(victim, nn.Module):
-        return LoadedVictim(name=NAMELESS, answer=victim)
-    digest, module = weights_digest(victim), victim.to(device)
-    return LoadedVictim(
-        name=NAMELESS, answer=torch_victim(module, device=device), weights=digest,
-        network=module if white_box else None,
+    module = victim.to(device) if isinstance(victim, nn.Module) else None
+    found = asked(
+        callable_scores(victim) if module is None else module_scores(module, device=device),
+        where="the victim", num_classes=api.num_classes, input_shape=api.input_shape,
+        features=api.features, local=module is not None,
     )  # fmt: skip
-
-
-def weights_digest(module: nn.Module) -> str:
-    """sha256 over names and values of everything that the module would save."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        # as bytes: NumPy has no bfloat16
-        digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    form = found.form()
+    return LoadedVictim(
+        name=NAMELESS, answer=found.answer, gives=found.words, code=code_digest(victim),
+        free_rows=module is not None,
+        weights=None if module is None else weights_digest(module),
+        network=open_network(module, form) if white_box and module is not None and form else None,
+    )  # fmt: skip
 
 
 def must_exist(path: Path) -> None:

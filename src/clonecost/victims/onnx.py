@@ -1,20 +1,23 @@
 """ONNX files as victims, through ONNX Runtime (extra `onnx`): no pickle, any exporter."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from clonecost.errors import Advice, SetKey, VictimError
-from clonecost.persistence.disk import file_digest
 from clonecost.persistence.file_limits import ONNX_FILE, regular_file
 from clonecost.types import InputPrecision, Shape
+from clonecost.victims.answer_form import Outputs
+from clonecost.victims.asking import asked
 from clonecost.victims.input_form import InputForm, Sizes, in_bytes, shaped
 from clonecost.victims.loaded_victim import LoadedVictim
-from clonecost.victims.torch_model import Outputs, first_line, serve
+from clonecost.victims.onnx_external import onnx_digest
+from clonecost.victims.probe_rows import probe_rows
+from clonecost.victims.torch_model import first_line, scores_of
 
 # type of a graph's input -> its conversion from float32
 TYPES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -23,7 +26,7 @@ TYPES: dict[str, Callable[[Tensor], Tensor]] = {
     "tensor(float16)": Tensor.half,
     "tensor(uint8)": lambda values: values.round().clamp(0, 255).to(torch.uint8),
 }
-SUM_TOLERANCE = 1e-3  # of the sum of probabilities from 1: float16 models are that inexact
+LABELS = ("tensor(int64)", "tensor(int32)", "tensor(string)")  # types of an output of classes
 
 
 class Graph(NamedTuple):
@@ -34,6 +37,7 @@ class Graph(NamedTuple):
     batch: int | None  # fixed number of rows; None: any number
     type: str  # a key of `TYPES`
     output: str  # the tensor's name
+    label: str | None  # the tensor with the predicted class, beside the scores
 
 
 def onnx_victim(
@@ -47,18 +51,19 @@ def onnx_victim(
 ) -> LoadedVictim:
     """Serve an ONNX classifier, on the GPU if `device` is one and this ONNX Runtime can.
 
-    A graph with a fixed batch runs on batches of that size, the last one padded with zeros. Its
-    answer to a grey image shows whether it gives logits or probabilities (no query is charged for
-    a local file); `outputs` overrules that. A weight file beside the graph (`NAME.onnx.data`,
-    `NAME.onnx_data`) is part of the digest.
+    A graph with a fixed batch runs on batches of that size, the last one padded with zeros. A few
+    rows show what it gives (no query is charged for a local file). Weights in files beside the
+    graph are part of the digest.
 
     Args:
         input_shape: (C, H, W) or (d,).
         num_classes: the expected number; None: the graph's own.
+        outputs: what the graph gives; checked against the rows.
 
     Raises:
         VictimError: ONNX Runtime, the file or `input_shape` is missing, the graph is broken, takes
-            another shape or gives another number of classes.
+            another shape, gives another number of classes, or scores that contradict its labels;
+            or it is not clear what it gives.
 
     Example:
         >>> victim = onnx_victim(Path("model.onnx"), input_shape=(3, 32, 32), num_classes=10)
@@ -72,45 +77,44 @@ def onnx_victim(
     if input_shape is None:
         raise VictimError(f"The input shape of {path} is missing", SetKey("shape"))
     form.check(input_shape[0])
+    digest = onnx_digest(path)  # before the runtime opens weights outside of the folder
     session = _session(path, torch.device(device))
     graph = _read(session, path)
     if graph.type == "tensor(uint8)":
         form = in_bytes(form)
     arrangement = form.arrangement(graph.sizes, input_shape, str(path))
 
-    def forward(inputs: Tensor) -> Tensor:
+    def run(output: str, inputs: Tensor) -> Any:
         values = TYPES[graph.type](shaped(form.apply(inputs, arrangement), graph.sizes))
         rows = len(values)
         if graph.batch is not None and rows < graph.batch:
             padding = values.new_zeros(graph.batch - rows, *values.shape[1:])
             values = torch.cat([values, padding])
-        (scores,) = session.run([graph.output], {graph.input: values.numpy()})
-        return torch.from_numpy(scores)[:rows].float()
+        (found,) = session.run([output], {graph.input: values.numpy()})
+        return found[:rows]
 
-    victim_of = lambda kind: serve(forward, outputs=kind, device="cpu", batch_size=graph.batch)  # noqa: E731
-    grey = victim_of("probs")(torch.full((1, *input_shape), 0.5))
-    if num_classes not in (None, grey.shape[1]):
-        raise VictimError(
-            f"{path} has another number of classes than the audit", SetKey("class_names"),
-            SetKey("test"), SetKey("classes"), got=grey.shape[1], want=num_classes,
-        )  # fmt: skip
-    detected = _kind(grey)
-    if (outputs, detected) == ("probs", "logits"):
-        raise VictimError(
-            f"The answer of {path} to a grey image is no probabilities",
-            SetKey("outputs", "logits"), got=_first_values(grey),
-        )  # fmt: skip
-    kind = outputs or detected
-    reason = "as set" if outputs else "as a grey image shows"
+    scores = scores_of(lambda inputs: run(graph.output, inputs), batch_size=graph.batch)
+    found = asked(
+        scores, where=str(path), outputs=outputs, num_classes=num_classes, input_shape=input_shape,
+    )  # fmt: skip
+    answer_form = found.form()
+    assert answer_form is not None
+    if graph.label is not None:
+        rows, label = probe_rows(input_shape), graph.label
+        chunks = rows.split(graph.batch or len(rows))
+        labels = np.concatenate([np.asarray(run(label, c)).reshape(-1) for c in chunks])
+        _check_labels(found.answer(rows).argmax(1).numpy(), labels, path)
     processor = session.get_providers()[0].removesuffix("ExecutionProvider")
     precision: InputPrecision = "uint8" if graph.type == "tensor(uint8)" else "float32"
     return LoadedVictim(
         name=path.name,
-        answer=victim_of(kind),
+        answer=found.answer,
         input_shape=input_shape,
-        num_classes=grey.shape[1],
-        weights=_digest(path),
-        served=f"ONNX Runtime on {processor}, {arrangement}, gives {kind} ({reason})",
+        num_classes=answer_form.num_classes,
+        weights=digest,
+        served=f"ONNX Runtime on {processor}, {arrangement}",
+        gives=found.words,
+        free_rows=True,
         takes=precision,
     )
 
@@ -141,7 +145,10 @@ def _read(session: Any, path: Path) -> Graph:
         got = ", ".join(f"{one.name} {one.type}" for one in inputs)
         raise VictimError(f"The inputs of {path} do not fit", got=got,
                           want=f"one of type {', '.join(TYPES)}")  # fmt: skip
-    scores = [one for one in outputs if one.type in TYPES and len(one.shape or [0, 0]) == 2]
+    scores = [one for one in outputs if one.type in TYPES and _holds_scores(one.shape)]
+    labels = [one for one in outputs if one.type in LABELS]
+    if not scores and len(labels) == 1 and labels[0].type != "tensor(string)":
+        scores, labels = labels, []
     if len(scores) != 1:
         got = ", ".join(f"{one.name} {one.type} {one.shape}" for one in outputs)
         of_skl2onnx = [Advice("with skl2onnx, export with options={'zipmap': False}")]
@@ -158,22 +165,32 @@ def _read(session: Any, path: Path) -> Graph:
         batch=batch if isinstance(batch, int) and batch > 0 else None,
         type=inputs[0].type,
         output=scores[0].name,
+        label=labels[0].name if len(labels) == 1 else None,
     )
 
 
-def _kind(answer: Tensor) -> Outputs:
-    near_one = bool(((answer.sum(1) - 1).abs() < SUM_TOLERANCE).all())
-    return "probs" if near_one and bool((answer >= 0).all()) else "logits"
+def _holds_scores(shape: Any) -> bool:
+    """Whether (n, K) scores can have this shape, with or without trailing ones."""
+    return len(shape or [0, 0]) in (1, 2) or all(side == 1 for side in shape[2:])
 
 
-def _first_values(answer: Tensor) -> str:
-    return ", ".join(f"{value:.3g}" for value in answer[0, :4].tolist()) + ", ..."
+def _check_labels(best: Any, labels: Any, path: Path) -> None:
+    """Refuse scores whose best class is another than the graph's own label on most rows.
 
-
-def _digest(path: Path) -> str:
-    """sha256 of the file; with a weight file, of the two digests one after the other."""
-    beside = [path.with_name(path.name + end) for end in (".data", "_data")]
-    digests = [file_digest(file) for file in (path, *beside) if file.is_file()]
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+    Labels are numbers of classes from 0 or from 1, or other values in the order of the classes.
+    """
+    readings = []
+    if labels.dtype.kind in "iu":
+        readings = [labels, labels - 1]
+    values, ranks = np.unique(labels, return_inverse=True)
+    if len(values) > int(best.max(initial=0)):  # every class was predicted
+        readings.append(ranks)
+    agreeing = [int((reading == best).sum()) for reading in readings]
+    if agreeing and max(agreeing) < len(best) / 2:
+        raise VictimError(
+            f"The scores of {path} contradict its own label output: on {len(best) - max(agreeing)} "
+            f"of {len(best)} rows the highest score is of another class than the label, as in "
+            "files that skl2onnx makes of an SVC",
+            Advice("export the model with probabilities (SVC(probability=True)), or with its label "
+                   "as the only output"),
+        )  # fmt: skip

@@ -1,22 +1,23 @@
-"""Victims that Python imports by name: `package.module:name`, also from the current folder."""
+"""Victims that Python imports by name: `package.module:name`, or `path/to/file.py:name`."""
 
+import hashlib
 import importlib
+import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import torch
-from torch import Tensor, nn
+from types import ModuleType
 
 from clonecost.errors import Advice, VictimError
-from clonecost.types import Victim
-from clonecost.victims.torch_model import Outputs, as_victim_error, open_network, torch_victim
+from clonecost.victims.loaded_victim import must_exist
+from clonecost.victims.torch_model import first_line
 
 
 def python_object(where: str) -> object:
     """The object `package.module:name`, or the one that `package.module:name()` returns.
 
+    The module may also be a file: `path/to/file.py:name`, whose folder is searched for its imports.
     Importing runs the module's code.
 
     Raises:
@@ -25,15 +26,18 @@ def python_object(where: str) -> object:
     Example:
         >>> python_object("my_models:make_network()")
     """
-    module_name, _, name = where.partition(":")
+    module_name, _, name = where.rpartition(":")
     attribute = name.removesuffix("()")
-    with _current_folder_importable():
+    file = Path(module_name).expanduser() if module_name.endswith(".py") else None
+    if file is not None:
+        must_exist(file)
+    with _importable(Path.cwd() if file is None else file.resolve().parent):
         try:
-            module = importlib.import_module(module_name)
+            module = importlib.import_module(module_name) if file is None else _of_file(file)
         except Exception as error:  # the module's own code may raise anything
             raise VictimError(
                 f"Victim {where!r}: importing {module_name!r} failed: "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {first_line(error)}"
             ) from error
         try:
             member = getattr(module, attribute)
@@ -49,31 +53,16 @@ def python_object(where: str) -> object:
         except Exception as error:
             raise VictimError(
                 f"Victim {where!r}: calling {attribute}() without arguments failed: "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {first_line(error)}"
             ) from error
 
 
-def object_victim(
-    model: object, where: str, *, outputs: Outputs | None, device: torch.device | str
-) -> tuple[Victim, nn.Module | None]:
-    """A victim out of an `nn.Module` or any other callable, and the network for a white box.
-
-    Args:
-        model: a module or a callable, (n, *input_shape) -> (n, K).
-        where: its name, for messages.
-        outputs: what the model returns; None: logits for a module, probabilities for any other
-            callable.
-
-    Returns:
-        The victim; the network, (n, *input_shape) -> (n, K) logits, or None if `model` is no
-        module.
+def check_callable(model: object, where: str) -> None:
+    """Refuse what cannot answer.
 
     Raises:
-        VictimError: `model` is neither of the two.
+        VictimError: `model` is a class, or no callable.
     """
-    if isinstance(model, nn.Module):
-        kind = outputs or "logits"
-        return torch_victim(model, outputs=kind, device=device), open_network(model, kind)
     if isinstance(model, type):
         raise VictimError(f"Victim {where!r} is a class", Advice(f"write {where + '()'!r}"))
     if not callable(model):
@@ -83,21 +72,33 @@ def object_victim(
             "probabilities",
         )  # fmt: skip
 
-    def answer(inputs: Tensor, /) -> Tensor:
-        with torch.no_grad(), as_victim_error(tuple(inputs.shape)):
-            values = model(inputs)
-            return values.float().softmax(1) if outputs == "logits" else values
-
-    return answer, None
-
 
 def _public(module: object) -> list[str]:
     return [name for name in vars(module) if not name.startswith("_")][:10]
 
 
+def _of_file(file: Path) -> ModuleType:
+    """Run a file as a module of its own name, once in each process."""
+    path = file.resolve()
+    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: its dataclasses look themselves up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
 @contextmanager
-def _current_folder_importable() -> Iterator[None]:
-    here = str(Path.cwd())
+def _importable(folder: Path) -> Iterator[None]:
+    here = str(folder)
     if here in sys.path:
         yield
         return

@@ -2,21 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import Advice, CloneCostError, VictimError
+from clonecost.errors import CloneCostError, VictimError
 from clonecost.types import Victim
+from clonecost.victims.answer_form import AnswerForm, Outputs
+from clonecost.victims.asking import Scores, asked
+from clonecost.victims.raw_scores import raw_scores
 
-Outputs = Literal["logits", "probs"]
+LONGEST = 200  # characters of another program's error text
 
 
 def torch_victim(
     model: nn.Module,
     *,
-    outputs: Outputs = "logits",
+    outputs: Outputs | None = None,
     batch_size: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Victim:
@@ -25,66 +27,96 @@ def torch_victim(
     The model is moved to `device` and runs there on `batch_size` rows at a time (default: 128 on
     a CPU, whose caches larger batches overflow at half the speed, else 1,024), always in eval mode
     and at full precision, whatever mode or autocast the caller is in. Answers are float32
-    probabilities on the inputs' device; with `outputs="logits"` a soft-max makes them.
+    probabilities on the inputs' device.
 
     The victim is a closure and not a class, so that no attribute leads an attack to the model.
 
+    Args:
+        outputs: what the model returns; None: as a few rows show, on which it is asked before its
+            first answer (see `clonecost.victims.answer_form`).
+
     Raises (when called):
-        VictimError: the model failed, or did not return one tensor (n, K).
+        VictimError: the model failed, did not return scores (n, K), or their form is not clear.
 
     Example:
         >>> victim = torch_victim(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
         >>> victim(torch.rand(5, 1, 8, 8)).shape
         torch.Size([5, 3])
     """
+    scores = module_scores(model, batch_size=batch_size, device=device)
+    return asked(scores, where="the victim", outputs=outputs).answer
+
+
+def module_scores(
+    model: nn.Module, *, batch_size: int | None = None, device: torch.device | str = "cpu"
+) -> Scores:
+    """The scores of a module in eval mode; see `scores_of`.
+
+    A module whose weights are all of one float type gets its inputs in that type.
+    """
     model.to(device)
+    types = {weight.dtype for weight in model.parameters() if weight.is_floating_point()}
+    dtype = types.pop() if len(types) == 1 else torch.float32
 
-    def forward(inputs: Tensor) -> Tensor:
+    def forward(inputs: Tensor) -> object:
         model.eval()  # on every call: the model may have been trained since
-        return model(inputs)
+        return model(inputs.to(dtype))
 
-    return serve(forward, outputs=outputs, batch_size=batch_size, device=device)
+    return scores_of(forward, batch_size=batch_size, device=device)
 
 
 class Logits(nn.Module):
-    """Turns a classifier's probabilities into logits: their logarithms, (n, K)."""
+    """Turns a classifier's scores into logits: the logarithms of its probabilities, (n, K)."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, form: AnswerForm) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.form = model, form
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.model(inputs).clamp_min(torch.finfo(torch.float32).tiny).log()
+        probs = self.form.probabilities(raw_scores(self.model(inputs), len(inputs)))
+        return probs.clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
-def open_network(model: nn.Module, outputs: Outputs) -> nn.Module:
+def open_network(model: nn.Module, form: AnswerForm) -> nn.Module:
     """The classifier as a white box gives it: (n, *shape) pixels in [0, 1] -> (n, K) logits."""
-    return model if outputs == "logits" else Logits(model)
+    return model if form.outputs == "logits" else Logits(model, form)
 
 
-def serve(
-    forward: Callable[[Tensor], Tensor],
+def scores_of(
+    forward: Callable[[Tensor], object],
     *,
-    outputs: Outputs,
-    device: torch.device | str,
+    device: torch.device | str = "cpu",
     batch_size: int | None = None,
-) -> Victim:
-    """Make a victim of a function (n, *shape) -> (n, K) on `device`; see `torch_victim`."""
+) -> Scores:
+    """A function (n, *shape) -> (n, columns) scores, out of one that a program runs on `device`.
+
+    Whole numbers keep their type; all others become float32.
+    """
     kind = torch.device(device).type
     size = batch_size or (128 if kind == "cpu" else 1024)
 
-    def answer(inputs: Tensor, /) -> Tensor:
+    def scores(inputs: Tensor, /) -> Tensor:
         # no_grad and not inference_mode: a loss may need the answers as its target later
         with (
             torch.no_grad(),
             torch.autocast(kind, enabled=False),
             as_victim_error(tuple(inputs.shape)),
         ):
-            chunks = [_matrix(forward(c.to(device)), len(c)) for c in inputs.split(size)]
-            values = torch.cat(chunks)
-            return (values.softmax(1) if outputs == "logits" else values).to(inputs.device)
+            chunks = [raw_scores(forward(c.to(device)), len(c)) for c in inputs.split(size)]
+            values = torch.cat(chunks).to(inputs.device)
+            return values.float() if values.is_floating_point() else values
 
-    return answer
+    return scores
+
+
+def callable_scores(function: Callable[[Tensor], object]) -> Scores:
+    """The scores of any callable, which gets all rows of a batch at once, wherever they are."""
+
+    def scores(inputs: Tensor, /) -> Tensor:
+        with torch.no_grad(), as_victim_error(tuple(inputs.shape)):
+            return raw_scores(function(inputs), len(inputs))
+
+    return scores
 
 
 @contextmanager
@@ -100,21 +132,8 @@ def as_victim_error(shape: tuple[int, ...]) -> Iterator[None]:
         ) from error
 
 
-def first_line(error: Exception) -> str:
-    """The first line of an exception's text, or the exception's name if there is no text."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
-
-
-def _matrix(output: object, rows: int) -> Tensor:
-    if not isinstance(output, Tensor):
-        raise VictimError(
-            "The victim's model did not return one tensor",
-            Advice("wrap the model so that it returns a tensor of shape (n, K)"),
-            got=type(output).__name__,
-        )
-    if output.ndim != 2 or len(output) != rows:
-        raise VictimError(
-            "The victim's model returned the wrong shape", got=tuple(output.shape),
-            want=f"({rows}, K) for {rows} inputs",
-        )  # fmt: skip
-    return output.float()
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's text, at most 200 characters; without a text its name."""
+    lines = (line.strip() for line in str(error).splitlines())
+    line = next((line for line in lines if line), "") or type(error).__name__
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."

@@ -28,7 +28,8 @@ def test_the_same_answers_in_binary_and_json(binary: bool, datatype: str, start:
     assert (server.rows, sorted(r[3] for r in server.requests if r[3])) == (10, [2, 4, 4])
     assert victim.takes == ("uint8" if bytes_ else "float32")
     way = "binary" if binary else "JSON"
-    assert victim.served == f"Open Inference Protocol v2, {way}, {datatype}, nchw, gives probs"
+    assert victim.served == f"Open Inference Protocol v2, {way}, {datatype}, nchw"
+    assert victim.gives().startswith("gives probabilities (")
     agents = {headers["user-agent"] for _, _, headers, _ in server.requests}
     (agent,) = agents
     assert agent.startswith("clonecost/")

@@ -139,9 +139,9 @@ def test_an_interrupt_loses_what_went_out_and_nothing_else(
 
 
 NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
-    "nan": ({"spoil": lambda scores: scores * np.float32("nan")}, "NaN or infinity for 4 of 4"),
+    "nan": ({"spoil": lambda scores: scores * np.float32("nan")}, "4 of 4 rows with NaN"),
     "logits": ({"spoil": lambda scores: scores * 9}, "logits"),
-    "classes": ({"spoil": lambda scores: scores[:, :5]}, r"got \(4, 5\), want \(4, 6\)"),
+    "classes": ({"spoil": lambda scores: scores[:, :5]}, "got 5 scores a row, want 6"),
     "rows": ({"spoil": lambda scores: scores[:3]}, r"to 4 rows .*got \(3, 6\)"),
     "shape": ({"spoil": lambda scores: scores[..., None].repeat(2, 2)}, r"got \(4, 6, 2\)"),
 }

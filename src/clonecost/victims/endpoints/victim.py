@@ -12,6 +12,8 @@ from clonecost.errors import Advice, SetKey, SpecError, VictimError
 from clonecost.result import Authorisation, EndpointCard
 from clonecost.types import Feature, Progress, Shape, no_progress
 from clonecost.version import __version__
+from clonecost.victims.answer_form import Outputs
+from clonecost.victims.asking import asked
 from clonecost.victims.endpoints.open_inference import ROWS, connect, is_open_inference
 from clonecost.victims.endpoints.permission import check_address, is_local, must_be_allowed
 from clonecost.victims.endpoints.sending import IDLE, Dialect, Sender, UnansweredError, hidden
@@ -20,7 +22,6 @@ from clonecost.victims.endpoints.template import ROWS as ROWS_OF_TEMPLATE
 from clonecost.victims.endpoints.template import check_template, make_template, takes_many
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded_victim import LoadedVictim
-from clonecost.victims.torch_model import Outputs
 
 USER_AGENT = f"clonecost/{__version__} (+authorised audit)"
 
@@ -63,7 +64,7 @@ def endpoint_victim(
     Args:
         input_shape: (C, H, W) or (d,).
         authorisation: the owner's permission; a local endpoint needs none.
-        outputs: what the model returns; None: probabilities.
+        outputs: what the model returns; None: as its first answers show.
         form: the form in which the model takes pixels.
         features: the columns, if the model takes rows of a table; float64 answers then stay
             float64.
@@ -125,12 +126,13 @@ def endpoint_victim(
         attempts=settings.attempts, hide=secrets.hide, progress=progress,
     )  # fmt: skip
 
-    def answer(inputs: Tensor, /) -> Tensor:
-        with torch.no_grad():
-            scores = sender(inputs)
-            return scores.softmax(1) if outputs == "logits" else scores
+    @torch.no_grad()
+    def scores(inputs: Tensor) -> Tensor:
+        return sender(inputs)
 
-    weakref.finalize(answer, sender.close)
+    # no row is sent that is not counted: the first answers that are bought decide
+    found = asked(scores, where=url, outputs=outputs, num_classes=num_classes, local=False)
+    weakref.finalize(found.answer, sender.close)
 
     def card() -> EndpointCard:
         return EndpointCard(
@@ -141,12 +143,13 @@ def endpoint_victim(
 
     return LoadedVictim(
         name=name,
-        answer=answer,
+        answer=found.answer,
         input_shape=input_shape,
         num_classes=num_classes,
         classes=settings.classes,
         weights=None,
-        served=f"{dialect.served}, gives {outputs or 'probs'}",
+        served=dialect.served,
+        gives=found.words,
         takes=dialect.takes,
         rows_in_flight=sender.rows_in_flight,
         endpoint=card,

@@ -106,7 +106,7 @@ def zoo_victim(
     recipe = VICTIMS[name]
     return LoadedVictim(
         name=name,
-        answer=torch_victim(model, device=device),
+        answer=torch_victim(model, outputs="logits", device=device),
         input_shape=recipe.input_shape,
         num_classes=recipe.num_classes,
         weights=file_digest(_cached(name, cache, seed, epochs).folder / WEIGHTS),
