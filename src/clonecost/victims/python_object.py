@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from clonecost.errors import Advice, VictimError
+from clonecost.persistence.file_limits import at_home
 from clonecost.victims.loaded_victim import must_exist
 from clonecost.victims.torch_model import first_line
 
@@ -28,7 +29,7 @@ def python_object(where: str) -> object:
     """
     module_name, _, name = where.rpartition(":")
     attribute = name.removesuffix("()")
-    file = Path(module_name).expanduser() if module_name.endswith(".py") else None
+    file = at_home(module_name) if module_name.endswith(".py") else None
     if file is not None:
         must_exist(file)
     with _importable(Path.cwd() if file is None else file.resolve().parent):
