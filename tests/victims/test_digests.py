@@ -14,6 +14,8 @@ from torch import nn
 from clonecost.victims import load_victim
 from clonecost.victims.digests import code_digest, estimator_digest, weights_digest
 
+pytestmark = pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+
 
 class Odd(nn.Module):
     """A module with a scalar, an extra state, and a type that NumPy lacks."""
