@@ -30,7 +30,7 @@ Listed = Literal[
     "attacks", "victims", "datasets", "networks", "defences", "detectors", "generators", "suites"
 ]
 Workflow = Literal[
-    "audit", "plan", "resume", "replay", "transfer", "verify", "report", "train generator"
+    "audit", "plan", "resume", "replay", "transfer", "verify", "export", "report", "train generator"
 ]
 
 # Keys of a spec whose Python name differs; every other key has the same name in `Audit`,

@@ -187,10 +187,10 @@ def test_writing_takes_a_fiftieth_of_the_time_at_most(
     kept = snapshots(tmp_path, every=10.0)
 
     @contextmanager
-    def slow_file(path: Path) -> Iterator[Path]:
+    def slow_file(path: Path, *, private: bool) -> Iterator[Path]:
         written.append(now[0])
         now[0] += 4.0  # a large one, on a slow disk
-        with atomic_file(path) as fresh:
+        with atomic_file(path, private=private) as fresh:
             yield fresh
 
     monkeypatch.setattr("time.monotonic", lambda: now[0])

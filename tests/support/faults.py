@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -122,13 +123,19 @@ def play(
     shutil.rmtree(bench.folder)
 
 
+def today() -> int:
+    """The date as a number, in UTC: the seed of a day."""
+    return int(datetime.now(UTC).strftime("%Y%m%d"))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--schedules", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=today(), help="another one every day")
     parser.add_argument("--http", action="store_true", help="a victim behind a faulty server")
     asked = parser.parse_args()
+    print(f"seed {asked.seed}", flush=True)
     torch.set_num_threads(1)
     tally: Counter[str] = Counter()
     known: dict[str, tuple[dict[str, object], dict[str, bytes]]] = {}

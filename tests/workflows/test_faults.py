@@ -29,14 +29,18 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="sessions are forks")
 
 
-def test_a_sample_of_schedules(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [("4", "--seed", "1"), ("2",), ("2", "--http")])
+def test_a_sample_of_schedules(how: tuple[str, ...], tmp_path: Path) -> None:
+    """One sample is always the same; the others are new every day, and print their seed."""
+    count, *more = how
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.faults", "--schedules", "4", "--seed", "1"],
+        [sys.executable, "-m", "tests.support.faults", "--schedules", count, *more],
         capture_output=True, text=True, cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 schedules, 0 broken" in done.stdout
+    assert done.stdout.startswith("seed ")
+    assert f"{count} schedules, 0 broken" in done.stdout
 
 
 def test_a_run_folder_that_is_copied_while_the_run_goes_on(tmp_path: Path) -> None:
@@ -74,5 +78,6 @@ def test_a_run_folder_that_is_copied_while_the_run_goes_on(tmp_path: Path) -> No
         assert (outcome(run_audit(other.audit())), files(other)) == straight
         with closing(Ledger.read(other.run / "ledger.sqlite")) as ledger:
             lost = ledger.totals("attack").lost + ledger.totals("evaluation").lost
-        assert before + again.rows == TEST_ROWS + read_result(other.run).spent + lost
+            spot = ledger.totals("spot").settled
+        assert before + again.rows == TEST_ROWS + read_result(other.run).spent + lost + spot
         assert read_result(other.run).spent <= BUDGET

@@ -258,7 +258,7 @@ def _snapshots(
         identity=json.dumps(facts),
         shared={**parts, "rng": kit.rng, "torch": GlobalRandomness(audit.options.device)},
         mark=lambda: ledger.head,
-        known=ledger.has,
+        known=lambda mark: not ledger.torn and ledger.has(mark),  # torn: all rows are asked again
         every=audit.options.snapshot_every,
         notice=watcher.notice,
     )

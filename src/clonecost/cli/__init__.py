@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 
 from clonecost.cli.audit import app, audit, plan
-from clonecost.cli.runs import replay, report, transfer, verify
+from clonecost.cli.runs import export, replay, report, transfer, verify
 from clonecost.cli.serve import serve
 from clonecost.cli.suite import suite
 
 __all__ = [
     "app",
     "audit",
+    "export",
     "main",
     "plan",
     "replay",

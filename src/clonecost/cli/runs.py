@@ -1,4 +1,4 @@
-"""The commands that read a run folder: `report`, `replay`, `transfer`, `verify`."""
+"""The commands that read a run folder: `report`, `replay`, `transfer`, `verify`, `export`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,7 +45,7 @@ def report(
             write_out(report_text)
             return
         target = out or runs[0] / "report.html"
-        run_folder.write(target, report_text)
+        run_folder.write(target, report_text, private=out is None)
         errors.print(f"wrote {target}", markup=False)
 
 
@@ -176,3 +176,22 @@ def verify(
                 "A ledger that was rewritten as a whole passes this check; only --head, with a "
                 "head that was kept elsewhere, detects it", markup=False,
             )  # fmt: skip
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a folder of run "
+                                        "folders.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of the copy; it must not "
+                                        "exist yet.")],
+) -> None:  # fmt: skip
+    """Copy a run folder whole, also while the run goes on."""
+    with sentences():
+        from clonecost.persistence.run_folder import runs_in
+        from clonecost.workflows.export import export as copy
+
+        for folder in runs_in(run):
+            target = out if folder == run else out / folder.name
+            made = copy(folder, target)
+            state = "finished" if made.finished else "unfinished; `clonecost resume` goes on"
+            write_out(f"{target}: {made.rows:,} rows, {state}\nhead {made.head}\n")

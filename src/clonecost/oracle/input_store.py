@@ -18,7 +18,7 @@ import numpy as np
 from clonecost.errors import Advice, LedgerError
 from clonecost.oracle.hash_chain import array_digests
 from clonecost.persistence.disk import sync_folder
-from clonecost.persistence.own_files import open_file, write_all
+from clonecost.persistence.own_files import must_be_file, open_file, write_all
 
 Form = Literal["index", "uint8", "float32"]
 _DTYPES = {"uint8": np.uint8, "float32": np.float32}
@@ -69,6 +69,28 @@ class KeptInputs:
                 os.ftruncate(descriptor, offset)
             finally:
                 os.close(descriptor)
+
+    def size(self) -> int:
+        """The size of the file in bytes; 0 if there is none.
+
+        Raises:
+            RunError: a link or device has its name.
+        """
+        return self.path.stat().st_size if must_be_file(self.path) else 0
+
+    def put(self, offset: int, payload: bytes) -> None:
+        """Write missing inputs in their place; durable on return.
+
+        Raises:
+            OSError: the disk has no room.
+        """
+        descriptor = open_file(self.path, os.O_RDWR | os.O_CREAT)
+        try:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            write_all(descriptor, payload)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def size_of(self, form: Form, count: int) -> int:
         """The number of bytes that `count` rows take."""

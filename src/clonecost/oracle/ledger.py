@@ -19,7 +19,7 @@ test rows) and "spot" (the spot check). Within an account every row has a positi
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -91,6 +91,7 @@ class Ledger(Record):
     """
 
     _lock: BaseFileLock | None = None
+    _missing: Set[tuple[int, int]] = frozenset()  # batches whose kept inputs are not in the file
     _lost: int | None = None  # in all accounts; None: not summed up since the last loss
 
     def __init__(self, path: Path, *, audit: str, input_shape: Shape, num_classes: int) -> None:
@@ -161,6 +162,7 @@ class Ledger(Record):
                 if altered_schema(self._db):  # a trigger would run with every write
                     raise self._altered("it holds other tables than ours")
             self._complete()
+            self._missing = set(self.rows_without_inputs())
         except BaseException:
             self.close()
             raise
@@ -194,6 +196,8 @@ class Ledger(Record):
             LedgerError: the disk is full, or the ledger in use; nothing is charged.
         """
         self._complete()
+        if kept is not None and self.torn:
+            raise self._inputs_missing()
         count = len(digests) // DIGEST_BYTES
         with disk_faults(self._pending.path):
             self._pending.claim(count * self.num_classes * 8)  # of a float64
@@ -256,6 +260,40 @@ class Ledger(Record):
             batch = self._charge(account, position, digests)
             self._complete_batch(self._outcome(batch, "lost", (reason[:REASON], 0)))
         self._lost = None
+
+    def restore_inputs(self, position: int, count: int, packed: Callable[[slice], Packed]) -> None:
+        """Write kept inputs that are missing, from rows of the attack that are asked again.
+
+        Args:
+            position: of the first of the `count` rows.
+            packed: the packed inputs of some of these rows.
+
+        Raises:
+            LedgerError: the disk is full.
+        """
+        for start, rows, form, offset in self._db.execute(
+            "SELECT position, count, form, offset FROM batches WHERE account = 'attack' "
+            "AND form IS NOT NULL AND position >= ? AND position + count <= ?",
+            (position, position + count),
+        ).fetchall():
+            part = packed(slice(start - position, start - position + rows))
+            if part.form == form and (start, rows) in self._missing:
+                with disk_faults(self._inputs.path):
+                    self._inputs.put(offset, part.payload)
+                self._missing -= {(start, rows)}
+
+    @property
+    def torn(self) -> bool:
+        """Whether kept inputs are missing, as in a copy that was made while the run went on."""
+        return bool(self._missing)
+
+    def _inputs_missing(self) -> LedgerError:
+        first, rows = min(self._missing), sum(count for _, count in self._missing)
+        return LedgerError(
+            f"{self._inputs.path} lacks the inputs of {rows:,} rows of the attack, from row "
+            f"{first[0]:,} on: the folder was copied while the run went on.",
+            RunWorkflow("export", self.path.parent),
+        )
 
     def _charge(self, account: Account, position: int, digests: bytes) -> int:
         """Add a reserved batch, inside a transaction. Returns its id."""
@@ -477,7 +515,7 @@ class Ledger(Record):
         None if a drawn row was not kept, or comes from a pool that is not given.
         """
         settled = self.totals("attack").settled
-        if not settled or not count:
+        if not settled or not count or self.torn:
             return None
         inputs, answers = [], []
         for drawn in torch.randint(settled, (count,), generator=rng).tolist():

@@ -137,12 +137,14 @@ def misplaced_value(db: sqlite3.Connection, opening: Opening) -> str:
     return ""
 
 
-def texts_of(content: str) -> dict[str, str]:
+def texts_of(content: object) -> dict[str, str]:
     """The content of an event as texts by name.
 
     Raises:
         ValueError: it is none.
     """
+    if not isinstance(content, str):
+        raise ValueError("it holds no text, or one that is too long")
     try:
         texts: Any = json.loads(content)
     except RecursionError as error:

@@ -143,6 +143,12 @@ class Oracle:
         digests = row_digests(on_cpu)
         known = self._replay(digests, count)
         fresh = 0 if known is None else len(known)
+        if fresh and self._keep and self._ledger.torn:
+            self._ledger.restore_inputs(
+                self._spent,
+                fresh,
+                lambda part: pack(on_cpu[part], index[part].cpu() if index is not None else None),
+            )
         answers = [] if known is None else [known.to(inputs.device)]
         if fresh < count:
             rows = index.cpu() if index is not None else None

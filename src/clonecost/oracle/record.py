@@ -16,6 +16,7 @@ them. Nothing is kept outside the chain. Nothing here needs torch: a run is veri
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Self
 
@@ -25,6 +26,7 @@ from clonecost.oracle.input_store import KeptInputs
 from clonecost.oracle.ledger_schema import (
     EVENT_COLUMNS,
     FORMAT,
+    MOST_TEXT,
     Account,
     altered_schema,
     misplaced_value,
@@ -118,8 +120,9 @@ class Record:
         self._facts: dict[str, str] = {}
         self._files: dict[str, str] | None = None
         for seq, event, text in self._db.execute(
-            "SELECT seq, event, content FROM chain WHERE event IN ('noted', 'files') ORDER BY seq"
-        ):
+            "SELECT seq, event, CASE WHEN length(content) <= ? THEN content END FROM chain "
+            "WHERE event IN ('noted', 'files') ORDER BY seq", (MOST_TEXT,)
+        ):  # fmt: skip
             try:
                 content = texts_of(text)
             except ValueError as error:
@@ -204,6 +207,29 @@ class Record:
             (account,),
         )
         return Totals(**dict(rows.fetchall()))
+
+    def copy_to(self, other: sqlite3.Connection) -> None:
+        """Copy the ledger as it is at one moment into an empty database; a writer may go on.
+
+        Raises:
+            sqlite3.Error: the copy cannot be written.
+        """
+        self._db.backup(other)
+
+    def rows_without_inputs(self) -> list[tuple[int, int]]:
+        """(position, count) of batches whose kept inputs lie beyond the end of `inputs.bin`.
+
+        A copy that was made by hand while the run went on may lack them.
+
+        Raises:
+            LedgerError: the ledger was altered.
+        """
+        self._must_fit()
+        return self._db.execute(
+            "SELECT position, count FROM batches WHERE form IS NOT NULL AND offset + count * "
+            "CASE form WHEN 'index' THEN 4 WHEN 'uint8' THEN ?1 ELSE 4 * ?1 END > ?2 "
+            "ORDER BY position", (prod(self.input_shape), self._inputs.size()),
+        ).fetchall()  # fmt: skip
 
     # -- verification ----------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clonecost.persistence.disk import sync_folder
+from clonecost.persistence.own_files import PRIVATE_FILE
 
 PARTIAL = ".part"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -23,8 +24,11 @@ _NEW |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, *, private: bool = False) -> Iterator[Path]:
     """A new empty file, to be filled inside the `with`; on exit it replaces `path`.
+
+    Args:
+        private: only the owner may read it (mode 0600), as every file of a run folder.
 
     If the body raises, `path` is unchanged and the new file is deleted.
 
@@ -36,7 +40,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         ...     save_file(tensors, fresh)
     """
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
-    os.close(os.open(fresh, _NEW, 0o666))
+    os.close(os.open(fresh, _NEW, PRIVATE_FILE if private else 0o666))
     try:
         yield fresh
         _sync(fresh)
@@ -48,8 +52,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     sync_folder(path.parent)
 
 
-def atomic_write(path: Path, content: bytes) -> None:
-    """Replace the content of `path`.
+def atomic_write(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Replace the content of `path`; with `private` only the owner may read it.
 
     Raises:
         OSError: the folder is missing or cannot be written, or the disk is full.
@@ -57,14 +61,15 @@ def atomic_write(path: Path, content: bytes) -> None:
     Example:
         >>> atomic_write(Path("card.json"), b"{}")  # doctest: +SKIP
     """
-    with atomic_file(path) as fresh:
+    with atomic_file(path, private=private) as fresh:
         fresh.write_bytes(content)
 
 
 def remove_partial(folder: Path) -> None:
     """Delete the temporary files of killed processes; only where no other process writes."""
     for path in folder.glob(f"*{PARTIAL}"):
-        path.unlink(missing_ok=True)
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

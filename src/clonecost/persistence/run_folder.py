@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from clonecost.errors import Advice, RunError, RunWorkflow, SetKey
 from clonecost.persistence.atomic_write import atomic_write
 from clonecost.persistence.disk import FULL, file_digest
+from clonecost.persistence.own_files import PRIVATE_FOLDER, make_folder
 
 if TYPE_CHECKING:  # a run is verified without torch
     from torch import Tensor, nn
@@ -19,34 +20,46 @@ LEDGER, RESULT, SPEC = "ledger.sqlite", "result.json", "spec.toml"
 CLONE, SAMPLES = "clone.safetensors", "samples.safetensors"
 SEARCH, SNAPSHOTS = "search.safetensors", "snapshots"
 TRANSFER, TRANSFERS, INPUTS = "transfer.json", "transfers", "inputs.bin"
+REPLAYS = "replays"
 REPORTED = (RESULT, SPEC, CLONE, SAMPLES, SEARCH, TRANSFER)  # the sources of a report
 
 
-def make(run: Path) -> None:
-    """Create the folder.
+def make(run: Path, *inside: str) -> Path:
+    """Create the folder, and folders inside it, one in the other; only the owner may read them.
+
+    Returns:
+        The innermost folder.
 
     Raises:
-        RunError: the folder cannot be created or written.
+        RunError: the folder cannot be created or written, or one inside it is a link.
     """
     try:
-        run.mkdir(parents=True, exist_ok=True)
+        run.parent.mkdir(parents=True, exist_ok=True)
+        run.mkdir(PRIVATE_FOLDER, exist_ok=True)
+        for name in inside:
+            run = run / name
+            make_folder(run)
     except OSError as error:
         raise RunError(
             f"The run folder {run} cannot be created: {error.strerror}.", SetKey("out")
         ) from error
     if not os.access(run, os.W_OK):
         raise RunError(f"The run folder {run} cannot be written.", SetKey("out"))
+    return run
 
 
-def write(path: Path, content: bytes | str) -> None:
-    """Replace a file atomically.
+def write(path: Path, content: bytes | str, *, private: bool = True) -> None:
+    """Replace a file atomically. A link is replaced, not followed.
+
+    Args:
+        private: only the owner may read it.
 
     Raises:
         RunError: the disk is full or the folder cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
-        atomic_write(path, data)
+        atomic_write(path, data, private=private)
     except OSError as error:
         if error.errno in FULL:
             raise RunError(

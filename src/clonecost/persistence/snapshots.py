@@ -34,6 +34,7 @@ from torch import Tensor
 from clonecost.errors import Advice, RunError
 from clonecost.persistence.atomic_write import atomic_file
 from clonecost.persistence.intervals import EVERY
+from clonecost.persistence.own_files import make_folder, must_be_folder
 from clonecost.persistence.resumable_loop import Stateful
 
 FORMAT = "clonecost/snapshot/1"
@@ -96,7 +97,8 @@ class Snapshots:
         """A `resumable_loop.Loop` with snapshots between the iterations.
 
         Raises:
-            RunError: a snapshot is intact but does not fit the objects of `state`.
+            RunError: a snapshot is intact but does not fit the objects of `state`, or the folder
+                is a link.
         """
         self._started += 1
         number, clones = self._started, self.clones
@@ -117,7 +119,7 @@ class Snapshots:
 
     def forget(self) -> None:
         """Delete all snapshots, at the end of the run."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)  # it does not follow links
 
     def _entry(self, state: Mapping[str, Any]) -> str:
         """A digest of the state at the start of a loop; a file is valid for this start only."""
@@ -140,8 +142,8 @@ class Snapshots:
         about["digest"] = digest(about, tensors)
         path = self._path(number)
         try:
-            self.folder.mkdir(exist_ok=True)
-            with atomic_file(path) as fresh:
+            make_folder(self.folder)
+            with atomic_file(path, private=True) as fresh:
                 save_file(tensors, fresh, {"clonecost": json.dumps(about)})
             for later in self.folder.glob("*.safetensors"):
                 if later.name > path.name:
@@ -155,7 +157,7 @@ class Snapshots:
     def _restore(self, number: int, entry: str, parts: Mapping[str, Any]) -> int:
         """Restore all parts. Returns the iterations done, 0 without a usable file."""
         path = self._path(number)
-        if not path.is_file():
+        if not must_be_folder(self.folder) or not path.is_file():
             return 0
         try:
             about, tensors = _read(path)

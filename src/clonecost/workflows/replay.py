@@ -104,8 +104,7 @@ def replay(
         rows=len(inputs), score=score(net, reference, queries=len(inputs)),
         seconds=time.monotonic() - began,
     )  # fmt: skip
-    folder = run / "replays"
-    run_folder.make(folder)
+    folder = run_folder.make(run, run_folder.REPLAYS)
     about = {"network": student, "input_shape": json.dumps(shape), "num_classes": str(classes)}
     target = folder / f"{student}-seed{seed}"
     run_folder.write_network(target.with_suffix(".safetensors"), net, about)

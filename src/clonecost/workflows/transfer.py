@@ -102,8 +102,8 @@ def transfer(
         [victim.name, victim.weights, asdict(threat), spec.defence, clone_digest, list(chosen),
          list(epsilons), len(test), seed]
     )  # fmt: skip
-    folder = run / run_folder.TRANSFERS / hashlib.sha256(identity.encode()).hexdigest()[:12]
-    run_folder.make(folder)
+    name = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    folder = run_folder.make(run, run_folder.TRANSFERS, name)
     ledger = Ledger(
         folder / run_folder.LEDGER, audit=identity, input_shape=threat.input_shape,
         num_classes=threat.num_classes,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clonecost.errors import Advice, LedgerError, SpecError
+from clonecost.errors import Advice, CloneCostError, SpecError
 from clonecost.oracle.hash_chain import GENESIS
 from clonecost.oracle.ledger_schema import ACCOUNTS
 from clonecost.oracle.pending import PENDING
@@ -22,6 +22,8 @@ from clonecost.persistence.sqlite_file import BESIDE
 # Files without a digest: the database is read row by row, and SQLite makes and deletes the others.
 _OF_THE_LEDGER = {run_folder.LEDGER, *(run_folder.LEDGER + end for end in BESIDE),
                   "ledger.lock", PENDING}  # fmt: skip
+
+LARGEST_RESULT = 1 << 28  # bytes
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,9 @@ def _file_faults(run: Path, record: Record) -> Iterator[str]:
         return
     for name, digest in files.items():
         path = run / name
+        if not _inside(run, name):
+            yield f"{name!r} is recorded as a file of the run, and lies outside of it or is a link"
+            continue
         if digest.startswith("chain:"):
             continue  # another ledger
         if not path.is_file():
@@ -112,11 +117,20 @@ def _file_faults(run: Path, record: Record) -> Iterator[str]:
             yield f"{name} was added: the ledger does not record it"
 
 
+def _inside(run: Path, name: str) -> bool:
+    """Whether a recorded name is a plain path inside the folder, without a link on the way."""
+    parts = name.split("/")
+    if not set("\\:\0").isdisjoint(name) or not set(parts).isdisjoint({"", ".", ".."}):
+        return False
+    on_the_way = (run.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1))
+    return not any(path.is_symlink() for path in on_the_way)
+
+
 def _transfer_faults(run: Path, record: Record) -> Iterator[str]:
     """The ledgers of transfers: each is a chain of its own, whose head the run's ledger records."""
     recorded, present = _recorded_ledgers(record), _ledgers_of_transfers(run)
     for name in sorted({*recorded, *present}):
-        if name not in present:
+        if name not in present or not _inside(run, name):
             yield f"{name} is missing"
             continue
         try:
@@ -124,7 +138,7 @@ def _transfer_faults(run: Path, record: Record) -> Iterator[str]:
                 yield from (f"{name}: {fault}" for fault in other.verify())
                 if other.head != recorded.get(name, other.head):
                     yield f"{name} was altered: its head is not the one that the run recorded"
-        except LedgerError as error:
+        except CloneCostError as error:
             yield error.fact
 
 
@@ -160,6 +174,8 @@ def _not_covered(run: Path, record: Record) -> Iterator[str]:
 def _disagreements(run: Path, record: Record) -> Iterator[str]:
     """A fault for each number in the result that differs from the ledger's."""
     try:
+        if (run / run_folder.RESULT).stat().st_size > LARGEST_RESULT:
+            raise ValueError("it is larger than any result")
         result = json.loads((run / run_folder.RESULT).read_bytes())
         in_result: dict[str, Any] = {
             "head of the chain": result["provenance"]["ledger_head"],
@@ -169,7 +185,7 @@ def _disagreements(run: Path, record: Record) -> Iterator[str]:
             "rows of the evaluation": result["evaluation"],
             "rows of spot checks": (result["spot_check"] or {"rows": 0})["rows"],
         }
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         yield f"{run_folder.RESULT} cannot be read ({type(error).__name__}: {error})"
         return
     totals = {account: record.totals(account) for account in ACCOUNTS}
