@@ -2,8 +2,8 @@
 
 The ledger is copied first, as SQLite copies a database that is being written, and the kept inputs
 after it: inputs are written before the ledger refers to them, so the copy has all that it needs.
-Of an unfinished run no result and no checkpoint is copied. The copy is verified before it gets its
-name.
+The copy of an unfinished run holds no result and no checkpoint. The copy is verified before it gets
+its name.
 """
 
 import os
