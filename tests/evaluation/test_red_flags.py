@@ -81,6 +81,8 @@ RAISED: dict[str, dict[str, Any]] = {
     "one-sided-questions": {
         "traffic": EVEN.model_copy(update={"class_histogram": [91, 9, 0, 0]}),
     },
+    "random-victim": {"traits": Traits(random_answers=0.3)},
+    "batch-dependent-victim": {"traits": Traits(batch_answers=0.01)},
     "victim-changed": {"spot": SpotCheck(rows=20, asked=20, changed=1, largest=0.5)},
     "spot-check-failed": {"spot": SpotCheck(rows=20, asked=10, changed=0, largest=0)},
     "lost-rows": {"lost": 1},

@@ -123,6 +123,8 @@ def _traits(audit: Audit) -> Traits:
         rows_per_unknown=rows_per_unknown(audit.attack),
         published_wiring=published_wiring(audit.attack),
         coarse_defence=any(declaration_of(defence).coarse for defence in audit.defences),
+        random_answers=audit.steadiness.random,
+        batch_answers=audit.steadiness.batch,
     )
 
 

@@ -41,6 +41,7 @@ from clonecost.persistence.intervals import EVERY
 from clonecost.tabular.features import check_rows
 from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, ThreatModel, Victim
 from clonecost.victims.loaded_victim import LoadedVictim, as_loaded
+from clonecost.victims.steadiness import Steadiness, steadiness
 
 OWN_MODEL = "a model of the attack's own"  # for a table: the attack solves for the clone
 RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
@@ -144,6 +145,15 @@ class Audit:
         return as_loaded(
             self.victim, device=self.options.device, api=self.threat, white_box=white_box
         )
+
+    @cached_property
+    def steadiness(self) -> Steadiness:
+        """Whether the victim gives a row one answer, as far as asking it costs nothing.
+
+        Raises:
+            VictimError: its answers depend on the other rows of the batch.
+        """
+        return steadiness(self.loaded, self.threat.input_shape, self.threat.features)
 
     @property
     def folder(self) -> Path:

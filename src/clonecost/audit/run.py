@@ -73,6 +73,7 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
     """
     watcher = watcher or Watcher()
     check(audit)
+    _ask_twice(audit, watcher)
     run_folder.make(audit.folder)
     began = time.monotonic()
     if lost := take_up(audit.folder, audit.identity()):
@@ -99,6 +100,16 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
             return _run(audit, watcher, ledger, history, began)
     finally:
         ledger.close()
+
+
+def _ask_twice(audit: Audit, watcher: Watcher) -> None:
+    """Refuse a victim whose answers depend on the batch; give notice of one that is random."""
+    found = audit.steadiness
+    if found.random:
+        watcher.notice(
+            f"The victim answers at random: a probability changes by up to {found.random:.2g} when "
+            "the same rows are asked again"
+        )
 
 
 def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began: float) -> Result:

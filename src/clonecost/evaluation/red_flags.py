@@ -34,12 +34,16 @@ class Traits:
         rows_per_unknown: queries for each unknown, if the attack solves equations.
         published_wiring: the generator's tanh is used as the victim's normalised input.
         coarse_defence: a defence rounds or truncates answers.
+        random_answers: the largest change of a probability when the victim is asked rows again.
+        batch_answers: the same when it is asked rows alone or in another order.
     """
 
     finite_differences: bool = False
     rows_per_unknown: float | None = None
     published_wiring: bool = False
     coarse_defence: bool = False
+    random_answers: float = 0.0
+    batch_answers: float = 0.0
 
 
 def flags(
@@ -154,6 +158,20 @@ def _attack(threat: ThreatCard, attack: str, traits: Traits) -> Iterable[Flag]:
             "differences-of-coarse-answers",
             f"{attack} uses finite differences of rounded or truncated answers. Most of its "
             "generator's gradients are noise.",
+        )
+    if traits.random_answers:
+        yield _warning(
+            "random-victim",
+            "The victim answers at random: when the same rows were asked again, a probability "
+            f"changed by up to {traits.random_answers:.2g}. Check that the model is in eval mode "
+            "(dropout off). No clone can agree with it more than it agrees with itself.",
+        )
+    if traits.batch_answers:
+        yield _warning(
+            "batch-dependent-victim",
+            "The victim's answers depend a little on the other rows of a batch: a probability "
+            f"changed by up to {traits.batch_answers:.2g} when rows were asked alone or in "
+            "another order, as of a model that is quantised anew for each batch.",
         )
     if traits.published_wiring:
         yield _warning(
