@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    StringConstraints,
     ValidationError,
     field_validator,
 )
@@ -185,18 +186,28 @@ class VictimCard(Model):
     served: str = Field(default="", description="how it was run or reached, if that is known")
 
 
+# Words that say something: a blank or a dash names nobody.
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"\w")]
+
+
 class Authorisation(Model):
     """The permission to query a model on another machine; required for every remote endpoint."""
 
-    owner: str = Field(min_length=1, description="the owner of the model")
-    granted_by: str = Field(min_length=1, description="the person who gave the written permission")
+    owner: Words = Field(description="the owner of the model")
+    granted_by: Words = Field(description="the person who gave the written permission")
     date: str = Field(description="the date of the permission, as YYYY-MM-DD")
-    scope: str = Field(min_length=1, description="the scope of the permission, in words")
+    scope: Words = Field(description="the scope of the permission, in words")
+    until: str | None = Field(
+        default=None, description="the last day on which it holds; null: two years"
+    )
+    rows: int | None = Field(
+        default=None, ge=1, description="the most rows that may be sent; null: no limit"
+    )
 
-    @field_validator("date", mode="before")
+    @field_validator("date", "until", mode="before")
     @classmethod
-    def _is_a_day(cls, value: object) -> str:
-        return date.fromisoformat(str(value)[:10]).isoformat()
+    def _is_a_day(cls, value: object) -> str | None:
+        return None if value is None else date.fromisoformat(str(value)[:10]).isoformat()
 
 
 class EndpointCard(Model):

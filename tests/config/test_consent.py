@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpcore2
 import pytest
 import skops.io
 import torch
@@ -21,6 +21,7 @@ from clonecost.config import (
     bring_victim,
     checked_consent,
     consents_needed,
+    make_spec,
     must_consent,
 )
 from clonecost.config.schema import Spec as Keys
@@ -95,7 +96,11 @@ def recorded(folder: Path) -> Iterator[set[str]]:
         patch.setattr(torch.export, "load", note("program", lambda path: path))
         patch.setattr(skops.io, "get_untrusted_types", lambda file: [])
         patch.setattr(skops.io, "load", note("type", lambda path, trusted: list(trusted)))
-        patch.setattr(httpx2.Client, "send", note("host", lambda self, request, **_: request.url))
+        patch.setattr(httpcore2.ConnectionPool, "stream", note(
+            "host", lambda self, method, url, **_: (
+                f"{url.scheme.decode()}://{url.host.decode()}:{url.port}{url.target.decode()}"
+            )
+        ))  # fmt: skip
         patch.setattr(os, "environ", Environment(os.environ))
         yield seen
 
@@ -183,3 +188,11 @@ def test_the_refusal_names_everything_once() -> None:
 def test_another_form_of_consent_is_refused(text: str) -> None:
     with pytest.raises(SpecError, match=r"code:\.\.\. or program:"):
         checked_consent([text])
+
+
+def test_a_secret_in_the_address_is_asked_for() -> None:
+    spec = make_spec({
+        "victim": "http://127.0.0.1:9/c?key=env:SHOP_KEY", "test": "digits",
+        "endpoint": {"body": {"x": "$input"}, "answers": "p"},
+    })  # fmt: skip
+    assert "secret:SHOP_KEY" in map(str, consents_needed(spec))

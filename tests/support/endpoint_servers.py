@@ -28,6 +28,10 @@ Model = Callable[[Tensor], Tensor]
 Scene = tuple[str, int, dict[str, str], str] | str
 
 
+class RefusalError(Exception):
+    """What a model raises to have its server refuse a request: (status, text)."""
+
+
 @dataclass
 class Server:
     """A model behind HTTP; `rows` counts every row that it worked on, answered or not."""
@@ -107,6 +111,12 @@ class Handler(BaseHTTPRequestHandler):
             scene = self.owner.scenes.pop(0) if self.owner.scenes else "answered"
         if len(inputs) > self.owner.most_rows:
             scene = ("status", 413, {}, f"at most {self.owner.most_rows} rows")
+        scores = Tensor()
+        if scene in ("answered", "half"):
+            try:
+                scores = self.owner.model(inputs)
+            except RefusalError as refusal:
+                scene = ("status", refusal.args[0], {}, refusal.args[1])
         served = isinstance(scene, str) or scene[1] >= 500
         self._note(len(inputs) if served else 0)
         if not isinstance(scene, str):
@@ -119,7 +129,8 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
             return
-        scores = self.owner.model(inputs)
+        if scene == "slow":
+            scores = self.owner.model(inputs)
         self._answer(scores, cut=scene == "half")
 
     do_PUT = do_POST

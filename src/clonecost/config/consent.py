@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from clonecost.config.defaults import endpoint_url
 from clonecost.config.schema import Spec
 from clonecost.errors import ConsentError, SetKey, SpecError
-from clonecost.victims.endpoints.settings import VARIABLE
+from clonecost.victims.endpoints.secret_shapes import VARIABLE
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
 Kind = Literal["code", "program", "type", "address", "secret"]
@@ -127,8 +127,7 @@ def checked_consent(given: Iterable[str]) -> frozenset[str]:
 
 
 def _variables(spec: Spec) -> list[str]:
-    """The environment variables that any text of the endpoint's settings names."""
-    if spec.endpoint is None:
-        return []
-    text = json.dumps(spec.endpoint.model_dump(mode="json"), ensure_ascii=False)
+    """The environment variables that the address or any text of the settings names."""
+    endpoint = spec.endpoint and spec.endpoint.model_dump(mode="json")
+    text = json.dumps([endpoint_url(spec), endpoint], ensure_ascii=False)
     return list(dict.fromkeys(VARIABLE.findall(text)))

@@ -24,7 +24,11 @@ from clonecost.generators import is_path, row_and_epochs
 from clonecost.networks import NETWORKS
 from clonecost.persistence.file_limits import SPEC_FILE, at_home, regular_file
 from clonecost.types import check_budget
-from clonecost.victims.endpoints import EndpointSettings, check_endpoint
+from clonecost.victims.endpoints import (
+    EndpointSettings,
+    check_endpoint,
+    must_be_no_other_address,
+)
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
 S = TypeVar("S", bound=BaseModel)
@@ -147,6 +151,8 @@ def _check_access(spec: Spec) -> None:
 
 
 def _check_victim(spec: Spec) -> None:
+    if endpoint_url(spec) is None:
+        must_be_no_other_address(spec.victim)
     if spec.victim in VICTIMS or spec.victim in TABLE_VICTIMS:
         if given := _given(spec, "own victim", "endpoint"):
             raise SpecError(

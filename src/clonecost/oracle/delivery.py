@@ -23,6 +23,7 @@ class Delivery:
     Args:
         lose: writes rows (n, *input_shape) and a reason to the ledger as lost, or raises
             LostRowsError.
+        position: of the batch's first row in its account.
 
     Example of a remote victim:
         >>> delivery = current()  # doctest: +SKIP
@@ -30,8 +31,8 @@ class Delivery:
         >>> delivery.sent(len(inputs))  # doctest: +SKIP
     """
 
-    def __init__(self, lose: Callable[[Tensor, str], None]) -> None:
-        self._lose = lose
+    def __init__(self, lose: Callable[[Tensor, str], None], position: int = 0) -> None:
+        self._lose, self.position = lose, position
         self._sent: int | None = None  # None: the victim does not report, as every local one
 
     def track(self) -> None:

@@ -197,7 +197,9 @@ class Oracle:
         batch = self._ledger.reserve(
             account=self._account, position=position, digests=digests, kept=kept
         )
-        delivery = Delivery(lambda lost, why: self._lose(lost, position, len(inputs), why))
+        delivery = Delivery(
+            lambda lost, why: self._lose(lost, position, len(inputs), why), position
+        )
         try:
             with torch.no_grad(), self._own_randomness(), delivering(delivery):
                 raw = self._victim(inputs)

@@ -20,7 +20,7 @@ from clonecost.types import Feature, Shape
 from clonecost.victims.answer_form import Outputs
 from clonecost.victims.asking import Scores, asked
 from clonecost.victims.digests import code_digest, estimator_digest, weights_digest
-from clonecost.victims.endpoints import endpoint_victim, is_url
+from clonecost.victims.endpoints import endpoint_victim, is_url, must_be_no_other_address
 from clonecost.victims.estimator_columns import must_classify
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded_victim import LoadedVictim, must_exist
@@ -96,6 +96,7 @@ def load_victim(
             where, input_shape=input_shape, num_classes=num_classes, outputs=outputs, form=form,
             features=features,
         )  # fmt: skip
+    must_be_no_other_address(where)
     path = at_home(where)
     facts = _Facts()
     if form not in (None, InputForm()) and path.suffix != ".onnx":

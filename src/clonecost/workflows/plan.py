@@ -31,7 +31,14 @@ from clonecost.persistence.file_limits import at_home
 from clonecost.persistence.model_cache import CARD
 from clonecost.report.number_format import duration
 from clonecost.types import LabelledInputs
-from clonecost.victims.endpoints import RATE, EndpointSettings, is_local, least_seconds, refusal
+from clonecost.victims.endpoints import (
+    RATE,
+    EndpointSettings,
+    is_local,
+    least_seconds,
+    proxy_of,
+    refusal,
+)
 from clonecost.victims.zoo.catalogue import VICTIMS
 from clonecost.victims.zoo.images import is_trained
 
@@ -99,10 +106,15 @@ def _endpoint(spec: Spec, rows: int, runs: int) -> Iterator[tuple[str, str]]:
     settings, rate = spec.endpoint or EndpointSettings(), spec.rate or RATE
     yield "endpoint", f"{url}, at most {rate:g} rows a second"
     if permit := spec.authorisation:
-        permission = f"{permit.granted_by} for {permit.owner}, {permit.date}: {permit.scope}"
+        until = f" until {permit.until}" if permit.until else ""
+        most = f", at most {permit.rows:,} rows" if permit.rows else ""
+        permission = f"{permit.granted_by} for {permit.owner}, {permit.date}{until}{most}: "
+        permission += permit.scope
     else:
         permission = "none needed on this machine" if is_local(url) else "none yet"
     yield "permission", permission
+    if proxy := proxy_of(url):
+        yield "proxy", f"{proxy}, as the environment says"
     known = "" if settings.latency is None else f" and {settings.latency:g} s a request"
     least = duration(least_seconds(rows, settings, rate))
     yield "time", f"at least {least} for {rows:,} rows at that rate{known}"
@@ -110,6 +122,8 @@ def _endpoint(spec: Spec, rows: int, runs: int) -> Iterator[tuple[str, str]]:
     if again:
         yield "spot check", f"{again:,} more rows, when a run ends and each time that it resumes"
     lost = (lost_limit(spec) or 0) * runs
+    if permit and permit.rows and rows + again * runs > permit.rows:
+        yield "too many", f"the permission allows {permit.rows:,} rows, fewer than the audit sends"
     losses = f"at most {lost:,} more rows, if the endpoint fails to answer"
     if spec.price is not None:
         cost = (rows + lost + again * runs) * spec.price / 1000

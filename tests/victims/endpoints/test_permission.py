@@ -5,20 +5,30 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from clonecost.config import make_spec
 from clonecost.errors import SpecError
 from clonecost.result import Authorisation
+from clonecost.victims import load_victim
 from clonecost.victims.endpoints import (
     EndpointSettings,
     check_endpoint,
     endpoint_victim,
     is_local,
+    must_be_no_other_address,
     refusal,
 )
-from clonecost.victims.endpoints.settings import Secrets
+from clonecost.victims.endpoints.secret_values import Secrets
 
-PERMIT = {"owner": "Shop Ltd", "granted_by": "A. Buyer", "date": "2026-01-31", "scope": "staging"}
+PERMIT: dict[str, Any] = {
+    "owner": "Shop Ltd",
+    "granted_by": "A. Buyer",
+    "date": "2026-01-31",
+    "scope": "staging",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +73,7 @@ def test_a_permission_is_complete_and_not_in_the_future() -> None:
     tomorrow = (date.today() + timedelta(days=1)).isoformat()
     early = refusal(url, Authorisation(**{**PERMIT, "date": tomorrow}))
     assert f"is in the future: got {tomorrow}" in str(early)
-    assert Authorisation(**{**PERMIT, "date": date(2026, 1, 31)}).date == "2026-01-31"  # type: ignore[arg-type]
+    assert Authorisation(**{**PERMIT, "date": date(2026, 1, 31)}).date == "2026-01-31"
     for key, value in (("owner", ""), ("scope", ""), ("granted_by", ""), ("date", "last week")):
         with pytest.raises(ValidationError, match=rf"(?m)^{key}$"):
             Authorisation(**{**PERMIT, key: value})
@@ -71,7 +81,71 @@ def test_a_permission_is_complete_and_not_in_the_future() -> None:
         Authorisation(owner="me")  # type: ignore[call-arg]
 
 
+def test_a_permission_ends_and_grows_old() -> None:
+    url, today = "https://api.shop.example/v2/models/m", date.today()
+
+    def granted(days: int, **more: Any) -> str:
+        said = {**PERMIT, "date": (today - timedelta(days=days)).isoformat(), **more}
+        return str(refusal(url, Authorisation(**said)))
+
+    later, before = ((today + timedelta(days=n)).isoformat() for n in (1, -1))
+    assert granted(700) == granted(0) == granted(0, until=today.isoformat()) == "None"
+    assert granted(9_000, until=later) == "None"
+    assert "is older than two years and states no end" in granted(731)
+    assert "states no end" in str(refusal(url, Authorisation(**{**PERMIT, "date": "1999-01-01"})))
+    assert "has ended" in granted(9, until=before)
+    assert "ends before its date" in granted(9, until=(today - timedelta(days=10)).isoformat())
+    for key in ("owner", "granted_by", "scope"):
+        for blank in (" ", "\t\n", "-", "..."):
+            with pytest.raises(ValidationError, match=rf"(?m)^{key}$"):
+                Authorisation(**{**PERMIT, key: blank})
+    for rows in (0, -1):
+        with pytest.raises(ValidationError, match=r"(?m)^rows$"):
+            Authorisation(**PERMIT, rows=rows)
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given(st.dates(), st.none() | st.dates())
+def test_only_a_permission_that_holds_today_is_one(granted: date, until: date | None) -> None:
+    permit = Authorisation(
+        **{**PERMIT, "date": granted}, until=until.isoformat() if until else None
+    )
+    today = date.today()
+    holds = granted <= today and (
+        granted <= until >= today if until else granted >= today - timedelta(days=730)
+    )
+    assert (refusal("https://shop.example/v2/models/m", permit) is None) == holds
+
+
+OTHERS = {
+    "grpc://triton.example:8001": "by gRPC.*http://triton.example:8000",
+    "grpcs://triton.example/x": "by gRPC",
+    "ws://shop.example/socket": "by ws://",
+    "localhost:8000": r"has no http://.* Write http://localhost:8000",
+    "localhost:8000/v2/models/net": "Write http://localhost:8000/v2/models/net",
+    "127.0.0.1:80/x": "has no http://",
+    "[::1]:9000": "has no http://",
+    "shop.example/v2/models/net": "has no http://",
+}
+
+
+@pytest.mark.parametrize("victim", OTHERS)
+def test_another_kind_of_address_is_named(victim: str) -> None:
+    for refused in (
+        lambda: load_victim(victim, input_shape=(1, 8, 8), num_classes=3),
+        lambda: make_spec({"victim": victim, "test": "digits"}),
+    ):
+        with pytest.raises(SpecError, match=OTHERS[victim]):
+            refused()
+
+
+@pytest.mark.parametrize("victim", ["own:net", "package.module:Net()", "a/b.onnx", "digits-lenet"])
+def test_other_victims_are_no_addresses(victim: str) -> None:
+    must_be_no_other_address(victim)
+
+
 BODY: dict[str, Any] = {"body": {"image": "$input"}, "answers": "p"}
+TOKEN = "sk-pa55word0123456789abcdef"
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "user": ("https://me:pa55@shop.example/v2/models/m", {}, "holds a user's name"),
     "query": ("https://shop.example/c?api_key=pa55", BODY, "holds the secret api_key"),
@@ -85,6 +159,15 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "agent": ("https://shop.example/c", {**BODY, "headers": {"user-agent": "Mozilla"}},
               "User-Agent"),
     "clear": ("http://shop.example/c", {**BODY, "headers": {"X-Key": "env:T"}}, "Use https"),
+    "row": ("https://shop.example/c", {**BODY, "row": {"x": "$input", "key": "pa55"}}, "row.key"),
+    "shape in a row": ("https://shop.example/c", {**BODY, "row": ["$input", TOKEN]},
+                       "endpoint.row holds a secret"),
+    "shape in a body": ("https://shop.example/c", {"body": {"image": "$input", "user": TOKEN},
+                                                   "answers": "p"}, "body.user holds a secret"),
+    "shape in a header": ("https://shop.example/c", {**BODY, "headers": {"X-Tenant": TOKEN}},
+                          "X-Tenant holds a secret"),
+    "shape in a query": (f"https://shop.example/c?tenant={TOKEN}", BODY, "the secret tenant"),
+    "shape in a path": (f"https://shop.example/{TOKEN}/c", BODY, "path .* looks like a secret"),
     "port": ("http://127.0.0.1:99999/v2/models/m", {}, "cannot be read"),
     "no host": ("http:///v2/models/m", {}, "is no address"),
     "other scheme": ("ftp://127.0.0.1/v2/models/m", {}, "is no address"),
@@ -95,29 +178,29 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_secrets_in_clear_and_malformed_addresses_are_refused(what: str) -> None:
-    url, settings, sentence = WRONG[what]
+    url, described, sentence = WRONG[what]
     with pytest.raises(SpecError, match=sentence) as failed:
-        check_endpoint(url, EndpointSettings(**settings))
+        check_endpoint(url, EndpointSettings(**described))
     assert "pa55" not in str(failed.value)
     assert "Mozilla" not in str(failed.value)
 
 
 def test_secrets_come_from_the_environment_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = EndpointSettings(
+    described = EndpointSettings(
         headers={"Authorization": "Bearer env:SHOP_TOKEN", "X-Tenant": "7"},
         body={"image": "$input", "key": "env:SHOP_KEY"}, answers="p",
     )  # fmt: skip
-    check_endpoint("https://shop.example/c", settings)
+    check_endpoint("https://shop.example/c", described)
     monkeypatch.setenv("SHOP_TOKEN", "pa55\n")
     monkeypatch.delenv("SHOP_KEY", raising=False)
     with pytest.raises(SpecError, match="variable SHOP_KEY is not set"):
-        Secrets(settings)
+        Secrets(described)
     monkeypatch.setenv("SHOP_KEY", "pa55word")
-    secrets = Secrets(settings)
-    assert secrets.fill(settings.headers) == {"Authorization": "Bearer pa55", "X-Tenant": "7"}
-    assert secrets.fill(settings.body) == {"image": "$input", "key": "pa55word"}
+    secrets = Secrets(described)
+    assert secrets.fill(described.headers) == {"Authorization": "Bearer pa55", "X-Tenant": "7"}
+    assert secrets.fill(described.body) == {"image": "$input", "key": "pa55word"}
     assert secrets.hide("you sent pa55 and pa55word") == "you sent env:SHOP_TOKEN and env:SHOP_KEY"
-    monkeypatch.setenv("SHOP_KEY", "a\r\nInjected: 1")
-    with pytest.raises(SpecError, match="SHOP_KEY holds characters that no header") as failed:
-        Secrets(settings)
+    monkeypatch.setenv("SHOP_TOKEN", "a\r\nInjected: 1")
+    with pytest.raises(SpecError, match="SHOP_TOKEN holds characters that no header") as failed:
+        Secrets(described)
     assert "Injected" not in str(failed.value)

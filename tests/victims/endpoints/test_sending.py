@@ -1,19 +1,28 @@
 """Requests that fail, time out or wait: the rows of every failure are counted."""
 
+import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tests.support.endpoint_servers import Scene, Server, serving
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.endpoint_servers import RefusalError, Scene, Server, serving
 from tests.support.ledgers import booked
 from tests.support.toy_endpoint import CLASSES, SHAPE, Counted, Start, reach, rows, scores_of
+from torch import Tensor
 
 from clonecost.errors import LostRowsError, VictimError
+from clonecost.oracle import Oracle
+from clonecost.oracle.ledger import Ledger
+from clonecost.types import ThreatModel
 from clonecost.victims.endpoints import endpoint_victim
-from clonecost.victims.endpoints.sending import seconds_until
+from clonecost.victims.endpoints.calling import seconds_until
 
 BUSY: Scene = ("status", 429, {"Retry-After": "0"}, "slow down")
 
@@ -21,10 +30,13 @@ BUSY: Scene = ("status", 429, {"Retry-After": "0"}, "slow down")
 HEALED: dict[str, tuple[list[Scene], int]] = {  # what happens, and rows lost by it
     "busy": ([BUSY] * 3, 0),
     "server error": ([("status", 500, {}, "oops")], 4),
-    "unavailable": ([("status", 503, {"Retry-After": "0"}, "")] * 2, 8),
+    "unavailable": (
+        [("status", 503, {"Retry-After": "0"}, "")] * 2,
+        5,
+    ),  # a request, then a row of it
     "reset": (["reset"], 4),
     "half an answer": (["half"], 4),
-    "one after the other": (["reset", BUSY, ("status", 502, {}, ""), BUSY], 8),
+    "one after the other": (["reset", BUSY, ("status", 502, {}, ""), BUSY], 5),
 }
 
 
@@ -52,14 +64,15 @@ def test_a_timeout_is_lost_and_asked_again(start: Start, counted: Counted, tmp_p
 
 
 FATAL: dict[str, tuple[list[Scene], str, int]] = {
-    "refused": ([("status", 400, {}, "bad pixels")] * 9, "answered 400 Bad Request: bad pixels", 0),
+    "refused": ([("status", 400, {}, "bad pixels")] * 9,
+                "answered 400 Bad Request: bad pixels. It refuses row 8 of the queries", 0),
     "forbidden": ([("status", 403, {}, "no\nentry")] * 9, "answered 403 Forbidden: no entry", 0),
     "redirect": ([("status", 302, {"Location": "http://elsewhere.example/"}, "")] * 9,
                  "302 Found, a redirect", 0),
-    "dead": ([("status", 500, {}, "oops")] * 99, "did not answer in 3 attempts .*500", 24),
+    "dead": ([("status", 500, {}, "oops")] * 99, "did not answer in 3 attempts .*500 .*oops", 10),
     "always busy": ([BUSY] * 99, "did not answer in 3 attempts .*429", 0),
     "a long pause": ([("status", 429, {"Retry-After": "9999"}, "")] * 9, "a pause of 9,999 s", 0),
-    "one dead": ([BUSY] + ["reset"] * 99, "did not answer in 3 attempts", 20),
+    "one dead": ([BUSY] + ["reset"] * 99, "did not answer in 3 attempts", 6),
 }  # fmt: skip
 
 
@@ -90,7 +103,7 @@ def test_a_failure_that_stays_is_one_sentence_and_the_run_goes_on_later(
 def test_a_server_that_goes_away_costs_nothing(
     counted: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clonecost.victims.endpoints.victim.IDLE", 0.0)  # a call each
+    monkeypatch.setattr("clonecost.victims.endpoints.calling.IDLE", 0.0)  # a call each
     with serving(Server(scores_of, list(SHAPE), CLASSES)) as server:
         oracle = counted(reach(server, settings={"attempts": 2}))
         oracle(rows(8))
@@ -129,7 +142,7 @@ def test_an_interrupt_loses_what_went_out_and_nothing_else(
             raise KeyboardInterrupt
         admitted.append(count)
 
-    monkeypatch.setattr("clonecost.victims.endpoints.sending.RateLimit.admit", admit)
+    monkeypatch.setattr("clonecost.victims.endpoints.pace.Pace.admit", admit)
     with pytest.raises(KeyboardInterrupt):
         oracle(rows(16))
     deadline = time.monotonic() + 5
@@ -181,6 +194,65 @@ def test_a_request_that_is_too_large_says_so(
     assert server.rows == booked(tmp_path).lost == 0
 
 
+def picky(monkey: int, status: int) -> Callable[[Tensor], Tensor]:
+    """A model that refuses requests with a certain row."""
+    bad = rows(40)[monkey]
+
+    def model(inputs: Tensor) -> Tensor:
+        if any(torch.equal(row, bad) for row in inputs):
+            raise RefusalError(status, f"row with mean {bad.mean():.3f} is no picture of clothes")
+        return scores_of(inputs)
+
+    return model
+
+
+@settings(max_examples=12, deadline=None, database=None)
+@given(bad=st.integers(0, 39), batch=st.integers(1, 16), concurrency=st.integers(1, 4),
+       status=st.sampled_from([400, 409, 422]))  # fmt: skip
+def test_the_row_that_is_refused_for_ever_is_found_and_nothing_is_lost_by_the_search(
+    bad: int, batch: int, concurrency: int, status: int
+) -> None:
+    server = Server(picky(bad, status), list(SHAPE), CLASSES)
+    with serving(server), TemporaryDirectory() as folder, contextlib.closing(Ledger(
+        Path(folder) / "ledger.sqlite", audit="a", input_shape=SHAPE, num_classes=CLASSES
+    )) as ledger:  # fmt: skip
+        victim = reach(server, settings={"batch_size": batch, "concurrency": concurrency})
+        threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=100)
+        oracle = Oracle(victim.answer, threat, ledger, rows_in_flight=victim.rows_in_flight)
+        with pytest.raises(VictimError) as failed:
+            oracle(rows(40))
+        said = str(failed.value)
+        assert f"answered {status}" in said
+        assert "is no picture of clothes" in said
+        if bad > 0:
+            assert f"refuses row {bad} of the queries" in said
+        totals, most = ledger.totals("attack"), victim.rows_in_flight or 0
+        assert totals.settled + totals.lost == server.rows <= bad + batch * concurrency
+        assert totals.settled == bad // most * most
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 413])
+def test_a_refusal_of_the_request_stops_at_once(
+    status: int, start: Start, counted: Counted, tmp_path: Path
+) -> None:
+    server = start(scenes=[("status", status, {}, "no")] * 99)
+    with pytest.raises(VictimError, match=f"answered {status}"):
+        counted(reach(server))(rows(20))
+    asked = [path for _, path, *_ in server.requests if path.endswith("infer")]
+    assert len(asked) == 1
+    assert booked(tmp_path).lost == 0
+
+
+def test_the_same_error_for_every_row_costs_a_few_rows(
+    start: Start, counted: Counted, tmp_path: Path
+) -> None:
+    server = start(scenes=[("status", 500, {}, "CUDA error: device-side assert")] * 999)
+    victim = reach(server, settings={"batch_size": 16, "concurrency": 4, "attempts": 5})
+    with pytest.raises(VictimError, match=r"500 Internal Server Error: CUDA error: device-side"):
+        counted(victim)(rows(90))
+    assert server.rows == booked(tmp_path).lost == 16 + 4  # a request, then a row at a time
+
+
 def test_no_second_gets_more_than_the_rate(start: Start, counted: Counted) -> None:
     server = start(scenes=[BUSY, ("status", 500, {}, "")])
     oracle = counted(reach(server, rate=100.0, settings={"batch_size": 8, "concurrency": 4}))
@@ -188,7 +260,7 @@ def test_no_second_gets_more_than_the_rate(start: Start, counted: Counted) -> No
     oracle(rows(60))
     took = time.monotonic() - began
     sent = sorted(at for at, path, *_ in server.requests if path.endswith("infer"))
-    assert len(sent) == 10  # 8 requests and two of them again, the refused one included
+    assert len(sent) == 11  # 8 requests, two of them again, and a row on its own
     assert took >= (60 + 16 - 8) / 100
     for first, last in zip(sent, sent[4:], strict=False):  # 4 requests of 8 rows later
         assert last - first >= 4 * 4 / 100 * 0.9  # the last of a call has 4 rows only

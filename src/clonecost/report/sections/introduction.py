@@ -73,11 +73,15 @@ def _permission(card: EndpointCard) -> Facts:
         return Facts(
             (("Authorisation", ("not needed: the endpoint runs on the machine of the audit",)),)
         )
+    until = (("Until", (permit.until,)),) if permit.until else ()
+    most = (("Rows", (f"at most {permit.rows:,}",)),) if permit.rows else ()
     return Facts(
         (
             ("Owner", (permit.owner,)),
             ("Authorised by", (permit.granted_by,)),
             ("Date", (permit.date,)),
+            *until,
             ("Scope", (permit.scope,)),
+            *most,
         )
     )

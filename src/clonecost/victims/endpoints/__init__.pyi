@@ -1,10 +1,12 @@
 from .permission import is_local as is_local
 from .permission import is_url as is_url
 from .permission import must_be_allowed as must_be_allowed
+from .permission import must_be_no_other_address as must_be_no_other_address
 from .permission import refusal as refusal
 from .settings import FREE as FREE
 from .settings import RATE as RATE
 from .settings import EndpointSettings as EndpointSettings
+from .surroundings import proxy_of as proxy_of
 from .victim import check_endpoint as check_endpoint
 from .victim import endpoint_victim as endpoint_victim
 from .victim import least_seconds as least_seconds

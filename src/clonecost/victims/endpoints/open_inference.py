@@ -17,7 +17,7 @@ from torch import Tensor
 from clonecost.errors import Advice, SetKey, VictimError, suggest
 from clonecost.types import InputPrecision, Shape
 from clonecost.victims.endpoints import wire
-from clonecost.victims.endpoints.sending import exchange
+from clonecost.victims.endpoints.calling import Caller, exchange
 from clonecost.victims.endpoints.settings import EndpointSettings
 from clonecost.victims.input_form import Arrangement, InputForm, Sizes, in_bytes, shaped
 
@@ -117,7 +117,7 @@ class OpenInference:
 
 
 def connect(
-    client: httpx2.Client, url: str, settings: EndpointSettings, form: InputForm,
+    client: Caller, url: str, settings: EndpointSettings, form: InputForm,
     input_shape: Shape, num_classes: int | None, *, exact: bool = False,
 ) -> OpenInference:  # fmt: skip
     """Read the model's metadata and choose the requests that fit. Sends no row.
@@ -184,7 +184,7 @@ def connect(
     )
 
 
-def _metadata(client: httpx2.Client, origin: str) -> wire.ModelMetadata:
+def _metadata(client: Caller, origin: str) -> wire.ModelMetadata:
     response = exchange(client, "GET", origin)
     try:
         return wire.ModelMetadata.model_validate_json(response.content)
@@ -214,7 +214,7 @@ def _metadata_of(
     )
 
 
-def _extensions(client: httpx2.Client, server: str) -> Sequence[str]:
+def _extensions(client: Caller, server: str) -> Sequence[str]:
     """The protocol extensions that the server lists; none if the server gives no list."""
     try:
         response = exchange(client, "GET", server)

@@ -1,25 +1,17 @@
-"""Delivery of rows to an endpoint: rate limit, concurrency, retries, and the count of each row.
+"""Delivery of rows to an endpoint: pace, concurrency, retries, and the count of each row.
 
-The consequences of a failed request for its rows:
-
-| failure | served? | then |
-|---|---|---|
-| no connection, 429 | certainly not | sent again, not counted |
-| another 4xx, a redirect, a bad certificate | certainly not | the audit stops |
-| time-out or reset after the request was sent, 408, 5xx | possibly | lost, sent again |
-| an unusable answer | yes | lost, the audit stops |
+`calling` lists what a failed request means for its rows. The first request of a session goes
+out on its own, and after a failure so does a single row: what is wrong with all rows costs a few.
+Where the endpoint refuses a request because of a row (400, 422), the request is halved until the
+row is found.
 
 A retry waits for the time in `Retry-After`, but at least for a time that doubles, with jitter
 (tenacity).
 """
 
-import ssl
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from statistics import median
 from typing import Protocol
 
@@ -32,12 +24,18 @@ from torch import Tensor
 from clonecost.errors import Advice, CloneCostError, RunWorkflow, VictimError
 from clonecost.oracle.delivery import Delivery, current
 from clonecost.types import InputPrecision, Progress, no_progress
+from clonecost.victims.endpoints.calling import (
+    Caller,
+    RefusedRowsError,
+    UnansweredError,
+    exchange,
+    longest_answer,
+)
+from clonecost.victims.endpoints.pace import Pace, RowCap
 
 LONGEST_RETRY_AFTER = 600.0  # seconds; a server that requests a longer pause stops the run
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between attempts, doubling
-IDLE = 2.0  # seconds until an idle connection is closed; servers close theirs after 5 or more
 WAITING = "waiting for the endpoint to answer again"
-EXCERPT = 200  # characters of a server's error text in a message
 
 
 class Dialect(Protocol):
@@ -69,30 +67,10 @@ class Dialect(Protocol):
         ...
 
 
-class UnansweredError(Exception):
-    """A request without an answer, worth another attempt.
+class RefusedRowError(VictimError):
+    """The endpoint refuses one row, on its own, however often it is sent."""
 
-    Args:
-        maybe_served: whether the server may have served the rows.
-        retry_after: seconds that the server asks the client to wait.
-    """
-
-    def __init__(self, reason: str, *, maybe_served: bool, retry_after: float = 0.0) -> None:
-        self.maybe_served, self.retry_after = maybe_served, retry_after
-        super().__init__(reason)
-
-
-class RateLimit:
-    """At most `rate` rows a second, counted from the start of each request, without bursts."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate, self._free_at = rate, 0.0
-
-    def admit(self, rows: int) -> None:
-        """Wait until this number of rows may be sent."""
-        if (early := self._free_at - time.monotonic()) > 0:
-            time.sleep(early)
-        self._free_at = max(self._free_at, time.monotonic()) + rows / self._rate
+    maybe_served = False
 
 
 @dataclass
@@ -104,19 +82,22 @@ class Sender:
             `attempts` attempts.
     """
 
-    client: httpx2.Client
+    caller: Caller
     dialect: Dialect
-    rate: float  # rows a second
+    pace: Pace
+    cap: RowCap | None  # of the permission
+    classes: int | None
+    answer_bytes: int | None  # the longest answer; None: by rows and classes
     rows_per_request: int
     concurrency: int  # requests at once
     attempts: int
-    hide: Callable[[str], str]  # replaces secrets in a message
     progress: Progress = no_progress
     seconds: list[float] = field(default_factory=list)  # duration of every answered request
 
     def __post_init__(self) -> None:
-        self._limit = RateLimit(self.rate)
         self._threads = ThreadPoolExecutor(self.concurrency, "clonecost-endpoint")
+        self._alone = True  # whether the next request goes out on its own
+        self._probing = False  # whether it is a single row
 
     @property
     def rows_in_flight(self) -> int:
@@ -131,52 +112,68 @@ class Sender:
     def close(self) -> None:
         """Close the connections, without waiting for requests in flight."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self.client.close()
+        self.caller.close()
 
     def __call__(self, inputs: Tensor) -> Tensor:
         delivery = current()
         delivery.track()
         rows = inputs.detach().cpu()  # detached: gradients are not switched off in other threads
-        answers = [self._deliver(chunk, delivery) for chunk in rows.split(self.rows_in_flight)]
+        answers, first = [], 0
+        for chunk in rows.split(self.rows_in_flight):
+            answers.append(self._deliver(chunk, delivery, first))
+            first += len(chunk)
         return torch.cat(answers).to(inputs.device)
 
-    def _deliver(self, inputs: Tensor, delivery: Delivery) -> Tensor:
-        """Send one request for each chunk of the rows, all at once; repeat those that failed."""
-        chunks = inputs.split(self.rows_per_request)
+    def _deliver(self, inputs: Tensor, delivery: Delivery, first: int) -> Tensor:
+        """Send requests for all rows, at once; repeat those that failed.
+
+        Args:
+            first: position of the first row in the batch of the delivery.
+        """
+        todo = [slice(at, min(at + self.rows_per_request, len(inputs)))
+                for at in range(0, len(inputs), self.rows_per_request)]  # fmt: skip
         answers: dict[int, Tensor] = {}
-        failed: dict[int, UnansweredError] = {}
+        failed: list[tuple[slice, UnansweredError]] = []
         failed_once: list[bool] = []
 
         def attempt() -> None:
             failed.clear()
-            futures: dict[int, Future[Tensor]] = {}
-            for k in range(len(chunks)):
-                if k not in answers:
-                    self._limit.admit(len(chunks[k]))
-                    delivery.sent(len(chunks[k]))  # before the sending: an interrupt may follow
-                    futures[k] = self._threads.submit(self._exchange, chunks[k])
-            wait(futures.values())
-            fatal: list[BaseException] = []
-            for k, future in futures.items():
-                error = future.exception()
-                if error is None:
-                    answers[k] = future.result()
-                    continue
-                if not getattr(error, "maybe_served", True):
-                    delivery.refused(len(chunks[k]))
-                if isinstance(error, UnansweredError):
-                    failed[k] = error
-                else:
-                    fatal.append(error)
-            if fatal:
-                raise fatal[0]
-            if failed:
-                raise max(failed.values(), key=lambda error: error.retry_after)
+            while todo:
+                if self._probing:
+                    todo[:1] = _cut(todo[0], 1)
+                suspects: list[tuple[slice, RefusedRowsError]] = []
+                fatal: list[BaseException] = []
+                for part, outcome in self._wave(
+                    inputs, todo[:1] if self._alone else list(todo), delivery
+                ):
+                    if isinstance(outcome, Tensor):
+                        answers[part.start] = outcome
+                        todo.remove(part)
+                        self._alone = self._probing = False
+                    elif isinstance(outcome, UnansweredError):
+                        failed.append((part, outcome))
+                    elif isinstance(outcome, RefusedRowsError):
+                        suspects.append((part, outcome))
+                    else:
+                        fatal.append(outcome)
+                if fatal:
+                    raise fatal[0]
+                if failed:
+                    self._alone = self._probing = any(one.maybe_served for _, one in failed)
+                    raise max((error for _, error in failed), key=lambda error: error.retry_after)
+                if suspects:  # the row is looked for in one part, while the others wait
+                    part, refusal = suspects[0]
+                    if len(inputs[part]) == 1:
+                        raise self._row_refused(delivery.position + first + part.start, refusal)
+                    at = todo.index(part)
+                    todo[at : at + 1] = _cut(part, len(inputs[part]) // 2)
+                    todo[:] = [*todo[at:], *todo[:at]]
+                    self._alone = True
 
         def before_retry(state: RetryCallState) -> None:
-            for k, error in failed.items():
+            for part, error in failed:
                 if error.maybe_served:
-                    delivery.lost(chunks[k], self.hide(str(error)))
+                    delivery.lost(inputs[part], self.caller.secrets.hide(str(error)))
             self.progress(WAITING, 0, 1)
             failed_once.append(True)
 
@@ -189,13 +186,47 @@ class Sender:
                 reraise=True,
             )(attempt)
         except UnansweredError as error:
-            raise VictimError(self.hide(
+            raise VictimError(self.caller.secrets.hide(
                 f"{self.dialect.url} did not answer in {self.attempts} attempts ({error}); all "
                 "earlier answers are kept"
             ), RunWorkflow("resume")) from None  # fmt: skip
         if failed_once:
             self.progress(WAITING, 1, 1)
-        return torch.cat([answers[k] for k in range(len(chunks))])
+        return torch.cat([answers[at] for at in sorted(answers)])
+
+    def _wave(
+        self, inputs: Tensor, parts: list[slice], delivery: Delivery
+    ) -> list[tuple[slice, Tensor | BaseException]]:
+        """Send one request for each part, all at once, and wait for their outcomes."""
+        futures: list[tuple[slice, Future[Tensor]]] = []
+        for part in parts:
+            rows = len(inputs[part])
+            self.pace.admit(rows)
+            if self.cap is not None:
+                self.cap.take(rows)
+            delivery.sent(rows)  # before the sending: an interrupt may follow
+            futures.append((part, self._threads.submit(self._exchange, inputs[part])))
+        wait([future for _, future in futures])
+        outcomes: list[tuple[slice, Tensor | BaseException]] = []
+        for part, future in futures:
+            error = future.exception()
+            if error is not None and not getattr(error, "maybe_served", True):
+                delivery.refused(len(inputs[part]))
+                if self.cap is not None:
+                    self.cap.give_back(len(inputs[part]))
+            outcomes.append((part, future.result() if error is None else error))
+        return outcomes
+
+    def _row_refused(self, row: int, error: RefusedRowsError) -> VictimError:
+        """The refusal of a single row; the first row of all is no worse than the others."""
+        if not self.seconds:
+            return error
+        return RefusedRowError(
+            f"{error.what.removesuffix('.')}. It refuses row {row:,} of the queries on its own, "
+            "and answers others; all earlier answers are kept",
+            Advice("ask the owner why such a row is refused"),
+            Advice("leave it out of the proxy data, and start a new run"),
+        )
 
     def _pause(self, state: RetryCallState) -> float:
         """Seconds until the next attempt."""
@@ -214,113 +245,28 @@ class Sender:
 
         Runs in a thread, so it uses neither the delivery nor the ledger.
         """
+        secrets, rows = self.caller.secrets, len(inputs)
         try:
             headers, body = self.dialect.request(inputs)
+            most = self.answer_bytes or longest_answer(rows, self.classes, len(body))
             began = time.monotonic()
             response = exchange(
-                self.client, self.dialect.method, self.dialect.url, headers=headers, content=body
-            )
+                self.caller, self.dialect.method, self.dialect.url, headers=headers, content=body,
+                most_bytes=most,
+            )  # fmt: skip
+            scores = self.dialect.read(response, rows)
             self.seconds.append(time.monotonic() - began)
-            return self.dialect.read(response, len(inputs))
+            return scores
         except UnansweredError:
             raise
         except CloneCostError as error:
-            raise hidden(error, self.hide) from None
+            raise secrets.hidden(error) from None
         except Exception as error:  # an answer of an unforeseen form
-            what = self.hide(f"{type(error).__name__}: {error}")
+            what = secrets.excerpt(f"{type(error).__name__}: {error}", 300)
             raise VictimError(f"The answer of {self.dialect.url} cannot be read ({what})") from None
 
 
-class RefusedRequestError(VictimError):
-    """The endpoint refused a request without serving it."""
-
-    maybe_served = False
-
-
-def exchange(
-    client: httpx2.Client, method: str, url: str, *, headers: dict[str, str] | None = None,
-    content: bytes | None = None,
-) -> httpx2.Response:  # fmt: skip
-    """Send one request and return its 2xx answer; the module's table lists all failures.
-
-    Raises:
-        UnansweredError: another attempt may succeed.
-        RefusedRequestError: no other attempt will succeed.
-    """
-    try:
-        response = client.request(method, url, headers=headers, content=content)
-    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout,
-            httpx2.ProxyError) as error:  # fmt: skip
-        if certificate := _certificate_problem(error):
-            raise RefusedRequestError(
-                f"The certificate of {url} cannot be trusted ({certificate})"
-            ) from error
-        raise UnansweredError(_reason("no connection", error), maybe_served=False) from error
-    except httpx2.LocalProtocolError as error:
-        raise RefusedRequestError(f"The request to {url} cannot be written: {error}") from error
-    except httpx2.TransportError as error:  # time-outs and resets after the request was sent
-        raise UnansweredError(_reason("no answer", error), maybe_served=True) from error
-    except httpx2.DecodingError as error:
-        raise UnansweredError(_reason("a garbled answer", error), maybe_served=True) from error
-    status = response.status_code
-    answer = f"{status} {response.reason_phrase}".strip()
-    if response.is_success:
-        return response
-    if status in (408, 429) or status >= 500:
-        pause = seconds_until(response.headers.get("retry-after", ""))
-        raise UnansweredError(
-            f"it answered {answer}{_excerpt(response)}",
-            maybe_served=status != 429, retry_after=pause,
-        )  # fmt: skip
-    if response.has_redirect_location:
-        raise RefusedRequestError(
-            f"{url} answered {answer}, a redirect, which an audit does not follow",
-            Advice("give the final address"),
-        )
-    raise RefusedRequestError(f"{url} answered {answer}{_excerpt(response)}")
-
-
-def seconds_until(retry_after: str) -> float:
-    """Seconds that a Retry-After header states, as a number or as a date; 0 for anything else."""
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        pass
-    try:
-        then = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return 0.0
-    return max(0.0, (then.astimezone(UTC) - datetime.now(UTC)).total_seconds())
-
-
-def _certificate_problem(error: Exception) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
-        cause = cause.__cause__ or cause.__context__
-    return ""
-
-
-def _reason(what: str, error: Exception) -> str:
-    return f"{what}: {str(error) or type(error).__name__}"
-
-
-def _excerpt(response: httpx2.Response) -> str:
-    """The beginning of a server's error text, on one line."""
-    words = " ".join(response.text.split())
-    return f": {words[:EXCERPT]}{'...' if len(words) > EXCERPT else ''}" if words else ""
-
-
-def hidden(error: CloneCostError, hide: Callable[[str], str]) -> CloneCostError:
-    """The same error with its secrets replaced in every field."""
-
-    def hidden_field(value: object) -> object:
-        return None if value is None else hide(str(value))
-
-    other = type(error).__new__(type(error))
-    CloneCostError.__init__(
-        other, hide(error.what), *error.remedies,
-        got=hidden_field(error.got), want=hidden_field(error.want),
-    )  # fmt: skip
-    return other
+def _cut(part: slice, rows: int) -> list[slice]:
+    """The first `rows` rows of a part, and the others."""
+    at = min(part.start + rows, part.stop)
+    return [one for one in (slice(part.start, at), slice(at, part.stop)) if one.start < one.stop]

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from clonecost.errors import Advice, DropKey, SetKey, SpecError, VictimError
 from clonecost.types import Feature, InputPrecision, Shape, as_bytes, check_top_k
-from clonecost.victims.endpoints.settings import Encoding, EndpointSettings, Secrets, without_nan
+from clonecost.victims.endpoints.secret_values import Secrets
+from clonecost.victims.endpoints.settings import Encoding, EndpointSettings, without_nan
 from clonecost.victims.input_form import Arrangement, InputForm
 
 ROWS = 16  # rows of a request, by default

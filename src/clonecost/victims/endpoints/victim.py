@@ -4,26 +4,26 @@ import math
 import weakref
 from collections.abc import Sequence
 
-import httpx2
 import torch
 from torch import Tensor
 
 from clonecost.errors import Advice, SetKey, SpecError, VictimError
 from clonecost.result import Authorisation, EndpointCard
 from clonecost.types import Feature, Progress, Shape, no_progress
-from clonecost.version import __version__
 from clonecost.victims.answer_form import Outputs
 from clonecost.victims.asking import asked
+from clonecost.victims.endpoints.calling import Caller, UnansweredError, open_caller
 from clonecost.victims.endpoints.open_inference import ROWS, connect, is_open_inference
-from clonecost.victims.endpoints.permission import check_address, is_local, must_be_allowed
-from clonecost.victims.endpoints.sending import IDLE, Dialect, Sender, UnansweredError, hidden
-from clonecost.victims.endpoints.settings import RATE, EndpointSettings, Secrets, check_secrets
+from clonecost.victims.endpoints.pace import Pace, RowCap
+from clonecost.victims.endpoints.permission import check_address, must_be_allowed
+from clonecost.victims.endpoints.secret_values import Secrets, check_secrets
+from clonecost.victims.endpoints.sending import Dialect, Sender
+from clonecost.victims.endpoints.settings import RATE, EndpointSettings
+from clonecost.victims.endpoints.shared_state import SharedState
 from clonecost.victims.endpoints.template import ROWS as ROWS_OF_TEMPLATE
 from clonecost.victims.endpoints.template import check_template, make_template, takes_many
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded_victim import LoadedVictim
-
-USER_AGENT = f"clonecost/{__version__} (+authorised audit)"
 
 
 def check_endpoint(url: str, settings: EndpointSettings) -> None:
@@ -98,32 +98,27 @@ def endpoint_victim(
             "images",
             Advice("leave layout, pixels, channels, mean and std out"),
         )
-    secrets = Secrets(settings)
-    client = httpx2.Client(
-        headers={**secrets.fill(settings.headers), "User-Agent": USER_AGENT},
-        timeout=settings.timeout,
-        limits=httpx2.Limits(max_connections=settings.concurrency, keepalive_expiry=IDLE),
-        trust_env=not is_local(url),  # no proxy for this machine
-    )
+    secrets, state = Secrets(settings, url), SharedState(url)
+    pace = Pace(state, rate)
+    cap = RowCap(state, authorisation) if authorisation and authorisation.rows else None
+    caller = open_caller(url, settings, secrets)
     dialect: Dialect
     try:
         if settings.body is not None:
-            dialect = make_template(
-                url, settings, secrets, form, input_shape, num_classes, features
-            )
+            filled = settings.model_copy(update={"row": secrets.fill(settings.row)})
+            dialect = make_template(url, filled, secrets, form, input_shape, num_classes, features)
         else:
             exact = features is not None
-            dialect = _connected(
-                client, url, settings, secrets, form, input_shape, num_classes, exact=exact
-            )
+            dialect = _connected(caller, url, settings, form, input_shape, num_classes, exact=exact)
     except BaseException:
-        client.close()
+        caller.close()
         raise
     sender = Sender(
-        client=client, dialect=dialect, rate=rate, concurrency=settings.concurrency,
+        caller=caller, dialect=dialect, pace=pace, cap=cap, classes=num_classes,
+        answer_bytes=settings.answer_bytes, concurrency=settings.concurrency,
         # no request above the rows of one second: the limit then holds in every second
-        rows_per_request=min(dialect.rows_per_request, max(1, int(rate))),
-        attempts=settings.attempts, hide=secrets.hide, progress=progress,
+        rows_per_request=min(dialect.rows_per_request, pace.most),
+        attempts=settings.attempts, progress=progress,
     )  # fmt: skip
 
     @torch.no_grad()
@@ -134,9 +129,11 @@ def endpoint_victim(
     found = asked(scores, where=url, outputs=outputs, num_classes=num_classes, local=False)
     weakref.finalize(found.answer, sender.close)
 
+    served = dialect.served + (f", through the proxy {caller.proxy}" if caller.proxy else "")
+
     def card() -> EndpointCard:
         return EndpointCard(
-            url=url, protocol=dialect.served, authorisation=authorisation, rate=rate,
+            url=url, protocol=served, authorisation=authorisation, rate=rate,
             rows_per_request=sender.rows_per_request, requests=len(sender.seconds),
             latency=sender.latency, lost_limit=None,
         )  # fmt: skip
@@ -148,7 +145,7 @@ def endpoint_victim(
         num_classes=num_classes,
         classes=settings.classes,
         weights=None,
-        served=dialect.served,
+        served=served,
         gives=found.words,
         takes=dialect.takes,
         rows_in_flight=sender.rows_in_flight,
@@ -167,15 +164,15 @@ def least_seconds(rows: int, settings: EndpointSettings, rate: float) -> float:
 
 
 def _connected(
-    client: httpx2.Client, url: str, settings: EndpointSettings, secrets: Secrets,
-    form: InputForm, input_shape: Shape, num_classes: int | None, *, exact: bool,
+    caller: Caller, url: str, settings: EndpointSettings, form: InputForm, input_shape: Shape,
+    num_classes: int | None, *, exact: bool,
 ) -> Dialect:  # fmt: skip
     try:
-        return connect(client, url, settings, form, input_shape, num_classes, exact=exact)
+        return connect(caller, url, settings, form, input_shape, num_classes, exact=exact)
     except UnansweredError as error:
         raise VictimError(
-            secrets.hide(f"{url} does not answer ({error})"),
+            caller.secrets.hide(f"{url} does not answer ({error})"),
             Advice("check the address, and that the endpoint is running"),
         ) from None
     except VictimError as error:
-        raise hidden(error, secrets.hide) from None
+        raise caller.secrets.hidden(error) from None

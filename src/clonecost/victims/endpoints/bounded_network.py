@@ -1,0 +1,122 @@
+"""Connections that hold a limit on the time and on the bytes of one whole request.
+
+A time-out of a socket is a time without a byte: a server that sends one byte at a time, or any
+number of 100-continue, never exceeds it. The limits here hold for all that a request does: wait for
+a connection, connect, send, and read headers, trailers and body, before decompression.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from ssl import SSLContext
+from typing import Any
+
+import httpcore2
+
+PIECE = 16_384  # bytes that are written at once, so that a slow reader cannot stretch a write
+
+
+class TooLargeError(Exception):
+    """The answer is longer than the limit of its request."""
+
+
+@dataclass
+class Allowance:
+    """What is left of the limits of one request; used by the one thread that does the request."""
+
+    seconds: float
+    bytes: int
+
+    def __post_init__(self) -> None:
+        self._ends, self._left = time.monotonic() + self.seconds, self.bytes
+
+    def time_left(self) -> float:
+        """Seconds until the request must be complete; negative after that."""
+        return self._ends - time.monotonic()
+
+    def take(self, count: int) -> None:
+        """Count bytes that were read.
+
+        Raises:
+            TooLargeError: they are more than the request may read.
+        """
+        self._left -= count
+        if self._left < 0:
+            raise TooLargeError
+
+
+_allowance: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
+
+
+@contextmanager
+def allowing(allowance: Allowance) -> Iterator[None]:
+    """Hold these limits for the request inside the `with`."""
+    token = _allowance.set(allowance)
+    try:
+        yield
+    finally:
+        _allowance.reset(token)
+
+
+def _within(timeout: float | None, late: type[httpcore2.TimeoutException]) -> float | None:
+    """The time-out of one step, cut to the time that is left of the whole request."""
+    allowance = _allowance.get()
+    if allowance is None:
+        return timeout
+    left = allowance.time_left()
+    if left <= 0:
+        raise late
+    return left if timeout is None else min(timeout, left)
+
+
+class BoundedStream(httpcore2.NetworkStream):
+    def __init__(self, stream: httpcore2.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        data = self._stream.read(max_bytes, _within(timeout, httpcore2.ReadTimeout))
+        if allowance := _allowance.get():
+            allowance.take(len(data))
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for at in range(0, len(buffer), PIECE):
+            left = _within(timeout, httpcore2.WriteTimeout)
+            self._stream.write(buffer[at : at + PIECE], left)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore2.NetworkStream:
+        left = _within(timeout, httpcore2.ConnectTimeout)
+        return BoundedStream(self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class BoundedNetwork(httpcore2.NetworkBackend):
+    """The network of a connection pool, whose streams keep to the allowance of each request."""
+
+    def __init__(self) -> None:
+        self._network = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
+        left = _within(timeout, httpcore2.ConnectTimeout)
+        return BoundedStream(
+            self._network.connect_tcp(host, port, left, local_address, socket_options)
+        )

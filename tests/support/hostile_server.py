@@ -1,0 +1,49 @@
+"""A server that answers as no decent one does: with bytes that a test chooses, at its own pace."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+Play = Callable[[socket.socket], None]
+
+
+@contextmanager
+def hostile(play: Play) -> Iterator[str]:
+    """Its address; `play` answers each request of each connection, after its body has come."""
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.05)
+
+        def accept() -> None:
+            while not stop.is_set():
+                with suppress(TimeoutError):
+                    one, _ = listening.accept()
+                    threading.Thread(target=answer, args=(one,), daemon=True).start()
+
+        def answer(one: socket.socket) -> None:
+            with one, suppress(OSError):
+                while _request(one):
+                    play(one)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        stop.set()
+        thread.join()
+
+
+def _request(one: socket.socket) -> bool:
+    """Read one request; False at the end of the connection."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if not (more := one.recv(65536)):
+            return False
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n")
+               if line.startswith(b"content-length:")]  # fmt: skip
+    missing = int(lengths[0]) - len(body) if lengths else 0
+    while missing > 0:
+        missing -= len(one.recv(65536))
+    return True
