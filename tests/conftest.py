@@ -116,6 +116,7 @@ def make_audit(
             **box, "victim": victim, "attack": chosen, "test": test_set, "proxy": proxy,
             "generators": {"toy": toy_generator()}, "student": toy_student,
             "out": tmp_path / "run", "milestones": (500, 1_000),
+            "spot_check": 0,  # so that a test can count the attack's rows alone
         }  # fmt: skip
         if threat.features is not None:
             settings |= {"proxy": None, "uniform": 0}

@@ -100,7 +100,7 @@ def test_other_code_with_the_same_name_is_flagged_by_the_spot_check(
     begun(make_audit, victim)
     said: list[str] = []
     counting = RecordingVictim(lambda rows: victim(rows).roll(1, dims=1))
-    result = run_audit(make_audit(victim=counting), Watcher(notice=said.append))
+    result = run_audit(make_audit(victim=counting, spot_check=None), Watcher(notice=said.append))
     assert "victim-changed" in [flag.code for flag in result.flags]
     assert any("The victim has changed: 20 of 20 rows" in one for one in said)
     assert result.spot_check is not None
@@ -112,7 +112,7 @@ def test_the_same_victim_is_asked_again_and_not_flagged(
     victim: Victim, make_audit: MakeAudit
 ) -> None:
     begun(make_audit, victim)
-    result = run_audit(make_audit(victim=victim))
+    result = run_audit(make_audit(victim=victim, spot_check=None))
     assert "victim-changed" not in [flag.code for flag in result.flags]
     assert result.spot_check is not None
     assert (result.spot_check.asked, result.spot_check.changed) == (20, 0)

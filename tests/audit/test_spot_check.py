@@ -35,7 +35,7 @@ def fickle(victim: Victim, at: int) -> Victim:
 def test_rows_are_counted_apart_and_the_clone_is_the_same(
     victim: Victim, make_audit: MakeAudit, tmp_path: Path
 ) -> None:
-    plain = run_audit(make_audit(out=tmp_path / "plain"))
+    plain = run_audit(make_audit(spot_check=None, out=tmp_path / "plain"))
     counting = RecordingVictim(victim)
     checked = run_audit(make_audit(victim=counting, spot_check=20, out=tmp_path / "checked"))
     assert plain.spot_check is None  # a model in this process does not change
@@ -59,7 +59,7 @@ def test_a_victim_at_the_end_of_a_wire_is_checked_by_default(
         requests=1, latency=None, lost_limit=None,
     )  # fmt: skip
     wire: dict[str, Any] = {"endpoint": lambda: card}
-    found = run_audit(make_audit(victim=victim, **wire)).spot_check
+    found = run_audit(make_audit(victim=victim, spot_check=None, **wire)).spot_check
     assert found is not None
     assert found.asked == 20
     off = RecordingVictim(victim)

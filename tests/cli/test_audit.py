@@ -106,7 +106,7 @@ UNUSABLE = {
     "own:falls": "the API went away",
     "own:a_text": "got str",
     "own:nobody": "has no 'nobody'",
-    "nowhere:probs": "importing 'nowhere' failed",
+    "nowhere:probs": "there is no Python module 'nowhere' in the current folder",
     "own:build": "The victim failed",
     "absent.safetensors": "Use --network NET; or see `clonecost list networks`",
     "absent.pt2": "use --trust",

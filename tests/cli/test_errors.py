@@ -92,11 +92,17 @@ def test_the_command_prints_the_flag_and_ends_with_status_2(
     )
 
 
-def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit) as ended, sentences(Path("runs/mine")):
-        raise KeyboardInterrupt
-    assert ended.value.exit_code == 130
-    assert "`clonecost resume runs/mine` goes on" in capsys.readouterr().err
+def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def stopped() -> str:
+        with pytest.raises(typer.Exit) as ended, sentences(tmp_path):
+            raise KeyboardInterrupt
+        assert ended.value.exit_code == 130
+        return capsys.readouterr().err
+
+    assert "stopped before anything was sent" in stopped()  # there is nothing to resume
+    for name in ("spec.toml", "ledger.sqlite"):
+        (tmp_path / name).touch()
+    assert f"`clonecost resume {tmp_path}` goes on" in stopped()
 
 
 def test_tables_have_no_flag() -> None:

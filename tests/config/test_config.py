@@ -337,3 +337,35 @@ def test_two_victims_never_share_a_default_folder(names: list[str]) -> None:
 )
 def test_victims_of_one_plain_name_have_folders_of_their_own(one: str, two: str) -> None:
     assert default_out(Spec(victim=one)) != default_out(Spec(victim=two))
+
+
+def test_a_typo_in_a_table_suggests_a_key_of_that_table() -> None:
+    for written, said in (
+        ({"endpoint": {"url": "http://127.0.0.1/v2/models/a", "rwo": 1}}, "'endpoint.row'"),
+        ({"features": [{"name": "a", "low": 0.0, "hihg": 1.0}]}, "'features.0.high'"),
+        ({"budgte": 1}, "'budget'"),
+    ):
+        with pytest.raises(SpecError) as caught:
+            make_spec({"victim": "shop", **written})
+        assert f"did you mean {said}?" in str(caught.value)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_any_key_with_a_letter_too_many_is_suggested_at_its_own_level(data: st.DataObject) -> None:
+    models: dict[tuple[str, ...], Any] = {(): Spec, ("endpoint",): EndpointSettings}
+    path = data.draw(st.sampled_from(sorted(models)))
+    key = data.draw(st.sampled_from(sorted(models[path].model_fields)))
+    wrong = f"{key}x"
+    written: dict[str, Any] = {wrong: 1}
+    for table in reversed(path):
+        written = {table: written}
+    with pytest.raises(SpecError) as caught:
+        make_spec({"victim": "digits-lenet", **written})
+    assert f"did you mean {'.'.join([*path, key])!r}?" in str(caught.value)
+
+
+def test_a_text_in_the_place_of_a_table_is_named_without_a_class_of_ours() -> None:
+    with pytest.raises(SpecError, match="want a table") as caught:
+        make_spec({"victim": "shop", "endpoint": "x"})
+    assert "EndpointSettings" not in str(caught.value)

@@ -76,7 +76,7 @@ def test_a_file_is_a_victim_and_finds_what_lies_beside_it(
     ("where", "message"),
     [
         ("my_victims_for_test:modle", "has no 'modle': want one of .*model"),
-        ("no_such_module_for_test:x", "importing 'no_such_module_for_test' failed"),
+        ("no_such_module_for_test:x", "there is no Python module 'no_such_module_for_test'"),
         ("broken_for_test:x", "No module named 'no_such_module_anywhere'"),
         ("my_victims_for_test:Net", r"is a class. Write 'my_victims_for_test:Net\(\)'"),
         ("my_victims_for_test:number", "got int, want an nn.Module"),

@@ -30,7 +30,7 @@ from clonecost.cli.terminal import Terminal, write_out
 from clonecost.cli.to_config import consent_of_keys, spec_of_keys
 from clonecost.config.key import Key
 from clonecost.config.schema import Spec
-from clonecost.errors import SpecError, suggest
+from clonecost.errors import ChooseFrom, SpecError, suggest
 from clonecost.registry import KINDS
 from clonecost.version import __version__
 
@@ -154,7 +154,9 @@ def train_generator(
         from clonecost.persistence.model_cache import CARD
 
         if name not in generators.GENERATORS:  # refused before data are downloaded
-            raise SpecError(suggest("generator", name, list(generators.GENERATORS)))
+            raise SpecError(
+                suggest("generator", name, list(generators.GENERATORS)), ChooseFrom("generators")
+            )
         shape = tuple(keys["shape"]) if "shape" in keys else None
         place = make_device(keys.get("device", "auto"))
         with Display() as display:

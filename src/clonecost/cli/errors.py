@@ -137,6 +137,8 @@ def remedied(remedy: Remedy, place: Place = ANY) -> str:
         case SetKey(key, value):
             to_value = "" if value is None else f" to {value!r}"
             return f"set the key `{key}`{to_value}{inside}"
+        case DropKey(key) if key.startswith("set.") and place.flags is None:
+            return f"leave {_flag_with(key, '...')} out"
         case DropKey(key) if place.has_flag(key):
             return f"leave {flag(key)} out"
         case DropKey(key):

@@ -152,6 +152,8 @@ def _render(path: Path, out: Path | None, merge: Path | None, *, only: bool) -> 
     from clonecost import suite
     from clonecost.persistence import run_folder
 
+    if not path.is_file():
+        raise SpecError(f"There is no file {path}", Advice("check the path"))
     if not only:
         raise SpecError(
             f"{path} holds results, not a suite", Advice("add --render-only to render them")

@@ -52,6 +52,11 @@ WANTED = {
     "string_type": "text",
     "list_type": "a list",
     "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "tuple_type": "a list",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
     "too_short": "at least {min_length} value",
 }
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from clonecost.attacks import ATTACKS, PROFILES, Attack
 from clonecost.config.key import parse_value, refused
 from clonecost.defences import DEFENCES
-from clonecost.errors import SetKey, SpecError, suggest
+from clonecost.errors import ChooseFrom, SetKey, SpecError, suggest
 from clonecost.types import AnswerKind, Defence
 
 
@@ -25,9 +25,10 @@ def make_attack(name: str, settings: dict[str, Any]) -> Attack:
     """
     base, _, profile = name.partition(":")
     if base not in ATTACKS:
-        raise SpecError(suggest("attack", base, list(ATTACKS)))
+        raise SpecError(suggest("attack", base, list(ATTACKS)), ChooseFrom("attacks"))
     if profile and profile not in PROFILES[base]:
-        raise SpecError(suggest(f"profile of {base}", profile, list(PROFILES[base])))
+        known = list(PROFILES[base])
+        raise SpecError(suggest(f"profile of {base}", profile, known), SetKey("attack", base))
     attack = PROFILES[base][profile] if profile else ATTACKS[base]()
     return cast(Attack, _with(attack, settings.get(base, {}), base))
 
@@ -44,7 +45,7 @@ def make_defence(text: str) -> Defence:
     """
     name, _, rest = text.partition(":")
     if name not in DEFENCES:
-        raise SpecError(suggest("defence", name, list(DEFENCES)))
+        raise SpecError(suggest("defence", name, list(DEFENCES)), ChooseFrom("defences"))
     settings = dict(_pair(part, text) for part in rest.split(",") if part)
     return cast(Defence, _with(DEFENCES[name](), settings, name))
 

@@ -1,8 +1,9 @@
 """TOML -> a checked spec, and back."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -100,12 +101,39 @@ def validated(written: dict[str, Any], where: str, model: type[S]) -> S:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            raise SpecError(f"{where}: {suggest('key', key, list(model.model_fields))}") from error
+            known = keys_beside(first["loc"], model)
+            raise SpecError(f"{where}: {suggest('key', key, known)}", DropKey(key)) from error
         if first["type"] == "missing":
             raise SpecError(
                 f"{where}: the key {key!r} is missing", Advice("give the key a value")
             ) from error
         raise refused(f"{where}: {key}", error) from error
+
+
+def keys_beside(path: Sequence[int | str], model: type[BaseModel]) -> list[str]:
+    """The keys that can stand where an unknown one does, each with the tables that it is in.
+
+    Args:
+        path: of the unknown key, as pydantic gives it: names of tables, places in lists.
+
+    Example:
+        >>> keys_beside(("endpoint", "rwo"), Spec)[:2]
+        ['endpoint.url', 'endpoint.method']
+    """
+    level: type[BaseModel] = model
+    for part in path[:-1]:
+        field = level.model_fields.get(part) if isinstance(part, str) else None
+        level = (_table_in(field.annotation) if field else None) or level
+    before = "".join(f"{part}." for part in path[:-1])
+    return [before + name for name in level.model_fields]
+
+
+def _table_in(annotation: Any) -> type[BaseModel] | None:
+    """The model of a table in a field's type, also as one of several or in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_table_in(part) for part in get_args(annotation))
+    return next((table for table in found if table), None)
 
 
 def _check_names(spec: Spec, attacks: bool) -> None:

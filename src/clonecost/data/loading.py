@@ -13,7 +13,7 @@ from clonecost.data.locations import VARIABLE, cache_folder, named_folders, sear
 from clonecost.data.pictures import Background
 from clonecost.data.sources import SOURCES, Source
 from clonecost.data.subsets import members, only
-from clonecost.errors import Advice, DataError, SetKey, SpecError, suggest
+from clonecost.errors import Advice, ChooseFrom, DataError, SetKey, SpecError, suggest
 from clonecost.persistence.file_limits import at_home
 from clonecost.types import LabelledInputs, Progress, Shape, no_progress
 
@@ -85,7 +85,8 @@ def _own_path(name: str) -> tuple[Path, str]:
     if head and at_home(head).exists():
         return at_home(head), subset
     if not path.suffix and not {os.sep, os.altsep} & set(name):
-        raise SpecError(suggest("data set", name.partition(":")[0], list(DATASETS)))
+        known = list(DATASETS)
+        raise SpecError(suggest("data set", name.partition(":")[0], known), ChooseFrom("datasets"))
     return path, ""  # it looks like a path; the reader raises the error
 
 

@@ -36,6 +36,12 @@ def python_object(where: str) -> object:
         try:
             module = importlib.import_module(module_name) if file is None else _of_file(file)
         except Exception as error:  # the module's own code may raise anything
+            if isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]:
+                raise VictimError(
+                    f"Victim {where!r}: there is no Python module {module_name!r} in the current "
+                    "folder, and none is installed",
+                    Advice("check the name, or go to the folder of the module"),
+                ) from error
             raise VictimError(
                 f"Victim {where!r}: importing {module_name!r} failed: "
                 f"{type(error).__name__}: {first_line(error)}"

@@ -18,7 +18,7 @@ from torch import nn
 
 from clonecost.data import load
 from clonecost.data.hold_out import hold_out
-from clonecost.errors import SpecError, VictimError, suggest
+from clonecost.errors import ChooseFrom, SpecError, VictimError, suggest
 from clonecost.networks import build
 from clonecost.persistence.disk import file_digest
 from clonecost.persistence.model_cache import CARD, WEIGHTS, Cached, cache_root
@@ -178,7 +178,7 @@ def train_victim(
 
 def _recipe(name: str, epochs: int | None) -> VictimRecipe:
     if name not in VICTIMS:
-        raise SpecError(suggest("victim", name, list(VICTIMS)))
+        raise SpecError(suggest("victim", name, list(VICTIMS)), ChooseFrom("victims"))
     recipe = VICTIMS[name]
     if epochs is None:
         return recipe

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clonecost.data.tables import load_table
-from clonecost.errors import SpecError, suggest
+from clonecost.errors import ChooseFrom, SpecError, suggest
 from clonecost.types import LabelledInputs
 from clonecost.victims import LoadedVictim
 from clonecost.victims.sklearn_model import sklearn_victim
@@ -33,7 +33,7 @@ def table_estimator(name: str, *, seed: int = 0) -> Any:
     from clonecost.victims.zoo.estimators import unfitted
 
     if name not in TABLE_VICTIMS:
-        raise SpecError(suggest("victim", name, list(TABLE_VICTIMS)))
+        raise SpecError(suggest("victim", name, list(TABLE_VICTIMS)), ChooseFrom("victims"))
     recipe = TABLE_VICTIMS[name]
     train = load_table(recipe.table, "train")
     estimator = unfitted(recipe.family, train.features or (), recipe.size, seed)
