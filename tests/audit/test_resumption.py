@@ -167,3 +167,13 @@ def test_one_source_of_the_fields_that_identify_an_audit(make_audit: MakeAudit) 
     known = json.loads(audit.identity())["threat"]
     fields = {one.name for one in dataclasses.fields(audit.threat)}
     assert fields - set(known) <= {"query_budget", "features", "incomplete"}
+
+
+def test_a_ledger_without_a_table_yet_is_begun(
+    victim: Victim, make_audit: MakeAudit, tmp_path: Path
+) -> None:
+    """A process was killed between the making of the file and that of its tables."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "ledger.sqlite").touch()
+    assert run_audit(make_audit(victim=victim)).spent == BUDGET
+    assert not (tmp_path / "run" / "failed-1").exists()

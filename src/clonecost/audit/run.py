@@ -19,7 +19,7 @@ from clonecost.audit.query_stats import TrafficLog
 from clonecost.audit.resumption import take_up
 from clonecost.audit.spot_check import findings_of, spot_check
 from clonecost.defences import defend
-from clonecost.errors import SetKey, SpecError
+from clonecost.errors import LedgerError, SetKey, SpecError
 from clonecost.evaluation.controls import run_controls
 from clonecost.evaluation.scoring import Reference
 from clonecost.networks import build_generator
@@ -76,14 +76,12 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
     _ask_twice(audit, watcher)
     run_folder.make(audit.folder)
     began = time.monotonic()
-    if lost := take_up(audit.folder, audit.identity()):
-        watcher.notice(lost)
-    ledger = Ledger(
-        audit.folder / run_folder.LEDGER,
-        audit=audit.identity(),
-        input_shape=audit.threat.input_shape,
-        num_classes=audit.threat.num_classes,
-    )
+    try:
+        ledger = _open_ledger(audit)
+    except LedgerError:
+        if lost := take_up(audit.folder, audit.identity()):  # raises if the folder is not free
+            watcher.notice(lost)
+        ledger = _open_ledger(audit)
     try:
         history = _continue(ledger, audit)
         if len(history.releases) > 1:
@@ -147,6 +145,15 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     run_folder.write_result(audit.folder, result)  # last: a folder with a result is a finished run
     snapshots.forget()
     return result
+
+
+def _open_ledger(audit: Audit) -> Ledger:
+    return Ledger(
+        audit.folder / run_folder.LEDGER,
+        audit=audit.identity(),
+        input_shape=audit.threat.input_shape,
+        num_classes=audit.threat.num_classes,
+    )
 
 
 def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
