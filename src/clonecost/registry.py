@@ -67,7 +67,7 @@ def names(kind: Listed) -> list[str]:
 
     Example:
         >>> names("defences")
-        ['rounding']
+        ['dawn', 'mad', 'modelguard_w', 'noise', 'reverse_sigmoid', 'rounding', 'temperature']
     """
     return [name for mapping in mappings(kind) for name in mapping]
 
