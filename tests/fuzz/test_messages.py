@@ -1,0 +1,132 @@
+"""Messages of the wire: what a server answers to an audit, and what a client asks `serve`."""
+
+import json
+from typing import Any
+
+import httpx2
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.fuzzing import broken, fuzz, holds_its_promise, json_bytes
+from torch import Tensor
+
+from clonecost.errors import CloneCostError
+from clonecost.oracle.answer_policy import api_answers
+from clonecost.serving import Limits, ServedModel
+from clonecost.serving.limits import JsonCount
+from clonecost.serving.protocol import RefusedError, decode, encode
+from clonecost.types import Feature, PredictionApi
+from clonecost.victims.endpoints import EndpointSettings, wire
+from clonecost.victims.endpoints.open_inference import OpenInference, connect
+from clonecost.victims.endpoints.settings import Secrets
+from clonecost.victims.endpoints.template import make_template
+from clonecost.victims.input_form import InputForm
+
+URL = "http://127.0.0.1:9/v2/models/net"
+SHAPE, CLASSES, ROWS = (1, 2, 2), 3, 2
+REFUSALS = (CloneCostError, RefusedError)
+API = PredictionApi(input_shape=SHAPE, num_classes=CLASSES)
+TABLE = PredictionApi(
+    input_shape=(2,), num_classes=CLASSES, incomplete=True,
+    features=(Feature(name="age", low=0, high=99), Feature(name="city", categories=("a", "b"))),
+)  # fmt: skip
+HEADS = st.none() | st.integers(-5, 500) | st.sampled_from([2**63, 10**30])
+
+
+def uniform(inputs: Tensor, /) -> Tensor:
+    return torch.full((len(inputs), CLASSES), 1 / CLASSES)
+
+
+def message(name: str, values: Any, datatype: str, *, binary: bool, asked: bool) -> bytes:
+    tensor, raw = wire.pack(name, datatype, np.array(values), binary=binary)
+    if asked:
+        return wire.write(wire.InferenceRequest(id="a", inputs=[tensor]), raw)[0]
+    return wire.write(wire.InferenceResponse(model_name="net", outputs=[tensor]), raw)[0]
+
+
+PIXELS = np.full((ROWS, *SHAPE), 0.5)
+ASKED = [message("pixels", PIXELS, "FP32", binary=binary, asked=True) for binary in (True, False)]
+ASKED.append(message("features", [[31, 0], [42, 1]], "FP32", binary=False, asked=True))
+SCORES = np.full((ROWS, CLASSES), 1 / 3)
+GIVEN = [message("scores", SCORES, kind, binary=binary, asked=False)
+         for kind in ("FP32", "FP16") for binary in (True, False)]  # fmt: skip
+GIVEN.append(message("scores", [[1], [2]], "INT64", binary=False, asked=False))
+
+
+@fuzz
+@given(broken(*ASKED) | json_bytes(json.loads(ASKED[1])) | json_bytes(json.loads(ASKED[2])), HEADS,
+       st.sampled_from([API, TABLE]))  # fmt: skip
+def test_a_request_to_serve(content: bytes, head: int | None, api: PredictionApi) -> None:
+    model = ServedModel(name="net", victim=uniform, api=api)
+
+    def answer() -> object:
+        limits = Limits()
+        JsonCount(api, limits.max_rows).add(content[:head])
+        request, inputs = decode(bytearray(content), head, model, limits.max_rows)
+        return encode(model, request, model(inputs))
+
+    holds_its_promise(answer, refusals=REFUSALS)
+
+
+OPEN = OpenInference(
+    url=f"{URL}/infer", input="pixels", datatype="FP32", sizes=list(SHAPE), output="scores",
+    binary=True, form=InputForm(), arrangement="nchw", rows_per_request=ROWS, num_classes=CLASSES,
+)  # fmt: skip
+HEADERS = (
+    st.none() | st.integers(-5, 500).map(str) | st.sampled_from(["", "a", "1e3", "²", "9" * 5_000])
+)
+
+
+@fuzz
+@given(
+    broken(*GIVEN) | json_bytes(json.loads(GIVEN[1])) | json_bytes(json.loads(GIVEN[4])), HEADERS
+)
+def test_an_inference_response(content: bytes, head: str | None) -> None:
+    headers = {} if head is None else {wire.HEAD_LENGTH: head.encode()}
+    response = httpx2.Response(200, content=content, headers=headers)
+    holds_its_promise(lambda: api_answers(OPEN.read(response, ROWS), ROWS, API))
+
+
+METADATA = {
+    "name": "net", "platform": "onnx", "versions": ["1"],
+    "inputs": [{"name": "pixels", "datatype": "FP32", "shape": [-1, *SHAPE]}],
+    "outputs": [{"name": "scores", "datatype": "FP32", "shape": [-1, CLASSES]}],
+}  # fmt: skip
+
+
+@fuzz
+@given(json_bytes(METADATA), json_bytes({"name": "a", "extensions": ["binary_tensor_data"]}))
+def test_metadata(of_model: bytes, of_server: bytes) -> None:
+    def reply(request: httpx2.Request) -> httpx2.Response:
+        asked = request.url.path.endswith("net")
+        return httpx2.Response(200, content=of_model if asked else of_server)
+
+    with httpx2.Client(transport=httpx2.MockTransport(reply)) as client:
+        dialect = holds_its_promise(
+            lambda: connect(client, URL, EndpointSettings(), InputForm(), SHAPE, CLASSES)
+        )
+    if isinstance(dialect, OpenInference):
+        holds_its_promise(lambda: dialect.request(torch.full((ROWS, *SHAPE), 0.5)))
+
+
+ANSWERS: list[Any] = [
+    [[0.1, 0.7, 0.2], [0.2, 0.2, 0.6]],
+    [{"a": 0.1, "b": 0.7, "c": 0.2}, {"a": 0.1, "b": 0.7, "c": 0.2}],
+    [[{"label": name, "score": 1 / 3} for name in "abc"]] * 2,
+    ["a", 2],
+]  # fmt: skip
+
+
+@fuzz
+@given(st.one_of([json_bytes({"predictions": each}) for each in ANSWERS]),
+       st.sampled_from(["predictions", "predictions[*]", "predictions[0].*", "@",
+                        "length(predictions)", "sort(predictions)", "predictions[].score | [0]"]),
+       st.none() | st.just(1))  # fmt: skip
+def test_an_answer_by_template(content: bytes, path: str, top_k: int | None) -> None:
+    settings = EndpointSettings(
+        body={"rows": "$inputs"}, answers=path, classes=("a", "b", "c"), top_k=top_k
+    )
+    template = make_template(URL, settings, Secrets(settings), InputForm(), SHAPE, CLASSES)
+    response = httpx2.Response(200, content=content)
+    holds_its_promise(lambda: api_answers(template.read(response, ROWS), ROWS, API))
