@@ -79,6 +79,8 @@ class Advice:
     sentence: str
 
 
+_NAME = 100  # characters of an unknown name in a message
+
 Remedy = SetKey | DropKey | ChooseFrom | RunWorkflow | Advice
 
 
@@ -206,6 +208,8 @@ def suggest(kind: str, name: str, known: "list[str] | tuple[str, ...]") -> str:
     """One sentence for an unknown name: what was asked, the nearest known one, and all of them."""
     import difflib
 
+    if len(name) > _NAME:  # of a damaged file, or a stranger's
+        name = f"{name[:_NAME]}..."
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"unknown {kind} {name!r}; {hint}known: {', '.join(sorted(known)) or 'none'}"

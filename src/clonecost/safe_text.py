@@ -12,6 +12,7 @@ import re
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
+LONGEST = 200  # characters of another program's error text
 _BREAK = re.compile("[ \t]*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\\s*")
 
 
@@ -35,6 +36,18 @@ def one_line(text: str) -> str:
         'cat clonecost: nothing was altered'
     """
     return visible(_BREAK.sub(" ", text))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's text, at most 200 characters; without a text its name.
+
+    Example:
+        >>> first_line(ValueError("no such node\\n  at line 7"))
+        'no such node'
+    """
+    lines = (line.strip() for line in str(error).splitlines())
+    line = next((line for line in lines if line), "") or type(error).__name__
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
 
 
 def _spelt(found: re.Match[str]) -> str:

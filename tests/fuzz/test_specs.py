@@ -45,6 +45,7 @@ date = 2026-01-01
 scope = "all"
 """
 DEEP = st.sampled_from([b"a = " + b"[" * 50_000, b"a" + b".a" * 20_000 + b" = 1",
+                        b"a = {'a'" + b"  . \"b c\"" * 20_000 + b" = 1}",
                         b"a = " + b"9" * 9_000,
                         b"victim = 1979-05-27T07:32:00+99:99", b"victim = 0x" + b"f" * 9_000,
                         b"a = {" * 2_000, b"[[a]]\n" * 50_000, b"[a.b]\n[a]\nb = 1\n"])  # fmt: skip

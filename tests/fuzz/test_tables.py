@@ -20,8 +20,8 @@ FRAME = pd.DataFrame(
 )
 CSV = FRAME.to_csv(index=False).encode()
 QUOTED = b'a;"b;c";label\n1;"x ""y""";1\n2;;0\n'
-ODD = st.sampled_from(["", " ", "0", "007", "1e5", "1e999", "1,5", "NA", "None", "true", "-", '"',
-                       '""', "é", "\x1b[2J", "9" * 400, "label", "\0", "\r", "a b", "inf"])  # fmt: skip
+ODD = st.sampled_from(["", " ", "0", "007", "1e5", "1e999", "1,5", "NA", "None", "true",
+                       '"', '""', "é", "\x1b[2J", "9" * 400, "label", "\r", "inf"])  # fmt: skip
 CELLS = ODD | st.text(max_size=4)
 ROWS = st.lists(st.lists(CELLS, min_size=1, max_size=5), min_size=1, max_size=6)
 CODINGS = st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1"])

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from clonecost.errors import VictimError
+from clonecost.safe_text import first_line
 from clonecost.victims.raw_scores import raw_scores
-from clonecost.victims.torch_model import callable_scores, first_line
+from clonecost.victims.torch_model import callable_scores
 
 Pair = namedtuple("Pair", "loss logits")
 

@@ -33,6 +33,7 @@ Form = Literal[
     "table",  # no flag: too much for a command line, so in a file only
 ]
 
+SHOWN = 200  # characters of a refused value
 SEVERAL = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
 # A list: in TOML one value needs no brackets, and its flag may be given several times.
 Several = Annotated[list[T], SEVERAL]
@@ -183,7 +184,17 @@ def refused(name: str, error: ValidationError) -> SpecError:
         return SpecError(f"{name}: {first['msg'].removeprefix('Value error, ')}")
     want = WANTED.get(first["type"], first["msg"].removeprefix("Input should be "))
     want = want.format(**first.get("ctx", {}))
-    return SpecError(f"{name} does not take this value", got=repr(first["input"]), want=want)
+    return SpecError(f"{name} does not take this value", got=_shown(first["input"]), want=want)
+
+
+def _shown(value: object) -> str:
+    """A value that was refused, cut in its middle if it is long."""
+    try:
+        words = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of thousands of digits"
+    half = SHOWN // 2
+    return words if len(words) <= SHOWN else f"{words[:half]} ... {words[-half:]}"
 
 
 def parse_value(text: str) -> Scalar | list[float]:

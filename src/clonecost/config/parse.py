@@ -1,5 +1,6 @@
 """TOML -> a checked spec, and back."""
 
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,8 @@ from clonecost.errors import (
 )
 from clonecost.generators import is_path, row_and_epochs
 from clonecost.networks import NETWORKS
-from clonecost.persistence.file_limits import SPEC_FILE, at_home, regular_file
+from clonecost.persistence.file_limits import KEY_PARTS, SPEC_FILE, at_home, regular_file
+from clonecost.safe_text import first_line
 from clonecost.types import check_budget
 from clonecost.victims.endpoints import (
     EndpointSettings,
@@ -33,6 +35,9 @@ from clonecost.victims.endpoints import (
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
 S = TypeVar("S", bound=BaseModel)
+# Each start is at the start of a word, and no repetition gives back what it took: linear time.
+_PART = r"""(?:"(?:\\.|[^"\\\n])*+"|'[^'\n]*+'|[\w-]++)"""
+_LONG_KEY = re.compile(rf"(?<![\w-])(?:{_PART}[ \t]*+\.[ \t]*+){{{KEY_PARTS}}}")
 
 
 def read_spec(path: Path) -> Spec:
@@ -55,12 +60,24 @@ def read_toml(path: Path) -> dict[str, Any]:
     if regular_file(path, SpecError) > SPEC_FILE:
         raise SpecError(f"{path} is larger than {SPEC_FILE:,} bytes", Advice("give a TOML file"))
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    # a RecursionError is a thousand brackets
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        if _LONG_KEY.search(text):
+            raise SpecError(
+                f"{path} has a key of more than {KEY_PARTS} parts", Advice("correct the file")
+            )
+        return tomllib.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
         raise SpecError(
-            f"{path} cannot be read as TOML: {error}", Advice("correct the file")
+            f"{path} cannot be read as TOML: {_problem(error)}", Advice("correct the file")
         ) from error
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "its values are nested too deeply"
+    if isinstance(error, OSError | UnicodeDecodeError | tomllib.TOMLDecodeError):
+        return first_line(error)
+    return "a number in it has too many digits"  # Python's own limit, against slow conversions
 
 
 def make_spec(written: dict[str, Any], *, where: str = "the audit", attacks: bool = True) -> Spec:

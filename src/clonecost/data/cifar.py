@@ -17,6 +17,7 @@ import torch
 from clonecost.data.catalogue import Split
 from clonecost.errors import Advice, DataError
 from clonecost.persistence.file_limits import UNPACKED, must_fit_memory, regular_file
+from clonecost.safe_text import first_line
 from clonecost.types import LabelledInputs
 
 _PIXELS = 3 * 32 * 32
@@ -92,7 +93,7 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read ({error}).", Advice("get the file again")
+            f"{path} cannot be read ({first_line(error)}).", Advice("get the file again")
         ) from error
 
 
@@ -120,7 +121,7 @@ def _unpack(archive: Path, names: tuple[str, ...]) -> dict[Path, bytes]:
                     found[name] = stream.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise DataError(
-            f"{archive} cannot be unpacked ({error}).", Advice("get the file again")
+            f"{archive} cannot be unpacked ({first_line(error)}).", Advice("get the file again")
         ) from error
     missing = [name for name in names if name not in found]
     if missing:

@@ -10,6 +10,7 @@ from clonecost.persistence.file_limits import (
     must_fit_memory,
     regular_file,
 )
+from clonecost.safe_text import first_line
 
 _SEPARATORS = b",;\t|"
 
@@ -29,7 +30,7 @@ def must_be_small_enough(path: Path) -> None:
             line = stream.readline(TABLE_HEADER)
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read ({error}).", Advice("check its permissions")
+            f"{path} cannot be read ({first_line(error)}).", Advice("check its permissions")
         ) from error
     if len(line) >= TABLE_HEADER:
         raise DataError(

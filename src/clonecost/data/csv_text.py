@@ -16,6 +16,7 @@ import numpy as np
 
 from clonecost.data.values import is_number, is_padded, listed
 from clonecost.errors import Advice, DataError
+from clonecost.safe_text import first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,10 +57,10 @@ def read_cells(path: Path, known: Sequence[str] = ()) -> "DataFrame":
             io.StringIO(text), sep=_separator(text), header=None, dtype=str, na_filter=False,
             low_memory=False,
         )  # fmt: skip
-    except (ValueError, OSError) as error:
-        first = next(iter(str(error).splitlines()), "") or type(error).__name__
+        _check_whole(cells, text, path)
+    except (ValueError, OSError, csv.Error) as error:
         raise DataError(
-            f"{path} cannot be read as CSV ({first}).",
+            f"{path} cannot be read as CSV ({first_line(error)}).",
             Advice("save it as UTF-8, comma-separated, with a header"),
         ) from error
     header, frame = [str(name) for name in cells.iloc[0]], cells.iloc[1:].reset_index(drop=True)
@@ -68,7 +69,6 @@ def read_cells(path: Path, known: Sequence[str] = ()) -> "DataFrame":
             f"{path} has fewer than two columns: want features and a label.",
             Advice("separate the columns by commas"),
         )
-    _check_whole(cells, text, path)
     if not set(known) <= set(header) or not known:
         _check_header(header, frame, known, path)
     frame.columns = pd.Index(header)
@@ -166,7 +166,8 @@ def _check_whole(cells: "DataFrame", text: str, path: Path) -> None:
     """Refuse a row with too few cells, which pandas fills up; only a row that ends empty may be."""
     if not (cells.iloc[:, -1].isna() | (cells.iloc[:, -1] == "")).any():
         return
-    rows = (row for row in csv.reader(io.StringIO(text), delimiter=_separator(text)) if row)
+    lines = io.StringIO(text, newline=None)  # a lone carriage return ends a line, as for pandas
+    rows = (row for row in csv.reader(lines, delimiter=_separator(text)) if row)
     short = next((k for k, row in enumerate(rows) if len(row) < cells.shape[1]), None)
     if short is not None:
         raise DataError(

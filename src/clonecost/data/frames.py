@@ -150,15 +150,30 @@ def numbered(
         DataError: a column holds a value that is not among its categories, or words instead of
             numbers.
     """
+    if not frame.shape[1]:
+        raise DataError(
+            f"{where} has no column beside the label, and a row needs one.", Advice("add columns")
+        )
     columns, found = [], []
     for k, given in enumerate(known):
         cells = frame.iloc[:, k]
+        _must_be_plain(cells, where)
         feature = given or _feature(str(frame.columns[k]), cells, where)
         may_grow = k < len(open_to) and open_to[k]
         numbers, feature = _numbers(cells, feature, where, may_grow=may_grow)
         columns.append(numbers)
         found.append(feature)
     return np.stack(columns, axis=1), found
+
+
+def _must_be_plain(cells: "Series", where: str) -> None:
+    """Refuse a column of lists, records or arrays, as Parquet and JSON files may hold."""
+    kinds = set(map(type, cells)) if cells.dtype == object else set()
+    if kinds & {list, tuple, dict, set, np.ndarray}:
+        raise DataError(
+            f"{where}: {cells.name} holds lists or records; want a number or a word in each row.",
+            Advice("leave the column out, or make one column of each of its parts"),
+        )
 
 
 def _feature(name: str, cells: "Series", where: str) -> Feature | None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from clonecost.data.catalogue import Split
 from clonecost.errors import Advice, DataError
 from clonecost.persistence.file_limits import DEFLATE, must_fit_memory, regular_file
+from clonecost.safe_text import first_line
 from clonecost.types import LabelledInputs
 
 _STEM: dict[Split, str] = {"train": "train", "test": "t10k"}
@@ -88,7 +89,7 @@ def read_idx(path: Path) -> Tensor:
                     f"{path} holds {got} bytes of data where its header states {size:,}.", again
                 )
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error}).", again) from error
+        raise DataError(f"{path} cannot be read ({first_line(error)}).", again) from error
     return torch.from_numpy(values.reshape(shape))
 
 

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Collection
 from lzma import LZMAError
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 from numpy.lib import format as npy
@@ -23,10 +24,12 @@ from clonecost.persistence.file_limits import (
     must_fit_memory,
     regular_file,
 )
+from clonecost.safe_text import first_line
 
 BROKEN = (
     ValueError, TypeError, OSError, EOFError, RuntimeError, NotImplementedError, SyntaxError,
     MemoryError, OverflowError, zipfile.BadZipFile, zlib.error, LZMAError,
+    TokenError,
 )  # fmt: skip
 
 
@@ -59,7 +62,7 @@ def read_npz(path: Path, wanted: Collection[str] | None = None) -> dict[str, NDA
             return {name: _array(archive, entry) for name, entry in chosen.items()}
     except BROKEN as error:
         raise DataError(
-            f"{path} cannot be read ({str(error) or type(error).__name__}).",
+            f"{path} cannot be read ({first_line(error)}).",
             Advice("save plain numeric arrays with numpy.savez"),
         ) from error
 

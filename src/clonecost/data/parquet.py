@@ -24,6 +24,7 @@ from clonecost.data.pictures import decode
 from clonecost.errors import Advice, DataError
 from clonecost.persistence.atomic_write import atomic_file
 from clonecost.persistence.file_limits import must_fit_memory, regular_file
+from clonecost.safe_text import first_line
 from clonecost.types import LabelledInputs, Progress, Shape
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _decode(paths: list[Path], shape: Shape, progress: Progress) -> LabelledInpu
                 parts.append(_decode_shard(file, path, shape, progress))
         except (pa.ArrowException, OSError, TypeError, ValueError) as error:
             raise DataError(
-                f"{path} cannot be read ({error}).", Advice("get the file again")
+                f"{path} cannot be read ({first_line(error)}).", Advice("get the file again")
             ) from error
     data = LabelledInputs(
         torch.cat([part.inputs for part in parts]), torch.cat([part.labels for part in parts])

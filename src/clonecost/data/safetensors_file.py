@@ -7,6 +7,7 @@ from torch import Tensor
 
 from clonecost.errors import Advice, CloneCostError, DataError
 from clonecost.persistence.file_limits import STATED_HEADER, must_fit_memory, regular_file
+from clonecost.safe_text import first_line
 
 _LENGTH = 8  # bytes before the header, which state its length
 
@@ -25,7 +26,9 @@ def check_safetensors(path: Path, error: type[CloneCostError] = DataError) -> No
         with path.open("rb") as stream:
             stated = int.from_bytes(stream.read(_LENGTH), "little")
     except OSError as problem:
-        raise error(f"{path} cannot be read ({problem}).", Advice("save it again")) from problem
+        raise error(
+            f"{path} cannot be read ({first_line(problem)}).", Advice("save it again")
+        ) from problem
     if stated > min(STATED_HEADER, size - _LENGTH):
         raise error(
             f"{path} is not a safetensors file: its header states {stated:,} bytes, and the file "
@@ -48,4 +51,6 @@ def read_safetensors(path: Path, wanted: Collection[str]) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys() if name in wanted}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} cannot be read ({error}).", Advice("save it again")) from error
+        raise DataError(
+            f"{path} cannot be read ({first_line(error)}).", Advice("save it again")
+        ) from error

@@ -9,6 +9,7 @@ import torch
 from clonecost.data.catalogue import Split
 from clonecost.errors import Advice, DataError
 from clonecost.persistence.file_limits import must_fit_memory, regular_file
+from clonecost.safe_text import first_line
 from clonecost.types import LabelledInputs
 
 
@@ -36,7 +37,7 @@ def read(paths: list[Path], split: Split) -> LabelledInputs:
         raise
     except Exception as error:  # SciPy raises a dozen unrelated types on a broken file
         raise DataError(
-            f"{path} cannot be read ({error}).", Advice("get the file again")
+            f"{path} cannot be read ({first_line(error)}).", Advice("get the file again")
         ) from error
     images, labels = content.get("X"), content.get("y")
     if images is None or labels is None or images.dtype != np.uint8 or images.ndim != 4:

@@ -11,6 +11,7 @@ from clonecost.data.npz import read_npz
 from clonecost.data.stated import StatedTable
 from clonecost.errors import Advice, DataError
 from clonecost.persistence.file_limits import must_fit_memory, regular_file
+from clonecost.safe_text import first_line
 from clonecost.types import Feature
 
 
@@ -77,7 +78,7 @@ def _from_parquet(
         raise
     except Exception as error:  # pyarrow raises several unrelated types
         raise DataError(
-            f"{path} cannot be read as Parquet ({str(error).splitlines()[0][:200]}).",
+            f"{path} cannot be read as Parquet ({first_line(error)}).",
             Advice("get the file again"),
         ) from error
     frame.columns = frame.columns.map(str)

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _PADDED = re.compile(r"[+-]?0\d+")  # a zip code or an article number, which is a word
 _TRUTH = {"true": 1.0, "false": 0.0}
-_SHOWN = 12  # names that a message lists
+_SHOWN, _WIDE = 12, 60  # names that a message lists, and characters of one
 
 
 def word(value: object) -> str:
@@ -84,7 +84,7 @@ def listed(names: Iterable[object]) -> str:
         >>> listed(["age", "income"])
         'age, income'
     """
-    words = [word(name) or "(no name)" for name in names]
+    words = [word(name)[:_WIDE] or "(no name)" for name in names]
     more = f", ... ({len(words):,} in all)" if len(words) > _SHOWN else ""
     return ", ".join(words[:_SHOWN]) + more
 

@@ -25,6 +25,7 @@ TABLE_GROWTH = 4  # memory of a parsed CSV file, in sizes of the file
 CLASSES = 100_000  # the highest class index
 NAMES_FILE = 1 << 24  # bytes of a file of class names
 SPEC_FILE = 1 << 24  # bytes of a TOML file
+KEY_PARTS = 32  # of a dotted key in one: the time to read a key grows with their square
 ONNX_FILE = 1 << 31  # bytes of a protobuf: the format has no larger ones
 
 _KINDS = (

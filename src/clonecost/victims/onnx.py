@@ -10,6 +10,7 @@ from torch import Tensor
 
 from clonecost.errors import Advice, SetKey, VictimError
 from clonecost.persistence.file_limits import ONNX_FILE, regular_file
+from clonecost.safe_text import first_line
 from clonecost.types import InputPrecision, Shape
 from clonecost.victims.answer_form import Outputs
 from clonecost.victims.asking import asked
@@ -17,7 +18,7 @@ from clonecost.victims.input_form import InputForm, Sizes, in_bytes, shaped
 from clonecost.victims.loaded_victim import LoadedVictim
 from clonecost.victims.onnx_external import onnx_digest
 from clonecost.victims.probe_rows import probe_rows
-from clonecost.victims.torch_model import first_line, scores_of
+from clonecost.victims.torch_model import scores_of
 
 # type of a graph's input -> its conversion from float32
 TYPES: dict[str, Callable[[Tensor], Tensor]] = {

@@ -11,8 +11,8 @@ from types import ModuleType
 
 from clonecost.errors import Advice, VictimError
 from clonecost.persistence.file_limits import at_home
+from clonecost.safe_text import first_line
 from clonecost.victims.loaded_victim import must_exist
-from clonecost.victims.torch_model import first_line
 
 
 def python_object(where: str) -> object:

@@ -13,6 +13,7 @@ from torch import Tensor
 from clonecost.data.stated import StatedTable
 from clonecost.data.values import is_number, listed, match
 from clonecost.errors import Advice, SetKey, VictimError
+from clonecost.safe_text import first_line
 from clonecost.types import Feature, Victim
 from clonecost.victims.estimator_columns import (
     FittedColumns,
@@ -21,7 +22,7 @@ from clonecost.victims.estimator_columns import (
     names_of,
     stated_table,
 )
-from clonecost.victims.torch_model import as_victim_error, first_line
+from clonecost.victims.torch_model import as_victim_error
 
 Rows = NDArray[np.float64]
 Values = NDArray[Any]

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.errors import CloneCostError, VictimError
+from clonecost.safe_text import first_line
 from clonecost.types import Victim
 from clonecost.victims.answer_form import AnswerForm, Outputs
 from clonecost.victims.asking import Scores, asked
 from clonecost.victims.raw_scores import raw_scores
-
-LONGEST = 200  # characters of another program's error text
 
 
 def torch_victim(
@@ -130,10 +129,3 @@ def as_victim_error(shape: tuple[int, ...]) -> Iterator[None]:
         raise VictimError(
             f"The victim failed on inputs of shape {shape}: {first_line(error)}"
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's text, at most 200 characters; without a text its name."""
-    lines = (line.strip() for line in str(error).splitlines())
-    line = next((line for line in lines if line), "") or type(error).__name__
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."

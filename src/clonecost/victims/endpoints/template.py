@@ -98,7 +98,7 @@ class Template:
         try:
             document = response.json()
             selected = jmespath.search(path, document)
-        except (ValueError, JMESPathError) as error:
+        except (ValueError, RecursionError, JMESPathError) as error:
             raise VictimError(f"The answer of {self.url} is no JSON that {path} applies to",
                               SetKey("endpoint.answers")) from error  # fmt: skip
         if selected is None:
