@@ -9,7 +9,7 @@ SPHINX := $(BIN)/python -m sphinx -q -W --keep-going -b html docs site
 MLSERVER := .venv-mlserver
 export CLONECOST_MLSERVER ?= $(CURDIR)/$(MLSERVER)/bin/python
 
-.PHONY: setup demo test check prose docs bench clean
+.PHONY: setup demo test fuzz check prose docs bench clean
 
 setup: $(VENV)/user  ## the environment, from pinned versions
 
@@ -44,6 +44,13 @@ demo: $(VENV)/user  ## audit the embedded victim with two attacks, and write a r
 
 test: $(VENV)/dev $(MLSERVER)/ready  ## the whole test suite
 	$(BIN)/python -m pytest -n 2
+
+# New examples each time; SEED=... repeats those of a failure.
+fuzz: SEED ?= $(shell date +%s)
+fuzz: EXAMPLES ?= 2000
+fuzz: $(VENV)/dev  ## damaged and hostile files and messages, EXAMPLES of them for each parser
+	@echo "seed $(SEED): make fuzz SEED=$(SEED) EXAMPLES=$(EXAMPLES) repeats this run"
+	CLONECOST_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz --timeout 3600 --hypothesis-seed=$(SEED)
 
 check: $(VENV)/dev $(MLSERVER)/ready  ## format, lint, imports, types, prose, docs, then the tests
 	$(BIN)/ruff format --check

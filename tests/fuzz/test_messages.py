@@ -1,10 +1,12 @@
 """Messages of the wire: what a server answers to an audit, and what a client asks `serve`."""
 
 import json
+from contextlib import closing
 from typing import Any
 
 import httpx2
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +19,10 @@ from clonecost.serving import Limits, ServedModel
 from clonecost.serving.limits import JsonCount
 from clonecost.serving.protocol import RefusedError, decode, encode
 from clonecost.types import Feature, PredictionApi
-from clonecost.victims.endpoints import EndpointSettings, wire
+from clonecost.victims.endpoints import EndpointSettings, open_inference, wire
+from clonecost.victims.endpoints.calling import open_caller
 from clonecost.victims.endpoints.open_inference import OpenInference, connect
-from clonecost.victims.endpoints.settings import Secrets
+from clonecost.victims.endpoints.secret_values import Secrets
 from clonecost.victims.endpoints.template import make_template
 from clonecost.victims.input_form import InputForm
 
@@ -88,6 +91,7 @@ def test_an_inference_response(content: bytes, head: str | None) -> None:
     holds_its_promise(lambda: api_answers(OPEN.read(response, ROWS), ROWS, API))
 
 
+SETTINGS = EndpointSettings()
 METADATA = {
     "name": "net", "platform": "onnx", "versions": ["1"],
     "inputs": [{"name": "pixels", "datatype": "FP32", "shape": [-1, *SHAPE]}],
@@ -98,13 +102,14 @@ METADATA = {
 @fuzz
 @given(json_bytes(METADATA), json_bytes({"name": "a", "extensions": ["binary_tensor_data"]}))
 def test_metadata(of_model: bytes, of_server: bytes) -> None:
-    def reply(request: httpx2.Request) -> httpx2.Response:
-        asked = request.url.path.endswith("net")
-        return httpx2.Response(200, content=of_model if asked else of_server)
+    def reply(_: object, method: str, url: str, **more: object) -> httpx2.Response:
+        return httpx2.Response(200, content=of_model if url.endswith("net") else of_server)
 
-    with httpx2.Client(transport=httpx2.MockTransport(reply)) as client:
+    caller = open_caller(URL, SETTINGS, Secrets(SETTINGS))
+    with pytest.MonkeyPatch.context() as patch, closing(caller):
+        patch.setattr(open_inference, "exchange", reply)
         dialect = holds_its_promise(
-            lambda: connect(client, URL, EndpointSettings(), InputForm(), SHAPE, CLASSES)
+            lambda: connect(caller, URL, SETTINGS, InputForm(), SHAPE, CLASSES)
         )
     if isinstance(dialect, OpenInference):
         holds_its_promise(lambda: dialect.request(torch.full((ROWS, *SHAPE), 0.5)))
