@@ -86,7 +86,7 @@ HEADERS = (
     broken(*GIVEN) | json_bytes(json.loads(GIVEN[1])) | json_bytes(json.loads(GIVEN[4])), HEADERS
 )
 def test_an_inference_response(content: bytes, head: str | None) -> None:
-    headers = {} if head is None else {wire.HEAD_LENGTH: head.encode()}
+    headers = [] if head is None else [(wire.HEAD_LENGTH.encode(), head.encode())]
     response = httpx2.Response(200, content=content, headers=headers)
     holds_its_promise(lambda: api_answers(OPEN.read(response, ROWS), ROWS, API))
 

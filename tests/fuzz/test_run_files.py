@@ -27,7 +27,7 @@ from tests.support.toys import CLASSES, SHAPE
 from clonecost.oracle.ledger import Ledger
 from clonecost.oracle.tensor_codec import pack, row_digests
 from clonecost.report import as_json, build_report, load_runs, markdown_text
-from clonecost.result import Transfer
+from clonecost.result import Strength, Transfer
 from clonecost.workflows.verify import verify
 
 RESULT: dict[str, Any] = json.loads(
@@ -41,7 +41,7 @@ RESULT: dict[str, Any] = json.loads(
 RESULT["spot_check"] = {"rows": 5, "asked": 4, "changed": 1, "largest": 0.5}
 TRANSFER = Transfer(
     rows=10, right=9, labelled=True, queries=30, lost=0, seed=1, seconds=2.0,
-    found=[{"method": "fgsm", "epsilon": 0.1, "fooled": wilson(0.5), "fooled_clone": wilson(0.9)}],
+    found=[Strength(method="fgsm", epsilon=0.1, fooled=wilson(0.5), fooled_clone=wilson(0.9))],
     ledger="transfers/a/ledger.sqlite", ledger_head="0" * 64, clone="1" * 64,
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ from clonecost.errors import Advice, ChooseFrom, SetKey, VictimError
 from clonecost.networks import build
 from clonecost.persistence.disk import file_digest
 from clonecost.persistence.file_limits import at_home
+from clonecost.safe_text import first_line
 from clonecost.types import Feature, Shape
 from clonecost.victims.answer_form import Outputs
 from clonecost.victims.asking import Scores, asked
@@ -29,7 +30,6 @@ from clonecost.victims.python_object import check_callable, python_object
 from clonecost.victims.sklearn_model import TableModel, is_estimator, skops_victim
 from clonecost.victims.torch_model import (
     callable_scores,
-    first_line,
     module_scores,
     open_network,
     scores_of,
