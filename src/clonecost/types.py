@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # lists and `--help` need the types, not torch
 from clonecost.errors import DropKey, SetKey, SpecError
 
 AnswerKind = Literal["label", "top_k", "probs"]
+Shown = tuple[AnswerKind, int | None]  # how much an answer shows, and k of "top_k"
 InputPrecision = Literal["float32", "uint8"]
 # White box: the attacker also has the network; a reference, not an audit of an API.
 Access = Literal["black-box", "white-box"]
@@ -179,6 +180,22 @@ def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
         raise SpecError(
             f"Unknown value of {key}", SetKey(key), got=repr(value), want=" or ".join(choices)
         )
+
+
+def narrower(stated: Shown, shown: Shown | None) -> Shown:
+    """The one of both that shows less: an answer cannot show more than the victim gives.
+
+    Args:
+        shown: by the victim; None: unknown.
+
+    Example:
+        >>> narrower(("probs", None), ("top_k", 3)), narrower(("label", None), ("top_k", 3))
+        (('top_k', 3), ('label', None))
+    """
+    if shown is None:
+        return stated
+    order = get_args(AnswerKind)
+    return min(stated, shown, key=lambda one: (order.index(one[0]), one[1] or 0))
 
 
 def check_top_k(key: str, k: int | None, num_classes: int) -> None:

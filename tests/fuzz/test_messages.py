@@ -24,6 +24,7 @@ from clonecost.victims.endpoints.calling import open_caller
 from clonecost.victims.endpoints.open_inference import OpenInference, connect
 from clonecost.victims.endpoints.secret_values import Secrets
 from clonecost.victims.endpoints.template import make_template
+from clonecost.victims.endpoints.tensor_answers import TensorAnswers
 from clonecost.victims.input_form import InputForm
 
 URL = "http://127.0.0.1:9/v2/models/net"
@@ -73,8 +74,12 @@ def test_a_request_to_serve(content: bytes, head: int | None, api: PredictionApi
 
 
 OPEN = OpenInference(
-    url=f"{URL}/infer", input="pixels", datatype="FP32", sizes=list(SHAPE), output="scores",
-    binary=True, form=InputForm(), arrangement="nchw", rows_per_request=ROWS, num_classes=CLASSES,
+    url=f"{URL}/infer", input="pixels", datatype="FP32", sizes=list(SHAPE), binary=True,
+    form=InputForm(), arrangement="nchw", rows_per_request=ROWS,
+    answers=TensorAnswers(
+        url=URL, output="scores", classes=(), num_classes=CLASSES, stated=None, exact=False,
+        quote=lambda text, length: " ".join(text.split())[:length],
+    ),
 )  # fmt: skip
 HEADERS = (
     st.none() | st.integers(-5, 500).map(str) | st.sampled_from(["", "a", "1e3", "²", "9" * 5_000])

@@ -32,6 +32,7 @@ from clonecost.result import (
     Traffic,
     VictimCard,
 )
+from clonecost.types import narrower
 
 
 class Outcome(NamedTuple):
@@ -61,9 +62,13 @@ def findings(
     if audit.proxy is not None and audit.attack.declares.proxy != "none":
         used.add(audit.proxy.name)
     proxy = audit.proxy if audit.proxy is not None and audit.proxy.name in used else None
-    threat = ThreatCard.model_validate(json.loads(json.dumps(asdict(audit.threat))))
+    # some endpoints show only with their first answers how little an answer gives
+    kind, top_k = narrower((audit.threat.answers, audit.threat.top_k), audit.loaded.shows())
+    facts = asdict(audit.threat) | {"answers": kind, "top_k": top_k}
+    threat = ThreatCard.model_validate(json.loads(json.dumps(facts)))
     totals, asked = ledger.totals("attack"), ledger.totals("evaluation")
-    classes = list(audit.test.classes) or [str(k) for k in range(audit.threat.num_classes)]
+    named = list(audit.test.classes or audit.loaded.classes)
+    classes = named or [str(k) for k in range(audit.threat.num_classes)]
     settings = settings_of(audit.attack)
     defences = [
         DefenceCard(name=snake_case(name_of(d)), settings=settings_of(d)) for d in audit.defences

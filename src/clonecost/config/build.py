@@ -12,6 +12,7 @@ import torch
 from clonecost.audit import Audit, Origin, RunOptions
 from clonecost.config.consent import must_consent
 from clonecost.config.defaults import (
+    answers_of,
     class_names,
     endpoint_url,
     features_of,
@@ -23,8 +24,9 @@ from clonecost.config.defaults import (
     student_name,
     test_name,
     victim_shape,
+    with_class_names,
 )
-from clonecost.config.lookup import answer_kind, make_attack, make_defence, make_device
+from clonecost.config.lookup import make_attack, make_defence, make_device
 from clonecost.config.parse import to_toml
 from clonecost.config.schema import Spec
 from clonecost.data import load
@@ -34,7 +36,15 @@ from clonecost.data.table_labels import numbered_as
 from clonecost.data.tables import check_table, load_table
 from clonecost.errors import SetKey, SpecError
 from clonecost.generators import TrainedGenerator, ready_generator
-from clonecost.types import Feature, LabelledInputs, Progress, Shape, ThreatModel, no_progress
+from clonecost.types import (
+    Feature,
+    LabelledInputs,
+    Progress,
+    Shape,
+    ThreatModel,
+    narrower,
+    no_progress,
+)
 from clonecost.victims import LoadedVictim, load_victim
 from clonecost.victims.endpoints import RATE, endpoint_victim, must_be_allowed
 from clonecost.victims.input_form import InputForm
@@ -177,8 +187,10 @@ def load_attacked(
     classes = stated or _count_classes(test)
     # the test rows show the least number of classes only, and an ONNX file has its own
     asked = None if not stated and Path(spec.victim).suffix == ".onnx" else classes
+    known = names or test.classes
+    described = with_class_names(spec, known if len(known) == classes else ())
     victim = victim or bring_victim(
-        spec, test.shape, asked, make_device(spec.device), progress, test.features,
+        described, test.shape, asked, make_device(spec.device), progress, test.features,
         consent=consent,
     )  # fmt: skip
     if test.features is None and not names:
@@ -198,7 +210,7 @@ def load_attacked(
             "to count them by",
             SetKey("classes"),
         )
-    kind, top_k = answer_kind(spec.answers)
+    kind, top_k = narrower(answers_of(spec), victim.shows())
     threat = ThreatModel(
         input_shape=test.shape, num_classes=num_classes,
         query_budget=spec.budget, answers=kind, top_k=top_k, access=spec.access,

@@ -1,17 +1,18 @@
 """What a spec implies where it leaves a key out: data, network, address, limits."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from clonecost.attacks.base import required_generators
 from clonecost.audit import OWN_MODEL
-from clonecost.config.lookup import make_attack
+from clonecost.config.lookup import answer_kind, make_attack
 from clonecost.config.schema import Spec
 from clonecost.data.catalogue import DATASETS
 from clonecost.data.class_names import read_class_names
 from clonecost.errors import Advice, DropKey, SetKey, SpecError
 from clonecost.generators import is_path
 from clonecost.persistence.file_limits import at_home
-from clonecost.types import Feature, Shape
+from clonecost.types import Feature, Shape, Shown, narrower
 from clonecost.victims.endpoints import is_url
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
@@ -70,6 +71,27 @@ def test_name(spec: Spec) -> str:
         SetKey("test"),
         Advice("a data set and a file with inputs and labels both serve as test rows"),
     )
+
+
+def answers_of(spec: Spec) -> Shown:
+    """How much an answer shows, by the spec: no more than the API's own description gives."""
+    stated = answer_kind(spec.answers)
+    if spec.outputs == "label":
+        return "label", None
+    top_k = spec.endpoint.top_k if spec.endpoint else None
+    if top_k is None:
+        return stated
+    # the one class of a "top 1" is made whole, so that its probability says nothing
+    return narrower(stated, ("top_k", top_k) if top_k > 1 else ("label", None))
+
+
+def with_class_names(spec: Spec, names: Sequence[str]) -> Spec:
+    """The spec with these names for the labels in an endpoint's answers, if it states none."""
+    endpoint = spec.endpoint
+    if endpoint is None or endpoint.body is None or endpoint.classes or not names:
+        return spec
+    named = endpoint.model_copy(update={"classes": tuple(names)})
+    return spec.model_copy(update={"endpoint": named})
 
 
 def class_names(spec: Spec) -> tuple[str, ...]:

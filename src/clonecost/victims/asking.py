@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from clonecost.errors import VictimError
-from clonecost.types import Feature, Shape, Victim
+from clonecost.types import Feature, Shape, Shown, Victim
 from clonecost.victims.answer_form import AnswerForm, Outputs, decide
 from clonecost.victims.probe_rows import far_rows, probe_rows
 
@@ -34,6 +34,11 @@ class Asked:
         """What the model gives, in words; empty while that is not known."""
         form = self.form()
         return form.words if form else ""
+
+    def shows(self) -> Shown | None:
+        """How much an answer shows, where that follows from the form."""
+        form = self.form()
+        return ("label", None) if form and form.outputs == "label" else None
 
 
 def asked(

@@ -169,6 +169,7 @@ def load_victim(
         code=facts.code,
         network=open_network(facts.module, gives) if white_box and facts.module and gives else None,
         gives=found.words,
+        shows=found.shows,
         free_rows=facts.free,
     )
 

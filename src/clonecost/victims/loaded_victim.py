@@ -16,6 +16,7 @@ from clonecost.types import (
     LabelledInputs,
     PredictionApi,
     Shape,
+    Shown,
     Victim,
 )
 from clonecost.victims.asking import asked
@@ -50,6 +51,8 @@ class LoadedVictim:
     network: nn.Module | None = None
     served: str = ""  # how the victim is run or reached, in words, where known
     gives: Callable[[], str] = str  # what the model returns and why, in words; empty: not known
+    # how much its answers show, and k of "top_k"; None while that is not known
+    shows: Callable[[], Shown | None] = lambda: None
     free_rows: bool = False  # a model of this process: rows outside of the accounts cost nothing
     takes: InputPrecision = "float32"  # uint8: inputs are rounded to 8 bits on the way
     rows_in_flight: int | None = None  # remote victims: the most rows in flight at once
@@ -74,8 +77,8 @@ class LoadedVictim:
             local=False,
         )  # fmt: skip
         return replace(
-            self, answer=found.answer, gives=found.words, features=tuple(features),
-            input_shape=(len(features),),
+            self, answer=found.answer, gives=found.words, shows=found.shows,
+            features=tuple(features), input_shape=(len(features),),
         )  # fmt: skip
 
 
@@ -107,8 +110,8 @@ def as_loaded(
     )  # fmt: skip
     form = found.form()
     return LoadedVictim(
-        name=NAMELESS, answer=found.answer, gives=found.words, code=code_digest(victim),
-        free_rows=module is not None,
+        name=NAMELESS, answer=found.answer, gives=found.words, shows=found.shows,
+        code=code_digest(victim), free_rows=module is not None,
         weights=None if module is None else weights_digest(module),
         network=open_network(module, form) if white_box and module is not None and form else None,
     )  # fmt: skip

@@ -115,6 +115,7 @@ def onnx_victim(
         weights=digest,
         served=f"ONNX Runtime on {processor}, {arrangement}",
         gives=found.words,
+        shows=found.shows,
         free_rows=True,
         takes=precision,
     )

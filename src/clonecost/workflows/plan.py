@@ -8,6 +8,7 @@ from typing import cast
 from clonecost.audit.spot_check import ROWS
 from clonecost.config import (
     Spec,
+    answers_of,
     consents_needed,
     endpoint_url,
     features_of,
@@ -87,7 +88,9 @@ def plan(spec: Spec, *, words: Callable[[CloneCostError], str] = str) -> Plan:
     if spec.access == "white-box":
         lines.append(("access", "white box: a reference, not an attack through the API"))
     lines += _endpoint(spec, rows + count, len(runs))
-    lines.append(("answers", f"{spec.answers}, inputs {spec.input_precision}"))
+    kind, top_k = answers_of(spec)
+    answers = f"top_k:{top_k}" if top_k else kind
+    lines.append(("answers", f"{answers}, inputs {spec.input_precision}"))
     lines.append(("defences", ", ".join(spec.defence) or "none"))
     if asked := consents_needed(spec):
         lines.append(("consent", f"the audit would {'; '.join(one.words for one in asked)}"))

@@ -155,12 +155,14 @@ def test_answers_with_few_digits_are_rescaled_and_others_are_not(api: Api) -> No
 
 BAD: dict[str, tuple[Any, str]] = {
     "elsewhere": ({"prediction": []}, "nothing at predictions: got the keys prediction"),
-    "no object": ([1], "nothing at predictions: got no object"),
+    "no object": ([1], "nothing at predictions: got a list of 1"),
     "too few": ({"predictions": [[1, 0, 0, 0]]}, "got 1 answers, want 2 answers for 2 rows"),
     "no list": ({"predictions": 5}, "got no list, want 2 answers for 2 rows"),
     "words": ({"predictions": [["a", "b"]] * 2}, r'got .*"a", .*want numbers'),
-    "unknown name": ({"predictions": ["eel"] * 2}, r"class: got 'eel', .*`endpoint\.classes`"),
-    "unknown number": ({"predictions": [9] * 2}, "class: got 9, .*number below 4"),
+    "unknown name": ({"predictions": ["eel"] * 2},
+                     r"classes: eel\. The classes are ant, bee, cat, dog\. .*`endpoint\.classes`"),
+    "unknown number": ({"predictions": [9] * 2},
+                       r"no classes: 9\. The classes are ant, bee, cat, dog"),
     "short": ({"predictions": [[0.5, 0.5]] * 2}, r"got 2, want 4. Set `endpoint\.top_k=2`"),
     "keys": ({"predictions": [[{"name": "ant", "p": 1}]] * 2},
              r"no key 'label': got name, p. Set `endpoint\.label`"),

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from clonecost.errors import Advice, CloneCostError, RunWorkflow, VictimError
 from clonecost.oracle.delivery import Delivery, current
-from clonecost.types import InputPrecision, Progress, no_progress
+from clonecost.types import InputPrecision, Progress, Shown, no_progress
 from clonecost.victims.endpoints.calling import (
     Caller,
     RefusedRowsError,
@@ -52,6 +52,16 @@ class Dialect(Protocol):
     @property
     def served(self) -> str:
         """The protocol in words, for the report."""
+        ...
+
+    @property
+    def shows(self) -> Shown | None:
+        """How much the answers show, and k of "top_k"; None while that is not known."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, as far as the server states them."""
         ...
 
     def request(self, inputs: Tensor) -> tuple[dict[str, str], bytes]:

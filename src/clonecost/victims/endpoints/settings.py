@@ -5,7 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-Encoding = Literal["png", "jpeg", "uint8", "array", "record"]
+FileEncoding = Literal["png", "jpeg"]
+PixelEncoding = Literal["png", "jpeg", "uint8", "array"]
+TableEncoding = Literal["record", "array", "codes", "one_hot"]
+Encoding = Literal["png", "jpeg", "uint8", "array", "record", "codes", "one_hot"]
+Send = Literal["json", "multipart", "file", "csv"]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -31,10 +35,12 @@ class EndpointSettings(BaseModel):
     input: str | None = None  # names of the tensors; None: the only one
     output: str | None = None
     binary: bool | None = None  # None: if the server lists the extension
-    # any other JSON API:
-    body: dict[str, JsonValue] | None = None  # "$input" is a row, "$inputs" a list of rows
+    # any other API:
+    send: Send = "json"  # how the body is written
+    body: JsonValue = None  # "$input" is a row, "$inputs" a list of rows
     row: JsonValue = "$input"  # the form of each element of "$inputs"
     encoding: Encoding | None = None  # None: png for images, record for rows of a table
+    health: str | None = None  # a path; GET must be answered with success before a row is sent
     answers: str | None = None  # JMESPath to the answers
     label: str = "label"  # in an answer that lists classes, the keys of each element
     score: str = "score"

@@ -3,6 +3,7 @@
 import math
 import weakref
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor
@@ -12,16 +13,17 @@ from clonecost.result import Authorisation, EndpointCard
 from clonecost.types import Feature, Progress, Shape, no_progress
 from clonecost.victims.answer_form import Outputs
 from clonecost.victims.asking import asked
-from clonecost.victims.endpoints.calling import Caller, UnansweredError, open_caller
+from clonecost.victims.endpoints.calling import Caller, UnansweredError, exchange, open_caller
 from clonecost.victims.endpoints.open_inference import ROWS, connect, is_open_inference
 from clonecost.victims.endpoints.pace import Pace, RowCap
 from clonecost.victims.endpoints.permission import check_address, must_be_allowed
+from clonecost.victims.endpoints.request_bodies import takes_many
 from clonecost.victims.endpoints.secret_values import Secrets, check_secrets
 from clonecost.victims.endpoints.sending import Dialect, Sender
 from clonecost.victims.endpoints.settings import RATE, EndpointSettings
 from clonecost.victims.endpoints.shared_state import SharedState
 from clonecost.victims.endpoints.template import ROWS as ROWS_OF_TEMPLATE
-from clonecost.victims.endpoints.template import check_template, make_template, takes_many
+from clonecost.victims.endpoints.template import check_template, make_template
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded_victim import LoadedVictim
 
@@ -106,10 +108,15 @@ def endpoint_victim(
     try:
         if settings.body is not None:
             filled = settings.model_copy(update={"row": secrets.fill(settings.row)})
-            dialect = make_template(url, filled, secrets, form, input_shape, num_classes, features)
+            dialect = make_template(
+                url, filled, secrets, form, input_shape, num_classes, features, outputs
+            )
         else:
-            exact = features is not None
-            dialect = _connected(caller, url, settings, form, input_shape, num_classes, exact=exact)
+            dialect = _connected(
+                caller, url, settings, form, input_shape, num_classes, features, outputs
+            )
+        if settings.health is not None:
+            _must_be_healthy(caller, url, settings.health)
     except BaseException:
         caller.close()
         raise
@@ -129,11 +136,11 @@ def endpoint_victim(
     found = asked(scores, where=url, outputs=outputs, num_classes=num_classes, local=False)
     weakref.finalize(found.answer, sender.close)
 
-    served = dialect.served + (f", through the proxy {caller.proxy}" if caller.proxy else "")
+    through = f", through the proxy {caller.proxy}" if caller.proxy else ""
 
     def card() -> EndpointCard:
         return EndpointCard(
-            url=url, protocol=served, authorisation=authorisation, rate=rate,
+            url=url, protocol=dialect.served + through, authorisation=authorisation, rate=rate,
             rows_per_request=sender.rows_per_request, requests=len(sender.seconds),
             latency=sender.latency, lost_limit=None,
         )  # fmt: skip
@@ -143,10 +150,11 @@ def endpoint_victim(
         answer=found.answer,
         input_shape=input_shape,
         num_classes=num_classes,
-        classes=settings.classes,
+        classes=tuple(settings.classes) or dialect.classes,
         weights=None,
-        served=served,
+        served=dialect.served + through,
         gives=found.words,
+        shows=lambda: found.shows() or dialect.shows,
         takes=dialect.takes,
         rows_in_flight=sender.rows_in_flight,
         endpoint=card,
@@ -165,10 +173,13 @@ def least_seconds(rows: int, settings: EndpointSettings, rate: float) -> float:
 
 def _connected(
     caller: Caller, url: str, settings: EndpointSettings, form: InputForm, input_shape: Shape,
-    num_classes: int | None, *, exact: bool,
+    num_classes: int | None, features: Sequence[Feature] | None, outputs: Outputs | None,
 ) -> Dialect:  # fmt: skip
     try:
-        return connect(caller, url, settings, form, input_shape, num_classes, exact=exact)
+        return connect(
+            caller, url, settings, form, input_shape, num_classes, features=features,
+            outputs=outputs,
+        )  # fmt: skip
     except UnansweredError as error:
         raise VictimError(
             caller.secrets.hide(f"{url} does not answer ({error})"),
@@ -176,3 +187,21 @@ def _connected(
         ) from None
     except VictimError as error:
         raise caller.secrets.hidden(error) from None
+
+
+def _must_be_healthy(caller: Caller, url: str, path: str) -> None:
+    """Ask the server's health address, before a row is sent.
+
+    Raises:
+        VictimError: it does not answer with success.
+    """
+    address = urlsplit(url)
+    health = f"{address.scheme}://{address.netloc}{path}"
+    try:
+        exchange(caller, "GET", health)
+    except (UnansweredError, VictimError) as error:
+        said = error.fact if isinstance(error, VictimError) else f"{health}: {error}"
+        raise VictimError(
+            caller.secrets.hide(f"The endpoint is not ready, and no row was sent ({said})"),
+            Advice("start it, or wait until it is ready"), SetKey("endpoint.health"),
+        ) from None  # fmt: skip

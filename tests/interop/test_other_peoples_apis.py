@@ -1,0 +1,86 @@
+"""An audit through a spec alone: accuracy and answers are the model's own, whatever the API."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.other_peoples_apis import (
+    APIS,
+    DIGITS,
+    WORDS,
+    OtherApi,
+    digits,
+    serving_other,
+    table,
+)
+
+from clonecost.audit import Watcher
+from clonecost.config import EVERYTHING, make_spec
+from clonecost.oracle.ledger import Ledger
+from clonecost.result import Result
+from clonecost.workflows.run import run_spec
+
+ROWS = 40
+
+
+def audit(
+    api: OtherApi, folder: Path, test: Path, **keys: Any
+) -> tuple[Result, np.ndarray[Any, Any]]:
+    with serving_other(api) as url:
+        spec = make_spec({
+            "victim": "theirs", "test": str(test), "budget": 16, "milestones": [], "rate": 1e6,
+            "device": "cpu", "spot_check": 0, "endpoint": {"url": url, **api.endpoint},
+            **api.top, **keys,
+        })  # fmt: skip
+        ((_, result),) = run_spec(spec, folder, watch=lambda _: Watcher(), consent=EVERYTHING)
+    with closing(Ledger.read(folder / "ledger.sqlite")) as ledger:
+        bought = ledger.recorded("evaluation", 0, ROWS)
+    assert bought is not None
+    return result, bought.answers.numpy()
+
+
+@pytest.mark.parametrize("name", [name for name, api in APIS.items() if api.images])
+def test_images(name: str, tmp_path: Path) -> None:
+    api, (model, pixels, labels) = APIS[name], digits()
+    np.savez(tmp_path / "test.npz", inputs=pixels[:ROWS, None], labels=labels[:ROWS])
+    np.savez(tmp_path / "proxy.npz", inputs=pixels[ROWS:80, None])
+    result, answers = audit(
+        api, tmp_path / "run", tmp_path / "test.npz", classes=10, attack="knockoff",
+        proxy=str(tmp_path / "proxy.npz"), student="half-lenet",
+        input_precision="uint8", set={"knockoff": {"epochs": 1}},
+    )  # fmt: skip
+    flat = pixels[:ROWS].reshape(ROWS, -1) / 255
+    own = model.predict_proba(flat)
+    if top_k := api.endpoint.get("top_k"):
+        own = np.where(own >= np.sort(own)[:, [-top_k]], own, 0)
+        own /= own.sum(1, keepdims=True)
+        assert (result.threat.answers, result.threat.top_k) == ("top_k", top_k)
+    else:
+        assert result.threat.answers == "probs"
+    assert result.victim.accuracy is not None
+    assert result.victim.accuracy.value == pytest.approx(model.score(flat, labels[:ROWS]))
+    np.testing.assert_allclose(answers, own, atol=1e-6)
+    if "classes" in api.endpoint:
+        assert result.victim.classes == list(DIGITS)
+
+
+@pytest.mark.parametrize("name", [name for name, api in APIS.items() if not api.images])
+def test_rows_of_a_table(name: str, tmp_path: Path) -> None:
+    api, (model, frame, labels) = APIS[name], table()
+    frame.assign(label=labels)[:ROWS].to_csv(tmp_path / "test.csv", index=False)
+    features = [
+        {"name": "age", "low": 18, "high": 90},
+        {"name": "colour", "categories": ["red", "green", "blue"]},
+        {"name": "doors", "categories": ["2", "4"]},
+    ]
+    result, answers = audit(
+        api, tmp_path / "run", tmp_path / "test.csv", attack="tramer_adaptive_retrain",
+        features=features, uniform=0,
+    )  # fmt: skip
+    own = model.predict_proba(frame[:ROWS])
+    assert result.victim.accuracy is not None
+    assert result.victim.accuracy.value == pytest.approx(model.score(frame[:ROWS], labels[:ROWS]))
+    np.testing.assert_allclose(answers, own, atol=1e-9)
+    assert result.victim.classes == list(WORDS)
