@@ -5,11 +5,16 @@ BIN := $(VENV)/bin
 # Small networks on a shared machine: more threads than idle cores only wait for each other.
 export OMP_NUM_THREADS ?= 1
 SPHINX := $(BIN)/python -m sphinx -q -W --keep-going -b html docs site
+# For pins only: uv, pip-audit, cyclonedx-bom.
+TOOLS := .venv-tools
+# The build of torch 2.13.0 for CPUs, Python 3.11, Linux x86_64, which is not on the usual index.
+TORCH_CPU := sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
+HASHES := --python-version 3.11.5 --universal --generate-hashes --no-annotate --no-header --quiet
 # A server that we did not write, for the tests; its pins exclude ours.
 MLSERVER := .venv-mlserver
 export CLONECOST_MLSERVER ?= $(CURDIR)/$(MLSERVER)/bin/python
 
-.PHONY: setup demo test fuzz check prose docs bench clean
+.PHONY: setup setup-hashed demo test fuzz lock sbom audit check prose docs bench clean
 
 setup: $(VENV)/user  ## the environment, from pinned versions
 
@@ -33,6 +38,29 @@ $(MLSERVER)/ready: constraints-mlserver.txt
 			-c $< mlserver mlserver-sklearn onnxruntime numpy; \
 	else echo "MLServer ends at Python 3.12: its tests will be skipped"; fi
 	touch $@
+
+setup-hashed: $(BIN)/python requirements.lock  ## the same for developers, by the hash of each file
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps \
+		-r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(VENV)/user $(VENV)/dev
+
+$(TOOLS)/ready: requirements-tools.lock
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r $<
+	touch $@
+
+lock: $(TOOLS)/ready  ## hashes of the pins in constraints.txt, after each change of it
+	echo "# constraints.txt with the hash of every file that pip may take; made by \`make lock\`." \
+		> requirements.lock
+	$(TOOLS)/bin/uv pip compile $(HASHES) --no-deps constraints.txt \
+		| sed 's/^torch==2.13.0 .*/&\n    --hash=$(TORCH_CPU) \\/' >> requirements.lock
+
+sbom: $(TOOLS)/ready $(VENV)/dev  ## sbom.json: the installed packages as CycloneDX
+	$(TOOLS)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --of JSON -o sbom.json
+
+audit: $(TOOLS)/ready  ## known vulnerabilities of the pins; says which it has no data on
+	$(TOOLS)/bin/pip-audit --disable-pip --require-hashes -r requirements.lock
 
 demo: $(VENV)/user  ## audit the embedded victim with two attacks, and write a report
 	$(BIN)/clonecost audit digits-lenet --attack knockoff:shared --proxy photos --budget 20000 \
@@ -70,5 +98,5 @@ docs: $(VENV)/dev  ## the site, in site/
 bench: $(VENV)/dev  ## speed and memory against their floors; prints a table, writes JSON
 	$(BIN)/python -m benchmarks
 
-clean:  ## the environments, the site and the demo's run
-	rm -rf $(VENV) $(MLSERVER) site runs/demo
+clean:  ## the environments, the site, the SBOM and the demo's run
+	rm -rf $(VENV) $(MLSERVER) $(TOOLS) sbom.json site runs/demo
