@@ -8,7 +8,7 @@ from tests.support.endpoint_servers import free_port
 from tests.support.toy_endpoint import CLASSES, SHAPE, Start, reach, rows, scores_of
 from torch import nn
 
-from clonecost.errors import VictimError
+from clonecost.errors import SpecError, VictimError
 from clonecost.victims import load_victim
 from clonecost.victims.input_form import InputForm
 
@@ -140,3 +140,29 @@ def test_no_such_model_and_nobody_there(start: Start) -> None:
         reach(server, f"{server.url}/v2/models/other")
     with pytest.raises(VictimError, match=r"does not answer \(no connection.*is running"):
         reach(server, f"http://127.0.0.1:{free_port()}/v2/models/toy")
+
+
+def test_a_model_without_a_batch_dimension(start: Start) -> None:
+    metadata = {"inputs": tensors([3, 4, 5]), "outputs": [{**OUT[0], "shape": [CLASSES]}]}
+    server = start(
+        metadata=metadata, model=lambda x: scores_of(x[None]), spoil=lambda scores: scores[0]
+    )
+    torch.testing.assert_close(reach(server).answer(rows(3)), scores_of(rows(3)))
+    assert [body["inputs"][0]["shape"] for body in server.bodies] == [[3, 4, 5]] * 3
+
+
+def test_class_names_of_the_metadata_are_the_victims(start: Start) -> None:
+    names = ["a", "b", "c", "d", "e", "f"]
+    out = [{**OUT[0], "parameters": {"labels": names}}]
+    server = start(metadata={"inputs": tensors([-1, 3, 4, 5]), "outputs": out})
+    assert reach(server).classes == tuple(names)
+
+
+def test_a_server_that_is_not_ready_gets_no_row(start: Start) -> None:
+    server = start()
+    with pytest.raises(VictimError, match=r"not ready, and no row was sent .*404"):
+        reach(server, settings={"health": "/ready"})
+    with pytest.raises(SpecError, match=r"no path .*got \.example\.com"):
+        reach(server, settings={"health": ".example.com"})  # not another host
+    reach(server, settings={"health": "/v2"}).answer(rows(1))
+    assert server.rows == 1

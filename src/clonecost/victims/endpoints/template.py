@@ -130,7 +130,3 @@ def check_template(settings: EndpointSettings) -> None:
         raise SpecError(f"endpoint.answers is no JMESPath ({first})", SetKey("endpoint.answers"),
                         got=repr(settings.answers)) from error  # fmt: skip
     check_body(settings)
-    if settings.health is not None and not settings.health.startswith("/"):
-        raise SpecError("endpoint.health is no path on the endpoint's server",
-                        SetKey("endpoint.health", "/health"), got=settings.health,
-                        want="a path that starts with /")  # fmt: skip

@@ -36,6 +36,10 @@ def check_endpoint(url: str, settings: EndpointSettings) -> None:
     """
     check_address(url)
     check_secrets(settings, url)
+    if settings.health is not None and not settings.health.startswith("/"):
+        raise SpecError("endpoint.health is no path on the endpoint's server",
+                        SetKey("endpoint.health", "/health"), got=settings.health,
+                        want="a path that starts with /")  # fmt: skip
     if settings.body is not None:
         check_template(settings)
     elif not is_open_inference(url):
