@@ -30,7 +30,7 @@ def test_a_kernel_machine_is_solved_and_its_training_rows_leak(
     guessed: int, tmp_path: Path
 ) -> None:
     toy, victim = machine()
-    attack = TramerKernelLr(representers=guessed, alpha=10.0, iterations=400)
+    attack = TramerKernelLr(representers=guessed, alpha=10.0, iterations=400, checks=0)
     (clone,), spent = steal(attack, toy, tmp_path)
     assert spent == 10 * (guessed * 2 + CLASSES * (guessed + 1) + 1)
     assert total_variation(clone, toy) < 1e-4
@@ -41,7 +41,7 @@ def test_a_kernel_machine_is_solved_and_its_training_rows_leak(
 
 def test_a_search_that_is_caught_begins_anew(tmp_path: Path) -> None:
     toy, _ = machine()
-    attack = TramerKernelLr(representers=REPRESENTERS, iterations=400)
+    attack = TramerKernelLr(representers=REPRESENTERS, iterations=400, checks=0)
     once, often = (
         steal(replace(attack, starts=starts), toy, tmp_path) for starts in (1, attack.starts)
     )

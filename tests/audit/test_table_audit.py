@@ -54,7 +54,7 @@ def settings(toy: TableToy, tmp_path: Path) -> dict[str, object]:
 def test_uniform_rows_are_bought_for_the_evaluation_and_counted_apart(
     settings: dict[str, object], make_audit: MakeAudit
 ) -> None:
-    audit = make_audit(TramerLr(), **settings)
+    audit = make_audit(TramerLr(checks=0), **settings)
     result = run_audit(audit)
     assert result.spent == 15
     assert result.evaluation == TEST_ROWS + UNIFORM

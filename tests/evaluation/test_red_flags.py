@@ -67,6 +67,7 @@ RAISED: dict[str, dict[str, Any]] = {
     "too-few-other-classes": {"majority": 1 - 3 / 5_000},
     "victim-at-chance": {"victim_accuracy": rate(0.31)},
     "small-test-set": {"test_rows": 999},
+    "attack-fell-short": {"remark": "The victim is no tree"},
     "differences-in-8-bit": {"traits": DIFFERENCES, "threat": threat(input_precision="uint8")},
     "differences-of-coarse-answers": {"traits": DIFFERENCES, "threat": threat(answers="top_k")},
     "equations-of-coarse-answers": {

@@ -1,7 +1,7 @@
 """Run an attack on a table without an audit around it, to look at the clone itself."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -9,7 +9,7 @@ from tests.support.table_toys import TableToy
 from torch import nn
 
 from clonecost.attacks import Attack
-from clonecost.attacks.base import AttackerKit
+from clonecost.attacks.base import AttackerKit, no_remark
 from clonecost.audit.curve import follow
 from clonecost.oracle import Oracle
 from clonecost.oracle.ledger import Ledger
@@ -20,6 +20,7 @@ from clonecost.types import AnswerKind, ThreatModel, Victim
 def steal(
     attack: Attack, toy: TableToy, tmp_path: Path, *, budget: int = 100_000, seed: int = 0,
     answers: AnswerKind = "probs", milestones: Sequence[int] = (), victim: Victim | None = None,
+    remark: Callable[[str], None] = no_remark,
 ) -> tuple[list[nn.Module], int]:  # fmt: skip
     """The clones of the milestones and of the end, and how many rows were spent."""
     threat = ThreatModel(
@@ -31,7 +32,7 @@ def steal(
         input_shape=threat.input_shape, num_classes=toy.classes,
     )  # fmt: skip
     oracle = Oracle(victim or toy.answer, threat, ledger)
-    attackers, looks = kit(budget, seed), Kept()
+    attackers, looks = replace(kit(budget, seed), remark=remark), Kept()
     try:
         follow(attack.run(oracle, attackers), oracle, attackers, milestones, looks)
     finally:

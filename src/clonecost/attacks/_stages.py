@@ -1,18 +1,17 @@
 """Queries of a table's rows in chunks, with a clone after each chunk."""
 
-from collections.abc import Callable, Generator, Iterator
-from math import ceil
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from clonecost.attacks.base import AttackerKit, Clone, DeferredClone, table_of
+from clonecost.attacks.base import Clone, DeferredClone
 from clonecost.oracle import Oracle
-from clonecost.tabular.features import uniform_rows
 
 # A part of an attack: yields the clone after each chunk of queries and returns its result.
 QuerySteps = Generator[Clone, None, Tensor]
-Solve = Callable[[AttackerKit, Tensor, Tensor], nn.Module]  # (kit, rows, answers) -> clone
+BuySteps = Generator[Clone, None, None]
 
 
 def answered_chunks(
@@ -46,18 +45,23 @@ def query(oracle: Oracle, rows: Tensor, clone: DeferredClone) -> QuerySteps:
     return torch.cat(answers)
 
 
-def solve_from_uniform_rows(
-    oracle: Oracle, kit: AttackerKit, rows_needed: float, solve: Solve, *, size: int = 256
-) -> Iterator[Clone]:
-    """Query uniform rows in chunks of at most `size`; `solve` makes the clone from the answers.
+@dataclass
+class Bought:
+    """The rows of a table that an attack has bought, and their answers; `clone` is of all rows."""
 
-    Args:
-        rows_needed: number of rows, rounded up; fewer if the budget is smaller.
-    """
-    count = min(max(1, ceil(rows_needed)), oracle.threat.query_budget)
-    rows = uniform_rows(table_of(oracle.threat), count, kit.rng)
-    answers: list[Tensor] = []
-    clone = DeferredClone(lambda n, kit: solve(kit, rows[:n], torch.cat(answers)[:n]))
-    for _ in kit.loop(lambda _: oracle.spent < count, answers=answers):
-        answers.append(oracle(rows[oracle.spent :][:size]))
-        yield clone
+    oracle: Oracle
+    clone: DeferredClone
+    rows: Tensor  # (n, d)
+    answers: Tensor  # (n, K)
+
+    def buy(self, rows: Tensor) -> QuerySteps:
+        """Query `rows`, (m, d), add them and return their answers, (m, K).
+
+        Raises:
+            BudgetError: the budget ended among the rows; it was spent to the last query.
+        """
+        for chunk, answers in answered_chunks(self.oracle, rows):
+            self.rows = torch.cat([self.rows, chunk])
+            self.answers = torch.cat([self.answers, answers])
+            yield self.clone
+        return self.answers[len(self.answers) - len(rows) :]

@@ -210,6 +210,10 @@ def no_exhibit(search: Search, pictures: Mapping[str, Tensor]) -> None:
     """Ignore the state of a search: the default of `AttackerKit.exhibit`."""
 
 
+def no_remark(sentence: str) -> None:
+    """Ignore a remark: the default of `AttackerKit.remark`."""
+
+
 class GeneratorFactory(Protocol):
     """A function that builds an untrained generator for the victim's shape."""
 
@@ -245,6 +249,9 @@ class AttackerKit:
     # Called by an attack that searches for images: the search so far, and images for the report
     # (see `clonecost.query_synthesis.search_log`). The last call counts.
     exhibit: Callable[[Search, Mapping[str, Tensor]], None] = no_exhibit
+    # Called by an attack that knows that its clone is not what it promises: a sentence for the
+    # user, without its full stop, which becomes a red flag. The last call counts; "" withdraws it.
+    remark: Callable[[str], None] = no_remark
     # The victim's network, pixels in [0, 1] -> logits: a frozen copy in eval mode, differentiable
     # with respect to its inputs. Set only if the threat model's access is "white-box".
     white_box: nn.Module | None = None

@@ -22,7 +22,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import solve_from_uniform_rows
+from clonecost.attacks._equations import System, solve_equations
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.equation_solver import cross_entropy, solve
@@ -44,6 +44,8 @@ class TramerKernelLr:
     representers: int = 20  # r, number of representers, guessed
     gamma: float = 1.0  # initial value of the kernel's gamma, an unknown
     alpha: float = 10.0  # queries for each unknown
+    # further rows on which the solution is checked; 0: none, and no saturated answer is replaced
+    checks: int = 5
     weight: float = 1e-10  # lambda, weight of the penalty
     iterations: int = 3_000  # iterations of one search at most
     # searches at most, each from a new start, until one is within 1e-6 nats a row
@@ -57,6 +59,7 @@ class TramerKernelLr:
         at_least(1, self, "representers", "iterations", "starts")
         at_least(1e-6, self, "gamma")
         at_least(0.01, self, "alpha")
+        at_least(0, self, "checks")
         at_least(0, self, "weight")
 
     @property
@@ -74,9 +77,15 @@ class TramerKernelLr:
         features, classes = table_of(oracle.threat), oracle.threat.num_classes
         empty = RbfModel(features, self.representers, classes, gamma=self.gamma)
         unknowns = sum(parameter.numel() for parameter in empty.parameters())
-        return solve_from_uniform_rows(
-            oracle, kit, self.alpha * unknowns, partial(self._solve, features)
-        )
+        return solve_equations(oracle, kit, System(
+            guess=f"a kernel model with {self.representers} representers",
+            instead=(
+                "Try more representers; tramer_mlp solves for a neural network, tramer_tree for a "
+                "tree"
+            ),
+            unknowns=unknowns, rows=self.alpha * unknowns, checks=self.checks, rounds=1,
+            solve=partial(self._solve, features),
+        ))  # fmt: skip
 
     def _solve(
         self, features: tuple[Feature, ...], kit: AttackerKit, rows: Tensor, answers: Tensor

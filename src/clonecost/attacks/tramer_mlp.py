@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from clonecost.attacks._stages import solve_from_uniform_rows
+from clonecost.attacks._equations import System, solve_equations
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.equation_solver import cross_entropy, solve
@@ -36,6 +36,8 @@ class TramerMlp:
 
     hidden: int = 20  # h, number of hidden units, guessed
     alpha: float = 5.0  # queries for each unknown
+    # further rows on which the solution is checked; 0: none, and no saturated answer is replaced
+    checks: int = 5
     weight: float = 1e-8  # lambda, weight of the penalty
     iterations: int = 3_000  # iterations of the search at most
 
@@ -46,6 +48,7 @@ class TramerMlp:
     def __post_init__(self) -> None:
         at_least(1, self, "hidden", "iterations")
         at_least(0.01, self, "alpha")
+        at_least(0, self, "checks")
         at_least(0, self, "weight")
 
     @property
@@ -62,9 +65,15 @@ class TramerMlp:
         features, classes = table_of(oracle.threat), oracle.threat.num_classes
         empty = TanhModel(features, self.hidden, classes)
         unknowns = sum(parameter.numel() for parameter in empty.parameters())
-        return solve_from_uniform_rows(
-            oracle, kit, self.alpha * unknowns, partial(self._solve, features)
-        )
+        return solve_equations(oracle, kit, System(
+            guess=f"a perceptron with {self.hidden} tanh units",
+            instead=(
+                "Try more hidden units; tramer_tree solves for a tree, tramer_adaptive_retrain "
+                "trains on labels alone"
+            ),
+            unknowns=unknowns, rows=self.alpha * unknowns, checks=self.checks, rounds=1,
+            solve=partial(self._solve, features),
+        ))  # fmt: skip
 
     def _solve(
         self, features: tuple[Feature, ...], kit: AttackerKit, rows: Tensor, answers: Tensor

@@ -41,6 +41,7 @@ class Outcome(NamedTuple):
     clone: nn.Module  # the last one handed over
     curve: list[Score]
     ended: Literal["finished", "budget_exhausted"]
+    remark: str = ""  # the attack's own, if its clone is not what it promises
 
 
 class History(NamedTuple):
@@ -81,7 +82,7 @@ def findings(
         majority=reference.majority(), test_rows=len(audit.test), controls=controls,
         overlap=overlap(proxy, audit.test) if proxy else 0,
         traffic=traffic, lost=totals.lost, resumed=history.resumed, spot=spot,
-        releases=history.releases,
+        releases=history.releases, remark=outcome.remark,
     )  # fmt: skip
     return Result(
         victim=VictimCard(

@@ -119,12 +119,16 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     stops = {*audit.milestones, *history.stops}  # the curve keeps the points of smaller budgets
     ledger.note(stops=json.dumps(sorted(stops)))
     milestones = sorted(stop for stop in stops if 0 < stop < audit.threat.query_budget)
-    shown, curve = Shown(), Curve(reference, watcher.scored)
-    kit = _kit(audit, watcher, history.horizon, shown)
-    parts = {"place": OraclePosition(oracle), "traffic": traffic, "curve": curve, "shown": shown}
+    shown, remark, curve = Shown(), Remark(), Curve(reference, watcher.scored)
+    kit = _kit(audit, watcher, history.horizon, shown, remark)
+    parts = {
+        "place": OraclePosition(oracle), "traffic": traffic, "curve": curve, "shown": shown,
+        "remark": remark,
+    }  # fmt: skip
     snapshots = _snapshots(audit, watcher, ledger, kit, milestones, parts)
     kit = replace(kit, loop=snapshots.loop)
     outcome = _attack(audit, oracle, kit, milestones, curve, snapshots)
+    outcome = outcome._replace(remark=remark.sentence)
     _check_spots(audit, watcher, ledger, reference, ending=True)
     seconds = float(ledger.fact("seconds") or 0) + time.monotonic() - began
     ledger.note(seconds=seconds, stops=json.dumps(sorted({*stops, oracle.spent})))
@@ -228,7 +232,23 @@ class Shown:
         self.pictures = state["pictures"]
 
 
-def _kit(audit: Audit, watcher: Watcher, horizon: int, shown: Shown) -> AttackerKit:
+@dataclass
+class Remark:
+    """The attack's last remark on its clone; empty without one."""
+
+    sentence: str = ""
+
+    def __call__(self, sentence: str) -> None:
+        self.sentence = sentence
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sentence": self.sentence}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.sentence = state["sentence"]
+
+
+def _kit(audit: Audit, watcher: Watcher, horizon: int, shown: Shown, remark: Remark) -> AttackerKit:
     shape = audit.threat.input_shape
     return AttackerKit(
         student=audit.new_student,
@@ -241,6 +261,7 @@ def _kit(audit: Audit, watcher: Watcher, horizon: int, shown: Shown) -> Attacker
         compile=audit.options.compile,
         progress=watcher.step,
         exhibit=shown,
+        remark=remark,
         white_box=audit.open_network(),
     )
 

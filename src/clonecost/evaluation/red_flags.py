@@ -63,6 +63,7 @@ def flags(
     spot: SpotCheck | None = None,
     releases: Sequence[str] = (),
     controls: Sequence[Control] = (),
+    remark: str = "",
 ) -> list[Flag]:
     """The flags of one audit, warnings first.
 
@@ -78,12 +79,14 @@ def flags(
         resumed: how often the audit was resumed.
         spot: the result of the spot checks, if any was made.
         controls: the controls, if any was trained.
+        remark: the attack's own sentence, without its full stop, if its clone falls short.
     """
     found = [
         *_data(test_rows, overlap, majority),
         *_victim(victim_accuracy, majority_accuracy),
         *_attack(threat, attack, traits),
         *_outcome(threat, curve, majority, traffic),
+        *_remark(attack, remark),
         *_controls(curve[-1], controls),
         *_run(lost, resumed, spot, releases),
     ]
@@ -209,6 +212,15 @@ def _outcome(
             "one-sided-questions",
             f"{percent(largest_share)} of the answers predict the same class. The clone was "
             "trained on few answers of the other classes.",
+        )
+
+
+def _remark(attack: str, remark: str) -> Iterable[Flag]:
+    if remark:
+        yield _warning(
+            "attack-fell-short",
+            f"{attack} did not find what it promises. {remark.rstrip('.')}. The clone says what "
+            "this attack can do, not how safe the victim is.",
         )
 
 
