@@ -28,7 +28,12 @@ T = TypeVar("T")
 Takes = Literal["images", "table"]
 UseOfProxy = Literal["none", "asked", "changed"]
 BySettings = Literal[
-    "queries_per_iteration", "generators", "unfit", "rows_per_unknown", "published_wiring"
+    "queries_per_iteration",
+    "least_budget",
+    "generators",
+    "unfit",
+    "rows_per_unknown",
+    "published_wiring",
 ]
 
 
@@ -40,6 +45,7 @@ class Declaration:
     `by_settings` lists its name. A trait that is not listed has the value in brackets:
 
     - `queries_per_iteration: int` (0): the least budget that is accepted.
+    - `least_budget: int` (0): rows without which it has no clone at all.
     - `generators: tuple[str, ...]` (none): names (`clonecost.names("generators")`) or folders of
       trained generators that the kit must hold. A generator that is named and not in the cache is
       trained on the proxy data first.
@@ -98,6 +104,11 @@ def _one_of(key: str, value: object, known: tuple[str, ...]) -> None:
 def queries_per_iteration(attack: "Attack") -> int:
     """Queries that one iteration costs; 0: the attack has no iterations."""
     return _by_settings(attack, "queries_per_iteration", 0)
+
+
+def least_budget(attack: "Attack") -> int:
+    """The least budget that an attack accepts, 0: any."""
+    return max(queries_per_iteration(attack), _by_settings(attack, "least_budget", 0))
 
 
 def required_generators(attack: "Attack") -> tuple[str, ...]:

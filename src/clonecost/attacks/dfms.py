@@ -18,6 +18,7 @@ Differs from the paper: see docs/attacks/dfms.md.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from math import cos, pi
 from typing import ClassVar
 
@@ -74,7 +75,7 @@ class Dfms:
     pretraining_epochs: int = 40  # epochs of C in steps 2 and 4
     pretraining_lr: float = 0.1  # learning rate of C in steps 2 and 4
 
-    declares: ClassVar = Declaration(needs="label", proxy="changed")
+    declares: ClassVar = Declaration(needs="label", proxy="changed", by_settings=("least_budget",))
 
     def __post_init__(self) -> None:
         at_least(2, self, "batch_size")  # batch norm
@@ -85,9 +86,12 @@ class Dfms:
         if not all(0 <= decay < 1 for decay in self.averages):
             raise out_of_range(self, "averages", "decays from 0 to below 1")
 
+    @property
+    def least_budget(self) -> int:
+        return next(n for n in count(1) if self._before(n) <= n)
+
     def plan(self, budget: int) -> str:
-        own, generated, validation = self.rows_by_purpose(budget)
-        first = own + 2 * generated + validation
+        first, validation = self._before(budget), self.rows_by_purpose(budget)[2]
         batches = max(0, budget - first) // self.batch_size
         return (
             f"queries {first:,} rows beforehand, {validation:,} of them to select an average, "
@@ -185,6 +189,9 @@ class Dfms:
         part = min(1, self.before * budget / (sum(full) + self.generated_rows))
         own, generated, validation = (max(2, int(part * rows)) for rows in full)
         return own, generated, validation
+
+    def _before(self, budget: int) -> int:
+        return sum(rows := self.rows_by_purpose(budget)) + rows[1]
 
     def rate(self, past: int, steps: int) -> float:
         """The factor of C's rate after `past` of `steps` steps; after `steps` it rises again."""

@@ -19,6 +19,7 @@ from clonecost.attacks import ATTACKS
 from clonecost.attacks.base import (
     Attack,
     check_access,
+    least_budget,
     name_of_attack,
     queries_per_iteration,
     refusal,
@@ -299,10 +300,11 @@ def check(audit: Audit) -> None:
     if isinstance(audit.student, str) and threat.features is None:
         with torch.device("meta"):  # takes no time and draws no random numbers
             audit.new_student()
-    least = queries_per_iteration(attack)
+    least = least_budget(attack)
     if threat.query_budget < least:
+        part = "iteration" if queries_per_iteration(attack) == least else "clone"
         raise SpecError(
-            f"The budget is too small for one iteration of {audit.attack_name}",
+            f"The budget is too small for one {part} of {audit.attack_name}",
             SetKey("budget", least), got=threat.query_budget, want=f"at least {least}",
         )  # fmt: skip
 

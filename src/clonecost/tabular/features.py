@@ -46,7 +46,7 @@ def uniform_rows(features: Sequence[Feature], count: int, rng: torch.Generator) 
         rng: on the device of the rows.
     """
     blocks = [_uniform(features, rng) for _ in range(-(-count // BLOCK))]
-    return torch.cat(blocks)[:count]
+    return torch.cat(blocks)[:count] if blocks else torch.empty(0, len(features), device=rng.device)
 
 
 def _uniform(features: Sequence[Feature], rng: torch.Generator) -> Tensor:

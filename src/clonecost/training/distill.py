@@ -81,8 +81,10 @@ def distill(
             student.train()
             order = training[torch.randperm(len(training), generator=rng, device=rng.device)]
             for batch in order.split(recipe.batch_size):
-                if len(batch) == 1 and len(training) > 1:
-                    continue  # batch norm needs two rows; the next epoch's order differs
+                if len(batch) == 1:  # batch norm needs two rows
+                    if recipe.batch_size > 1 and len(training) > 1:
+                        continue  # the next epoch's order differs
+                    batch = batch.repeat(2)
                 x = as_pixels(augment(inputs.index_select(0, batch), recipe.augment, rng))
                 loss = loss_of(student(x), answers.index_select(0, batch)).mean()
                 optimizer.zero_grad()
