@@ -150,14 +150,14 @@ def test_the_command_line_audits_a_table_and_a_file(
     monkeypatch.chdir(tmp_path)
     attack = ["--attack", "tramer_lr", "--uniform"]
     done = run("audit", "iris-softmax", *attack, "50", "--out", "a")
-    assert "A clone that cost 15 queries agrees with your model on 100 %" in done.out
+    assert "A clone that cost 20 queries agrees with your model on 100 %" in done.out
     assert read_result(tmp_path / "a").evaluation == 45 + 50
 
     train = load_table("iris", "train")
     model = LogisticRegression(max_iter=1_000).fit(train.inputs.numpy(), train.labels.numpy())
     skops.io.dump(model, tmp_path / "model.skops")
     done = run("audit", "model.skops", "--test", "iris", *attack, "0", "--out", "b")
-    assert "A clone that cost 15 queries" in done.out
+    assert "A clone that cost 20 queries" in done.out
     assert run("verify", "b").status == 0
     assert "finished already" in run("resume", "b").err
     refused = run("replay", "b", "--student", "lenet")
@@ -187,7 +187,7 @@ def test_a_graph_of_a_table_is_audited(tmp_path: Path, monkeypatch: pytest.Monke
     opset = [onnx.helper.make_opsetid("", 17)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), "iris.onnx")
     done = run("audit", "iris.onnx", "--test", "iris", "--attack", "tramer_lr", "--uniform", "50")
-    assert "A clone that cost 15 queries agrees with your model on 100 %" in done.out
+    assert "A clone that cost 20 queries agrees with your model on 100 %" in done.out
 
 
 def test_a_plan_of_a_table_counts_its_uniform_rows() -> None:
