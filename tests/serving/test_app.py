@@ -273,7 +273,7 @@ def test_the_output_policy_is_the_oracles(
 
 BROKEN: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "nan": (lambda x: torch.full((len(x), CLASSES), torch.nan), "NaN or infinity for 2 of 2 rows"),
-    "logits": (lambda x: torch.full((len(x), CLASSES), 3.0), "logits"),
+    "logits": (lambda x: torch.full((len(x), CLASSES), 3.0), "Set `outputs`"),
     "shape": (lambda x: torch.rand(len(x), 7), "(2, 7)"),
     "failure": (lambda x: torch.rand(2, 3) @ torch.rand(2, 3), "The victim failed on inputs"),
 }

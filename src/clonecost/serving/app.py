@@ -173,7 +173,7 @@ def make_app(
     async def server() -> ServerMetadata:
         return ServerMetadata(name="clonecost", version=__version__, extensions=[EXTENSION])
 
-    @app.get("/v2/models/{name}", **guarded(404))
+    @app.get("/v2/models/{name}", response_model_exclude_none=True, **guarded(404))
     async def model_metadata(name: Name) -> ModelMetadata:
         check_name(name)
         return metadata(model)

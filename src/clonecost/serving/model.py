@@ -47,6 +47,7 @@ class ServedModel:
     name: str  # in its URL
     victim: Victim  # with its defences
     api: PredictionApi
+    classes: tuple[str, ...] = ()  # their names, where the victim states them
 
     def __call__(self, inputs: Tensor, /) -> Tensor:
         if self.api.input_precision == "uint8":
@@ -110,6 +111,7 @@ def served_model(
         name=name or url_name(spec.victim),
         victim=defend(victim.answer, *(make_defence(text) for text in spec.defence)),
         api=api,
+        classes=victim.classes if len(victim.classes) == classes else (),
     )
 
 

@@ -36,8 +36,9 @@ def metadata(model: ServedModel) -> wire.ModelMetadata:
         name=input_name(model), datatype="FP32", shape=[-1, *model.api.input_shape]
     )
     gives = wire.TensorMetadata(
-        name=OUTPUT, datatype=answer_type(model), shape=[-1, model.api.num_classes]
-    )
+        name=OUTPUT, datatype=answer_type(model), shape=[-1, model.api.num_classes],
+        parameters={wire.LABELS: list(model.classes)} if model.classes else None,
+    )  # fmt: skip
     return wire.ModelMetadata(
         name=model.name, platform="clonecost", inputs=[takes], outputs=[gives]
     )

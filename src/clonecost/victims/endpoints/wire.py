@@ -306,7 +306,9 @@ def read(
         raise FrameError(f"the body is no {kind.what}: {problem}") from error
     if kind is InferenceResponse and not message.tensors and (said := _error_in(head)):
         raise ServerError(said)
-    return message, _parts(message.tensors, view[length if head_length is None else head_length :])
+    rest = view[length if head_length is None else head_length :]
+    # other people's servers may send an empty list beside data in binary
+    return message, _parts(message.tensors, rest, strict=kind is InferenceRequest)
 
 
 def _error_in(head: bytes) -> str:
@@ -317,13 +319,15 @@ def _error_in(head: bytes) -> str:
         return ""
 
 
-def _parts(tensors: Sequence[WireTensor], rest: memoryview) -> list[memoryview | None]:
+def _parts(
+    tensors: Sequence[WireTensor], rest: memoryview, *, strict: bool
+) -> list[memoryview | None]:
     """The bytes after the head, split into those of each tensor."""
     parts: list[memoryview | None] = []
     at = 0
     for tensor in tensors:
         size = (tensor.parameters or {}).get("binary_data_size")
-        if size is not None and tensor.data:
+        if size is not None and (tensor.data is not None if strict else tensor.data):
             raise FrameError(f"{tensor.name!r} has data in JSON, and a binary_data_size as well")
         if size is None:
             parts.append(None)
@@ -352,7 +356,12 @@ def _from_json(
     known |= {bool} if dtype.kind == "b" else set()
     if not kinds <= known:
         raise no_numbers
-    values = np.asarray(tensor.data)
+    try:  # without a type, whole numbers above 63 bits would become floats
+        values = np.asarray(
+            tensor.data, np.uint64 if dtype == np.uint64 and kinds == {int} else None
+        )
+    except OverflowError as error:
+        raise no_numbers from error
     if str in kinds:
         try:
             values = np.array([float(one) for one in _flat(tensor.data)])
