@@ -111,7 +111,8 @@ UNUSABLE = {
     "absent.safetensors": "Use --network NET; or see `clonecost list networks`",
     "absent.pt2": "use --trust",
     "model.pkl": "is a pickle",
-    "model.h5": "got 'model.h5', want package.module:name",
+    "model.h5": "is a Keras model",
+    "model.odd": "There is no file model.odd",
     "own": "unknown victim 'own'",
     "digit-lenet": "did you mean 'digits-lenet'",
 }

@@ -1,5 +1,6 @@
 """Command line and TOML say the same, and what is written reads back."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from clonecost.result import read_result
 from clonecost.victims.endpoints import EndpointSettings
 
 FULL: dict[str, Any] = {
+    "max_hours": 3.5,
     "victim": "own:probs", "attack": ["dfme:svhn", "knockoff"], "budget": 700, "proxy": "photos",
     "student": "lenet", "answers": "top_k:2", "input_precision": "uint8",
     "set": {"dfme": {"student_lr": 0.03, "decay_at": [0.2, 0.4], "recovery": "none"},
@@ -225,7 +227,7 @@ def test_the_default_folder_depends_on_what_is_asked_and_on_nothing_else() -> No
     plain = make_spec({"victim": "digits-lenet"})
     assert default_out(plain) == Path("runs/digits-lenet-knockoff-shared")
     free = {"price": 1.0, "milestones": [5], "controls": True, "data": "x", "keep": "all",
-            "snapshot_every": 1.0, "spot_check": 3, "max_lost": 5}  # fmt: skip
+            "snapshot_every": 1.0, "spot_check": 3, "max_lost": 5, "max_hours": 2.0}  # fmt: skip
     assert set(free) | {"budget", "rate", "authorisation"} == {
         name for name, key in keys(Spec).items() if key.free
     }
@@ -369,3 +371,25 @@ def test_a_text_in_the_place_of_a_table_is_named_without_a_class_of_ours() -> No
     with pytest.raises(SpecError, match="want a table") as caught:
         make_spec({"victim": "shop", "endpoint": "x"})
     assert "EndpointSettings" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("written", "attack"), [
+    ({"victim": "digits-lenet"}, "knockoff:shared"),
+    ({"victim": "net.onnx", "test": "mine.npz"}, "knockoff:shared"),
+    ({"victim": "net.onnx", "test": "mine.npz", "answers": "label"}, "knockoff:shared"),
+    ({"victim": "iris-softmax"}, "tramer_adaptive_retrain"),
+    ({"victim": "net.onnx", "test": "mine.csv"}, "tramer_adaptive_retrain"),
+    ({"victim": "mine:model", "test": "iris"}, "tramer_adaptive_retrain"),
+    ({"victim": "mine:model", "test": "a.parquet"}, "tramer_adaptive_retrain"),
+    ({"victim": "http://127.0.0.1:1/v2/models/m", "test": "mine.csv"}, "tramer_adaptive_retrain"),
+    ({"victim": "mine:model", "test": "x.npz", "features": [{"name": "a", "low": 0, "high": 1}]},
+     "tramer_adaptive_retrain"),
+])  # fmt: skip
+def test_the_default_attack_fits_the_victim_and_every_kind_of_answers(
+    written: dict[str, Any], attack: str
+) -> None:
+    for answers in ("probs", "top_k:1", "label"):
+        spec = make_spec({**written, "answers": answers})
+        assert spec.attack == [attack]
+        assert make_attack(attack, {}).declares.needs == "label"
+        assert make_spec(tomllib.loads(to_toml(spec))) == spec

@@ -1,5 +1,7 @@
 import json
 from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -25,7 +27,9 @@ def labelled(classes: tuple[str, ...], labels: list[int]) -> LabelledInputs:
 
 
 @pytest.mark.parametrize("content", [
-    "cat\nwild dog\n", '["cat", "wild dog"]', "\ufeffcat\r\nwild dog\r\n\r\n", " cat \nwild dog",
+    "cat\nwild dog\n", '["cat", "wild dog"]', '{"1": "wild dog", "0": "cat"}',
+    '{"wild dog": 1, "cat": 0}', '{"model": {"x": 1}, "id2label": {"0": "cat", "1": "wild dog"}}',
+    "\ufeffcat\r\nwild dog\r\n\r\n", " cat \nwild dog",
 ])  # fmt: skip
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_names_are_one_a_line_or_a_list(content: str, encoding: str, tmp_path: Path) -> None:
@@ -37,7 +41,9 @@ def test_names_are_one_a_line_or_a_list(content: str, encoding: str, tmp_path: P
 @pytest.mark.parametrize(("content", "complaint"), [
     (b"", "no list of class names"), (b"cat", "no list"), (b"cat\n\ndog", "no list"),
     (b"cat\ndog\ncat", "has 'cat' twice"), (b"\xff\xfb\x00", "no text"), (b"[1.5, 2]", "no list"),
-    (b'[["cat"], "dog"]', "no list"),
+    (b'[["cat"], "dog"]', "no list"), (b'{"0": "cat", "1": ["dog"]}', "no list"),
+    (b'{"0": "cat", "2": "dog"}', "names the class '2'"), (b"{", "no list"),
+    (b'{"0": "cat", "0": "dog"}', "names the class '0'"), (b'{"0": 1, "1": 0}', "no list"),
 ])  # fmt: skip
 def test_what_is_no_list_of_names_is_refused(
     content: bytes, complaint: str, tmp_path: Path
@@ -48,6 +54,18 @@ def test_what_is_no_list_of_names_is_refused(
         read_class_names(path)
     with pytest.raises(SpecError, match="no file"):
         read_class_names(tmp_path / "none.txt")
+
+
+@given(
+    st.lists(st.text(min_size=1).filter(str.strip), min_size=2, unique_by=str.strip), st.randoms()
+)
+def test_an_object_names_by_number_in_any_order(names: list[str], rng: Random) -> None:
+    numbered = list(enumerate(name.strip() for name in names))
+    rng.shuffle(numbered)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "names.json")
+        path.write_text(json.dumps({str(number): name for number, name in numbered}), "utf-8")
+        assert read_class_names(path) == tuple(name.strip() for name in names)
 
 
 def test_numbers_are_indices_and_not_text() -> None:

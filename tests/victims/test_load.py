@@ -81,7 +81,7 @@ def test_files_that_are_not_weights(tmp_path: Path) -> None:
         load_weights(broken, "lenet", SHAPE, CLASSES)
     with pytest.raises(VictimError, match="no file"):
         load_weights(tmp_path / "absent.safetensors", "lenet", SHAPE, CLASSES)
-    with pytest.raises(VictimError, match=r"is a pickle.*save_file"):
+    with pytest.raises(VictimError, match=r"is a torch pickle.*save_file"):
         load_victim("model.pth")
     with pytest.raises(VictimError, match=r"got 'model', want package\.module:name"):
         load_victim("model")

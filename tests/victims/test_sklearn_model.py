@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import skops.io
 import torch
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -70,6 +71,15 @@ class Danger:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         raise AssertionError("ran the code of an unknown type")
+
+
+def test_the_name_of_a_type_of_numbers_needs_no_permission(tmp_path: Path) -> None:
+    pipeline = fitted(make_pipeline(SimpleImputer(), LogisticRegression()))
+    path = tmp_path / "model.skops"
+    skops.io.dump(pipeline, path)
+    assert skops.io.get_untrusted_types(file=path) == ["numpy.dtype"]
+    loaded = load_victim(str(path), input_shape=(3,), num_classes=3)
+    assert torch.equal(loaded.answer(rows(20)), sklearn_victim(pipeline)(rows(20)))
 
 
 def test_unknown_types_are_listed_and_must_be_allowed_by_name(tmp_path: Path) -> None:

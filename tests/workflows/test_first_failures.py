@@ -43,8 +43,8 @@ def test_the_same_command_goes_on_after_a_failed_first_attempt(
     """The same audit keeps its record, lost rows included: nothing is set aside."""
     shutil.copytree(bench, tmp_path / "bench")
     monkeypatch.chdir(tmp_path / "bench")
-    words = ["audit", "own:logits", *MINE[1:], *QUICK, "--budget", "60", "--out", "run"]
-    assert run(*words).status == 2  # logits are no probabilities
+    words = ["audit", "own:falls", *MINE[1:], *QUICK, "--budget", "60", "--out", "run"]
+    assert run(*words).status == 2  # the API goes away
     assert run(*words).status == 2
     assert not Path("run", "failed-1").exists()
 
@@ -95,3 +95,20 @@ def test_ctrl_c_after_the_first_row_says_how_the_run_goes_on(
     )
     assert run("resume", out).status == 0
     assert (out / "result.json").is_file()
+
+
+def test_a_resume_notices_other_names_of_classes(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file has the same path; the labels of the test rows follow the names in it."""
+    monkeypatch.chdir(bench)
+    names, out = tmp_path / "names.txt", tmp_path / "run"
+    names.write_text("0\n1\n2\n3\n")
+    more = [*MINE[1:], *QUICK, "--class-names", names, "--out", out]
+    assert run("audit", "own:probs", *more, "--budget", "60").status == 0
+    names.write_text("1\n0\n2\n3\n")
+    said = run("audit", "own:probs", *more, "--budget", "80")
+    assert said.status == 2
+    assert "labels or names of classes than before" in said.err
+    names.write_text("0\n1\n2\n3\n")
+    assert run("audit", "own:probs", *more, "--budget", "80").status == 0

@@ -34,6 +34,7 @@ BySettings = Literal[
     "unfit",
     "rows_per_unknown",
     "published_wiring",
+    "clone_epochs",
 ]
 
 
@@ -53,6 +54,8 @@ class Declaration:
     - `rows_per_unknown: float` (None): rows queried for each unknown, if it solves equations.
     - `published_wiring: bool` (False): its generator makes the victim's normalised inputs, which an
       attacker who sends pixels cannot do.
+    - `clone_epochs: int` (None): epochs of each scored clone, if it is trained from scratch on all
+      rows bought so far; from them `clonecost check` knows how long an audit takes.
 
     Raises:
         SpecError: a value is not one of those listed, `by_settings` lists a name that the class
@@ -119,6 +122,11 @@ def required_generators(attack: "Attack") -> tuple[str, ...]:
 def rows_per_unknown(attack: "Attack") -> float | None:
     """Rows queried for each unknown; None: the attack solves no equations."""
     return _by_settings(attack, "rows_per_unknown", None)
+
+
+def clone_epochs(attack: "Attack") -> int | None:
+    """Epochs of each scored clone that is trained from scratch; None: it is trained otherwise."""
+    return _by_settings(attack, "clone_epochs", None)
 
 
 def published_wiring(attack: "Attack") -> bool:

@@ -48,10 +48,14 @@ class Copycat:
     epochs: int | None = None  # epochs of the clone; None: those of the recipe
     batch_size: int = 256  # rows per call of the victim
 
-    declares: ClassVar = Declaration(needs="label", proxy="asked")
+    declares: ClassVar = Declaration(needs="label", proxy="asked", by_settings=("clone_epochs",))
 
     def __post_init__(self) -> None:
         at_least(1, self, "per_class", "epochs", "batch_size")
+
+    @property
+    def clone_epochs(self) -> int:
+        return self._recipe().epochs
 
     def plan(self, budget: int) -> str:
         return (
@@ -75,9 +79,12 @@ class Copycat:
             labels.append(oracle(pool.rows(rows, kit.device), index=rows).argmax(1))
             yield DeferredClone(clone)
 
-    def _clone(self, inputs: Tensor, labels: Tensor, classes: int, kit: AttackerKit) -> nn.Module:
+    def _recipe(self) -> Recipe:
         recipe = PAPER if self.recipe == "paper" else Recipe()
-        recipe = recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
+        return recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
+
+    def _clone(self, inputs: Tensor, labels: Tensor, classes: int, kit: AttackerKit) -> nn.Module:
+        recipe = self._recipe()
         if self.balance:
             inputs, labels = balanced(inputs, labels, self.per_class, kit.rng)
         student = kit.new_student()

@@ -40,10 +40,14 @@ class Knockoff:
     epochs: int | None = None  # epochs of the clone; None: those of the recipe
     batch_size: int = 256  # rows per call of the victim (the released code's 8 is slower)
 
-    declares: ClassVar = Declaration(needs="label", proxy="asked")
+    declares: ClassVar = Declaration(needs="label", proxy="asked", by_settings=("clone_epochs",))
 
     def __post_init__(self) -> None:
         at_least(1, self, "epochs", "batch_size")
+
+    @property
+    def clone_epochs(self) -> int:
+        return self._recipe().epochs
 
     def plan(self, budget: int) -> str:
         recipe = self._recipe()

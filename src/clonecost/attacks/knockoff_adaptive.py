@@ -47,12 +47,18 @@ class KnockoffAdaptive:
     recipe: Literal["paper", "shared"] = "paper"  # training of the clone, as in `knockoff`
     epochs: int | None = None  # epochs of the clone; None: those of the recipe
 
-    declares: ClassVar = Declaration(needs="label", proxy="asked", proxy_labels=True)
+    declares: ClassVar = Declaration(
+        needs="label", proxy="asked", proxy_labels=True, by_settings=("clone_epochs",)
+    )
 
     def __post_init__(self) -> None:
         at_least(2, self, "batch_size")  # batch norm
         at_least(1, self, "window", "epochs")
         at_least(0, self, "lr", "momentum")
+
+    @property
+    def clone_epochs(self) -> int:
+        return self._recipe().epochs
 
     def plan(self, budget: int) -> str:
         return (
@@ -125,9 +131,12 @@ class KnockoffAdaptive:
         unused[chosen] = False
         return chosen
 
-    def _clone(self, inputs: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
+    def _recipe(self) -> Recipe:
         recipe = PAPER if self.recipe == "paper" else Recipe()
-        recipe = recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
+        return recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
+
+    def _clone(self, inputs: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
+        recipe = self._recipe()
         student = kit.new_student()
         distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student

@@ -386,4 +386,7 @@ def _fingerprint(data: LabelledInputs | None) -> list[str | int] | None:
     if data is None:
         return None
     digest = hashlib.blake2b(data.inputs.cpu().contiguous().numpy().data, digest_size=16)
+    # labels follow the names of the classes, whose file may change between two runs
+    digest.update(data.labels.cpu().contiguous().numpy().data)
+    digest.update(json.dumps(data.classes).encode())
     return [data.name, len(data), digest.hexdigest()]

@@ -87,7 +87,8 @@ def _clauses(key: str, old: Any, new: Any) -> Iterator[str]:
             if old.get(one) != new.get(one):
                 yield _was(f"{name}'s {one}", old.get(one), new.get(one))
     elif key in DATA and _name(old) == _name(new) is not None:
-        what = {"victim": "has other weights than before"}.get(key, "hold other rows than before")
+        rows = "hold other rows, labels or names of classes than before"
+        what = {"victim": "has other weights than before"}.get(key, rows)
         yield f"the {name} {_name(new)} {what}"
     elif key in DATA:
         yield _was(name, _name(old), _name(new))

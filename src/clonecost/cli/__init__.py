@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from clonecost.cli.audit import app, audit, plan
+from clonecost.cli.check import check
 from clonecost.cli.runs import export, replay, report, transfer, verify
 from clonecost.cli.serve import serve
 from clonecost.cli.suite import suite
@@ -17,6 +18,7 @@ from clonecost.cli.suite import suite
 __all__ = [
     "app",
     "audit",
+    "check",
     "export",
     "main",
     "plan",

@@ -238,7 +238,7 @@ def _run(
         command = shlex.join(["clonecost", *sys.argv[1:]])
         for folder, result in run_spec(
             spec, out, watch=watch, progress=display.step, command=command, consent=consent,
-            where=where,
+            where=where, notice=display.notice,
         ):  # fmt: skip
             folders.append(folder)
             results.append(result)

@@ -1,10 +1,10 @@
 """What a spec implies where it leaves a key out: data, network, address, limits."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from clonecost.attacks.base import required_generators
 from clonecost.audit import OWN_MODEL
+from clonecost.config.default_attack import says_table
 from clonecost.config.lookup import answer_kind, make_attack
 from clonecost.config.schema import Spec
 from clonecost.data.catalogue import DATASETS
@@ -19,9 +19,7 @@ from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
 def of_table(spec: Spec) -> bool:
     """Whether the victim takes rows of a table, by the zoo, files, features, else the attacks."""
-    if spec.victim in TABLE_VICTIMS or spec.features:
-        return True
-    if Path(spec.victim).suffix == ".skops" or Path(spec.test or "").suffix == ".csv":
+    if says_table({"victim": spec.victim, "test": spec.test, "features": spec.features}):
         return True
     if spec.victim in VICTIMS:
         return False

@@ -32,6 +32,7 @@ from clonecost.victims.endpoints import (
     check_endpoint,
     must_be_no_other_address,
 )
+from clonecost.victims.file_kinds import READ, must_be_readable
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
 S = TypeVar("S", bound=BaseModel)
@@ -214,7 +215,7 @@ def _check_victim(spec: Spec) -> None:
         )
     elif (Path(spec.victim) / "spec.toml").is_file():
         raise SpecError(f"{spec.victim} is a run folder", RunWorkflow("resume", spec.victim))
-    elif ":" not in spec.victim and not Path(spec.victim).suffix:
+    elif ":" not in spec.victim and not Path(spec.victim).suffix and not _is_there(spec.victim):
         raise SpecError(
             suggest("victim", spec.victim, [*VICTIMS, *TABLE_VICTIMS]),
             Advice(
@@ -222,6 +223,12 @@ def _check_victim(spec: Spec) -> None:
                 "program.pt2, model.skops, or the address of an endpoint"
             ),
         )
+    elif _is_there(spec.victim) or Path(spec.victim).suffix not in READ:
+        must_be_readable(spec.victim)
+
+
+def _is_there(victim: str) -> bool:
+    return at_home(victim).exists()
 
 
 def _given(spec: Spec, *kinds: str) -> str | None:

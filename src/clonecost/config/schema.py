@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clonecost.audit.defaults import UNIFORM, Keep
+from clonecost.config.default_attack import ON_IMAGES, ON_TABLES, default_attack
 from clonecost.config.key import Key, Scalar, Several, keys
 from clonecost.persistence.intervals import EVERY
 from clonecost.result import Authorisation
@@ -24,6 +25,7 @@ ATTACKER, API, RUN = "The attacker", "The API", "The run"
 OWN_VICTIM, ENDPOINT = "Your own victim", "An endpoint"
 
 BUDGET = 10_000  # rows
+HOURS = 12.0
 
 Count = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -70,6 +72,14 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _names_an_attack(cls, written: Any) -> Any:
+        if isinstance(written, dict) and "attack" not in written:
+            chosen = default_attack(written)
+            return written if chosen == ON_IMAGES else {**written, "attack": chosen}
+        return written
+
     victim: Annotated[str, Key(
         "The model under audit: a name in `clonecost list victims`, `package.module:name`, "
         "`file.py:name`, `weights.safetensors` (with `network`), `model.onnx`, `program.pt2` "
@@ -81,7 +91,8 @@ class Spec(BaseModel):
     attack: Annotated[Several[str], Field(min_length=1), Key(
         "An attack (`clonecost list attacks`); several may be given, each as a run of its own.",
         metavar="NAME[:PROFILE]", panel=ATTACKER, choices="attacks",
-    )] = ["knockoff:shared"]  # fmt: skip
+        default=f"{ON_IMAGES}; for a table {ON_TABLES}",
+    )] = [ON_IMAGES]  # fmt: skip
     budget: Annotated[NotNegative, Key(
         "Query budget: the number of rows that an attack may send.",
         metavar="ROWS", panel=ATTACKER, free=True,
@@ -136,6 +147,11 @@ class Spec(BaseModel):
         "Also train the clone without the victim's knowledge, for comparison; sends no query.",
         panel=RUN, free=True,
     )] = False  # fmt: skip
+    max_hours: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)], Key(
+        "An audit in which a run would take longer than this, by the speed of this machine, stops "
+        "before its first query.",
+        metavar="HOURS", panel=RUN, free=True,
+    )] = HOURS  # fmt: skip
     device: Annotated[str, Key(
         "The device that trains the clone.", metavar="auto|cpu|cuda|cuda:N|mps", panel=RUN,
     )] = "auto"  # fmt: skip
@@ -182,8 +198,8 @@ class Spec(BaseModel):
         default="that of the test rows", panel=OWN_VICTIM, describes="own victim",
     )] = None  # fmt: skip
     class_names: Annotated[Path | None, Key(
-        "File with the names of your model's classes in its own order: one a line, or a JSON list. "
-        "The test rows' classes are matched by name.",
+        "File with the names of your model's classes in its own order: one a line, a JSON list, "
+        "or a JSON object from class numbers to names. The test rows' classes are matched by name.",
         metavar="FILE", panel=OWN_VICTIM, describes="own victim",
     )] = None  # fmt: skip
     background: Annotated[Literal["white", "black"] | None, Key(

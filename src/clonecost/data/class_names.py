@@ -16,10 +16,13 @@ SHOWN = 20  # names in a message
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """The names of a model's classes in its own order: one a line, or a JSON list.
+    """The names of a model's classes in its own order: one a line, or as JSON.
+
+    JSON is a list, or an object from each class number to its name, as many libraries save it.
 
     Raises:
-        SpecError: no such file, no list of names, fewer than two, or a name twice.
+        SpecError: no such file, no list of names, fewer than two, a name twice, or a number of an
+            object is missing.
 
     Example:
         >>> read_class_names(Path("names.txt"))  # doctest: +SKIP
@@ -33,14 +36,15 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         text = content.decode("utf-16" if wide else "utf-8-sig").strip()
     except UnicodeDecodeError as error:
         raise SpecError(f"{path} is no text", Advice("save the class names as UTF-8")) from error
-    names = _json_list(text)
+    names = _json_list(text) if text.startswith("[") else _json_object(text, path)
     if names is None:
         names = [line.strip() for line in text.splitlines()]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(names) < 5_000 else []
     if "" in names or len(names) < 2 or len(set(names)) < len(names):
         problem = f"has {twice[0]!r} twice" if twice and twice[0] else "is no list of class names"
         raise SpecError(
-            f"{path} {problem}", Advice("write one name a line, or a JSON list of the names"),
+            f"{path} {problem}",
+            Advice('write one name a line, or as JSON: a list, or an object as {"0": "cat"}'),
         )  # fmt: skip
     return tuple(names)
 
@@ -188,9 +192,36 @@ def plain(name: str) -> str:
     return text.replace(" ", "_").replace("-", "_")
 
 
-def _json_list(text: str) -> list[str] | None:
-    if not text.startswith("["):
+def _json_object(text: str, path: Path) -> list[str] | None:
+    """The names of an object such as {"0": "cat"} or {"cat": 0}, or one in the key `id2label`.
+
+    None: the text is no object. Names that are no list of names are [""].
+    """
+    if not text.startswith("{"):
         return None
+    try:
+        pairs = json.loads(text, object_pairs_hook=list)
+    except (ValueError, RecursionError):
+        return [""]
+    pairs = next((held for key, held in pairs if key == "id2label"), pairs)
+    if not isinstance(pairs, list) or not all(isinstance(one, tuple) for one in pairs):
+        return [""]
+    if all(type(value) is int for _, value in pairs) and not all(is_index(k) for k, _ in pairs):
+        pairs = [(str(number), name) for name, number in pairs]
+    if not all(isinstance(name, str) for _, name in pairs):
+        return [""]
+    numbers = [key for key, _ in pairs]
+    expected = set(map(str, range(len(pairs))))
+    odd = [one for one in numbers if one not in expected or numbers.count(one) > 1]
+    if odd:
+        raise SpecError(
+            f"{path} names the class {odd[0][:40]!r}, and wants each of 0 to {len(pairs) - 1} once",
+            Advice("give every class number one name"),
+        )
+    return [name.strip() for _, name in sorted(pairs, key=lambda pair: int(pair[0]))]
+
+
+def _json_list(text: str) -> list[str] | None:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):

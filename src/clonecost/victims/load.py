@@ -23,6 +23,7 @@ from clonecost.victims.asking import Scores, asked
 from clonecost.victims.digests import code_digest, estimator_digest, weights_digest
 from clonecost.victims.endpoints import endpoint_victim, is_url, must_be_no_other_address
 from clonecost.victims.estimator_columns import must_classify
+from clonecost.victims.file_kinds import must_be_readable
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded_victim import LoadedVictim, must_exist
 from clonecost.victims.onnx import onnx_victim
@@ -36,7 +37,6 @@ from clonecost.victims.torch_model import (
 )
 
 FILES = (".safetensors", ".pt2", ".skops")
-PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".joblib")
 
 
 def load_victim(
@@ -97,6 +97,7 @@ def load_victim(
             features=features,
         )  # fmt: skip
     must_be_no_other_address(where)
+    must_be_readable(where)
     path = at_home(where)
     facts = _Facts()
     if form not in (None, InputForm()) and path.suffix != ".onnx":
@@ -120,12 +121,6 @@ def load_victim(
         return onnx_victim(
             path, input_shape=input_shape, num_classes=num_classes, outputs=outputs,
             form=form, device=device,
-        )  # fmt: skip
-    elif path.suffix in PICKLES:
-        raise VictimError(
-            f"Victim {where!r} is a pickle, which can run any code when it is loaded",
-            Advice("save the state_dict with safetensors.torch.save_file, or a scikit-learn model "
-                   "with skops.io.dump, and give that file"),
         )  # fmt: skip
     elif ":" in where:
         facts = _of_object(python_object(where), where, features, device)

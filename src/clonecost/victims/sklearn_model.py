@@ -26,6 +26,7 @@ from clonecost.victims.torch_model import as_victim_error
 
 Rows = NDArray[np.float64]
 Values = NDArray[Any]
+HARMLESS = ("numpy.dtype",)  # a name of numbers, which SimpleImputer holds; skops does not list it
 LARGEST = float(np.finfo(np.float32).max)  # the end of a feature's range that is not stated
 
 
@@ -242,15 +243,17 @@ def skops_victim(path: Path, allow: Sequence[str] = ()) -> Any:
             f"The package skops is missing, which {path} needs",
             Advice("install it: pip install 'clonecost[tabular]'"),
         ) from error
+    allow = [*HARMLESS, *allow]
     try:
         unknown = set(skops.io.get_untrusted_types(file=path)) - set(allow)
         if unknown:
             raise VictimError(
                 f"{path} holds types that are not known to be harmless, and loading them can run "
                 "their code", Advice("use another file unless you made this one or know the types"),
-                SetKey("allow", sorted({*allow, *unknown})), got=", ".join(sorted(unknown)),
+                SetKey("allow", sorted({*allow, *unknown} - {*HARMLESS})),
+                got=", ".join(sorted(unknown)),
             )  # fmt: skip
-        estimator = skops.io.load(path, trusted=list(allow))
+        estimator = skops.io.load(path, trusted=allow)
     except VictimError:
         raise
     except Exception as error:  # zip, JSON, or any error of a type's own state

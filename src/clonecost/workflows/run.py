@@ -22,13 +22,14 @@ from clonecost.persistence import run_folder
 from clonecost.result import Result, read_result
 from clonecost.types import Progress, no_progress
 from clonecost.workflows.agreements import Either, remember, remembered
+from clonecost.workflows.check import must_be_quick_enough
 
 Watch = Callable[[Audit], Watcher]
 
 
 def run_spec(
     spec: Spec, out: Path, *, watch: Watch, progress: Progress = no_progress, command: str = "",
-    consent: Container[str] = (), where: str = "The spec",
+    consent: Container[str] = (), where: str = "The spec", notice: Callable[[str], object] = str,
 ) -> Iterator[tuple[Path, Result]]:  # fmt: skip
     """Run every audit of a spec, one after the other; yields each run folder with its result.
 
@@ -41,6 +42,7 @@ def run_spec(
         consent: what the person agreed to, as KIND:WHAT (see `consents_needed`); `EVERYTHING` for
             a spec that the person wrote. It is remembered for the run folders.
         where: what holds the spec, for the message that asks for consent.
+        notice: gets the hours and the memory of a new run, in words, before its first query.
 
     Raises:
         ConsentError: the spec would run or contact what the person has not agreed to.
@@ -56,9 +58,12 @@ def run_spec(
         run_folder.make(out)  # refused here, before a victim is trained
         for folder, single in folders.items():
             remember(folder, single)
-        todo = audits(spec, load_parts(spec, progress, consent=agreed), out, command)
+        parts = load_parts(spec, progress, consent=agreed)
+        todo = audits(spec, parts, out, command)
         for audit in todo:  # all of them, before the first query
             check(audit)
+        if not any((folder / run_folder.LEDGER).is_file() for folder in folders):
+            must_be_quick_enough(spec, parts.victim, parts.threat, len(parts.test), notice=notice)
         for folder in unpaid:
             if not (folder / run_folder.LEDGER).is_file():  # of several runs; one run looks itself
                 set_aside(folder)

@@ -1,0 +1,379 @@
+"""Look at a victim before an audit: what is understood of it, and what the audit would cost.
+
+Nothing is written. A model of this process is asked a few test rows, which cost nothing. An
+endpoint, and a function that may send its rows to anywhere, get no row unless the owner says how
+many.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import ceil, prod
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.audit import check as check_audit
+from clonecost.config import (
+    Spec,
+    audits,
+    default_milestones,
+    endpoint_url,
+    load_table_parts,
+    make_attack,
+    make_device,
+    needs_proxy,
+    of_table,
+    proxy_name,
+    student_name,
+)
+from clonecost.config.build import Parts, load_attacked, load_test
+from clonecost.data.catalogue import DATASETS
+from clonecost.data.table_labels import numbered_as
+from clonecost.errors import CloneCostError, SetKey, SpecError
+from clonecost.networks import build
+from clonecost.report.number_format import duration
+from clonecost.training.distill import Recipe, distill
+from clonecost.types import LabelledInputs, Progress, Shape, ThreatModel, no_progress
+from clonecost.victims import LoadedVictim
+from clonecost.victims.endpoints import RATE, EndpointSettings, least_seconds
+from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
+from clonecost.workflows.estimate import Clock, Estimate, Speed, estimate, gib, per_row
+from clonecost.workflows.plan import plan
+
+BATCH = 256  # rows of a call that is timed
+STEADY = 1e-4  # two answers to one row differ by less
+STUDENT = 128  # rows of a training step
+MEASURED = 1e8  # pixels through the student's training from which an audit may take minutes
+LONG = 15 * 60  # seconds of a run from which what would shorten it is said
+Words = Callable[[CloneCostError], str]
+
+
+@dataclass
+class Findings:
+    """What was found out about a victim and the audit that is planned for it.
+
+    Attributes:
+        facts: (name, fact) in the order in which they were found out.
+        problems: each a sentence about what would stop the audit.
+        sample: the first test row's answer: (class, probability), the likeliest first.
+        rows_sent: rows that the victim was asked, outside of any audit's account.
+        peak_memory: bytes that this process took at most; None: not known here.
+        estimates: of one run of each attack.
+        runs: runs that are planned.
+    """
+
+    victim: str
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    sample: list[tuple[str, float]] = field(default_factory=list)
+    rows_sent: int = 0
+    peak_memory: int | None = None
+    speed: Speed = field(default_factory=Speed)
+    estimates: list[Estimate] = field(default_factory=list)
+    runs: int = 1
+
+    def costs(self) -> Iterator[tuple[str, str]]:
+        """(name, fact) about time and memory."""
+        if self.rows_sent:
+            yield "asked", f"{self.rows_sent:,} rows, outside of any audit's account"
+        if self.speed.alone is not None:
+            many = self.speed.victim
+            batch = "" if many is None else f", {1e3 * many:.3g} ms a row of several"
+            yield "time", f"{1e3 * self.speed.alone:.3g} ms for one row{batch}"
+        if self.peak_memory is not None:
+            yield "memory", f"at most {gib(self.peak_memory)} in this process so far"
+        for one in self.estimates:
+            yield one.attack, one.words
+            if one.seconds > LONG:
+                yield "shorter by", "a smaller student, fewer epochs, or a smaller budget"
+        if self.runs > 1:
+            total = sum(one.seconds for one in self.estimates) * self.runs / len(self.estimates)
+            yield "all runs", f"{self.runs} runs, about {duration(total)}"
+
+    def as_json(self) -> str:
+        """Everything, as JSON."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def check_victim(
+    spec: Spec, *, rows: int | None = None, words: Words = str, progress: Progress = no_progress,
+    clock: Clock = time.perf_counter,
+) -> Findings:  # fmt: skip
+    """Load the victim and its test rows, and say what is understood and what an audit would cost.
+
+    Args:
+        spec: written by the person at the keyboard, who agrees to its victim.
+        rows: test rows that may be sent to an endpoint or a function; None: none to these.
+        words: how an error is worded; by default for Python.
+        clock: seconds.
+
+    Raises:
+        CloneCostError: the spec itself cannot be run.
+
+    Example:
+        >>> check_victim(make_spec({"victim": "digits-lenet"})).problems
+        []
+    """
+    from clonecost.config import EVERYTHING
+
+    found = Findings(spec.victim, runs=len(spec.attack) * len(spec.seed))
+    try:
+        found.problems += plan(spec, words=words).missing
+        if of_table(spec):
+            early, test = load_table_parts(spec, progress, consent=EVERYTHING)
+            victim, threat = load_attacked(spec, test, progress, consent=EVERYTHING, victim=early)
+            test = numbered_as(test, victim.classes)
+        else:
+            test = load_test(spec, progress)
+            victim, threat = load_attacked(spec, test, progress, consent=EVERYTHING)
+        found.facts += _test_facts(test)
+        asked = rows if rows is not None else (BATCH if _is_free(victim, spec) else 0)
+        with torch.random.fork_rng(devices=[]):
+            _ask(found, victim, test, min(asked, len(test)), clock, exact=rows is not None)
+        found.facts += _victim_facts(victim, threat)
+    except CloneCostError as error:
+        if words(error) not in found.problems:  # the plan has met it, too
+            found.problems.append(words(error))
+        return found
+    found.problems += _contradictions(spec, victim, threat, test, words)
+    if not of_table(spec):
+        found.speed = replace(found.speed, student=_of_student(spec, threat, clock))
+    if found.speed.victim is None:
+        found.speed = _known_speed(spec, found.speed)
+    found.estimates = estimates(spec, threat, len(test), found.speed)
+    found.peak_memory = peak_memory()
+    return found
+
+
+def must_be_quick_enough(
+    spec: Spec, victim: LoadedVictim, threat: ThreatModel, test: int, *,
+    notice: Callable[[str], object], clock: Clock = time.perf_counter,
+) -> None:  # fmt: skip
+    """Say how long each run takes, and refuse what takes longer than the spec allows.
+
+    A small audit is not measured. No row is sent.
+
+    Args:
+        test: rows of the test set.
+        notice: gets the estimates in words.
+
+    Raises:
+        SpecError: a run would take longer than `max_hours`.
+    """
+    found = estimates(spec, threat, test, _known_speed(spec, Speed()))
+    if threat.features is None and _is_work(found, threat):
+        speed = _of_student(spec, threat, clock)
+        found = estimates(spec, threat, test, _known_speed(spec, Speed(student=speed)))
+        for one in found:
+            notice(f"{one.attack}: {one.words}")
+    for one in found:
+        if one.seconds > 3600 * spec.max_hours:
+            raise SpecError(
+                f"A run of {one.attack} on {victim.name} takes {one.words}. That is longer than "
+                f"{spec.max_hours:g} h, so nothing was sent",
+                SetKey("student"), SetKey("budget"),
+                SetKey("max_hours", float(ceil(one.seconds / 3600))),
+            )  # fmt: skip
+
+
+def _is_work(found: Sequence[Estimate], threat: ThreatModel) -> bool:
+    """Whether training may take minutes."""
+    return max(one.passes for one in found) * prod(threat.input_shape) > MEASURED
+
+
+def _known_speed(spec: Spec, speed: Speed) -> Speed:
+    """The speed with that of an endpoint, which follows from its rate."""
+    if not endpoint_url(spec):
+        return speed
+    settings, rate = spec.endpoint or EndpointSettings(), spec.rate or RATE
+    return replace(speed, victim=least_seconds(1_000, settings, rate) / 1_000)
+
+
+def estimates(spec: Spec, threat: ThreatModel, test: int, speed: Speed) -> list[Estimate]:
+    """The estimate of each attack of a spec."""
+    milestones = spec.milestones
+    if milestones is None:
+        milestones = default_milestones(spec.budget)
+    card = DATASETS.get(proxy_name(spec))
+    proxy = (card.train if card else spec.budget) if needs_proxy(spec) else 0
+    evaluation = test + (spec.uniform if threat.features is not None else 0)
+    return [
+        estimate(
+            make_attack(name, spec.set), name, budget=spec.budget, milestones=milestones,
+            evaluation=evaluation, proxy=proxy, shape=threat.input_shape,
+            num_classes=threat.num_classes, speed=speed,
+        )
+        for name in spec.attack
+    ]  # fmt: skip
+
+
+def _of_student(spec: Spec, threat: ThreatModel, clock: Clock) -> float:
+    with torch.random.fork_rng(devices=[]):  # an audit's numbers stay what they are
+        return student_speed(
+            lambda: build(student_name(spec), threat.input_shape, threat.num_classes),
+            threat.input_shape, threat.num_classes, make_device(spec.device), clock=clock,
+        )  # fmt: skip
+
+
+def student_speed(
+    new: Callable[[], nn.Module], shape: Shape, num_classes: int, device: torch.device, *,
+    clock: Clock = time.perf_counter,
+) -> float:  # fmt: skip
+    """Seconds that one training step of a student takes, a row."""
+    student = new().to(device)
+    rng = torch.Generator(device).manual_seed(0)
+
+    def step(size: int) -> None:
+        inputs = torch.zeros(size, *shape, dtype=torch.uint8, device=device)
+        answers = torch.full((size, num_classes), 1 / num_classes, device=device)
+        recipe = Recipe(epochs=1, batch_size=size, validation=0.0)
+        distill(student, inputs, answers, recipe, rng=rng)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    seconds, _ = per_row(step, most=STUDENT, clock=clock)
+    return seconds
+
+
+def peak_memory() -> int | None:
+    """Bytes that this process took at most; None where the system does not say."""
+    try:
+        import resource
+        import sys
+    except ImportError:  # Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def _is_free(victim: LoadedVictim, spec: Spec) -> bool:
+    """Whether rows cost nothing: a model of this process, and no function of the owner's."""
+    if spec.victim in VICTIMS or spec.victim in TABLE_VICTIMS:
+        return True
+    return not endpoint_url(spec) and (victim.free_rows or victim.table is not None)
+
+
+def _ask(
+    found: Findings, victim: LoadedVictim, test: LabelledInputs, rows: int, clock: Clock, *,
+    exact: bool,
+) -> None:  # fmt: skip
+    """Ask the victim some test rows: the first alone, then more; says what it answers.
+
+    Args:
+        exact: whether no row is asked twice.
+    """
+    if rows < 1:
+        found.facts.append(("answer", "not asked: rows may cost money or leave this machine"))
+        return
+    inputs = test.rows(slice(0, rows))
+    answers, alone = _timed(victim, inputs[:1], clock)
+    names = victim.classes or test.classes
+    likely = answers[0].topk(min(3, answers.shape[1]))
+    found.sample = [
+        (names[k] if k < len(names) else str(k), float(p))
+        for p, k in zip(likely.values.tolist(), likely.indices.tolist(), strict=True)
+    ]
+    found.facts.append(("first row", _row_words(test, inputs[0])))
+    shown = ", ".join(f"{name} {p:.3g}" for name, p in found.sample)
+    found.facts.append(("its answer", shown))
+    found.rows_sent = 1
+    found.speed = Speed(alone=alone, rows=1)
+    if rows == 1:
+        return
+
+    def step(size: int) -> Tensor:
+        return victim.answer(inputs[torch.arange(size) % len(inputs)])
+
+    if not exact:
+        seconds, sent = per_row(step, most=BATCH, clock=clock)
+        again = victim.answer(inputs)
+        found.rows_sent += sent + rows
+    else:  # exactly as many rows as were allowed
+        again, taken = _timed(victim, inputs[1:], clock)
+        again, seconds = torch.cat([answers, again]), taken / (rows - 1)
+        found.rows_sent += rows - 1
+    found.speed = replace(found.speed, victim=seconds, rows=found.rows_sent)
+    if test.labelled:
+        right = float((again.argmax(1).cpu() == test.labels[:rows]).double().mean())
+        found.facts.append(("right", f"{100 * right:.0f} % of the first {rows} test rows"))
+    if not exact:
+        _steadiness(found, answers, again)
+
+
+def _timed(victim: LoadedVictim, inputs: Tensor, clock: Clock) -> tuple[Tensor, float]:
+    began = clock()
+    answers = victim.answer(inputs)
+    return answers, clock() - began
+
+
+def _steadiness(found: Findings, alone: Tensor, batch: Tensor) -> None:
+    """Says whether the first row has the same answer alone and in a batch."""
+    apart = float((alone[0] - batch[0]).abs().max())
+    if apart <= STEADY:
+        found.facts.append(("steady", "the same answer alone and in a batch"))
+        return
+    found.problems.append(
+        f"The first row's answer differs by {apart:.2g} when it is asked alone and in a batch: the "
+        "model is random, or its answer depends on the other rows (dropout or batch norm in "
+        "training mode)"
+    )
+
+
+def _test_facts(test: LabelledInputs) -> Iterator[tuple[str, str]]:
+    labels = "without labels"
+    if test.labelled:
+        labels = f"labels {int(test.labels.min())} to {int(test.labels.max())}"
+    yield "test rows", f"{len(test):,} of {test.name or 'the test set'}, {labels}"
+
+
+def _row_words(test: LabelledInputs, row: Tensor) -> str:
+    if test.features is None:
+        size = " x ".join(map(str, row.shape))
+        return f"{size}, float32, values {float(row.min()):.3g} to {float(row.max()):.3g}"
+    cells = [
+        f"{feature.name}={feature.categories[int(value)] if feature.categories else f'{value:.4g}'}"
+        for feature, value in zip(test.features[:6], row.tolist(), strict=False)
+    ]
+    more = len(test.features) - len(cells)
+    return ", ".join(cells) + (f" and {more} more columns" if more else "")
+
+
+def _victim_facts(victim: LoadedVictim, threat: ThreatModel) -> Iterator[tuple[str, str]]:
+    shape = " x ".join(map(str, threat.input_shape))
+    kind = "columns of a table" if threat.features is not None else "channels x height x width"
+    yield "input", f"{shape} ({kind})"
+    if victim.format:
+        yield "model", victim.format
+    names = ", ".join(victim.classes[:10]) + (", ..." if len(victim.classes) > 10 else "")
+    yield "classes", f"{threat.num_classes}" + (f": {names}" if names else "")
+
+
+def _contradictions(
+    spec: Spec, victim: LoadedVictim, threat: ThreatModel, test: LabelledInputs, words: Words
+) -> Iterator[str]:
+    """What the audit would refuse after its data are read, and what it could not measure."""
+    shown = len(test.classes) or (int(test.labels.max()) + 1 if test.labelled else 0)
+    if shown > threat.num_classes:
+        yield (
+            f"the test rows have {shown} classes and the model has {threat.num_classes}: some rows "
+            "can never be right"
+        )
+    if spec.milestones and max(spec.milestones) > spec.budget:
+        yield (
+            f"the milestone {max(spec.milestones):,} lies above the budget of {spec.budget:,}, and "
+            "is never reached"
+        )
+    stand_in = LabelledInputs(
+        torch.zeros(2, *threat.input_shape, dtype=torch.uint8), torch.tensor([0, 1]), (), "proxy"
+    )
+    proxy = stand_in if needs_proxy(spec) and threat.features is None else None
+    parts = Parts(victim, threat, test, proxy, {}, student_name(spec))
+    for audit in audits(spec, parts, Path("check")):
+        try:
+            check_audit(audit)
+        except CloneCostError as error:
+            if "which the audit does not have" not in str(error):  # a generator: see the plan
+                yield words(error)

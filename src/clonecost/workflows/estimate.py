@@ -1,0 +1,155 @@
+"""Hours and memory of a planned audit, from the time that a row takes: arithmetic, and a clock."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from clonecost.attacks import Attack
+from clonecost.attacks.base import clone_epochs
+from clonecost.report.number_format import duration
+from clonecost.types import Shape
+
+Clock = Callable[[], float]  # seconds
+
+ENOUGH = 0.3  # seconds of a step that measures well
+# bytes of a paid row in the ledger, besides its answer: digest, purpose and indices
+LEDGER_ROW = 150
+KEPT_UNDER = 256 << 20  # bytes of inputs that are kept by default
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds a row, each None where it was not measured.
+
+    Attributes:
+        alone: the victim's answer to one row by itself.
+        victim: the victim's answer to a row of a batch.
+        student: one training step of the student, a row.
+        rows: the victim's rows that were asked to measure it.
+    """
+
+    alone: float | None = None
+    victim: float | None = None
+    student: float | None = None
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one run of one attack costs, beside queries and money.
+
+    Attributes:
+        victim: seconds of the victim; None: not known.
+        training: seconds of training the clones; None: not known.
+        at_least: the attack trains in a way that is not counted here; `training` is a lower bound.
+        memory: bytes of proxy data and of the rows that the clone is trained on.
+        disk: bytes of the ledger and of the kept inputs.
+        passes: rows that go through the training of the students.
+    """
+
+    attack: str
+    victim: float | None
+    training: float | None
+    at_least: bool
+    memory: int
+    disk: int
+    passes: int
+
+    @property
+    def seconds(self) -> float:
+        """The sum of everything that is known."""
+        return (self.victim or 0) + (self.training or 0)
+
+    @property
+    def words(self) -> str:
+        """The estimate of one run, in words."""
+        parts = [] if self.victim is None else [f"{duration(self.victim)} of the victim"]
+        if self.training is not None:
+            more = "at least " if self.at_least else ""
+            parts.append(f"{more}{duration(self.training)} of training on this machine")
+        hours = f"about {duration(self.seconds)} a run" if parts else "time not known"
+        how = f" ({', '.join(parts)})" if parts else ""
+        return f"{hours}{how}, {gib(self.memory)} of memory, {gib(self.disk)} on disk"
+
+
+def estimate(
+    attack: Attack,
+    name: str,
+    *,
+    budget: int,
+    milestones: Sequence[int],
+    evaluation: int,
+    proxy: int,
+    shape: Shape,
+    num_classes: int,
+    speed: Speed,
+) -> Estimate:
+    """The estimate of one run.
+
+    Args:
+        milestones: after which a clone is scored; one more is scored at the end.
+        evaluation: rows of the evaluation, which the victim answers too.
+        proxy: rows of the proxy data in memory.
+
+    Example:
+        >>> estimate(Knockoff(epochs=10), "knockoff", budget=100, milestones=[50], evaluation=0,
+        ...          proxy=0, shape=(1, 8, 8), num_classes=2,
+        ...          speed=Speed(victim=0.1, student=0.01)).seconds
+        25.0
+    """
+    row = prod(shape)
+    stops = [stop for stop in milestones if 0 < stop < budget] + [budget]
+    epochs = clone_epochs(attack)
+    passes = budget if epochs is None else epochs * sum(stops)
+    trains = attack.declares.takes == "images"
+    kept = min(4 * row * budget, KEPT_UNDER)
+    return Estimate(
+        attack=name,
+        victim=None if speed.victim is None else speed.victim * (budget + evaluation),
+        training=speed.student * passes if trains and speed.student is not None else None,
+        at_least=epochs is None,
+        # 8-bit rows of the proxy and of the clone's training; answers are float32
+        memory=row * (proxy + budget) + 4 * num_classes * budget,
+        disk=(LEDGER_ROW + 4 * num_classes) * (budget + evaluation) + kept,
+        passes=passes if trains else 0,
+    )
+
+
+def per_row(
+    step: Callable[[int], object], *, most: int, clock: Clock = time.perf_counter
+) -> tuple[float, int]:
+    """Seconds a row of `step(n)`, and how many rows were taken for it in all.
+
+    Larger batches are tried until one takes long enough to be measured well; the first step warms
+    up and does not count unless it takes long enough by itself.
+
+    Args:
+        most: the most rows of a batch.
+
+    Example:
+        >>> ticks = iter([0.0, 4.0])
+        >>> per_row(lambda n: None, most=8, clock=lambda: next(ticks))
+        (2.0, 2)
+    """
+    rows, size, taken, first = 0, min(2, most), 0.0, True
+    while True:
+        began = clock()
+        step(size)
+        taken = clock() - began
+        rows += size
+        if taken >= ENOUGH or (size >= most and not first):
+            return taken / size, rows
+        if not first:
+            size = min(most, 4 * size)
+        first = False
+
+
+def gib(count: float) -> str:
+    """Bytes in words.
+
+    Example:
+        >>> gib(3 << 30), gib(5 << 20)
+        ('3.0 GiB', '5 MiB')
+    """
+    return f"{count / 2**30:.1f} GiB" if count >= 1 << 29 else f"{max(1, round(count / 2**20))} MiB"

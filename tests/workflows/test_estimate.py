@@ -1,0 +1,83 @@
+"""Hours of an audit: the arithmetic, with a clock that the test holds."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clonecost.attacks import ATTACKS
+from clonecost.attacks.base import clone_epochs
+from clonecost.attacks.copycat import Copycat
+from clonecost.attacks.dfme import Dfme
+from clonecost.attacks.knockoff import Knockoff
+from clonecost.attacks.tramer_lr import TramerLr
+from clonecost.workflows.estimate import Estimate, Speed, estimate, gib, per_row
+
+SPEED = Speed(alone=0.5, victim=0.1, student=0.01)
+RUN = {"evaluation": 10, "proxy": 50, "shape": (1, 8, 8), "num_classes": 3, "speed": SPEED}
+
+
+def of(attack: object, name: str = "a", **changed: object) -> Estimate:
+    return estimate(attack, name, **{"budget": 100, "milestones": [], **RUN, **changed})  # type: ignore[arg-type]
+
+
+def test_every_scored_clone_is_trained_from_scratch() -> None:
+    attack = Knockoff(epochs=10)
+    assert of(attack).training == pytest.approx(0.01 * 10 * 100)
+    assert of(attack, milestones=[20, 50]).training == pytest.approx(0.01 * 10 * 170)
+    assert of(attack, milestones=[20, 100, 5_000]).training == pytest.approx(0.01 * 10 * 120)
+    assert of(attack).victim == pytest.approx(0.1 * 110)
+    assert not of(attack).at_least
+    assert clone_epochs(Copycat(epochs=3)) == 3
+
+
+def test_what_is_not_known_is_not_guessed() -> None:
+    assert of(Dfme()).at_least
+    assert "at least" in of(Dfme()).words
+    assert of(TramerLr()).training is None  # a table: no student network
+    unknown = of(Knockoff(), speed=Speed())
+    assert unknown.victim is None
+    assert unknown.training is None
+    assert "time not known" in unknown.words
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.floats(1e-6, 10), start=st.floats(0, 5), most=st.integers(1, 512),
+)  # fmt: skip
+def test_a_measured_row_is_within_a_factor_of_three(rows: float, start: float, most: int) -> None:
+    """Whatever a step costs: the first call is slow, and every call has a fixed cost."""
+    calls: list[int] = []
+
+    def clock_of() -> Callable[[], float]:
+        now = [0.0]
+
+        def clock() -> float:
+            return now[0]
+
+        def step(size: int) -> None:
+            now[0] += size * rows * 1.2 + (start if not calls else 0)
+            calls.append(size)
+
+        clock.step = step  # type: ignore[attr-defined]
+        return clock
+
+    clock = clock_of()
+    seconds, sent = per_row(clock.step, most=most, clock=clock)  # type: ignore[attr-defined]
+    assert sent == sum(calls)
+    assert max(calls) <= most
+    if len(calls) > 1:  # else the first step took long enough by itself
+        assert rows <= seconds <= 3 * rows
+
+
+@pytest.mark.parametrize("name", sorted(ATTACKS))
+def test_every_attack_has_an_estimate(name: str) -> None:
+    found = of(ATTACKS[name](), name)
+    assert found.seconds > 0
+    assert found.memory > 0
+    assert found.words.startswith("about ")
+
+
+def test_bytes_in_words() -> None:
+    assert [gib(1), gib(300 << 20), gib(3 << 30)] == ["1 MiB", "300 MiB", "3.0 GiB"]
