@@ -57,11 +57,11 @@ REMOTE: dict[str, Any] = {
     "endpoint": {
         "url": "https://shop.example/v1/classify", "method": "PUT",
         "headers": {"Authorization": "Bearer env:SHOP_TOKEN"}, "input": "in", "output": "out",
-        "binary": False, "body": {"instances": "$inputs", "key": "env:SHOP_KEY"},
+        "binary": False, "body": {"photo": "$inputs", "key": "env:SHOP_KEY"},
         "row": {"b64": "$input"}, "encoding": "jpeg", "answers": "predictions[*].scores",
         "label": "name", "score": "p", "classes": ["a", "b", "c", "d"], "top_k": 2,
         "batch_size": 8, "concurrency": 2, "timeout": 5.0, "attempts": 3, "latency": 0.2,
-        "deadline": 60.0, "answer_bytes": 100_000,
+        "deadline": 60.0, "answer_bytes": 100_000, "health": "/health", "send": "multipart",
     },
     "authorisation": {"owner": "Shop Ltd", "granted_by": "A. Buyer", "date": "2026-01-31",
                       "scope": "the staging model, 10,000 rows"},
