@@ -67,8 +67,7 @@ def test_a_measured_row_is_within_a_factor_of_three(rows: float, start: float, m
     seconds, sent = per_row(clock.step, most=most, clock=clock)  # type: ignore[attr-defined]
     assert sent == sum(calls)
     assert max(calls) <= most
-    if len(calls) > 1:  # else the first step took long enough by itself
-        assert rows <= seconds <= 3 * rows
+    assert rows <= seconds <= 3 * rows  # the slow first call never counts
 
 
 @pytest.mark.parametrize("name", sorted(ATTACKS))

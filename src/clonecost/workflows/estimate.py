@@ -121,28 +121,28 @@ def per_row(
 ) -> tuple[float, int]:
     """Seconds a row of `step(n)`, and how many rows were taken for it in all.
 
-    Larger batches are tried until one takes long enough to be measured well; the first step warms
-    up and does not count unless it takes long enough by itself.
+    The first step warms up and never counts. Larger batches are tried until they take long enough
+    together to be measured well; the quickest counts, since a busy machine only makes steps slower.
 
     Args:
         most: the most rows of a batch.
 
     Example:
         >>> ticks = iter([0.0, 4.0])
-        >>> per_row(lambda n: None, most=8, clock=lambda: next(ticks))
-        (2.0, 2)
+        >>> per_row(lambda n: None, most=2, clock=lambda: next(ticks))
+        (2.0, 4)
     """
-    rows, size, taken, first = 0, min(2, most), 0.0, True
+    size = min(2, most)
+    step(size)
+    rows, total, best = size, 0.0, float("inf")
     while True:
         began = clock()
         step(size)
         taken = clock() - began
-        rows += size
-        if taken >= ENOUGH or (size >= most and not first):
-            return taken / size, rows
-        if not first:
-            size = min(most, 4 * size)
-        first = False
+        rows, total, best = rows + size, total + taken, min(best, taken / size)
+        if size >= most or (total >= ENOUGH and size > 2):
+            return best, rows
+        size = min(most, 4 * size)
 
 
 def gib(count: float) -> str:
