@@ -52,7 +52,7 @@ def test_a_pipeline_is_solved_as_in_memory(tmp_path: Path) -> None:
             url, tmp_path / "labels", "tramer_adaptive_retrain",
             {"input": "x", "output": "predict"}, answers="label",
         )  # fmt: skip
-    assert here.spent == there.spent == 15
+    assert here.spent == there.spent == 20
     assert there.curve[-1].agreement.value == 1
     clones = [load_file(tmp_path / one / "clone.safetensors") for one in ("here", "there")]
     for key, value in clones[0].items():

@@ -124,6 +124,32 @@ def decide(
     return AnswerForm(outputs=chosen, num_classes=classes, reason=why)
 
 
+def must_still_be(form: AnswerForm, scores: "Tensor", where: str) -> None:
+    """Refuse logits that turn into probabilities: the answers that decided were unlike the others.
+
+    The other way round needs no check: what is not on the simplex is refused as an answer.
+
+    Args:
+        form: the form that earlier answers showed.
+        scores: (n, columns) of later rows.
+        where: the model, for messages.
+
+    Raises:
+        VictimError: every row of at least four is non-negative and sums to 1 or to 100, which no
+            logits do by coincidence.
+    """
+    if form.outputs != "logits" or len(scores) < FEW or scores.ndim < 2:
+        return
+    seen = Scores.of(scores, where)
+    for other in ("probs", "percent"):
+        if not seen.whole and _misfit(seen, other, None) is None:
+            raise VictimError(
+                f"The first answers of {where} looked like logits ({form.reason}), and later ones "
+                f"are {NAMES[other]} ({seen.range}), so the earlier ones were read wrongly",
+                SetKey("outputs", other), SetKey("out"),
+            )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Scores:
     """Scores and the facts about them on which the decision rests."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clonecost.errors import VictimError
 from clonecost.types import Feature, Shape, Shown, Victim
-from clonecost.victims.answer_form import AnswerForm, Outputs, decide
+from clonecost.victims.answer_form import AnswerForm, Outputs, decide, must_still_be
 from clonecost.victims.probe_rows import far_rows, probe_rows
 
 Scores = Callable[[Tensor], Tensor]  # (n, *shape) rows -> (n, columns) scores
@@ -89,6 +89,8 @@ def asked(
         values = scores(inputs)
         if not found and len(values):
             decided(values)
+        elif outputs is None and not local and len(values):
+            must_still_be(found[0], values, where)
         return found[0].probabilities(values) if found else values  # no row: no form
 
     if local and input_shape is not None:
