@@ -103,8 +103,9 @@ class RemoteBench(Bench):
         assert isinstance(wire, RemoteWire)
         settings = EndpointSettings(batch_size=8, concurrency=2, timeout=0.5)
         loaded = endpoint_victim(
-            wire.server.url, input_shape=SHAPE, num_classes=CLASSES, rate=1e6, settings=settings
-        )
+            wire.server.url, input_shape=SHAPE, num_classes=CLASSES, rate=1e6, settings=settings,
+            outputs="probs",  # stated: a broken first answer must not decide what the model returns
+        )  # fmt: skip
         wire.victim = loaded.answer
         audit = super().audit()
         remote = replace(

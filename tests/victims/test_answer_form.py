@@ -269,3 +269,16 @@ def test_other_ends_are_refused_or_stated(cases: Path, held_out: tuple[Tensor, T
     torch.testing.assert_close(binary.answer(inputs)[:, 1], logit.sigmoid(), atol=1e-5, rtol=0)
     with pytest.raises(VictimError, match=r"stay between 0 and 1 .*`outputs='sigmoid'`"):
         load_victim(f"{cases}/one_sigmoid.onnx", input_shape=(1, 8, 8), outputs="logit")
+
+
+def test_an_endpoint_whose_first_answer_misled_is_refused_at_the_next() -> None:
+    clean = torch.rand(8, 3, generator=torch.Generator().manual_seed(0)).softmax(1)
+    replies = [clean - 1, clean]  # a broken first answer, which reads as logits
+    victim = asked(lambda _: replies.pop(0), where="m", local=False)
+    victim.answer(ROWS[:8])
+    with pytest.raises(VictimError, match=r"looked like logits .* later ones are probabilities"):
+        victim.answer(ROWS[:8])
+    replies = [clean - 1, clean]
+    stated = asked(lambda _: replies.pop(0), where="m", local=False, outputs="logits")
+    for _ in range(2):
+        stated.answer(ROWS[:8])  # the owner has said so
