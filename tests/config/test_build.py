@@ -13,7 +13,6 @@ from clonecost.errors import DataError, SpecError
 def test_an_accuracy_stays_when_a_class_folder_is_missing(cases: Path) -> None:
     spec = make_spec({
         "victim": str(cases / "percent.onnx"), "test": str(cases / "missing_class"),
-        "outputs": "logits",
     })  # fmt: skip
     test = load_test(spec)
     victim, threat = load_attacked(spec, test)
@@ -29,8 +28,7 @@ def test_names_in_a_file_number_the_classes(cases: Path, tmp_path: Path) -> None
         if source.is_dir():
             (tmp_path / "own").mkdir(exist_ok=True)
             (tmp_path / "own" / word).symlink_to(source)
-    written = {"victim": str(cases / "percent.onnx"), "test": str(tmp_path / "own"),
-               "outputs": "logits"}  # fmt: skip
+    written = {"victim": str(cases / "percent.onnx"), "test": str(tmp_path / "own")}
     spec = make_spec(written)
     with pytest.raises(SpecError, match=r"has 9 classes .* and the model 10.*class_names"):
         load_attacked(spec, load_test(spec))

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-from tests.support.cli_runs import run
+from tests.support.cli_runs import agree, run
 
 from clonecost.errors import RunError
 from clonecost.report.aggregate import t_interval
@@ -19,10 +19,12 @@ from clonecost.suite import (
     read_results,
 )
 
+AGREED = agree("code:own:probs", "code:own:falls")
+
 
 def test_runs_are_averaged_and_nothing_else_is_shown(toy: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    said = run("suite", toy, "--out", out)
+    said = run("suite", toy, *AGREED, "--out", out)
     assert said.status == 0, said.err
     table = read_results(out / "small" / "results.json")
     cell = table.cell("knockoff", "mine")
@@ -53,7 +55,7 @@ def test_runs_are_averaged_and_nothing_else_is_shown(toy: Path, tmp_path: Path) 
 
 def test_results_are_rendered_without_runs(toy: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert run("suite", toy, "--out", out, "--seed", "0", "--row", "ours").status == 0
+    assert run("suite", toy, *AGREED, "--out", out, "--seed", "0", "--row", "ours").status == 0
     kept = tmp_path / "kept" / "toy-small.json"
     kept.parent.mkdir()
     kept.write_bytes((out / "small" / "results.json").read_bytes())
@@ -77,7 +79,7 @@ def test_results_are_rendered_without_runs(toy: Path, tmp_path: Path) -> None:
 
 def test_rows_that_were_run_apart_are_merged(toy: Path, tmp_path: Path) -> None:
     for row in ("ours", "knockoff"):
-        said = run("suite", toy, "--out", tmp_path / row, "--seed", "0", "--row", row)
+        said = run("suite", toy, *AGREED, "--out", tmp_path / row, "--seed", "0", "--row", row)
         assert said.status == 0
     old, new = (tmp_path / row / "small" / "results.json" for row in ("ours", "knockoff"))
     kept, more = read_results(old), read_results(new)

@@ -53,6 +53,14 @@ class History(NamedTuple):
     releases: tuple[str, ...]  # of clonecost, in the order in which they ran it
 
 
+FORM = "gives"  # the ledger's fact: what the model returns, as the first session has found
+
+
+def _format(audit: Audit, ledger: Ledger) -> str:
+    """How the victim is run or reached, and what it gave in the first session, in words."""
+    return ", ".join(part for part in (audit.loaded.served, ledger.fact(FORM) or "") if part)
+
+
 def findings(
     audit: Audit, ledger: Ledger, reference: Reference, traffic: Traffic, outcome: Outcome,
     history: History, seconds: float, spot: SpotCheck | None = None,
@@ -89,7 +97,7 @@ def findings(
             name=audit.loaded.name, accuracy=reference.victim_accuracy(),
             majority_accuracy=reference.majority_accuracy(),
             test_set=audit.test.name, test_rows=len(audit.test), classes=classes,
-            weights=audit.loaded.weights, served=audit.loaded.format,
+            weights=audit.loaded.weights, served=_format(audit, ledger),
         ),
         endpoint=_endpoint(audit),
         threat=threat,

@@ -46,6 +46,20 @@ def take_up(folder: Path, identity: str) -> str | None:
     return f"{lost:,} rows that a failed attempt has lost are recorded in {aside}" if lost else None
 
 
+def must_hold_its_rows(folder: Path) -> None:
+    """Refuse a run with a result whose ledger is empty; a run that was just begun may have that.
+
+    Raises:
+        LedgerError: the ledger is empty.
+    """
+    path = folder / run_folder.LEDGER
+    if (folder / run_folder.RESULT).is_file() and path.is_file() and not path.stat().st_size:
+        raise LedgerError(
+            f"{path} is empty, although the run has a result: the file is damaged", SetKey("out"),
+            Advice("restore the folder from a copy"),
+        )  # fmt: skip
+
+
 def set_aside(folder: Path) -> Path:
     """Move the record of a failed first attempt into a folder of its own, failed-N; returns it."""
     number = 1

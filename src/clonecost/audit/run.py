@@ -11,15 +11,22 @@ import torch
 from torch import Tensor
 
 from clonecost.attacks.base import AttackerKit, Clone
-from clonecost.audit.assemble_result import History, Outcome, about_clone, findings, recorded_files
+from clonecost.audit.assemble_result import (
+    FORM,
+    History,
+    Outcome,
+    about_clone,
+    findings,
+    recorded_files,
+)
 from clonecost.audit.curve import Curve, follow
 from clonecost.audit.definition import Audit, check
 from clonecost.audit.provenance import release
 from clonecost.audit.query_stats import TrafficLog
-from clonecost.audit.resumption import take_up
+from clonecost.audit.resumption import must_hold_its_rows, take_up
 from clonecost.audit.spot_check import findings_of, spot_check
 from clonecost.defences import defend
-from clonecost.errors import LedgerError, SetKey, SpecError
+from clonecost.errors import LedgerError, SetKey, SpecError, VictimError
 from clonecost.evaluation.controls import run_controls
 from clonecost.evaluation.scoring import Reference
 from clonecost.networks import build_generator
@@ -75,6 +82,7 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
     check(audit)
     _ask_twice(audit, watcher)
     run_folder.make(audit.folder)
+    must_hold_its_rows(audit.folder)
     began = time.monotonic()
     try:
         ledger = _open_ledger(audit)
@@ -110,10 +118,28 @@ def _ask_twice(audit: Audit, watcher: Watcher) -> None:
         )
 
 
+def _keep_form(audit: Audit, ledger: Ledger) -> None:
+    """Record what the model returns, as its first answers show; a later session must find the same.
+
+    Raises:
+        VictimError: the answers in the ledger were read in another form than those of now.
+    """
+    now, before = audit.loaded.gives(), ledger.fact(FORM)
+    if now and before is None:
+        ledger.note(**{FORM: now})
+    elif now and before and now.partition(" (")[0] != before.partition(" (")[0]:
+        raise VictimError(
+            f"The victim {audit.loaded.name} {now}, and in the first session of this audit it "
+            f"{before}: one of the two was read wrongly, or the model has changed",
+            SetKey("outputs"), SetKey("out"),
+        )  # fmt: skip
+
+
 def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began: float) -> Result:
     reference = _buy_reference(audit, watcher, ledger)
     if history.resumed:
         _check_spots(audit, watcher, ledger, reference, ending=False)
+    _keep_form(audit, ledger)
     traffic = TrafficLog(audit.threat.query_budget, audit.threat.num_classes)
     oracle = _open_oracle(audit, watcher, ledger, traffic)
     stops = {*audit.milestones, *history.stops}  # the curve keeps the points of smaller budgets
@@ -130,6 +156,7 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     outcome = _attack(audit, oracle, kit, milestones, curve, snapshots)
     outcome = outcome._replace(remark=remark.sentence)
     _check_spots(audit, watcher, ledger, reference, ending=True)
+    _keep_form(audit, ledger)
     seconds = float(ledger.fact("seconds") or 0) + time.monotonic() - began
     ledger.note(seconds=seconds, stops=json.dumps(sorted({*stops, oracle.spent})))
     controls = _controls(audit, ledger, kit, reference) if audit.options.controls else []

@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from clonecost.audit import Audit, Watcher, check, run_audit
-from clonecost.audit.resumption import set_aside
+from clonecost.audit.resumption import must_hold_its_rows, set_aside
 from clonecost.config import (
     Spec,
     audits,
@@ -50,6 +50,8 @@ def run_spec(
     """
     runs = singles(spec, out)
     folders = dict([(out, spec), *((folder, single) for single, folder in runs)])
+    for folder in folders:
+        must_hold_its_rows(folder)
     unpaid = [folder for folder, single in folders.items() if not _same_audit(folder, single)]
     done = [finished(folder, single) for single, folder in runs]
     if not all(done):
