@@ -23,7 +23,7 @@ from clonecost.safe_text import one_line
 SECONDS = 2.0  # of this process's CPU time
 BYTES = 200_000_000
 SENTENCE = 1_500  # characters
-FEW = 25
+FEW = 15
 MANY = int(os.environ.get("CLONECOST_FUZZ", "0"))
 
 _SETTINGS = settings(
