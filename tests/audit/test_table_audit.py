@@ -133,7 +133,7 @@ def test_test_rows_that_the_victim_would_refuse_are_named(
 @pytest.mark.parametrize(
     ("written", "sentence"),
     [
-        ({"victim": "iris-softmax"}, "knockoff:shared attacks images"),
+        ({"victim": "iris-softmax", "attack": "knockoff:shared"}, "knockoff:shared attacks images"),
         ({"victim": "digits-lenet", "attack": "tramer_lr"}, "tramer_lr attacks tables"),
         ({"victim": "own:model", "attack": ["tramer_lr", "dfme"]}, "dfme attacks images"),
         ({"victim": "iris-softmax", "attack": "tramer_lr", "allow": "x"}, "Leave `allow` out"),
