@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from clonecost.audit import Watcher, run_audit
 from clonecost.audit.resumption import differences
-from clonecost.errors import CloneCostError, LedgerError
+from clonecost.errors import CloneCostError, LedgerError, VictimError
 from clonecost.types import Victim
 from clonecost.victims.digests import weights_digest
 
@@ -73,8 +73,7 @@ def test_a_changed_weight_anywhere_is_another_digest(at: int) -> None:
     before = weights_digest(net)
     with torch.no_grad():
         flat = [p.view(-1) for p in net.parameters()]
-        torch.cat(flat)  # 195 numbers
-        part = flat[0] if at < 192 else flat[1]
+        part = flat[0] if at < 192 else flat[1]  # 192 weights and 3 biases
         part[at % len(part)] += 1e-3
     assert weights_digest(net) != before
 
@@ -106,6 +105,19 @@ def test_other_code_with_the_same_name_is_flagged_by_the_spot_check(
     assert result.spot_check is not None
     assert result.spot_check.rows == 20  # when it resumed; not again at the end
     assert result.provenance.ledger_rows == result.spent + result.evaluation + result.lost + 20
+
+
+def test_answers_of_another_form_than_before_stop_the_resume(
+    victim: Victim, make_audit: MakeAudit
+) -> None:
+    begun(make_audit, victim)
+    counting = RecordingVictim(lambda rows: victim(rows).log())
+    with pytest.raises(VictimError) as caught:
+        run_audit(make_audit(victim=counting, spot_check=None))
+    assert "gives log-probabilities" in str(caught.value)
+    assert "in the first session of this audit it gives probabilities" in str(caught.value)
+    assert counting.seen == 20  # the spot check alone
+    assert run_audit(make_audit(victim=victim, spot_check=None)).spent == BUDGET
 
 
 def test_the_same_victim_is_asked_again_and_not_flagged(

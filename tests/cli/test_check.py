@@ -45,7 +45,7 @@ def test_what_is_understood_is_shown_and_nothing_is_written(bench: Path) -> None
     assert said.status == 0, said.err
     words = " ".join(said.out.split())
     for fact in ("first row", "its answer", "gives logits", "ms for one row", "of training on",
-                 "knockoff:shared about", "on disk", "the same answer alone and in a batch",
+                 "knockoff:shared about", "on disk", "the same answers alone, in a batch",
                  ):  # fmt: skip
         assert fact in words, fact
     assert files(bench) == before

@@ -53,14 +53,6 @@ class History(NamedTuple):
     releases: tuple[str, ...]  # of clonecost, in the order in which they ran it
 
 
-FORM = "gives"  # the ledger's fact: what the model returns, as the first session has found
-
-
-def _format(audit: Audit, ledger: Ledger) -> str:
-    """How the victim is run or reached, and what it gave in the first session, in words."""
-    return ", ".join(part for part in (audit.loaded.served, ledger.fact(FORM) or "") if part)
-
-
 def findings(
     audit: Audit, ledger: Ledger, reference: Reference, traffic: Traffic, outcome: Outcome,
     history: History, seconds: float, spot: SpotCheck | None = None,
@@ -83,6 +75,8 @@ def findings(
         DefenceCard(name=snake_case(name_of(d)), settings=settings_of(d)) for d in audit.defences
     ]
     paid = totals.settled + totals.lost
+    # what the model gives is told as the first session found it: a resume sees other rows
+    served = ", ".join(part for part in (audit.loaded.served, ledger.fact("gives")) if part)
     found = flags(
         threat=threat, attack=audit.attack_name, traits=_traits(audit), curve=outcome.curve,
         victim_accuracy=reference.victim_accuracy(),
@@ -97,7 +91,7 @@ def findings(
             name=audit.loaded.name, accuracy=reference.victim_accuracy(),
             majority_accuracy=reference.majority_accuracy(),
             test_set=audit.test.name, test_rows=len(audit.test), classes=classes,
-            weights=audit.loaded.weights, served=_format(audit, ledger),
+            weights=audit.loaded.weights, served=served,
         ),
         endpoint=_endpoint(audit),
         threat=threat,

@@ -273,7 +273,6 @@ def check(audit: Audit) -> None:
                 f"{audit.proxy.name or 'the proxy'} has none",
                 SetKey("proxy"), ChooseFrom("attacks"),
             )  # fmt: skip
-    audit.fitted_generators()
     for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
         if data is not None and data.shape != threat.input_shape:
             raise SpecError(
@@ -307,6 +306,7 @@ def check(audit: Audit) -> None:
             f"The budget is too small for one {part} of {audit.attack_name}",
             SetKey("budget", least), got=threat.query_budget, want=f"at least {least}",
         )  # fmt: skip
+    audit.fitted_generators()  # last: a generator can still be trained
 
 
 def _check_white_box(audit: Audit) -> None:

@@ -11,14 +11,7 @@ import torch
 from torch import Tensor
 
 from clonecost.attacks.base import AttackerKit, Clone
-from clonecost.audit.assemble_result import (
-    FORM,
-    History,
-    Outcome,
-    about_clone,
-    findings,
-    recorded_files,
-)
+from clonecost.audit.assemble_result import History, Outcome, about_clone, findings, recorded_files
 from clonecost.audit.curve import Curve, follow
 from clonecost.audit.definition import Audit, check
 from clonecost.audit.provenance import release
@@ -124,14 +117,16 @@ def _keep_form(audit: Audit, ledger: Ledger) -> None:
     Raises:
         VictimError: the answers in the ledger were read in another form than those of now.
     """
-    now, before = audit.loaded.gives(), ledger.fact(FORM)
-    if now and before is None:
-        ledger.note(**{FORM: now})
-    elif now and before and now.partition(" (")[0] != before.partition(" (")[0]:
+    form, before = audit.loaded.form(), ledger.fact("outputs")
+    if form is None:
+        return
+    if before is None:
+        ledger.note(outputs=form.outputs, gives=form.words)
+    elif before != form.outputs:
         raise VictimError(
-            f"The victim {audit.loaded.name} {now}, and in the first session of this audit it "
-            f"{before}: one of the two was read wrongly, or the model has changed",
-            SetKey("outputs"), SetKey("out"),
+            f"The victim {audit.loaded.name} {form.words}, and in the first session of this audit "
+            f"it {ledger.fact('gives')}: one of the two was read wrongly, or the model has changed",
+            SetKey("outputs", before), SetKey("out"),
         )  # fmt: skip
 
 

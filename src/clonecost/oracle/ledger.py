@@ -26,7 +26,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from filelock import BaseFileLock, FileLock, Timeout
 from torch import Tensor
 
@@ -34,26 +33,16 @@ from clonecost.errors import Advice, LedgerError, RunError, RunWorkflow, SetKey
 from clonecost.oracle.hash_chain import DIGEST_BYTES, GENESIS, Value, next_link
 from clonecost.oracle.input_store import Form, Packed
 from clonecost.oracle.ledger_schema import ACCOUNTS, FORMAT, SCHEMA, Account, altered_schema
+from clonecost.oracle.paid_rows import PaidRows, Recorded
 from clonecost.oracle.pending import PENDING, Outcome, PendingOutcome
-from clonecost.oracle.record import Record, Totals, not_a_run
-from clonecost.oracle.tensor_codec import decode, encode, row_digests, unpack
+from clonecost.oracle.record import Totals, not_a_run
+from clonecost.oracle.tensor_codec import encode
 from clonecost.persistence.disk import disk_faults
 from clonecost.persistence.own_files import PRIVATE_FILE, must_be_file
 from clonecost.persistence.sqlite_file import close_whole, open_to_write
-from clonecost.types import Shape, as_pixels
+from clonecost.types import Shape
 
 __all__ = ["ACCOUNTS", "Account", "Ledger", "Recorded", "Totals"]
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """Settled rows: their digests, 16 bytes a row, and answers (count, K).
-
-    The answers are float64 if they were recorded as float64, else float32.
-    """
-
-    digests: bytes
-    answers: Tensor
 
 
 @dataclass(frozen=True)
@@ -68,7 +57,7 @@ NOT_KEPT = _Inputs()
 REASON = 2_000  # characters: of a longer reason the rest is cut
 
 
-class Ledger(Record):
+class Ledger(PaidRows):
     """The ledger of one run, open for writing; no second process can open it meanwhile.
 
     Args:
@@ -284,7 +273,7 @@ class Ledger(Record):
 
     @property
     def torn(self) -> bool:
-        """Whether kept inputs are missing, as in a copy that was made while the run went on."""
+        """As in a ledger for reading; here `restore_inputs` may have mended it."""
         return bool(self._missing)
 
     def _inputs_missing(self) -> LedgerError:
@@ -437,104 +426,12 @@ class Ledger(Record):
                     self._db.execute("ROLLBACK")
                 raise
 
-    # -- reading ---------------------------------------------------------------------------------
-
-    def recorded(self, account: Account, position: int, count: int) -> Recorded | None:
-        """The settled rows from `position` on, at most `count`; None if there are none."""
-        self._must_fit()
-        digests: list[bytes] = []
-        answers: list[Tensor] = []
-        at, end = position, position + count
-        for start, rows, digest, encoding, blob in self._db.execute(
-            "SELECT position, count, digests, encoding, answers FROM batches WHERE account = ? "
-            "AND state = 'settled' AND position < ? AND position + count > ? ORDER BY position",
-            (account, end, position),
-        ):
-            cut = slice(at - start, min(rows, end - start))
-            digests.append(digest[cut.start * DIGEST_BYTES : cut.stop * DIGEST_BYTES])
-            answers.append(decode(encoding, blob, self.num_classes)[cut])
-            at = start + cut.stop
-        return Recorded(b"".join(digests), torch.cat(answers)) if answers else None
-
     @property
     def lost(self) -> int:
         """Lost rows so far, in all accounts together: paid, without a usable answer."""
         if self._lost is None:
             self._lost = sum(self.totals(account).lost for account in ACCOUNTS)
         return self._lost
-
-    def bought(self, pool: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """All rows that the attack bought: inputs (n, *shape), uint8 or float32, answers (n, K).
-
-        Args:
-            pool: (N, *shape), the proxy data, for rows that are kept as indices.
-
-        Raises:
-            LedgerError: rows were not kept, there are none, or the pool is not the one that was
-                queried.
-        """
-        self._must_fit()
-        inputs: list[Tensor] = []
-        answers: list[Tensor] = []
-        missing = 0
-        for batch, count, digests, encoding, blob, form, offset in self._db.execute(
-            "SELECT id, count, digests, encoding, answers, form, offset FROM batches "
-            "WHERE account = 'attack' AND state = 'settled' ORDER BY position"
-        ):
-            if form is None:
-                missing += count
-                continue
-            rows = self._rows(form, offset, count, pool)
-            if row_digests(rows) != digests:
-                raise LedgerError(
-                    f"The inputs of batch {batch} are not those that were sent: the proxy data set "
-                    f"or {self._inputs.path.name} has changed.",
-                    Advice("restore it from a copy"),
-                )
-            inputs.append(rows)
-            answers.append(decode(encoding, blob, self.num_classes))
-        if missing:
-            raise LedgerError(
-                f"{missing:,} of the rows that were bought were not kept, so they cannot train "
-                "another student.",
-                RunWorkflow("audit", change=SetKey("keep", "all")),
-            )
-        if not inputs:
-            raise LedgerError(
-                f"{self.path} holds no answered rows yet.", RunWorkflow("resume", self.path.parent)
-            )
-        if len({rows.dtype for rows in inputs}) > 1:  # some batches happened to be 8-bit images
-            inputs = [as_pixels(rows) for rows in inputs]
-        return torch.cat(inputs), torch.cat(answers)
-
-    def sample_bought(
-        self, count: int, rng: torch.Generator, pool: Tensor | None = None
-    ) -> tuple[Tensor, Tensor] | None:
-        """Randomly drawn rows of the attack, (count, *shape) pixels, and their answers (count, K).
-
-        None if a drawn row was not kept, or comes from a pool that is not given.
-        """
-        settled = self.totals("attack").settled
-        if not settled or not count or self.torn:
-            return None
-        inputs, answers = [], []
-        for drawn in torch.randint(settled, (count,), generator=rng).tolist():
-            batch = self._db.execute(
-                "SELECT position, count, encoding, answers, form, offset FROM batches "
-                "WHERE account = 'attack' AND state = 'settled' AND position <= ? "
-                "AND position + count > ?", (drawn, drawn)
-            ).fetchone()  # fmt: skip
-            if batch is None or batch[4] is None or (batch[4] == "index" and pool is None):
-                return None
-            position, rows, encoding, blob, form, offset = batch
-            inputs.append(as_pixels(self._rows(form, offset, rows, pool)[drawn - position]))
-            answers.append(decode(encoding, blob, self.num_classes)[drawn - position])
-        return torch.stack(inputs), torch.stack(answers)
-
-    def _rows(self, form: Form, offset: int, count: int, pool: Tensor | None) -> Tensor:
-        """The kept inputs of a batch, (count, *shape)."""
-        payload = self._inputs.payload(form, offset, count)
-        return unpack(form, payload, self.input_shape, pool)
 
 
 def _as_json(content: Mapping[str, Any]) -> str:

@@ -30,11 +30,6 @@ class Asked:
     answer: Victim
     form: Callable[[], AnswerForm | None]
 
-    def words(self) -> str:
-        """What the model gives, in words; empty while that is not known."""
-        form = self.form()
-        return form.words if form else ""
-
     def shows(self) -> Shown | None:
         """How much an answer shows, where that follows from the form."""
         form = self.form()

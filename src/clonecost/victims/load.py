@@ -163,7 +163,7 @@ def load_victim(
         weights=facts.weights,
         code=facts.code,
         network=open_network(facts.module, gives) if white_box and facts.module and gives else None,
-        gives=found.words,
+        form=found.form,
         shows=found.shows,
         free_rows=facts.free,
     )

@@ -19,6 +19,7 @@ from clonecost.types import (
     Shown,
     Victim,
 )
+from clonecost.victims.answer_form import AnswerForm
 from clonecost.victims.asking import asked
 from clonecost.victims.digests import code_digest, weights_digest
 from clonecost.victims.sklearn_model import TableModel
@@ -50,7 +51,8 @@ class LoadedVictim:
     # pixels in [0, 1] -> logits; set for a white box only
     network: nn.Module | None = None
     served: str = ""  # how the victim is run or reached, in words, where known
-    gives: Callable[[], str] = str  # what the model returns and why, in words; empty: not known
+    # what the model returns, and why; None while that is not known
+    form: Callable[[], AnswerForm | None] = lambda: None
     # how much its answers show, and k of "top_k"; None while that is not known
     shows: Callable[[], Shown | None] = lambda: None
     free_rows: bool = False  # a model of this process: rows outside of the accounts cost nothing
@@ -62,7 +64,8 @@ class LoadedVictim:
     @property
     def format(self) -> str:
         """How the victim is run or reached, and what it gives, in words."""
-        return ", ".join(part for part in (self.served, self.gives()) if part)
+        form = self.form()
+        return ", ".join(part for part in (self.served, form.words if form else "") if part)
 
     def fitted_to(self, features: Sequence[Feature] | None) -> "LoadedVictim":
         """The same victim for rows with these features, where it is an estimator.
@@ -77,7 +80,7 @@ class LoadedVictim:
             local=False,
         )  # fmt: skip
         return replace(
-            self, answer=found.answer, gives=found.words, shows=found.shows,
+            self, answer=found.answer, form=found.form, shows=found.shows,
             features=tuple(features), input_shape=(len(features),),
         )  # fmt: skip
 
@@ -110,7 +113,7 @@ def as_loaded(
     )  # fmt: skip
     form = found.form()
     return LoadedVictim(
-        name=NAMELESS, answer=found.answer, gives=found.words, shows=found.shows,
+        name=NAMELESS, answer=found.answer, form=found.form, shows=found.shows,
         code=code_digest(victim), free_rows=module is not None,
         weights=None if module is None else weights_digest(module),
         network=open_network(module, form) if white_box and module is not None and form else None,

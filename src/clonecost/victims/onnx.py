@@ -114,7 +114,7 @@ def onnx_victim(
         num_classes=answer_form.num_classes,
         weights=digest,
         served=f"ONNX Runtime on {processor}, {arrangement}",
-        gives=found.words,
+        form=found.form,
         shows=found.shows,
         free_rows=True,
         takes=precision,

@@ -157,7 +157,7 @@ def endpoint_victim(
         classes=tuple(settings.classes) or dialect.classes,
         weights=None,
         served=dialect.served + through,
-        gives=found.words,
+        form=found.form,
         shows=lambda: found.shows() or dialect.shows,
         takes=dialect.takes,
         rows_in_flight=sender.rows_in_flight,
