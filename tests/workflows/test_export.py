@@ -95,3 +95,22 @@ def test_an_altered_run_is_not_copied(make_audit: MakeAudit, tmp_path: Path) -> 
     assert "clone.safetensors was altered" in said.err
     assert not (tmp_path / "copy").exists()
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil", "replays/../../evil", "linked"])
+@pytest.mark.parametrize("digest", ["sha256:" + "0" * 64, "chain:" + "0" * 64])
+def test_a_recorded_name_never_leads_out_of_the_copy(
+    name: str, digest: str, tmp_path: Path
+) -> None:
+    run, home = tmp_path / "bundle" / "run", tmp_path / "home"
+    run.mkdir(parents=True)
+    home.mkdir()
+    (run.parent / "evil").write_text("theirs")
+    (run / "linked").symlink_to(run.parent / "evil")
+    with closing(
+        Ledger(run / "ledger.sqlite", audit="a", input_shape=SHAPE, num_classes=CLASSES)
+    ) as ledger:
+        ledger.record_files({name: digest})
+    with pytest.raises(RunError, match="lies outside of it or is a link"):
+        export(run, home / "copy")
+    assert list(home.iterdir()) == []

@@ -48,6 +48,15 @@ def make(run: Path, *inside: str) -> Path:
     return run
 
 
+def is_inside(run: Path, name: str) -> bool:
+    """Whether a recorded name is a plain path inside the folder, without a link on the way."""
+    parts = name.split("/")
+    if not set("\\:\0").isdisjoint(name) or not set(parts).isdisjoint({"", ".", ".."}):
+        return False
+    on_the_way = (run.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1))
+    return not any(path.is_symlink() for path in on_the_way)
+
+
 def write(path: Path, content: bytes | str, *, private: bool = True) -> None:
     """Replace a file atomically. A link is replaced, not followed.
 

@@ -94,6 +94,12 @@ def _copy(run: Path, fresh: Path) -> Exported:
     with closing(Record.read(fresh / run_folder.LEDGER)) as record:
         recorded = dict(record.files or {}) if record.finished else {}
         rows = record.rows_since("00" * 32)
+        for name in recorded:  # a stranger's ledger records what it likes
+            if not run_folder.is_inside(run, name):
+                raise RunError(
+                    f"{run} records the file {name!r}, which lies outside of it or is a link",
+                    RunWorkflow("verify", run),
+                )
         names = [name for name, digest in recorded.items() if not digest.startswith("chain:")]
         for name in names or _UNFINISHED:
             if name in names or must_be_file(run / name):

@@ -103,7 +103,7 @@ def _file_faults(run: Path, record: Record) -> Iterator[str]:
         return
     for name, digest in files.items():
         path = run / name
-        if not _inside(run, name):
+        if not run_folder.is_inside(run, name):
             yield f"{name!r} is recorded as a file of the run, and lies outside of it or is a link"
             continue
         if digest.startswith("chain:"):
@@ -117,20 +117,11 @@ def _file_faults(run: Path, record: Record) -> Iterator[str]:
             yield f"{name} was added: the ledger does not record it"
 
 
-def _inside(run: Path, name: str) -> bool:
-    """Whether a recorded name is a plain path inside the folder, without a link on the way."""
-    parts = name.split("/")
-    if not set("\\:\0").isdisjoint(name) or not set(parts).isdisjoint({"", ".", ".."}):
-        return False
-    on_the_way = (run.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1))
-    return not any(path.is_symlink() for path in on_the_way)
-
-
 def _transfer_faults(run: Path, record: Record) -> Iterator[str]:
     """The ledgers of transfers: each is a chain of its own, whose head the run's ledger records."""
     recorded, present = _recorded_ledgers(record), _ledgers_of_transfers(run)
     for name in sorted({*recorded, *present}):
-        if name not in present or not _inside(run, name):
+        if name not in present or not run_folder.is_inside(run, name):
             yield f"{name} is missing"
             continue
         try:
