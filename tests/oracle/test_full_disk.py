@@ -190,3 +190,45 @@ def test_an_outcome_of_another_record_is_not_taken(tmp_path: Path) -> None:
         assert ledger.totals("attack").lost == 2
     with suppress(FileNotFoundError):
         assert PendingOutcome(tmp_path / PENDING).read() is None
+
+
+@settings(max_examples=30, deadline=None, derandomize=True,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(reason=st.text(alphabet=st.characters(), max_size=3_000))
+def test_any_words_of_a_victim_can_be_recorded(tmp_path: Path, reason: str) -> None:
+    (tmp_path / "ledger.sqlite").unlink(missing_ok=True)
+    with closing(opened(tmp_path)) as ledger:
+        batch = ledger.reserve(account="attack", position=0, digests=bytes(16))
+        ledger.lose(batch, f"{reason}\ud800")
+        words = f"\udfff{reason}"
+        ledger.charge_lost(account="attack", position=0, digests=bytes(16), reason=words)
+    with closing(opened(tmp_path)) as ledger:
+        assert ledger.totals("attack").lost == 2
+        assert ledger.verify() == []
+
+
+class Unreadable:
+    """A connection that answers nothing until it is mended."""
+
+    def __init__(self, held: sqlite3.Connection) -> None:
+        self.held, self.broken = held, True
+
+    def __getattr__(self, name: str) -> object:
+        if self.broken and name == "execute":
+            raise sqlite3.OperationalError("disk I/O error")
+        return getattr(self.held, name)
+
+
+def test_answers_outlast_a_database_that_cannot_even_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = opened(tmp_path)
+    batch = ledger.reserve(account="attack", position=0, digests=bytes(32))
+    monkeypatch.setattr(ledger, "_db", Unreadable(ledger._db))
+    with pytest.raises(LedgerError):
+        ledger.settle(batch, torch.tensor([[0.2, 0.3, 0.5]] * 2))
+    monkeypatch.undo()
+    ledger.close()
+    with closing(opened(tmp_path)) as ledger:
+        assert ledger.totals("attack").settled == 2
+        assert ledger.totals("attack").lost == 0

@@ -21,7 +21,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -46,14 +46,21 @@ __all__ = ["ACCOUNTS", "Account", "Ledger", "Recorded", "Totals"]
 
 
 @dataclass(frozen=True)
-class _Inputs:
-    """The kept inputs of a batch in flight: their place in `inputs.bin`."""
+class _InFlight:
+    """A batch that was charged and has no outcome yet.
 
+    Attributes:
+        digests: SHA-256 of its rows' digests, 64 hex digits.
+        count: its rows.
+        form, offset: of its kept inputs in `inputs.bin`; None: they are not kept.
+    """
+
+    digests: str
+    count: int
     form: Form | None = None
     offset: int | None = None
 
 
-NOT_KEPT = _Inputs()
 REASON = 2_000  # characters: of a longer reason the rest is cut
 
 
@@ -120,7 +127,7 @@ class Ledger(PaidRows):
         """Lock the file, create its tables if it has none yet, and load it."""
         self.path = path
         self._pending = PendingOutcome(path.with_name(PENDING))
-        self._in_flight: dict[int, _Inputs] = {}
+        self._in_flight: dict[int, _InFlight] = {}
         lock = path.with_suffix(".lock")
         with disk_faults(lock):
             must_be_file(lock)
@@ -190,18 +197,17 @@ class Ledger(PaidRows):
         count = len(digests) // DIGEST_BYTES
         with disk_faults(self._pending.path):
             self._pending.claim(count * self.num_classes * 8)  # of a float64
-        inputs = NOT_KEPT
+        sent = _InFlight(hashlib.sha256(digests).hexdigest(), count)
         if kept is not None:
             with disk_faults(self._inputs.path):
-                offset = self._inputs.append(kept.payload)
-            inputs = _Inputs(kept.form, offset)
+                sent = replace(sent, form=kept.form, offset=self._inputs.append(kept.payload))
         try:
             with self._transaction():
                 batch = self._charge(account, position, digests)
         except BaseException:
-            self._take_back(inputs)
+            self._take_back(sent)
             raise
-        self._in_flight[batch] = inputs
+        self._in_flight[batch] = sent
         return batch
 
     def settle(self, batch: int, answers: Tensor, *, labels_only: bool = False) -> None:
@@ -215,13 +221,9 @@ class Ledger(PaidRows):
                 opening records them.
         """
         encoding, blob = encode(answers, labels_only)
-        inputs = self._in_flight.pop(batch, NOT_KEPT)
-        values = (encoding, inputs.form, inputs.offset)
-        try:
-            self._record(self._outcome(batch, "settled", values, blob))
-        except BaseException as error:
-            self._keep(self._outcome(batch, "settled", values, blob), error)
-            raise
+        sent = self._landed(batch)
+        values = (encoding, sent.form, sent.offset)
+        self._record_or_keep(Outcome(batch, "settled", sent.digests, values, blob), sent.count)
 
     def lose(self, batch: int, reason: str, *, unsent: int = 0) -> None:
         """Record a batch as lost: paid, without a usable answer.
@@ -229,14 +231,10 @@ class Ledger(PaidRows):
         Args:
             unsent: rows of the batch that certainly never reached the victim; not counted.
         """
-        inputs = self._in_flight.pop(batch, NOT_KEPT)
-        outcome = self._outcome(batch, "lost", (reason[:REASON], unsent))
-        try:
-            self._record(outcome)
-        except BaseException as error:
-            self._keep(outcome, error)
-            raise
-        self._take_back(inputs)
+        sent = self._landed(batch)
+        values = (_storable(reason), unsent)
+        self._record_or_keep(Outcome(batch, "lost", sent.digests, values), sent.count)
+        self._take_back(sent)
 
     def charge_lost(self, *, account: Account, position: int, digests: bytes, reason: str) -> None:
         """Charge rows that are lost already, because they are sent again; durable on return.
@@ -247,7 +245,7 @@ class Ledger(PaidRows):
         self._complete()
         with self._transaction():
             batch = self._charge(account, position, digests)
-            self._complete_batch(self._outcome(batch, "lost", (reason[:REASON], 0)))
+            self._complete_batch(Outcome(batch, "lost", "", (_storable(reason), 0)))
         self._lost = None
 
     def restore_inputs(self, position: int, count: int, packed: Callable[[slice], Packed]) -> None:
@@ -299,13 +297,22 @@ class Ledger(PaidRows):
 
     # -- the outcome of a batch ------------------------------------------------------------------
 
-    def _outcome(
-        self, batch: int, event: str, values: tuple[Value, ...], answers: bytes = b""
-    ) -> Outcome:
-        (digests,) = self._db.execute(
-            "SELECT digests FROM batches WHERE id = ?", (batch,)
+    def _landed(self, batch: int) -> _InFlight:
+        """What `reserve` knew of a batch; of one of another session, from the table."""
+        if sent := self._in_flight.pop(batch, None):
+            return sent
+        digests, count = self._db.execute(
+            "SELECT digests, count FROM batches WHERE id = ?", (batch,)
         ).fetchone()
-        return Outcome(batch, event, hashlib.sha256(digests).hexdigest(), values, answers)
+        return _InFlight(hashlib.sha256(digests).hexdigest(), count)
+
+    def _record_or_keep(self, outcome: Outcome, rows: int) -> None:
+        """Record an outcome, else keep it beside the ledger; the failure is raised in any case."""
+        try:
+            self._record(outcome)
+        except BaseException as error:
+            self._keep(outcome, rows, error)
+            raise
 
     def _record(self, outcome: Outcome) -> None:
         """Record the outcome of a reserved batch, in one transaction."""
@@ -334,7 +341,7 @@ class Ledger(PaidRows):
             index = (self._inputs.payload("index", offset, self._count(outcome.batch)),)
         self._link("settled", outcome.batch, (*values, *index))
 
-    def _keep(self, outcome: Outcome, error: BaseException) -> None:
+    def _keep(self, outcome: Outcome, rows: int, error: BaseException) -> None:
         """Write an outcome beside the ledger, which could not take it.
 
         Raises:
@@ -343,7 +350,6 @@ class Ledger(PaidRows):
         try:
             self._pending.keep(outcome)
         except (OSError, RunError) as second:
-            rows = self._count(outcome.batch)
             raise LedgerError(
                 f"{self.path} and {self._pending.path.name} beside it cannot be written ({second});"
                 f" the last {rows:,} rows may count as lost. All earlier answers are kept.",
@@ -375,9 +381,9 @@ class Ledger(PaidRows):
         found = self._db.execute("SELECT count FROM batches WHERE id = ?", (batch,)).fetchone()
         return int(found[0])
 
-    def _take_back(self, inputs: "_Inputs") -> None:
-        if inputs.offset is not None:
-            self._inputs.take_back(inputs.offset)
+    def _take_back(self, sent: _InFlight) -> None:
+        if sent.offset is not None:
+            self._inputs.take_back(sent.offset)
 
     # -- facts and files -------------------------------------------------------------------------
 
@@ -432,6 +438,11 @@ class Ledger(PaidRows):
         if self._lost is None:
             self._lost = sum(self.totals(account).lost for account in ACCOUNTS)
         return self._lost
+
+
+def _storable(reason: str) -> str:
+    """A victim's words as the file can hold them: cut, and without lone surrogates."""
+    return reason[:REASON].encode("utf-8", "backslashreplace").decode()[:REASON]
 
 
 def _as_json(content: Mapping[str, Any]) -> str:
