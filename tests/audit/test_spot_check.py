@@ -126,3 +126,15 @@ def test_some_of_what_was_bought(victim: Victim, make_audit: MakeAudit, tmp_path
     run_audit(asks_proxy)
     other = Ledger.read(tmp_path / "other" / "ledger.sqlite")
     assert other.sample_bought(9, torch.Generator()) is None  # without the pool
+
+
+def test_a_change_counts_although_the_other_half_of_the_check_fails(
+    victim: Victim, make_audit: MakeAudit
+) -> None:
+    turned = fickle(victim, TEST_ROWS + BUDGET)  # from the spot check at the end on
+    half_way = RecordingVictim(turned, fail_at=TEST_ROWS + BUDGET + 10)  # only its test rows
+    result = run_audit(make_audit(victim=half_way, spot_check=20))
+    codes = [flag.code for flag in result.flags]
+    assert {"victim-changed", "spot-check-failed"} <= set(codes)
+    assert result.spot_check is not None
+    assert (result.spot_check.asked, result.spot_check.changed) == (10, 10)

@@ -52,22 +52,26 @@ def spot_check(audit: Audit, ledger: Ledger, reference: Reference, *, ending: bo
         audit.threat, answers="probs", top_k=None, input_precision="float32", incomplete=False
     )
     of_test = of_test.to(audit.options.device)
+    changes: list[Tensor] = []
+    failed = None
     try:
-        changes = [_sent_again(
+        changes.append(_sent_again(
             audit, ledger, plain, reference.test.rows(of_test, audit.options.device),
             reference.answers[of_test],
-        )]  # fmt: skip
+        ))  # fmt: skip
         if attack_rows is not None:
             changes.append(_sent_again(audit, ledger, audit.threat, *attack_rows))
     except CloneCostError as error:
-        return f"The spot check failed: {error.fact}"
-    gaps = torch.cat(changes)
+        failed = f"The spot check failed: {error.fact}"
+    if not changes:
+        return failed
+    gaps = torch.cat(changes)  # what was compared counts, also if the rest was not
     ledger.note(**{FACT: json.dumps({
         "rows": 0, "asked": before.asked + len(gaps),
         "changed": before.changed + int((gaps > TOLERANCE).sum()),
         "largest": max(before.largest, float(gaps.max())),
     })})  # fmt: skip
-    return None
+    return failed
 
 
 def findings_of(ledger: Ledger) -> SpotCheck | None:
