@@ -63,10 +63,21 @@ def test_a_failed_attack_has_no_band_and_no_good_news() -> None:
     (group,) = group_runs([run(curve=[(1, at_corrected(0.01, -0.02, 0.04))])])
     found = verdict(group)
     assert (found.band, found.title) == ("failed", "No verdict: the attack failed")
-    assert "(1.0 %; 95 % CI -2.0 to 4.0 %)" in found.reason
+    assert "is 1.0 % (95 % CI -2.0 to 4.0 %)" in found.reason
     assert "little about the victim" in found.reason
     assert headline(group).startswith("No verdict: the attack failed. A clone that cost 1 query")
     assert "agrees with your model on 10.9 %" in headline(group)
+
+
+def test_seeds_that_failed_apart_are_not_called_below_zero_together() -> None:
+    """Three seeds agree closely a little above chance, and none of them is above it by itself."""
+    seeds = [run(curve=[(1, at_corrected(v, v - 0.2, v + 0.2))], seed=k)
+             for k, v in enumerate((0.12, 0.11, 0.12))]  # fmt: skip
+    (group,) = group_runs(seeds)
+    assert group.final.corrected.low > 0
+    reason = verdict(group).reason
+    assert "not above 0 %" not in reason
+    assert "no seed's clone is better than chance by its own interval" in reason
 
 
 def test_balanced_agreement_shows_what_a_failed_attack_learnt() -> None:

@@ -75,7 +75,7 @@ def flags(
         majority: the majority-class baseline of agreement, in [0, 1].
         test_rows: rows of the test set.
         overlap: test rows that are also in the proxy data.
-        lost: rows paid without a usable answer, in all accounts.
+        lost: rows of the attack paid without a usable answer.
         resumed: how often the audit was resumed.
         spot: the result of the spot checks, if any was made.
         controls: the controls, if any was trained.
@@ -192,9 +192,8 @@ def _outcome(
     if not curve[-1].learnt:
         yield _warning(
             "clone-learned-nothing",
-            f"The clone's agreement ({percent(last.value)}) is not above the "
-            f"majority-class baseline ({percent(majority)}). The attack failed and says little "
-            "about the victim.",
+            f"The clone's agreement, {last}, could be chance: the majority-class baseline is "
+            f"{percent(majority)}. The attack failed and says little about the victim.",
         )
     if best.agreement.low > last.high:
         yield _warning(

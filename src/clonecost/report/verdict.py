@@ -93,22 +93,24 @@ def no_verdict(group: Group) -> Verdict | None:
         )
     found = group.final.corrected
     interval = percent_range(found.low, found.high, 1)
-    fact = f"The chance-corrected agreement ({percent(found.value, 1)}; 95 % CI {interval}) is not"
+    fact = f"The chance-corrected agreement is {percent(found.value, 1)} (95 % CI {interval})"
+    if len(group.runs) > 1:
+        fact += ", and no seed's clone is better than chance by its own interval"
     by_class = group.final.others["balanced_agreement"]
     chance = 1 / max(1, sum(one.rows > 0 for one in group.first.per_class))
     if isinstance(by_class, Estimate) and by_class.low > chance:
         return Verdict(
             "failed",
-            "No verdict: one class for all inputs agrees as often",
-            f"{fact} above 0 %. But the balanced agreement ({percent(by_class.value, 1)}; by "
+            "No verdict: one class for all inputs may agree as often",
+            f"{fact}. But the balanced agreement ({percent(by_class.value, 1)}; by "
             f"chance {percent(chance, 1)}) shows that the clone learnt something of the less "
             "frequent classes: see the agreement by class.",
         )
     return Verdict(
         "failed",
         "No verdict: the attack failed",
-        f"{fact} above 0 %: a clone that always gives the victim's most frequent class agrees as "
-        "often. This says little about the victim.",
+        f"{fact}: a clone that always gives the victim's most frequent class may agree as often. "
+        "This says little about the victim.",
     )
 
 
