@@ -11,6 +11,7 @@ from tests.support.table_runs import agreement, steal
 from tests.support.table_toys import COLOUR, TableToy, numbers, tree_toy
 
 from clonecost.attacks import ATTACKS
+from clonecost.attacks._usable_rows import rows_of_another_class
 from clonecost.attacks.tramer_lr import TramerLr
 from clonecost.defences.rounding import Rounding
 from clonecost.result import read_result
@@ -102,3 +103,16 @@ def test_the_case_of_saturated_answers_needs_no_flag(cases: Path, tmp_path: Path
     assert result.curve[-1].agreement.value >= 0.99
     assert result.curve[-1].queries < 1_000
     assert "attack-fell-short" not in [flag.code for flag in result.flags]
+
+
+@pytest.mark.parametrize("classes", [1, 2, 4])
+def test_a_line_leads_to_a_row_of_another_class(classes: int) -> None:
+    rng = torch.Generator().manual_seed(0)
+    drawn = torch.randint(classes, (500,), generator=rng)
+    begun = torch.randint(classes, (300,), generator=rng)
+    found = rows_of_another_class(begun, drawn, rng)
+    if classes == 1:
+        assert (found == -1).all()
+        return
+    assert (drawn[found] != begun).all()
+    assert len(found.unique()) > 100  # drawn, not always the same row

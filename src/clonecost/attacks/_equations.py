@@ -18,7 +18,6 @@ from clonecost.attacks._stages import Bought, BuySteps
 from clonecost.attacks._usable_rows import buy_usable, equations, usable
 from clonecost.attacks.base import AttackerKit, Clone, DeferredClone, table_of
 from clonecost.oracle import Oracle
-from clonecost.oracle.answer_policy import restrict
 from clonecost.tabular.features import uniform_rows
 from clonecost.types import Feature
 
@@ -30,7 +29,7 @@ MISSED = 0.01  # share of the further rows whose class a right solution may miss
 TIE = 1e-9  # of two probabilities: the predicted class is chance
 EXACT = 1e-4  # with smaller errors a few further rows suffice ...
 ROUGH, SATURATED = 20, 40  # ... else this multiple of them
-CHECKING, SOLVING = -3, -4  # branches of the kit
+CHECKING = -3  # branch of the kit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +140,8 @@ class _Checked:
     @torch.no_grad()
     def _compare(self, solution: nn.Module, since: int) -> tuple[float, bool]:
         """The largest error in the rows from `since` on; 0: right. Whether these rows suffice."""
-        answers, threat = self.bought.answers[since:], self.oracle.threat
-        mine = solution(self.bought.rows[since:]).softmax(1)
-        mine = restrict(mine, threat.answers, threat.top_k).double()
+        answers = self.bought.answers[since:]  # probabilities: the attacks need them
+        mine = solution(self.bought.rows[since:]).softmax(1).double()
         errors = (mine - answers.double()).abs().amax(1).nan_to_num(1.0)
         step = step_of(self.bought.answers)
         margin = answers.topk(2, 1).values.diff(dim=1)[:, 0].abs()

@@ -83,12 +83,11 @@ def _bisect(
     """
     a = uniform_rows(features, count, kit.rng)
     of_a = (yield from bought.buy(a)).argmax(1)
-    differ = (of_a[:, None] != bought.answers.argmax(1)).double()  # (count, n)
-    some = differ.any(1)
+    b = rows_of_another_class(of_a, bought.answers.argmax(1), kit.rng)
+    some = b >= 0
     if not some.any():
         return
-    a, of_a = a[some], of_a[some]
-    b = bought.rows[differ[some].multinomial(1, generator=kit.rng)[:, 0]]
+    a, of_a, b = a[some], of_a[some], bought.rows[b[some]]
     category = is_category(features).to(a.device)
     for _ in range(HALVINGS):
         middle = torch.where(category, a, (a + b) / 2)
@@ -101,3 +100,19 @@ def _bisect(
         a, b = torch.where(same, middle, a), torch.where(same, b, middle)
         go = ~usable(answers)
         a, b, of_a = a[go], b[go], of_a[go]
+
+
+def rows_of_another_class(classes: Tensor, among: Tensor, rng: torch.Generator) -> Tensor:
+    """For each of (n,) classes the place of one in `among` that differs, drawn; -1: none does.
+
+    One class at a time: all pairs at once would take count x rows numbers.
+    """
+    found = torch.full_like(classes, -1)
+    for k in classes.unique():
+        mine, others = classes == k, (among != k).nonzero()[:, 0]
+        if len(others):
+            draws = torch.randint(
+                len(others), (int(mine.sum()),), generator=rng, device=classes.device
+            )
+            found[mine] = others[draws]
+    return found

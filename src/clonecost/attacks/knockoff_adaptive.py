@@ -80,6 +80,7 @@ class KnockoffAdaptive:
             "preference": torch.zeros(arms, device=kit.device),  # H
             "pulls": torch.zeros(arms, device=kit.device),  # N
             "rewards": torch.empty(0, 3, device=kit.device),  # of the last Delta rows
+            "recent": torch.empty(0, classes, device=kit.device),  # their answers
             "unused": torch.ones(len(pool), dtype=torch.bool, device=kit.device),
         }
 
@@ -93,7 +94,7 @@ class KnockoffAdaptive:
         ):  # fmt: skip
             policy = bandit["preference"].softmax(0)
             chosen = self._draw(policy, arm, bandit["unused"], kit)
-            recent = torch.cat(answers)[-self.window :]
+            recent = bandit["recent"]
             mean = (
                 recent.mean(0)
                 if len(recent)
@@ -102,6 +103,7 @@ class KnockoffAdaptive:
             rows = chosen.cpu()[: oracle.remaining]
             y = oracle(pool.rows(rows, kit.device), index=rows)
             answers.append(y)
+            bandit["recent"] = torch.cat([recent, y])[-self.window :]
             asked.append(rows)
             yield DeferredClone(clone)
             if not oracle.remaining or len(chosen) == 1:

@@ -27,7 +27,6 @@ def linear_by_log_ratios(
         above: the smallest probability with enough digits.
         weighted: weight equations by p_k p_j, because an error of p changes its logarithm by 1/p
             times as much: right for rounded answers.
-
         determined: refuse equations that do not determine the model; else the solution of the
             smallest weights is returned.
 
