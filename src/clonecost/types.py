@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 if TYPE_CHECKING:  # lists and `--help` need the types, not torch
@@ -194,8 +197,17 @@ def narrower(stated: Shown, shown: Shown | None) -> Shown:
     """
     if shown is None:
         return stated
-    order = get_args(AnswerKind)
-    return min(stated, shown, key=lambda one: (order.index(one[0]), one[1] or 0))
+    return min(stated, shown, key=lambda one: (richness(one[0]), one[1] or 0))
+
+
+def richness(answers: AnswerKind) -> int:
+    """How much a kind of answers shows: 0 (labels) to 2 (all probabilities).
+
+    Example:
+        >>> richness("top_k")
+        1
+    """
+    return get_args(AnswerKind).index(answers)
 
 
 def check_top_k(key: str, k: int | None, num_classes: int) -> None:
@@ -240,6 +252,14 @@ class LabelledInputs:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of rows, labels and class names, whose file may change between two runs."""
+        digest = hashlib.blake2b(self.inputs.cpu().contiguous().numpy().data, digest_size=16)
+        digest.update(self.labels.cpu().contiguous().numpy().data)
+        digest.update(json.dumps(self.classes).encode())
+        return digest.hexdigest()
 
     @property
     def shape(self) -> Shape:

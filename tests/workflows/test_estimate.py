@@ -15,7 +15,8 @@ from clonecost.attacks.tramer_lr import TramerLr
 from clonecost.workflows.estimate import Estimate, Speed, estimate, gib, per_row
 
 SPEED = Speed(alone=0.5, victim=0.1, student=0.01)
-RUN = {"evaluation": 10, "proxy": 50, "shape": (1, 8, 8), "num_classes": 3, "speed": SPEED}
+RUN = {"evaluation": 10, "proxy": 50, "shape": (1, 8, 8), "num_classes": 3, "keep": "auto",
+       "speed": SPEED}  # fmt: skip
 
 
 def of(attack: object, name: str = "a", **changed: object) -> Estimate:
@@ -80,3 +81,14 @@ def test_every_attack_has_an_estimate(name: str) -> None:
 
 def test_bytes_in_words() -> None:
     assert [gib(1), gib(300 << 20), gib(3 << 30)] == ["1 MiB", "300 MiB", "3.0 GiB"]
+
+
+def test_the_disk_holds_what_the_audit_keeps() -> None:
+    images = {"shape": (3, 32, 32), "budget": 50_000, "evaluation": 0}
+    places = of(Knockoff(), **images).disk  # of rows in the proxy data: 4 bytes each
+    assert 0 < places - of(Knockoff(), **images, keep="none").disk == 4 * 50_000
+    made = {"attack": Dfme(), **images}  # 614 MB of images: none of them is kept by default
+    assert of(**made).disk == of(**made, keep="none").disk
+    assert of(**made, keep="all").disk - of(**made).disk == 4 * 3 * 32 * 32 * 50_000
+    table = {"attack": TramerLr(), "shape": (10,), "proxy": 0, "num_classes": 2}
+    assert of(**table).memory == 100 * (4 * 10 + 4 * 2)  # float32 values, and answers

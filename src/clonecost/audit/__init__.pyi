@@ -1,11 +1,11 @@
 from .defaults import UNIFORM as UNIFORM
 from .defaults import Keep as Keep
+from .definition import KEEP_UNDER as KEEP_UNDER
 from .definition import OWN_MODEL as OWN_MODEL
 from .definition import Audit as Audit
 from .definition import Origin as Origin
 from .definition import RunOptions as RunOptions
 from .definition import check as check
 from .definition import check_takes as check_takes
-from .run import KEEP_UNDER as KEEP_UNDER
 from .run import Watcher as Watcher
 from .run import run_audit as run_audit

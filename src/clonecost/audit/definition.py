@@ -1,6 +1,5 @@
 """The parts of one audit, and the checks before anything is sent."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -40,12 +39,20 @@ from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
 from clonecost.persistence.intervals import EVERY
 from clonecost.tabular.features import check_rows
-from clonecost.types import AnswerKind, Compiled, Defence, LabelledInputs, ThreatModel, Victim
+from clonecost.types import (
+    Compiled,
+    Defence,
+    LabelledInputs,
+    Shape,
+    ThreatModel,
+    Victim,
+    richness,
+)
 from clonecost.victims.loaded_victim import LoadedVictim, as_loaded
 from clonecost.victims.steadiness import Steadiness, steadiness
 
 OWN_MODEL = "a model of the attack's own"  # for a table: the attack solves for the clone
-RANK: dict[AnswerKind, int] = {"label": 0, "top_k": 1, "probs": 2}
+KEEP_UNDER = 256 * 1024**2  # bytes: "auto" keeps the inputs when all of them fit into this
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,11 +215,6 @@ class Audit:
             return None
         return deepcopy(self.loaded.network).to(self.options.device).eval().requires_grad_(False)
 
-    def kept_bytes(self) -> int:
-        """The most bytes that the kept inputs of the whole budget can take."""
-        from_pool = self.attack.declares.proxy == "asked"
-        return self.threat.query_budget * (4 if from_pool else 4 * prod(self.threat.input_shape))
-
     def identity(self) -> str:
         """The facts that identify this audit, as JSON: all but the budget, which may grow."""
         threat = {k: v for k, v in asdict(self.threat).items() if k != "query_budget"}
@@ -224,8 +226,8 @@ class Audit:
             "attack": [self.attack_name, settings_of(self.attack)],
             "defences": [[name_of(d), settings_of(d)] for d in self.defences],
             "student": self.student_name,
-            "proxy": _fingerprint(self.proxy),
-            "test": _fingerprint(self.test),
+            "proxy": None if self.proxy is None else _facts_of(self.proxy),
+            "test": _facts_of(self.test),
             "seed": self.seed,
             "device": self.options.device.type,
         }
@@ -234,6 +236,22 @@ class Audit:
         if self.options.compile != "no":
             facts["compile"] = self.options.compile
         return json.dumps(facts, sort_keys=True, default=list)
+
+
+def kept_bytes(attack: Attack, shape: Shape, budget: int, keep: Keep) -> int:
+    """The most bytes that the kept inputs of the whole budget take; 0: they are not kept.
+
+    Example:
+        >>> kept_bytes(Knockoff(), (1, 8, 8), 1_000, "auto")  # places in the proxy data
+        4000
+    """
+    from_pool = attack.declares.proxy == "asked"
+    most = budget * (4 if from_pool else 4 * prod(shape))
+    return most if keep == "all" or (keep == "auto" and most <= KEEP_UNDER) else 0
+
+
+def _facts_of(data: LabelledInputs) -> list[str | int]:
+    return [data.name, len(data), data.fingerprint]
 
 
 def check(audit: Audit) -> None:
@@ -249,7 +267,7 @@ def check(audit: Audit) -> None:
         _check_white_box(audit)
     _check_kind(audit)
     needs = attack.declares.needs
-    if RANK[needs] > RANK[threat.answers]:
+    if richness(needs) > richness(threat.answers):
         raise AnswersError(
             f"{audit.attack_name} needs richer answers than this threat model gives",
             SetKey("answers", needs), ChooseFrom("attacks"),
@@ -380,13 +398,3 @@ def settings_of(part: object) -> dict[str, Any]:
 
 def _compiler() -> str | None:
     return shutil.which(os.environ.get("CXX") or "g++") or shutil.which("clang++")
-
-
-def _fingerprint(data: LabelledInputs | None) -> list[str | int] | None:
-    if data is None:
-        return None
-    digest = hashlib.blake2b(data.inputs.cpu().contiguous().numpy().data, digest_size=16)
-    # labels follow the names of the classes, whose file may change between two runs
-    digest.update(data.labels.cpu().contiguous().numpy().data)
-    digest.update(json.dumps(data.classes).encode())
-    return [data.name, len(data), digest.hexdigest()]

@@ -13,7 +13,7 @@ from torch import Tensor
 from clonecost.attacks.base import AttackerKit, Clone
 from clonecost.audit.assemble_result import History, Outcome, about_clone, findings, recorded_files
 from clonecost.audit.curve import Curve, follow
-from clonecost.audit.definition import Audit, check
+from clonecost.audit.definition import Audit, check, kept_bytes
 from clonecost.audit.provenance import release
 from clonecost.audit.query_stats import TrafficLog
 from clonecost.audit.resumption import must_hold_its_rows, take_up
@@ -33,7 +33,6 @@ from clonecost.types import Purpose, ThreatModel
 from clonecost.version import __version__
 
 _OF_A_CLONE = (run_folder.RESULT, run_folder.TRANSFER, run_folder.SAMPLES, run_folder.SEARCH)
-KEEP_UNDER = 256 * 1024**2  # bytes: "auto" keeps the inputs when all of them fit into this
 
 
 @dataclass(frozen=True)
@@ -354,8 +353,8 @@ def _continue(ledger: Ledger, audit: Audit) -> History:
             SetKey("budget", bought), got=budget, want=f"at least {bought}",
         )  # fmt: skip
     if ledger.fact("horizon") is None:
-        fits = audit.kept_bytes() <= KEEP_UNDER
-        keep = ("all" if fits else "none") if audit.options.keep == "auto" else audit.options.keep
+        kept = kept_bytes(audit.attack, audit.threat.input_shape, budget, audit.options.keep)
+        keep = "all" if kept or audit.options.keep == "all" else "none"
         ledger.note(horizon=budget, resumed=0, threads=torch.get_num_threads(), keep=keep,
                     releases=json.dumps([release()]))  # fmt: skip
         return History(budget, 0, (), (release(),))

@@ -67,6 +67,11 @@ def default_milestones(budget: int) -> list[int]:
     return [int(budget * share) for share in SERIES if budget * share >= 1]
 
 
+def milestones_of(spec: Spec) -> list[int]:
+    """The milestones of a spec, else those of its budget."""
+    return default_milestones(spec.budget) if spec.milestones is None else spec.milestones
+
+
 @dataclass(frozen=True)
 class Parts:
     """The parts that all audits of one spec share."""
@@ -247,17 +252,14 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
     Args:
         command: the command line, for the record.
     """
-    milestones, options = spec.milestones, run_options(spec)
-    if milestones is None:
-        milestones = default_milestones(spec.budget)
-    found = []
+    options, found = run_options(spec), []
     for single, folder in singles(spec, out):
         (name,), (seed,) = single.attack, single.seed
         found.append(Audit(
             victim=parts.victim, threat=parts.threat, attack=make_attack(name, spec.set),
             test=parts.test, out=folder, student=parts.student, proxy=parts.proxy,
             generators=parts.generators, defences=[make_defence(text) for text in spec.defence],
-            milestones=milestones, seed=seed, price=spec.price, options=options,
+            milestones=milestones_of(spec), seed=seed, price=spec.price, options=options,
             origin=Origin(attack=name, command=command, spec=to_toml(single)),
         ))  # fmt: skip
     return found

@@ -88,7 +88,7 @@ def answer_kind(text: str) -> tuple[AnswerKind, int | None]:
         ('top_k', 3)
     """
     kind, _, k = text.partition(":")
-    if kind == "top_k" and k.isdigit():
+    if kind == "top_k" and k.isdecimal():
         return "top_k", int(k)
     if text in ("probs", "label"):
         return cast(AnswerKind, text), None

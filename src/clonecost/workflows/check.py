@@ -19,7 +19,6 @@ from clonecost.audit import check as check_audit
 from clonecost.config import (
     Spec,
     audits,
-    default_milestones,
     endpoint_url,
     load_table_parts,
     make_attack,
@@ -29,7 +28,7 @@ from clonecost.config import (
     proxy_name,
     student_name,
 )
-from clonecost.config.build import Parts, load_attacked, load_test
+from clonecost.config.build import Parts, load_attacked, load_test, milestones_of
 from clonecost.data.catalogue import DATASETS
 from clonecost.data.table_labels import numbered_as
 from clonecost.errors import CloneCostError, RunWorkflow, SetKey, SpecError
@@ -200,15 +199,13 @@ def _known_speed(spec: Spec, speed: Speed) -> Speed:
 
 def estimates(spec: Spec, threat: ThreatModel, test: int, speed: Speed) -> list[Estimate]:
     """The estimate of each attack of a spec."""
-    milestones = spec.milestones
-    if milestones is None:
-        milestones = default_milestones(spec.budget)
     card = DATASETS.get(proxy_name(spec))
     proxy = (card.train if card else spec.budget) if needs_proxy(spec) else 0
     evaluation = test + (spec.uniform if threat.features is not None else 0)
     return [
         estimate(
-            make_attack(name, spec.set), name, budget=spec.budget, milestones=milestones,
+            make_attack(name, spec.set), name, budget=spec.budget, milestones=milestones_of(spec),
+            keep=spec.keep,
             evaluation=evaluation, proxy=proxy, shape=threat.input_shape,
             num_classes=threat.num_classes, speed=speed,
         )
@@ -286,7 +283,7 @@ def _ask(
     shown = ", ".join(f"{name} {p:.3g}" for name, p in found.sample)
     found.facts.append(("its answer", shown))
     found.rows_sent = 1
-    found.speed = Speed(alone=alone, rows=1)
+    found.speed = Speed(alone=alone)
     if rows == 1:
         return
 
@@ -301,7 +298,7 @@ def _ask(
         again, taken = _timed(victim, inputs[1:], clock)
         again, seconds = torch.cat([answers, again]), taken / (rows - 1)
         found.rows_sent += rows - 1
-    found.speed = replace(found.speed, victim=seconds, rows=found.rows_sent)
+    found.speed = replace(found.speed, victim=seconds)
     if test.labelled:
         right = float((again.argmax(1).cpu() == test.labels[:rows]).double().mean())
         found.facts.append(("right", f"{100 * right:.0f} % of the first {rows} test rows"))

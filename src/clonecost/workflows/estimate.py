@@ -7,15 +7,15 @@ from math import prod
 
 from clonecost.attacks import Attack
 from clonecost.attacks.base import clone_epochs
+from clonecost.audit.defaults import Keep
+from clonecost.audit.definition import kept_bytes
 from clonecost.report.number_format import duration
 from clonecost.types import Shape
 
 Clock = Callable[[], float]  # seconds
 
 ENOUGH = 0.3  # seconds of a step that measures well
-# bytes of a paid row in the ledger, besides its answer: digest, purpose and indices
-LEDGER_ROW = 150
-KEPT_UNDER = 256 << 20  # bytes of inputs that are kept by default
+LEDGER_ROW = 150  # bytes of a paid row in the ledger, beside its answer and its kept input
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,11 @@ class Speed:
         alone: the victim's answer to one row by itself.
         victim: the victim's answer to a row of a batch.
         student: one training step of the student, a row.
-        rows: the victim's rows that were asked to measure it.
     """
 
     alone: float | None = None
     victim: float | None = None
     student: float | None = None
-    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +81,7 @@ def estimate(
     proxy: int,
     shape: Shape,
     num_classes: int,
+    keep: Keep,
     speed: Speed,
 ) -> Estimate:
     """The estimate of one run.
@@ -91,25 +90,27 @@ def estimate(
         milestones: after which a clone is scored; one more is scored at the end.
         evaluation: rows of the evaluation, which the victim answers too.
         proxy: rows of the proxy data in memory.
+        keep: whether inputs are kept, as in the audit's options.
 
     Example:
         >>> estimate(Knockoff(epochs=10), "knockoff", budget=100, milestones=[50], evaluation=0,
-        ...          proxy=0, shape=(1, 8, 8), num_classes=2,
+        ...          proxy=0, shape=(1, 8, 8), num_classes=2, keep="auto",
         ...          speed=Speed(victim=0.1, student=0.01)).seconds
         25.0
     """
-    row = prod(shape)
+    values = prod(shape)
     stops = [stop for stop in milestones if 0 < stop < budget] + [budget]
     epochs = clone_epochs(attack)
     passes = budget if epochs is None else epochs * sum(stops)
     trains = attack.declares.takes == "images"
-    kept = min(4 * row * budget, KEPT_UNDER)
+    row = values if trains else 4 * values  # 8-bit pixels; values of a table are float32
+    kept = kept_bytes(attack, shape, budget, keep)
     return Estimate(
         attack=name,
         victim=None if speed.victim is None else speed.victim * (budget + evaluation),
         training=speed.student * passes if trains and speed.student is not None else None,
         at_least=epochs is None,
-        # 8-bit rows of the proxy and of the clone's training; answers are float32
+        # rows of the proxy and of the clone's training; answers are float32
         memory=row * (proxy + budget) + 4 * num_classes * budget,
         disk=(LEDGER_ROW + 4 * num_classes) * (budget + evaluation) + kept,
         passes=passes if trains else 0,
