@@ -1,6 +1,7 @@
 """Hours of an audit: the arithmetic, with a clock that the test holds."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -84,11 +85,11 @@ def test_bytes_in_words() -> None:
 
 
 def test_the_disk_holds_what_the_audit_keeps() -> None:
-    images = {"shape": (3, 32, 32), "budget": 50_000, "evaluation": 0}
+    images: dict[str, Any] = {"shape": (3, 32, 32), "budget": 50_000, "evaluation": 0}
     places = of(Knockoff(), **images).disk  # of rows in the proxy data: 4 bytes each
-    assert 0 < places - of(Knockoff(), **images, keep="none").disk == 4 * 50_000
-    made = {"attack": Dfme(), **images}  # 614 MB of images: none of them is kept by default
-    assert of(**made).disk == of(**made, keep="none").disk
-    assert of(**made, keep="all").disk - of(**made).disk == 4 * 3 * 32 * 32 * 50_000
-    table = {"attack": TramerLr(), "shape": (10,), "proxy": 0, "num_classes": 2}
-    assert of(**table).memory == 100 * (4 * 10 + 4 * 2)  # float32 values, and answers
+    assert places - of(Knockoff(), **images, keep="none").disk == 4 * 50_000
+    made = of(Dfme(), **images)  # 614 MB of images: none of them is kept by default
+    assert made.disk == of(Dfme(), **images, keep="none").disk
+    assert of(Dfme(), **images, keep="all").disk - made.disk == 4 * 3 * 32 * 32 * 50_000
+    table = of(TramerLr(), shape=(10,), proxy=0, num_classes=2)
+    assert table.memory == 100 * (4 * 10 + 4 * 2)  # float32 values, and answers
