@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from tests.support import workbench
 from tests.support.attack_settings import toy_attack
 from tests.support.table_toys import TABLE_TOYS, TableToy
@@ -20,6 +21,13 @@ from clonecost.types import LabelledInputs, ThreatModel, Victim
 from clonecost.victims import LoadedVictim, torch_victim
 
 torch.set_num_threads(1)  # tiny tensors: threads only wait for each other
+
+# Always the same examples, however slow the machine is; `tests/support/fuzzing.py` has its own.
+settings.register_profile(
+    "clonecost", derandomize=True, deadline=None, database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+settings.load_profile("clonecost")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,14 +2,13 @@
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.hostile_text import controls, names
 
 from clonecost.safe_text import one_line, visible
 
 
-@settings(deadline=None, derandomize=True)
 @given(names | st.text())
 def test_no_control_character_is_left(text: str) -> None:
     assert not controls(visible(text))
@@ -18,7 +17,6 @@ def test_no_control_character_is_left(text: str) -> None:
     assert not controls(one_line(text))
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.text(st.characters(exclude_categories=["Cc", "Zl", "Zp"], codec="utf-8")))
 def test_other_text_stays_the_same(text: str) -> None:
     kept = "".join(character for character in text if not controls(character))
@@ -26,7 +24,6 @@ def test_other_text_stays_the_same(text: str) -> None:
     assert visible(plain) == plain
 
 
-@settings(deadline=None, derandomize=True)
 @given(names | st.text())
 def test_json_stays_the_same_json(text: str) -> None:
     document = {text: [text, 1, None]}

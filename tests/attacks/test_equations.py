@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.cli_runs import run
 from tests.support.table_runs import agreement, steal
@@ -41,10 +41,7 @@ def steep_toy(
     return TableToy(features, classes, answer)
 
 
-@settings(
-    max_examples=15, deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+@settings(max_examples=15)
 @given(
     d=st.integers(2, 8), classes=st.integers(2, 4), power=st.floats(-1, 6), colour=st.booleans(),
     seed=st.integers(0, 99), decimals=st.sampled_from([None, None, 1, 3]),

@@ -30,7 +30,7 @@ FACTS = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(before=FACTS, now=FACTS)
 def test_every_difference_is_said_by_its_name(before: dict[str, Any], now: dict[str, Any]) -> None:
     said = differences(json.dumps(before), json.dumps(now))
@@ -64,7 +64,7 @@ def begun(make_audit: MakeAudit, victim: Victim, after: int = 900, **changes: An
         run_audit(make_audit(victim=stopping(victim, after), **changes))
 
 
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=6)
 @given(at=st.integers(0, 200))
 def test_a_changed_weight_anywhere_is_another_digest(at: int) -> None:
     with torch.random.fork_rng():

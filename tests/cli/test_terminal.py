@@ -118,7 +118,7 @@ def test_a_quiet_display_says_nothing(capsys: pytest.CaptureFixture[str]) -> Non
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(max_examples=50)
 @given(name=names, styled=st.booleans())
 def test_no_name_reaches_the_terminal_as_a_control_character(name: str, styled: bool) -> None:
     table = Table(name)
@@ -131,7 +131,7 @@ def test_no_name_reaches_the_terminal_as_a_control_character(name: str, styled: 
     assert not controls(STYLE.sub("", shown.getvalue()))
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(max_examples=50)
 @given(name=names)
 def test_a_sentence_with_any_name_is_one_line(name: str) -> None:
     shown = io.StringIO()

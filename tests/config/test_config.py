@@ -95,7 +95,7 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
-@settings(max_examples=40, deadline=None, database=None)
+@settings(max_examples=40)
 @given(proxy=names, test=names, budget=st.integers(1, 10**12), price=st.floats(0, 1e6),
        rate=st.floats(1e-30, 1e30))  # fmt: skip
 def test_any_names_and_numbers_read_back(
@@ -322,7 +322,7 @@ def test_a_white_box_keeps_its_budget_on_the_way_to_a_file_and_back(
     assert read_spec(tmp_path / "spec.toml").budget == budget
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(names=st.lists(st.text(min_size=1, max_size=120).filter(str.strip), min_size=2, max_size=2,
                       unique=True))  # fmt: skip
 def test_two_victims_never_share_a_default_folder(names: list[str]) -> None:
@@ -352,7 +352,7 @@ def test_a_typo_in_a_table_suggests_a_key_of_that_table() -> None:
         assert f"did you mean {said}?" in str(caught.value)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_any_key_with_a_letter_too_many_is_suggested_at_its_own_level(data: st.DataObject) -> None:
     models: dict[tuple[str, ...], Any] = {(): Spec, ("endpoint",): EndpointSettings}

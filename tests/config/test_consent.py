@@ -11,7 +11,7 @@ import httpcore2
 import pytest
 import skops.io
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clonecost.config import (
@@ -130,8 +130,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("strangers")
 
 
-@settings(max_examples=150, deadline=None, derandomize=True,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(max_examples=150)
 @given(spec=specs())
 def test_everything_that_a_spec_does_is_asked_for(spec: Spec, folder: Path) -> None:
     """Instrumented loaders record what happens with all consents; the list has each of it."""

@@ -77,7 +77,7 @@ def test_numbers_are_indices_and_not_text() -> None:
             numbered_folders(wrong, "mine")
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=300)
 @given(data=st.data(), names=st.lists(words, min_size=2, max_size=8, unique=True))
 def test_a_class_keeps_its_number_or_both_lists_are_named(
     data: st.DataObject, names: list[str]
@@ -103,7 +103,7 @@ def test_a_class_keeps_its_number_or_both_lists_are_named(
     assert found.classes == tuple(names)
 
 
-@settings(max_examples=100, deadline=None, database=None)
+@settings(max_examples=100)
 @given(some=st.lists(digits, min_size=1, unique=True), k=st.integers(2, 40))
 def test_folders_that_are_numbers_keep_them(some: list[str], k: int) -> None:
     labels, classes = numbered_folders(some, "mine")

@@ -98,7 +98,7 @@ def test_decimal_commas_are_refused_by_name() -> None:
         typed(pd.Series(["3", "41,5"], name="income"), "x.csv")
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     rows=st.lists(
         st.tuples(

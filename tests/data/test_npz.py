@@ -60,7 +60,7 @@ def test_what_a_header_states_takes_no_memory(content: bytes, tmp_path: Path) ->
         load_table(str(path), "test")
 
 
-@settings(max_examples=80, deadline=None, database=None)
+@settings(max_examples=80)
 @given(shape=st.lists(st.integers(-5, 2**40), max_size=4).map(tuple),
        descr=st.sampled_from(["|u1", "<f8", ">i4", "<U7", "|O", "|V99999999", "<M8[s]"]),
        rows=st.binary(max_size=64), version=st.sampled_from([1, 2]))  # fmt: skip

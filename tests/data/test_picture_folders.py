@@ -51,7 +51,7 @@ trees = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=60)
 @given(tree=trees)
 def test_any_tree_has_the_victims_numbers_or_is_refused(
     tree: dict[str, bool], tmp_path_factory: pytest.TempPathFactory

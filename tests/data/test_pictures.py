@@ -85,7 +85,7 @@ KINDS = {
 }  # fmt: skip
 
 
-@settings(max_examples=120, deadline=None, database=None)
+@settings(max_examples=120)
 @given(data=st.data(), seed=st.integers(0, 9), behind=st.sampled_from(["white", "black", None]))
 def test_any_png_is_decoded_as_the_standard_says(
     data: st.DataObject, seed: int, behind: Background | None
@@ -168,7 +168,7 @@ def test_several_frames_are_refused(kind: str) -> None:
     assert "several frames" in said
 
 
-@settings(max_examples=40, deadline=None, database=None)
+@settings(max_examples=40)
 @example(width=10_000, height=9_000)  # Pillow itself refuses twice as many
 @given(width=st.integers(0, 2**31 - 1), height=st.integers(0, 2**31 - 1))
 def test_a_size_in_a_header_takes_no_memory(width: int, height: int) -> None:
@@ -181,7 +181,7 @@ def test_a_size_in_a_header_takes_no_memory(width: int, height: int) -> None:
         decode(io.BytesIO(content), "it", None)
 
 
-@settings(max_examples=100, deadline=None, database=None)
+@settings(max_examples=100)
 @given(content=st.binary(max_size=200), start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"GIF89a",
        b"\xff\xd8\xff", b"II*\0", b"RIFF", b"BM", b"P5 4 4 255\n"]))  # fmt: skip
 def test_any_bytes_are_pixels_or_a_refusal(content: bytes, start: bytes) -> None:

@@ -23,7 +23,7 @@ def test_only_the_wanted_tensors_are_read(tmp_path: Path) -> None:
     assert (found["inputs"] == 1).all()
 
 
-@settings(max_examples=100, deadline=None, database=None)
+@settings(max_examples=100)
 @given(stated=st.integers(0, 2**64 - 1) | st.integers(0, 300), rest=st.binary(max_size=200)
        | st.integers(0, 2**62).map(
            lambda n: b'{"inputs":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}' % (n, n)

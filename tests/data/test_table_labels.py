@@ -24,7 +24,7 @@ def rows(labels: Any) -> LabelledInputs:
     return table(np.arange(2.0 * len(labels)).reshape(-1, 2), labels)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     classes=st.lists(st.integers(-5, 120), min_size=2, max_size=6, unique=True),
     way=st.sampled_from(sorted(WAYS)), model=st.sampled_from(sorted(WAYS)), data=st.data(),
@@ -41,7 +41,7 @@ def test_whole_numbers_are_found_however_they_are_written(
     assert found.classes == tuple(stated)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(
     classes=st.lists(st.text("abc01 ", min_size=1, max_size=3).map(str.strip).filter(bool),
                      min_size=2, max_size=6, unique=True),

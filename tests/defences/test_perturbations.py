@@ -88,7 +88,7 @@ def test_the_top_class_stays(name: str, how: dict[str, Any], concentration: floa
 
 
 @pytest.mark.parametrize("name", ["mad", "modelguard_w"])
-@settings(max_examples=40, deadline=None, database=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**31), classes=st.sampled_from([2, 3, 10, 50]),
        concentration=st.sampled_from([0.05, 0.5, 5.0]), epsilon=st.floats(0.01, 2))  # fmt: skip
 def test_answers_stay_within_the_distance(

@@ -23,7 +23,7 @@ def test_known_answers() -> None:
     torch.testing.assert_close(rounded([[0.3, 0.4, 0.3]], 0), torch.tensor([[0.0, 1.0, 0.0]]))
 
 
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=60)
 @given(decimals=st.integers(0, 6), classes=st.integers(2, 40), seed=st.integers(0, 2**31),
        sharp=st.floats(0, 20))  # fmt: skip
 def test_the_top_class_stays_and_no_entry_below_half_a_step_does(

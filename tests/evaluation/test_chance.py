@@ -89,7 +89,7 @@ def guesses(draw: st.DrawFn) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return victim, clone
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=150)
 @given(guesses())
 def test_a_clone_that_learnt_nothing_is_never_vulnerable_and_never_below_a_band(
     pair: tuple[NDArray[np.int64], NDArray[np.int64]],
@@ -108,7 +108,7 @@ def test_a_clone_that_learnt_nothing_is_never_vulnerable_and_never_below_a_band(
     assert "clone-learned-nothing" in flag_codes(group)
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=100)
 @given(victims())
 def test_the_scale_runs_from_a_constant_clone_at_0_to_a_perfect_one_at_1(
     victim: NDArray[np.int64],

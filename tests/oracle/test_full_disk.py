@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.disk_faults import failing_calls, no_file_grows_beyond
 from torch import Tensor
@@ -159,10 +159,7 @@ def test_another_program_that_holds_the_ledger_is_waited_for_then_named(
 
 
 @given(st.data())
-@settings(
-    derandomize=True, max_examples=150, deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+@settings(max_examples=150)
 def test_a_damaged_pending_outcome_is_none(tmp_path: Path, data: st.DataObject) -> None:
     pending = PendingOutcome(tmp_path / PENDING)
     pending.claim(1_000)

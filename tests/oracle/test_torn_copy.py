@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clonecost.errors import LedgerError
@@ -55,10 +55,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @given(st.data())
-@settings(
-    derandomize=True, max_examples=25, deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+@settings(max_examples=25)
 def test_resume_restores_missing_inputs_without_a_question(
     whole: Path, tmp_path: Path, data: st.DataObject
 ) -> None:

@@ -96,7 +96,6 @@ def report_of(name: str) -> Report:
     return Report(name, name, blocks, (Section(name, blocks),), name)
 
 
-@settings(deadline=None, derandomize=True)
 @given(names)
 @example("1. a")
 @example("\x1b[2J")
@@ -149,7 +148,7 @@ def plain() -> tuple[list[object], list[tuple[str, str]]]:
     return Tree(html(runs)).found, blocks_of(markdown(runs))
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8)
 @given(name=names)
 @example(name="\x1b[2J <img src=x onerror=alert(1)> [x](javascript:alert(1)) a|b")
 def test_a_report_of_any_names_has_the_structure_of_plain_ones(

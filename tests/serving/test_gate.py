@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import httpx2
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from tests.support.live_server import client_of, in_json, live
@@ -65,7 +65,6 @@ def refusal(check: Callable[[], None]) -> RefusedError | None:
 anything = st.text(st.characters(codec="latin-1"))
 
 
-@settings(deadline=None, derandomize=True)
 @given(anything | st.from_regex(r"[a-z.:\[\]0-9@/]+", fullmatch=True))
 @example("localhost")
 @example("[::1]:80")
@@ -112,7 +111,6 @@ def test_a_token_guards_every_address_but_health() -> None:
             assert client.get(path, headers=right).status_code == 404
 
 
-@settings(deadline=None, derandomize=True)
 @given(anything, st.text(min_size=1))
 @example("Bearer s3cret", "s3cret")
 @example("Bearer ", "x")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -33,7 +33,6 @@ def request(shape: tuple[int, ...], data: Any) -> dict[str, Any]:
     return {"inputs": [{"name": "pixels", "datatype": "FP32", "shape": shape, "data": data}]}
 
 
-@settings(deadline=None, derandomize=True)
 @given(shapes, st.integers(1, 9), st.booleans(), st.integers(1, 50))
 def test_the_largest_request_passes(
     shape: tuple[int, ...], rows: int, nested: bool, chunk: int
@@ -85,7 +84,6 @@ def test_too_many_values_are_one_sentence() -> None:
         count.add(b"0," * 1000)
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.lists(st.lists(st.integers(0, 60), max_size=4), max_size=30), st.integers(1, 100))
 def test_no_more_is_held_than_the_limit_and_all_is_given_back(
     requests: list[list[int]], limit: int

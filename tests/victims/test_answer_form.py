@@ -78,7 +78,7 @@ linear = given(
 
 @pytest.mark.parametrize("name", ENDS)
 @linear
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_form_of_a_linear_model_is_read_rightly(
     name: str, seed: int, classes: int, scale: float, local: bool
 ) -> None:
@@ -102,7 +102,7 @@ def test_every_form_of_a_linear_model_is_read_rightly(
 
 @pytest.mark.parametrize("name", ONE)
 @given(seed=st.integers(0, 10**6), scale=st.sampled_from([0.1, 1.0, 4.0]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_one_column_is_a_classifier_of_two_classes(name: str, seed: int, scale: float) -> None:
     """Rows far out of range tell a small logit from a sigmoid."""
     victim = asked(model(seed, 2, scale, ONE[name]), where="m", input_shape=SHAPE)
@@ -115,7 +115,7 @@ def test_one_column_is_a_classifier_of_two_classes(name: str, seed: int, scale: 
 
 
 @linear
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_sigmoids_are_refused_by_name_and_small_logits_are_not(
     seed: int, classes: int, scale: float, local: bool
 ) -> None:
@@ -162,7 +162,7 @@ def test_logits_that_sum_to_one_in_range_only_are_asked_about() -> None:
     ],
 )  # fmt: skip
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_other_scales_are_refused_with_what_fits(
     apply: Callable[[Tensor], Tensor], sentence: str, remedy: str | None, seed: int
 ) -> None:
@@ -188,7 +188,7 @@ STATED: list[Outputs] = [
     seed=st.integers(0, 10**6), name=st.sampled_from([*ENDS, *ONE]),
     stated=st.sampled_from(STATED), classes=st.integers(2, 6),
 )  # fmt: skip
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_following_the_advice_never_loops(
     seed: int, name: str, stated: Outputs, classes: int
 ) -> None:

@@ -47,7 +47,7 @@ EXTRA = st.recursive(
 
 
 @given(seed=st.integers(0, 10**6), extra=EXTRA)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_equal_modules_have_equal_digests_and_others_have_not(seed: int, extra: Any) -> None:
     first = weights_digest(Odd(seed, extra))
     assert first == weights_digest(Odd(seed, extra))

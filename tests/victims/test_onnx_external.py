@@ -55,7 +55,7 @@ def model(path: Path, where: dict[str, str]) -> Path:
 
 
 @given(where=st.dictionaries(st.sampled_from(PLACES), st.sampled_from("abc"), max_size=5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_change_of_any_file_that_the_graph_names_changes_the_digest(
     where: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -75,7 +75,7 @@ def test_a_change_of_any_file_that_the_graph_names_changes_the_digest(
 
 
 @given(data=st.binary(max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_are_read_or_refused_by_one_sentence(
     data: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

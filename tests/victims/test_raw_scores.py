@@ -55,7 +55,7 @@ WRAPS: dict[str, Callable[[Tensor], object]] = {
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 @pytest.mark.parametrize("name", WRAPS)
 @given(rows=st.integers(1, 6), columns=st.integers(2, 6), seed=st.integers(0, 10**6))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_scores_are_found_in_every_wrapping(name: str, rows: int, columns: int, seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
     scores = torch.randint(-2048, 2048, (rows, columns), generator=rng) / 1024

@@ -44,7 +44,7 @@ seeds = given(seed=st.integers(0, 10**6))
 
 
 @seeds
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_function_of_its_row_is_steady(seed: int) -> None:
     state = torch.get_rng_state()
     assert steadiness(loaded(seed, lambda x: x), SHAPE) == STEADY
@@ -53,7 +53,7 @@ def test_a_function_of_its_row_is_steady(seed: int) -> None:
 
 
 @seeds
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_dropout_that_is_on_is_found_and_changes_no_random_state(seed: int) -> None:
     state = torch.get_rng_state()
     found = steadiness(loaded(seed, lambda x: F.dropout(x, 0.5, training=True)), SHAPE)
@@ -62,7 +62,7 @@ def test_dropout_that_is_on_is_found_and_changes_no_random_state(seed: int) -> N
 
 
 @seeds
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_statistics_of_the_batch_are_refused(seed: int) -> None:
     def normalised(x: Tensor) -> Tensor:
         return (x - x.mean(0)) / (x.std(0, correction=0) + 0.1)

@@ -82,7 +82,7 @@ def loaded(model: Any, path: Path) -> tuple[LoadedVictim, LabelledInputs]:
     return victim.fitted_to(test.features), test
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(problem=problems(), data=st.data())
 def test_the_accuracy_is_the_score_of_the_model(
     problem: Any, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -106,7 +106,7 @@ def test_the_accuracy_is_the_score_of_the_model(
         assert sorted(feature.categories) == sorted(map(str, COLUMNS[name]))
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 @given(problem=problems(), data=st.data())
 def test_a_renamed_column_or_a_foreign_word_is_refused_by_its_name(
     problem: Any, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -44,7 +44,7 @@ def test_what_is_not_known_is_not_guessed() -> None:
     assert "time not known" in unknown.words
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.floats(1e-6, 10), start=st.floats(0, 5), most=st.integers(1, 512),
 )  # fmt: skip

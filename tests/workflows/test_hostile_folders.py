@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.cli_runs import run as command
 from tests.support.toys import MakeAudit
@@ -100,10 +100,7 @@ VALUES = st.one_of(
 
 
 @given(data=st.data())
-@settings(
-    derandomize=True, max_examples=120, deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+@settings(max_examples=120)
 def test_values_of_any_type_are_found_or_change_nothing(
     run: Path, tmp_path: Path, data: st.DataObject
 ) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.cli_runs import run as command
 from tests.support.recording_oracle import RecordingVictim
@@ -121,14 +121,6 @@ def columns(path: Path, table: str) -> list[str]:
         return [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
 
 
-def bounded(examples: int) -> Callable[[Any], Any]:
-    limits = settings(
-        max_examples=examples, deadline=None, database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
-    )  # fmt: skip
-    return lambda test: seed(20_240_711)(limits(test))
-
-
 # -- the run as it is ----------------------------------------------------------------------------
 
 
@@ -165,7 +157,7 @@ def test_a_real_run_and_one_with_a_larger_budget(
 # -- alterations ---------------------------------------------------------------------------------
 
 
-@bounded(120)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_a_byte_of_any_file(data: st.DataObject, again: Callable[[], Path]) -> None:
     run = again()
@@ -176,7 +168,7 @@ def test_a_byte_of_any_file(data: st.DataObject, again: Callable[[], Path]) -> N
     assert any(path.name in fault or "kept inputs" in fault for fault in faults(run))
 
 
-@bounded(40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_file_that_is_cut_lengthened_or_gone(
     data: st.DataObject, again: Callable[[], Path]
@@ -196,7 +188,7 @@ def test_a_file_that_is_cut_lengthened_or_gone(
     assert faults(run)
 
 
-@bounded(150)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_a_byte_of_a_ledger_is_found_or_says_nothing(
     data: st.DataObject, again: Callable[[], Path]
@@ -211,7 +203,7 @@ def test_a_byte_of_a_ledger_is_found_or_says_nothing(
         assert content(path) == before
 
 
-@bounded(120)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_a_value_of_any_row_of_any_table(data: st.DataObject, again: Callable[[], Path]) -> None:
     run = again()
@@ -230,7 +222,7 @@ def test_a_value_of_any_row_of_any_table(data: st.DataObject, again: Callable[[]
     assert bool(faults(run)) == (content(path) != before)
 
 
-@bounded(60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_rows_that_are_deleted_cut_off_or_exchanged(
     data: st.DataObject, again: Callable[[], Path]
@@ -256,7 +248,7 @@ def test_rows_that_are_deleted_cut_off_or_exchanged(
     assert faults(run)
 
 
-@bounded(40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_the_tail_of_chain_and_batches_together(
     data: st.DataObject, again: Callable[[], Path]

@@ -83,7 +83,7 @@ def written(draw: st.DrawFn) -> tuple[Tensor, httpx2.Response, dict[str, Any]]:
     return probs, answer(document), {"path": "predictions", "classes": names}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(written())
 def test_the_same_scores_however_they_are_written(
     case: tuple[Tensor, httpx2.Response, dict[str, Any]],
@@ -102,7 +102,7 @@ documents = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(documents | documents.map(lambda one: {"predictions": one}), st.integers(1, 3),
        st.sampled_from([None, 2]))  # fmt: skip
 def test_any_document_is_scores_or_one_sentence(

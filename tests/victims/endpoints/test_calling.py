@@ -206,7 +206,7 @@ def test_a_secret_is_filled_in_everywhere_and_no_cookie_comes_back(
     assert "pa55" not in repr(victim.endpoint())
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(st.text(max_size=40))
 def test_any_retry_after_is_a_time(text: str) -> None:
     assert seconds_until(text) >= 0

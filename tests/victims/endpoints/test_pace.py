@@ -39,7 +39,7 @@ def most_in_a_second(sent: list[tuple[float, int]]) -> int:
     return max(sum(n for at, n in sent if first <= at <= first + 1) for first, _ in sent)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     rate=st.one_of(st.floats(0.05, 3), st.integers(1, 200).map(float), st.floats(1, 500)),
     sizes=st.lists(st.tuples(st.integers(1, 300), st.floats(0, 2)), min_size=1, max_size=40),

@@ -104,7 +104,7 @@ def test_a_permission_ends_and_grows_old() -> None:
             Authorisation(**PERMIT, rows=rows)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(st.dates(), st.none() | st.dates())
 def test_only_a_permission_that_holds_today_is_one(granted: date, until: date | None) -> None:
     permit = Authorisation(

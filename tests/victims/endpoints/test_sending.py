@@ -206,7 +206,7 @@ def picky(monkey: int, status: int) -> Callable[[Tensor], Tensor]:
     return model
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12)
 @given(bad=st.integers(0, 39), batch=st.integers(1, 16), concurrency=st.integers(1, 4),
        status=st.sampled_from([400, 409, 422]))  # fmt: skip
 def test_the_row_that_is_refused_for_ever_is_found_and_nothing_is_lost_by_the_search(

@@ -72,7 +72,7 @@ def responses(draw: st.DrawFn) -> tuple[Tensor, httpx2.Response]:
     return torch.from_numpy(scores), respond(document, raw)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(responses())
 def test_the_same_scores_however_they_are_written(case: tuple[Tensor, httpx2.Response]) -> None:
     scores, response = case
