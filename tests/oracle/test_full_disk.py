@@ -189,8 +189,7 @@ def test_an_outcome_of_another_record_is_not_taken(tmp_path: Path) -> None:
         assert PendingOutcome(tmp_path / PENDING).read() is None
 
 
-@settings(max_examples=30, deadline=None, derandomize=True,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(max_examples=30)
 @given(reason=st.text(alphabet=st.characters(), max_size=3_000))
 def test_any_words_of_a_victim_can_be_recorded(tmp_path: Path, reason: str) -> None:
     (tmp_path / "ledger.sqlite").unlink(missing_ok=True)
