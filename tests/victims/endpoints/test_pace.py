@@ -110,6 +110,30 @@ def test_a_permission_counts_the_rows_of_all_runs(tmp_path: Path) -> None:
     RowCap(SharedState(URL, tmp_path), other).take(10)
 
 
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(allowed=st.integers(0, 30), wanted=st.integers(1, 30), batch=st.integers(1, 8),
+       concurrency=st.integers(1, 3))  # fmt: skip
+def test_rows_above_a_permission_are_refused_before_one_of_them_is_sent(
+    allowed: int, wanted: int, batch: int, concurrency: int
+) -> None:
+    with serving(Server(scores_of, list(SHAPE), CLASSES)) as server:
+        permit = Authorisation(
+            owner="Shop Ltd", granted_by="A. Buyer", date="2026-01-31", scope="staging",
+            rows=allowed or None,
+        )  # fmt: skip
+        victim = reach(
+            server, settings={"batch_size": batch, "concurrency": concurrency},
+            authorisation=permit,
+        )  # fmt: skip
+        if not allowed or wanted <= allowed:
+            assert len(victim.answer(rows(wanted))) == server.rows == wanted
+            return
+        with pytest.raises(VictimError, match=f"allows {allowed} rows, and 0 were sent"):
+            victim.answer(rows(wanted))
+        assert server.rows == 0
+        assert len(victim.answer(rows(allowed))) == server.rows == allowed  # none was counted
+
+
 def test_only_the_user_reads_the_state_and_a_damaged_one_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "endpoints"
     Pace(SharedState(URL, folder), 5).admit(3)

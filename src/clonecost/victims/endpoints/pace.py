@@ -77,6 +77,15 @@ class RowCap:
         named = f"{authorisation.owner}\n{authorisation.granted_by}\n{authorisation.date}"
         self._key = hashlib.sha256(named.encode()).hexdigest()[:32]
 
+    def must_allow(self, rows: int) -> None:
+        """Refuse rows that are more than the permission has left; counts none.
+
+        Raises:
+            VictimError: they are more.
+        """
+        with self._state.locked() as state:
+            self._check(state.get("rows", {}).get(self._key, 0), rows)
+
     def take(self, rows: int) -> None:
         """Count rows before they are sent.
 
@@ -86,13 +95,7 @@ class RowCap:
         with self._state.locked() as state:
             counts = state.setdefault("rows", {})
             used = counts.get(self._key, 0)
-            if used + rows > self._rows:
-                raise VictimError(
-                    f"The permission for {self._state.origin} allows {self._rows:,} rows, and "
-                    f"{used:,} were sent from this machine; nothing more is sent, and all earlier "
-                    "answers are kept", Advice("ask the owner for more rows"),
-                    SetKey("authorisation.rows"),
-                )  # fmt: skip
+            self._check(used, rows)
             counts[self._key] = used + rows
 
     def give_back(self, rows: int) -> None:
@@ -100,3 +103,12 @@ class RowCap:
         with self._state.locked() as state:
             counts = state.setdefault("rows", {})
             counts[self._key] = max(0, counts.get(self._key, 0) - rows)
+
+    def _check(self, used: int, rows: int) -> None:
+        if used + rows > self._rows:
+            raise VictimError(
+                f"The permission for {self._state.origin} allows {self._rows:,} rows, and "
+                f"{used:,} were sent from this machine; nothing more is sent, and all earlier "
+                "answers are kept", Advice("ask the owner for more rows"),
+                SetKey("authorisation.rows"),
+            )  # fmt: skip

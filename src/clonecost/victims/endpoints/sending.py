@@ -77,12 +77,6 @@ class Dialect(Protocol):
         ...
 
 
-class RefusedRowError(VictimError):
-    """The endpoint refuses one row, on its own, however often it is sent."""
-
-    maybe_served = False
-
-
 @dataclass
 class Sender:
     """Sends (n, *input_shape) rows to an endpoint and returns (n, K) scores.
@@ -127,6 +121,8 @@ class Sender:
     def __call__(self, inputs: Tensor) -> Tensor:
         delivery = current()
         delivery.track()
+        if self.cap is not None:  # before the first request: answers of a part would be dropped
+            self.cap.must_allow(len(inputs))
         rows = inputs.detach().cpu()  # detached: gradients are not switched off in other threads
         answers, first = [], 0
         for chunk in rows.split(self.rows_in_flight):
@@ -231,7 +227,7 @@ class Sender:
         """The refusal of a single row; the first row of all is no worse than the others."""
         if not self.seconds:
             return error
-        return RefusedRowError(
+        return VictimError(
             f"{error.what.removesuffix('.')}. It refuses row {row:,} of the queries on its own, "
             "and answers others; all earlier answers are kept",
             Advice("ask the owner why such a row is refused"),
