@@ -46,6 +46,7 @@ class Server:
     spoil: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = lambda scores: scores
     reply: Callable[[Tensor], Any] | None = None  # of the JSON API: scores -> document
     metadata: dict[str, Any] | None = None
+    root_status: int = 200  # of the server's own address, /v2
     most_rows: int = 1_000
     rows: int = 0
     requests: list[tuple[float, str, dict[str, str], int]] = field(default_factory=list)
@@ -96,7 +97,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._note(0)
-        if self.path == "/v2":
+        if self.path == "/v2" and self.owner.root_status != 200:
+            self._send(self.owner.root_status, b"no upstream", {})
+        elif self.path == "/v2":
             extensions = ["binary_tensor_data"] if self.owner.binary else []
             self._json(200, {"name": "test", "version": "1", "extensions": extensions})
         elif self.path in ("/v2/models/toy", "/v2/models/toy/versions/3"):

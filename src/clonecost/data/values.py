@@ -55,10 +55,38 @@ def is_padded(text: str) -> bool:
     return bool(_PADDED.fullmatch(text))
 
 
+class Places:
+    """The places of values in `among`, for more than one search.
+
+    Example:
+        >>> places = Places((1, 2))
+        >>> places.find(["2", "x"]), places.find([1.0])
+        ([1, -1], [0])
+    """
+
+    def __init__(self, among: Sequence[object]) -> None:
+        self._words = {word(value): k for k, value in reversed(list(enumerate(among)))}
+        self._meanings: dict[float | str, list[int]] = {}
+        for k, value in enumerate(among):
+            self._meanings.setdefault(meaning(value), []).append(k)
+
+    def find(self, values: Iterable[object]) -> list[int]:
+        """The place of each value; -1 for a value that is not there.
+
+        Equal words come first, then equal meanings, if no two of `among` have that meaning.
+        """
+        found = []
+        for value in values:
+            place = self._words.get(word(value))
+            if place is None:
+                places = self._meanings.get(meaning(value), [])
+                place = places[0] if len(places) == 1 else -1
+            found.append(place)
+        return found
+
+
 def match(values: Iterable[object], among: Sequence[object]) -> list[int]:
     """The place of each value in `among`; -1 for a value that is not there.
-
-    Equal words come first, then equal meanings, if no two of `among` have that meaning.
 
     Example:
         >>> match(["2", 1.0, "x"], (1, 2))
@@ -66,15 +94,7 @@ def match(values: Iterable[object], among: Sequence[object]) -> list[int]:
         >>> match(["01", 1], ("1", "01"))
         [1, 0]
     """
-    words = {word(value): k for k, value in reversed(list(enumerate(among)))}
-    meanings: dict[float | str, list[int]] = {}
-    for k, value in enumerate(among):
-        meanings.setdefault(meaning(value), []).append(k)
-    found = []
-    for value in values:
-        places = meanings.get(meaning(value), [])
-        found.append(words.get(word(value), places[0] if len(places) == 1 else -1))
-    return found
+    return Places(among).find(values)
 
 
 def listed(names: Iterable[object]) -> str:

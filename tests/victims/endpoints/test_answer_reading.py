@@ -162,6 +162,32 @@ def test_an_unknown_label_stops_with_both_sides() -> None:
         reader(()).read(answer({"predictions": [{"4": 0.5, "1": 0.5, "2": 0, "0": 0}]}), 1)
 
 
+FORMS: dict[str, Callable[[list[str]], Any]] = {
+    "named": lambda names: dict.fromkeys(names, 1 / len(names)),
+    "pairs": lambda names: [{"label": name, "score": 1 / len(names)} for name in names],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_name_of_an_answer_is_looked_up_once(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def counted(value: object) -> str:
+        asked.append(value)
+        return str(value)
+
+    monkeypatch.setattr("clonecost.data.values.word", counted)
+    names = [f"class {k}" for k in range(200)]
+    found = reader(tuple(names), 200)
+    document = {"predictions": [FORMS[form](names)] * 16}
+    found.read(answer(document), 16)
+    found.read(answer(document), 16)
+    # each name of each answer once, and the classes once: by word, by meaning, whether numbers
+    assert len(asked) <= 2 * 16 * 200 + 3 * 200 + 16
+
+
 def test_one_number_a_row_is_the_probability_of_the_second_class() -> None:
     found = reader(("no", "yes"), 2)
     first = found.read(answer({"predictions": [0.25, 1, "0.5"]}), 3)

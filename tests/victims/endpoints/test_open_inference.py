@@ -166,3 +166,12 @@ def test_a_server_that_is_not_ready_gets_no_row(start: Start) -> None:
         reach(server, settings={"health": ".example.com"})  # not another host
     reach(server, settings={"health": "/v2"}).answer(rows(1))
     assert server.rows == 1
+
+
+@pytest.mark.parametrize("status", [404, 429, 502, 503])
+def test_a_gateway_that_fails_on_the_servers_own_address_costs_the_binary_form_only(
+    status: int, start: Start
+) -> None:
+    victim = reach(start(root_status=status))
+    torch.testing.assert_close(victim.answer(rows()), scores_of(rows()))
+    assert victim.served.startswith("Open Inference Protocol v2, JSON")

@@ -126,6 +126,32 @@ def test_one_number_a_row_stays_one() -> None:
     assert answers(num_classes=2).read(respond({"outputs": [tensor]}), 3).shape == (3, 1)
 
 
+def one_each(values: list[float]) -> httpx2.Response:
+    tensor = {"name": "scores", "datatype": "FP32", "shape": [len(values), 1], "data": values}
+    return respond({"outputs": [tensor]})
+
+
+@given(st.lists(st.lists(st.sampled_from([0.0, 0.25, 1.0]), min_size=1, max_size=4), min_size=1,
+                max_size=6), st.booleans())  # fmt: skip
+def test_one_number_a_row_stays_what_the_first_answer_shows(
+    requests: list[list[float]], stated: bool
+) -> None:
+    found = answers(classes=("0", "1"), num_classes=2, kinds={"scores"} if stated else set())
+    of_scores = stated or 0.25 in requests[0]
+    for values in requests:
+        if not of_scores and 0.25 in values:
+            with pytest.raises(VictimError, match=r"with classes so far.*outputs='sigmoid'"):
+                found.read(one_each(values), len(values))
+            continue
+        got = found.read(one_each(values), len(values))
+        if of_scores:
+            assert got.tolist() == [[value] for value in values]
+        else:
+            assert got.argmax(1).tolist() == values
+            assert got.shape == (len(values), 2)
+    assert (found.shows == ("label", None)) == (not of_scores and 0.25 not in requests[0])
+
+
 @given(st.sampled_from(["absent", "null", "empty"]), st.booleans())
 def test_an_error_under_success_is_quoted(left: str, twice: bool) -> None:
     document: Any = {"error": "model toy ran out of memory"}

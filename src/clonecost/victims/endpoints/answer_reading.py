@@ -27,7 +27,7 @@ from torch import Tensor
 from clonecost.data.values import is_number
 from clonecost.errors import Advice, SetKey, VictimError
 from clonecost.types import Shown
-from clonecost.victims.endpoints.class_labels import ClassLabels
+from clonecost.victims.endpoints.class_labels import ClassLabels, no_class_now
 from clonecost.victims.endpoints.server_words import document_of, error_words, keys_of, unfolded
 
 EXACT = 1e-12  # a sum this close to its total is not rescaled: a division would change last bits
@@ -180,13 +180,16 @@ class AnswerReader:
         label, score = answer.get(self.label), answer.get(self.score)
         if isinstance(label, list) and isinstance(score, list) and len(label) == len(score):
             return self._of_pairs(list(zip(label, score, strict=True)))
-        named = min(self.labels.find(list(answer))) >= 0  # "label" may be a class
-        if isinstance(label, str | int | float) and not named:
+        if isinstance(label, str | int | float) and not self._named(answer):
             return self._of_pairs([(label, score)]) if self.score in answer else Winner(label)
         values = [number_of(_element(one)) for one in answer.values()]
-        if None in values and not error_words(answer) and not named:
+        if None in values and not error_words(answer) and not self._named(answer):
             raise self._no_key(self.label, "label", answer)
         return Scored([self._number(one, answer) for one in values], list(answer))
+
+    def _named(self, answer: dict[str, Any]) -> bool:
+        """Whether every key is a class: "label" may be one."""
+        return min(self.labels.find(list(answer))) >= 0
 
     def _of_pairs(self, pairs: list[tuple[Any, Any]]) -> Winner | Scored:
         if len(pairs) == 1:
@@ -221,11 +224,7 @@ class AnswerReader:
         if self.outputs not in COLUMNS and "column" not in self.kinds and known:
             return None
         if "label" in self.kinds:
-            raise VictimError(
-                f"{self.url} answered with classes so far, and now with one number a row that is "
-                "no class, as the probability of the second class",
-                SetKey("outputs", "sigmoid"), got=self._shown(labels[:3]),
-            )  # fmt: skip
+            raise no_class_now(self.url, self._shown(labels[:3]))
         whole = all(value.is_integer() for value in values)
         if self.outputs in COLUMNS or "column" in self.kinds or not whole:
             self.kinds.add("column")

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from clonecost.data.values import listed, match, meaning
-from clonecost.errors import Advice, VictimError
+from clonecost.data.values import Places, listed, meaning
+from clonecost.errors import Advice, SetKey, VictimError
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class ClassLabels:
 
         A whole number is the index of a class if all classes are words, or have no names.
         """
-        found = match(labels, self.classes) if self.classes else [-1] * len(labels)
-        if any(isinstance(meaning(name), float) for name in self.classes):
+        found = self._places.find(labels)
+        if self._numbered:
             return found
         return [
             self._index(label) if place < 0 else place
@@ -55,7 +56,23 @@ class ClassLabels:
             )  # fmt: skip
         return found
 
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self.classes)  # once, for all answers of a thousand classes
+
+    @cached_property
+    def _numbered(self) -> bool:
+        return any(isinstance(meaning(name), float) for name in self.classes)
+
     def _index(self, label: object) -> int:
         number = meaning(label)
         whole = isinstance(number, float) and number.is_integer()
         return int(number) if whole and 0 <= float(number) < self.num_classes else -1
+
+
+def no_class_now(url: str, got: str) -> VictimError:
+    """The error of one number a row that is no class, after answers with classes."""
+    return VictimError(
+        f"{url} answered with classes so far, and now with one number a row that is no class, as "
+        "the probability of the second class", SetKey("outputs", "sigmoid"), got=got,
+    )  # fmt: skip

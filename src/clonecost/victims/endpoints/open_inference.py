@@ -17,7 +17,8 @@ from clonecost.data.values import listed
 from clonecost.errors import Advice, SetKey, SpecError, VictimError, suggest
 from clonecost.types import Feature, InputPrecision, Shape, Shown
 from clonecost.victims.endpoints import wire
-from clonecost.victims.endpoints.calling import Caller, exchange
+from clonecost.victims.endpoints.answer_reading import COLUMNS
+from clonecost.victims.endpoints.calling import Caller, UnansweredError, exchange
 from clonecost.victims.endpoints.row_encoding import as_numbers, numeric, width
 from clonecost.victims.endpoints.server_words import document_of, error_words
 from clonecost.victims.endpoints.settings import EndpointSettings, TableEncoding
@@ -169,6 +170,7 @@ def connect(
         answers=TensorAnswers(
             url=f"{origin}/infer", output=gives.name, classes=names, num_classes=known,
             stated=("label", None) if label else None, exact=exact, quote=client.secrets.excerpt,
+            kinds={"scores"} if outputs in COLUMNS else set(),
         ),
         binary=binary,
         form=form,
@@ -262,8 +264,8 @@ def _extensions(client: Caller, server: str) -> Sequence[str]:
     try:
         response = exchange(client, "GET", server)
         return wire.ServerMetadata.model_validate(document_of(response.content)).extensions
-    except (VictimError, ValueError, RecursionError):
-        return []
+    except (UnansweredError, VictimError, ValueError, RecursionError):
+        return []  # a gateway may answer for this address with a fault of its own
 
 
 def _pick(

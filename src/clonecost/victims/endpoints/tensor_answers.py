@@ -12,7 +12,7 @@ from clonecost.data.values import meaning
 from clonecost.errors import Advice, SetKey, VictimError
 from clonecost.types import Shown
 from clonecost.victims.endpoints import wire
-from clonecost.victims.endpoints.class_labels import ClassLabels
+from clonecost.victims.endpoints.class_labels import ClassLabels, no_class_now
 
 NUMBERED = ("INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "BOOL")
 NAMED = (*NUMBERED, wire.WORDS)  # types of an answer with the class's number or name
@@ -28,7 +28,8 @@ class TensorAnswers:
         stated: what the metadata, or the owner, say that an answer shows.
         exact: FP64 answers stay float64.
         quote: a server's text in a message, without secrets.
-        kinds: what the answers so far showed.
+        kinds: what the answers so far showed, "label" or "scores"; it holds "scores" from the
+            start if the owner states that one number a row is a score.
     """
 
     url: str
@@ -70,8 +71,14 @@ class TensorAnswers:
         one_each = scores.size == rows
         if scores.dtype.kind == "i" or (scores.dtype.kind in "ub" and one_each):
             return self._of_numbers(scores, rows)
-        if one_each and self.classes and scores.size and _among(scores, self.classes):
-            return self._of_labels(scores.reshape(-1).tolist(), rows)
+        # once an answer held a score, 0.0 and 1.0 are scores, too
+        if one_each and self.classes and scores.size and "scores" not in self.kinds:
+            if _among(scores, self.classes):
+                return self._of_labels(scores.reshape(-1).tolist(), rows)
+            if "label" in self.kinds:
+                raise no_class_now(
+                    self.url, self.quote(str(scores.reshape(-1)[:3].tolist()), EXCERPT)
+                )
         self.kinds.add("scores")
         if scores.ndim == 1 and rows == 1 and scores.size > 1:  # a model without a batch
             scores = scores[None]
