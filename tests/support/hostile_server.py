@@ -9,8 +9,12 @@ Play = Callable[[socket.socket], None]
 
 
 @contextmanager
-def hostile(play: Play) -> Iterator[str]:
-    """Its address; `play` answers each request of each connection, after its body has come."""
+def hostile(play: Play, heads: list[bytes] | None = None) -> Iterator[str]:
+    """Its address; `play` answers each request of each connection, after its body has come.
+
+    Args:
+        heads: gets the head of each request.
+    """
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(0.05)
@@ -23,7 +27,9 @@ def hostile(play: Play) -> Iterator[str]:
 
         def answer(one: socket.socket) -> None:
             with one, suppress(OSError):
-                while _request(one):
+                while head := _request(one):
+                    if heads is not None:
+                        heads.append(head)
                     play(one)
 
         thread = threading.Thread(target=accept, daemon=True)
@@ -33,12 +39,12 @@ def hostile(play: Play) -> Iterator[str]:
         thread.join()
 
 
-def _request(one: socket.socket) -> bool:
-    """Read one request; False at the end of the connection."""
+def _request(one: socket.socket) -> bytes:
+    """Read one request and return its head; nothing at the end of the connection."""
     data = b""
     while b"\r\n\r\n" not in data:
         if not (more := one.recv(65536)):
-            return False
+            return b""
         data += more
     head, _, body = data.partition(b"\r\n\r\n")
     lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n")
@@ -46,4 +52,4 @@ def _request(one: socket.socket) -> bool:
     missing = int(lengths[0]) - len(body) if lengths else 0
     while missing > 0:
         missing -= len(one.recv(65536))
-    return True
+    return head

@@ -1,6 +1,7 @@
 """What a server may do to one request: never without end in time or memory, always one sentence."""
 
 import gzip
+import json
 import resource
 import socket
 import time
@@ -155,6 +156,55 @@ def test_the_limit_of_an_answer_follows_rows_classes_and_request() -> None:
 def test_the_default_deadline_is_four_time_outs(counted: Counted) -> None:
     with hostile(drip) as url, pytest.raises(VictimError, match=r"not complete after 0.8 s"):
         aimed(url, deadline=None, attempts=1).answer(rows(2))
+
+
+def cut_short(status: int, *headers: bytes) -> Play:
+    """An answer whose body does not come as its headers say."""
+
+    def play(one: socket.socket) -> None:
+        lines = b"".join(header + b"\r\n" for header in headers)
+        one.sendall(b"HTTP/1.1 %d Said\r\n%sContent-Length: 40\r\n\r\nbad pixels" % (status, lines))
+        one.shutdown(socket.SHUT_RDWR)
+
+    return play
+
+
+BROKEN: dict[str, tuple[bytes, ...]] = {
+    "cut": (), "garbled": (b"Content-Encoding: gzip",),
+    "layers": (b"Content-Encoding: gzip, gzip",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 422, 429])
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_refusal_is_one_whatever_becomes_of_its_words(
+    status: int, how: str, counted: Counted, tmp_path: Path
+) -> None:
+    with (
+        hostile(cut_short(status, *BROKEN[how])) as url,
+        pytest.raises(VictimError, match=f"answered {status} Said"),
+    ):
+        counted(aimed(url))(rows(2))
+    assert booked(tmp_path).lost == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["content-type", "Content-Type", "CONTENT-TYPE", "accept", "Accept"]
+)
+def test_no_header_is_sent_twice(name: str) -> None:
+    def play(one: socket.socket) -> None:
+        scores = [[1 / CLASSES] * CLASSES] * 2
+        body = json.dumps({"p": scores}).encode()
+        one.sendall(OK + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    heads: list[bytes] = []
+    with hostile(play, heads) as url:
+        aimed(url, headers={name: "application/json"}).answer(rows(2))
+    (head,) = heads
+    names = [line.split(b":")[0].lower() for line in head.split(b"\r\n")[1:]]
+    assert len(names) == len(set(names))
+    sent = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    assert sent[name.lower().encode()] == b"application/json"
 
 
 SECRET = "pa'55\"w0rd-\\of-the-shop"

@@ -63,8 +63,19 @@ def test_this_machine_needs_no_permission(url: str) -> None:
 def test_any_other_does(url: str) -> None:
     assert not is_local(url)
     assert "`authorisation` with owner" in str(refusal(url, None))
-    with pytest.raises(SpecError, match="no permission"):
+    # one that two parsers read differently is refused as an address, before the permission
+    with pytest.raises(SpecError, match=r"no permission|holds a user's name|cannot be read"):
         endpoint_victim(url, input_shape=(1, 8, 8), num_classes=3)
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8000/predict", "shop.example", "", "ftp://shop.example"]
+)
+def test_what_is_no_address_is_said_before_the_permission(url: str) -> None:
+    with pytest.raises(SpecError, match=r"no address of an endpoint|cannot be read"):
+        endpoint_victim(
+            "shop", input_shape=(1, 8, 8), num_classes=3, settings=EndpointSettings(url=url or "x")
+        )
 
 
 def test_a_permission_is_complete_and_not_in_the_future() -> None:
@@ -158,6 +169,10 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
                                         "answers": "p"}, r"body\.key holds a secret"),
     "agent": ("https://shop.example/c", {**BODY, "headers": {"user-agent": "Mozilla"}},
               "User-Agent"),
+    "characters": ("https://shop.example/c", {**BODY, "headers": {"X-Tenant": "Käse"}},
+                   r"headers\.X-Tenant holds characters that no header may have"),
+    "line break": ("https://shop.example/c", {**BODY, "headers": {"X-Tenant": "7\r\nX-Other: 1"}},
+                   "no header may have: want printable ASCII"),
     "clear": ("http://shop.example/c", {**BODY, "headers": {"X-Key": "env:T"}}, "Use https"),
     "row": ("https://shop.example/c", {**BODY, "row": {"x": "$input", "key": "pa55"}}, "row.key"),
     "shape in a row": ("https://shop.example/c", {**BODY, "row": ["$input", TOKEN]},

@@ -75,7 +75,7 @@ class Caller:
     """The connections to one endpoint, and the limits of each request."""
 
     pool: httpcore2.ConnectionPool
-    headers: dict[str, str]  # secrets filled in
+    headers: httpx2.Headers  # secrets filled in
     secrets: Secrets
     timeout: float  # seconds without a byte
     deadline: float  # seconds of a whole request
@@ -106,10 +106,10 @@ def open_caller(url: str, settings: EndpointSettings, secrets: Secrets) -> Calle
             proxy_auth=(proxy.user, proxy.password) if proxy.user or proxy.password else None,
             max_connections=settings.concurrency, keepalive_expiry=IDLE,
         )  # fmt: skip
-    headers = {
-        "Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": USER_AGENT,
-        **secrets.fill(settings.headers),
-    }  # fmt: skip
+    headers = httpx2.Headers(
+        {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": USER_AGENT}
+    )
+    headers.update(secrets.fill(settings.headers))
     deadline = settings.deadline or PATIENCE * settings.timeout
     return Caller(pool, headers, secrets, settings.timeout, deadline, proxy)
 
@@ -177,10 +177,11 @@ def _answer(
     target = httpcore2.URL(
         scheme=address.raw_scheme, host=address.raw_host, port=address.port, target=address.raw_path
     )
+    sent = caller.headers.copy()
+    sent.update(headers)  # by name, however its letters are written: none is sent twice
     waits = dict.fromkeys(("connect", "read", "write", "pool"), caller.timeout)
     with caller.pool.stream(
-        method, target, headers=list({**caller.headers, **headers}.items()), content=content,
-        extensions={"timeout": waits},
+        method, target, headers=sent.raw, content=content, extensions={"timeout": waits}
     ) as answer:  # fmt: skip
         good = 200 <= answer.status < 300
         body = _body(answer, most if good else ERROR_BODY, cut=not good)
@@ -193,11 +194,16 @@ def _answer(
 def _body(answer: httpcore2.Response, most: int, *, cut: bool) -> bytes:
     """The body, decompressed piece by piece.
 
+    Args:
+        cut: what can be read of it is enough, as of an error's words: its status says the rest.
+
     Raises:
         TooLargeError: it is longer than `most`, and `cut` is not set.
     """
     coding = [value for name, value in answer.headers if name.lower() == b"content-encoding"]
     if b"," in b",".join(coding):
+        if cut:
+            return b""
         raise httpx2.DecodingError("its compression has several layers")
     encoded = httpx2.Response(
         200, headers=[(b"content-encoding", value) for value in coding],
@@ -210,7 +216,8 @@ def _body(answer: httpcore2.Response, most: int, *, cut: bool) -> bytes:
             length += len(piece)
             if length > most:
                 raise TooLargeError
-    except (TooLargeError, httpcore2.TimeoutException, httpcore2.NetworkError):
+    except (TooLargeError, httpcore2.TimeoutException, httpcore2.NetworkError,
+            httpcore2.ProtocolError, httpx2.DecodingError):  # fmt: skip
         if not cut:
             raise
     return b"".join(pieces)[:most]

@@ -96,6 +96,8 @@ def check_address(url: str) -> None:
 def refusal(url: str, authorisation: Authorisation | None) -> SpecError | None:
     """The reason not to query this endpoint; None if it may be queried.
 
+    The address is one that `check_address` takes.
+
     A local endpoint needs no authorisation; any other needs one that holds today: not of the
     future, not past its end, and not older than two years unless it states its end.
     """
@@ -137,7 +139,9 @@ def must_be_allowed(url: str, authorisation: Authorisation | None) -> None:
     """Refuse an endpoint that may not be queried.
 
     Raises:
-        SpecError: the endpoint is not local, and its authorisation is missing or does not hold.
+        SpecError: the address is none, or the endpoint is not local, and its authorisation is
+            missing or does not hold.
     """
+    check_address(url)  # first: a permission is for a host
     if reason := refusal(url, authorisation):
         raise reason

@@ -8,15 +8,16 @@ import csv
 import io
 import json
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2
 from torch import Tensor
 
 from clonecost.errors import SetKey, SpecError
 from clonecost.victims.endpoints.row_encoding import FILES, RowEncoding
+from clonecost.victims.endpoints.secret_values import texts
 from clonecost.victims.endpoints.settings import EndpointSettings
 
 ONE, MANY = "$input", "$inputs"
@@ -56,18 +57,18 @@ class RequestBody:
         return {"Content-Type": "application/json"}, json.dumps(body).encode()
 
     def _multipart(self, files: Sequence[bytes]) -> tuple[dict[str, str], bytes]:
-        boundary = secrets.token_hex(16)
-        parts = []
-        for name, value in self.template.items():
-            here = files if value in (ONE, MANY) else [_field(value)]
-            for number, content in enumerate(here):
-                head = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
-                if value in (ONE, MANY):
-                    head += f'; filename="row{number}.{self.encoding.name}"'
-                    head += f"\r\nContent-Type: {self.encoding.media_type}"
-                parts += [head.encode(), b"\r\n\r\n", content, b"\r\n"]
-        body = b"".join(parts) + f"--{boundary}--\r\n".encode()
-        return {"Content-Type": f"multipart/form-data; boundary={boundary}"}, body
+        rows = [
+            (f"row{number}.{self.encoding.name}", content, str(self.encoding.media_type))
+            for number, content in enumerate(files)
+        ]
+        fields = self.template.items()
+        form = httpx2.Request(  # for its body; this one is not sent
+            "POST", "http://form",
+            data={name: value if isinstance(value, str) else json.dumps(value)
+                  for name, value in fields if value not in (ONE, MANY)},
+            files=[(name, row) for name, value in fields if value in (ONE, MANY) for row in rows],
+        )  # fmt: skip
+        return {"Content-Type": form.headers["Content-Type"]}, form.read()
 
 
 def takes_many(settings: EndpointSettings) -> bool:
@@ -141,11 +142,7 @@ def check_encoding(settings: EndpointSettings, encoding: RowEncoding) -> None:
 
 def holds(value: Any, marker: str) -> bool:
     """Whether a piece of JSON holds the marker, also in a longer text."""
-    if isinstance(value, dict):
-        return any(holds(one, marker) for one in value.values())
-    if isinstance(value, list):
-        return any(holds(one, marker) for one in value)
-    return isinstance(value, str) and bool(_MARKERS[marker].search(value))
+    return any(_MARKERS[marker].search(text) for _, text in texts(value))
 
 
 def fill(value: Any, marker: str, content: Any) -> Any:
@@ -168,11 +165,7 @@ def fill(value: Any, marker: str, content: Any) -> Any:
 
 def _whole(value: Any, marker: str) -> bool:
     """Whether each text that holds the marker is the marker."""
-    if isinstance(value, dict):
-        return all(_whole(one, marker) for one in value.values())
-    if isinstance(value, list):
-        return all(_whole(one, marker) for one in value)
-    return value == marker or not holds(value, marker)
+    return all(text == marker or not _MARKERS[marker].search(text) for _, text in texts(value))
 
 
 def _csv(rows: Sequence[Any]) -> bytes:
@@ -188,11 +181,3 @@ def _csv(rows: Sequence[Any]) -> bytes:
 def _flat(row: list[Any]) -> list[Any]:
     nested = row and isinstance(row[0], list)
     return [cell for part in row for cell in _flat(part)] if nested else row
-
-
-def _field(value: Any) -> bytes:
-    return (value if isinstance(value, str) else json.dumps(value)).encode()
-
-
-def _quoted(name: str) -> str:
-    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

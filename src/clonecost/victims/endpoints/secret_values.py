@@ -27,8 +27,11 @@ def check_secrets(settings: EndpointSettings, url: str) -> None:
         named = NAMES.search(name) and not VARIABLE.search(value)
         if named or is_secret(value, header=True):
             raise _in_clear(f"endpoint.headers.{name}")
+        if not (name.isascii() and value.isascii() and value.isprintable()):
+            raise SpecError(f"endpoint.headers.{name} holds characters that no header may have",
+                            want="printable ASCII")  # fmt: skip
     for part, template in (("body", settings.body), ("row", settings.row)):
-        for name, value in _texts(template):
+        for name, value in texts(template):
             named = NAMES.search(name) and not VARIABLE.search(value) and not value.startswith("$")
             if named or is_secret(value):
                 raise _in_clear(f"endpoint.{part}.{name}" if name else f"endpoint.{part}")
@@ -38,11 +41,11 @@ def check_secrets(settings: EndpointSettings, url: str) -> None:
 
 def variables(settings: EndpointSettings, url: str = "") -> list[str]:
     """Names of the environment variables that hold the secrets."""
-    texts = [
+    written = [
         *settings.headers.values(), urlsplit(url).query,
-        *(value for part in (settings.body, settings.row) for _, value in _texts(part)),
+        *(value for part in (settings.body, settings.row) for _, value in texts(part)),
     ]  # fmt: skip
-    return list(dict.fromkeys(name for text in texts for name in VARIABLE.findall(text)))
+    return list(dict.fromkeys(name for text in written for name in VARIABLE.findall(text)))
 
 
 class Secrets:
@@ -103,14 +106,14 @@ class Secrets:
         return other
 
 
-def _texts(value: JsonValue, name: str = "") -> Iterator[tuple[str, str]]:
+def texts(value: JsonValue, name: str = "") -> Iterator[tuple[str, str]]:
     """Every text in a piece of JSON, after its key."""
     if isinstance(value, dict):
         for key, one in value.items():
-            yield from _texts(one, key)
+            yield from texts(one, key)
     elif isinstance(value, list):
         for one in value:
-            yield from _texts(one, name)
+            yield from texts(one, name)
     elif isinstance(value, str):
         yield name, value
 
