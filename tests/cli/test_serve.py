@@ -73,6 +73,7 @@ REFUSED = {
     "no shape": (["own:probs"], "Use --shape C,H,W"),
     "no token": ([*OWN, "--token-env", "NOT_SET"], "--token-env NOT_SET"),
     "no such host": ([*OWN, "--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
+    "name": ([*OWN, "--name", "shop/net"], "got 'shop/net', want letters"),
     "rate": ([*OWN, "--rate", "0"], "got 0.0, want a number above 0. Use --rate"),
     "rows": ([*OWN, "--max-rows", "0"], "got 0, want a number above 0. Use --max-rows"),
     "top_k": ([*OWN, "--answers", "top_k:5"], "got 5, want 1 to 3"),

@@ -1,8 +1,9 @@
 """A model as an HTTP application: the Open Inference Protocol v2, with limits.
 
-A request is checked in this order: host (400), token (401), size (413), form, shape and range
-(400), rate (429). It is refused as a whole, with `{"error": SENTENCE}`, before it reaches the
-model.
+A request is checked in this order: host (400), origin (403), token (401), compression (415), name
+of the model (404), then as the body arrives its time (408), size (413) and the server's memory
+(503), then form and shape (400), number of rows (413), range (400), rate (429). It is refused as a
+whole, with `{"error": SENTENCE}`, before it reaches the model.
 """
 
 import asyncio

@@ -26,6 +26,8 @@ from clonecost.types import PredictionApi, Progress, Victim, no_progress
 from clonecost.victims.torch_model import as_victim_error
 from clonecost.victims.zoo.catalogue import VICTIMS
 
+_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServedModel:
@@ -71,8 +73,8 @@ def served_model(
 
     Raises:
         ConsentError: the spec would run code that the person has not agreed to.
-        SpecError: the victim is an endpoint, or the input shape or the number of classes of the
-            user's own victim is unknown.
+        SpecError: the victim is an endpoint, the name is no segment of a URL, or the input shape
+            or the number of classes of the user's own victim is unknown.
         VictimError: the victim cannot be loaded.
 
     Example:
@@ -84,6 +86,8 @@ def served_model(
             f"{spec.victim} is an endpoint, and no ledger would record the rows sent through "
             "another server", Advice("audit the endpoint itself"),
         )  # fmt: skip
+    if name is not None:
+        must_fit_url(name)
     zoo = VICTIMS.get(spec.victim)
     features, victim = features_of(spec), None
     if spec.test and of_table(spec):
@@ -113,6 +117,19 @@ def served_model(
         api=api,
         classes=victim.classes if len(victim.classes) == classes else (),
     )
+
+
+def must_fit_url(name: str) -> None:
+    """Refuse a name by which no request would reach the model.
+
+    Raises:
+        SpecError: the name is not one segment of a URL.
+    """
+    if not _SEGMENT.fullmatch(name):
+        raise SpecError(
+            "The model's name does not fit in its URL", SetKey("name", url_name(name)),
+            got=repr(name), want="letters of English, digits, dots, _ and -",
+        )  # fmt: skip
 
 
 def url_name(victim: str) -> str:

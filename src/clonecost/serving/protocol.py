@@ -56,6 +56,7 @@ def decode(
         request, raws = wire.read(wire.InferenceRequest, body, head_length)
         tensor = _input_of(request, model, max_rows)
         values = wire.unpack(tensor, raws[0], nulls=model.api.incomplete)
+        tensor.data = None  # the request is kept until it is answered; its values are copied
     except wire.FrameError as error:
         raise RefusedError(400, str(error)) from error
     inputs = torch.from_numpy(values.astype(np.float32, copy=False))

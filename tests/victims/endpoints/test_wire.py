@@ -1,6 +1,7 @@
 """Messages are written and read without loss, in every type, binary and JSON; bad frames fail."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -148,3 +149,36 @@ def test_a_missing_value_is_read_where_it_is_expected_only() -> None:
 def test_a_number_too_large_for_its_type_is_infinite() -> None:
     tensor = WireTensor(name="x", datatype="FP32", shape=[1], data=[1e300])
     assert unpack(tensor, None) == [np.inf]
+
+
+def test_numbers_as_texts_take_no_more_memory_than_their_words() -> None:
+    data = ["0.5"] * 2_000 + ["1" + "0" * 20_000]  # as an array of text: 160 MB
+    tensor = WireTensor(name="x", datatype="FP64", shape=[2_001], data=data)
+    tracemalloc.start()
+    try:
+        values = unpack(tensor, None, texts=True)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert values[:2_000].tolist() == [0.5] * 2_000
+    assert most < 5_000_000
+
+
+@pytest.mark.parametrize("data", [["0.5", 10**400], ["0.5", "cat"], [["1"], ["2", "3"]]])
+def test_texts_beside_what_is_no_number_are_refused(data: list[Any]) -> None:
+    tensor = WireTensor(name="x", datatype="FP64", shape=[2], data=data)
+    with pytest.raises(FrameError, match="not an array of numbers"):
+        unpack(tensor, None, texts=True)
+
+
+def test_a_body_in_json_is_not_copied() -> None:
+    tensor, raw = pack("x", "FP32", np.ones(3), binary=False)
+    body = bytearray(write(InferenceRequest(inputs=[tensor]), raw)[0] + b" " * 2_000_000)
+    tracemalloc.start()
+    try:
+        message, _ = read(InferenceRequest, body, None)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < len(body) // 2
+    assert message.inputs == [tensor]

@@ -6,10 +6,9 @@ import json
 from typing import Any
 
 KEYS = ("error", "errors", "error_message", "errorMessage", "exception", "detail", "message", "msg")
-DEPTH = 3  # how often a document may be written as text in another
 
 
-def document_of(content: bytes, media_type: str = "") -> Any:
+def document_of(content: bytes | bytearray, media_type: str = "") -> Any:
     """The document of an answer: JSON, also JSON that is written as text in JSON, or CSV.
 
     Lines of CSV become lists; lines of one cell become that cell.
@@ -28,22 +27,7 @@ def document_of(content: bytes, media_type: str = "") -> Any:
         cells = [[cell.strip() for cell in line] for line in lines]
         return [line[0] if len(line) == 1 else line for line in cells]
     document = json.loads(content)
-    for _ in range(DEPTH):
-        if not is_document(document):
-            break
-        document = json.loads(document)
-    return document
-
-
-def is_document(value: Any) -> bool:
-    """Whether a text is an object or a list in JSON, or a text of one."""
-    if not (isinstance(value, str) and value.lstrip()[:1] in ("{", "[", '"')):
-        return False
-    try:
-        inner = json.loads(value)
-    except (ValueError, RecursionError):
-        return False
-    return not isinstance(inner, str) or is_document(inner)
+    return _written_in(document) if isinstance(document, str) else document
 
 
 def unfolded(value: Any) -> Any:
@@ -57,7 +41,24 @@ def unfolded(value: Any) -> Any:
         return {key: unfolded(one) for key, one in value.items()}
     if isinstance(value, list):
         return [unfolded(one) for one in value]
-    return unfolded(json.loads(value)) if is_document(value) else value
+    if not isinstance(value, str) or isinstance(inner := _written_in(value), str):
+        return value
+    return unfolded(inner)
+
+
+def _written_in(text: str) -> Any:
+    """The object or list in JSON that a text is, or is a text of; the text itself if there is none.
+
+    Each level of text in text doubles the escapes, so that no body of a server holds many.
+    """
+    if text.lstrip()[:1] not in ("{", "[", '"'):
+        return text
+    try:
+        inner = json.loads(text)
+        inner = _written_in(inner) if isinstance(inner, str) else inner
+    except (ValueError, RecursionError):
+        return text
+    return text if isinstance(inner, str) else inner
 
 
 def error_words(document: Any) -> str:

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 FileEncoding = Literal["png", "jpeg"]
-PixelEncoding = Literal["png", "jpeg", "uint8", "array"]
+PixelEncoding = Literal[FileEncoding, "uint8", "array"]
 TableEncoding = Literal["record", "array", "codes", "one_hot"]
-Encoding = Literal["png", "jpeg", "uint8", "array", "record", "codes", "one_hot"]
+Encoding = Literal[PixelEncoding, TableEncoding]
 Send = Literal["json", "multipart", "file", "csv"]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -267,7 +267,7 @@ def write(
 
 
 def read(
-    kind: type[Message], body: Bytes, head_length: int | None
+    kind: type[Message], body: bytes | bytearray, head_length: int | None
 ) -> tuple[Message, list[memoryview | None]]:
     """A body as a message, and the bytes of each of its tensors; None for data in JSON.
 
@@ -289,7 +289,7 @@ def read(
     if head_length is not None and not 0 <= head_length <= length:
         raise FrameError(f"{HEAD_LENGTH} states {head_length:,} bytes, the body has {length:,}")
     view = memoryview(body)
-    head = bytes(view[:head_length])
+    head = body if head_length is None else bytes(view[:head_length])  # no copy of a large body
     try:
         if kind is InferenceResponse and head.lstrip()[:1] == b'"':  # JSON as text in JSON
             message = kind.model_validate(document_of(head))
@@ -311,7 +311,7 @@ def read(
     return message, _parts(message.tensors, rest, strict=kind is InferenceRequest)
 
 
-def _error_in(head: bytes) -> str:
+def _error_in(head: bytes | bytearray) -> str:
     """The server's words of an error; empty if there are none."""
     try:
         return error_words(document_of(head))
@@ -350,24 +350,22 @@ def _from_json(
     if tensor.data is None:
         raise FrameError(f"{tensor.name!r} has no data, neither in JSON nor in binary")
     no_numbers = FrameError(f"the data of {tensor.name!r} are not an array of numbers")
-    # before an array is made: one of text is as wide as its longest word
+    # before an array is made: one of text is as wide as its longest word, in every place
     kinds = _kinds(tensor.data)
     known = {int, float} | ({type(None)} if nulls else set()) | ({str} if texts else set())
     known |= {bool} if dtype.kind == "b" else set()
     if not kinds <= known:
         raise no_numbers
-    try:  # without a type, whole numbers above 63 bits would become floats
-        values = np.asarray(
-            tensor.data, np.uint64 if dtype == np.uint64 and kinds == {int} else None
-        )
-    except OverflowError as error:
+    try:
+        if str in kinds:
+            flat = _flat(tensor.data)
+            values = np.array([math.nan if one is None else float(one) for one in flat])
+        else:  # without a type, whole numbers above 63 bits would become floats
+            whole = dtype == np.uint64 and kinds == {int}
+            values = np.asarray(tensor.data, np.uint64 if whole else None)
+    except (OverflowError, ValueError) as error:
         raise no_numbers from error
-    if str in kinds:
-        try:
-            values = np.array([float(one) for one in _flat(tensor.data)])
-        except ValueError as error:
-            raise no_numbers from error
-    if type(None) in kinds:
+    if type(None) in kinds and str not in kinds:
         missing = np.equal(values, np.array(None, dtype=object))
         values = np.asarray(np.where(missing, np.nan, values).tolist())
     if values.dtype.kind not in "fiub":  # a whole number above 64 bits
