@@ -95,6 +95,10 @@ def test_a_file_without_labels_is_a_test_set(
     assert said.status == 0, said.err
     assert "accuracy not known" in said.err
     assert read_result(out).victim.accuracy is None
+    for command in (["audit", *words, "--out", out], ["resume", out]):  # it has finished already
+        late = run(*command, "--fail-above", "accuracy=0.9")
+        assert late.status == 2
+        assert "--fail-above accuracy cannot be checked: the test set has no labels" in late.err
     again = run("replay", out, "--student", "half-lenet", "--epochs", "1")
     assert "accuracy not known; no query was sent" in again.out, again.err
     sent = run("transfer", out, "--rows", "20", "--epsilon", "0.2", "--method", "fgsm")

@@ -45,4 +45,12 @@ def test_a_limit_that_needs_labels_is_refused_without_them() -> None:
     must_be_known(limits, labelled=True)
     with pytest.raises(SpecError, match="the test set has no labels, so accuracy is not known"):
         must_be_known(limits, labelled=False)
+    known = [result(attack="a"), result(attack="b")]
+    assert judged(limits, known)[0] in (0, 1)
+    for made in ([(100, 0.8)], [(100, at_corrected(0.02, -0.01, 0.05))]):  # learnt, and failed
+        scored = result(made)
+        bare = scored.curve[-1].model_copy(update={"accuracy": None, "relative_accuracy": None})
+        unlabelled = scored.model_copy(update={"curve": [bare]})
+        with pytest.raises(SpecError, match="the test set has no labels, so accuracy is not known"):
+            judged(limits, [unlabelled])
     must_be_known(limits_of(["corrected_agreement=0.9", "balanced_agreement=0.9"]), labelled=False)

@@ -253,7 +253,8 @@ def _run(
     for run in runs:
         errors.print(f"ledger head of {run.path}: {run.head}", markup=False)
     errors.print(f"report: {out / 'report.html'}", markup=False)
-    status, said = judged(limits, results)
+    with sentences(out, place):  # a run that had finished already was not asked for its labels
+        status, said = judged(limits, results)
     for sentence in said:
         errors.print(sentence, style="red", markup=False)
     if status:

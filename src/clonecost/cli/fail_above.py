@@ -50,11 +50,7 @@ def must_be_known(limits: Mapping[str, float], *, labelled: bool) -> None:
     """
     for metric in NEED_LABELS:
         if metric in limits and not labelled:
-            raise SpecError(
-                f"--fail-above {metric} cannot be checked: the test set has no labels, so "
-                f"{metric} is not known",
-                SetKey("test"), Advice("set a limit for corrected_agreement instead"),
-            )  # fmt: skip
+            raise _unknown(metric)
 
 
 def judged(limits: Mapping[str, float], results: Sequence[Result]) -> tuple[int, list[str]]:
@@ -63,6 +59,10 @@ def judged(limits: Mapping[str, float], results: Sequence[Result]) -> tuple[int,
     Returns:
         (0, 1 above a limit or 3 when all attacks failed; a sentence for each limit that is
         exceeded and for failed attacks)
+
+    Raises:
+        SpecError: a limit's metric is not known of any of the results, or of any clone that
+            learnt.
 
     Example:
         >>> judged({}, [])
@@ -73,9 +73,12 @@ def judged(limits: Mapping[str, float], results: Sequence[Result]) -> tuple[int,
     learnt = [result for result in results if result.learnt]
     said = []
     for metric, limit in limits.items():
-        values = [metric_value(result.curve[-1], metric) for result in learnt]
-        worst = max((value for value in values if value is not None), default=0.0)
-        if worst > limit:
+        # failed attacks alone are asked, too, whether they know the metric
+        values = [metric_value(result.curve[-1], metric) for result in learnt or results]
+        known = [value for value in values if value is not None]
+        if values and not known:
+            raise _unknown(metric)
+        if learnt and (worst := max(known)) > limit:
             said.append(f"{metric} {worst:.3f} is above {limit:g}")
     status = ABOVE if said else 0
     failed = [result for result in results if not result.learnt]
@@ -90,3 +93,10 @@ def judged(limits: Mapping[str, float], results: Sequence[Result]) -> tuple[int,
     if results and not learnt:
         status = NO_VERDICT
     return status, said
+
+
+def _unknown(metric: str) -> SpecError:
+    return SpecError(
+        f"--fail-above {metric} cannot be checked: the test set has no labels, so {metric} is not "
+        "known", SetKey("test"), Advice("set a limit for corrected_agreement instead"),
+    )  # fmt: skip
