@@ -1,6 +1,7 @@
 """`clonecost check`: what is understood of a victim, found before an audit begins."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,3 +102,17 @@ def test_a_table_is_checked_too() -> None:
     words = " ".join(said.out.split())
     assert "tramer_adaptive_retrain" in words
     assert "setosa" in words
+
+
+def test_what_the_refusal_says_to_add_is_enough(tmp_path: Path, bench: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'victim = "own:probs"\ntest = "test.npz"\nproxy = "proxy.npz"\nstudent = "lenet"\n'
+    )
+    refused = run("check", path)
+    assert refused.status == 2
+    remedy = " ".join(refused.err.split()).rpartition("Use ")[2].removesuffix(".")
+    assert remedy.startswith("--consent code:")
+    said = run("check", path, *shlex.split(remedy))
+    assert said.status == 0, said.err
+    assert "not asked" in said.out

@@ -1,5 +1,7 @@
 """One source for every flag: the schema, from which the command line is made."""
 
+import re
+from inspect import getsource, signature, unwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +11,7 @@ from pydantic import Field
 from tests.support.cli_runs import run
 from typer.testing import CliRunner
 
+from clonecost.cli import app as command_line
 from clonecost.cli.errors import flag
 from clonecost.cli.options import takes_keys
 from clonecost.config.key import Key, form, key_of, keys, metavar
@@ -126,3 +129,19 @@ def test_every_key_has_words_that_are_sentences() -> None:
     for name, key in keys(Spec).items():
         assert key.help.endswith("."), name
         assert "--" not in key.help + key.default, name  # flags are the command line's own
+
+
+def test_every_command_that_asks_for_consent_takes_it() -> None:
+    groups = [group.typer_instance for group in command_line.registered_groups]
+    commands = [
+        command.callback
+        for one in (command_line, *groups) if one is not None
+        for command in one.registered_commands if command.callback is not None
+    ]  # fmt: skip
+    asks = re.compile(r"\b(must_consent|consent_of_keys|checked_consent)\(")
+    asking = [command for command in commands if asks.search(getsource(unwrap(command)))]
+    assert len(asking) >= 5
+    without = [
+        command.__name__ for command in asking if "consent" not in signature(command).parameters
+    ]
+    assert without == []

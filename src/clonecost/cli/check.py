@@ -8,7 +8,7 @@ from rich.table import Table
 
 from clonecost.cli.audit import app
 from clonecost.cli.errors import errors, in_words, sentences
-from clonecost.cli.options import AsJson, takes_keys
+from clonecost.cli.options import AsJson, Consent, takes_keys
 from clonecost.cli.progress_display import Display
 from clonecost.cli.terminal import Terminal, write_out
 from clonecost.cli.to_config import consent_of_keys, spec_of_keys
@@ -27,7 +27,9 @@ Rows = Annotated[
 
 @app.command()
 @takes_keys(Spec)
-def check(keys: dict[str, Any], rows: Rows = None, as_json: AsJson = False) -> None:
+def check(
+    keys: dict[str, Any], rows: Rows = None, as_json: AsJson = False, consent: Consent = None
+) -> None:
     """Show what is understood of a victim, and the hours and memory of its audit.
 
     Writes nothing. Exit status 2 if something would stop the audit.
@@ -37,7 +39,7 @@ def check(keys: dict[str, Any], rows: Rows = None, as_json: AsJson = False) -> N
         from clonecost.config import must_consent
         from clonecost.workflows.check import check_victim
 
-        must_consent(spec, consent_of_keys(spec, keys, None), where=keys["victim"])
+        must_consent(spec, consent_of_keys(spec, keys, consent), where=keys["victim"])
         with Display() as display:
             found = check_victim(spec, rows=rows, words=in_words, progress=display.step)
     if as_json:
