@@ -148,3 +148,16 @@ def test_resume_names_the_key_in_the_runs_spec(tmp_path: Path) -> None:
     assert said.status == 2
     assert f"set the key `answers` in {tmp_path / 'spec.toml'}" in said.err.replace("Set", "set")
     assert "--answers" not in said.err
+
+
+def test_a_fault_is_named_by_its_first_line_with_words(capsys: pytest.CaptureFixture[str]) -> None:
+    for error, words in (
+        (
+            ValueError("\n\n  no such node\n at line 7"),
+            "unexpected ValueError: no such node. Every",
+        ),
+        (KeyError(), "unexpected KeyError: KeyError. Every"),
+    ):
+        with pytest.raises(typer.Exit), sentences():
+            raise error
+        assert words in " ".join(capsys.readouterr().err.split())

@@ -23,6 +23,7 @@ from clonecost.errors import (
     SetKey,
     worded,
 )
+from clonecost.safe_text import first_line
 
 errors = Sentences(stderr=True, highlight=False, soft_wrap=True)
 TRACEBACK = "CLONECOST_TRACEBACK"
@@ -82,9 +83,8 @@ def sentences(run: Path | None = None, place: Place = ANY) -> Iterator[None]:
     except Exception as error:  # a fault of clonecost, or of the user's own code
         if os.environ.get(TRACEBACK):
             raise
-        first = next(iter(str(error).splitlines()), "")
         fail(
-            f"unexpected {type(error).__name__}: {first}. Every paid answer is kept; "
+            f"unexpected {type(error).__name__}: {first_line(error)}. Every paid answer is kept; "
             f"{TRACEBACK}=1 shows where the error arose, for a bug report."
         )
 

@@ -99,7 +99,9 @@ def suite(
 
 def _place(name: str) -> Place:
     """Keys of a cell are in the suite's file: a suite has none of their flags."""
-    return Place(flags=("scale", "row", "column", "out", "consent"), file=f"the suite {name}")
+    return Place(
+        flags=("scale", "row", "column", "seed", "out", "consent"), file=f"the suite {name}"
+    )
 
 
 def _plan(todo: "list[Job]", place: Place) -> None:

@@ -10,6 +10,7 @@ from clonecost.attacks import ATTACKS, PROFILES, Attack
 from clonecost.config.key import parse_value, refused
 from clonecost.defences import DEFENCES
 from clonecost.errors import ChooseFrom, SetKey, SpecError, suggest
+from clonecost.safe_text import first_line
 from clonecost.types import AnswerKind, Defence
 
 
@@ -116,7 +117,7 @@ def make_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         found = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
         raise SpecError(
-            f"This machine does not have the device ({str(error).splitlines()[0]})",
+            f"This machine does not have the device ({first_line(error)})",
             SetKey("device"), got=repr(name), want=" or ".join(found),
         ) from error  # fmt: skip
     return device

@@ -11,6 +11,7 @@ from clonecost.config import Spec, asking_for, not_consented
 from clonecost.errors import Advice, CloneCostError, SpecError, suggest
 from clonecost.persistence import run_folder
 from clonecost.result import Result
+from clonecost.safe_text import first_line
 from clonecost.suite import render
 from clonecost.suite.definition import Cell, Row, Suite, cells, scale_of
 from clonecost.suite.results import (
@@ -133,9 +134,8 @@ def _run(
     except Exception as error:  # a fault in one cell must not stop the others
         if os.environ.get("CLONECOST_TRACEBACK"):
             raise
-        first = next(iter(str(error).splitlines()), "")
         return CloneCostError(
-            f"Unexpected {type(error).__name__}: {first}",
+            f"Unexpected {type(error).__name__}: {first_line(error)}",
             Advice("set CLONECOST_TRACEBACK=1, which shows where it arose"),
         )
 

@@ -9,6 +9,7 @@ from jmespath.exceptions import JMESPathError
 from torch import Tensor
 
 from clonecost.errors import Advice, DropKey, SetKey, SpecError
+from clonecost.safe_text import first_line
 from clonecost.types import Feature, InputPrecision, Shape, Shown, check_top_k
 from clonecost.victims.endpoints.answer_reading import AnswerReader
 from clonecost.victims.endpoints.class_labels import ClassLabels
@@ -126,7 +127,7 @@ def check_template(settings: EndpointSettings) -> None:
     try:
         jmespath.compile(settings.answers or "@")
     except JMESPathError as error:
-        first = str(error).splitlines()[0].rstrip(":")
+        first = first_line(error).rstrip(":")
         raise SpecError(f"endpoint.answers is no JMESPath ({first})", SetKey("endpoint.answers"),
                         got=repr(settings.answers)) from error  # fmt: skip
     check_body(settings)
