@@ -36,7 +36,7 @@ def test_the_values_of_a_request_are_kept_as_a_tensor_alone(binary: bool) -> Non
     assert [tensor.data for tensor in request.inputs] == [None]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(st.text(max_size=12) | st.text("ab./-_ %", max_size=8))
 def test_a_name_is_one_segment_of_a_url_or_the_remedy_is_one(name: str) -> None:
     must_fit_url(url_name(name))

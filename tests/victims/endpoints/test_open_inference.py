@@ -29,7 +29,7 @@ def test_the_same_answers_in_binary_and_json(binary: bool, datatype: str, start:
     assert victim.takes == ("uint8" if bytes_ else "float32")
     way = "binary" if binary else "JSON"
     assert victim.served == f"Open Inference Protocol v2, {way}, {datatype}, nchw"
-    assert victim.format.startswith("gives probabilities (")
+    assert ", gives probabilities (" in victim.format
     agents = {headers["user-agent"] for _, _, headers, _ in server.requests}
     (agent,) = agents
     assert agent.startswith("clonecost/")

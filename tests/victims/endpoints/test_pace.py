@@ -110,7 +110,7 @@ def test_a_permission_counts_the_rows_of_all_runs(tmp_path: Path) -> None:
     RowCap(SharedState(URL, tmp_path), other).take(10)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 @given(allowed=st.integers(0, 30), wanted=st.integers(1, 30), batch=st.integers(1, 8),
        concurrency=st.integers(1, 3))  # fmt: skip
 def test_rows_above_a_permission_are_refused_before_one_of_them_is_sent(

@@ -38,7 +38,7 @@ values = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=9).fil
 names = st.text("abcdef_[].", min_size=1, max_size=6)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     fields=st.dictionaries(
         names, values | st.integers() | st.booleans() | st.lists(st.integers()), max_size=4

@@ -147,7 +147,7 @@ def test_answers_with_few_digits_are_rescaled_and_others_are_not(api: Api) -> No
     torch.testing.assert_close(answers.sum(1), torch.ones(40))
     _, percents = api(lambda scores: {"predictions": scores.mul(100).tolist()})
     torch.testing.assert_close(percents.answer(rows()), scores_of(rows()))
-    assert percents.format.startswith("gives percentages (")
+    assert ", gives percentages (" in percents.format
     _, halves = api(lambda scores: {"predictions": scores.mul(0.5).tolist()})
     with pytest.raises(VictimError, match=r"sums to 0\.5, as counts of votes do"):
         halves.answer(rows())
