@@ -179,3 +179,10 @@ def test_the_installed_fashion_mnist_is_whole() -> None:
         pytest.skip(str(error))
     assert data.labels.bincount().tolist() == [1_000] * 10
     assert data.inputs.float().mean() / 255 == pytest.approx(0.2868, abs=1e-4)
+
+
+def test_files_without_images_are_refused(cache: Path, tmp_path: Path) -> None:
+    write_idx(tmp_path / "mnist", "test", IMAGES[:0], LABELS[:0])
+    write_idx(tmp_path / "mnist", "t10k", IMAGES[:0], LABELS[:0])
+    with pytest.raises(DataError, match="files of mnist hold no images"):
+        load("mnist", "test", root=tmp_path)

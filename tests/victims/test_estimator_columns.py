@@ -13,7 +13,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, Vo
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from sklearn.tree import DecisionTreeClassifier
 
 from clonecost.data.tables import table
@@ -158,3 +158,10 @@ def test_a_type_of_categories_in_a_frame() -> None:
     answers = sklearn_victim(model, rows.features)(rows.inputs)
     assert np.array_equal(answers.numpy(), model.predict_proba(frame))
     assert torch.equal(rows.inputs[:, 1].unique(), torch.tensor([0.0, 1, 2]))
+
+
+def test_an_encoder_without_a_choice_takes_other_values() -> None:
+    encoder = TargetEncoder()
+    model = make_pipeline(encoder, LogisticRegression()).fit(FRAME[["code"]], LABELS)
+    assert fitted_columns(model).open == {0}
+    model.predict(pd.DataFrame({"code": [3]}))  # no category of the fit, and no error

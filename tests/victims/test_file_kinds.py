@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.cli_runs import run
 
+from clonecost.config.consent import consents_needed
+from clonecost.config.schema import Spec
 from clonecost.errors import Advice, VictimError
 from clonecost.victims import load_victim
 from clonecost.victims.file_kinds import (
     KINDS,
+    MODELS,
     READ,
     FileKind,
     must_be_readable,
@@ -111,3 +114,33 @@ def test_both_interfaces_refuse(tmp_path: Path) -> None:
     said = run("plan", path, "--test", "digits")
     assert said.status == 2
     assert f'Call keras.saving.load_model("{path}")' in said.err.replace("\n", "")
+
+
+def test_a_folder_is_answered_with_models_only(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "config.json", "model-00001-of-00002.safetensors"):
+        (tmp_path / name).write_bytes(b"x")
+    assert "is a Hugging Face folder" in refused(tmp_path).what
+    (tmp_path / "model.ONNX").write_bytes(b"x")  # as optimum-cli leaves it beside config.json
+    assert str(refused(tmp_path)).endswith("ive a file in it: model.ONNX.")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "pyproject.toml").write_bytes(b"x")
+    assert "it holds pyproject.toml" in refused(tmp_path / "project").what
+
+
+def test_names_with_a_type_and_arguments_by_name_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "network: nn.Module = make()\nsize: int = 3\nlater: nn.Module\n"
+        "def needs(*, k): ...\ndef free(*, k=1): ...\n"
+    )
+    assert names_in(path) == ["network", "needs", "free()"]
+
+
+@pytest.mark.parametrize("ending", MODELS)
+def test_an_ending_in_capitals_is_the_same_ending(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"model{ending.upper()}"
+    path.write_bytes(b"x")
+    must_be_readable(str(path))
+    spec = Spec(victim=str(path), trust=True, allow=["own.Type"])
+    consents = {one.kind for one in consents_needed(spec)}
+    assert consents == ({".pt2": {"program"}, ".skops": {"type"}}.get(ending) or set())

@@ -123,3 +123,11 @@ def test_the_digest_of_the_case_changes_with_its_weights(cases: Path, tmp_path: 
     weights.write_bytes(weights.read_bytes()[::-1][:-4] + b"\0\0\0\0")
     assert digest() != before
     assert onnx.load(path, load_external_data=False).graph.initializer[0].external_data
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5_000])
+def test_a_location_that_no_file_can_have_is_one_sentence(name: str, tmp_path: Path) -> None:
+    path = model(tmp_path / "m.onnx", {"initializer": name})
+    with pytest.raises(VictimError, match="which is no name of a file") as refused:
+        external_files(path)
+    assert len(str(refused.value)) < 400

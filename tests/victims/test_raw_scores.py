@@ -101,3 +101,8 @@ def test_texts_of_a_victims_own_errors_are_cut() -> None:
     assert "\n" not in str(refused.value)
     assert len(first_line(ValueError("y" * 500))) == 200
     assert first_line(KeyError()) == "KeyError"
+
+
+def test_no_rows_have_no_scores_in_a_tuple_too() -> None:
+    found = raw_scores((torch.zeros(0, 3), torch.tensor(0.5)), 0)
+    assert found.shape == (0, 3)

@@ -5,6 +5,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 import skops.io
@@ -20,6 +21,7 @@ from tests.support.table_toys import numbers
 from clonecost.errors import VictimError
 from clonecost.tabular.features import uniform_rows
 from clonecost.victims import load_victim, sklearn_victim
+from clonecost.victims.sklearn_model import TableModel
 
 FEATURES = numbers(3)
 TREE = "sklearn.tree._tree.Tree"
@@ -149,3 +151,22 @@ def test_an_estimator_by_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     loaded = load_victim("mine:model", input_shape=(4,), num_classes=3)
     assert loaded.answer(torch.ones(2, 4)).dtype == torch.float64
+
+
+def test_an_estimator_is_digested_once_and_only_where_no_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skops.io.dump(fitted(LogisticRegression()), tmp_path / "model.SKOPS")
+    (tmp_path / "grouped.py").write_text(
+        "from sklearn.cluster import KMeans\nmodel = KMeans(2, n_init=1).fit([[0.0], [1.0]])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(joblib, "hash", lambda *_, **__: pytest.fail("hashed for nothing"))
+    assert load_victim("model.SKOPS", input_shape=(3,)).name == "model.SKOPS"
+    with pytest.raises(VictimError, match="clusterer"):
+        load_victim("grouped:model")
+
+
+def test_what_a_model_states_is_found_once() -> None:
+    table = TableModel(fitted(LogisticRegression()))
+    assert table.stated is table.stated

@@ -1,6 +1,7 @@
 """A victim that is random, or looks at the rest of its batch, is found before the audit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,22 @@ def test_an_audit_flags_a_random_victim_and_refuses_one_of_its_batch(
     with pytest.raises(VictimError, match="depend on the other rows of the batch"):
         run_audit(refused)
     assert not refused.folder.exists()
+
+
+def test_generators_of_every_gpu_in_use_are_given_their_state_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[list[int]] = []
+
+    @contextmanager
+    def fork_rng(devices: list[int]) -> Iterator[None]:
+        seen.append(devices)
+        yield
+
+    monkeypatch.setattr(torch.random, "fork_rng", fork_rng)
+    for used in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda used=used: used)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        steadiness(loaded(0, lambda inputs: inputs), SHAPE)
+    assert {tuple(one) for one in seen[: len(seen) // 2]} == {()}
+    assert {tuple(one) for one in seen[len(seen) // 2 :]} == {(0, 1)}

@@ -21,7 +21,8 @@ from clonecost.data.tables import load_table
 from clonecost.errors import DataError
 from clonecost.tabular.features import uniform_rows
 from clonecost.types import LabelledInputs
-from clonecost.victims import LoadedVictim
+from clonecost.victims import LoadedVictim, load_victim
+from clonecost.victims.answer_form import Outputs
 from clonecost.victims.sklearn_model import TableModel
 
 CLASSES: list[list[Any]] = [
@@ -161,3 +162,27 @@ def test_a_case_that_does_not_fit_is_refused_with_both_sides(
     spec = make_spec(own, attacks=False)
     with pytest.raises(DataError, match=sentence):
         load_table_parts(spec)
+
+
+def test_what_an_estimator_gives_is_kept_for_the_rows_of_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An owner's word, or a missing predict_proba; one-hot rows alone look like probabilities."""
+    (tmp_path / "own_svc.py").write_text(
+        "from sklearn.datasets import load_iris\nfrom sklearn.svm import SVC\n"
+        "from sklearn.tree import DecisionTreeClassifier\nrows = load_iris(return_X_y=True)\n"
+        "model, tree = SVC().fit(*rows), DecisionTreeClassifier().fit(*rows)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    test = load_table("iris", "test")
+    cases: tuple[tuple[str, Outputs | None], ...] = (("model", None), ("tree", "label"))
+    for name, stated in cases:
+        victim = load_victim(f"own_svc:{name}", outputs=stated).fitted_to(test.features)
+        victim.answer(test.inputs)
+        form = victim.form()
+        assert form is not None
+        assert (form.outputs, form.num_classes) == ("label", 3)
+        assert victim.shows() == ("label", None)
+    victim = load_victim("own_svc:tree").fitted_to(test.features)
+    victim.answer(test.inputs)
+    assert "probabilities" in victim.format

@@ -138,7 +138,7 @@ def load_table_parts(
     """
     check_table(test_name(spec))  # a mistake in its name must show before a victim is trained
     in_python = ":" in spec.victim and not endpoint_url(spec)
-    if Path(spec.victim).suffix != ".skops" and not in_python:
+    if Path(spec.victim).suffix.lower() != ".skops" and not in_python:
         return None, load_table(
             test_name(spec), "test", features_of(spec), incomplete=spec.incomplete
         )
@@ -191,7 +191,7 @@ def load_attacked(
     stated = stated or (victim.num_classes if victim else None)
     classes = stated or _count_classes(test)
     # the test rows show the least number of classes only, and an ONNX file has its own
-    asked = None if not stated and Path(spec.victim).suffix == ".onnx" else classes
+    asked = None if not stated and Path(spec.victim).suffix.lower() == ".onnx" else classes
     known = names or test.classes
     described = with_class_names(spec, known if len(known) == classes else ())
     victim = victim or bring_victim(

@@ -62,7 +62,7 @@ def consents_needed(spec: Spec) -> list[Consent]:
             Consent("secret", name, f"send the environment variable {name} to {url}")
             for name in _variables(spec)
         ]
-    suffix = Path(spec.victim).suffix
+    suffix = Path(spec.victim).suffix.lower()
     if suffix == ".pt2":
         words = f"load {spec.victim}, a program that can run any code"
         return [Consent("program", spec.victim, words)] if spec.trust else []

@@ -38,7 +38,7 @@ def says_table(keys: Mapping[str, Any]) -> bool:
     return (
         victim in TABLE_VICTIMS
         or bool(keys.get("features"))
-        or Path(victim).suffix == ".skops"
+        or Path(victim).suffix.lower() == ".skops"
         or test in TABLES
-        or (Path(test).suffix in TABLE_FILES and not Path(test).is_dir())
+        or (Path(test).suffix.lower() in TABLE_FILES and not Path(test).is_dir())
     )

@@ -223,7 +223,7 @@ def _check_victim(spec: Spec) -> None:
                 "program.pt2, model.skops, or the address of an endpoint"
             ),
         )
-    elif _is_there(spec.victim) or Path(spec.victim).suffix not in READ:
+    elif _is_there(spec.victim) or Path(spec.victim).suffix.lower() not in READ:
         must_be_readable(spec.victim)
 
 

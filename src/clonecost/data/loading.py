@@ -186,6 +186,8 @@ def _check(name: str, data: LabelledInputs, card: DatasetCard) -> None:
         raise DataError(
             f"The files of {name} hold other images", other, got=data.shape, want=card.shape
         )
+    if not len(data):
+        raise DataError(f"The files of {name} hold no images", other)
     low, high = (int(value) for value in data.labels.aminmax())
     if low < 0 or high >= card.num_classes:
         raise DataError(

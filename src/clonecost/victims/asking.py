@@ -13,7 +13,7 @@ from torch import Tensor
 from clonecost.errors import VictimError
 from clonecost.types import Feature, Shape, Shown, Victim
 from clonecost.victims.answer_form import AnswerForm, Outputs, decide, must_still_be
-from clonecost.victims.probe_rows import far_rows, probe_rows
+from clonecost.victims.probe_rows import far_rows, probe_rows, unchanged_generators
 
 Scores = Callable[[Tensor], Tensor]  # (n, *shape) rows -> (n, columns) scores
 
@@ -69,7 +69,7 @@ def asked(
 
     def ask(shape: Shape, device: torch.device, picky: bool) -> None:
         rows = probe_rows(shape, features).to(device)
-        with torch.random.fork_rng(devices=[]):  # a model that draws numbers changes no audit
+        with unchanged_generators():
             try:
                 seen = scores(rows)
             except VictimError:

@@ -27,9 +27,9 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def estimator_digest(estimator: object) -> str | None:
-    """sha256 over an estimator's fitted state, the same in every process; None without joblib.
+    """sha256 of joblib's SHA-1 of an estimator's fitted state, the same in every process.
 
-    The state is written for the digest only, and nothing is loaded.
+    None without joblib. The state is written for the digest only, and nothing is loaded.
     """
     try:
         import joblib

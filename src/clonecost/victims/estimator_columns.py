@@ -81,26 +81,27 @@ def must_classify(estimator: Any) -> None:
         )
 
 
-def _kind(estimator: Any) -> str | None:
+def _tags(estimator: Any) -> Any | None:
+    """scikit-learn's tags; None of an object that only looks like an estimator."""
     try:
         from sklearn.utils import get_tags
 
-        kind = get_tags(estimator).estimator_type
+        return get_tags(estimator)
     except (ImportError, AttributeError, TypeError, ValueError, NotImplementedError):
-        kind = getattr(estimator, "_estimator_type", None)  # an object that only looks like one
+        return None
+
+
+def _kind(estimator: Any) -> str | None:
+    tags = _tags(estimator)
+    kind = getattr(estimator, "_estimator_type", None) if tags is None else tags.estimator_type
     return kind if isinstance(kind, str) else None
 
 
 def _takes_missing(estimator: Any) -> bool:
     """Whether rows with NaN may be answered; True if the estimator does not say."""
-    try:
-        from sklearn.utils import get_tags
-
-        tags = get_tags(estimator)
-    except (ImportError, AttributeError, TypeError, ValueError, NotImplementedError):
-        return True
-    if hasattr(estimator, "steps") or hasattr(estimator, "transformers_"):
-        return True  # tags of these do not cover the parts in every version
+    tags = _tags(estimator)
+    if tags is None or hasattr(estimator, "steps") or hasattr(estimator, "transformers_"):
+        return True  # tags of pipelines do not cover the parts in every version
     return bool(tags.input_tags.allow_nan)
 
 
@@ -135,7 +136,7 @@ def _encoders(
     """
     known = getattr(part, "categories_", None)
     if isinstance(known, list) and len(known) == len(columns):
-        is_open = getattr(part, "handle_unknown", "error") in _OPEN
+        is_open = getattr(part, "handle_unknown", "ignore") in _OPEN  # TargetEncoder has no choice
         for k, values in zip(columns, known, strict=True):
             yield k, [value for value in values.tolist() if not _is_missing(value)], is_open
         return

@@ -11,7 +11,9 @@ from pathlib import Path
 from clonecost.errors import Advice, VictimError
 from clonecost.persistence.file_limits import at_home
 
-READ = (".safetensors", ".onnx", ".pt2", ".skops", ".toml")
+WHOLE = (".onnx", ".pt2", ".skops")  # models with their computation
+MODELS = (*WHOLE, ".safetensors")
+READ = (*MODELS, ".toml")  # the description of an endpoint, and no model itself
 SOURCE = 1 << 20  # bytes of a Python file whose names are listed
 BEGIN, END = "<!-- kinds of files -->\n", "<!-- end of the kinds -->\n"
 OWN_CODE = "load it in a Python file of your own and give FILE.py:NAME"
@@ -147,7 +149,7 @@ def must_be_readable(where: str) -> None:
         return  # package.module:name
     if path.suffix.lower() == ".py":
         raise _of_source(path)
-    if path.suffix in READ or (not path.suffix and not path.exists()):
+    if path.suffix.lower() in READ or (not path.suffix and not path.exists()):
         return
     kind = kind_of(path)
     if kind is None and not path.exists():
@@ -187,19 +189,22 @@ def _advice(sentences: list[str]) -> list[Advice]:
 
 def _of_folder(path: Path) -> VictimError:
     inside = sorted(one.name for one in path.iterdir())[:1_000]
-    models = [name for name in inside if Path(name).suffix in READ and name != "model.safetensors"]
-    if models:
-        return VictimError(
-            f"{path} is a folder", Advice(f"give a file in it: {', '.join(models[:5])}")
-        )
+    if whole := [name for name in inside if Path(name).suffix.lower() in WHOLE]:
+        return _one_of(whole, path)
     for kind in KINDS:
         marks = {one for one in kind.suffixes if not one.startswith(".")}
         if marks & set(inside) or path.suffix.lower() in kind.suffixes:
             return VictimError(
                 f"{path} is {kind.what}. It is not read here", *_advice(remedies(kind, str(path)))
             )
+    if models := [name for name in inside if Path(name).suffix.lower() in MODELS]:
+        return _one_of(models, path)
     shown = ", ".join(inside[:5]) or "nothing"
     return VictimError(f"{path} is a folder, and it holds {shown}", *_advice(ways_in()))
+
+
+def _one_of(models: list[str], path: Path) -> VictimError:
+    return VictimError(f"{path} is a folder", Advice(f"give a file in it: {', '.join(models[:5])}"))
 
 
 def _of_source(path: Path) -> VictimError:
@@ -231,17 +236,19 @@ def names_in(path: Path) -> list[str]:
     found: list[str] = []
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
-            free = len(node.args.posonlyargs + node.args.args) <= len(node.args.defaults)
-            found.append(f"{node.name}()" if free else node.name)
-        elif isinstance(node, ast.Assign):
-            found += [
-                target.id
-                for target in node.targets
-                if isinstance(target, ast.Name) and not isinstance(node.value, ast.Constant)
-            ]
+            found.append(f"{node.name}()" if _needs_nothing(node.args) else node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            is_model = node.value is not None and not isinstance(node.value, ast.Constant)
+            found += [one.id for one in targets if is_model and isinstance(one, ast.Name)]
         elif isinstance(node, ast.ClassDef):
             found.append(f"{node.name}()")
     return [name for name in dict.fromkeys(found) if not name.startswith("_")]
+
+
+def _needs_nothing(arguments: ast.arguments) -> bool:
+    by_place = len(arguments.posonlyargs + arguments.args) <= len(arguments.defaults)
+    return by_place and None not in arguments.kw_defaults
 
 
 def table() -> str:

@@ -23,7 +23,7 @@ from clonecost.victims.asking import Scores, asked
 from clonecost.victims.digests import code_digest, estimator_digest, weights_digest
 from clonecost.victims.endpoints import endpoint_victim, is_url, must_be_no_other_address
 from clonecost.victims.estimator_columns import must_classify
-from clonecost.victims.file_kinds import must_be_readable
+from clonecost.victims.file_kinds import MODELS, must_be_readable
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded_victim import LoadedVictim, must_exist
 from clonecost.victims.onnx import onnx_victim
@@ -35,8 +35,6 @@ from clonecost.victims.torch_model import (
     open_network,
     scores_of,
 )
-
-FILES = (".safetensors", ".pt2", ".skops")
 
 
 def load_victim(
@@ -99,25 +97,25 @@ def load_victim(
     must_be_no_other_address(where)
     must_be_readable(where)
     path = at_home(where)
-    facts = _Facts()
-    if form not in (None, InputForm()) and path.suffix != ".onnx":
+    suffix, facts = path.suffix.lower(), _Facts()
+    if form not in (None, InputForm()) and suffix != ".onnx":
         raise VictimError(
             f"Victim {where!r} takes pixels in [0, 1], channels first; only an ONNX file or an "
             "endpoint takes another form",
             Advice("leave layout, pixels, channels, mean and std out"),
             Advice("wrap the model so that it converts its inputs"),
         )  # fmt: skip
-    if path.suffix == ".safetensors":
+    if suffix == ".safetensors":
         module = _from_weights(path, network, input_shape, num_classes)
         facts = _Facts(module_scores(module, device=device), module, weights=file_digest(path))
-    elif path.suffix == ".pt2":
+    elif suffix == ".pt2":
         program = _from_program(path, device, trust)
         facts = _Facts(scores_of(program, device=device), weights=file_digest(path))
-    elif path.suffix == ".skops":
+    elif suffix == ".skops":
         must_exist(path)
         facts = _of_estimator(skops_victim(path, allow), features)
         facts = replace(facts, weights=file_digest(path))
-    elif path.suffix == ".onnx":
+    elif suffix == ".onnx":
         return onnx_victim(
             path, input_shape=input_shape, num_classes=num_classes, outputs=outputs,
             form=form, device=device,
@@ -144,6 +142,7 @@ def load_victim(
     assert facts.scores is not None
     classes = len(stated.classes) or num_classes
     shape = input_shape or ((stated.count,) if stated.count else None)
+    outputs = outputs or facts.outputs
     found = asked(
         facts.scores, where=where, outputs=outputs, num_classes=classes, input_shape=shape,
         features=features, local=facts.free, picky=facts.module is None,
@@ -152,7 +151,7 @@ def load_victim(
     if white_box and gives is None:
         raise VictimError(f"The input shape of {where} is missing", SetKey("shape"))
     return LoadedVictim(
-        name=path.name if path.suffix in FILES else where,
+        name=path.name if suffix in MODELS else where,
         answer=found.answer,
         input_shape=shape,
         num_classes=gives.num_classes if gives else classes,
@@ -163,6 +162,7 @@ def load_victim(
         weights=facts.weights,
         code=facts.code,
         network=open_network(facts.module, gives) if white_box and facts.module and gives else None,
+        outputs=outputs,
         form=found.form,
         shows=found.shows,
         free_rows=facts.free,
@@ -178,6 +178,7 @@ class _Facts:
     weights: str | None = None
     code: str | None = None
     table: TableModel | None = None
+    outputs: Outputs | None = None  # what its answers are, where the object's methods say so
     free: bool = True  # rows of our own may be asked; a function may send its rows to anywhere
 
 
@@ -188,7 +189,8 @@ def _of_object(
     if isinstance(thing, nn.Module):
         return _Facts(module_scores(thing, device=device), thing, weights_digest(thing), code)
     if is_estimator(thing) and not isinstance(thing, type):
-        return replace(_of_estimator(thing, features), code=code)
+        facts = _of_estimator(thing, features)
+        return replace(facts, code=code, weights=estimator_digest(thing))
     check_callable(thing, where)
     function = cast(Callable[[Tensor], object], thing)
     return _Facts(callable_scores(function), code=code, free=False)
@@ -196,16 +198,19 @@ def _of_object(
 
 def _of_estimator(estimator: Any, features: Sequence[Feature] | None) -> _Facts:
     """An estimator, or any object with `predict` alone, whose answers may be scores or classes."""
-    weights = estimator_digest(estimator)
     must_classify(estimator)
-    if hasattr(estimator, "predict_proba") or hasattr(estimator, "classes_"):
+    gives_scores = hasattr(estimator, "predict_proba")
+    if gives_scores or hasattr(estimator, "classes_"):
         table = TableModel(estimator)
-        return _Facts(table.answering(features), weights=weights, table=table, free=False)
+        return _Facts(
+            table.answering(features), table=table, outputs=None if gives_scores else "label",
+            free=False,
+        )  # fmt: skip
 
     def predict(inputs: Tensor) -> object:
         return estimator.predict(inputs.detach().cpu().numpy())
 
-    return _Facts(callable_scores(predict), weights=weights, free=False)
+    return _Facts(callable_scores(predict), free=False)
 
 
 def load_weights(path: Path, network: str, input_shape: Shape, num_classes: int) -> nn.Module:

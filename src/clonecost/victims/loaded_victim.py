@@ -19,7 +19,7 @@ from clonecost.types import (
     Shown,
     Victim,
 )
-from clonecost.victims.answer_form import AnswerForm
+from clonecost.victims.answer_form import AnswerForm, Outputs
 from clonecost.victims.asking import asked
 from clonecost.victims.digests import code_digest, weights_digest
 from clonecost.victims.sklearn_model import TableModel
@@ -51,6 +51,7 @@ class LoadedVictim:
     # pixels in [0, 1] -> logits; set for a white box only
     network: nn.Module | None = None
     served: str = ""  # how the victim is run or reached, in words, where known
+    outputs: Outputs | None = None  # what it returns, where its owner or its methods say so
     # what the model returns, and why; None while that is not known
     form: Callable[[], AnswerForm | None] = lambda: None
     # how much its answers show, and k of "top_k"; None while that is not known
@@ -76,8 +77,8 @@ class LoadedVictim:
         if self.table is None or not features:
             return self
         found = asked(
-            self.table.answering(features), where=self.name, num_classes=self.num_classes,
-            local=False,
+            self.table.answering(features), where=self.name, outputs=self.outputs,
+            num_classes=self.num_classes, local=False,
         )  # fmt: skip
         return replace(
             self, answer=found.answer, form=found.form, shows=found.shows,

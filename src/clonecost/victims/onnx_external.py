@@ -24,6 +24,7 @@ FIELDS: dict[str, dict[int, str]] = {
     "tensor": {13: "entry"},
     "entry": {1: "key", 2: "value"},
 }
+LONGEST = 80  # characters of a name in a message
 DEEPEST = 100  # messages inside of messages: the limit of protocol buffers' own readers
 
 
@@ -48,12 +49,20 @@ def external_files(path: Path) -> list[Path]:
     found = []
     for name in names:
         file_of_tensor = path.parent / name
-        if not file_of_tensor.resolve().is_relative_to(folder):
+        try:
+            inside = file_of_tensor.resolve().is_relative_to(folder)
+            there = file_of_tensor.is_file()
+        except (OSError, ValueError) as error:  # a null byte, or a name that is too long
+            raise VictimError(
+                f"{path} takes its weights from {name[:LONGEST]!r}, which is no name of a file",
+                Advice("export the model again"),
+            ) from error
+        if not inside:
             raise VictimError(
                 f"{path} takes its weights from {name!r}, outside of its folder",
                 Advice("save the model again with its weights inside or beside it"),
             )
-        if not file_of_tensor.is_file():
+        if not there:
             raise VictimError(f"{path} takes its weights from {name!r}, which is missing",
                               Advice("copy the weights file beside the model"))  # fmt: skip
         found.append(file_of_tensor)

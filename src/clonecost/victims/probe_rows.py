@@ -1,6 +1,7 @@
 """A few varied rows, on which a local victim is asked before an audit; they cost nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -52,3 +53,18 @@ def _of_table(rows: Tensor, features: Sequence[Feature]) -> Tensor:
         else:
             columns.append(feature.low + column * (feature.high - feature.low))
     return torch.stack(columns, 1)
+
+
+@contextmanager
+def unchanged_generators() -> Iterator[None]:
+    """Give torch's default generators their state back, so that a model that draws numbers on rows
+    of our own changes no audit.
+
+    Example:
+        >>> with unchanged_generators():
+        ...     scores = model(probe_rows((1, 8, 8)))
+    """
+    # a model may be on another GPU than its rows; where CUDA is not in use nothing is started
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=list(devices)):
+        yield

@@ -61,7 +61,7 @@ def _find(output: object, rows: int) -> Tensor:
     fitting = {
         name: tensor for name, tensor in tensors.items()
         if tensor is not None and tensor.ndim > 0 and len(tensor) == rows
-        and (tensor.ndim == 1 or tensor[0].numel() == tensor.shape[1])
+        and (tensor.ndim == 1 or tensor.shape[1:].numel() == tensor.shape[1])
     }  # fmt: skip
     matrices = {name: tensor for name, tensor in fitting.items() if tensor.ndim > 1}
     best = matrices or fitting

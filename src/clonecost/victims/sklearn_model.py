@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ LARGEST = float(np.finfo(np.float32).max)  # the end of a feature's range that i
 
 
 def is_estimator(model: object) -> bool:
-    """Whether `sklearn_victim` takes this object."""
+    """Whether an object has a method `predict_proba` or `predict`, as estimators do."""
     return hasattr(model, "predict_proba") or hasattr(model, "predict")
 
 
@@ -206,7 +207,7 @@ class TableModel:
         )
         return f"{type(self.estimator).__name__}, columns {how}"
 
-    @property
+    @cached_property
     def stated(self) -> StatedTable:
         """What it states of its columns, categories and classes."""
         return stated_table(self.estimator)

@@ -9,7 +9,7 @@ from torch import Tensor
 from clonecost.errors import Advice, VictimError
 from clonecost.types import Feature, Shape
 from clonecost.victims.loaded_victim import LoadedVictim
-from clonecost.victims.probe_rows import probe_rows
+from clonecost.victims.probe_rows import probe_rows, unchanged_generators
 
 TOLERANCE = 1e-3  # of a probability: rounding in float16, or in another order of sums
 # From here on an answer says more of the other rows than of its own. Below lie graphs that find
@@ -50,7 +50,7 @@ def steadiness(
     if not victim.free_rows:
         return STEADY
     rows = probe_rows(shape, features)[::2]
-    with torch.random.fork_rng(devices=[]):
+    with unchanged_generators():
         first, again = victim.answer(rows), victim.answer(rows)
         if (change := _largest(first, again)) > TOLERANCE:
             return Steadiness(random=change)

@@ -176,7 +176,7 @@ def _survey_table(
     missing = list(_victim_missing(spec))
     try:
         # a plan runs no code of the owner's
-        if missing or Path(spec.victim).suffix != ".skops" or consents_needed(spec):
+        if missing or Path(spec.victim).suffix.lower() != ".skops" or consents_needed(spec):
             rows = load_table(test, "test", features_of(spec), incomplete=spec.incomplete)
         else:
             _, rows = load_table_parts(spec)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from clonecost.errors import SpecError
+from clonecost.victims.digests import estimator_digest
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 from clonecost.victims.zoo.tabular import table_estimator, table_victim
 
@@ -37,3 +38,8 @@ def test_names_differ_from_those_of_image_victims() -> None:
     assert not set(VICTIMS) & set(TABLE_VICTIMS)
     with pytest.raises(SpecError, match="unknown victim 'iris-softmaxx'; did you mean"):
         table_victim("iris-softmaxx")
+
+
+def test_the_digest_is_that_of_any_estimator() -> None:
+    own = estimator_digest(table_estimator("iris-softmax"))
+    assert table_victim("iris-softmax")[0].weights == own

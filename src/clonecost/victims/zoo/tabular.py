@@ -5,17 +5,13 @@ download. All but the trees scale numbers to [-1, 1] by the ranges of their feat
 attacker knows.
 """
 
-import hashlib
-from collections.abc import Iterator
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from clonecost.data.tables import load_table
 from clonecost.errors import ChooseFrom, SpecError, suggest
 from clonecost.types import LabelledInputs
 from clonecost.victims import LoadedVictim
+from clonecost.victims.digests import estimator_digest
 from clonecost.victims.sklearn_model import sklearn_victim
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS
 
@@ -58,27 +54,7 @@ def table_victim(name: str, *, seed: int = 0) -> tuple[LoadedVictim, LabelledInp
     test = load_table(TABLE_VICTIMS[name].table, "test")
     victim = LoadedVictim(
         name=name, answer=sklearn_victim(estimator), input_shape=test.shape,
-        num_classes=len(estimator.classes_), features=test.features, weights=_digest(estimator),
+        num_classes=len(estimator.classes_), features=test.features,
+        weights=estimator_digest(estimator),
     )  # fmt: skip
     return victim, test
-
-
-def _digest(estimator: Any) -> str:
-    """sha256 over the arrays of a fitted estimator."""
-    digest = hashlib.sha256()
-    for array in _arrays(estimator):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-def _arrays(part: Any) -> Iterator[NDArray[Any]]:
-    if isinstance(part, np.ndarray) and part.dtype != object:
-        yield part
-    elif isinstance(part, list | tuple):
-        for one in part:
-            yield from _arrays(one)
-    elif hasattr(part, "weighted_n_node_samples"):  # a tree, which has no __dict__
-        yield from (part.feature, part.threshold, part.children_left, part.value)
-    elif hasattr(part, "get_params"):
-        for key in sorted(vars(part)):
-            yield from _arrays(vars(part)[key])
