@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from tests.support.memory import at_most
 
 from clonecost.data.tables import load_table
 from clonecost.errors import DataError
@@ -25,4 +26,18 @@ def test_more_rows_than_the_memory_holds_are_refused(
     assert len(load_table(str(path), "test")) == 100
     monkeypatch.setattr(file_limits, "free_memory", lambda: 2_000)
     with pytest.raises(DataError, match=r"long\.csv needs"):
+        load_table(str(path), "test")
+
+
+@pytest.mark.parametrize(
+    "cells", ["1,2,3,1", "0.53211,0.91823,1", "w1,w2,w21,1", "é1,é2,\U0001f600"]
+)
+def test_the_limit_is_above_what_reading_takes(cells: str, tmp_path: Path) -> None:
+    """By Python's own count, which sees neither pyarrow's memory nor pandas' parser."""
+    path = tmp_path / "x.csv"
+    other = cells.translate(str.maketrans("12", "21")).replace("\U0001f600", "\U0001f601")
+    names = ",".join(f"name{k}" for k in range(cells.count(",")))
+    path.write_text(f"{names},label\n" + f"{cells}\n{other}\n" * 20_000, encoding="utf-8")
+    load_table(str(path), "test")  # imports
+    with at_most(file_limits.TABLE_GROWTH * path.stat().st_size):
         load_table(str(path), "test")

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clonecost.data.frames import without_pandas
 from clonecost.data.values import is_number, is_padded, listed
 from clonecost.errors import Advice, DataError
+from clonecost.persistence.file_limits import TABLE_HEADER
 from clonecost.safe_text import first_line
 
 if TYPE_CHECKING:
@@ -48,16 +50,15 @@ def read_cells(path: Path, known: Sequence[str] = ()) -> "DataFrame":
     try:
         import pandas as pd
     except ImportError as error:
-        raise DataError(
-            f"{path} needs the package pandas.", Advice("run `pip install 'clonecost[tabular]'`")
-        ) from error
-    text = _text(path)
+        raise without_pandas(str(path)) from error
+    content, encoding = _checked(path)
     try:
+        separator = _separator(content[:TABLE_HEADER], encoding)
         cells = pd.read_csv(
-            io.StringIO(text), sep=_separator(text), header=None, dtype=str, na_filter=False,
-            low_memory=False,
+            io.BytesIO(content), sep=separator, header=None, dtype=str, na_filter=False,
+            low_memory=False, encoding=encoding,
         )  # fmt: skip
-        _check_whole(cells, text, path)
+        _check_whole(cells, io.BytesIO(content), encoding, separator, path)
     except (ValueError, OSError, csv.Error) as error:
         raise DataError(
             f"{path} cannot be read as CSV ({first_line(error)}).",
@@ -137,7 +138,11 @@ def _number_with_comma(text: str) -> bool:
     return is_number(text.strip()) or bool(_COMMA_NUMBER.fullmatch(text.strip()))
 
 
-def _text(path: Path) -> str:
+def _checked(path: Path) -> tuple[bytes, str]:
+    """The bytes of a file of text, and their encoding.
+
+    The text itself, of up to four bytes a character, is not kept beside the cells.
+    """
     content = path.read_bytes()
     encoding = next((name for mark, name in _BOMS if content.startswith(mark)), "utf-8")
     try:
@@ -147,27 +152,32 @@ def _text(path: Path) -> str:
             f"{path} cannot be read as CSV (it is not {encoding.upper().removesuffix('-SIG')}).",
             Advice("save it as UTF-8, comma-separated, with a header"),
         ) from error
-    if not text.strip() or "\0" in text:
-        reason = "it holds bytes that are no text" if text.strip() else "it is empty"
+    empty = not text or text.isspace()  # strip() would copy it
+    if empty or "\0" in text:
+        reason = "it is empty" if empty else "it holds bytes that are no text"
         raise DataError(
             f"{path} cannot be read as CSV ({reason}).",
             Advice("save it as UTF-8, comma-separated, with a header"),
         )
-    return text
+    return content, encoding
 
 
-def _separator(text: str) -> str:
+def _separator(beginning: bytes, encoding: str) -> str:
     """The separator that the first line has most often, outside quotes."""
-    first = next(line for line in text.splitlines() if line.strip())
+    text = codecs.getincrementaldecoder(encoding)().decode(beginning)  # may end within a character
+    first = next((line for line in text.splitlines() if line.strip()), "")
     return max(_SEPARATORS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
 
 
-def _check_whole(cells: "DataFrame", text: str, path: Path) -> None:
+def _check_whole(
+    cells: "DataFrame", content: io.BytesIO, encoding: str, separator: str, path: Path
+) -> None:
     """Refuse a row with too few cells, which pandas fills up; only a row that ends empty may be."""
     if not (cells.iloc[:, -1].isna() | (cells.iloc[:, -1] == "")).any():
         return
-    lines = io.StringIO(text, newline=None)  # a lone carriage return ends a line, as for pandas
-    rows = (row for row in csv.reader(lines, delimiter=_separator(text)) if row)
+    # newline=None: a lone carriage return ends a line, as for pandas
+    lines = io.TextIOWrapper(content, encoding, newline=None)
+    rows = (row for row in csv.reader(lines, delimiter=separator) if row)
     short = next((k for k, row in enumerate(rows) if len(row) < cells.shape[1]), None)
     if short is not None:
         raise DataError(
