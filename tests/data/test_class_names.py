@@ -135,3 +135,19 @@ def test_two_spellings_of_one_class_are_refused() -> None:
         renumbered(labelled(("Cat", "cat"), [0, 1]), ["cat", "dog"])
     names = json.loads('["Cat", "cat"]')
     assert renumbered(labelled(("cat", "Cat"), [0, 1]), names).labels.tolist() == [1, 0]
+
+
+def test_a_label_below_minus_one_is_no_class() -> None:
+    with pytest.raises(DataError, match="mine has the label -2"):
+        renumbered(labelled(("a", "b", "c"), [0, -2]), "abc")
+
+
+def test_a_name_twice_is_named_in_a_long_list_too(tmp_path: Path) -> None:
+    names = [*map(str, range(50_000)), "7"]
+    path = tmp_path / "names.json"
+    path.write_text(json.dumps(names))
+    with pytest.raises(SpecError, match="has '7' twice"):
+        read_class_names(path)
+    # one pass: comparing each with all others takes a minute
+    path.write_text(json.dumps({str(k): f"class {k}" for k in range(50_000)}))
+    assert len(read_class_names(path)) == 50_000

@@ -1,6 +1,7 @@
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,3 +136,27 @@ def test_memory_holds_the_fitted_pictures_only(tmp_path: Path) -> None:
     load(str(tmp_path), "train", shape=(1, 4, 4))  # imports
     with at_most(3 * 500 * 500):
         load(str(tmp_path), "train", shape=(1, 4, 4))
+
+
+def test_every_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("train/cat/1.png", "train/dog/1.png", "test/dog/1.png", "test/cat/1.png"):
+        picture(tmp_path / name, 0)
+    listed, real = list[str](), os.scandir
+
+    def scandir(folder: Path) -> Any:
+        listed.append(str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for split, folders in (("train", 3), ("test", 6)):
+        listed.clear()
+        load(str(tmp_path), split)  # type: ignore[arg-type]
+        assert len(listed) == len(set(listed)) == folders
+
+
+def test_colour_after_grey_must_fit_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(9):
+        Image.new("L" if number < 8 else "RGB", (400, 300)).save(tmp_path / f"{number}.png")
+    monkeypatch.setattr(file_limits, "free_memory", lambda: 2_000_000)
+    with pytest.raises(DataError, match="9 pictures of 400 x 300 pixels needs"):
+        load(str(tmp_path), "train")

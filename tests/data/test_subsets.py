@@ -86,3 +86,10 @@ def test_a_typo_suggests_the_nearest_name(data_set: str, subset: str, complaint:
 def test_a_set_without_names_has_no_subsets() -> None:
     with pytest.raises(SpecError, match="no class names"):
         members("own.npz", "cat", ())
+
+
+def test_a_name_as_written_goes_before_names_like_it() -> None:
+    assert members("own", "cat,Cat", ("Cat", "cat")) == ("cat", "Cat")
+    with pytest.raises(SpecError, match="unknown class of own 'CAT'"):
+        members("own", "CAT", ("Cat", "cat"))
+    assert members("own", "pick-up TRUCK", ("pick up_truck",)) == ("pick up_truck",)

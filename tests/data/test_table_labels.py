@@ -92,3 +92,9 @@ def test_indices_of_classes_in_words() -> None:
     assert numbered_as(rows([1, 0]), ("no", "yes")).labels.tolist() == [1, 0]
     with pytest.raises(DataError, match="no classes of the model: 2"):
         numbered_as(rows([1, 2]), ("no", "yes"))
+
+
+def test_numbers_that_no_int64_holds_are_words() -> None:
+    found, words = numbered_labels(["9" * 20, "3", "9" * 5_000], 3, "rows")
+    assert (found.tolist(), words) == ([1, 0, 2], ["3", "9" * 20, "9" * 5_000])
+    assert numbered_labels(["9" * 18, "0"], 2, "rows")[0].tolist() == [10**18 - 1, 0]

@@ -1,10 +1,13 @@
+import builtins
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from clonecost.data.bundled_tables import TABLES
+from clonecost.data.stated import StatedTable
 from clonecost.data.tables import load_table, table
 from clonecost.errors import DataError, SpecError
 from clonecost.tabular.features import check_rows
@@ -87,3 +90,38 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "ranges.npz", x=np.eye(2), y=np.arange(2), low=np.ones(2), high=np.ones(2))
     with pytest.raises(DataError, match="low and high are no ranges"):
         load_table(str(tmp_path / "ranges.npz"), "test")
+
+
+def no_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def missing(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.split(".")[0] == "pandas":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+
+
+def test_numbers_need_no_pandas_and_categories_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.array([[1.0, 20], [2, 40]])
+    numbers = StatedTable(count=2, names=("b", "a"))
+    words = StatedTable(count=2, categories={0: ("1", "2")})
+    no_pandas(monkeypatch)
+    found = table(rows, [0, 1], names=["a", "b"], stated=numbers)
+    assert found.inputs.tolist() == [[20, 1], [40, 2]]
+    with pytest.raises(DataError, match=r"needs the package pandas.*clonecost\[tabular\]"):
+        table(rows, [0, 1], stated=words)
+
+
+@pytest.mark.parametrize("value", [1e39, -1e300, np.inf])
+@pytest.mark.parametrize("incomplete", [False, True])
+def test_a_value_beyond_float32_is_named_with_its_row(value: float, incomplete: bool) -> None:
+    with pytest.raises(DataError, match=r"a is infinite or above 3\.4e\+38 in row 2"):
+        table([[1.0], [value]], [0, 1], names=["a"], incomplete=incomplete)
+
+
+def test_an_ending_in_capitals_is_the_same_ending(tmp_path: Path) -> None:
+    path = tmp_path / "ROWS.CSV"
+    path.write_text("a,b,label\n1,2,0\n3,4,1\n")
+    assert load_table(str(path), "test").inputs.tolist() == [[1, 2], [3, 4]]

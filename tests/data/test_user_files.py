@@ -150,3 +150,11 @@ def test_a_broken_image_and_an_empty_folder_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"nonsense")
     with pytest.raises(DataError, match=r"bad\.jpg cannot be decoded"):
         load(str(tmp_path), "train")
+
+
+def test_a_label_below_minus_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "OWN.NPZ"
+    with path.open("wb") as file:
+        np.savez(file, x=IMAGES, y=np.array([0, 1, -2, 1, -1, 0]))
+    with pytest.raises(DataError, match=r"has the label -2.*or -1 for no label"):
+        load(str(path), "test")

@@ -2,17 +2,17 @@
 
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from clonecost.data.values import listed
 from clonecost.errors import Advice, DataError, SetKey, SpecError
 from clonecost.persistence.file_limits import CLASSES, NAMES_FILE, regular_file
 from clonecost.types import LabelledInputs
-
-SHOWN = 20  # names in a message
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -39,8 +39,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     names = _json_list(text) if text.startswith("[") else _json_object(text, path)
     if names is None:
         names = [line.strip() for line in text.splitlines()]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(names) < 5_000 else []
-    if "" in names or len(names) < 2 or len(set(names)) < len(names):
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if "" in names or len(names) < 2 or twice:
         problem = f"has {twice[0]!r} twice" if twice and twice[0] else "is no list of class names"
         raise SpecError(
             f"{path} {problem}",
@@ -111,9 +111,10 @@ def renumbered(data: LabelledInputs, names: Sequence[str]) -> LabelledInputs:
         >>> renumbered(data, ["cat", "cow", "dog"]).labels.tolist()
         [2, 0]
     """
+    must_be_labels(data.labels, data.name or "the data set")
     occurring = sorted({int(label) for label in data.labels.unique()} - {-1})
     have = [data.classes[k] if k < len(data.classes) else str(k) for k in occurring]
-    found = _matched(have, names)
+    found = matched(have, names)
     unknown = [name for name in have if name not in found]
     if unknown and all(map(is_index, have)) and max(map(int, have)) < len(names):
         found, unknown = {name: int(name) for name in have}, []
@@ -136,6 +137,18 @@ def renumbered(data: LabelledInputs, names: Sequence[str]) -> LabelledInputs:
     return replace(data, labels=table[data.labels], classes=tuple(names))
 
 
+def must_be_labels(labels: torch.Tensor, where: str) -> None:
+    """Refuse (n,) labels below -1, which are neither the number of a class nor "no label".
+
+    Raises:
+        DataError: the lowest label is named.
+    """
+    if len(labels) and (lowest := int(labels.min())) < -1:
+        raise DataError(
+            f"{where} has the label {lowest}", Advice("use 0 and up, or -1 for no label")
+        )
+
+
 def must_be_all(data: LabelledInputs, num_classes: int | None) -> None:
     """Refuse classes that are words and of another number than the model's: their order is unknown.
 
@@ -152,19 +165,13 @@ def must_be_all(data: LabelledInputs, num_classes: int | None) -> None:
         )
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names for a message: the first 20.
+def matched(have: Sequence[str], names: Sequence[str]) -> dict[str, int]:
+    """The index of each name that is found: as written, else as `plain`, if one name only is so.
 
     Example:
-        >>> listed(["a", "b"])
-        'a, b'
+        >>> matched(["CAT", "cow"], ["dog", "cat"])
+        {'CAT': 1}
     """
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def _matched(have: Sequence[str], names: Sequence[str]) -> dict[str, int]:
-    """The index of each name that is found: as written, else as `plain`, if one name only is so."""
     exact = {name: index for index, name in enumerate(names)}
     alike: dict[str, list[int]] = {}
     for index, name in enumerate(names):
@@ -210,9 +217,9 @@ def _json_object(text: str, path: Path) -> list[str] | None:
         pairs = [(str(number), name) for name, number in pairs]
     if not all(isinstance(name, str) for _, name in pairs):
         return [""]
-    numbers = [key for key, _ in pairs]
+    numbers = Counter(key for key, _ in pairs)
     expected = set(map(str, range(len(pairs))))
-    odd = [one for one in numbers if one not in expected or numbers.count(one) > 1]
+    odd = [one for one, count in numbers.items() if one not in expected or count > 1]
     if odd:
         raise SpecError(
             f"{path} names the class {odd[0][:40]!r}, and wants each of 0 to {len(pairs) - 1} once",

@@ -19,6 +19,13 @@ LABEL = "label"  # the column of a file with the classes, unless a model has a c
 NOTHING_STATED = StatedTable()
 
 
+def without_pandas(what: str) -> DataError:
+    """The error of data that need pandas, which is an extra."""
+    return DataError(
+        f"{what} needs the package pandas.", Advice("run `pip install 'clonecost[tabular]'`")
+    )
+
+
 def label_column(
     names: Sequence[str], features: Sequence[Feature] | None, stated: StatedTable, where: str
 ) -> str | None:
@@ -93,10 +100,11 @@ def chosen(
 
 
 def _check_names(wanted: Sequence[str], there: Sequence[str], where: str, of: str) -> None:
-    absent = list(dict.fromkeys(name for name in wanted if name not in there))
+    have, asked = set(there), set(wanted)
+    absent = list(dict.fromkeys(name for name in wanted if name not in have))
     if not absent:
         return
-    close = nearest(absent, [name for name in there if name not in wanted])
+    close = nearest(absent, [name for name in there if name not in asked])
     if of:
         what = f"{of} {where} name columns that the model does not have: {listed(absent)}"
         what = what[0].upper() + what[1:]

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from clonecost.data.catalogue import Split
-from clonecost.data.class_names import is_index, listed, numbered_folders
+from clonecost.data.class_names import is_index, numbered_folders
 from clonecost.data.fitting import fit
 from clonecost.data.pictures import OTHER_SUFFIXES, SUFFIXES, Background, decode
+from clonecost.data.values import listed
 from clonecost.errors import Advice, DataError, SetKey
 from clonecost.persistence.file_limits import must_fit_memory, regular_file
 from clonecost.types import LabelledInputs, Progress, Shape
@@ -24,7 +25,6 @@ _LEFT_BEHIND = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"
 class _Listing:
     """The visible pictures and subfolders of one folder, sorted."""
 
-    folder: Path
     pictures: tuple[Path, ...]
     folders: tuple[Path, ...]
 
@@ -43,12 +43,10 @@ def read_folder(
             without a `shape`, or more than the memory holds.
     """
     splits = [path / "train", path / "test"]
-    if all(part.is_dir() for part in splits):
-        chosen, classes = path / split, _class_folders(path / "train")
-    else:
-        chosen, classes = path, ()
+    chosen = path / split if all(part.is_dir() for part in splits) else path
     listing = _list(chosen)
-    names = _class_folders(chosen)
+    names = _class_folders(listing)
+    classes = _class_folders(_list(splits[0])) if chosen == splits[1] else {}
     if not names and not listing.pictures:
         raise DataError(
             f"{chosen} holds no images ({', '.join(SUFFIXES)}).",
@@ -62,12 +60,9 @@ def read_folder(
             f"{chosen} has pictures beside its class folders, such as {listing.pictures[0].name}.",
             Advice("move them into the folders of their classes, or elsewhere"),
         )
-    labels, label_names = numbered_folders(_joined(names, classes, path), str(path))
+    labels, label_names = numbered_folders(_joined(list(names), list(classes), path), str(path))
     files = [
-        (file, label)
-        for name, label in labels.items()
-        if name in names
-        for file in _list(chosen / name).pictures
+        (file, label) for name, label in labels.items() if name in names for file in names[name]
     ]
     return _read(files, label_names, chosen, shape, background, progress)
 
@@ -84,24 +79,24 @@ def _joined(names: Sequence[str], classes: Sequence[str], path: Path) -> Sequenc
     return [*classes, *unknown]
 
 
-def _class_folders(folder: Path) -> tuple[str, ...]:
-    """The names of the subfolders with pictures.
+def _class_folders(listing: _Listing) -> dict[str, tuple[Path, ...]]:
+    """The names of the subfolders with pictures, and these.
 
     Raises:
         DataError: pictures lie deeper than in the folder of a class.
     """
-    found = []
-    for part in _list(folder).folders:
+    found = {}
+    for part in listing.folders:
         inside = _list(part)
         if inside.pictures:
-            found.append(part.name)
+            found[part.name] = inside.pictures
         deep = [below for below in inside.folders if _list(below).pictures]
         if deep:
             raise DataError(
                 f"{deep[0]} holds pictures deeper than the folder of a class.",
                 Advice("put the pictures of a class directly into its folder"),
             )
-    return tuple(found)
+    return found
 
 
 def _list(folder: Path) -> _Listing:
@@ -130,7 +125,7 @@ def _list(folder: Path) -> _Listing:
         raise DataError(
             f"{folder} cannot be read ({error.strerror}).", Advice("check its permissions")
         ) from error
-    return _Listing(folder, tuple(sorted(pictures)), tuple(sorted(folders)))
+    return _Listing(tuple(sorted(pictures)), tuple(sorted(folders)))
 
 
 def _read(
@@ -141,8 +136,10 @@ def _read(
     for place, (path, _) in enumerate(files):
         picture = _picture(path, shape, background)
         if pixels is None:
-            pixels = _room(len(files), tuple(picture.shape), folder)
+            _must_fit(len(files), tuple(picture.shape), folder)
+            pixels = torch.empty((len(files), *picture.shape), dtype=torch.uint8)
         elif len(picture) > pixels.shape[1]:  # the first in colour
+            _must_fit(len(files), (3, *pixels.shape[2:]), folder)
             pixels = pixels.expand(-1, 3, -1, -1).contiguous()
         if picture.shape[1:] != pixels.shape[2:]:
             raise DataError(f"{folder} has images of different sizes.", SetKey("shape"))
@@ -152,13 +149,12 @@ def _read(
     return LabelledInputs(pixels, torch.tensor([label for _, label in files]), classes)
 
 
-def _room(rows: int, shape: Shape, folder: Path) -> Tensor:
+def _must_fit(rows: int, shape: Shape, folder: Path) -> None:
     channels, height, width = shape
     must_fit_memory(
         f"{folder} with {rows:,} pictures of {width} x {height} pixels",
         rows * channels * height * width, SetKey("shape"),
     )  # fmt: skip
-    return torch.empty((rows, *shape), dtype=torch.uint8)
 
 
 def _picture(path: Path, shape: Shape | None, background: Background | None) -> Tensor:

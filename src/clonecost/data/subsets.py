@@ -3,6 +3,7 @@
 import torch
 
 from clonecost.data.catalogue import DATASETS
+from clonecost.data.class_names import matched
 from clonecost.errors import Advice, SpecError, suggest
 from clonecost.types import LabelledInputs
 
@@ -40,7 +41,8 @@ CIFAR100_SUBSETS: dict[str, tuple[str, ...]] = {
 def members(data_set: str, subset: str, classes: tuple[str, ...]) -> tuple[str, ...]:
     """The class names of `subset`: a named subset, or class names separated by commas.
 
-    Upper case counts as lower case, and a space may be written as an underscore.
+    A name is matched as written, else without case, spaces, hyphens and underscores where that
+    leaves no doubt.
 
     Raises:
         SpecError: a class is unknown or named twice, or the data set has no class names.
@@ -56,13 +58,12 @@ def members(data_set: str, subset: str, classes: tuple[str, ...]) -> tuple[str, 
             f"{data_set} has no class names, so {subset!r} selects nothing in it.",
             Advice("leave the subset out"),
         )
-    known = {_plain(name): name for name in classes}
-    chosen: list[str] = []
-    for part in subset.split(","):
-        if _plain(part) not in known:
-            named = list(CIFAR100_SUBSETS) if data_set == "cifar100" else []
-            raise SpecError(suggest(f"class of {data_set}", part.strip(), [*classes, *named]))
-        chosen.append(known[_plain(part)])
+    parts = [part.strip() for part in subset.split(",")]
+    found = matched(parts, classes)
+    if unknown := [part for part in parts if part not in found]:
+        named = list(CIFAR100_SUBSETS) if data_set == "cifar100" else []
+        raise SpecError(suggest(f"class of {data_set}", unknown[0], [*classes, *named]))
+    chosen = [classes[found[part]] for part in parts]
     if len(set(chosen)) < len(chosen):
         raise SpecError(f"{data_set}:{subset} names a class twice.", Advice("name each class once"))
     return tuple(chosen)
@@ -76,7 +77,3 @@ def only(data: LabelledInputs, chosen: tuple[str, ...]) -> LabelledInputs:
     labels = torch.where(data.labels < 0, -1, renumbered[data.labels])
     rows = (labels >= 0).nonzero().squeeze(1)
     return LabelledInputs(data.inputs[rows], labels[rows], chosen, data.name)
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower().replace(" ", "_")

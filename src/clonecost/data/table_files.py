@@ -29,12 +29,13 @@ def read_table_file(
         DataError: the file is damaged, or has no fitting columns.
     """
     regular_file(path)
-    if path.suffix == ".csv":
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
         must_be_small_enough(path)
         return _from_csv(path, features, stated)
-    if path.suffix == ".parquet":
+    if suffix == ".parquet":
         return _from_parquet(path, features, stated)
-    if path.suffix == ".npz":
+    if suffix == ".npz":
         return _from_npz(path, features)
     raise DataError(
         f"{path} is not in a format that is read here.",

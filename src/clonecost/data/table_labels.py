@@ -13,6 +13,7 @@ from clonecost.errors import Advice, DataError
 from clonecost.types import LabelledInputs
 
 UNLABELLED = -1
+DIGITS = 18  # of a label that is a number: all of them fit into int64; a longer one is a word
 
 
 def numbered_labels(
@@ -20,7 +21,8 @@ def numbered_labels(
 ) -> tuple[torch.Tensor, list[str]]:
     """Labels as (count,) int64, and the words that they number in sorted order.
 
-    Labels that are all whole numbers from 0 on (3, "3" or 3.0) are those numbers, without words.
+    Labels that are all whole numbers from 0 on (3, "3" or 3.0) of at most 18 digits are those
+    numbers, without words.
     Rows without labels have -1.
 
     Args:
@@ -59,12 +61,14 @@ def numbered_labels(
             f"{where} has labels of {y.dtype} such as {broken[0]:g}; want {count:,} integers or "
             "words.", Advice("give classes: a number that a regressor predicts is none"),
         )  # fmt: skip
-    whole = [int(word(one)) for one in values if word(one).strip().isdecimal()
-             and not is_padded(word(one).strip())]  # fmt: skip
+    texts = [word(one).strip() for one in values]
+    whole = [int(text) for text in texts
+             if text.isdecimal() and len(text) <= DIGITS and not is_padded(text)]  # fmt: skip
     if len(whole) == len(values):
         return torch.from_numpy(np.array(whole, np.int64)[places]), []
     words = sorted({word(one) for one in values}, key=_order)  # -1 is a class here, not a gap
-    numbers = np.array([words.index(word(one)) for one in values], np.int64)
+    place = {text: number for number, text in enumerate(words)}
+    numbers = np.array([place[word(one)] for one in values], np.int64)
     return torch.from_numpy(numbers[places]), words
 
 

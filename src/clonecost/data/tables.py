@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clonecost.data.bundled_tables import TABLES
 from clonecost.data.catalogue import Split
-from clonecost.data.frames import NOTHING_STATED, chosen, numbered
+from clonecost.data.frames import NOTHING_STATED, chosen, numbered, without_pandas
 from clonecost.data.stated import StatedTable
 from clonecost.data.table_files import read_table_file
 from clonecost.data.table_labels import numbered_as, numbered_labels
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SPLIT_SEED = 0
+LARGEST = float(np.finfo(np.float32).max)  # of a value: rows are float32
 TEST_SHARE = 0.3  # as in Tramèr et al., USENIX Security 2016
 
 
@@ -112,9 +113,14 @@ def _by_position(
     if not names:
         names = stated.labels_of_columns
     wanted, known = chosen(names, None, stated, where)
-    place = [list(names).index(name) for name in wanted]
-    from pandas import DataFrame
-
+    places = {name: k for k, name in reversed(list(enumerate(names)))}
+    place = [places[name] for name in wanted]
+    if not any(known) and np.issubdtype(values.dtype, np.number):
+        return values[:, place], wanted, known
+    try:
+        from pandas import DataFrame
+    except ImportError as error:
+        raise without_pandas(f"{where}, a table with categories,") from error
     numbers, found = numbered(
         DataFrame(values[:, place], columns=wanted), known, where, _open(wanted, stated)
     )
@@ -126,14 +132,15 @@ def _check_complete(
     incomplete: bool,
 ) -> None:  # fmt: skip
     missing = ~np.isfinite(values)
-    endless = np.isinf(values)
-    if not (endless if incomplete else missing).any():
+    endless = (values > LARGEST) | (values < -LARGEST)  # np.abs would copy them all
+    if not (endless.any() or (missing.any() and not incomplete)):
         return
     row, column = (int(k) for k in np.argwhere(endless if endless.any() else missing)[0])
     called = str(names[column]) if column < len(names) else f"feature {column}"
     if endless.any():
         raise DataError(
-            f"{where} has values that are not finite: {called} is infinite in row {row + 1}.",
+            f"{where} has values that are not finite: {called} is infinite or above"
+            f" {LARGEST:.2g} in row {row + 1}.",
             Advice("correct or leave out the row"),
         )
     remedies: list[Remedy] = [Advice("fill the gaps or leave these rows out")]

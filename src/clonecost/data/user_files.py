@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from clonecost.data.catalogue import Split
+from clonecost.data.class_names import must_be_labels
 from clonecost.data.fitting import CHUNK
 from clonecost.data.npz import read_npz
 from clonecost.data.picture_folders import read_folder
@@ -54,12 +55,13 @@ def read(
     if not path.exists():
         raise DataError(f"there is no file or folder {path}.", Advice("check the path"))
     regular_file(path)
-    if path.suffix not in (".npz", ".safetensors"):
+    suffix = path.suffix.lower()
+    if suffix not in (".npz", ".safetensors"):
         raise DataError(
             f"{path} is not in a format that is read here.",
             Advice("give an .npz or .safetensors file, or a folder of images"),
         )
-    if path.suffix == ".npz":
+    if suffix == ".npz":
         return _of_npz(path)
     return _labelled(path, read_safetensors(path, (*_INPUTS, *_LABELS)), ())
 
@@ -95,6 +97,7 @@ def _labelled(path: Path, arrays: dict[str, Tensor], classes: tuple[str, ...]) -
             Advice("save one integer for each row"),
         )
     labels = labels.reshape(-1).long()
+    must_be_labels(labels, str(path))
     if len(labels) and classes and int(labels.max()) >= len(classes):
         raise DataError(
             f"{path} has the label {int(labels.max())} and {len(classes)} classes.",

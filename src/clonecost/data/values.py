@@ -110,18 +110,20 @@ def listed(names: Iterable[object]) -> str:
 
 
 def nearest(names: Iterable[str], among: Sequence[str]) -> str:
-    """ ", nearest: a for b" for the names that are written much like one of `among`; else "".
+    """The first dozen of `names` that are written much like one of `among`: "'a' for 'b'"; else "".
 
     Example:
         >>> nearest(["income"], ["Income", "Age"])
         "'Income' for 'income'"
     """
     folded = {_folded(name): name for name in reversed(among)}
-    pairs = []
+    pairs: list[str] = []
     for name in names:
+        if len(pairs) == _SHOWN:
+            break
         close = get_close_matches(_folded(name), list(folded), n=1, cutoff=0.75)
         pairs += [f"{folded[one]!r} for {name!r}" for one in close]
-    return ", ".join(pairs[:_SHOWN])
+    return ", ".join(pairs)
 
 
 def _folded(name: str) -> str:
