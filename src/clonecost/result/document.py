@@ -1,0 +1,97 @@
+"""`run/result.json`: one audit, and its published schema."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from clonecost.errors import Advice, RunError, RunWorkflow
+from clonecost.result.cards import (
+    AttackCard,
+    Control,
+    DefenceCard,
+    EndpointCard,
+    Flag,
+    Price,
+    Provenance,
+    ThreatCard,
+    VictimCard,
+)
+from clonecost.result.rates import Model
+from clonecost.result.score import ClassAgreement, Score
+from clonecost.result.traffic import Search, SpotCheck, Traffic
+
+SCHEMA: Literal["clonecost/result/2"] = "clonecost/result/2"
+
+
+class Result(Model):
+    """The result of one audit, as in `RUN/result.json`.
+
+    Example:
+        >>> read_result(Path("runs/lenet")).curve[-1].agreement  # doctest: +SKIP
+        Rate(value=0.95, low=0.94, high=0.96)
+    """
+
+    schema_: Literal["clonecost/result/2"] = Field(default=SCHEMA, alias="schema")
+    victim: VictimCard
+    threat: ThreatCard
+    attack: AttackCard
+    endpoint: EndpointCard | None = Field(default=None, description="null for a local victim")
+    defences: list[DefenceCard]
+    curve: list[Score] = Field(min_length=1, description="by queries; the last is the final clone")
+    per_class: list[ClassAgreement]
+    spent: int = Field(description="rows answered to the attack: the price of this clone")
+    lost: int = Field(description="rows sent whose answer never arrived or was unusable; paid too")
+    evaluation: int = Field(
+        description="rows of the test set, and uniform rows of a table, paid apart and answered by "
+        "the undefended victim"
+    )
+    ended: Literal["finished", "budget_exhausted"]
+    majority_agreement: float = Field(
+        description="majority-class baseline: agreement of a clone that always predicts the "
+        "victim's most frequent class"
+    )
+    price: Price
+    traffic: Traffic
+    search: Search | None = Field(default=None, description="null for an attack without a search")
+    spot_check: SpotCheck | None = Field(default=None, description="null when none was made")
+    controls: list[Control]
+    flags: list[Flag]
+    seconds: float
+    provenance: Provenance
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True
+    )
+
+    @property
+    def learnt(self) -> bool:
+        """Whether the last clone learnt anything; if not, there is no verdict on the victim."""
+        return self.curve[-1].learnt
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of `result.json`."""
+    return Result.model_json_schema(by_alias=True)
+
+
+def read_result(run: Path) -> Result:
+    """Read `run/result.json`.
+
+    Raises:
+        RunError: the run has no result, or it does not fit this version's schema.
+    """
+    path = run / "result.json"
+    if not path.is_file():
+        raise RunError(
+            f"{run} has no result.json: the audit did not finish", RunWorkflow("resume", run)
+        )
+    try:
+        return Result.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise RunError(
+            f"{path} is not a {SCHEMA} document: {where}: {first['msg']}",
+            Advice("run the audit again with this version"),
+        ) from error
