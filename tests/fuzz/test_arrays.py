@@ -122,6 +122,23 @@ def test_cifar(tmp_path: Path, archive: bytes, data: st.DataObject, packed: bool
     holds_its_promise(lambda: cifar.CIFAR10.read([path], "test"))
 
 
+def test_the_seeds_are_accepted(tmp_path: Path, archive: bytes) -> None:
+    def file(name: str, content: bytes) -> Path:
+        (tmp_path / name).write_bytes(content)
+        return tmp_path / name
+
+    for name, content in (("own.npz", WHOLE), ("own.safetensors", save(TENSORS))):
+        assert len(user_files.read(file(name, content), "test", None, no_progress).inputs) == 6
+    user_files.read(file("b.safetensors", with_header(as_json(HEADER))), "test", None, no_progress)
+    features = npz(x=np.eye(6), labels=LABELS)
+    assert len(load_table(str(file("table.npz", features)), "test").inputs) == 6
+    for content in (idx_bytes(IMAGES[:, 0]), gzip.compress(idx_bytes(LABELS))):
+        name = "any.gz" if content[:2] == b"\x1f\x8b" else "any"
+        assert len(idx.read_idx(file(name, content))) == 6
+    assert len(svhn.read([file("test_32x32.mat", mat())], "test").inputs) == 4
+    assert len(cifar.CIFAR10.read([file(cifar.CIFAR10.archive, archive)], "test").inputs) == 4
+
+
 def test_the_promise_is_tested() -> None:
     with pytest.raises(AssertionError, match="bytes"):
         holds_its_promise(lambda: b"x" * 300_000_000)

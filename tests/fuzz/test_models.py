@@ -56,6 +56,15 @@ with torch.random.fork_rng():
     LENET = save(build("lenet", (1, 16, 16), 3).state_dict())
 
 
+def test_the_seeds_are_accepted(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("a.onnx", "a.skops", "a.safetensors")}
+    for path, content in zip(files.values(), (ONNX, SKOPS, LENET), strict=True):
+        path.write_bytes(content)
+    onnx_victim(files["a.onnx"], input_shape=(4,), num_classes=3)
+    skops_victim(files["a.skops"])
+    load_weights(files["a.safetensors"], "lenet", (1, 16, 16), 3)
+
+
 @fuzz
 @given(broken(LENET))
 def test_weights(tmp_path: Path, content: bytes) -> None:

@@ -78,6 +78,20 @@ def shard(content: bytes) -> bytes:
 SHARD = shard(WHOLE["png"])
 
 
+def test_the_seeds_are_accepted(tmp_path: Path) -> None:
+    header = b"\0\0\0\x09\0\0\0\x0c\x08\x02\0\0\0"
+    odd = [*ODD, png(header, b"gAMA", bytes(4))]
+    files = {f"{number}.png": content for number, content in enumerate(odd)}
+    files |= {f"one.{suffix}": content for suffix, content in WHOLE.items()}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    found = user_files.read(tmp_path, "test", (3, 8, 8), no_progress, "white")
+    assert len(found.inputs) == len(files)
+    path = tmp_path / "test-00000-of-00001.parquet"
+    path.write_bytes(SHARD)
+    assert len(parquet.read([path], (3, 12, 9), no_progress).inputs) == 2
+
+
 @fuzz
 @given(broken(SHARD) | broken(*WHOLE.values()).map(shard))
 def test_parquet(tmp_path: Path, content: bytes) -> None:

@@ -1,7 +1,6 @@
 """Files of a run folder that somebody else made: result, transfer, samples, ledger, inputs."""
 
 import json
-import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 from tests.support.fuzzing import broken, fuzz, holds_its_promise, json_bytes
+from tests.support.run_folders import fresh_copy
 from tests.support.synthetic_runs import (
     film_tensors,
     made_control,
@@ -26,6 +26,7 @@ from tests.support.toys import CLASSES, SHAPE
 
 from clonecost.oracle.ledger import Ledger
 from clonecost.oracle.tensor_codec import pack, row_digests
+from clonecost.persistence.run_folder import digest_of
 from clonecost.report import as_json, build_report, load_runs, markdown_text
 from clonecost.result import Strength, Transfer
 from clonecost.workflows.verify import verify
@@ -101,7 +102,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
             kept=pack(inputs, None),
         )  # fmt: skip
         ledger.settle(batch, torch.rand(4, CLASSES, generator=rng).softmax(1))
-    ledger.record_files({})
+    ledger.record_files({"inputs.bin": digest_of((folder / "inputs.bin").read_bytes())})
     ledger.close()
     return folder
 
@@ -109,12 +110,22 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @fuzz
 @given(st.sampled_from(["ledger.sqlite", "inputs.bin", "ledger.sqlite-wal"]), st.data())
 def test_a_ledger(recorded: Path, tmp_path: Path, name: str, data: st.DataObject) -> None:
-    shutil.rmtree(tmp_path / "run", ignore_errors=True)
-    shutil.copytree(recorded, tmp_path / "run")
-    path = tmp_path / "run" / name
+    path = fresh_copy(recorded, tmp_path / "run") / name
     path.write_bytes(data.draw(broken(path.read_bytes() if path.is_file() else b"")))
     holds_its_promise(lambda: verify(tmp_path / "run"))
     holds_its_promise(lambda: resumed(tmp_path / "run" / "ledger.sqlite"))
+
+
+def test_the_seeds_are_accepted(run: Path, recorded: Path, tmp_path: Path) -> None:
+    made = fresh_copy(run, tmp_path / "made")
+    (made / "result.json").write_text(json.dumps(RESULT))
+    (made / "transfer.json").write_text(TRANSFER.model_dump_json())
+    (made / "samples.safetensors").write_bytes(save(sample_tensors(3)))
+    (made / "search.safetensors").write_bytes(save(film_tensors(2)))
+    report(made)
+    copy = fresh_copy(recorded, tmp_path / "run")
+    assert verify(copy).faults == ()
+    resumed(copy / "ledger.sqlite")
 
 
 def resumed(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Texts that describe audits: specs, suites, class names."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from clonecost.suite.definition import read_suite
 
 SPEC = """
 victim = "http://127.0.0.1:8000/classify"
-attack = ["knockoff", "dfme:small"]
+attack = ["knockoff", "dfme"]
 proxy = "mine/proxy"
 test = "mine/test.npz"
 shape = [3, 32, 32]
@@ -23,8 +24,8 @@ classes = 10
 budget = 2000
 milestones = [100, 1000]
 seed = [0, 1]
-answers = "top-3"
-defence = ["round:2"]
+answers = "top_k:3"
+defence = ["rounding:decimals=2"]
 price = 1.5
 rate = 20.0
 
@@ -92,11 +93,23 @@ def test_a_suite(tmp_path: Path, content: bytes) -> None:
 
 
 NAMES = ["cat", "dog", "owl"]
+LISTS = (json.dumps(NAMES).encode(), "\n".join(NAMES).encode(), "\n".join(NAMES).encode("utf-16"))
 
 
 @fuzz
-@given(json_bytes(NAMES) | broken("\n".join(NAMES).encode(), "\n".join(NAMES).encode("utf-16")))
+@given(json_bytes(NAMES) | broken(*LISTS[1:]))
 def test_class_names(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "names.txt"
     path.write_bytes(content)
     holds_its_promise(lambda: "\n".join(tuple(read_class_names(path))).encode())
+
+
+def test_the_seeds_are_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "own"
+    for text in (SPEC, as_toml(plain(tomllib.loads(SPEC))).decode()):
+        path.with_suffix(".toml").write_text(text)
+        assert consents_needed(read_spec(path.with_suffix(".toml")))
+    read_suite(SUITE)
+    for content in LISTS:
+        path.write_bytes(content)
+        assert read_class_names(path) == tuple(NAMES)

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.fuzzing import broken, fuzz, holds_its_promise
@@ -19,7 +20,7 @@ FRAME = pd.DataFrame(
     }
 )
 CSV = FRAME.to_csv(index=False).encode()
-QUOTED = b'a;"b;c";label\n1;"x ""y""";1\n2;;0\n'
+QUOTED = b'a;"b;c";label\n1;"x ""y""";1\n2;z;0\n'
 ODD = st.sampled_from(["", " ", "0", "007", "1e5", "1e999", "1,5", "NA", "None", "true",
                        '"', '""', "é", "\x1b[2J", "9" * 400, "label", "\r", "inf"])  # fmt: skip
 CELLS = ODD | st.text(max_size=4)
@@ -44,8 +45,20 @@ PARQUET = parquet(FRAME)
 CATEGORIES = parquet(FRAME.astype({"city": "category"}))
 
 
+SEEDS = {"csv": (CSV, QUOTED, FRAME.to_csv(index=False).encode("utf-16")),
+         "parquet": (PARQUET, CATEGORIES)}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", SEEDS)
+def test_the_seeds_are_accepted(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"own.{suffix}"
+    for content in SEEDS[suffix]:
+        path.write_bytes(content)
+        assert len(load_table(str(path), "test").labels) > 1
+
+
 @fuzz
-@given(content=broken(CSV, QUOTED, FRAME.to_csv(index=False).encode("utf-16")) | TEXTS)
+@given(content=broken(*SEEDS["csv"]) | TEXTS)
 def test_csv(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "own.csv"
     path.write_bytes(content)
@@ -53,7 +66,7 @@ def test_csv(tmp_path: Path, content: bytes) -> None:
 
 
 @fuzz
-@given(content=broken(PARQUET, CATEGORIES))
+@given(content=broken(*SEEDS["parquet"]))
 def test_parquet(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "own.parquet"
     path.write_bytes(content)

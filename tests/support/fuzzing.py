@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from tests.support.memory import peak_of_process
 
 from clonecost.errors import CloneCostError
 from clonecost.safe_text import one_line
@@ -81,23 +81,11 @@ def holds_its_promise(
 
 @contextmanager
 def _within_limits() -> Iterator[None]:
-    before, start = _peak(forget=True), time.process_time()
+    before, start = peak_of_process(forget=True), time.process_time()
     yield
-    seconds, grown = time.process_time() - start, _peak() - before
+    seconds, grown = time.process_time() - start, peak_of_process() - before
     assert seconds < SECONDS, f"{seconds:.1f} s"
     assert grown < BYTES, f"{grown:,} bytes"
-
-
-def _peak(*, forget: bool = False) -> int:
-    """The most memory of this process since it was last forgotten, in bytes; 0 if not on Linux."""
-    if forget:
-        with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
 
 
 def broken(*valid: bytes) -> st.SearchStrategy[bytes]:

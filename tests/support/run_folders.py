@@ -1,5 +1,6 @@
 """What tests do to the run folders of `tests/workflows/conftest.py`."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,12 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in folder.iterdir()
         if not path.name.startswith("ledger.sqlite-")
     }
+
+
+def fresh_copy(folder: Path, to: Path) -> Path:
+    """Copy a folder to `to`, in the place of an earlier copy: for each example of a test."""
+    shutil.rmtree(to, ignore_errors=True)
+    return shutil.copytree(folder, to)
 
 
 def made_here(folder: Path) -> Path:

@@ -4,12 +4,13 @@ import math
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clonecost.attacks import Attack
 from clonecost.audit import Audit
 from clonecost.generators import TrainedGenerator
 from clonecost.generators.base import standard_normal
+from clonecost.types import Victim
 
 SHAPE, CLASSES, BUDGET = (1, 8, 8), 3, 1_500
 
@@ -18,6 +19,15 @@ class MakeAudit(Protocol):
     """The fixture `make_audit`."""
 
     def __call__(self, attack: str | Attack = "knockoff", **changes: Any) -> Audit: ...
+
+
+def uniform(classes: int) -> Victim:
+    """A victim that gives every class of every row the same probability."""
+
+    def answer(inputs: Tensor, /) -> Tensor:
+        return torch.full((len(inputs), classes), 1 / classes)
+
+    return answer
 
 
 def toy_student() -> nn.Module:
