@@ -10,7 +10,7 @@ import httpx2
 import pytest
 import torch
 from tests.support.live_server import in_json, live
-from torch import Tensor
+from tests.support.toys import uniform
 
 from clonecost.serving import Limits, ServedModel, make_app
 from clonecost.types import PredictionApi
@@ -21,14 +21,11 @@ LIMITS = Limits(timeout=0.5, max_connections=8, max_rows=2000)
 HEAD = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\n"
 
 
-def uniform(inputs: Tensor, /) -> Tensor:
-    return torch.full((len(inputs), CLASSES), 1 / CLASSES)
-
-
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     api = PredictionApi(input_shape=(1,), num_classes=CLASSES)
-    with live(make_app(ServedModel(name="toy", victim=uniform, api=api), LIMITS), LIMITS) as found:
+    model = ServedModel(name="toy", victim=uniform(CLASSES), api=api)
+    with live(make_app(model, LIMITS), LIMITS) as found:
         yield found
 
 

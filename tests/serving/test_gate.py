@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from tests.support.live_server import client_of, in_json, live
-from tests.support.toys import CLASSES, SHAPE
+from tests.support.toys import CLASSES, SHAPE, uniform
 from torch import Tensor
 
 from clonecost.serving import Limits, ServedModel, make_app
@@ -26,11 +26,7 @@ SECRET = "the model's words: row 17 is Jane Doe"
 
 def toy(victim: object = None) -> ServedModel:
     api = PredictionApi(input_shape=SHAPE, num_classes=CLASSES)
-    return ServedModel(name="toy", victim=victim or uniform, api=api)  # type: ignore[arg-type]
-
-
-def uniform(inputs: Tensor, /) -> Tensor:
-    return torch.full((len(inputs), CLASSES), 1 / CLASSES)
+    return ServedModel(name="toy", victim=victim or uniform(CLASSES), api=api)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,16 @@
-"""A served toy in a process of its own, whose memory is measured: `python attacked_server.py`.
+"""A served toy in a process of its own, whose memory is measured.
 
-It prints its address, serves until its standard input ends, and prints the memory in KiB that it
-had at the start and at most.
+`python -m tests.support.attacked_server`: it prints its address, serves until its standard input
+ends, and prints the memory in bytes that it had at the start and at most.
 """
 
 import os
-import resource
 import signal
 import sys
 import threading
 
 import torch
+from tests.support.memory import peak_of_process
 from torch import Tensor
 
 from clonecost.serving import Limits, ServedModel, address_of, bind, make_app, run
@@ -34,7 +34,7 @@ def main() -> None:
     model = ServedModel(name="toy", victim=brightness, api=api)
     limits = Limits(timeout=TIMEOUT, max_connections=120)
     model(torch.zeros(1, *SHAPE))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_of_process(forget=True)
 
     def stop() -> None:
         sys.stdin.read()
@@ -44,7 +44,7 @@ def main() -> None:
         print(address_of(listening), flush=True)
         threading.Thread(target=stop, daemon=True).start()
         run(make_app(model, limits), listening, limits)
-    print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
+    print(before, peak_of_process(), flush=True)
 
 
 if __name__ == "__main__":
