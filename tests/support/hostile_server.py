@@ -2,10 +2,34 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 Play = Callable[[socket.socket], None]
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def repeated(head: bytes, piece: bytes, pause: float = 0) -> Play:
+    """`head`, then `piece` again and again, `pause` seconds apart, until the client has gone."""
+
+    def play(one: socket.socket) -> None:
+        one.sendall(head)
+        while True:
+            time.sleep(pause)
+            one.sendall(piece)
+
+    return play
+
+
+def compressed(encoding: str, content: bytes) -> Play:
+    """One whole answer whose body is said to be compressed in this way."""
+
+    def play(one: socket.socket) -> None:
+        head = f"Content-Encoding: {encoding}\r\nContent-Length: {len(content)}\r\n\r\n"
+        one.sendall(OK + head.encode() + content)
+
+    return play
 
 
 @contextmanager

@@ -2,18 +2,20 @@
 
 import gzip
 import json
-import resource
 import socket
 import time
 import zlib
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.hostile_server import Play, hostile
+from tests.support.hostile_server import OK, Play, compressed, hostile, repeated
 from tests.support.ledgers import booked
+from tests.support.memory import peak_of_process
 from tests.support.toy_endpoint import CLASSES, FAST, SHAPE, Counted, Start, rows
 
 from clonecost.errors import CloneCostError, VictimError
@@ -21,72 +23,12 @@ from clonecost.victims import LoadedVictim
 from clonecost.victims.endpoints import EndpointSettings, endpoint_victim
 from clonecost.victims.endpoints.calling import longest_answer, seconds_until
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNK = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
-
-
-def endless(one: socket.socket) -> None:
-    one.sendall(OK + b"Transfer-Encoding: chunked\r\n\r\n")
-    while True:
-        one.sendall(CHUNK)
-
-
-# 64 MiB of zeros, and a bomb in a bomb
-SQUEEZED = {"gzip": gzip.compress(bytes(2**26), 1), "deflate": zlib.compress(bytes(2**26), 1)}
-TWICE = gzip.compress(gzip.compress(bytes(2**20)))
-
-
-def gzip_bomb(one: socket.socket) -> None:
-    squeezed = SQUEEZED["gzip"]
-    one.sendall(OK + b"Content-Encoding: gzip\r\n")
-    one.sendall(b"Content-Length: %d\r\n\r\n" % len(squeezed) + squeezed)
-
-
-def deflate_bomb(one: socket.socket) -> None:
-    squeezed = SQUEEZED["deflate"]
-    one.sendall(OK + b"Content-Encoding: deflate\r\n")
-    one.sendall(b"Content-Length: %d\r\n\r\n" % len(squeezed) + squeezed)
-
-
-def layers(one: socket.socket) -> None:
-    one.sendall(OK + b"Content-Encoding: gzip, gzip\r\n")
-    one.sendall(b"Content-Length: %d\r\n\r\n" % len(TWICE) + TWICE)
-
-
-def drip(one: socket.socket) -> None:
-    one.sendall(OK + b"Content-Length: 999999\r\n\r\n")
-    while True:
-        time.sleep(0.05)
-        one.sendall(b"[")
-
-
-def drip_of_headers(one: socket.socket) -> None:
-    while True:
-        time.sleep(0.05)
-        one.sendall(b"H")
-
-
-def interim(one: socket.socket) -> None:
-    while True:
-        one.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def slow_interim(one: socket.socket) -> None:
-    while True:
-        time.sleep(0.05)
-        one.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def endless_headers(one: socket.socket) -> None:
-    one.sendall(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        one.sendall(b"X-More: " + b"y" * 1000 + b"\r\n")
-
-
-def endless_error(one: socket.socket) -> None:
-    one.sendall(b"HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:
-        one.sendall(CHUNK)
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+ZEROS = bytes(2**26)
+TWICE = gzip.compress(gzip.compress(bytes(2**20)))  # a bomb in a bomb
+DRIP = repeated(OK + b"Content-Length: 999999\r\n\r\n", b"[", pause=0.05)
 
 
 def garbage(one: socket.socket) -> None:
@@ -95,18 +37,20 @@ def garbage(one: socket.socket) -> None:
 
 
 PLAYS: dict[str, tuple[Play, str]] = {
-    "endless body": (endless, "is longer than 1,000,000 bytes"),
-    "gzip bomb": (gzip_bomb, "is longer than 1,000,000 bytes"),
-    "deflate bomb": (deflate_bomb, "is longer than"),
-    "layers": (layers, "a garbled answer: its compression has several layers"),
-    "drip": (drip, "was not complete after 0.3 s"),
-    "drip of headers": (drip_of_headers, "was not complete after 0.3 s"),
-    "100-continue": (interim, "no answer|was not complete|longer than"),
-    "slow 100-continue": (slow_interim, "was not complete after 0.3 s"),
-    "endless headers": (endless_headers, "no answer"),
-    "endless error": (endless_error, "it answered 500 Oops: x{200}"),
+    "endless body": (repeated(OK + CHUNKED, CHUNK), "is longer than 1,000,000 bytes"),
+    "gzip bomb": (compressed("gzip", gzip.compress(ZEROS, 1)), "is longer than 1,000,000 bytes"),
+    "deflate bomb": (compressed("deflate", zlib.compress(ZEROS, 1)), "is longer than"),
+    "layers": (compressed("gzip, gzip", TWICE),
+               "a garbled answer: its compression has several layers"),
+    "drip": (DRIP, "was not complete after 0.3 s"),
+    "drip of headers": (repeated(b"", b"H", pause=0.05), "was not complete after 0.3 s"),
+    "100-continue": (repeated(b"", CONTINUE), "no answer|was not complete|longer than"),
+    "slow 100-continue": (repeated(b"", CONTINUE, pause=0.05), "was not complete after 0.3 s"),
+    "endless headers": (repeated(OK, b"X-More: " + b"y" * 1000 + b"\r\n"), "no answer"),
+    "endless error": (repeated(b"HTTP/1.1 500 Oops\r\n" + CHUNKED, CHUNK),
+                      "it answered 500 Oops: x{200}"),
     "garbage": (garbage, "no answer"),
-}
+}  # fmt: skip
 
 
 def aimed(url: str, **how: Any) -> LoadedVictim:
@@ -135,14 +79,14 @@ def test_every_hostile_answer_ends_in_one_sentence(
     play, sentence = PLAYS[what]
     with hostile(play) as url:
         oracle = counted(aimed(url))
-        began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        began, before = time.monotonic(), peak_of_process(forget=True)
         with pytest.raises(VictimError, match=sentence) as failed:
             oracle(rows(8))
         assert time.monotonic() - began < 5
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        grown = peak_of_process() - before
     assert "\n" not in str(failed.value)
     assert len(str(failed.value)) < 700
-    assert grown < 120_000  # KiB, the server's own included
+    assert grown < 120_000_000  # bytes, the server's own included
     assert booked(tmp_path).lost in (4, 5)  # the one request that went out, and a row on its own
 
 
@@ -154,7 +98,7 @@ def test_the_limit_of_an_answer_follows_rows_classes_and_request() -> None:
 
 
 def test_the_default_deadline_is_four_time_outs(counted: Counted) -> None:
-    with hostile(drip) as url, pytest.raises(VictimError, match=r"not complete after 0.8 s"):
+    with hostile(DRIP) as url, pytest.raises(VictimError, match=r"not complete after 0.8 s"):
         aimed(url, deadline=None, attempts=1).answer(rows(2))
 
 
@@ -256,7 +200,26 @@ def test_a_secret_is_filled_in_everywhere_and_no_cookie_comes_back(
     assert "pa55" not in repr(victim.endpoint())
 
 
-@settings(max_examples=300)
-@given(st.text(max_size=40))
+SPANS = st.integers(0, 10**9)  # seconds
+PADDING = st.text(" \t", max_size=2)
+
+
+@settings(max_examples=100)
+@given(SPANS, PADDING, PADDING)
+def test_a_retry_after_in_seconds_is_that_time(seconds: int, before: str, after: str) -> None:
+    assert seconds_until(f"{before}{seconds}{after}") == seconds
+
+
+@settings(max_examples=100)
+@given(st.integers(-(10**7), 10**7), st.booleans(), st.integers(-14, 14))
+def test_a_retry_after_as_a_date_is_the_time_until_it(offset: int, gmt: bool, zone: int) -> None:
+    at = datetime.now(UTC) + timedelta(seconds=offset)
+    there = at if gmt else at.astimezone(timezone(timedelta(hours=zone)))
+    # the header has whole seconds, and some time passes until it is read
+    assert max(0, offset - 5) <= seconds_until(format_datetime(there, usegmt=gmt)) <= max(0, offset)
+
+
+@settings(max_examples=200)
+@given(st.text(max_size=40) | st.from_regex(r"-?[0-9]{0,400}([.,e][0-9]+)?", fullmatch=True))
 def test_any_retry_after_is_a_time(text: str) -> None:
     assert seconds_until(text) >= 0

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -26,7 +26,7 @@ from clonecost.victims.endpoints.secret_values import Secrets
 PERMIT: dict[str, Any] = {
     "owner": "Shop Ltd",
     "granted_by": "A. Buyer",
-    "date": "2026-01-31",
+    "date": (date.today() - timedelta(days=300)).isoformat(),
     "scope": "staging",
 }
 
@@ -115,17 +115,33 @@ def test_a_permission_ends_and_grows_old() -> None:
             Authorisation(**PERMIT, rows=rows)
 
 
-@settings(max_examples=60)
-@given(st.dates(), st.none() | st.dates())
-def test_only_a_permission_that_holds_today_is_one(granted: date, until: date | None) -> None:
-    permit = Authorisation(
-        **{**PERMIT, "date": granted}, until=until.isoformat() if until else None
-    )
+DAYS = st.integers(-1000, 1000)  # from today
+
+
+@settings(max_examples=100)
+@given(DAYS, st.none() | DAYS)
+@example(-730, None)
+@example(-731, None)
+@example(0, None)
+@example(1, None)
+@example(-730, 0)
+@example(-731, 0)
+@example(0, 0)
+@example(1, 1)
+@example(-1, -1)
+def test_only_a_permission_that_holds_today_is_one(granted: int, until: int | None) -> None:
     today = date.today()
-    holds = granted <= today and (
-        granted <= until >= today if until else granted >= today - timedelta(days=730)
-    )
-    assert (refusal("https://shop.example/v2/models/m", permit) is None) == holds
+
+    def day(offset: int) -> str:
+        return (today + timedelta(days=offset)).isoformat()
+
+    ends = None if until is None else day(until)
+    permit = Authorisation(**{**PERMIT, "date": day(granted)}, until=ends)
+    refused = refusal("https://shop.example/v2/models/m", permit)
+    if date.today() != today:
+        return  # midnight has passed
+    holds = granted <= 0 and (granted >= -730 if until is None else until >= max(0, granted))
+    assert (refused is None) == holds
 
 
 OTHERS = {
