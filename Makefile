@@ -14,7 +14,7 @@ HASHES := --python-version 3.11.5 --universal --generate-hashes --no-annotate --
 MLSERVER := .venv-mlserver
 export CLONECOST_MLSERVER ?= $(CURDIR)/$(MLSERVER)/bin/python
 
-.PHONY: setup setup-hashed demo test fuzz lock sbom audit check prose docs bench clean
+.PHONY: setup setup-hashed demo test test-all fuzz lock sbom audit check prose docs bench clean
 
 setup: $(VENV)/user  ## the environment, from pinned versions
 
@@ -72,6 +72,9 @@ demo: $(VENV)/user  ## audit the embedded victim with two attacks, and write a r
 
 test: $(VENV)/dev $(MLSERVER)/ready  ## the whole test suite
 	$(BIN)/python -m pytest -n 2
+
+test-all: export CLONECOST_KILLS = all
+test-all: test  ## the same, but every attack is killed again and again, not a third of them by the date
 
 # New examples each time; SEED=... repeats those of a failure.
 fuzz: SEED ?= $(shell date +%s)
