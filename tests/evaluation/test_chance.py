@@ -1,7 +1,5 @@
 """The verdict is relative to a clone that learnt nothing, whatever the victim's classes are."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -196,4 +194,3 @@ def test_the_intervals_hold_the_truth_19_times_of_20(common: float, rare: float)
         held["corrected"] += scale.low <= (agreement - majority) / (1 - majority) <= scale.high
         held["balanced"] += mean.low <= (common + rare) / 2 <= mean.high
     assert min(held.values()) >= 930, held
-    assert math.isclose(held["corrected"], 1_000, abs_tol=70)

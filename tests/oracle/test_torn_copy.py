@@ -1,6 +1,5 @@
 """A folder that was copied by hand while its run went on may lack the end of `inputs.bin`."""
 
-import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.run_folders import fresh_copy
 
 from clonecost.errors import LedgerError
 from clonecost.oracle import Oracle
@@ -59,8 +59,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_resume_restores_missing_inputs_without_a_question(
     whole: Path, tmp_path: Path, data: st.DataObject
 ) -> None:
-    shutil.rmtree(tmp_path / "torn", ignore_errors=True)
-    torn = shutil.copytree(whole, tmp_path / "torn")
+    torn = fresh_copy(whole, tmp_path / "torn")
     inputs = torn / "inputs.bin"
     content = inputs.read_bytes()
     cut = data.draw(st.integers(0, len(content) - 1))
@@ -80,7 +79,7 @@ def test_resume_restores_missing_inputs_without_a_question(
 def test_inputs_that_cannot_be_restored_are_named_before_anything_is_sent(
     whole: Path, tmp_path: Path
 ) -> None:
-    torn = shutil.copytree(whole, tmp_path / "torn")
+    torn = fresh_copy(whole, tmp_path / "torn")
     (torn / "inputs.bin").write_bytes((torn / "inputs.bin").read_bytes()[:-1])
     more = torch.rand(ROWS, *SHAPE)
     with closing(opened(torn)) as ledger:

@@ -1,6 +1,7 @@
 """Rows of a table reach a model by the names and the values that it was fitted on."""
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,27 @@ def fitted(frame: pd.DataFrame, labels: np.ndarray, words: list[str]) -> Any:
         return make_pipeline(columns, LogisticRegression()).fit(frame, labels)
 
 
+@dataclass(frozen=True)
+class Problem:
+    """A model, the rows and labels that it was fitted on, and the names of the categories."""
+
+    model: Any
+    frame: pd.DataFrame
+    labels: np.ndarray
+    words: list[str]
+
+
+@st.composite
+def fitted_problems(draw: st.DrawFn) -> Problem:
+    frame, labels, words = draw(problems())
+    return Problem(fitted(frame, labels, words), frame, labels, words)
+
+
+@pytest.fixture(scope="module")
+def rows_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rows") / "rows.csv"
+
+
 def accuracy(victim: LoadedVictim, test: LabelledInputs) -> float:
     return float((victim.answer(test.inputs).argmax(1) == test.labels).double().mean())
 
@@ -84,37 +106,33 @@ def loaded(model: Any, path: Path) -> tuple[LoadedVictim, LabelledInputs]:
 
 
 @settings(max_examples=40)
-@given(problem=problems(), data=st.data())
+@given(problem=fitted_problems(), data=st.data())
 def test_the_accuracy_is_the_score_of_the_model(
-    problem: Any, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    problem: Problem, data: st.DataObject, rows_csv: Path
 ) -> None:
-    frame, labels, words = problem
-    model = fitted(frame, labels, words)
-    path = tmp_path_factory.mktemp("rows") / "rows.csv"
+    frame, labels, model = problem.frame, problem.labels, problem.model
     top = sorted(set(labels.tolist()))[-1]
     kept = labels != top if data.draw(st.booleans()) else np.full(len(labels), True)
     rows, there = frame[kept], labels[kept]
     order = data.draw(st.permutations([*frame.columns, "label"]))
-    rows.assign(label=there)[order].to_csv(path, index=data.draw(st.booleans()))
-    victim, test = loaded(model, path)
+    rows.assign(label=there)[order].to_csv(rows_csv, index=data.draw(st.booleans()))
+    victim, test = loaded(model, rows_csv)
     assert accuracy(victim, test) == pytest.approx(model.score(rows, there), abs=1e-9)
     # What an attack draws are values that the encoders know: none raises, and all are answered.
     assert test.features is not None
     drawn = uniform_rows(test.features, 50, torch.Generator().manual_seed(0))
     assert victim.answer(drawn).shape == (50, len(set(labels.tolist())))
-    for name in words:
+    for name in problem.words:
         feature = next(one for one in test.features if one.name == name)
         assert sorted(feature.categories) == sorted(map(str, COLUMNS[name]))
 
 
 @settings(max_examples=20)
-@given(problem=problems(), data=st.data())
+@given(problem=fitted_problems(), data=st.data())
 def test_a_renamed_column_or_a_foreign_word_is_refused_by_its_name(
-    problem: Any, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    problem: Problem, data: st.DataObject, rows_csv: Path
 ) -> None:
-    frame, labels, words = problem
-    model = fitted(frame, labels, words)
-    path = tmp_path_factory.mktemp("rows") / "rows.csv"
+    frame, labels, model, path = problem.frame, problem.labels, problem.model, rows_csv
     name = data.draw(st.sampled_from(list(frame.columns)))
     other = name.upper() if data.draw(st.booleans()) else "other"
     frame.assign(label=labels).rename(columns={name: other}).to_csv(path, index=False)

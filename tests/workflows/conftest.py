@@ -21,10 +21,16 @@ def finished(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def out(
-    finished: Path, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:  # fmt: skip
+def at_bench(bench: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The bench, which is the working directory."""
     monkeypatch.chdir(bench)
+    return bench
+
+
+@pytest.fixture
+def out(
+    finished: Path, at_bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:  # fmt: skip
     monkeypatch.setenv("OWN_LOG", str(tmp_path / "asked"))
     return made_here(Path(shutil.copytree(finished, tmp_path / "run")))
 

@@ -16,10 +16,8 @@ from clonecost.persistence.disk import cache_root
 from clonecost.workflows.agreements import Either, remember, remembered
 
 
-def test_a_run_made_here_resumes_and_transfers_without_a_question(
-    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(bench)
+@pytest.mark.usefixtures("at_bench")
+def test_a_run_made_here_resumes_and_transfers_without_a_question(tmp_path: Path) -> None:
     out = tmp_path / "mine"
     assert run(*AUDIT, "--budget", "40", "--out", out).status == 0
     said = run("resume", out, "--budget", "60")  # another budget is no other spec
@@ -28,9 +26,10 @@ def test_a_run_made_here_resumes_and_transfers_without_a_question(
     assert said.status == 0, said.err
 
 
-def test_a_copied_run_asks_and_runs_nothing(finished: Path, bench: Path, tmp_path: Path,
-                                            monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.chdir(bench)
+@pytest.mark.usefixtures("at_bench")
+def test_a_copied_run_asks_and_runs_nothing(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OWN_LOG", str(tmp_path / "asked"))
     copy = Path(shutil.copytree(finished, tmp_path / "copy"))
     before = contents(copy)
@@ -64,10 +63,8 @@ def test_a_finished_copy_needs_no_consent(finished: Path, bench: Path, tmp_path:
     assert run("resume", copy).status == 0
 
 
-def test_the_victim_typed_at_the_command_line_is_the_consent(
-    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(bench)
+@pytest.mark.usefixtures("at_bench")
+def test_the_victim_typed_at_the_command_line_is_the_consent(tmp_path: Path) -> None:
     spec = tmp_path / "spec.toml"
     spec.write_text(
         'victim = "own:probs"\ntest = "test.npz"\nproxy = "proxy.npz"\nstudent = "lenet"\n'

@@ -10,10 +10,8 @@ from tests.support.run_folders import AUDIT, contents
 from clonecost.result import read_result
 
 
-def test_a_failed_first_attempt_does_not_claim_out(
-    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(bench)
+@pytest.mark.usefixtures("at_bench")
+def test_a_failed_first_attempt_does_not_claim_out(tmp_path: Path) -> None:
     out = tmp_path / "run"
     more = [*MINE[1:], *QUICK, "--budget", "60", "--out", out]
     assert run("audit", "own:falls", *more).status == 2
@@ -26,10 +24,8 @@ def test_a_failed_first_attempt_does_not_claim_out(
     assert run("report", out).status == 0
 
 
-def test_several_runs_of_which_the_first_failed_do_not_claim_out(
-    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(bench)
+@pytest.mark.usefixtures("at_bench")
+def test_several_runs_of_which_the_first_failed_do_not_claim_out(tmp_path: Path) -> None:
     out = tmp_path / "runs"
     more = [*MINE[1:], *QUICK, "--budget", "60", "--out", out, "--seed", "0", "--seed", "1"]
     assert run("audit", "own:falls", *more).status == 2
@@ -49,10 +45,8 @@ def test_the_same_command_goes_on_after_a_failed_first_attempt(
     assert not Path("run", "failed-1").exists()
 
 
-def test_a_spec_that_somebody_put_there_is_not_moved_away(
-    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(bench)
+@pytest.mark.usefixtures("at_bench")
+def test_a_spec_that_somebody_put_there_is_not_moved_away(tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text('victim = "digits-lenet"\n')
     before = contents(tmp_path)
     said = run(*AUDIT, "--budget", "60", "--out", tmp_path)
@@ -61,10 +55,10 @@ def test_a_spec_that_somebody_put_there_is_not_moved_away(
     assert contents(tmp_path) == before
 
 
+@pytest.mark.usefixtures("at_bench")
 def test_ctrl_c_while_data_are_read_promises_no_resume(
-    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(bench)
 
     def stop(*args: object, **given: object) -> object:
         raise KeyboardInterrupt
@@ -77,10 +71,10 @@ def test_ctrl_c_while_data_are_read_promises_no_resume(
     assert run(*AUDIT, "--budget", "60", "--out", tmp_path / "run").status == 0
 
 
+@pytest.mark.usefixtures("at_bench")
 def test_ctrl_c_after_the_first_row_says_how_the_run_goes_on(
-    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(bench)
     out = tmp_path / "run"
 
     def stop(*args: object, **given: object) -> object:
@@ -97,11 +91,9 @@ def test_ctrl_c_after_the_first_row_says_how_the_run_goes_on(
     assert (out / "result.json").is_file()
 
 
-def test_a_resume_notices_other_names_of_classes(
-    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("at_bench")
+def test_a_resume_notices_other_names_of_classes(tmp_path: Path) -> None:
     """The file has the same path; the labels of the test rows follow the names in it."""
-    monkeypatch.chdir(bench)
     names, out = tmp_path / "names.txt", tmp_path / "run"
     names.write_text("0\n1\n2\n3\n")
     more = [*MINE[1:], *QUICK, "--class-names", names, "--out", out]

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.cli_runs import run as command
+from tests.support.run_folders import fresh_copy
 from tests.support.toys import MakeAudit
 
 from clonecost.audit import run_audit
@@ -105,8 +106,7 @@ def test_values_of_any_type_are_found_or_change_nothing(
     run: Path, tmp_path: Path, data: st.DataObject
 ) -> None:
     """Several at once: no crash, no long wait, and no changed content passes."""
-    shutil.rmtree(tmp_path / "copy", ignore_errors=True)
-    copy = shutil.copytree(run, tmp_path / "copy")
+    copy = fresh_copy(run, tmp_path / "copy")
     columns = {"batches": "account position count digests at state reason unsent encoding answers "
                           "form offset", "chain": "event batch content digest"}  # fmt: skip
     changed = False
@@ -133,7 +133,7 @@ def test_reading_changes_nothing(ended: bool, run: Path, tmp_path: Path) -> None
     if not ended:  # as a killed process leaves it
         ledger = Ledger.reopen(run / "ledger.sqlite")
         ledger.note(more=1)
-        run = shutil.copytree(run, tmp_path / "killed")
+        run = fresh_copy(run, tmp_path / "killed")
         ledger.close()
         assert (run / "ledger.sqlite-wal").stat().st_size > 0
     else:

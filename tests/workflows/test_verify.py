@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.cli_runs import run as command
 from tests.support.recording_oracle import RecordingVictim
+from tests.support.run_folders import fresh_copy
 from tests.support.toys import CLASSES, SHAPE, MakeAudit
 
 from clonecost.audit import run_audit
@@ -86,11 +87,7 @@ def buy(ledger: Ledger, account: Any, position: int, rng: torch.Generator) -> No
 def again(whole: Path, tmp_path: Path) -> Callable[[], Path]:
     """A fresh copy of the run for every example."""
 
-    def fresh() -> Path:
-        shutil.rmtree(tmp_path / "run", ignore_errors=True)
-        return shutil.copytree(whole, tmp_path / "run")
-
-    return fresh
+    return lambda: fresh_copy(whole, tmp_path / "run")
 
 
 def faults(run: Path, head: str | None = None) -> tuple[str, ...]:
