@@ -1,8 +1,9 @@
-"""What do the defences that change probabilities cost the owner: processor time, and top classes?
+"""What do the defences cost the owner: processor time, and the utility columns of one data set?
 
     OMP_NUM_THREADS=1 python -m experiments.defence_cost [--seed 0]
 
-10,000 answers of ten classes (Dirichlet 0.3), defended once; the least of three times.
+10,000 answers of ten classes (Dirichlet 0.3) with labels drawn from them, so that the undefended
+answers are calibrated; defended once, the least of three times.
 """
 
 import argparse
@@ -11,13 +12,15 @@ import time
 import numpy as np
 import torch
 
-from clonecost.defences import DEFENCES
+from clonecost.config import make_defence
+from clonecost.evaluation.utility import utility
+from clonecost.result.utility import Change
 
 ROWS, CLASSES = 10_000, 10
-SETTINGS: dict[str, dict[str, float]] = {
-    "modelguard_w": {}, "dawn": {}, "mad": {}, "noise": {},
-    "reverse_sigmoid": {"beta": 0.7, "gamma": 0.2}, "temperature": {},
-}  # fmt: skip
+DEFENCES = (
+    "rounding:decimals=1", "temperature", "noise", "noise:consistent=true",
+    "reverse_sigmoid:beta=0.7,gamma=0.2", "modelguard_w", "mad", "mad:keep_top=false", "dawn",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -29,16 +32,23 @@ def main() -> None:
     torch.manual_seed(seed)  # fresh noise draws from it, as with a served model
     rng = np.random.default_rng(seed)
     answers = torch.from_numpy(rng.dirichlet(np.full(CLASSES, 0.3), ROWS)).float()
+    labels = torch.multinomial(answers, 1)[:, 0]
     inputs = torch.from_numpy(rng.random((ROWS, 1, 8, 8), dtype=np.float32))
-    for name, settings in SETTINGS.items():
-        defended = DEFENCES[name](**settings)(lambda _: answers)
+    for text in DEFENCES:
+        defended = make_defence(text)(lambda _: answers)
         seconds = []
         for _ in range(3):
             began = time.process_time()
             found = defended(inputs)
             seconds.append(time.process_time() - began)
-        flips = float((found.argmax(1) != answers.argmax(1)).double().mean())
-        print(f"{name} {min(seconds):.3f} s, {flips:.1%} flipped")
+        cost = utility(answers, found, labels)
+        print(f"{text}: {min(seconds):.3f} s, {cost.flips.value:.1%} flipped, L1 {cost.l1_mean:.2f}"
+              f" (at most {cost.l1_max:.2f}), NLL {_words(cost.nll)}, ECE {_words(cost.ece)}, "
+              f"AUROC of errors {_words(cost.auroc_errors)}")  # fmt: skip
+
+
+def _words(change: Change | None) -> str:
+    return "not known" if change is None else f"{change.before:.3f} -> {change.after:.3f}"
 
 
 if __name__ == "__main__":

@@ -38,3 +38,7 @@ from clonecost.result.traffic import Traffic as Traffic
 from clonecost.result.transfer import Strength as Strength
 from clonecost.result.transfer import Transfer as Transfer
 from clonecost.result.transfer import read_transfer as read_transfer
+from clonecost.result.utility import Change as Change
+from clonecost.result.utility import Latency as Latency
+from clonecost.result.utility import RateChange as RateChange
+from clonecost.result.utility import Utility as Utility
