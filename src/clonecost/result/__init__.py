@@ -16,6 +16,8 @@ from clonecost.result.cards import Price as Price
 from clonecost.result.cards import Provenance as Provenance
 from clonecost.result.cards import ThreatCard as ThreatCard
 from clonecost.result.cards import VictimCard as VictimCard
+from clonecost.result.detection import Detection as Detection
+from clonecost.result.detection import read_detection as read_detection
 from clonecost.result.document import SCHEMA as SCHEMA
 from clonecost.result.document import Result as Result
 from clonecost.result.document import json_schema as json_schema
