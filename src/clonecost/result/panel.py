@@ -71,7 +71,7 @@ class PanelLimits(Model):
 
 
 class PanelDocument(Model):
-    """A panel, as in `OUT/panel.json`. Every decision stands here before it takes effect.
+    """A panel, as in `OUT/panel.json`. Every decision is written before it takes effect.
 
     Example:
         >>> [entry.ended for entry in read_panel(Path("runs/mine")).entries]  # doctest: +SKIP
