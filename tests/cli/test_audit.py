@@ -228,8 +228,21 @@ def test_plan_sends_nothing_and_makes_nothing(tmp_path: Path, log: Path, bench: 
     assert "at most 2,000 of the attacks" in said.out
     assert "at most $4.00" in said.out
     assert "31 iterations of 32 queries" in said.out
+    words = " ".join(said.out.split())
+    assert "dfme: cost about" in words
+    assert "the victim's own time is not known" in words  # nobody's code runs for a plan
+    assert "all runs 2 runs, about" in words
     assert asked(log) == []
     assert sorted(bench.iterdir()) == before
+
+
+def test_plan_times_a_model_that_loads_without_code() -> None:
+    said = run("plan", "lenet.safetensors", "--network", "lenet", "--shape", "1,16,16",
+               "--classes", "4", *MINE[1:])  # fmt: skip
+    words = " ".join(said.out.split())
+    assert "of the victim," in words
+    assert "of training on this machine" in words
+    assert said.err == ""
 
 
 def test_plan_of_the_zoo_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,6 +250,7 @@ def test_plan_of_the_zoo_trains_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     said = run("plan", "digits-lenet")
     assert said.status == 0
     assert "539 rows of digits" in said.out
+    assert "of training on this machine" in " ".join(said.out.split())
     assert "digits-lenet is not trained yet" in said.err
     assert not (tmp_path / "cache").exists()
 

@@ -2,7 +2,8 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,29 @@ def test_what_would_stop_an_audit_is_found(words: list[str], problem: str) -> No
     said = run("check", *words)
     assert said.status == 2
     assert problem in " ".join(said.err.split())
+
+
+@pytest.mark.parametrize("words", [WEIGHTS, ["iris-softmax"]])
+def test_the_test_rows_are_read_once(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[object] = []
+    for place in ("config.build.load", "workflows.plan.load", "config.build.load_table",
+                  "workflows.plan.load_table"):  # fmt: skip
+        monkeypatch.setattr(f"clonecost.{place}", counted(place, read))
+    assert run("check", *words).status == 0
+    assert len(read) == 1
+
+
+def counted(place: str, read: list[object]) -> Callable[..., object]:
+    """The function of that name, which notes each time that it reads test rows."""
+    module, _, name = place.rpartition(".")
+    real = getattr(import_module(f"clonecost.{module}"), name)
+
+    def load(data: str, split: str, *rest: object, **more: object) -> object:
+        if split == "test":
+            read.append(data)
+        return real(data, split, *rest, **more)
+
+    return load
 
 
 def test_a_table_is_checked_too() -> None:

@@ -176,6 +176,7 @@ def test_plan_says_money_hours_and_losses_before_anything_is_sent(
     assert "at most $8.00 for the attacks' queries" in words
     assert "at most 100 more rows" in words
     assert "with the evaluation and one spot check per run, at most $40.00 in all" in words
+    assert "of training on this machine" in words
     assert server.requests == []
 
 

@@ -17,6 +17,7 @@ from .consent import consents_needed as consents_needed
 from .consent import must_consent as must_consent
 from .consent import not_consented as not_consented
 from .defaults import answers_of as answers_of
+from .defaults import class_names as class_names
 from .defaults import endpoint_url as endpoint_url
 from .defaults import features_of as features_of
 from .defaults import generators_of as generators_of

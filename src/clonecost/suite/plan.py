@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from clonecost.errors import CloneCostError
 from clonecost.suite.run import Job
-from clonecost.workflows.plan import Plan, plan
+from clonecost.workflows.plan import Plan, survey
 
 
 def plan_suite(todo: Sequence[Job], *, words: Callable[[CloneCostError], str] = str) -> Plan:
@@ -24,7 +24,7 @@ def plan_suite(todo: Sequence[Job], *, words: Callable[[CloneCostError], str] = 
         fact = f"{len(left)} of {len(of_cell)} runs to do, {budget:,} queries each"
         lines.append((f"{cell.column.name} / {cell.row.name}", fact if left else "finished"))
         if left:
-            missing += plan(left[0].spec, words=words).missing
+            missing += survey(left[0].spec, words=words).missing
     lines.append(("runs", f"{runs} to do of {len(todo)}"))
     lines.append(("queries", f"at most {queries:,} of the attacks, all counted"))
     return Plan(lines, list(dict.fromkeys(missing)))

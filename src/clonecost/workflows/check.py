@@ -7,46 +7,41 @@ many.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from math import ceil, prod
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from clonecost.audit import check as check_audit
 from clonecost.config import (
+    EVERYTHING,
     Spec,
     audits,
-    endpoint_url,
     load_table_parts,
-    make_attack,
-    make_device,
     needs_proxy,
     of_table,
-    proxy_name,
     student_name,
 )
-from clonecost.config.build import Parts, load_attacked, load_test, milestones_of
-from clonecost.data.catalogue import DATASETS
+from clonecost.config.build import Parts, load_attacked, load_test
 from clonecost.data.table_labels import numbered_as
-from clonecost.errors import CloneCostError, RunWorkflow, SetKey, SpecError
-from clonecost.networks import build
-from clonecost.report.number_format import duration
-from clonecost.training.distill import Recipe, distill
-from clonecost.types import LabelledInputs, Progress, Shape, ThreatModel, no_progress
+from clonecost.errors import CloneCostError, RunWorkflow
+from clonecost.types import LabelledInputs, Progress, ThreatModel, no_progress
 from clonecost.victims import LoadedVictim
-from clonecost.victims.endpoints import RATE, EndpointSettings, least_seconds
 from clonecost.victims.steadiness import steadiness
-from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
-from clonecost.workflows.estimate import Clock, Estimate, Speed, estimate, gib, per_row
-from clonecost.workflows.plan import plan
+from clonecost.workflows.costs import (
+    BATCH,
+    estimates,
+    in_words,
+    is_free,
+    known_speed,
+    speed_of_student,
+    speed_of_victim,
+)
+from clonecost.workflows.estimate import Clock, Estimate, Speed, gib
+from clonecost.workflows.plan import survey
 
-BATCH = 256  # rows of a call that is timed
-STUDENT = 128  # rows of a training step
-MEASURED = 1e8  # pixels through the student's training from which an audit may take minutes
-LONG = 15 * 60  # seconds of a run from which what would shorten it is said
 Words = Callable[[CloneCostError], str]
 
 
@@ -84,13 +79,7 @@ class Findings:
             yield "time", f"{1e3 * self.speed.alone:.3g} ms for one row{batch}"
         if self.peak_memory is not None:
             yield "memory", f"at most {gib(self.peak_memory)} in this process so far"
-        for one in self.estimates:
-            yield one.attack, one.words
-            if one.seconds > LONG:
-                yield "shorter by", "a smaller student, fewer epochs, or a smaller budget"
-        if self.runs > 1:
-            total = sum(one.seconds for one in self.estimates) * self.runs / len(self.estimates)
-            yield "all runs", f"{self.runs} runs, about {duration(total)}"
+        yield from in_words(self.estimates, self.runs)
 
     def as_json(self) -> str:
         """Everything, as JSON."""
@@ -116,20 +105,18 @@ def check_victim(
         >>> check_victim(make_spec({"victim": "digits-lenet"})).problems
         []
     """
-    from clonecost.config import EVERYTHING
-
     found = Findings(spec.victim, runs=len(spec.attack) * len(spec.seed))
     try:
-        found.problems += plan(spec, words=words).missing
-        if of_table(spec):
-            early, test = load_table_parts(spec, progress, consent=EVERYTHING)
-            victim, threat = load_attacked(spec, test, progress, consent=EVERYTHING, victim=early)
-            test = numbered_as(test, victim.classes)
-        else:
-            test = load_test(spec, progress)
-            victim, threat = load_attacked(spec, test, progress, consent=EVERYTHING)
+        try:
+            early, test = _test_rows(spec, progress)
+        except CloneCostError as error:  # beside it, the other parts that are missing
+            found.problems += survey(spec, words=words).missing
+            raise error
+        found.problems += survey(spec, words=words, test=test).missing
+        victim, threat = load_attacked(spec, test, progress, consent=EVERYTHING, victim=early)
+        test = numbered_as(test, victim.classes) if of_table(spec) else test
         found.facts += _test_facts(test)
-        asked = rows if rows is not None else (BATCH if _is_free(victim, spec) else 0)
+        asked = rows if rows is not None else (BATCH if is_free(victim, spec) else 0)
         with torch.random.fork_rng(devices=[]):
             _ask(found, victim, test, min(asked, len(test)), clock, exact=rows is not None)
         found.facts += _victim_facts(victim, threat)
@@ -141,104 +128,12 @@ def check_victim(
         return found
     found.problems += _contradictions(spec, victim, threat, test, words)
     if not of_table(spec):
-        found.speed = replace(found.speed, student=_of_student(spec, threat, clock))
+        found.speed = replace(found.speed, student=speed_of_student(spec, threat, clock))
     if found.speed.victim is None:
-        found.speed = _known_speed(spec, found.speed)
+        found.speed = known_speed(spec, found.speed)
     found.estimates = estimates(spec, threat, len(test), found.speed)
     found.peak_memory = peak_memory()
     return found
-
-
-def must_be_quick_enough(
-    spec: Spec, victim: LoadedVictim, threat: ThreatModel, test: int, *,
-    notice: Callable[[str], object], clock: Clock = time.perf_counter,
-) -> None:  # fmt: skip
-    """Say how long each run takes, and refuse what takes longer than the spec allows.
-
-    A small audit is not measured. No row is sent.
-
-    Args:
-        test: rows of the test set.
-        notice: gets the estimates in words.
-
-    Raises:
-        SpecError: a run would take longer than `max_hours`.
-    """
-    found = estimates(spec, threat, test, _known_speed(spec, Speed()))
-    if threat.features is None and _is_work(found, threat):
-        speed = _of_student(spec, threat, clock)
-        if max(one.seconds for one in estimates(spec, threat, test, Speed(student=speed))) > (
-            3600 * spec.max_hours
-        ):  # another program may have had the cores: nobody is refused for that
-            speed = min(speed, _of_student(spec, threat, clock))
-        found = estimates(spec, threat, test, _known_speed(spec, Speed(student=speed)))
-        for one in found:
-            notice(f"{one.attack}: {one.words}")
-    for one in found:
-        if one.seconds > 3600 * spec.max_hours:
-            raise SpecError(
-                f"A run of {one.attack} on {victim.name} takes {one.words}. That is longer than "
-                f"{spec.max_hours:g} h, so nothing was sent",
-                SetKey("student"), SetKey("budget"),
-                SetKey("max_hours", float(ceil(one.seconds / 3600))),
-            )  # fmt: skip
-
-
-def _is_work(found: Sequence[Estimate], threat: ThreatModel) -> bool:
-    """Whether training may take minutes."""
-    return max(one.passes for one in found) * prod(threat.input_shape) > MEASURED
-
-
-def _known_speed(spec: Spec, speed: Speed) -> Speed:
-    """The speed with that of an endpoint, which follows from its rate."""
-    if not endpoint_url(spec):
-        return speed
-    settings, rate = spec.endpoint or EndpointSettings(), spec.rate or RATE
-    return replace(speed, victim=least_seconds(1_000, settings, rate) / 1_000)
-
-
-def estimates(spec: Spec, threat: ThreatModel, test: int, speed: Speed) -> list[Estimate]:
-    """The estimate of each attack of a spec."""
-    card = DATASETS.get(proxy_name(spec))
-    proxy = (card.train if card else spec.budget) if needs_proxy(spec) else 0
-    evaluation = test + (spec.uniform if threat.features is not None else 0)
-    return [
-        estimate(
-            make_attack(name, spec.set), name, budget=spec.budget, milestones=milestones_of(spec),
-            keep=spec.keep,
-            evaluation=evaluation, proxy=proxy, shape=threat.input_shape,
-            num_classes=threat.num_classes, speed=speed,
-        )
-        for name in spec.attack
-    ]  # fmt: skip
-
-
-def _of_student(spec: Spec, threat: ThreatModel, clock: Clock) -> float:
-    with torch.random.fork_rng(devices=[]):  # an audit's numbers stay what they are
-        return student_speed(
-            lambda: build(student_name(spec), threat.input_shape, threat.num_classes),
-            threat.input_shape, threat.num_classes, make_device(spec.device), clock=clock,
-        )  # fmt: skip
-
-
-def student_speed(
-    new: Callable[[], nn.Module], shape: Shape, num_classes: int, device: torch.device, *,
-    clock: Clock = time.perf_counter,
-) -> float:  # fmt: skip
-    """Seconds that one training step of a student takes, a row."""
-    student = new().to(device)
-    rng = torch.Generator(device).manual_seed(0)
-
-    def step(size: int) -> None:
-        inputs = torch.zeros(size, *shape, dtype=torch.uint8, device=device)
-        answers = torch.full((size, num_classes), 1 / num_classes, device=device)
-        recipe = Recipe(epochs=1, batch_size=size, validation=0.0)
-        distill(student, inputs, answers, recipe, rng=rng)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    seconds, _ = per_row(step, most=STUDENT, clock=clock)
-    return seconds
 
 
 def peak_memory() -> int | None:
@@ -252,11 +147,11 @@ def peak_memory() -> int | None:
     return most if sys.platform == "darwin" else most * 1024
 
 
-def _is_free(victim: LoadedVictim, spec: Spec) -> bool:
-    """Whether rows cost nothing: a model of this process, and no function of the owner's."""
-    if spec.victim in VICTIMS or spec.victim in TABLE_VICTIMS:
-        return True
-    return not endpoint_url(spec) and (victim.free_rows or victim.table is not None)
+def _test_rows(spec: Spec, progress: Progress) -> tuple[LoadedVictim | None, LabelledInputs]:
+    """The test rows, read once, with the victim whose columns they are read by, if it has any."""
+    if of_table(spec):
+        return load_table_parts(spec, progress, consent=EVERYTHING)
+    return None, load_test(spec, progress)
 
 
 def _ask(
@@ -289,11 +184,8 @@ def _ask(
     if rows == 1:
         return
 
-    def step(size: int) -> Tensor:
-        return victim.answer(inputs[torch.arange(size) % len(inputs)])
-
     if not exact:
-        seconds, sent = per_row(step, most=BATCH, clock=clock)
+        seconds, sent = speed_of_victim(victim, inputs, clock)
         again = victim.answer(inputs)
         found.rows_sent += sent + rows
     else:  # exactly as many rows as were allowed

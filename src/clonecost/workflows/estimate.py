@@ -67,6 +67,8 @@ class Estimate:
             more = "at least " if self.at_least else ""
             parts.append(f"{more}{duration(self.training)} of training on this machine")
         hours = f"about {duration(self.seconds)} a run" if parts else "time not known"
+        if parts and self.victim is None:
+            parts.append("the victim's own time is not known")
         how = f" ({', '.join(parts)})" if parts else ""
         return f"{hours}{how}, {gib(self.memory)} of memory, {gib(self.disk)} on disk"
 

@@ -1,18 +1,20 @@
-"""The plan of an audit: its queries, cost and duration, and what is missing. Sends nothing."""
+"""The plan of an audit: its queries, cost, time and memory, and what is missing. Sends nothing."""
 
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 from clonecost.audit.spot_check import ROWS
 from clonecost.config import (
     Spec,
     answers_of,
+    class_names,
     consents_needed,
     endpoint_url,
     features_of,
     generators_of,
+    load_attacked,
     load_table_parts,
     lost_limit,
     make_attack,
@@ -31,7 +33,8 @@ from clonecost.generators import cached_generator, is_path, row_and_epochs
 from clonecost.persistence.file_limits import at_home
 from clonecost.persistence.model_cache import CARD
 from clonecost.report.number_format import duration
-from clonecost.types import LabelledInputs
+from clonecost.types import LabelledInputs, ThreatModel
+from clonecost.victims import LoadedVictim
 from clonecost.victims.endpoints import (
     RATE,
     EndpointSettings,
@@ -42,6 +45,16 @@ from clonecost.victims.endpoints import (
 )
 from clonecost.victims.zoo.catalogue import VICTIMS
 from clonecost.victims.zoo.images import is_trained
+from clonecost.workflows.costs import (
+    BATCH,
+    estimates,
+    in_words,
+    is_free,
+    known_speed,
+    speed_of_student,
+    speed_of_victim,
+)
+from clonecost.workflows.estimate import Clock, Speed
 
 
 @dataclass(frozen=True)
@@ -52,11 +65,23 @@ class Plan:
     missing: list[str]  # parts that the audit would have to make or fetch first
 
 
-def plan(spec: Spec, *, words: Callable[[CloneCostError], str] = str) -> Plan:
+@dataclass(frozen=True)
+class Survey:
+    """What is there of an audit's parts, without a query, a training or a download."""
+
+    missing: list[str]  # parts that the audit would have to make or fetch first
+    test: LabelledInputs | None  # None: they are missing
+    victim: LoadedVictim | None = None  # of a table, where its model states the columns
+
+
+def plan(
+    spec: Spec, *, words: Callable[[CloneCostError], str] = str, clock: Clock = time.perf_counter
+) -> Plan:
     """The plan of a spec's audits.
 
     Args:
         words: how an error about a missing part is worded; by default for Python.
+        clock: seconds, by which the student's training and a local model are timed.
 
     Raises:
         CloneCostError: the spec cannot be run, for another reason than a missing part.
@@ -74,7 +99,8 @@ def plan(spec: Spec, *, words: Callable[[CloneCostError], str] = str) -> Plan:
     test = test_name(spec)
     lines.append(("runs", f"{len(spec.attack)} attack(s) x {len(spec.seed)} seed(s)"))
     lines.append(("queries", f"at most {rows:,} of the attacks, all counted"))
-    missing, count = _survey(spec, test, words)
+    found = survey(spec, words=words)
+    count = 0 if found.test is None else len(found.test) + (spec.uniform if of_table(spec) else 0)
     count *= len(runs)
     if count:
         even = " and uniform ones" if of_table(spec) and spec.uniform else ""
@@ -94,7 +120,54 @@ def plan(spec: Spec, *, words: Callable[[CloneCostError], str] = str) -> Plan:
     lines.append(("defences", ", ".join(spec.defence) or "none"))
     if asked := consents_needed(spec):
         lines.append(("consent", f"the audit would {'; '.join(one.words for one in asked)}"))
+    missing = list(found.missing)
+    try:
+        lines += _costs(spec, found, len(runs), clock)
+    except (VictimError, DataError) as error:
+        missing.append(words(error))
     return Plan(lines, missing)
+
+
+def _costs(spec: Spec, found: Survey, runs: int, clock: Clock) -> Iterator[tuple[str, str]]:
+    """The lines of time and memory, as far as they are known without a query or anyone's code.
+
+    A model of this process is timed on test rows, which cost nothing and leave it by no API.
+    """
+    if found.test is None:
+        yield "time and memory", "not known without the test rows"
+        return
+    victim, classes = found.victim, _classes(spec, found.test)
+    if found.victim is None and not found.missing and _is_local(spec):
+        victim, loaded = load_attacked(spec, found.test)
+        classes = loaded.num_classes
+    if classes is None:
+        yield "time and memory", "not known before the victim says how many classes it has"
+        return
+    threat = ThreatModel(
+        input_shape=found.test.shape, num_classes=classes, query_budget=spec.budget,
+        features=found.test.features,
+    )  # fmt: skip
+    speed = Speed()
+    if victim and is_free(victim, spec):
+        rows = found.test.rows(slice(0, BATCH))
+        speed = Speed(victim=speed_of_victim(victim, rows, clock)[0])
+    if not of_table(spec):
+        speed = replace(speed, student=speed_of_student(spec, threat, clock))
+    count = len(found.test)
+    for name, fact in in_words(estimates(spec, threat, count, known_speed(spec, speed)), runs):
+        yield f"{name}: cost" if name in spec.attack else name, fact
+
+
+def _is_local(spec: Spec) -> bool:
+    """Whether the victim is a model of images here, which loads without anyone's code."""
+    return not (of_table(spec) or endpoint_url(spec) or consents_needed(spec))
+
+
+def _classes(spec: Spec, test: LabelledInputs) -> int | None:
+    """The number of classes, as far as it is known without the victim."""
+    zoo = VICTIMS.get(spec.victim)
+    stated = zoo.num_classes if zoo else spec.classes or len(class_names(spec) or test.classes)
+    return stated or (int(test.labels.max()) + 1 if test.labelled else None)
 
 
 def _endpoint(spec: Spec, rows: int, runs: int) -> Iterator[tuple[str, str]]:
@@ -134,29 +207,34 @@ def _endpoint(spec: Spec, rows: int, runs: int) -> Iterator[tuple[str, str]]:
     yield "losses", losses
 
 
-def _survey(spec: Spec, test: str, words: Callable[[CloneCostError], str]) -> tuple[list[str], int]:
-    """The missing parts, and the number of test rows (0: unknown)."""
+def survey(
+    spec: Spec, *, words: Callable[[CloneCostError], str] = str, test: LabelledInputs | None = None
+) -> Survey:
+    """The parts of a spec's audits that are there, and those that are missing.
+
+    Args:
+        test: the test rows, if they are read already.
+    """
+    name = test_name(spec)
     if of_table(spec):
-        return _survey_table(spec, test, words)
-    missing, count = [], 0
-    loaded: dict[tuple[str, str], LabelledInputs] = {}
-    needed = [(test, "test")] + ([(proxy_name(spec), "train")] if needs_proxy(spec) else [])
+        return _survey_table(spec, name, words, test)
+    missing, found = [], {}
+    needed: list[tuple[str, Split]] = [] if test is not None else [(name, "test")]
+    if needs_proxy(spec):
+        needed.append((proxy_name(spec), "train"))
     if spec.victim in VICTIMS and not is_trained(spec.victim):
         missing.append(f"{spec.victim} is not trained yet: the audit trains it first")
         needed.append((VICTIMS[spec.victim].dataset, "train"))
     missing += _victim_missing(spec)
-    for name, split in needed:
+    for data, split in dict.fromkeys(needed):
         try:
-            data = load(
-                name, cast(Split, split), root=spec.data, shape=victim_shape(spec), download=False
+            found[data, split] = load(
+                data, split, root=spec.data, shape=victim_shape(spec), download=False
             )
         except DataError as error:  # the error of an unknown name is raised, not listed
             missing.append(words(error))
-            continue
-        loaded[name, split] = data
-        count = len(data) if (name, split) == (test, "test") else count
-    missing += _untrained(spec, loaded.get((proxy_name(spec), "train")))
-    return list(dict.fromkeys(missing)), count
+    missing += _untrained(spec, found.get((proxy_name(spec), "train")))
+    return Survey(list(dict.fromkeys(missing)), test or found.get((name, "test")))
 
 
 def _victim_missing(spec: Spec) -> Iterator[str]:
@@ -171,18 +249,20 @@ def _victim_missing(spec: Spec) -> Iterator[str]:
 
 
 def _survey_table(
-    spec: Spec, test: str, words: Callable[[CloneCostError], str]
-) -> tuple[list[str], int]:
+    spec: Spec, name: str, words: Callable[[CloneCostError], str], test: LabelledInputs | None
+) -> Survey:
     missing = list(_victim_missing(spec))
+    if test is not None:
+        return Survey(missing, test)
     try:
         # a plan runs no code of the owner's
         if missing or Path(spec.victim).suffix.lower() != ".skops" or consents_needed(spec):
-            rows = load_table(test, "test", features_of(spec), incomplete=spec.incomplete)
-        else:
-            _, rows = load_table_parts(spec)
-        return missing, len(rows) + spec.uniform
+            rows = load_table(name, "test", features_of(spec), incomplete=spec.incomplete)
+            return Survey(missing, rows)
+        victim, rows = load_table_parts(spec)
+        return Survey(missing, rows, victim)
     except (DataError, VictimError) as error:
-        return [*missing, words(error)], 0
+        return Survey([*missing, words(error)], None)
 
 
 def _untrained(spec: Spec, proxy: LabelledInputs | None) -> Iterator[str]:

@@ -22,7 +22,7 @@ from clonecost.persistence import run_folder
 from clonecost.result import Result, read_result
 from clonecost.types import Progress, no_progress
 from clonecost.workflows.agreements import Either, remember, remembered
-from clonecost.workflows.check import must_be_quick_enough
+from clonecost.workflows.costs import must_be_quick_enough
 
 Watch = Callable[[Audit], Watcher]
 

@@ -1,0 +1,156 @@
+"""What a planned audit takes of this machine: how fast its parts are, and what follows from it."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from math import ceil, prod
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.config import (
+    Spec,
+    endpoint_url,
+    make_attack,
+    make_device,
+    needs_proxy,
+    proxy_name,
+    student_name,
+)
+from clonecost.config.build import milestones_of
+from clonecost.data.catalogue import DATASETS
+from clonecost.errors import SetKey, SpecError
+from clonecost.networks import build
+from clonecost.report.number_format import duration
+from clonecost.training.distill import Recipe, distill
+from clonecost.types import Shape, ThreatModel
+from clonecost.victims import LoadedVictim
+from clonecost.victims.endpoints import RATE, EndpointSettings, least_seconds
+from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
+from clonecost.workflows.estimate import Clock, Estimate, Speed, estimate, per_row
+
+BATCH = 256  # rows of a call that is timed
+STUDENT = 128  # rows of a training step
+MEASURED = 1e8  # pixels through the student's training from which an audit may take minutes
+LONG = 15 * 60  # seconds of a run from which what would shorten it is said
+
+
+def must_be_quick_enough(
+    spec: Spec, victim: LoadedVictim, threat: ThreatModel, test: int, *,
+    notice: Callable[[str], object], clock: Clock = time.perf_counter,
+) -> None:  # fmt: skip
+    """Say how long each run takes, and refuse what takes longer than the spec allows.
+
+    A small audit is not measured. No row is sent.
+
+    Args:
+        test: rows of the test set.
+        notice: gets the estimates in words.
+
+    Raises:
+        SpecError: a run would take longer than `max_hours`.
+    """
+    found = estimates(spec, threat, test, known_speed(spec, Speed()))
+    if threat.features is None and _is_work(found, threat):
+        speed = speed_of_student(spec, threat, clock)
+        if max(one.seconds for one in estimates(spec, threat, test, Speed(student=speed))) > (
+            3600 * spec.max_hours
+        ):  # another program may have had the cores: nobody is refused for that
+            speed = min(speed, speed_of_student(spec, threat, clock))
+        found = estimates(spec, threat, test, known_speed(spec, Speed(student=speed)))
+        for one in found:
+            notice(f"{one.attack}: {one.words}")
+    for one in found:
+        if one.seconds > 3600 * spec.max_hours:
+            raise SpecError(
+                f"A run of {one.attack} on {victim.name} takes {one.words}. That is longer than "
+                f"{spec.max_hours:g} h, so nothing was sent",
+                SetKey("student"), SetKey("budget"),
+                SetKey("max_hours", float(ceil(one.seconds / 3600))),
+            )  # fmt: skip
+
+
+def _is_work(found: Sequence[Estimate], threat: ThreatModel) -> bool:
+    """Whether training may take minutes."""
+    return max(one.passes for one in found) * prod(threat.input_shape) > MEASURED
+
+
+def known_speed(spec: Spec, speed: Speed) -> Speed:
+    """The speed with that of an endpoint, which follows from its rate."""
+    if not endpoint_url(spec):
+        return speed
+    settings, rate = spec.endpoint or EndpointSettings(), spec.rate or RATE
+    return replace(speed, victim=least_seconds(1_000, settings, rate) / 1_000)
+
+
+def estimates(spec: Spec, threat: ThreatModel, test: int, speed: Speed) -> list[Estimate]:
+    """The estimate of each attack of a spec."""
+    card = DATASETS.get(proxy_name(spec))
+    proxy = (card.train if card else spec.budget) if needs_proxy(spec) else 0
+    evaluation = test + (spec.uniform if threat.features is not None else 0)
+    return [
+        estimate(
+            make_attack(name, spec.set), name, budget=spec.budget, milestones=milestones_of(spec),
+            keep=spec.keep,
+            evaluation=evaluation, proxy=proxy, shape=threat.input_shape,
+            num_classes=threat.num_classes, speed=speed,
+        )
+        for name in spec.attack
+    ]  # fmt: skip
+
+
+def speed_of_student(spec: Spec, threat: ThreatModel, clock: Clock) -> float:
+    """Seconds that one training step of the spec's student takes, a row."""
+    with torch.random.fork_rng(devices=[]):  # an audit's numbers stay what they are
+        return student_speed(
+            lambda: build(student_name(spec), threat.input_shape, threat.num_classes),
+            threat.input_shape, threat.num_classes, make_device(spec.device), clock=clock,
+        )  # fmt: skip
+
+
+def student_speed(
+    new: Callable[[], nn.Module], shape: Shape, num_classes: int, device: torch.device, *,
+    clock: Clock = time.perf_counter,
+) -> float:  # fmt: skip
+    """Seconds that one training step of a student takes, a row."""
+    student = new().to(device)
+    rng = torch.Generator(device).manual_seed(0)
+
+    def step(size: int) -> None:
+        inputs = torch.zeros(size, *shape, dtype=torch.uint8, device=device)
+        answers = torch.full((size, num_classes), 1 / num_classes, device=device)
+        recipe = Recipe(epochs=1, batch_size=size, validation=0.0)
+        distill(student, inputs, answers, recipe, rng=rng)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    seconds, _ = per_row(step, most=STUDENT, clock=clock)
+    return seconds
+
+
+def speed_of_victim(victim: LoadedVictim, rows: Tensor, clock: Clock) -> tuple[float, int]:
+    """Seconds of an answer to a row of a batch, and how many rows were asked for it."""
+
+    def step(size: int) -> None:
+        victim.answer(rows[torch.arange(size) % len(rows)])
+
+    with torch.random.fork_rng(devices=[]):
+        return per_row(step, most=BATCH, clock=clock)
+
+
+def in_words(found: Sequence[Estimate], runs: int) -> Iterator[tuple[str, str]]:
+    """(name, fact) for each estimate of one run, and for all `runs` together."""
+    for one in found:
+        yield one.attack, one.words
+        if one.seconds > LONG:
+            yield "shorter by", "a smaller student, fewer epochs, or a smaller budget"
+    if runs > 1 and found:
+        total = sum(one.seconds for one in found) * runs / len(found)
+        yield "all runs", f"{runs} runs, about {duration(total)}"
+
+
+def is_free(victim: LoadedVictim, spec: Spec) -> bool:
+    """Whether rows cost nothing: a model of this process, and no function of the owner's."""
+    if spec.victim in VICTIMS or spec.victim in TABLE_VICTIMS:
+        return True
+    return not endpoint_url(spec) and (victim.free_rows or victim.table is not None)
