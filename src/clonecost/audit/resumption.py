@@ -6,10 +6,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from clonecost.audit.definition import Audit, name_of
+from clonecost.defences import Recalling, declaration_of, forgetful
 from clonecost.errors import Advice, LedgerError, RunWorkflow, SetKey
 from clonecost.oracle.ledger import ACCOUNTS, Ledger
 from clonecost.persistence import run_folder
+from clonecost.registry import snake_case
+from clonecost.types import Victim
 
+RECALLED = 4096  # rows whose answers are read at once when a state is rebuilt
 WORDS = {"threat": "threat model", "test": "test rows", "proxy": "proxy data"}
 DATA = ("victim", "test", "proxy")
 OF_A_RUN = (
@@ -58,6 +63,55 @@ def must_hold_its_rows(folder: Path) -> None:
             f"{path} is empty, although the run has a result: the file is damaged", SetKey("out"),
             Advice("restore the folder from a copy"),
         )  # fmt: skip
+
+
+def must_recall(audit: Audit, ledger: Ledger) -> str | None:
+    """Refuse to go on behind a defence whose state the record does not hold.
+
+    Its next answers would be those of a run that has just begun. A run whose budget is spent asks
+    nothing more, and passes.
+
+    Returns:
+        For a run that has bought nothing yet, a sentence that says that it cannot be resumed; None:
+        it can.
+
+    Raises:
+        LedgerError: rows are left to ask, and earlier ones are in the record.
+    """
+    lost = forgetful(audit.defences, audit.threat.answers)
+    if lost is None:
+        return None
+    name = snake_case(name_of(lost))
+    shown = "defences behind it change its answers"
+    if audit.threat.answers != "probs":
+        kind = "labels" if audit.threat.answers == "label" else "the top classes"
+        shown = f"the API shows {kind} only"
+    why = f"{name} remembers earlier answers, and the record lacks them, because {shown}"
+    bought = ledger.totals("attack").settled
+    if not bought:
+        return f"{why}: if this run is interrupted, it cannot go on"
+    if bought >= audit.threat.query_budget:
+        return None
+    raise LedgerError(
+        f"{why}. {bought:,} rows are paid, and the next answers would not be those of this run; "
+        "nothing was sent",
+        SetKey("out"), RunWorkflow("replay", audit.folder),
+    )  # fmt: skip
+
+
+def recall(audit: Audit, victim: Victim, ledger: Ledger) -> None:
+    """Rebuild the state of the last defence from the attack's answers in the ledger.
+
+    Args:
+        victim: behind all defences of the audit.
+    """
+    last = audit.defences[-1] if audit.defences else None
+    if not (declaration_of(last).recalls and isinstance(victim, Recalling)):
+        return
+    place = 0
+    while found := ledger.recorded("attack", place, RECALLED):
+        victim.recall(found.answers)
+        place += len(found.answers)
 
 
 def set_aside(folder: Path) -> Path:

@@ -16,7 +16,7 @@ from clonecost.audit.curve import Curve, follow
 from clonecost.audit.definition import Audit, check, kept_bytes
 from clonecost.audit.provenance import release
 from clonecost.audit.query_stats import TrafficLog
-from clonecost.audit.resumption import must_hold_its_rows, take_up
+from clonecost.audit.resumption import must_hold_its_rows, must_recall, recall, take_up
 from clonecost.audit.spot_check import findings_of, spot_check
 from clonecost.defences import defend
 from clonecost.errors import LedgerError, SetKey, SpecError, VictimError
@@ -83,6 +83,8 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
             watcher.notice(lost)
         ledger = _open_ledger(audit)
     try:
+        if warning := must_recall(audit, ledger):
+            watcher.notice(warning)
         history = _continue(ledger, audit)
         if len(history.releases) > 1:
             watcher.notice(
@@ -225,6 +227,7 @@ def _open_oracle(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: Traffi
         watcher.spent(position + len(inputs), audit.threat.query_budget)
 
     victim = defend(audit.loaded.answer, *audit.defences)
+    recall(audit, victim, ledger)
     keep = ledger.fact("keep") == "all"
     return Oracle(
         victim, audit.threat, ledger, keep=keep, observe=observe,

@@ -1,9 +1,16 @@
 """A defence's declaration. A defence is a frozen dataclass; no base class is inherited."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from clonecost.errors import SpecError
+from clonecost.types import AnswerKind
+
+if TYPE_CHECKING:  # torch, which a list of names does not need
+    from torch import Tensor
+
+    from clonecost.types import Defence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +27,7 @@ class Declaration:
 
     coarse: bool = False  # answers are cut or rounded: equations and differences lose from that
     stateful: bool = False  # an answer depends on earlier queries
+    recalls: bool = False  # its answers rebuild its state: what it returns is `Recalling`
     random: bool = False  # the same row may get another answer when it is sent again
 
     def __set_name__(self, defence: type, name: str) -> None:
@@ -38,3 +46,31 @@ class Declared(Protocol):
 def declaration_of(defence: object) -> Declaration:
     """What a defence declares; a plain function declares nothing."""
     return defence.declares if isinstance(defence, Declared) else Declaration()
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A defended victim whose state is rebuilt from the answers that it served."""
+
+    def __call__(self, inputs: "Tensor", /) -> "Tensor": ...
+
+    def recall(self, answers: "Tensor") -> None:
+        """Rebuild the state from (n, K) answers, in the order in which they were served."""
+
+
+def forgetful(defences: "Sequence[Defence]", answers: AnswerKind) -> "Defence | None":
+    """The first defence whose state the recorded answers do not rebuild; None: there is none.
+
+    The record holds what the API shows. So only the last defence's own answers stand in it, and
+    only where the API shows all probabilities.
+
+    Example:
+        >>> forgetful([ModelguardS(), Rounding()], "probs")
+        ModelguardS(epsilon=1.0)
+    """
+    for place, defence in enumerate(defences, start=1):
+        declares = declaration_of(defence)
+        recorded = declares.recalls and place == len(defences) and answers == "probs"
+        if declares.stateful and not recorded:
+            return defence
+    return None
