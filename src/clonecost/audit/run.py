@@ -21,6 +21,7 @@ from clonecost.audit.spot_check import findings_of, spot_check
 from clonecost.defences import defend
 from clonecost.errors import LedgerError, SetKey, SpecError, VictimError
 from clonecost.evaluation.controls import run_controls
+from clonecost.evaluation.row_scores import row_scores
 from clonecost.evaluation.scoring import Reference
 from clonecost.networks import build_generator
 from clonecost.oracle.ledger import Ledger
@@ -32,7 +33,9 @@ from clonecost.result import Control, Result, Score, Search
 from clonecost.types import Purpose, ThreatModel
 from clonecost.version import __version__
 
-_OF_A_CLONE = (run_folder.RESULT, run_folder.TRANSFER, run_folder.SAMPLES, run_folder.SEARCH)
+_OF_A_CLONE = (
+    run_folder.RESULT, run_folder.TRANSFER, run_folder.SAMPLES, run_folder.SEARCH, run_folder.ROWS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,8 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
 
     about = about_clone(audit, outcome.clone)
     run_folder.write_network(audit.folder / run_folder.CLONE, outcome.clone, about)
+    rows = row_scores(outcome.clone, reference, test=audit.test.fingerprint)
+    run_folder.write_tensors(audit.folder / run_folder.ROWS, rows, {})
     if audit.threat.features is None and (samples := traffic.samples()):
         run_folder.write_tensors(audit.folder / run_folder.SAMPLES, samples, {})
     if shown.pictures:

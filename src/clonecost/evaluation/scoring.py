@@ -110,6 +110,11 @@ def _logits(clone: nn.Module, reference: Reference) -> Tensor:
     return torch.cat([frozen(reference.test.rows(rows, device)) for rows in index.split(BATCH)])
 
 
+def predictions(clone: nn.Module, reference: Reference) -> Tensor:
+    """(n,) the classes that the clone predicts on the test rows. The clone is left as it was."""
+    return _logits(clone, reference).argmax(1)
+
+
 def score(clone: nn.Module, reference: Reference, *, queries: int) -> Score:
     """Accuracy, agreement and KL of a clone on the whole test set.
 

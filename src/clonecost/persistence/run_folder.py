@@ -18,10 +18,10 @@ if TYPE_CHECKING:  # a run is verified without torch
 
 LEDGER, RESULT, SPEC = "ledger.sqlite", "result.json", "spec.toml"
 CLONE, SAMPLES = "clone.safetensors", "samples.safetensors"
-SEARCH, SNAPSHOTS = "search.safetensors", "snapshots"
+SEARCH, SNAPSHOTS, ROWS = "search.safetensors", "snapshots", "rows.safetensors"
 TRANSFER, TRANSFERS, INPUTS = "transfer.json", "transfers", "inputs.bin"
 REPLAYS = "replays"
-REPORTED = (RESULT, SPEC, CLONE, SAMPLES, SEARCH, TRANSFER)  # the sources of a report
+REPORTED = (RESULT, SPEC, CLONE, SAMPLES, SEARCH, TRANSFER, ROWS)  # the sources of a report
 
 
 def make(run: Path, *inside: str) -> Path:

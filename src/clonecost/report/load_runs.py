@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clonecost.errors import Advice, RunError
 from clonecost.oracle.record import Record
-from clonecost.persistence.run_folder import LEDGER, SAMPLES, SEARCH
+from clonecost.persistence.run_folder import LEDGER, ROWS, SAMPLES, SEARCH
 from clonecost.result import Result, Transfer, read_result, read_transfer
 
 
@@ -40,6 +40,19 @@ class SearchImages:
 
 
 @dataclass(frozen=True, eq=False)
+class RowScores:
+    """How each row of the test set was classified, in the test set's order."""
+
+    agrees: NDArray[np.bool_]  # (n,): the final clone gives the victim's class
+    correct: NDArray[np.bool_] | None  # (n,): and the true one; None without labels
+    victim: NDArray[np.int32]  # (n,): the undefended victim's class
+    test: str  # the fingerprint of the test set
+
+    def __len__(self) -> int:
+        return len(self.victim)
+
+
+@dataclass(frozen=True, eq=False)
 class Run:
     """One finished audit: its folder, its result, and a sample of its queries."""
 
@@ -48,6 +61,7 @@ class Run:
     samples: Samples | None = None
     search_images: SearchImages | None = None
     transfer: Transfer | None = None
+    rows: RowScores | None = None  # None: an older version wrote the run
     head: str = ""  # of the ledger's chain as it is now; empty without a ledger
 
     @property
@@ -78,6 +92,7 @@ def _read(path: Path) -> Run:
         samples=_read_samples(path / SAMPLES),
         search_images=_read_search_images(path / SEARCH),
         transfer=read_transfer(path),
+        rows=_read_rows(path / ROWS),
         head=_read_head(path / LEDGER),
     )
 
@@ -111,10 +126,27 @@ def _read_search_images(path: Path) -> SearchImages | None:
     return found
 
 
+def _read_rows(path: Path) -> RowScores | None:
+    kinds = {"agrees": (np.uint8, 1), "victim": (np.int32, 1), "test": (np.uint8, 1)}
+    tensors = _read_tensors(path, kinds, {"correct": (np.uint8, 1)})
+    if tensors is None:
+        return None
+    victim, test = tensors.pop("victim"), tensors.pop("test")
+    if not len(victim) or any(len(bits) != -(-len(victim) // 8) for bits in tensors.values()):
+        raise _broken(path, "tensors of different length")
+    bits = {name: np.unpackbits(b, count=len(victim)) > 0 for name, b in tensors.items()}
+    return RowScores(bits["agrees"], bits.get("correct"), victim, test.tobytes().hex())
+
+
 def _read_tensors(
-    path: Path, kinds: Mapping[str, tuple[type, int]]
+    path: Path,
+    kinds: Mapping[str, tuple[type, int]],
+    optional: Mapping[str, tuple[type, int]] | None = None,
 ) -> dict[str, NDArray[Any]] | None:
-    """The tensors that `kinds` names, each with its (dtype, dimensions); None without a file."""
+    """The tensors that are named, each with its (dtype, dimensions); None without a file.
+
+    Those of `optional` may be missing.
+    """
     if not path.is_file():
         return None
     # Imported here: a report of runs without images needs no reader for them.
@@ -123,13 +155,14 @@ def _read_tensors(
 
     try:
         tensors = load_file(path)
+        kinds = {**kinds, **{k: v for k, v in (optional or {}).items() if k in tensors}}
         return {name: _tensor(tensors, name, *kind) for name, kind in kinds.items()}
     except (SafetensorError, ValueError, KeyError) as error:
         raise _broken(path, str(error)) from error
 
 
 def _broken(path: Path, why: str) -> RunError:
-    return RunError(f"{path} is broken ({why})", Advice("delete it to report without images"))
+    return RunError(f"{path} is broken ({why})", Advice("delete it to report without it"))
 
 
 def _tensor(tensors: dict[str, NDArray[Any]], name: str, dtype: type, ndim: int) -> NDArray[Any]:

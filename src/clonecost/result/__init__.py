@@ -1,8 +1,8 @@
 """The result of an audit as data: `run/result.json` and its published schema.
 
-Every report is a pure function of these models and of the run's `samples.safetensors` and
-`search.safetensors`. `json_schema()` is the JSON schema; `SCHEMA` changes when a field changes its
-meaning or is removed.
+Every report is a pure function of these models and of the run's `samples.safetensors`,
+`search.safetensors` and `rows.safetensors`. `json_schema()` is the JSON schema; `SCHEMA` changes
+when a field changes its meaning or is removed.
 """
 
 from clonecost.result.cards import AttackCard as AttackCard
