@@ -5,39 +5,40 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.synthetic_runs import at_corrected, result
 
-from clonecost.cli.fail_above import judged, limits_of, must_be_known
+from clonecost.cli.fail_above import judged, limits_of, must_be_known, must_be_scored
 from clonecost.errors import SpecError
+from clonecost.result.gate import Limit
 
 GOOD = result([(100, at_corrected(0.8, 0.7, 0.9))], attack="good")
 FAILED = result([(100, at_corrected(0.02, -0.01, 0.05))], attack="failed", seed=3)
 
 
 def test_a_clone_above_a_limit_fails_the_gate() -> None:
-    assert judged({"corrected_agreement": 0.75}, [GOOD]) == (
+    assert judged([Limit("corrected_agreement", 0.75)], [GOOD]) == (
         1,
         ["corrected_agreement 0.800 is above 0.75"],
     )
-    assert judged({"agreement": 0.9}, [GOOD]) == (0, [])
+    assert judged([Limit("agreement", 0.9)], [GOOD]) == (0, [])
 
 
 @given(limit=st.floats(0, 1), seeds=st.integers(1, 3))
 @settings(max_examples=30)
 def test_failed_attacks_alone_neither_pass_nor_fail(limit: float, seeds: int) -> None:
-    status, said = judged({"agreement": limit}, [FAILED] * seeds)
+    status, said = judged([Limit("agreement", limit)], [FAILED] * seeds)
     assert status == 3
     assert len(said) == 1
     assert "no verdict from failed (seed 3)" in said[0]
 
 
 def test_a_failed_attack_beside_a_good_one_is_named_and_does_not_decide() -> None:
-    status, said = judged({"corrected_agreement": 0.9}, [GOOD, FAILED])
+    status, said = judged([Limit("corrected_agreement", 0.9)], [GOOD, FAILED])
     assert (status, len(said)) == (0, 1)
     assert "failed (seed 3)" in said[0]
-    assert judged({"corrected_agreement": 0.75}, [GOOD, FAILED])[0] == 1
+    assert judged([Limit("corrected_agreement", 0.75)], [GOOD, FAILED])[0] == 1
 
 
 def test_without_a_limit_nothing_is_judged() -> None:
-    assert judged({}, [FAILED]) == (0, [])
+    assert judged([], [FAILED]) == (0, [])
 
 
 def test_a_limit_that_needs_labels_is_refused_without_them() -> None:
@@ -54,3 +55,46 @@ def test_a_limit_that_needs_labels_is_refused_without_them() -> None:
         with pytest.raises(SpecError, match="the test set has no labels, so accuracy is not known"):
             judged(limits, [unlabelled])
     must_be_known(limits_of(["corrected_agreement=0.9", "balanced_agreement=0.9"]), labelled=False)
+
+
+CURVE = [(1000, 0.3), (10_000, 0.6), (20_000, 0.95)]
+
+
+@pytest.mark.parametrize(
+    ("queries", "value"), [(1000, 0.3), (9_999, 0.3), (10_000, 0.6), (15_000, 0.6), (10**6, 0.95)]
+)
+def test_a_limit_at_n_takes_the_last_milestone_at_or_below_n(queries: int, value: float) -> None:
+    for limit, status in ((value, 0), (value - 0.01, 1)):
+        (asked,) = limits_of([f"worst.agreement@{queries}={limit}"])
+        assert judged([asked], [result(CURVE)])[0] == status
+
+
+def test_the_largest_over_the_runs_decides_and_is_named() -> None:
+    runs = [result(CURVE), result([(10_000, 0.8)], attack="dear", seed=4)]
+    status, said = judged(limits_of(["worst.agreement@10000=0.75"]), runs)
+    assert (status, said) == (
+        1, ["worst.agreement@10000 0.800 is above 0.75: dear (seed 4)"]
+    )  # fmt: skip
+    assert judged(limits_of(["agreement@10_000=0.8"]), runs)[0] == 0
+
+
+def test_a_run_without_that_milestone_leaves_the_verdict_to_the_others() -> None:
+    limits = limits_of(["worst.agreement@1000=0.75"])
+    late = result([(5000, 0.9)], attack="late")
+    assert judged(limits, [result(CURVE), late]) == (0, [])
+    with pytest.raises(SpecError, match=r"agreement@1000 cannot be checked.* after 5,000 queries"):
+        judged(limits, [late])
+
+
+def test_a_limit_below_the_first_milestone_is_refused_beforehand() -> None:
+    limits = limits_of(["agreement@50=0.5"])
+    must_be_scored(limits, [50, 100])
+    with pytest.raises(SpecError, match="first clone is scored after 60 queries"):
+        must_be_scored(limits, [60, 100])
+
+
+@pytest.mark.parametrize("wrong", ["agreement@0=0.5", "agreement@=0.5", "agreement@many=0.5",
+                                   "agreement@-5=0.5", "agreement@5@6=0.5"])  # fmt: skip
+def test_a_number_of_queries_that_is_none_is_refused(wrong: str) -> None:
+    with pytest.raises(SpecError, match="a number of queries N above 0"):
+        limits_of([wrong])

@@ -16,7 +16,7 @@ from tests.support.synthetic_runs import (
 )  # fmt: skip
 
 from clonecost.report import Report, Run, Samples, SearchImages, build_report, html, markdown, model
-from clonecost.report.build import SECTIONS
+from clonecost.report.build import SECTIONS, on_groups
 from clonecost.report.model import Block, Details, Section
 from clonecost.result import Transfer
 
@@ -104,7 +104,7 @@ def test_the_section_of_the_contributing_page_works(monkeypatch: pytest.MonkeyPa
     code = page.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
     names: dict[str, Any] = {}
     exec(code, names)  # our own page
-    monkeypatch.setattr("clonecost.report.build.SECTIONS", (*SECTIONS, names["durations"]))
+    monkeypatch.setattr("clonecost.report.build.SECTIONS", (*SECTIONS, on_groups(names["durations"])))
     assert '<td><span class="value">5 min</span></td>' in html([run("my-run")])
     assert "| my-run | 5 min |" in markdown([run("my-run")])
 
@@ -115,7 +115,7 @@ def test_a_new_section_needs_no_change_of_a_renderer(monkeypatch: pytest.MonkeyP
         grid = model.Grid("News", ("Name",), (model.GridRow((model.Words("<new>"),)),))
         return Section("A new section", (model.text("Said ", model.Code("so"), "."), grid))
 
-    monkeypatch.setattr("clonecost.report.build.SECTIONS", (*SECTIONS, news))
+    monkeypatch.setattr("clonecost.report.build.SECTIONS", (*SECTIONS, on_groups(news)))
     assert "<code>so</code>" in html([run()])
     assert "&lt;new&gt;" in html([run()])
     assert "Said `so`." in markdown([run()])

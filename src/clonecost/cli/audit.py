@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clonecost.cli.errors import ANY, Place, errors, in_run, in_words, sentences
-from clonecost.cli.fail_above import judged, limits_of, must_be_known
+from clonecost.cli.fail_above import judged, limits_of, must_be_known, must_be_scored
 from clonecost.cli.list import check_kind, details, names, table
 from clonecost.cli.options import (
     OF_A_RUN,
@@ -36,6 +36,7 @@ from clonecost.version import __version__
 
 if TYPE_CHECKING:  # torch takes a second to import, and `--help` must not
     from clonecost.result import Result
+    from clonecost.result.gate import Limit
 
 app = typer.Typer(
     name="clonecost",
@@ -205,7 +206,7 @@ def version(
 
 
 def _run(
-    spec: "Spec", out: Path, as_json: bool, limits: dict[str, float], consent: Container[str],
+    spec: "Spec", out: Path, as_json: bool, limits: "Sequence[Limit]", consent: Container[str],
     where: str, place: Place = ANY,
 ) -> None:  # fmt: skip
     """Run a spec that `where` holds, and print its price.
@@ -225,6 +226,7 @@ def _run(
 
         def watch(audit: Audit) -> Watcher:
             must_be_known(limits, labelled=audit.test.labelled)
+            must_be_scored(limits, [*audit.milestones, audit.threat.query_budget])
             started.append(audit)
             seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
             display.begin(

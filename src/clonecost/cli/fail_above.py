@@ -1,59 +1,103 @@
-"""`--fail-above METRIC=SHARE`: the exit status of an audit as a gate of a release pipeline.
+"""`--fail-above METRIC=SHARE`: the exit status of a command as a gate of a release pipeline.
 
-A clone that is no better than one that ignores its input decides nothing: its attack failed, and
-says little about the victim. When all attacks failed, the gate neither passes nor fails (status 3).
+METRIC is a metric, such as `agreement`; `worst.agreement` says that the largest value over the runs
+decides, as it does anyway; `agreement@10000` asks the clone of the last milestone at or below
+10,000 queries instead of the final one. A clone that is no better than one that ignores its input
+decides nothing: its attack failed, and says little about the victim. When all attacks failed, the
+gate neither passes nor fails (status 3).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from clonecost.errors import Advice, SetKey, SpecError, suggest
-from clonecost.result import Result, metric_value, metrics
+from clonecost.result import Result, metrics
+from clonecost.result.gate import Limit, Outcome, apply, split
 
 ABOVE, NO_VERDICT = 1, 3  # exit statuses; 2 is an error
 NEED_LABELS = ("accuracy", "relative_accuracy")
 
 
-def limits_of(written: list[str] | None) -> dict[str, float]:
-    """The limits of `--fail-above`: texts METRIC=SHARE -> {metric: share}.
+def limits_of(written: list[str] | None) -> list[Limit]:
+    """The limits of `--fail-above`: texts METRIC=SHARE.
 
     Raises:
         SpecError: a metric is unknown, or a share is not from 0 to 1.
 
     Example:
-        >>> limits_of(["agreement=0.9"])
-        {'agreement': 0.9}
+        >>> limits_of(["worst.agreement@10000=0.75"])
+        [Limit(metric='agreement', share=0.75, queries=10000, worst=True)]
     """
+    return [_limit(text) for text in written or []]
+
+
+def _limit(text: str) -> Limit:
     known = [name for name, metric in metrics().items() if metric.kind == "share"]
-    limits = {}
-    for text in written or []:
-        metric, _, share = text.partition("=")
-        if metric not in known:
-            raise SpecError(suggest("metric", metric, known))
-        try:
-            limits[metric] = float(share)
-        except ValueError:
-            limits[metric] = -1
-        if not 0 <= limits[metric] <= 1:  # 90 would never be exceeded
-            raise SpecError(
-                "--fail-above does not take this value",
-                got=repr(text),
-                want=f"{metric}=SHARE with a share from 0 to 1, such as {metric}=0.9",
-            )
-    return limits
+    asked, _, written = text.partition("=")
+    parts = split(asked)
+    if parts is None:
+        raise SpecError(
+            "--fail-above does not take this value", got=repr(text),
+            want="METRIC@N=SHARE with a number of queries N above 0, such as agreement@10000=0.75",
+        )  # fmt: skip
+    worst, metric, queries = parts
+    if metric not in known:
+        raise SpecError(suggest("metric", metric, known))
+    try:
+        share = float(written)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:  # 90 would never be exceeded
+        raise SpecError(
+            "--fail-above does not take this value",
+            got=repr(text),
+            want=f"{metric}=SHARE with a share from 0 to 1, such as {metric}=0.9",
+        )
+    return Limit(metric, share, queries, worst)
 
 
-def must_be_known(limits: Mapping[str, float], *, labelled: bool) -> None:
+def must_be_known(limits: Sequence[Limit], *, labelled: bool) -> None:
     """Refuse a limit on a metric that needs true labels if the test set has none.
 
     Raises:
         SpecError: there is such a limit. Raise it before a row is paid for.
     """
-    for metric in NEED_LABELS:
-        if metric in limits and not labelled:
-            raise _unknown(metric)
+    for limit in limits:
+        if limit.metric in NEED_LABELS and not labelled:
+            raise _unknown(limit)
 
 
-def judged(limits: Mapping[str, float], results: Sequence[Result]) -> tuple[int, list[str]]:
+def must_be_scored(limits: Sequence[Limit], stops: Iterable[int]) -> None:
+    """Refuse a limit at N queries if the first clone is scored after more.
+
+    Args:
+        stops: the rows after which a run scores a clone, its budget among them.
+
+    Raises:
+        SpecError: there is such a limit. Raise it before a row is paid for.
+    """
+    first = min((stop for stop in stops if stop > 0), default=0)
+    for limit in limits:
+        if limit.queries is not None and first > limit.queries:
+            raise _unscored(limit, first)
+
+
+def outcomes(limits: Sequence[Limit], results: Sequence[Result]) -> list[Outcome]:
+    """Each limit on the results.
+
+    Raises:
+        SpecError: a limit's metric is not known of any of the results, or of any clone that
+            learnt; no run has a milestone at or below the limit's number of queries.
+    """
+    found = [apply(limit, results) for limit in limits]
+    for outcome in found:
+        if outcome.status == "no_labels":
+            raise _unknown(outcome.limit)
+        if outcome.status == "no_milestone":
+            raise _unscored(outcome.limit, min(result.curve[0].queries for result in results))
+    return found
+
+
+def judged(limits: Sequence[Limit], results: Sequence[Result]) -> tuple[int, list[str]]:
     """The exit status of the results under the limits, and sentences that say why.
 
     Returns:
@@ -61,25 +105,20 @@ def judged(limits: Mapping[str, float], results: Sequence[Result]) -> tuple[int,
         exceeded and for failed attacks)
 
     Raises:
-        SpecError: a limit's metric is not known of any of the results, or of any clone that
-            learnt.
+        SpecError: as `outcomes`.
 
     Example:
-        >>> judged({}, [])
+        >>> judged([], [])
         (0, [])
     """
     if not limits:
         return 0, []
-    learnt = [result for result in results if result.learnt]
-    said = []
-    for metric, limit in limits.items():
-        # failed attacks alone are asked, too, whether they know the metric
-        values = [metric_value(result.curve[-1], metric) for result in learnt or results]
-        known = [value for value in values if value is not None]
-        if values and not known:
-            raise _unknown(metric)
-        if learnt and (worst := max(known)) > limit:
-            said.append(f"{metric} {worst:.3f} is above {limit:g}")
+    by = len(results) > 1
+    said = [
+        f"{found.sentence}{f': {found.of}' if by else ''}"
+        for found in outcomes(limits, results)
+        if found.status == "exceeded"
+    ]
     status = ABOVE if said else 0
     failed = [result for result in results if not result.learnt]
     if failed:
@@ -90,13 +129,22 @@ def judged(limits: Mapping[str, float], results: Sequence[Result]) -> tuple[int,
             f"no verdict from {names}: the clone is not above the majority-class baseline, so no "
             "limit was applied to it"
         )
-    if results and not learnt:
+    if results and len(failed) == len(results):
         status = NO_VERDICT
     return status, said
 
 
-def _unknown(metric: str) -> SpecError:
+def _unknown(limit: Limit) -> SpecError:
     return SpecError(
-        f"--fail-above {metric} cannot be checked: the test set has no labels, so {metric} is not "
-        "known", SetKey("test"), Advice("set a limit for corrected_agreement instead"),
+        f"--fail-above {limit.asked} cannot be checked: the test set has no labels, so "
+        f"{limit.metric} is not known", SetKey("test"),
+        Advice("set a limit for corrected_agreement instead"),
+    )  # fmt: skip
+
+
+def _unscored(limit: Limit, first: int) -> SpecError:
+    return SpecError(
+        f"--fail-above {limit.asked} cannot be checked: the first clone is scored after "
+        f"{first:,} queries", SetKey("milestones", limit.queries),
+        Advice(f"ask for {limit.metric}@{first} or later"),
     )  # fmt: skip

@@ -30,9 +30,11 @@ Consent = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 FailAbove = Annotated[
     list[str] | None,
-    typer.Option("--fail-above", metavar="METRIC=SHARE", help="Exit with status 1 when the final "
+    typer.Option("--fail-above", metavar="METRIC=SHARE", help="Exit with status 1 when a final "
                  "clone's METRIC, such as corrected_agreement or agreement, exceeds SHARE, and "
-                 "with 3 when every attack failed, so that nothing is known."),
+                 "with 3 when every attack failed, so that nothing is known. METRIC@N takes the "
+                 "clone of the last milestone at or below N queries; the largest value over the "
+                 "runs decides, which worst.METRIC says aloud."),
 ]  # fmt: skip
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of all random numbers.")]
 Epochs = Annotated[

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from clonecost.report.aggregate import Group, group_runs
+from clonecost.report.documents import NO_DOCUMENTS, Documents, Material
 from clonecost.report.load_runs import Run
 from clonecost.report.model import Report, Section
 from clonecost.report.number_format import count
@@ -22,27 +23,35 @@ from clonecost.report.sections.search import search
 from clonecost.report.sections.threat_model import threat_model
 from clonecost.report.sections.verdicts import verdicts
 
-# A section is a function of the groups; None leaves it out.
-SECTIONS: tuple[Callable[[Sequence[Group]], Section | None], ...] = (
-    verdicts,
-    costs,
-    curves,
-    how_to_read,
-    quality,
-    query_purposes,
-    adversarial_transfer,
-    sample,
-    search,
-    answers_and_controls,
-    threat_model,
-    flags,
-    limits,
-    provenance,
+# A section is a function of the material; None leaves it out.
+MakesSection = Callable[[Material], Section | None]
+
+
+def on_groups(section: Callable[[Sequence[Group]], Section | None]) -> MakesSection:
+    """A section that reads the groups of runs only, and none of the documents beside them."""
+    return lambda material: section(material.groups)
+
+
+SECTIONS: tuple[MakesSection, ...] = (
+    on_groups(verdicts),
+    on_groups(costs),
+    on_groups(curves),
+    on_groups(how_to_read),
+    on_groups(quality),
+    on_groups(query_purposes),
+    on_groups(adversarial_transfer),
+    on_groups(sample),
+    on_groups(search),
+    on_groups(answers_and_controls),
+    on_groups(threat_model),
+    on_groups(flags),
+    on_groups(limits),
+    on_groups(provenance),
 )
 
 
-def build_report(runs: Sequence[Run]) -> Report:
-    """The report on `runs`, strongest attack first.
+def build_report(runs: Sequence[Run], documents: Documents = NO_DOCUMENTS) -> Report:
+    """The report on `runs` and the documents beside them, strongest attack first.
 
     Example:
         >>> report = build_report(load_runs([Path("runs/demo")]))   # doctest: +SKIP
@@ -50,7 +59,8 @@ def build_report(runs: Sequence[Run]) -> Report:
         'What it costs to clone digits-lenet'
     """
     groups = group_runs(runs)
-    found = (section(groups) for section in SECTIONS)
+    material = Material(tuple(groups), documents.panel, documents.grid)
+    found = (section(material) for section in SECTIONS)
     return Report(
         title=introduction.title(groups),
         kicker=f"clonecost · model extraction audit · {count(len(runs), 'run')}",

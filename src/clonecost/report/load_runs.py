@@ -13,6 +13,7 @@ from clonecost.errors import Advice, RunError
 from clonecost.oracle.record import Record
 from clonecost.persistence.run_folder import LEDGER, ROWS, SAMPLES, SEARCH
 from clonecost.result import Result, Transfer, read_result, read_transfer
+from clonecost.result.detection import Detection, read_detection
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +62,7 @@ class Run:
     samples: Samples | None = None
     search_images: SearchImages | None = None
     transfer: Transfer | None = None
+    detection: Detection | None = None
     rows: RowScores | None = None  # None: an older version wrote the run
     head: str = ""  # of the ledger's chain as it is now; empty without a ledger
 
@@ -92,6 +94,7 @@ def _read(path: Path) -> Run:
         samples=_read_samples(path / SAMPLES),
         search_images=_read_search_images(path / SEARCH),
         transfer=read_transfer(path),
+        detection=read_detection(path),
         rows=_read_rows(path / ROWS),
         head=_read_head(path / LEDGER),
     )

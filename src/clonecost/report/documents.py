@@ -1,0 +1,71 @@
+"""What stands beside the runs of a report: the panel that they belong to, the grid of defences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clonecost.errors import Advice, RunError
+from clonecost.persistence.run_folder import is_run, runs_in
+from clonecost.report.aggregate import Group
+from clonecost.result.defence_grid import DefenceGrid, read_defence_grid
+from clonecost.result.panel import PanelDocument, read_panel
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The documents of a folder of runs; None where no such tool ran."""
+
+    panel: PanelDocument | None = None
+    grid: DefenceGrid | None = None
+
+
+NO_DOCUMENTS = Documents()
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """All that a report is made from; a detection belongs to its run (`Run.detection`)."""
+
+    groups: tuple[Group, ...]  # as `group_runs` makes them
+    panel: PanelDocument | None = None
+    grid: DefenceGrid | None = None
+
+
+def read_documents(paths: Sequence[Path]) -> Documents:
+    """The documents of the folders that a report is asked for.
+
+    Raises:
+        RunError: a document is broken, or two folders have one of the same kind.
+    """
+    panels = [found for path in paths if (found := read_panel(path))]
+    grids = [found for path in paths if (found := read_defence_grid(path))]
+    for kind, found in (("panel", panels), ("grid of defences", grids)):
+        if len(found) > 1:
+            raise RunError(
+                f"{len(found)} of the folders hold a {kind}, and a report shows one",
+                Advice("report on each folder by itself"),
+            )
+    return Documents(next(iter(panels), None), next(iter(grids), None))
+
+
+def folders_of(path: Path) -> list[Path]:
+    """The run folders of a report on `path`: itself, those of its panel or grid, or those inside.
+
+    Raises:
+        RunError: as `runs_in`; a document is broken.
+    """
+    if is_run(path):
+        return [path]
+    panel, grid = read_panel(path), read_defence_grid(path)
+    if panel is None and grid is None:
+        return runs_in(path)
+    named = [entry.run for entry in panel.entries if entry.run] if panel else []
+    named += [run for row in grid.rows for one in row.attackers for run in one.runs] if grid else []
+    inside = [path / name for name in dict.fromkeys(named) if _is_below(name)]
+    return [folder for folder in inside if is_run(folder)] or runs_in(path)
+
+
+def _is_below(name: str) -> bool:
+    """Whether a recorded name stays inside the folder: a document may be a stranger's."""
+    parts = Path(name).parts
+    return bool(parts) and not Path(name).is_absolute() and ".." not in parts

@@ -1,0 +1,115 @@
+"""Limits of a release pipeline, applied to the results of audits: a pure function of both."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from clonecost.result.document import Result
+from clonecost.result.score import Score, metric_value
+
+Status = Literal["passed", "exceeded", "no_verdict", "no_labels", "no_milestone"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The largest share that a metric may have, for each of the runs.
+
+    Attributes:
+        metric: a name of `clonecost.result.metrics()`.
+        share: from 0 to 1; a value equal to it passes.
+        queries: the clone of the last milestone at or below this many; None: the final clone.
+        worst: written with `worst.`, which says what holds anyway: the largest value decides.
+    """
+
+    metric: str
+    share: float
+    queries: int | None = None
+    worst: bool = False
+
+    @property
+    def asked(self) -> str:
+        """What is limited, as it is written.
+
+        Example:
+            >>> Limit("agreement", 0.75, 10_000, worst=True).asked
+            'worst.agreement@10000'
+        """
+        at = "" if self.queries is None else f"@{self.queries}"
+        return f"{'worst.' if self.worst else ''}{self.metric}{at}"
+
+    def __str__(self) -> str:
+        return f"{self.asked}={self.share:g}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A limit on some results: whether it holds, by which value, of which run."""
+
+    limit: Limit
+    status: Status
+    value: float | None = None  # the largest; None when no clone that learnt anything has one
+    of: str = ""  # the run with that value, in words
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in words, without the run."""
+        match self.status:
+            case "passed" | "exceeded":
+                than = "above" if self.status == "exceeded" else "not above"
+                return f"{self.limit.asked} {self.value:.3f} is {than} {self.limit.share:g}"
+            case "no_verdict":
+                return f"{self.limit.asked} has no verdict: every attack failed"
+            case "no_labels":
+                return f"{self.limit.metric} is not known: the test set has no labels"
+            case "no_milestone":
+                return f"no run has a milestone at or below {self.limit.queries:,} queries"
+
+
+def split(asked: str) -> tuple[bool, str, int | None] | None:
+    """The parts of `worst.METRIC@N`: (worst, metric, N); None if N is no number above 0.
+
+    Example:
+        >>> split("worst.agreement@10_000")
+        (True, 'agreement', 10000)
+    """
+    found = re.fullmatch(r"(worst\.)?([^@]*)(?:@([0-9][0-9_]*))?", asked)
+    if found is None or (found[3] and not int(found[3].replace("_", ""))):
+        return None
+    return bool(found[1]), found[2], int(found[3].replace("_", "")) if found[3] else None
+
+
+def apply(limit: Limit, results: Sequence[Result]) -> Outcome:
+    """The limit on the results of one or several runs; the largest value decides.
+
+    A run whose last clone learnt nothing decides nothing: its attack failed.
+
+    Example:
+        >>> apply(Limit("agreement", 0.9), results).status  # doctest: +SKIP
+        'passed'
+    """
+    learnt = [result for result in results if result.learnt]
+    # failed attacks alone are asked, too, whether they know the metric
+    scored = [(score_at(result, limit.queries), result) for result in learnt or results]
+    there = [(score, result) for score, result in scored if score is not None]
+    if not there:
+        return Outcome(limit, "no_milestone" if results else "no_verdict")
+    known = [
+        (value, result)
+        for score, result in there
+        if (value := metric_value(score, limit.metric)) is not None
+    ]
+    if not known:
+        return Outcome(limit, "no_labels")
+    if not learnt:
+        return Outcome(limit, "no_verdict")
+    value, result = max(known, key=lambda one: one[0])
+    of = f"{result.attack.name} (seed {result.provenance.seed})"
+    return Outcome(limit, "exceeded" if value > limit.share else "passed", value, of)
+
+
+def score_at(result: Result, queries: int | None) -> Score | None:
+    """The score of the last milestone at or below `queries`; None if the first is above it."""
+    if queries is None:
+        return result.curve[-1]
+    return next((one for one in reversed(result.curve) if one.queries <= queries), None)
