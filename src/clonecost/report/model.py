@@ -15,7 +15,14 @@ from typing import Literal, Protocol
 
 from markupsafe import Markup
 
-from clonecost.report.number_format import nats, percent, percent_range, usd
+from clonecost.report.number_format import (
+    nats,
+    percent,
+    percent_range,
+    points,
+    points_range,
+    usd,
+)
 
 Tone = Literal["plain", "fine", "quiet"]
 Level = Literal["vulnerable", "warning", "below", "failed", "reference", "info"]
@@ -129,6 +136,26 @@ class Measured(Cell):
     def detail(self) -> str:
         interval = (
             "" if self.low is None or self.high is None else percent_range(self.low, self.high, 1)
+        )
+        return "; ".join(part for part in (interval, self.note) if part)
+
+
+@dataclass(frozen=True)
+class Points(Cell):
+    """A difference of two shares in percentage points, with its 95 % confidence interval."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def shown(self) -> str:
+        return points(self.value)
+
+    @property
+    def detail(self) -> str:
+        interval = (
+            "" if self.low is None or self.high is None else points_range(self.low, self.high)
         )
         return "; ".join(part for part in (interval, self.note) if part)
 

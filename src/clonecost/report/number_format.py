@@ -16,6 +16,27 @@ def percent_range(low: float, high: float, decimals: int = 0) -> str:
     return f"{_percent(low, decimals)} to {_percent(high, decimals)} %"
 
 
+def points(difference: float) -> str:
+    """A difference of shares in percentage points, with its sign: "+3.2 points".
+
+    Example:
+        >>> points(0.032)
+        '+3.2 points'
+    """
+    return f"{_signed(difference)} points"
+
+
+def points_range(low: float, high: float) -> str:
+    """ "−1.0 to +7.4 points"."""
+    return f"{_signed(low)} to {_signed(high)} points"
+
+
+def _signed(difference: float) -> str:
+    shown = f"{100 * abs(difference):.1f}"
+    sign = "" if float(shown) == 0 else "+" if difference > 0 else "\N{MINUS SIGN}"
+    return f"{sign}{shown}"
+
+
 def probability_percent(probability: float) -> str:
     """Whole percent; "<1 %" and ">99 %" where rounding would say never or always."""
     if not 0.005 <= probability < 0.995:
