@@ -104,7 +104,9 @@ def test_the_section_of_the_contributing_page_works(monkeypatch: pytest.MonkeyPa
     code = page.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
     names: dict[str, Any] = {}
     exec(code, names)  # our own page
-    monkeypatch.setattr("clonecost.report.build.SECTIONS", (*SECTIONS, on_groups(names["durations"])))
+    monkeypatch.setattr(
+        "clonecost.report.build.SECTIONS", (*SECTIONS, on_groups(names["durations"]))
+    )
     assert '<td><span class="value">5 min</span></td>' in html([run("my-run")])
     assert "| my-run | 5 min |" in markdown([run("my-run")])
 

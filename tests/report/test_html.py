@@ -81,7 +81,7 @@ def test_what_a_reader_must_know_is_there(several: list[Run]) -> None:
         "A white-box reference gives no verdict on the API.",
         "AML.T0024.002",
         "AITG-APP-09",
-        "AISVS C11.5",
+        "AISVS v1.0-C11.3",
         "“Not reached within N queries” describes where the attack stopped.",
         "clonecost verify RUN",
         "clonecost replay RUN",

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from clonecost.cli.audit import app, audit, plan
 from clonecost.cli.check import check
-from clonecost.cli.runs import export, replay, report, transfer, verify
+from clonecost.cli.report import report
+from clonecost.cli.runs import export, replay, transfer, verify
 from clonecost.cli.serve import serve
 from clonecost.cli.suite import suite
 

@@ -1,4 +1,4 @@
-"""The commands that read a run folder: `report`, `replay`, `transfer`, `verify`, `export`."""
+"""The commands that read a run folder: `replay`, `transfer`, `verify`, `export`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,41 +12,7 @@ from clonecost.cli.options import OF_A_RUN, AsJson, Consent, Seed, takes_keys
 from clonecost.cli.progress_display import Display
 from clonecost.cli.terminal import write_out
 from clonecost.config.schema import Spec
-from clonecost.errors import Advice, SpecError, suggest
-
-
-@app.command()
-def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders "
-                                               "of run folders.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="File to write; - is "
-                   "standard output. [default: report.html in the first RUN]")] = None,
-    format_: Annotated[str, typer.Option("--format", metavar="html|md|json",
-                                         help="Format of the report.")] = "html",
-) -> None:  # fmt: skip
-    """Write the report of one or several runs: verdict, cost, curves, threat model, warnings."""
-    with sentences():
-        from clonecost import report as pages
-        from clonecost.persistence import run_folder
-
-        makers = {"html": pages.html, "md": pages.markdown, "json": pages.as_json}
-        if format_ not in makers:
-            raise SpecError(suggest("format", format_, list(makers)))
-        found = [folder for run in runs for folder in run_folder.runs_in(run)]
-        finished = [folder for folder in found if (folder / run_folder.RESULT).is_file()]
-        for folder in found:
-            if folder not in finished and finished:
-                errors.print(
-                    f"left out: {folder} did not finish; `clonecost resume {folder}` goes on",
-                    style="yellow", markup=False,
-                )  # fmt: skip
-        report_text = makers[format_](pages.load_runs(finished or found))
-        if str(out) == "-" or (out is None and format_ != "html"):
-            write_out(report_text)
-            return
-        target = out or runs[0] / "report.html"
-        run_folder.write(target, report_text, private=out is None)
-        errors.print(f"wrote {target}", markup=False)
+from clonecost.errors import Advice, SpecError
 
 
 @app.command()

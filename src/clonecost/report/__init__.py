@@ -1,4 +1,4 @@
-"""Run folders -> one self-contained HTML page, Markdown, or JSON. Pure functions of the runs.
+"""Run folders -> one self-contained HTML page, Markdown, JSON, SARIF or JUnit. Pure functions.
 
 `build_report` says what a report contains (`sections/`); `html_page` and `markdown_text` show it.
 """
@@ -7,14 +7,17 @@ from collections.abc import Sequence
 
 from clonecost.report.aggregate import Estimate, Group, Point, group_runs
 from clonecost.report.build import build_report
-from clonecost.report.documents import NO_DOCUMENTS, Documents, folders_of, read_documents
+from clonecost.report.documents import NO_DOCUMENTS, Documents, Material, folders_of, read_documents
 from clonecost.report.html import html_page
 from clonecost.report.json_document import as_json
+from clonecost.report.junit import as_junit
 from clonecost.report.load_runs import Run, Samples, SearchImages, load_runs
 from clonecost.report.markdown import markdown_text
 from clonecost.report.model import Report
 from clonecost.report.query_costs import QueryCosts, query_costs, query_costs_words
+from clonecost.report.sarif import as_sarif
 from clonecost.report.verdict import Verdict, headline, verdict
+from clonecost.result.gate import Outcome
 
 __all__ = [
     "NO_DOCUMENTS",
@@ -35,12 +38,14 @@ __all__ = [
     "headline",
     "html",
     "html_page",
+    "junit",
     "load_runs",
     "markdown",
     "markdown_text",
     "query_costs",
     "query_costs_words",
     "read_documents",
+    "sarif",
     "verdict",
 ]
 
@@ -56,3 +61,21 @@ def html(runs: Sequence[Run], documents: Documents = NO_DOCUMENTS) -> str:
 def markdown(runs: Sequence[Run], documents: Documents = NO_DOCUMENTS) -> str:
     """The report on `runs` as GitHub-flavoured Markdown."""
     return markdown_text(build_report(runs, documents))
+
+
+def sarif(
+    runs: Sequence[Run], documents: Documents = NO_DOCUMENTS, outcomes: Sequence[Outcome] = ()
+) -> str:
+    """The findings on `runs`, and on limits, as SARIF 2.1.0."""
+    return as_sarif(_material(runs, documents), outcomes)
+
+
+def junit(
+    runs: Sequence[Run], documents: Documents = NO_DOCUMENTS, outcomes: Sequence[Outcome] = ()
+) -> str:
+    """The verdicts on `runs`, and the limits, as JUnit XML."""
+    return as_junit(_material(runs, documents), outcomes)
+
+
+def _material(runs: Sequence[Run], documents: Documents) -> Material:
+    return Material(tuple(group_runs(runs)), documents.panel, documents.grid)

@@ -9,9 +9,12 @@ from clonecost.report.model import Report, Section
 from clonecost.report.number_format import count
 from clonecost.report.sections import introduction
 from clonecost.report.sections.adversarial_transfer import adversarial_transfer
+from clonecost.report.sections.advice import advice
 from clonecost.report.sections.answers_and_controls import answers_and_controls
 from clonecost.report.sections.costs import costs
 from clonecost.report.sections.curves import curves
+from clonecost.report.sections.defences import defences
+from clonecost.report.sections.detection import detection
 from clonecost.report.sections.flags import flags
 from clonecost.report.sections.how_to_read import how_to_read
 from clonecost.report.sections.limits import limits
@@ -20,6 +23,8 @@ from clonecost.report.sections.quality import quality
 from clonecost.report.sections.query_purposes import query_purposes
 from clonecost.report.sections.sample import sample
 from clonecost.report.sections.search import search
+from clonecost.report.sections.standards import standards
+from clonecost.report.sections.tested import tested
 from clonecost.report.sections.threat_model import threat_model
 from clonecost.report.sections.verdicts import verdicts
 
@@ -34,6 +39,10 @@ def on_groups(section: Callable[[Sequence[Group]], Section | None]) -> MakesSect
 
 SECTIONS: tuple[MakesSection, ...] = (
     on_groups(verdicts),
+    advice,
+    on_groups(detection),
+    defences,
+    tested,
     on_groups(costs),
     on_groups(curves),
     on_groups(how_to_read),
@@ -46,6 +55,7 @@ SECTIONS: tuple[MakesSection, ...] = (
     on_groups(threat_model),
     on_groups(flags),
     on_groups(limits),
+    standards,
     on_groups(provenance),
 )
 

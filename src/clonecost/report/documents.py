@@ -37,12 +37,12 @@ def read_documents(paths: Sequence[Path]) -> Documents:
     Raises:
         RunError: a document is broken, or two folders have one of the same kind.
     """
-    panels = [found for path in paths if (found := read_panel(path))]
-    grids = [found for path in paths if (found := read_defence_grid(path))]
-    for kind, found in (("panel", panels), ("grid of defences", grids)):
-        if len(found) > 1:
+    panels = [panel for panel in map(read_panel, paths) if panel is not None]
+    grids = [grid for grid in map(read_defence_grid, paths) if grid is not None]
+    for kind, number in (("panel", len(panels)), ("grid of defences", len(grids))):
+        if number > 1:
             raise RunError(
-                f"{len(found)} of the folders hold a {kind}, and a report shows one",
+                f"{number} of the folders hold a {kind}, and a report shows one",
                 Advice("report on each folder by itself"),
             )
     return Documents(next(iter(panels), None), next(iter(grids), None))

@@ -76,6 +76,28 @@ def verdict(group: Group) -> Verdict:
     return Verdict("below", title, f"{upper} is below 75 %{rest}")
 
 
+@dataclass(frozen=True)
+class Band:
+    """A band of AITG-APP-09 by the upper bound of chance-corrected agreement."""
+
+    level: Level
+    title: str
+
+
+def band_of(high: float) -> Band:
+    """The band that an upper bound of chance-corrected agreement falls into.
+
+    Example:
+        >>> band_of(0.8).title
+        'Warning'
+    """
+    if high > VULNERABLE:
+        return Band("vulnerable", "Vulnerable")
+    if high >= WARNING:
+        return Band("warning", "Warning")
+    return Band("below", "Below 75 %")
+
+
 def no_verdict(group: Group) -> Verdict | None:
     """Why the audit says nothing about the victim; None if it does.
 

@@ -48,7 +48,7 @@ TERMS = (
     (
         "Standards",
         "MITRE ATLAS AML.T0024.002 (Extract AI Model); OWASP AI Testing Guide AITG-APP-09 (model "
-        "extraction); OWASP AISVS C11.5 (model extraction defence, draft).",
+        "extraction); OWASP AISVS v1.0-C11.3. The section “Standards” says what each asks.",
     ),
 )
 
