@@ -41,7 +41,7 @@ def steep_toy(
     return TableToy(features, classes, answer)
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(
     d=st.integers(2, 8), classes=st.integers(2, 4), power=st.floats(-1, 6), colour=st.booleans(),
     seed=st.integers(0, 99), decimals=st.sampled_from([None, None, 1, 3]),

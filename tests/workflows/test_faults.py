@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="sessions are forks")
 
 
-@pytest.mark.parametrize("how", [("2", "--seed", "1"), ("2",), ("2", "--http")])
+@pytest.mark.parametrize("how", [("1", "--seed", "1"), ("1",), ("1", "--http")])
 def test_a_sample_of_schedules(how: tuple[str, ...], tmp_path: Path) -> None:
     """One sample is always the same; the others are new every day, and print their seed."""
     count, *more = how
