@@ -74,7 +74,7 @@ def test_every_declared_property_is_explained(parts: Parts[Any]) -> None:
 def test_names_of_every_kind(kind: Any) -> None:
     found = names(kind)
     assert len(found) == len(set(found))
-    assert bool(found) == (kind != "detectors")  # none ships yet
+    assert found
     assert all(name == name.lower() for name in found)
 
 

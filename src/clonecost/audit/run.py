@@ -34,7 +34,8 @@ from clonecost.types import Purpose, ThreatModel
 from clonecost.version import __version__
 
 _OF_A_CLONE = (
-    run_folder.RESULT, run_folder.TRANSFER, run_folder.SAMPLES, run_folder.SEARCH, run_folder.ROWS,
+    run_folder.RESULT, run_folder.TRANSFER, run_folder.DETECTION, run_folder.SAMPLES,
+    run_folder.SEARCH, run_folder.ROWS,
 )  # fmt: skip
 
 

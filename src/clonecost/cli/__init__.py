@@ -11,6 +11,7 @@ from pathlib import Path
 
 from clonecost.cli.audit import app, audit, plan
 from clonecost.cli.check import check
+from clonecost.cli.detect import detect
 from clonecost.cli.report import report
 from clonecost.cli.runs import export, replay, transfer, verify
 from clonecost.cli.serve import serve
@@ -20,6 +21,7 @@ __all__ = [
     "app",
     "audit",
     "check",
+    "detect",
     "export",
     "main",
     "plan",

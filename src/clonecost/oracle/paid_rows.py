@@ -99,6 +99,31 @@ class PaidRows(Record):
             inputs = [as_pixels(rows) for rows in inputs]
         return torch.cat(inputs), torch.cat(answers)
 
+    def kept_inputs(self, most: int, pool: Tensor | None = None) -> Tensor | None:
+        """The inputs of the first rows that the attack bought: (n, *shape), uint8 or float32.
+
+        Whole batches are read until there are `most` rows. None if one of them was not kept.
+
+        Raises:
+            LedgerError: the pool is not the one that was queried, or the inputs are missing.
+        """
+        self._must_fit()
+        inputs: list[Tensor] = []
+        rows = 0
+        for count, form, offset in self._db.execute(
+            "SELECT count, form, offset FROM batches WHERE account = 'attack' "
+            "AND state = 'settled' AND position < ? ORDER BY position", (most,)
+        ):  # fmt: skip
+            if form is None:
+                return None
+            inputs.append(self._rows(form, offset, count, pool))
+            rows += count
+        if not inputs:
+            return None
+        if len({part.dtype for part in inputs}) > 1:
+            inputs = [as_pixels(part) for part in inputs]
+        return torch.cat(inputs)[:most]
+
     def sample_bought(
         self, count: int, rng: torch.Generator, pool: Tensor | None = None
     ) -> tuple[Tensor, Tensor] | None:

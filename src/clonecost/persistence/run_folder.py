@@ -21,7 +21,9 @@ CLONE, SAMPLES = "clone.safetensors", "samples.safetensors"
 SEARCH, SNAPSHOTS, ROWS = "search.safetensors", "snapshots", "rows.safetensors"
 TRANSFER, TRANSFERS, INPUTS = "transfer.json", "transfers", "inputs.bin"
 REPLAYS = "replays"
-REPORTED = (RESULT, SPEC, CLONE, SAMPLES, SEARCH, TRANSFER, ROWS)  # the sources of a report
+DETECTION = "detection.json"
+# the sources of a report
+REPORTED = (RESULT, SPEC, CLONE, SAMPLES, SEARCH, TRANSFER, ROWS, DETECTION)
 
 
 def make(run: Path, *inside: str) -> Path:

@@ -38,11 +38,27 @@ class ShortAccount(Model):
 
 
 class Unseen(Model):
-    """Among how many accounts the attack must be split so that fewer than half of them alarm."""
+    """Among how many accounts the attack must be split to stay unseen.
+
+    Unseen: its accounts alarm no more often than the false-alarm rate explains.
+    """
 
     split: Literal["round robin", "contiguous"]
     accounts: int | None = Field(description="null: no split that was tried stays unseen")
     rows: int | None = Field(description="of each account then")
+
+
+class WithoutUsers(Model):
+    """What a detector would find for an owner who has no users of one kind.
+
+    The kind is the one that costs most: without it the threshold is lowest.
+    """
+
+    users: str = Field(description="a kind in `Benign.kinds`")
+    threshold: float
+    first_alarm: int | None = Field(description="rows before the alarm; null: none")
+    milestone: int | None = Field(description="the last milestone at or before that alarm")
+    agreement: Rate | None = Field(description="of the clone at `milestone`")
 
 
 class DetectorFinding(Model):
@@ -53,6 +69,7 @@ class DetectorFinding(Model):
     why_not: str | None = Field(
         default=None, description="one sentence when the detector cannot judge this run"
     )
+    watched: int = Field(default=0, description="rows of the attack that it watched")
     threshold: float | None = Field(default=None, description="it alarms above this statistic")
     false_alarms: Rate | None = Field(
         default=None,
@@ -67,6 +84,9 @@ class DetectorFinding(Model):
         default=None,
         description="of the clone at `milestone`; without an alarm, of the final clone; null: the "
         "alarm came before the first milestone",
+    )
+    without: WithoutUsers | None = Field(
+        default=None, description="null: no kind of user alone sets the threshold"
     )
     short_accounts: list[ShortAccount] = Field(default_factory=list)
     auroc: float | None = Field(

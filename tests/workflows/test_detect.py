@@ -1,0 +1,135 @@
+"""`clonecost detect`: a run's recorded rows are watched, and nothing is sent."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.support.cli_runs import asked, run
+from tests.support.run_folders import fresh_copy, made_here, sql
+
+from clonecost.errors import RunError, SpecError
+from clonecost.result import read_detection, read_result
+from clonecost.workflows.detect import detect, verdict
+from clonecost.workflows.verify import verify
+
+FEW = ["--accounts", "198", "--account-rows", "50", "--users", "shuffled", "--users", "skewed"]
+WATCHED = ["audit", "own:probs", "--test", "labelled.npz", "--proxy", "test.npz", "--student",
+           "lenet", "--attack", "knockoff", "--set", "knockoff.epochs=1", "--budget", "200",
+           "--milestones", "40,100", "--spot-check", "0"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def watched(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 200 queries on 400 test rows, with its inputs."""
+    out = tmp_path_factory.mktemp("watched") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(bench)
+        said = run(*WATCHED, "--keep", "all", "--out", out)
+        assert said.status == 0, said.err
+    return out
+
+
+@pytest.fixture
+def mine(watched: Path, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(bench)
+    monkeypatch.setenv("OWN_LOG", str(tmp_path / "asked"))
+    return made_here(fresh_copy(watched, tmp_path / "run"))
+
+
+def test_a_run_is_watched_without_a_query(mine: Path, tmp_path: Path) -> None:
+    said = run("detect", mine, *FEW)
+    assert said.status == 0, said.err
+    assert asked(tmp_path / "asked") == []
+    found = read_detection(mine)
+    assert found is not None
+    assert said.out.startswith(found.verdict)
+    assert found.queries == 200
+    assert found.benign.kinds == {"shuffled": 99, "skewed": 99}
+    by_name = {one.name: one for one in found.detectors}
+    assert {*by_name} == {"confidence", "duplicates", "features", "labels", "prada"}
+    assert by_name["prada"].why_not == "it gives no verdict on accounts of 50 rows or fewer"
+    assert "prada cannot judge this run" in said.out
+    judged = [one for one in found.detectors if not one.why_not]
+    assert all(one.watched == 200 and one.false_alarms for one in judged)
+    assert found.noticed == any(one.first_alarm for one in found.detectors)
+    queries = [score.queries for score in read_result(mine).curve]
+    assert all(one.milestone in (None, *queries) for one in judged)
+    assert {cap.agreement for cap in found.caps} == {0.75, 0.9}
+    assert "seconds" in json.loads((mine / "detection.json").read_text())
+
+
+def test_the_document_is_covered_by_verify_and_dropped_by_a_larger_budget(mine: Path) -> None:
+    assert run("detect", mine, *FEW, "--detector", "labels").status == 0
+    assert verify(mine) == verify(mine)
+    assert verify(mine).faults == ()
+    document = mine / "detection.json"
+    document.write_text(document.read_text().replace('"noticed"', '"noticed "'))
+    assert verify(mine).faults == ("detection.json was altered after it was recorded",)
+    assert run("resume", mine, "--budget", "220").status == 0
+    assert not document.exists()  # it was about the clone of a smaller budget
+    assert verify(mine).faults == ()
+
+
+def test_the_same_seed_finds_the_same(mine: Path) -> None:
+    settings = {"detectors": ["confidence"], "accounts": 198, "account_rows": 50, "seed": 4}
+    first, again = (detect(mine, **settings).detectors for _ in range(2))  # type: ignore[arg-type]
+    assert first == again
+
+
+def test_paid_rows_of_another_run_can_be_the_honest_ones(mine: Path, tmp_path: Path) -> None:
+    said = run("detect", mine, "--benign", mine, "--detector", "labels", "--accounts", "198")
+    assert said.status == 2
+    assert "run has 200 rows, and it takes 250" in said.err
+    small = run("detect", mine, "--benign", tmp_path / "nowhere", "--detector", "labels")
+    assert small.status == 2
+    assert "nowhere" in small.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--rate", "0"], "The false-alarm rate is out of range: got 0, want above 0 and below 1"),
+        (["--rate", "0.001"], "400 benign accounts cannot show a false-alarm rate of 0.001"),
+        (["--detector", "pradda"], "unknown detector 'pradda'; did you mean 'prada'?"),
+        (["--users", "robots"], "unknown kind of user 'robots'"),
+        (["--account-rows", "500"], "400 rows, and it takes 2,500"),
+        (["--days", "0"], "The days of an account are out of range: got 0, want at least 1"),
+    ],
+)
+def test_bad_input_is_one_sentence(mine: Path, words: list[str], sentence: str) -> None:
+    before = (mine / "ledger.sqlite").read_bytes()
+    said = run("detect", mine, *words)
+    assert said.status == 2
+    assert sentence in said.err
+    assert said.err.count("\n") == 1
+    assert not (mine / "detection.json").exists()
+    assert (mine / "ledger.sqlite").read_bytes() == before
+
+
+def test_an_unfinished_run_goes_on_first(mine: Path) -> None:
+    (mine / "result.json").unlink()
+    with pytest.raises(RunError, match="did not finish"):
+        detect(mine)
+
+
+def test_another_test_set_is_noticed(mine: Path, tmp_path: Path) -> None:
+    spec = (mine / "spec.toml").read_text()
+    shutil.copy("labelled.npz", tmp_path / "labelled.npz")
+    (mine / "spec.toml").write_text(spec.replace("labelled.npz", "test.npz"))
+    said = run("detect", mine, "--detector", "duplicates")
+    assert said.status == 2
+    assert "has other rows than the test set of" in said.err
+
+
+def test_an_altered_ledger_is_refused(mine: Path) -> None:
+    sql(mine, "UPDATE batches SET answers = x'00' WHERE account = 'attack'")
+    said = run("detect", mine, "--detector", "labels")
+    assert said.status == 2
+    assert "was altered" in said.err
+
+
+def test_without_a_detector_that_can_judge_nothing_is_known() -> None:
+    assert verdict([], 100, 0.01).startswith("Not known")
+    with pytest.raises(SpecError):
+        detect(Path("nowhere"), detectors=["none"])
