@@ -283,6 +283,17 @@ class LabelledInputs:
         return replace(self, inputs=self.inputs[index], labels=self.labels[index])
 
 
+def answered(answers: Tensor) -> Tensor:
+    """(n,) bool: whether a row of (n, K) answers is one; a refused row's answer is all zeros.
+
+    Example:
+        >>> import torch
+        >>> answered(torch.tensor([[0.9, 0.1], [0.0, 0.0]]))
+        tensor([ True, False])
+    """
+    return answers.any(1)
+
+
 def as_pixels(inputs: Tensor) -> Tensor:
     """uint8 0..255 -> float32 in [0, 1]; float32 is returned unchanged.
 

@@ -19,7 +19,7 @@ from clonecost.attacks._usable_rows import buy_usable, equations, usable
 from clonecost.attacks.base import AttackerKit, Clone, DeferredClone, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.features import uniform_rows
-from clonecost.types import Feature
+from clonecost.types import Feature, answered
 
 Solve = Callable[[AttackerKit, Tensor, Tensor], nn.Module]  # (kit, rows, answers) -> clone
 
@@ -63,7 +63,7 @@ def solve_equations(
     count = min(max(1, ceil(system.rows)), oracle.threat.query_budget)
     rows = uniform_rows(features, count, kit.rng)
     answers: list[Tensor] = []
-    clone = DeferredClone(lambda n, kit: system.solve(kit, rows[:n], torch.cat(answers)[:n]))
+    clone = DeferredClone(lambda n, kit: _solution(system, kit, rows[:n], torch.cat(answers)[:n]))
     for _ in kit.loop(lambda _: oracle.spent < count, answers=answers):
         answers.append(oracle(rows[oracle.spent :][:size]))
         yield clone
@@ -130,7 +130,7 @@ class _Checked:
         if count not in self.solved:
             bought = self.bought
             rows, answers = bought.rows[:count], bought.answers[:count]
-            self.solved[count] = self.system.solve(self.kit.branch(count), rows, answers)
+            self.solved[count] = _solution(self.system, self.kit.branch(count), rows, answers)
         return self.solved[count]
 
     def _clone(self, count: int, kit: AttackerKit) -> nn.Module:
@@ -140,8 +140,11 @@ class _Checked:
     @torch.no_grad()
     def _compare(self, solution: nn.Module, since: int) -> tuple[float, bool]:
         """The largest error in the rows from `since` on; 0: right. Whether these rows suffice."""
-        answers = self.bought.answers[since:]  # probabilities: the attacks need them
-        mine = solution(self.bought.rows[since:]).softmax(1).double()
+        told = answered(self.bought.answers[since:])
+        if not told.any():
+            return 0.0, False
+        answers = self.bought.answers[since:][told]  # probabilities: the attacks need them
+        mine = solution(self.bought.rows[since:][told]).softmax(1).double()
         errors = (mine - answers.double()).abs().amax(1).nan_to_num(1.0)
         step = step_of(self.bought.answers)
         margin = answers.topk(2, 1).values.diff(dim=1)[:, 0].abs()
@@ -169,6 +172,11 @@ class _Checked:
             self.kit.remark(f"{saturated}; {reason}" if saturated else _capital(reason))
         elif saturated:
             self.kit.remark(saturated)
+
+
+def _solution(system: System, kit: AttackerKit, rows: Tensor, answers: Tensor) -> nn.Module:
+    told = answered(answers)
+    return system.solve(kit, rows[told], answers[told])
 
 
 def step_of(answers: Tensor) -> float:

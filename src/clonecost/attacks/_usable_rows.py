@@ -11,7 +11,7 @@ from torch import Tensor
 from clonecost.attacks._stages import Bought, BuySteps
 from clonecost.attacks.base import AttackerKit
 from clonecost.tabular.features import bounds, is_category, uniform_rows
-from clonecost.types import Feature
+from clonecost.types import Feature, answered
 
 LOST_DIGITS = 100.0  # times the precision of a float: a probability below this has under two digits
 HALVINGS = 40  # of a line: float32 rows are not nearer to each other
@@ -65,7 +65,7 @@ def _find_a_second_class(
     """Buy corners of the table's box, where a linear victim's answers are most extreme."""
     left = SEARCH * max(8, wanted)
     missing = equations(bought.answers) < wanted
-    while missing and left > 0 and len(bought.answers.argmax(1).unique()) == 1:
+    while missing and left > 0 and len(_classes_seen(bought.answers)) < 2:
         rows = uniform_rows(features, min(64, left), kit.rng)
         low, high = (bound.to(rows.device) for bound in bounds(features))
         corners = torch.where(rows > (low + high) / 2, high, low)
@@ -82,9 +82,9 @@ def _bisect(
     A line begins at a new row, so that no two lines are the same.
     """
     a = uniform_rows(features, count, kit.rng)
-    of_a = (yield from bought.buy(a)).argmax(1)
-    b = rows_of_another_class(of_a, bought.answers.argmax(1), kit.rng)
-    some = b >= 0
+    of_a = _classes((yield from bought.buy(a)))
+    b = rows_of_another_class(of_a, _classes(bought.answers), kit.rng)
+    some = (b >= 0) & (of_a >= 0)
     if not some.any():
         return
     a, of_a, b = a[some], of_a[some], bought.rows[b[some]]
@@ -98,18 +98,29 @@ def _bisect(
         answers = yield from bought.buy(middle)
         same = (answers.argmax(1) == of_a)[:, None]
         a, b = torch.where(same, middle, a), torch.where(same, b, middle)
-        go = ~usable(answers)
+        go = ~usable(answers) & answered(answers)
         a, b, of_a = a[go], b[go], of_a[go]
+
+
+def _classes(answers: Tensor) -> Tensor:
+    """(n,) predicted classes; -1 for a row that the victim refused."""
+    return torch.where(answered(answers), answers.argmax(1), -1)
+
+
+def _classes_seen(answers: Tensor) -> Tensor:
+    return answers[answered(answers)].argmax(1).unique()
 
 
 def rows_of_another_class(classes: Tensor, among: Tensor, rng: torch.Generator) -> Tensor:
     """For each of (n,) classes the place of one in `among` that differs, drawn; -1: none does.
 
+    The class -1, of a refused row, is never drawn.
+
     One class at a time: all pairs at once would take count x rows numbers.
     """
     found = torch.full_like(classes, -1)
     for k in classes.unique():
-        mine, others = classes == k, (among != k).nonzero()[:, 0]
+        mine, others = classes == k, ((among != k) & (among >= 0)).nonzero()[:, 0]
         if len(others):
             draws = torch.randint(
                 len(others), (int(mine.sum()),), generator=rng, device=classes.device

@@ -23,9 +23,10 @@ from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClon
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.copycat_augmentation import VIEWS, vary
 from clonecost.training.distill import Recipe, distill
-from clonecost.types import as_bytes
+from clonecost.types import answered, as_bytes
 
 # SGD 1e-4, x 0.1 after each third of five epochs; meant for a pretrained network.
+REFUSED = -1  # the label of a row that the victim refused
 PAPER = Recipe(
     optimizer="sgd", lr=1e-4, momentum=0.9, weight_decay=5e-4, batch_size=32, epochs=5,
     schedule="step", step_epochs=2, step_decay=0.1, validation=0.0,
@@ -48,7 +49,9 @@ class Copycat:
     epochs: int | None = None  # epochs of the clone; None: those of the recipe
     batch_size: int = 256  # rows per call of the victim
 
-    declares: ClassVar = Declaration(needs="label", proxy="asked", by_settings=("clone_epochs",))
+    declares: ClassVar = Declaration(
+        needs="label", proxy="asked", skips_refused=True, by_settings=("clone_epochs",)
+    )
 
     def __post_init__(self) -> None:
         at_least(1, self, "per_class", "epochs", "batch_size")
@@ -76,7 +79,8 @@ class Copycat:
 
         for _ in kit.loop(lambda _: oracle.spent < len(order), labels=labels):
             rows = order[oracle.spent :][: self.batch_size]
-            labels.append(oracle(pool.rows(rows, kit.device), index=rows).argmax(1))
+            answers = oracle(pool.rows(rows, kit.device), index=rows)
+            labels.append(torch.where(answered(answers), answers.argmax(1), REFUSED))
             yield DeferredClone(clone)
 
     def _recipe(self) -> Recipe:
@@ -85,6 +89,7 @@ class Copycat:
 
     def _clone(self, inputs: Tensor, labels: Tensor, classes: int, kit: AttackerKit) -> nn.Module:
         recipe = self._recipe()
+        inputs, labels = inputs[labels != REFUSED], labels[labels != REFUSED]
         if self.balance:
             inputs, labels = balanced(inputs, labels, self.per_class, kit.rng)
         student = kit.new_student()

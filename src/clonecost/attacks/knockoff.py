@@ -40,7 +40,9 @@ class Knockoff:
     epochs: int | None = None  # epochs of the clone; None: those of the recipe
     batch_size: int = 256  # rows per call of the victim (the released code's 8 is slower)
 
-    declares: ClassVar = Declaration(needs="label", proxy="asked", by_settings=("clone_epochs",))
+    declares: ClassVar = Declaration(
+        needs="label", proxy="asked", skips_refused=True, by_settings=("clone_epochs",)
+    )
 
     def __post_init__(self) -> None:
         at_least(1, self, "epochs", "batch_size")

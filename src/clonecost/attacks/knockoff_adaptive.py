@@ -28,6 +28,7 @@ from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClon
 from clonecost.attacks.knockoff import PAPER
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe, distill
+from clonecost.types import answered
 
 LEAST = 1e-6  # least pi: every class can be drawn when no other class has rows left
 
@@ -48,7 +49,11 @@ class KnockoffAdaptive:
     epochs: int | None = None  # epochs of the clone; None: those of the recipe
 
     declares: ClassVar = Declaration(
-        needs="label", proxy="asked", proxy_labels=True, by_settings=("clone_epochs",)
+        needs="label",
+        proxy="asked",
+        proxy_labels=True,
+        skips_refused=True,
+        by_settings=("clone_epochs",),
     )
 
     def __post_init__(self) -> None:
@@ -103,10 +108,12 @@ class KnockoffAdaptive:
             rows = chosen.cpu()[: oracle.remaining]
             y = oracle(pool.rows(rows, kit.device), index=rows)
             answers.append(y)
-            bandit["recent"] = torch.cat([recent, y])[-self.window :]
             asked.append(rows)
+            told = answered(y)
+            rows, y, chosen = rows[told.cpu()], y[told], chosen[: len(told)][told]
+            bandit["recent"] = torch.cat([recent, y])[-self.window :]
             yield DeferredClone(clone)
-            if not oracle.remaining or len(chosen) == 1:
+            if not oracle.remaining or len(chosen) < 2:
                 continue  # the last row of the pool: batch norm needs two
             drawn = arm[chosen]
             # the reward is the loss before the step, which uses the same forward pass

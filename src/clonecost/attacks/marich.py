@@ -61,7 +61,7 @@ class Marich:
     recipe: Literal["paper", "shared"] = "paper"
     epochs: int | None = None  # epochs of that fresh clone; None: those of the recipe
 
-    declares: ClassVar = Declaration(needs="label", proxy="asked")
+    declares: ClassVar = Declaration(needs="label", proxy="asked", skips_refused=True)
 
     def __post_init__(self) -> None:
         at_least(2, self, "seed_rows", "batch_size")  # batch norm

@@ -53,7 +53,7 @@ class TramerLr:
     iterations: int = 2_000
 
     declares: ClassVar = Declaration(
-        needs="probs", takes="table", by_settings=("rows_per_unknown",)
+        needs="probs", takes="table", skips_refused=True, by_settings=("rows_per_unknown",)
     )
 
     def __post_init__(self) -> None:

@@ -42,7 +42,7 @@ class TramerMlp:
     iterations: int = 3_000  # iterations of the search at most
 
     declares: ClassVar = Declaration(
-        needs="probs", takes="table", by_settings=("rows_per_unknown",)
+        needs="probs", takes="table", skips_refused=True, by_settings=("rows_per_unknown",)
     )
 
     def __post_init__(self) -> None:

@@ -67,7 +67,8 @@ class TrafficLog:
             self._replaceable = False
         while self._pending and self._pending[0] < position + len(inputs):
             row = self._pending.pop(0)
-            self._keep(row, inputs[row - position], answers[row - position])
+            at = max(0, row - position)  # before: the row of the sample was refused
+            self._keep(row, inputs[at], answers[at])
             self._replaceable = not training
 
     def _keep(self, row: int, image: Tensor, answer: Tensor) -> None:

@@ -206,6 +206,7 @@ def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
     oracle = Oracle(
         victim, threat, ledger, account="evaluation", observe=observe,
         rows_in_flight=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
+        skips_refused=True, notice=watcher.notice,
     )  # fmt: skip
     return Reference.buy(oracle, audit.test, audit.options.device, uniform=uniform)
 
@@ -239,6 +240,7 @@ def _open_oracle(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: Traffi
         victim, audit.threat, ledger, keep=keep, observe=observe,
         rows_in_flight=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
         observe_chunk=lambda rows: watcher.spent(rows, audit.threat.query_budget),
+        skips_refused=audit.attack.declares.skips_refused, notice=watcher.notice,
     )  # fmt: skip
 
 

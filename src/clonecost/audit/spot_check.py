@@ -46,7 +46,7 @@ def spot_check(audit: Audit, ledger: Ledger, reference: Reference, *, ending: bo
     attack_rows = None
     if not audit.defences and ledger.fact("keep") == "all":
         attack_rows = ledger.sample_bought(count // 2, rng, pool)
-    of_test = torch.randperm(len(audit.test), generator=rng)[: count - count // 2]
+    of_test = torch.randperm(len(reference.test), generator=rng)[: count - count // 2]
     before = findings_of(ledger) or NOTHING
     plain = replace(  # as the evaluation sends test rows
         audit.threat, answers="probs", top_k=None, input_precision="float32", incomplete=False

@@ -60,6 +60,8 @@ def flags(
     traffic: Traffic,
     lost: int,
     resumed: int,
+    refused: int = 0,
+    refusal: str = "",
     spot: SpotCheck | None = None,
     releases: Sequence[str] = (),
     controls: Sequence[Control] = (),
@@ -76,6 +78,8 @@ def flags(
         test_rows: rows of the test set.
         overlap: test rows that are also in the proxy data.
         lost: rows of the attack paid without a usable answer.
+        refused: rows of the attack and the test set that the victim refused for ever.
+        refusal: its words for the first of them.
         resumed: how often the audit was resumed.
         spot: the result of the spot checks, if any was made.
         controls: the controls, if any was trained.
@@ -88,7 +92,7 @@ def flags(
         *_outcome(threat, curve, majority, traffic),
         *_remark(attack, remark),
         *_controls(curve[-1], controls),
-        *_run(lost, resumed, spot, releases),
+        *_run(lost, refused, refusal, resumed, spot, releases),
     ]
     return sorted(found, key=lambda flag: flag.severity != "warning")
 
@@ -236,7 +240,12 @@ def _controls(last: Score, controls: Iterable[Control]) -> Iterable[Flag]:
 
 
 def _run(
-    lost: int, resumed: int, spot: SpotCheck | None, releases: Sequence[str]
+    lost: int,
+    refused: int,
+    refusal: str,
+    resumed: int,
+    spot: SpotCheck | None,
+    releases: Sequence[str],
 ) -> Iterable[Flag]:
     if spot and spot.changed:
         yield _warning(
@@ -255,6 +264,12 @@ def _run(
         yield _info(
             "lost-rows",
             f"{lost:,} queries got no usable answer. The price includes them.",
+        )
+    if refused:
+        yield _info(
+            "refused-rows",
+            f"{refused:,} queries were refused by the victim for ever ({refusal}). They are paid, "
+            "no answer of them is used, and refused test rows are left out of every score.",
         )
     if len(releases) > 1:
         yield _warning(

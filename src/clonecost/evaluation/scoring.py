@@ -12,7 +12,7 @@ from clonecost.oracle import Oracle
 from clonecost.result import ClassAgreement, Rate, Score, TableScore
 from clonecost.tabular.features import uniform_rows
 from clonecost.training.losses import kl, l1
-from clonecost.types import LabelledInputs
+from clonecost.types import LabelledInputs, answered
 
 BATCH = 512
 UNIFORM_SEED = 1_609_02943  # draws the rows of R_unif: the same for all audits of a table
@@ -55,10 +55,12 @@ class Reference:
     ) -> "Reference":
         """Query every test row once, through the evaluation account.
 
-        The cost is `len(test)` queries, and `uniform` more for a table.
+        The cost is `len(test)` queries, and `uniform` more for a table. Rows that the victim
+        refuses for ever are left out.
 
         Args:
-            oracle: with the account "evaluation", and no defence in front of the victim.
+            oracle: with the account "evaluation", and no defence in front of the victim; it skips
+                refused rows.
             uniform: number of uniform rows that a table's victim is queried with.
 
         Raises:
@@ -66,6 +68,9 @@ class Reference:
         """
         index = torch.arange(len(test))
         answers = torch.cat([oracle(test.rows(rows, device)) for rows in index.split(BATCH)])
+        told = answered(answers)
+        if not told.all():
+            test, answers = test.take(told.to(test.inputs.device)), answers[told]
         features = oracle.threat.features
         test = replace(test, features=features)
         if features is None or not uniform:
@@ -73,7 +78,8 @@ class Reference:
         rng = torch.Generator().manual_seed(UNIFORM_SEED)
         rows = uniform_rows(features, uniform, rng).to(device)
         uniform_answers = torch.cat([oracle(part) for part in rows.split(BATCH)])
-        return cls(test.to(device), answers, (rows, uniform_answers))
+        told = answered(uniform_answers)
+        return cls(test.to(device), answers, (rows[told], uniform_answers[told]))
 
     @property
     def predictions(self) -> Tensor:

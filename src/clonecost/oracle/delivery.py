@@ -34,6 +34,7 @@ class Delivery:
     def __init__(self, lose: Callable[[Tensor, str], None], position: int = 0) -> None:
         self._lose, self.position = lose, position
         self._sent: int | None = None  # None: the victim does not report, as every local one
+        self.refusals: dict[int, str] = {}  # rows of the batch that got no answer, and why
 
     def track(self) -> None:
         """Declare that the victim reports every row; none was sent yet."""
@@ -46,6 +47,18 @@ class Delivery:
     def refused(self, rows: int) -> None:
         """Report sent rows that were not served: no connection, or refused before any work."""
         self._sent = (self._sent or 0) - rows
+
+    def refused_for_ever(self, row: int, words: str) -> None:
+        """Report a sent row that the victim refuses however often it is asked.
+
+        The victim returns any valid answer for it, which the oracle drops: a defence in between
+        then needs to know nothing of refusals.
+
+        Args:
+            row: its place in the batch, from 0.
+            words: why, as the victim says it.
+        """
+        self.refusals[row] = words
 
     def lost(self, inputs: Tensor, reason: str) -> None:
         """Report rows (n, *input_shape) that are sent again, and may have been served before.

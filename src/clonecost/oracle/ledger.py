@@ -88,7 +88,8 @@ class Ledger(PaidRows):
 
     _lock: BaseFileLock | None = None
     _missing: Set[tuple[int, int]] = frozenset()  # batches whose kept inputs are not in the file
-    _lost: int | None = None  # in all accounts; None: not summed up since the last loss
+    # lost and refused rows of all accounts; None: not summed up since the last event
+    _unanswered: tuple[int, int] | None = None
 
     def __init__(self, path: Path, *, audit: str, input_shape: Shape, num_classes: int) -> None:
         opened = {"format": FORMAT, "audit": audit, "num_classes": num_classes,
@@ -210,11 +211,17 @@ class Ledger(PaidRows):
         self._in_flight[batch] = sent
         return batch
 
-    def settle(self, batch: int, answers: Tensor, *, labels_only: bool = False) -> None:
+    def settle(
+        self, batch: int, answers: Tensor, *, labels_only: bool = False, refused: int = 0,
+        reason: str | None = None,
+    ) -> None:  # fmt: skip
         """Complete a batch with its answers, (n, K) on the simplex; durable on return.
 
         Args:
+            answers: zeros for a row that the victim refused for ever.
             labels_only: the answers are one-hot; only the class number is stored (2 bytes a row).
+            refused: rows of zeros.
+            reason: the victim's words for the first of them.
 
         Raises:
             LedgerError: the ledger cannot take the answers; they are kept beside it, and the next
@@ -222,7 +229,8 @@ class Ledger(PaidRows):
         """
         encoding, blob = encode(answers, labels_only)
         sent = self._landed(batch)
-        values = (encoding, sent.form, sent.offset)
+        words = None if reason is None else _storable(reason)
+        values = (encoding, sent.form, sent.offset, refused, words)
         self._record_or_keep(Outcome(batch, "settled", sent.digests, values, blob), sent.count)
 
     def lose(self, batch: int, reason: str, *, unsent: int = 0) -> None:
@@ -246,7 +254,7 @@ class Ledger(PaidRows):
         with self._transaction():
             batch = self._charge(account, position, digests)
             self._complete_batch(Outcome(batch, "lost", "", (_storable(reason), 0)))
-        self._lost = None
+        self._unanswered = None
 
     def restore_inputs(self, position: int, count: int, packed: Callable[[slice], Packed]) -> None:
         """Write kept inputs that are missing, from rows of the attack that are asked again.
@@ -318,8 +326,8 @@ class Ledger(PaidRows):
         """Record the outcome of a reserved batch, in one transaction."""
         with self._transaction():
             self._complete_batch(outcome)
-        if outcome.event == "lost":
-            self._lost = None
+        if outcome.event == "lost" or outcome.values[3]:
+            self._unanswered = None
 
     def _complete_batch(self, outcome: Outcome) -> None:
         if outcome.event == "lost":
@@ -329,11 +337,11 @@ class Ledger(PaidRows):
             )
             self._link("lost", outcome.batch, outcome.values)
             return
-        encoding, form, offset = outcome.values
-        values = (encoding, outcome.answers, form, offset)
+        encoding, form, offset, refused, reason = outcome.values
+        values = (encoding, outcome.answers, form, offset, refused, reason)
         self._db.execute(
             "UPDATE batches SET state = 'settled', encoding = ?, answers = ?, form = ?, "
-            "offset = ? WHERE id = ?",
+            "offset = ?, refused = ?, reason = ? WHERE id = ?",
             (*values, outcome.batch),
         )
         index: tuple[bytes, ...] = ()
@@ -435,9 +443,18 @@ class Ledger(PaidRows):
     @property
     def lost(self) -> int:
         """Lost rows so far, in all accounts together: paid, without a usable answer."""
-        if self._lost is None:
-            self._lost = sum(self.totals(account).lost for account in ACCOUNTS)
-        return self._lost
+        return self._without_answer()[0]
+
+    @property
+    def refused(self) -> int:
+        """Rows so far, in all accounts together, that the victim refused for ever."""
+        return self._without_answer()[1]
+
+    def _without_answer(self) -> tuple[int, int]:
+        if self._unanswered is None:
+            totals = [self.totals(account) for account in ACCOUNTS]
+            self._unanswered = sum(one.lost for one in totals), sum(one.refused for one in totals)
+        return self._unanswered
 
 
 def _storable(reason: str) -> str:

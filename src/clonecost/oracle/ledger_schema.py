@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from clonecost.oracle.hash_chain import DIGEST_BYTES
 
-FORMAT = "clonecost/ledger/1"
+FORMAT = "clonecost/ledger/2"
 Account = Literal["attack", "evaluation", "spot"]
 ACCOUNTS: tuple[Account, ...] = get_args(Account)
 
@@ -26,8 +26,9 @@ BATCHES = """CREATE TABLE batches (
     digests  BLOB    NOT NULL,                    -- 16 bytes a row
     at       TEXT    NOT NULL,                    -- UTC time of the reservation
     state    TEXT    NOT NULL CHECK (state IN ('reserved', 'settled', 'lost')),
-    reason   TEXT,                                -- why it was lost
+    reason   TEXT,                                -- why it was lost, or a row of it was refused
     unsent   INTEGER NOT NULL DEFAULT 0,          -- of a lost batch: rows that never arrived
+    refused  INTEGER NOT NULL DEFAULT 0,          -- of a settled batch: rows without an answer
     encoding TEXT,                                -- of the answers: 'float32', 'float64', 'label'
     answers  BLOB,
     form     TEXT,                                -- of kept inputs: 'index', 'uint8' or 'float32'
@@ -48,7 +49,7 @@ SCHEMA = [  # as SQLite lists the tables, by name
 ]
 EVENT_COLUMNS = {  # the columns of a batch that an event writes
     "reserved": "account, position, count, digests, at",
-    "settled": "encoding, answers, form, offset",
+    "settled": "encoding, answers, form, offset, refused, reason",
     "lost": "reason, unsent",
 }
 MOST_TEXT = 1 << 24  # bytes of one text: 16 MiB
@@ -70,6 +71,7 @@ _FITS = {
     AND state IN ('reserved', 'settled', 'lost')
     AND (reason IS NULL OR typeof(reason) = 'text' AND length(reason) <= {MOST_TEXT})
     AND typeof(unsent) = 'integer' AND unsent BETWEEN 0 AND count
+    AND typeof(refused) = 'integer' AND refused BETWEEN 0 AND count
     AND ({_KEPT} OR state != 'settled' AND COALESCE(encoding, answers, form, offset) IS NULL)
     """,
     "chain": f"""

@@ -25,7 +25,7 @@ from clonecost.oracle.hash_chain import DIGEST_BYTES
 from clonecost.oracle.ledger import Account, Ledger
 from clonecost.oracle.tensor_codec import pack, row_digests
 from clonecost.tabular.features import check_rows
-from clonecost.types import Purpose, ThreatModel, Victim
+from clonecost.types import Purpose, ThreatModel, Victim, answered
 
 # Called after every batch, replayed or live: (position of the first row, inputs as sent, answers,
 # purpose).
@@ -39,6 +39,10 @@ def no_observer(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose
 
 
 def no_chunk_observer(rows: int) -> None:
+    pass
+
+
+def no_notice(sentence: str) -> None:
     pass
 
 
@@ -58,9 +62,13 @@ class Oracle:
         rows_in_flight: the largest number of rows that are sent at once, a chunk of a batch; None:
             the whole batch. Rows in flight are lost when the process dies.
         max_lost: the largest number of lost rows of the whole run, all accounts together; None: no
-            limit. With a limit at most a quarter of the remaining rows of the limit is in flight,
-            so that the limit holds whatever happens and a failure leaves rows for a new attempt.
+            limit. Rows that the victim refused for ever count as lost here. With a limit at most a
+            quarter of the remaining rows of the limit is in flight, so that the limit holds
+            whatever happens and a failure leaves rows for a new attempt.
         observe_chunk: called after every chunk of a batch except the last.
+        skips_refused: the caller goes on without rows that the victim refuses for ever, whose
+            answers are rows of zeros (`clonecost.types.answered`).
+        notice: called with a sentence when the run's first row is refused.
         resume: the workflow that continues after a failure; None: to resume the ledger's run.
 
     Example:
@@ -83,12 +91,15 @@ class Oracle:
         rows_in_flight: int | None = None,
         max_lost: int | None = None,
         observe_chunk: ChunkObserver = no_chunk_observer,
+        skips_refused: bool = False,
+        notice: Callable[[str], None] = no_notice,
         resume: RunWorkflow | None = None,
     ) -> None:
         self.threat = threat
         self._resume = resume or RunWorkflow("resume", ledger.path.parent)
         self._rows_in_flight, self._max_lost = rows_in_flight, max_lost
         self._observe_chunk = observe_chunk
+        self._skips_refused, self._notice = skips_refused, notice
         self._victim, self._ledger, self._account = victim, ledger, account
         self._keep, self._observe = keep, observe
         self._spent = 0
@@ -117,6 +128,9 @@ class Oracle:
         on the kind of answer. If the input precision is uint8, inputs are rounded to k/255 before
         they are sent, as in an image file.
 
+        A row that the victim refuses for ever is paid, and its answer is a row of zeros; a caller
+        that does not skip such rows gets an error instead.
+
         Args:
             index: (n,) rows of the proxy pool, if the inputs come from it; kept instead of the
                 inputs.
@@ -128,6 +142,7 @@ class Oracle:
             BudgetError: n does not fit; nothing was charged and nothing sent.
             ReplayError: the recorded run has other queries at this position.
             VictimError: the victim failed or its answers are unusable; these rows count as lost.
+                Or it refuses a row for ever, and the caller skips none.
             LostRowsError: the limit of lost rows is reached; nothing more was sent.
         """
         self._check_inputs(inputs)
@@ -149,14 +164,18 @@ class Oracle:
                 fresh,
                 lambda part: pack(on_cpu[part], index[part].cpu() if index is not None else None),
             )
+        if known is not None:
+            self._must_be_answered(known, self._spent)
         answers = [] if known is None else [known.to(inputs.device)]
         if fresh < count:
             rows = index.cpu() if index is not None else None
             answers += self._query(inputs, on_cpu, digests, fresh, rows)
-        answered = torch.cat(answers)
-        self._observe(self._spent, inputs, answered, purpose)
+        result = torch.cat(answers)
+        told = answered(result) if self._ledger.refused else slice(None)
+        if len(result[told]):
+            self._observe(self._spent, inputs[told], result[told], purpose)
         self._spent += count
-        return answered
+        return result
 
     def _replay(self, digests: bytes, count: int) -> Tensor | None:
         """The recorded answers of the first rows of a batch; None if there are none."""
@@ -214,8 +233,44 @@ class Oracle:
                 "were sent count as lost; all earlier answers are kept.",
                 self._resume,
             ) from error
-        self._ledger.settle(batch, answers, labels_only=self.threat.answers == "label")
+        refusals = delivery.refusals
+        words = refusals[min(refusals)] if refusals else None
+        if refusals:
+            answers = answers.clone()
+            answers[sorted(refusals)] = 0
+        first = bool(refusals) and not self._ledger.refused
+        self._ledger.settle(
+            batch, answers, labels_only=self.threat.answers == "label", refused=len(refusals),
+            reason=words,
+        )  # fmt: skip
+        if refusals:
+            self._must_be_answered(answers, position)
+        if first:
+            self._notice(
+                f"The victim refuses row {position + min(refusals):,} of the queries ({words}). It "
+                "counts as paid, without an answer, and is not sent again; the audit goes on "
+                "without such rows"
+            )
         return answers.to(inputs.device)
+
+    def _must_be_answered(self, answers: Tensor, position: int) -> None:
+        """Refuse answers with a row of zeros, unless the caller skips such rows.
+
+        Raises:
+            VictimError: the victim refused a row for ever.
+        """
+        if self._skips_refused or not self._ledger.refused:
+            return
+        told = answered(answers)
+        if not told.all():
+            row = position + int(told.int().argmin())
+            raise VictimError(
+                f"The victim refuses row {row:,} of the queries on its own, and answers others "
+                f"({self._ledger.first_refusal(self._account)}). The row is paid, all answers are "
+                "kept, and this attack cannot go on without an answer to each of its rows",
+                Advice("ask the owner why such a row is refused"),
+                Advice("choose an attack that skips such rows, as knockoff does"),
+            )
 
     def _sendable(self, rows: int) -> int:
         """The size of the next chunk, at most `rows`.
@@ -226,9 +281,10 @@ class Oracle:
         rows = min(rows, self._rows_in_flight or rows)
         if self._max_lost is None:
             return rows
-        left = self._max_lost - self._ledger.lost
+        left = self._max_lost - self._ledger.lost - self._ledger.refused
         if left < 1:
-            raise self._too_many_lost()
+            words = self._ledger.first_refusal(self._account)
+            raise self._too_many_lost(f"it refuses rows ({words})" if words else "")
         return min(rows, max(1, left // 4))
 
     def _lose(self, inputs: Tensor, position: int, in_flight: int, reason: str) -> None:
@@ -237,7 +293,7 @@ class Oracle:
         Raises:
             LostRowsError: the limit would not hold.
         """
-        after = self._ledger.lost + len(inputs) + in_flight
+        after = self._ledger.lost + self._ledger.refused + len(inputs) + in_flight
         if self._max_lost is not None and after > self._max_lost:
             raise self._too_many_lost(reason)
         self._ledger.charge_lost(

@@ -11,7 +11,7 @@ from clonecost.oracle.input_store import Form
 from clonecost.oracle.ledger_schema import Account
 from clonecost.oracle.record import Record
 from clonecost.oracle.tensor_codec import decode, row_digests, unpack
-from clonecost.types import as_pixels
+from clonecost.types import answered, as_pixels
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class PaidRows(Record):
         return Recorded(b"".join(digests), torch.cat(answers)) if answers else None
 
     def bought(self, pool: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """All rows that the attack bought: inputs (n, *shape), uint8 or float32, answers (n, K).
+        """All rows that the victim answered: inputs (n, *shape), uint8 or float32, answers (n, K).
 
         Args:
             pool: (N, *shape), the proxy data, for rows that are kept as indices.
@@ -83,8 +83,10 @@ class PaidRows(Record):
                     f"or {self._inputs.path.name} has changed.",
                     Advice("restore it from a copy"),
                 )
-            inputs.append(rows)
-            answers.append(decode(encoding, blob, self.num_classes))
+            got = decode(encoding, blob, self.num_classes)
+            told = answered(got)
+            inputs.append(rows[told])
+            answers.append(got[told])
         if missing:
             raise LedgerError(
                 f"{missing:,} of the rows that were bought were not kept, so they cannot train "
@@ -129,7 +131,8 @@ class PaidRows(Record):
     ) -> tuple[Tensor, Tensor] | None:
         """Randomly drawn rows of the attack, (count, *shape) pixels, and their answers (count, K).
 
-        None if a drawn row was not kept, or comes from a pool that is not given.
+        Drawn rows that the victim refused are left out. None if a drawn row was not kept, or comes
+        from a pool that is not given.
         """
         settled = self.totals("attack").settled
         if not settled or not count or self.torn:
@@ -146,7 +149,8 @@ class PaidRows(Record):
             position, rows, encoding, blob, form, offset = batch
             inputs.append(as_pixels(self._rows(form, offset, rows, pool)[drawn - position]))
             answers.append(decode(encoding, blob, self.num_classes)[drawn - position])
-        return torch.stack(inputs), torch.stack(answers)
+        told = answered(torch.stack(answers))
+        return torch.stack(inputs)[told], torch.stack(answers)[told]
 
     def _rows(self, form: Form, offset: int, count: int, pool: Tensor | None) -> Tensor:
         """The kept inputs of a batch, (count, *shape)."""

@@ -5,7 +5,7 @@ The table `batches` holds the rows that were sent, the table `chain` the events,
     opened     the audit, the format, the victim's interface                  content: JSON
     noted      facts of the run: threads, horizon, milestones, seconds ...    content: JSON
     reserved   a batch was charged                                            its columns
-    settled    the answers arrived                                            its columns
+    settled    the answers arrived, or the victim refused a row for ever      its columns
     lost       no usable answer arrived                                       its columns
     files      the files of the run folder with their digests                 content: JSON
 
@@ -41,11 +41,15 @@ INPUTS = "inputs.bin"
 
 @dataclass(frozen=True)
 class Totals:
-    """Rows of one account by state; rows that never reached a victim are in no state."""
+    """Rows of one account by state; rows that never reached a victim are in no state.
+
+    Settled rows include `refused` ones, which the victim refused for ever: paid, without an answer.
+    """
 
     settled: int = 0
     lost: int = 0
     reserved: int = 0
+    refused: int = 0
 
 
 class Record:
@@ -206,7 +210,23 @@ class Record:
             "SELECT state, SUM(count - unsent) FROM batches WHERE account = ? GROUP BY state",
             (account,),
         )
-        return Totals(**dict(rows.fetchall()))
+        (refused,) = self._db.execute(
+            "SELECT COALESCE(SUM(refused), 0) FROM batches WHERE account = ?", (account,)
+        ).fetchone()
+        return Totals(**dict(rows.fetchall()), refused=refused)
+
+    def first_refusal(self, account: Account) -> str:
+        """The victim's words for the first row of an account that it refused; empty: for none.
+
+        Raises:
+            LedgerError: the ledger was altered.
+        """
+        self._must_fit()
+        found = self._db.execute(
+            "SELECT reason FROM batches WHERE account = ? AND refused > 0 ORDER BY position "
+            "LIMIT 1", (account,)
+        ).fetchone()  # fmt: skip
+        return str(found[0]) if found else ""
 
     def copy_to(self, other: sqlite3.Connection) -> None:
         """Copy the ledger as it is at one moment into an empty database; a writer may go on.
@@ -310,8 +330,9 @@ class Record:
             if states.get(batch) != state:
                 yield f"batch {batch} is marked {state}, but {states.get(batch)} in the chain"
         for (batch,) in self._db.execute(
-            "SELECT id FROM batches WHERE (state != 'lost' AND (reason IS NOT NULL OR unsent != 0))"
-            " OR (state != 'settled' AND COALESCE(encoding, answers, form, offset) IS NOT NULL)"
+            "SELECT id FROM batches WHERE (state = 'reserved' AND reason IS NOT NULL)"
+            " OR (state != 'lost' AND unsent != 0) OR (state != 'settled' AND (refused != 0 OR "
+            "COALESCE(encoding, answers, form, offset) IS NOT NULL))"
         ):
             yield f"batch {batch} was altered: it holds values that no event wrote"
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from clonecost.errors import LedgerError, SetKey
 from clonecost.oracle.hash_chain import array_digests
 from clonecost.oracle.input_store import Form, Packed
-from clonecost.types import Shape, as_pixels
+from clonecost.types import Shape, answered, as_pixels
 
 _FLOATS = {"float32": torch.float32, "float64": torch.float64}
 
@@ -18,9 +18,13 @@ def row_digests(inputs: Tensor) -> bytes:
 
 
 def encode(answers: Tensor, labels_only: bool) -> tuple[str, bytes]:
-    """(n, K) answers as (encoding, bytes): two bytes a row for labels."""
+    """(n, K) answers as (encoding, bytes): two bytes a row for labels.
+
+    A refused row, of zeros, has the label -1.
+    """
     if labels_only:
-        return "label", answers.argmax(1).to("cpu", torch.int16).numpy().tobytes()
+        labels = torch.where(answered(answers), answers.argmax(1), -1)
+        return "label", labels.to("cpu", torch.int16).numpy().tobytes()
     # equation solving on tables needs digits that float32 does not hold
     kind = "float64" if answers.dtype == torch.float64 else "float32"
     return kind, answers.detach().to("cpu", _FLOATS[kind]).contiguous().numpy().tobytes()
@@ -30,7 +34,8 @@ def decode(encoding: str, blob: bytes, num_classes: int) -> Tensor:
     """The (n, K) answers that `encode` wrote."""
     if encoding == "label":
         labels = torch.frombuffer(bytearray(blob), dtype=torch.int16)
-        return F.one_hot(labels.long(), num_classes).float()
+        classes = torch.where(labels == -1, 0, labels).long()
+        return F.one_hot(classes, num_classes).float() * (labels != -1)[:, None]
     return torch.frombuffer(bytearray(blob), dtype=_FLOATS[encoding]).view(-1, num_classes)
 
 

@@ -42,6 +42,9 @@ class Result(Model):
     per_class: list[ClassAgreement]
     spent: int = Field(description="rows answered to the attack: the price of this clone")
     lost: int = Field(description="rows sent whose answer never arrived or was unusable; paid too")
+    refused: int = Field(
+        default=0, description="rows of `spent` that the victim refused for ever: no answer, paid"
+    )
     evaluation: int = Field(
         description="rows of the test set, and uniform rows of a table, paid apart and answered by "
         "the undefended victim"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.augmentation import Augment, augment
 from clonecost.training.losses import STUDENT_LOSSES, StudentLoss, kl
-from clonecost.types import Progress, as_pixels, no_progress
+from clonecost.types import Progress, answered, as_pixels, no_progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,8 @@ def distill(
     Args:
         student: (n, *shape) pixels in [0, 1] -> (n, K) logits.
         inputs: (n, *shape), uint8 0..255 or float32 in [0, 1], on the student's device.
-        answers: (n, K), rows on the simplex (hard labels are one-hot), on the same device.
+        answers: (n, K), rows on the simplex (hard labels are one-hot), on the same device. Rows
+            without an answer, all zeros, take no part.
         rng: on the same device; draws the split, the order, the augmentation and dropout.
         progress: is called after each epoch, with the number of epochs done and of all epochs.
         loop: runs the epochs; `AttackerKit.loop` continues a training that was killed.
@@ -66,6 +67,9 @@ def distill(
         >>> x, y = torch.rand(20, 1, 2, 2), torch.eye(2).repeat(10, 1)
         >>> distill(student, x, y, Recipe(epochs=1), rng=torch.Generator())
     """
+    told = answered(answers)
+    if not told.all():
+        inputs, answers = inputs[told], answers[told]
     order = torch.randperm(len(inputs), generator=rng, device=rng.device)
     validation = int(recipe.validation * len(inputs))
     held_out, training = order[:validation], order[validation:]

@@ -173,6 +173,7 @@ def _disagreements(run: Path, record: Record) -> Iterator[str]:
             "rows in the ledger": result["provenance"]["ledger_rows"],
             "rows spent": result["spent"],
             "rows lost": result["lost"],
+            "rows refused": result.get("refused", 0),
             "rows of the evaluation": result["evaluation"],
             "rows of spot checks": (result["spot_check"] or {"rows": 0})["rows"],
         }
@@ -182,7 +183,8 @@ def _disagreements(run: Path, record: Record) -> Iterator[str]:
     totals = {account: record.totals(account) for account in ACCOUNTS}
     paid = {account: each.settled + each.lost for account, each in totals.items()}
     in_ledger = [record.head_of_rows, sum(paid.values()), totals["attack"].settled,
-                 totals["attack"].lost, paid["evaluation"], paid["spot"]]  # fmt: skip
+                 totals["attack"].lost, totals["attack"].refused, paid["evaluation"],
+                 paid["spot"]]  # fmt: skip
     for (name, value), recorded in zip(in_result.items(), in_ledger, strict=True):
         if value != recorded:
             yield f"{run_folder.RESULT} has {value} as the {name}, the ledger has {recorded}"

@@ -4,7 +4,7 @@
 |---|---|---|
 | no connection, 429 | certainly not | sent again, not counted |
 | 401, 403, 404 and the like, a redirect, a bad certificate | certainly not | the audit stops |
-| another 4xx | certainly not | the row is looked for |
+| another 4xx, 413 for a single row | certainly not | the row is looked for |
 | time-out or reset after the request was sent, 408, 5xx | possibly | lost, sent again |
 | an answer that is too long or unusable | yes | lost, the audit stops |
 
@@ -64,6 +64,10 @@ class RefusedRequestError(VictimError):
     """The endpoint refused a request without serving it."""
 
     maybe_served = False
+
+
+class TooLargeRequestError(RefusedRequestError):
+    """The endpoint refused a request as too large (413); that of one row: the row itself."""
 
 
 class RefusedRowsError(RefusedRequestError):
@@ -242,8 +246,9 @@ def _failure(caller: Caller, url: str, response: httpx2.Response) -> Exception:
         )  # fmt: skip
     if 400 <= status < 500 and status not in OF_REQUEST:
         return RefusedRowsError(f"{url} answered {answer}")
-    remedies = (SetKey("endpoint.batch_size"),) if status == 413 else ()
-    return RefusedRequestError(f"{url} answered {answer}", *remedies)
+    if status == 413:
+        return TooLargeRequestError(f"{url} answered {answer}", SetKey("endpoint.batch_size"))
+    return RefusedRequestError(f"{url} answered {answer}")
 
 
 def seconds_until(retry_after: str) -> float:

@@ -3,7 +3,8 @@
 `calling` lists what a failed request means for its rows. The first request of a session goes
 out on its own, and after a failure so does a single row: what is wrong with all rows costs a few.
 Where the endpoint refuses a request because of a row (400, 422), the request is halved until the
-row is found.
+row is found. The row is reported as refused for ever, if the endpoint answers others: while it has
+answered none, or after `REFUSED_RUNNING` refusals without an answer in between, the audit stops.
 
 A retry waits for the time in `Retry-After`, but at least for a time that doubles, with jitter
 (tenacity).
@@ -27,6 +28,7 @@ from clonecost.types import InputPrecision, Progress, Shown, no_progress
 from clonecost.victims.endpoints.calling import (
     Caller,
     RefusedRowsError,
+    TooLargeRequestError,
     UnansweredError,
     exchange,
     longest_answer,
@@ -35,6 +37,8 @@ from clonecost.victims.endpoints.pace import Pace, RowCap
 
 LONGEST_RETRY_AFTER = 600.0  # seconds; a server that requests a longer pause stops the run
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between attempts, doubling
+NEVER_ANSWERED = 3  # rows refused one by one before any answer
+REFUSED_RUNNING = 20  # and after the last one
 WAITING = "waiting for the endpoint to answer again"
 
 
@@ -102,6 +106,8 @@ class Sender:
         self._threads = ThreadPoolExecutor(self.concurrency, "clonecost-endpoint")
         self._alone = True  # whether the next request goes out on its own
         self._probing = False  # whether it is a single row
+        self._answer: Tensor | None = None  # (1, K), the last one of this session
+        self._refused = 0  # rows refused one by one since then
 
     @property
     def rows_in_flight(self) -> int:
@@ -141,6 +147,7 @@ class Sender:
         answers: dict[int, Tensor] = {}
         failed: list[tuple[slice, UnansweredError]] = []
         failed_once: list[bool] = []
+        refused: dict[int, str] = {}  # rows of `inputs`, and the endpoint's words
 
         def attempt() -> None:
             failed.clear()
@@ -156,6 +163,7 @@ class Sender:
                         answers[part.start] = outcome
                         todo.remove(part)
                         self._alone = self._probing = False
+                        self._answer, self._refused = outcome[-1:], 0
                     elif isinstance(outcome, UnansweredError):
                         failed.append((part, outcome))
                     elif isinstance(outcome, RefusedRowsError):
@@ -169,9 +177,13 @@ class Sender:
                     raise max((error for _, error in failed), key=lambda error: error.retry_after)
                 if suspects:  # the row is looked for in one part, while the others wait
                     part, refusal = suspects[0]
-                    if len(inputs[part]) == 1:
-                        raise self._row_refused(delivery.position + first + part.start, refusal)
                     at = todo.index(part)
+                    if len(inputs[part]) == 1:
+                        place = delivery.position + first + part.start
+                        words = self._refusal(place, refusal, others=len(todo) > 1)
+                        refused[part.start] = words
+                        todo.remove(part)
+                        continue
                     todo[at : at + 1] = _cut(part, len(inputs[part]) // 2)
                     todo[:] = [*todo[at:], *todo[:at]]
                     self._alone = True
@@ -198,6 +210,13 @@ class Sender:
             ), RunWorkflow("resume")) from None  # fmt: skip
         if failed_once:
             self.progress(WAITING, 1, 1)
+        for row, words in refused.items():
+            assert self._answer is not None  # else its refusal has stopped the audit
+            if self.cap is not None:
+                self.cap.take(1)
+            delivery.sent(1)
+            delivery.refused_for_ever(first + row, words)
+            answers[row] = self._answer
         return torch.cat([answers[at] for at in sorted(answers)])
 
     def _wave(
@@ -223,16 +242,27 @@ class Sender:
             outcomes.append((part, future.result() if error is None else error))
         return outcomes
 
-    def _row_refused(self, row: int, error: RefusedRowsError) -> VictimError:
-        """The refusal of a single row; the first row of all is no worse than the others."""
-        if not self.seconds:
-            return error
-        return VictimError(
-            f"{error.what.removesuffix('.')}. It refuses row {row:,} of the queries on its own, "
-            "and answers others; all earlier answers are kept",
-            Advice("ask the owner why such a row is refused"),
-            Advice("leave it out of the proxy data, and start a new run"),
-        )
+    def _refusal(self, row: int, error: RefusedRowsError, *, others: bool) -> str:
+        """The words of the refusal of a single row.
+
+        Args:
+            others: whether more rows are to be sent with it.
+
+        Raises:
+            VictimError: it seems that the endpoint refuses every row.
+        """
+        self._refused += 1
+        if self._answer is None:
+            if self._refused >= NEVER_ANSWERED or not others:
+                raise error
+        elif self._refused >= REFUSED_RUNNING:
+            raise VictimError(
+                f"{error.what.removesuffix('.')}. It has refused {self._refused} rows one by one, "
+                f"the last of them row {row:,} of the queries, without an answer in between; all "
+                "earlier answers are kept",
+                Advice("ask the owner why such rows are refused"), RunWorkflow("resume"),
+            )  # fmt: skip
+        return error.what.removesuffix(".")
 
     def _pause(self, state: RetryCallState) -> float:
         """Seconds until the next attempt."""
@@ -265,6 +295,9 @@ class Sender:
             return scores
         except UnansweredError:
             raise
+        except TooLargeRequestError as error:
+            hidden = secrets.hidden(error)
+            raise (RefusedRowsError(hidden.what) if rows == 1 else hidden) from None
         except CloneCostError as error:
             raise secrets.hidden(error) from None
         except Exception as error:  # an answer of an unforeseen form
