@@ -87,6 +87,7 @@ RAISED: dict[str, dict[str, Any]] = {
     "victim-changed": {"spot": SpotCheck(rows=20, asked=20, changed=1, largest=0.5)},
     "spot-check-failed": {"spot": SpotCheck(rows=20, asked=10, changed=0, largest=0)},
     "lost-rows": {"lost": 1},
+    "refused-rows": {"refused": 1, "refusal": "422: no face found"},
     "resumed": {"resumed": 1},
     "resumed-under-another-version": {"releases": ("clonecost 1", "clonecost 2")},
 }

@@ -31,7 +31,9 @@ def steal(
         tmp_path / f"ledger{len(list(tmp_path.iterdir()))}.sqlite", audit="toy",
         input_shape=threat.input_shape, num_classes=toy.classes,
     )  # fmt: skip
-    oracle = Oracle(victim or toy.answer, threat, ledger)
+    oracle = Oracle(
+        victim or toy.answer, threat, ledger, skips_refused=attack.declares.skips_refused
+    )
     attackers, looks = replace(kit(budget, seed), remark=remark), Kept()
     try:
         follow(attack.run(oracle, attackers), oracle, attackers, milestones, looks)

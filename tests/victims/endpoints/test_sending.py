@@ -1,26 +1,17 @@
 """Requests that fail, time out or wait: the rows of every failure are counted."""
 
-import contextlib
 import time
-from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tests.support.endpoint_servers import RefusalError, Scene, Server, serving
+from tests.support.endpoint_servers import Scene, Server, serving
 from tests.support.ledgers import booked
 from tests.support.toy_endpoint import CLASSES, SHAPE, Counted, Start, reach, rows, scores_of
-from torch import Tensor
 
 from clonecost.errors import LostRowsError, VictimError
-from clonecost.oracle import Oracle
-from clonecost.oracle.ledger import Ledger
-from clonecost.types import ThreatModel
 from clonecost.victims.endpoints import endpoint_victim
 from clonecost.victims.endpoints.calling import seconds_until
 
@@ -64,8 +55,6 @@ def test_a_timeout_is_lost_and_asked_again(start: Start, counted: Counted, tmp_p
 
 
 FATAL: dict[str, tuple[list[Scene], str, int]] = {
-    "refused": ([("status", 400, {}, "bad pixels")] * 9,
-                "answered 400 Bad Request: bad pixels. It refuses row 8 of the queries", 0),
     "forbidden": ([("status", 403, {}, "no\nentry")] * 9, "answered 403 Forbidden: no entry", 0),
     "redirect": ([("status", 302, {"Location": "http://elsewhere.example/"}, "")] * 9,
                  "302 Found, a redirect", 0),
@@ -192,43 +181,6 @@ def test_a_request_that_is_too_large_says_so(
     with pytest.raises(VictimError, match=r"413 .*at most 3 rows"):
         oracle(rows(4))
     assert server.rows == booked(tmp_path).lost == 0
-
-
-def picky(monkey: int, status: int) -> Callable[[Tensor], Tensor]:
-    """A model that refuses requests with a certain row."""
-    bad = rows(40)[monkey]
-
-    def model(inputs: Tensor) -> Tensor:
-        if any(torch.equal(row, bad) for row in inputs):
-            raise RefusalError(status, f"row with mean {bad.mean():.3f} is no picture of clothes")
-        return scores_of(inputs)
-
-    return model
-
-
-@settings(max_examples=12)
-@given(bad=st.integers(0, 39), batch=st.integers(1, 16), concurrency=st.integers(1, 4),
-       status=st.sampled_from([400, 409, 422]))  # fmt: skip
-def test_the_row_that_is_refused_for_ever_is_found_and_nothing_is_lost_by_the_search(
-    bad: int, batch: int, concurrency: int, status: int
-) -> None:
-    server = Server(picky(bad, status), list(SHAPE), CLASSES)
-    with serving(server), TemporaryDirectory() as folder, contextlib.closing(Ledger(
-        Path(folder) / "ledger.sqlite", audit="a", input_shape=SHAPE, num_classes=CLASSES
-    )) as ledger:  # fmt: skip
-        victim = reach(server, settings={"batch_size": batch, "concurrency": concurrency})
-        threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=100)
-        oracle = Oracle(victim.answer, threat, ledger, rows_in_flight=victim.rows_in_flight)
-        with pytest.raises(VictimError) as failed:
-            oracle(rows(40))
-        said = str(failed.value)
-        assert f"answered {status}" in said
-        assert "is no picture of clothes" in said
-        if bad > 0:
-            assert f"refuses row {bad} of the queries" in said
-        totals, most = ledger.totals("attack"), victim.rows_in_flight or 0
-        assert totals.settled + totals.lost == server.rows <= bad + batch * concurrency
-        assert totals.settled == bad // most * most
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 413])
