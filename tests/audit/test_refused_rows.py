@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.support.attack_settings import SMALL
+from tests.support.attack_settings import SMALL, toy_attack
 from tests.support.recording_oracle import RecordingVictim
 from tests.support.table_runs import steal, total_variation
 from tests.support.table_toys import linear_toy, numbers
@@ -14,6 +14,7 @@ from tests.support.toys import CLASSES, MakeAudit
 from torch import Tensor
 
 from clonecost.attacks import ATTACKS
+from clonecost.attacks.copycat import Copycat
 from clonecost.attacks.tramer_lr import TramerLr
 from clonecost.audit import run_audit
 from clonecost.audit.run import Watcher
@@ -50,7 +51,7 @@ def test_the_attack_goes_on_without_the_refused_rows(
     name: str, victim: Victim, threat: ThreatModel, test_set: LabelledInputs, make_audit: MakeAudit,
     proxy: LabelledInputs, tmp_path: Path,
 ) -> None:  # fmt: skip
-    fields = ATTACKS[name].__dataclass_fields__
+    fields = vars(toy_attack(name))
     chosen = {**SMALL[name], **{key: value for key, value in FAST.items() if key in fields}}
     few, told = replace(threat, query_budget=70), list[str]()
     counting = RecordingVictim(refusing(victim))
@@ -90,7 +91,7 @@ def test_copycat_gives_no_label_to_a_refused_row(
         "clonecost.attacks.copycat.distill",
         lambda student, inputs, *_, **__: trained.append(len(inputs)),
     )
-    attack = ATTACKS["copycat"](balance=False)
+    attack = Copycat(balance=False)
     result = run_audit(make_audit(
         attack, victim=refusing(victim), threat=replace(threat, query_budget=70), milestones=(),
         test=test_set.take(slice(0, 40)),
