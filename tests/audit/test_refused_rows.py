@@ -1,4 +1,4 @@
-"""Audits of a victim that refuses some rows for ever: what is bought, used, booked and told."""
+"""Audits of a victim that refuses some rows for good: what is bought, used, booked and told."""
 
 from contextlib import closing
 from dataclasses import replace
@@ -40,7 +40,7 @@ def refusing(victim: Victim) -> Victim:
     def answer(rows: Tensor, /) -> Tensor:
         delivery = current()
         for row in refused(rows).nonzero().flatten().tolist():
-            delivery.refused_for_ever(row, "422 Unprocessable: no face found")
+            delivery.refused_for_good(row, "422 Unprocessable: no face found")
         return torch.where(refused(rows)[:, None], torch.eye(CLASSES)[0], victim(rows))
 
     return answer
@@ -122,7 +122,7 @@ def test_equations_are_solved_without_the_refused_rows(tmp_path: Path) -> None:
     def picky(rows: Tensor, /) -> Tensor:
         bad = rows[:, 0] > 0.3
         for row in bad.nonzero().flatten().tolist():
-            current().refused_for_ever(row, "422")
+            current().refused_for_good(row, "422")
         return torch.where(bad[:, None], torch.tensor([1.0, 0.0]), toy.answer(rows))
 
     clones, _ = steal(TramerLr(alpha=4), toy, tmp_path, victim=picky)

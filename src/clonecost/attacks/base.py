@@ -71,7 +71,7 @@ class Declaration:
     # use of the proxy data: none, queried as they are (asked), or used in another way (changed)
     proxy: UseOfProxy = "none"
     proxy_labels: bool = False  # the proxy data need labels of at least two classes
-    # goes on without rows that the victim refuses for ever: their answers are zeros (`answered`)
+    # goes on without rows that the victim refuses for good: their answers are zeros (`answered`)
     skips_refused: bool = False
     white_box: bool = False  # reads the victim's network: a reference, no attack through the API
     # estimates gradients from answers to nearby inputs; coarse answers spoil the estimates

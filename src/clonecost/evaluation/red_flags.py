@@ -78,7 +78,7 @@ def flags(
         test_rows: rows of the test set.
         overlap: test rows that are also in the proxy data.
         lost: rows of the attack paid without a usable answer.
-        refused: rows of the attack and the test set that the victim refused for ever.
+        refused: rows of the attack and the test set that the victim refused for good.
         refusal: its words for the first of them.
         resumed: how often the audit was resumed.
         spot: the result of the spot checks, if any was made.
@@ -268,7 +268,7 @@ def _run(
     if refused:
         yield _info(
             "refused-rows",
-            f"{refused:,} queries were refused by the victim for ever ({refusal}). They are paid, "
+            f"{refused:,} queries were refused by the victim for good ({refusal}). They are paid, "
             "no answer of them is used, and refused test rows are left out of every score.",
         )
     if len(releases) > 1:

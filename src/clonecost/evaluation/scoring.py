@@ -56,7 +56,7 @@ class Reference:
         """Query every test row once, through the evaluation account.
 
         The cost is `len(test)` queries, and `uniform` more for a table. Rows that the victim
-        refuses for ever are left out.
+        refuses for good are left out.
 
         Args:
             oracle: with the account "evaluation", and no defence in front of the victim; it skips

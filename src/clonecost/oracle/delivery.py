@@ -48,7 +48,7 @@ class Delivery:
         """Report sent rows that were not served: no connection, or refused before any work."""
         self._sent = (self._sent or 0) - rows
 
-    def refused_for_ever(self, row: int, words: str) -> None:
+    def refused_for_good(self, row: int, words: str) -> None:
         """Report a sent row that the victim refuses however often it is asked.
 
         The victim returns any valid answer for it, which the oracle drops: a defence in between

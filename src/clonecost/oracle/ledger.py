@@ -218,7 +218,7 @@ class Ledger(PaidRows):
         """Complete a batch with its answers, (n, K) on the simplex; durable on return.
 
         Args:
-            answers: zeros for a row that the victim refused for ever.
+            answers: zeros for a row that the victim refused for good.
             labels_only: the answers are one-hot; only the class number is stored (2 bytes a row).
             refused: rows of zeros.
             reason: the victim's words for the first of them.
@@ -447,7 +447,7 @@ class Ledger(PaidRows):
 
     @property
     def refused(self) -> int:
-        """Rows so far, in all accounts together, that the victim refused for ever."""
+        """Rows so far, in all accounts together, that the victim refused for good."""
         return self._without_answer()[1]
 
     def _without_answer(self) -> tuple[int, int]:

@@ -62,11 +62,11 @@ class Oracle:
         rows_in_flight: the largest number of rows that are sent at once, a chunk of a batch; None:
             the whole batch. Rows in flight are lost when the process dies.
         max_lost: the largest number of lost rows of the whole run, all accounts together; None: no
-            limit. Rows that the victim refused for ever count as lost here. With a limit at most a
+            limit. Rows that the victim refused for good count as lost here. With a limit at most a
             quarter of the remaining rows of the limit is in flight, so that the limit holds
             whatever happens and a failure leaves rows for a new attempt.
         observe_chunk: called after every chunk of a batch except the last.
-        skips_refused: the caller goes on without rows that the victim refuses for ever, whose
+        skips_refused: the caller goes on without rows that the victim refuses for good, whose
             answers are rows of zeros (`clonecost.types.answered`).
         notice: called with a sentence when the run's first row is refused.
         resume: the workflow that continues after a failure; None: to resume the ledger's run.
@@ -128,7 +128,7 @@ class Oracle:
         on the kind of answer. If the input precision is uint8, inputs are rounded to k/255 before
         they are sent, as in an image file.
 
-        A row that the victim refuses for ever is paid, and its answer is a row of zeros; a caller
+        A row that the victim refuses for good is paid, and its answer is a row of zeros; a caller
         that does not skip such rows gets an error instead.
 
         Args:
@@ -142,7 +142,7 @@ class Oracle:
             BudgetError: n does not fit; nothing was charged and nothing sent.
             ReplayError: the recorded run has other queries at this position.
             VictimError: the victim failed or its answers are unusable; these rows count as lost.
-                Or it refuses a row for ever, and the caller skips none.
+                Or it refuses a row for good, and the caller skips none.
             LostRowsError: the limit of lost rows is reached; nothing more was sent.
         """
         self._check_inputs(inputs)
@@ -257,7 +257,7 @@ class Oracle:
         """Refuse answers with a row of zeros, unless the caller skips such rows.
 
         Raises:
-            VictimError: the victim refused a row for ever.
+            VictimError: the victim refused a row for good.
         """
         if self._skips_refused or not self._ledger.refused:
             return

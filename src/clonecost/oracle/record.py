@@ -5,7 +5,7 @@ The table `batches` holds the rows that were sent, the table `chain` the events,
     opened     the audit, the format, the victim's interface                  content: JSON
     noted      facts of the run: threads, horizon, milestones, seconds ...    content: JSON
     reserved   a batch was charged                                            its columns
-    settled    the answers arrived, or the victim refused a row for ever      its columns
+    settled    the answers arrived, or the victim refused a row for good      its columns
     lost       no usable answer arrived                                       its columns
     files      the files of the run folder with their digests                 content: JSON
 
@@ -43,7 +43,7 @@ INPUTS = "inputs.bin"
 class Totals:
     """Rows of one account by state; rows that never reached a victim are in no state.
 
-    Settled rows include `refused` ones, which the victim refused for ever: paid, without an answer.
+    Settled rows include `refused` ones, which the victim refused for good: paid, without an answer.
     """
 
     settled: int = 0

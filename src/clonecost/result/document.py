@@ -43,7 +43,7 @@ class Result(Model):
     spent: int = Field(description="rows answered to the attack: the price of this clone")
     lost: int = Field(description="rows sent whose answer never arrived or was unusable; paid too")
     refused: int = Field(
-        default=0, description="rows of `spent` that the victim refused for ever: no answer, paid"
+        default=0, description="rows of `spent` that the victim refused for good: no answer, paid"
     )
     evaluation: int = Field(
         description="rows of the test set, and uniform rows of a table, paid apart and answered by "

@@ -1,4 +1,4 @@
-"""Rows that an endpoint refuses for ever: found, paid once, and left out by who can go on."""
+"""Rows that an endpoint refuses for good: found, paid once, and left out by who can go on."""
 
 import contextlib
 import sqlite3

@@ -3,7 +3,7 @@
 `calling` lists what a failed request means for its rows. The first request of a session goes
 out on its own, and after a failure so does a single row: what is wrong with all rows costs a few.
 Where the endpoint refuses a request because of a row (400, 422), the request is halved until the
-row is found. The row is reported as refused for ever, if the endpoint answers others: while it has
+row is found. The row is reported as refused for good, if the endpoint answers others: while it has
 answered none, or after `REFUSED_RUNNING` refusals without an answer in between, the audit stops.
 
 A retry waits for the time in `Retry-After`, but at least for a time that doubles, with jitter
@@ -215,7 +215,7 @@ class Sender:
             if self.cap is not None:
                 self.cap.take(1)
             delivery.sent(1)
-            delivery.refused_for_ever(first + row, words)
+            delivery.refused_for_good(first + row, words)
             answers[row] = self._answer
         return torch.cat([answers[at] for at in sorted(answers)])
 
