@@ -123,6 +123,6 @@ def panel(*entries: dict[str, Any]) -> PanelDocument:
     ]  # fmt: skip
     return PanelDocument.model_validate({
         "schema": "clonecost/panel/1", "level": "quick", "entries": list(entries) or default,
-        "watch": {"run": None, "rows": 0, "words": "none"}, "rule": "never",
+        "watch": {"ledger": None, "rows": 0, "words": "none"}, "rule": "never",
         "limits": {"budget": 10_000}, "spent": 1000,
     })  # fmt: skip

@@ -22,9 +22,9 @@ from clonecost.report.sections.provenance import provenance
 from clonecost.report.sections.quality import quality
 from clonecost.report.sections.query_purposes import query_purposes
 from clonecost.report.sections.sample import sample
+from clonecost.report.sections.scope import scope
 from clonecost.report.sections.search import search
 from clonecost.report.sections.standards import standards
-from clonecost.report.sections.tested import tested
 from clonecost.report.sections.threat_model import threat_model
 from clonecost.report.sections.verdicts import verdicts
 
@@ -42,7 +42,7 @@ SECTIONS: tuple[MakesSection, ...] = (
     advice,
     on_groups(detection),
     defences,
-    tested,
+    scope,
     on_groups(costs),
     on_groups(curves),
     on_groups(how_to_read),

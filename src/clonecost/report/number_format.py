@@ -45,8 +45,8 @@ def probability_percent(probability: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """ "20,000 queries", "2 searches", "1 query"."""
-    if noun.endswith("y"):
+    """ "20,000 queries", "2 searches", "30 days", "1 query"."""
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         plural = f"{noun[:-1]}ies"
     else:
         plural = f"{noun}es" if noun.endswith(("ch", "s")) else f"{noun}s"

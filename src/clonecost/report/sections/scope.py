@@ -14,7 +14,7 @@ OTHER_DATA = "any other data, such as your training data"
 RULE = "What was not tested is not known; it is neither good nor bad news."
 
 
-def tested(material: Material) -> Section:
+def scope(material: Material) -> Section:
     rows = (
         ("Attacks", *_attacks(material)),
         ("What the attacker owned", *_owned(material)),
