@@ -58,7 +58,7 @@ def report(
             case "md":
                 text = pages.markdown(found, documents)
             case "json":
-                text = pages.as_json(found)
+                text = pages.as_json(found, documents)
             case "sarif":
                 text = pages.sarif(found, documents, outcomes(limits, results))
             case _:

@@ -2,14 +2,34 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
+from clonecost.report.documents import NO_DOCUMENTS, Documents
 from clonecost.report.load_runs import Run
+from clonecost.result import Model
 
 SCHEMA = "clonecost/report/1"
 
 
-def as_json(runs: Sequence[Run]) -> str:
-    """One run: its result document. Several: {"schema": "clonecost/report/1", "runs": [...]}."""
-    results = [json.loads(run.result.model_dump_json(by_alias=True)) for run in runs]
-    document = results[0] if len(results) == 1 else {"schema": SCHEMA, "runs": results}
+def as_json(runs: Sequence[Run], documents: Documents = NO_DOCUMENTS) -> str:
+    """One run: its result document. Else {"schema": "clonecost/report/1", "runs": [...], ...}.
+
+    The documents beside the runs have the keys `panel`, `defences` and `detections` (by the name of
+    the run); a key is absent without such a document.
+    """
+    results = [_plain(run.result) for run in runs]
+    beside = {
+        "panel": documents.panel and _plain(documents.panel),
+        "defences": documents.grid and _plain(documents.grid),
+        "detections": {run.name: _plain(run.detection) for run in runs if run.detection},
+    }
+    found = {name: value for name, value in beside.items() if value}
+    document = {"schema": SCHEMA, "runs": results, **found}
+    if len(results) == 1 and not found:
+        document = results[0]
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(document: Model) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(document.model_dump_json(by_alias=True))
+    return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from clonecost.evaluation.paired import paired_difference
 from clonecost.report.aggregate import Estimate, Group, answer_words, defence_words
-from clonecost.report.number_format import percent, points
+from clonecost.report.number_format import percent, points, points_range
 from clonecost.result import Result
 from clonecost.result.defence_grid import LABEL, NONE, Attacker, DefenceGrid, DefenceRow, Utility
 
@@ -33,7 +33,7 @@ class Measure:
     def effect_words(self) -> str:
         """The effect with its interval, in one clause."""
         effect = self.effect
-        interval = f"95 % CI {points(effect.low)} to {points(effect.high)}"
+        interval = f"95 % CI {points_range(effect.low, effect.high)}"
         taken = f"takes {points(effect.value).lstrip('+')} of agreement from the attacker"
         return f"{taken} ({interval})"
 

@@ -11,7 +11,7 @@ from clonecost.report import Documents, Run, html, markdown
 from clonecost.report.aggregate import group_runs
 from clonecost.report.documents import Material
 from clonecost.report.measures import measures
-from clonecost.report.model import Block, Bullets, Grid, Section
+from clonecost.report.model import Block, Bullets, Grid, Inline, Paragraph, Section
 from clonecost.report.sections.advice import advice
 from clonecost.report.sections.defences import defences
 from clonecost.report.sections.detection import detection as noticed
@@ -36,11 +36,13 @@ def cells(found: Grid, first: str) -> list[str]:
 
 def said(blocks: tuple[Block, ...]) -> str:
     """All words of paragraphs and lists."""
-    parts: list[object] = []
+    lines: list[tuple[Inline, ...]] = []
     for block in blocks:
-        items = block.items if isinstance(block, Bullets) else [getattr(block, "content", ())]
-        parts += [part for item in items for part in item]
-    return "".join(getattr(part, "text", part) for part in parts)  # type: ignore[misc]
+        if isinstance(block, Paragraph):
+            lines.append(block.content)
+        elif isinstance(block, Bullets):
+            lines += block.items
+    return "".join(part if isinstance(part, str) else part.text for line in lines for part in line)
 
 
 WATCHED = replace(run("watched"), detection=detection())
