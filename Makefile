@@ -14,7 +14,7 @@ HASHES := --python-version 3.11.5 --universal --generate-hashes --no-annotate --
 MLSERVER := .venv-mlserver
 export CLONECOST_MLSERVER ?= $(CURDIR)/$(MLSERVER)/bin/python
 
-.PHONY: setup setup-hashed demo test test-all fuzz lock sbom audit check prose docs bench clean
+.PHONY: setup setup-hashed demo test test-all fuzz lock sbom audit check static types prose docs bench clean
 
 setup: $(VENV)/user  ## the environment, from pinned versions
 
@@ -83,14 +83,19 @@ fuzz: $(VENV)/dev  ## damaged and hostile files and messages, EXAMPLES of them f
 	@echo "seed $(SEED): make fuzz SEED=$(SEED) EXAMPLES=$(EXAMPLES) repeats this run"
 	CLONECOST_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz --timeout 3600 --hypothesis-seed=$(SEED)
 
-check: $(VENV)/dev $(MLSERVER)/ready  ## format, lint, imports, types, prose, docs, then the tests
+check: $(VENV)/dev  ## format, lint, imports, types, prose, docs, then the tests
+	$(MAKE) --jobs=2 --output-sync=target $(MLSERVER)/ready types static
+	$(BIN)/python -m pytest -n 2
+
+static: $(VENV)/dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
-	$(BIN)/mypy
 	$(BIN)/python -m prose
 	$(SPHINX)
-	$(BIN)/python -m pytest -n 2
+
+types: $(VENV)/dev
+	$(BIN)/mypy
 
 prose: $(VENV)/dev  ## our English: README, docs, examples, docstrings, messages
 	$(BIN)/python -m prose
