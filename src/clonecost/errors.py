@@ -30,7 +30,17 @@ Listed = Literal[
     "attacks", "victims", "datasets", "networks", "defences", "detectors", "generators", "suites"
 ]
 Workflow = Literal[
-    "audit", "plan", "resume", "replay", "transfer", "verify", "export", "report", "train generator"
+    "audit",
+    "plan",
+    "resume",
+    "replay",
+    "transfer",
+    "verify",
+    "export",
+    "report",
+    "train generator",
+    "train victim",
+    "train misinformation",
 ]
 
 # Keys of a spec whose Python name differs; every other key has the same name in `Audit`,
@@ -192,7 +202,7 @@ def in_python(remedy: Remedy) -> str:
             again = "call `run_audit` again with the same audit"
             return f"{again} and {_changed(change)}" if change else again
         case RunWorkflow(workflow, target, change):
-            name = workflow.replace("train generator", "train_generator")
+            name = workflow.replace(" ", "_")
             call = f"call `{name}({str(target)!r})`" if target else f"call `{name}`"
             return f"{call} with {_changed(change)}" if change else call
         case Advice(sentence):

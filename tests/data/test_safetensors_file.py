@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from tests.support.memory import at_most
 
-from clonecost.data.safetensors_file import check_safetensors, read_safetensors
+from clonecost.data.safetensors_file import read_safetensors
 from clonecost.errors import DataError, VictimError
+from clonecost.persistence.file_limits import check_safetensors
 from clonecost.victims import load_victim
 
 

@@ -25,6 +25,7 @@ from clonecost.attacks.base import (
     required_generators,
 )
 from clonecost.audit.defaults import UNIFORM, Keep
+from clonecost.defences import must_fit
 from clonecost.errors import (
     Advice,
     AnswersError,
@@ -266,6 +267,7 @@ def check(audit: Audit) -> None:
     if threat.access == "white-box":
         _check_white_box(audit)
     _check_kind(audit)
+    must_fit(audit.defences, threat)
     needs = attack.declares.needs
     if richness(needs) > richness(threat.answers):
         raise AnswersError(

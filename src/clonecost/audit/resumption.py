@@ -1,18 +1,18 @@
 """A run folder is taken up again: only by the same audit of the same victim."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from clonecost.audit.definition import Audit, name_of
+from clonecost.audit.definition import name_of
 from clonecost.defences import Recalling, declaration_of, forgetful
-from clonecost.errors import Advice, LedgerError, RunWorkflow, SetKey
+from clonecost.errors import Advice, LedgerError, Remedy, RunWorkflow, SetKey
 from clonecost.oracle.ledger import ACCOUNTS, Ledger
 from clonecost.persistence import run_folder
 from clonecost.registry import snake_case
-from clonecost.types import Victim
+from clonecost.types import Defence, ThreatModel, Victim
 
 RECALLED = 4096  # rows whose answers are read at once when a state is rebuilt
 WORDS = {"threat": "threat model", "test": "test rows", "proxy": "proxy data"}
@@ -65,7 +65,9 @@ def must_hold_its_rows(folder: Path) -> None:
         )  # fmt: skip
 
 
-def must_recall(audit: Audit, ledger: Ledger) -> str | None:
+def must_recall(
+    defences: Sequence[Defence], threat: ThreatModel, ledger: Ledger, *remedies: Remedy
+) -> str | None:
     """Refuse to go on behind a defence whose state the record does not hold.
 
     Its next answers would be those of a run that has just begun. A run whose budget is spent asks
@@ -78,34 +80,33 @@ def must_recall(audit: Audit, ledger: Ledger) -> str | None:
     Raises:
         LedgerError: rows are left to ask, and earlier ones are in the record.
     """
-    lost = forgetful(audit.defences, audit.threat.answers)
+    lost = forgetful(defences, threat.answers)
     if lost is None:
         return None
-    name = snake_case(name_of(lost))
-    shown = "defences behind it change its answers"
-    if audit.threat.answers != "probs":
-        kind = "labels" if audit.threat.answers == "label" else "the top classes"
+    shown = "a defence behind it changes its answers"
+    if threat.answers != "probs":
+        kind = "labels" if threat.answers == "label" else "the top classes"
         shown = f"the API shows {kind} only"
+    name = snake_case(name_of(lost))
     why = f"{name} remembers earlier answers, and the record lacks them, because {shown}"
     bought = ledger.totals("attack").settled
     if not bought:
         return f"{why}: if this run is interrupted, it cannot go on"
-    if bought >= audit.threat.query_budget:
+    if bought >= threat.query_budget:
         return None
     raise LedgerError(
         f"{why}. {bought:,} rows are paid, and the next answers would not be those of this run; "
-        "nothing was sent",
-        SetKey("out"), RunWorkflow("replay", audit.folder),
+        "nothing was sent", *remedies,
     )  # fmt: skip
 
 
-def recall(audit: Audit, victim: Victim, ledger: Ledger) -> None:
+def recall(defences: Sequence[Defence], victim: Victim, ledger: Ledger) -> None:
     """Rebuild the state of the last defence from the attack's answers in the ledger.
 
     Args:
-        victim: behind all defences of the audit.
+        victim: behind all the defences.
     """
-    last = audit.defences[-1] if audit.defences else None
+    last = defences[-1] if defences else None
     if not (declaration_of(last).recalls and isinstance(victim, Recalling)):
         return
     place = 0

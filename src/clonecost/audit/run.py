@@ -19,7 +19,7 @@ from clonecost.audit.query_stats import TrafficLog
 from clonecost.audit.resumption import must_hold_its_rows, must_recall, recall, take_up
 from clonecost.audit.spot_check import findings_of, spot_check
 from clonecost.defences import defend
-from clonecost.errors import LedgerError, SetKey, SpecError, VictimError
+from clonecost.errors import LedgerError, RunWorkflow, SetKey, SpecError, VictimError
 from clonecost.evaluation.controls import run_controls
 from clonecost.evaluation.row_scores import row_scores
 from clonecost.evaluation.scoring import Reference
@@ -87,7 +87,8 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
             watcher.notice(lost)
         ledger = _open_ledger(audit)
     try:
-        if warning := must_recall(audit, ledger):
+        remedies = SetKey("out"), RunWorkflow("replay", audit.folder)
+        if warning := must_recall(audit.defences, audit.threat, ledger, *remedies):
             watcher.notice(warning)
         history = _continue(ledger, audit)
         if len(history.releases) > 1:
@@ -234,7 +235,7 @@ def _open_oracle(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: Traffi
         watcher.spent(position + len(inputs), audit.threat.query_budget)
 
     victim = defend(audit.loaded.answer, *audit.defences)
-    recall(audit, victim, ledger)
+    recall(audit.defences, victim, ledger)
     keep = ledger.fact("keep") == "all"
     return Oracle(
         victim, audit.threat, ledger, keep=keep, observe=observe,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from clonecost.errors import SpecError
-from clonecost.types import AnswerKind
+from clonecost.types import AnswerKind, PredictionApi
 
 if TYPE_CHECKING:  # torch, which a list of names does not need
     from torch import Tensor
@@ -74,3 +74,22 @@ def forgetful(defences: "Sequence[Defence]", answers: AnswerKind) -> "Defence | 
         if declares.stateful and not recorded:
             return defence
     return None
+
+
+@runtime_checkable
+class Fitting(Protocol):
+    """A defence that does not fit every API, such as one with a network beside the victim."""
+
+    def check(self, api: PredictionApi) -> None:
+        """Refuse an API that the defence does not fit, before anything is sent."""
+
+
+def must_fit(defences: "Sequence[Defence]", api: PredictionApi) -> None:
+    """Refuse defences that do not fit the API, before anything is sent.
+
+    Raises:
+        SpecError: one has a network for other inputs or classes.
+    """
+    for defence in defences:
+        if isinstance(defence, Fitting):
+            defence.check(api)

@@ -9,10 +9,12 @@ import stat
 from pathlib import Path
 
 from clonecost.errors import Advice, CloneCostError, DataError, Remedy
+from clonecost.safe_text import first_line
 
 PICTURE_PIXELS = 89_478_485  # of one picture, width times height: the limit of Pillow's own warning
 MEMORY_SHARE = 0.75  # of the free memory, for the data of one file or folder
 STATED_HEADER = 100_000_000  # bytes of a safetensors header, as in the safetensors library
+STATED_LENGTH = 8  # bytes before that header, which state its length
 ARRAY_HEADER = 65_536  # bytes of the header of an array in an .npz file
 # Compressed data that grow more than this, and to more than `SMALL`, are no pictures.
 INFLATION = 200
@@ -65,6 +67,31 @@ def regular_file(path: Path, error: type[CloneCostError] = DataError) -> int:
         kind = next((word for test, word in _KINDS if test(found.st_mode)), "no file")
         raise error(f"{path} is {kind}, not a regular file.", Advice("give a regular file"))
     return found.st_size
+
+
+def check_safetensors(path: Path, error: type[CloneCostError] = DataError) -> None:
+    """Refuse a file that is not regular, or whose header is longer than the file or the limit.
+
+    Args:
+        error: the class of the error, by what the file is for.
+
+    Raises:
+        CloneCostError: the file is none, or no safetensors file.
+    """
+    size = regular_file(path, error)
+    try:
+        with path.open("rb") as stream:
+            stated = int.from_bytes(stream.read(STATED_LENGTH), "little")
+    except OSError as problem:
+        raise error(
+            f"{path} cannot be read ({first_line(problem)}).", Advice("save it again")
+        ) from problem
+    if stated > min(STATED_HEADER, size - STATED_LENGTH):
+        raise error(
+            f"{path} is not a safetensors file: its header states {stated:,} bytes, and the file "
+            f"has {size:,} (the limit is {STATED_HEADER:,}).",
+            Advice("save it again"),
+        )
 
 
 def at_home(path: str | Path) -> Path:

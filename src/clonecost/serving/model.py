@@ -19,7 +19,7 @@ from clonecost.config import (
     of_table,
     victim_shape,
 )
-from clonecost.defences import defend
+from clonecost.defences import defend, must_fit
 from clonecost.errors import Advice, SetKey, SpecError
 from clonecost.oracle.answer_policy import api_answers, to_eight_bits
 from clonecost.types import PredictionApi, Progress, Victim, no_progress
@@ -111,9 +111,11 @@ def served_model(
         input_precision=spec.input_precision, features=features or victim.features,
         incomplete=spec.incomplete,
     )  # fmt: skip
+    defences = [make_defence(text) for text in spec.defence]
+    must_fit(defences, api)
     return ServedModel(
         name=name or url_name(spec.victim),
-        victim=defend(victim.answer, *(make_defence(text) for text in spec.defence)),
+        victim=defend(victim.answer, *defences),
         api=api,
         classes=victim.classes if len(victim.classes) == classes else (),
     )

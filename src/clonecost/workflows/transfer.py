@@ -13,6 +13,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from clonecost.audit.definition import name_of, settings_of
+from clonecost.audit.resumption import must_recall, recall
 from clonecost.config import (
     load_attacked,
     load_test,
@@ -22,7 +24,7 @@ from clonecost.config import (
     must_consent,
     of_table,
 )
-from clonecost.defences import defend
+from clonecost.defences import defend, must_fit
 from clonecost.errors import Advice, RunError, RunWorkflow, SetKey, SpecError, suggest
 from clonecost.evaluation.adversarial_transfer import METHODS, Method, max_queries
 from clonecost.evaluation.adversarial_transfer import transfer as ask_examples
@@ -97,9 +99,12 @@ def transfer(
     rng = torch.Generator().manual_seed(seed)
     test = test.take(torch.randperm(len(test), generator=rng)[:rows])
     threat = replace(threat, query_budget=max_queries(len(test), chosen, epsilons))
+    defences = [make_defence(text) for text in spec.defence]
+    must_fit(defences, threat)
     clone_digest = file_digest(run / run_folder.CLONE)
     identity = json.dumps(
-        [victim.name, victim.weights, asdict(threat), spec.defence, clone_digest, list(chosen),
+        [victim.name, victim.weights, asdict(threat),
+         [[name_of(one), settings_of(one)] for one in defences], clone_digest, list(chosen),
          list(epsilons), len(test), seed]
     )  # fmt: skip
     name = hashlib.sha256(identity.encode()).hexdigest()[:12]
@@ -109,7 +114,9 @@ def transfer(
         num_classes=threat.num_classes,
     )  # fmt: skip
     with closing(ledger):
-        defended = defend(victim.answer, *(make_defence(text) for text in spec.defence))
+        must_recall(defences, threat, ledger, Advice("remove that folder to begin again"))
+        defended = defend(victim.answer, *defences)
+        recall(defences, defended, ledger)
         oracle = Oracle(
             defended, threat, ledger, rows_in_flight=victim.rows_in_flight,
             max_lost=lost_limit(spec), resume=RunWorkflow("transfer", run),
