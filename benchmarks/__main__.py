@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import (
+    detectors,
     dfme_iteration,
     distillation,
     evolution,
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "evolution": evolution.run,
     "memory": memory.run,
     "serving": serving.run,
+    "detectors": detectors.run,
 }
 
 

@@ -1,30 +1,40 @@
-"""The command `detect`: would the owner have noticed the attack of a run?"""
+"""The command `detect`: would the owner have noticed the attack of a run, and who is suspicious?"""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from clonecost.cli.audit import app
-from clonecost.cli.errors import in_run, sentences
+from clonecost.cli.errors import flag, in_run, sentences
 from clonecost.cli.list import names
 from clonecost.cli.options import AsJson, Seed
 from clonecost.cli.progress_display import Display
 from clonecost.cli.terminal import Terminal, write_out
+from clonecost.errors import DropKey, SpecError
+from clonecost.safe_text import one_line
 
 if TYPE_CHECKING:
     from clonecost.result.detection import Detection, DetectorFinding
+    from clonecost.result.log_ranking import LogRanking
     from clonecost.result.rates import Rate
+
+SHOWN = 20  # principals of a log
 
 
 @app.command()
 def detect(
-    target: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="RUN|LOG.jsonl", help="A finished run, or an API's own log.")
+    ],
     benign: Annotated[
         Path | None,
-        typer.Option("--benign", metavar="RUN2", help="Honest traffic to calibrate with: another "
-                     "run, whose paid rows are taken as honest. [default: the test set]"),
+        typer.Option("--benign", metavar="RUN2|LOG2", help="Honest traffic to calibrate with: "
+                     "another run, whose paid rows are taken as honest, or for a log another log. "
+                     "[default: the test set; without it, principals are only ranked]"),
     ] = None,
     detector: Annotated[
         list[str] | None,
@@ -37,9 +47,10 @@ def detect(
                             "stream of an account.")
     ] = 0.01,
     accounts: Annotated[
-        int, typer.Option("--accounts", metavar="N", help="Benign accounts: one half calibrates, "
-                          "the other half checks.")
-    ] = 400,
+        int | None,
+        typer.Option("--accounts", metavar="N", help="Benign accounts: one half calibrates, the "
+                     "other half checks. [default: 400]"),
+    ] = None,
     users: Annotated[
         list[str] | None,
         typer.Option("--users", metavar="KIND", help="A kind of honest users: shuffled, skewed, "
@@ -51,21 +62,30 @@ def detect(
                      "[default: as many as the rows allow, at most 2,000]"),
     ] = None,
     days: Annotated[
-        int, typer.Option("--days", metavar="DAYS", help="Days for which an account is used, for "
-                          "the daily cap.")
-    ] = 30,
+        int | None,
+        typer.Option("--days", metavar="DAYS", help="Days for which an account is used, for the "
+                     "daily cap. [default: 30]"),
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Try detectors on the rows of a run: alarm, clone by then, accounts to stay unseen, cap."""
-    with sentences(place=in_run(target, "seed")):
+    """Would you have noticed? Tries detectors on a run, or ranks the principals of your own log."""
+    of_a_run = {
+        "accounts": accounts, "users": users, "account_rows": account_rows, "days": days,
+    }  # fmt: skip
+    given = {name: value for name, value in of_a_run.items() if value is not None}
+    with sentences(place=in_run(target, "seed", "rate", *of_a_run)):
+        if target.is_file():
+            for name in given:
+                raise SpecError(f"{flag(name)} is for a run, and {target} is a log", DropKey(name))
+            _rank(target, benign, detector or (), rate, seed, as_json)
+            return
         from clonecost.workflows.detect import detect as watch
 
         with Display(quiet=as_json) as display:
             found = watch(
-                target, benign=benign, detectors=detector or (), rate=rate, accounts=accounts,
-                users=users or (), account_rows=account_rows, days=days, seed=seed,
-                progress=display.step,
+                target, benign=benign, detectors=detector or (), rate=rate, seed=seed,
+                progress=display.step, **given,
             )  # fmt: skip
         if as_json:
             write_out(found.model_dump_json(indent=2) + "\n")
@@ -78,6 +98,54 @@ def detect(
             terminal.print(short)
         write_out("\n" + "".join(f"{line}\n" for line in _lines(found)))
         write_out(f"wrote {target / 'detection.json'}\n")
+
+
+def _rank(
+    log: Path, benign: Path | None, detectors: Sequence[str], rate: float, seed: int, as_json: bool
+) -> None:
+    """Rank the principals of a log and print them."""
+    from clonecost.workflows.rank_log import rank_log
+
+    found = rank_log(log, benign=benign, detectors=detectors, rate=rate, seed=seed)
+    if as_json:
+        write_out(found.model_dump_json(indent=2) + "\n")
+        return
+    used = [name for name in found.principals[0].scores if name not in found.not_used]
+    heads = ["principal", "rows", "busiest day", "suspicion", *used, "alarms"]
+    table = _grid(*heads)
+    for one in found.principals[:SHOWN]:
+        scores = [_score(one.scores[name]) for name in used]
+        table.add_row(
+            escape(one_line(one.name)), f"{one.rows:,}", f"{one.busiest_day:,}",
+            _score(one.suspicion), *scores, ", ".join(one.alarms) or "-",
+        )  # fmt: skip
+    Terminal(highlight=False).print(table)
+    write_out("\n" + "".join(f"{line}\n" for line in _about(found)))
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _about(found: "LogRanking") -> list[str]:
+    """What the ranking does not hold, one sentence each."""
+    usage = found.usage
+    lines = [
+        f"{len(found.principals):,} principals with {found.rows:,} rows from {found.first} to "
+        f"{found.last} UTC, compared with {found.compared_with}; scores are robust standard "
+        "deviations above their median.",
+        f"On its busiest day a principal asked {usage.median:,} rows (median), 95 % of them at "
+        f"most {usage.most_95:,}, 99 % at most {usage.most_99:,}.",
+    ]
+    if found.rate is None:
+        lines.append("Without honest traffic this is a ranking and no alarm; --benign LOG2 sets "
+                     "thresholds.")  # fmt: skip
+    lines += [
+        f"{name} cannot judge this log: {why}." for name, why in sorted(found.not_used.items())
+    ]
+    if len(found.principals) > SHOWN:
+        lines.append(f"{len(found.principals) - SHOWN:,} more principals: --json has all of them.")
+    return lines
 
 
 def _alarms(found: "Detection") -> Table:

@@ -31,6 +31,9 @@ CLASSES = 100_000  # the highest class index
 NAMES_FILE = 1 << 24  # bytes of a file of class names
 SPEC_FILE = 1 << 24  # bytes of a TOML file
 KEY_PARTS = 32  # of a dotted key in one: the time to read a key grows with their square
+LOG_LINE = 1 << 20  # bytes of one line of an API's log
+LOG_ROWS = 20_000_000  # lines of one
+LOG_PRINCIPALS = 100_000  # in one
 ONNX_FILE = 1 << 31  # bytes of a protobuf: the format has no larger ones
 
 _KINDS = (
