@@ -40,9 +40,10 @@ def test_no_row_does_two_jobs() -> None:
 def test_every_kind_of_user_is_in_both_halves() -> None:
     made = accounts_of(ROWS, accounts=200, rate=0.01, source="digits")
     assert made.kinds == dict.fromkeys(USERS, 40)
-    assert {*made.users[:100]} == {*made.users[100:]} == {*USERS}
+    assert {*made.calibrating.users} == {*made.checking.users} == {*USERS}
     again = accounts_of(ROWS, accounts=200, rate=0.01, source="digits")
-    assert ids(again.checking[7].digests) == ids(made.checking[7].digests)
+    first, second = (list(one.checking)[7].digests for one in (made, again))
+    assert ids(first) == ids(second)
 
 
 def test_users_do_what_they_are_called() -> None:

@@ -32,7 +32,11 @@ def test_false_alarms_over_the_stream_are_within_their_interval(name: str) -> No
     found = ready(name)
     alarms = int((found.largest_of_checking() > found.threshold()).sum())
     assert alarms <= 6
-    assert found.false_alarms().low <= 0.01
+    assert found.false_alarms().value == alarms / 200
+
+
+def test_false_alarms_of_all_detectors_together_are_near_the_rate() -> None:
+    assert np.mean([ready(name).false_alarms().value for name in CHEAP]) <= 0.02
 
 
 def test_a_threshold_for_one_look_alarms_more_often() -> None:

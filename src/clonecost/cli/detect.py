@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -70,7 +70,7 @@ def detect(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Would you have noticed? Tries detectors on a run, or ranks the principals of your own log."""
-    of_a_run = {
+    of_a_run: dict[str, Any] = {
         "accounts": accounts, "users": users, "account_rows": account_rows, "days": days,
     }  # fmt: skip
     given = {name: value for name, value in of_a_run.items() if value is not None}

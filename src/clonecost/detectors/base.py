@@ -5,7 +5,7 @@ account to a statistic at each look. Larger is more suspicious; `NO_VERDICT` is 
 Nothing here needs torch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import cache
 from typing import Any, ClassVar, Literal, Protocol, get_args
@@ -111,7 +111,7 @@ class Detector(Protocol):
         """Why the detector cannot judge such a stream, one sentence; empty if it can."""
         ...
 
-    def learn(self, reference: Stream, accounts: Sequence[Stream]) -> Watch:
+    def learn(self, reference: Stream, accounts: Iterable[Stream]) -> Watch:
         """The watch of an owner with this benign traffic.
 
         Args:

@@ -9,7 +9,7 @@ and the larger of the two is the statistic. A constant limit on D would alarm on
 account; a constant level would alarm on every honest user who looks often enough.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -37,7 +37,7 @@ class Confidence:
     def cannot(self, stream: Stream) -> str:
         return "" if stream.confidence is not None else "the answers are labels without confidence"
 
-    def learn(self, reference: Stream, accounts: Sequence[Stream]) -> Watch:
+    def learn(self, reference: Stream, accounts: Iterable[Stream]) -> Watch:
         benign = [np.sort(score) for score in scores(reference)]
         chance = np.sqrt(-np.log(self.level / 2) / 2)
 
@@ -77,8 +77,9 @@ def ks_at_looks(score: Numbers, reference: NDArray[np.float64]) -> Numbers:
     # how many of the first n scores are at most each value: (looks, values)
     segment = np.searchsorted(at, np.arange(len(score)), side="right")
     inside = segment < len(at)
-    counted = np.zeros((len(at), len(values)), np.float32)
-    np.add.at(counted, (segment[inside], place[inside]), 1.0)
+    width = len(values)
+    key = segment[inside] * width + place.ravel()[inside]
+    counted = np.bincount(key, minlength=len(at) * width).reshape(len(at), width)
     upto = counted.cumsum(0).cumsum(1) / at[:, None]
     below = np.concatenate([np.zeros((len(at), 1)), upto[:, :-1]], axis=1)
     known = np.searchsorted(reference, values, side="right") / len(reference)

@@ -6,7 +6,7 @@ image has nearly the same average hash (8 x 8 averages, one bit each: above the 
 nearly the same averages. Users who send the frames of a video do the same: calibrate with them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -36,7 +36,7 @@ class Duplicates:
     def cannot(self, stream: Stream) -> str:
         return ""
 
-    def learn(self, reference: Stream, accounts: Sequence[Stream]) -> Watch:
+    def learn(self, reference: Stream, accounts: Iterable[Stream]) -> Watch:
         return self._watch
 
     def _watch(self, stream: Stream) -> Numbers:

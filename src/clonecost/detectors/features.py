@@ -9,7 +9,7 @@ m, S of the account and M, T of benign rows. S_c is shrunk towards T_c; a class 
 counts by its mean only. What n_c benign rows would show by chance, tr T_c / n_c, is subtracted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -47,7 +47,7 @@ class Features:
             return "it compares probabilities, and the answers show none"
         return ""
 
-    def learn(self, reference: Stream, accounts: Sequence[Stream]) -> Watch:
+    def learn(self, reference: Stream, accounts: Iterable[Stream]) -> Watch:
         logs = self._logs(reference)
         centre = logs.mean(0)
         width = min(self.dimensions, logs.shape[1] - 1, len(logs))

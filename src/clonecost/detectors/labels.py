@@ -7,7 +7,7 @@ shares (one shop, one disease), and r is fitted on benign accounts, so that skew
 An attacker who balances the classes of the queries looks like the reference.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,7 +32,7 @@ class Labels:
     def cannot(self, stream: Stream) -> str:
         return ""
 
-    def learn(self, reference: Stream, accounts: Sequence[Stream]) -> Watch:
+    def learn(self, reference: Stream, accounts: Iterable[Stream]) -> Watch:
         counts = np.bincount(reference.top, minlength=reference.classes) + self.smoothing
         shares, df = counts / counts.sum(), reference.classes - 1
         excess = over_dispersion(shares, accounts)
@@ -52,14 +52,14 @@ def chi_square(observed: Numbers, shares: Numbers) -> Numbers:
     return ((observed - expected) ** 2 / expected).sum(1)
 
 
-def over_dispersion(shares: Numbers, accounts: Sequence[Stream]) -> float:
+def over_dispersion(shares: Numbers, accounts: Iterable[Stream]) -> float:
     """r, in [0, 1): 0 if the accounts' shares differ by chance only.
 
     By moments: the mean of X2 / df over the accounts is 1 + (n - 1) r.
     """
-    if not accounts:
-        return 0.0
-    rows = np.array([len(account) for account in accounts])
-    counts = np.array([np.bincount(account.top, minlength=len(shares)) for account in accounts])
-    found = chi_square(counts.astype(np.float64), shares) / (len(shares) - 1)
-    return float(np.clip(((found - 1.0) / np.maximum(rows - 1, 1)).mean(), 0.0, 0.999))
+    found = []
+    for account in accounts:
+        counts = np.bincount(account.top, minlength=len(shares)).astype(np.float64)
+        excess = chi_square(counts[None], shares)[0] / (len(shares) - 1) - 1.0
+        found.append(excess / max(len(account) - 1, 1))
+    return float(np.clip(np.mean(found), 0.0, 0.999)) if found else 0.0

@@ -12,7 +12,7 @@ videos for attacks.
 Differs from the paper: see docs/detectors/prada.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -45,7 +45,7 @@ class Prada:
             return "it compares inputs, which were not kept"
         return ""
 
-    def learn(self, reference: Stream, accounts: Sequence[Stream]) -> Watch:
+    def learn(self, reference: Stream, accounts: Iterable[Stream]) -> Watch:
         return self._watch
 
     def _watch(self, stream: Stream) -> Numbers:

@@ -6,7 +6,7 @@ account never holds a row twice unless its user asks again; accounts of one part
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 
@@ -19,6 +19,7 @@ from clonecost.errors import Advice, DataError, SpecError, suggest
 REFERENCE = 0.2  # share of the rows that detectors learn from; the accounts' parts have half each
 SHORTEST = 50  # rows of an account
 LONGEST = 2_000  # rows of an account by default: the longest stretch that is watched
+MOST_VALUES = 1 << 26  # of the inputs of an account: 256 MiB
 SKEW = 0.3  # of a symmetric Dirichlet: most rows of such an account are of one or two classes
 FRAMES = 10  # of one video
 FRAME_NOISE = 0.01  # between a video's frames, in pixels of [0, 1]
@@ -28,33 +29,49 @@ ASKED_AGAIN = 0.2  # share of the rows of a client that repeats its requests
 
 
 @dataclass(frozen=True)
+class Accounts:
+    """Benign accounts, each made when it is looked at: together they may not fit into memory."""
+
+    part: Stream  # the rows that they share
+    users: tuple[str, ...]  # the kind of each
+    length: int  # rows of each
+    seed: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __iter__(self) -> Iterator[Stream]:
+        for number, kind in enumerate(self.users):
+            rng = np.random.default_rng((*self.seed, number))
+            yield USERS[kind](self.part, self.length, rng)
+
+
+@dataclass(frozen=True)
 class BenignTraffic:
     """Benign accounts of equally many rows, and what detectors learn from.
 
     Attributes:
         reference: rows of many users.
         calibrating, checking: accounts; the first set the thresholds, the second check them.
-        users: the kind of user of each account, the calibrating ones first.
         source: in words.
         rows: different rows in all three parts.
     """
 
     reference: Stream
-    calibrating: tuple[Stream, ...]
-    checking: tuple[Stream, ...]
-    users: tuple[str, ...]
+    calibrating: Accounts
+    checking: Accounts
     source: str
     rows: int
 
     @property
     def kinds(self) -> dict[str, int]:
         """The number of accounts of each kind of user."""
-        return dict(Counter(self.users))
+        return dict(Counter(self.calibrating.users + self.checking.users))
 
     @property
     def account_rows(self) -> int:
-        """Rows of the shortest account: the longest stretch for which the rate holds."""
-        return min(map(len, self.calibrating + self.checking))
+        """Rows of each account: the longest stretch for which the rate holds."""
+        return self.calibrating.length
 
 
 User = Callable[[Stream, int, np.random.Generator], Stream]  # (part, rows, rng) -> an account
@@ -71,7 +88,8 @@ def accounts_of(
         accounts: in both halves together.
         rate: the false-alarm rate that they are to calibrate.
         users: names in `USERS`; none: all of them.
-        account_rows: rows of each account; None: as many as the rows allow, at most 2,000.
+        account_rows: rows of each account; None: as many as the rows allow, at most 2,000, and
+            fewer if their inputs would take more than 256 MiB.
         pixels: inputs are pixels; without, no user sends changed images.
 
     Raises:
@@ -89,7 +107,7 @@ def accounts_of(
         )  # fmt: skip
     share = int(len(rows) * (1 - REFERENCE) / 2)
     longest = share // 2  # of half of a part's rows, so that accounts differ
-    length = min(longest, LONGEST) if account_rows is None else account_rows
+    length = min(longest, LONGEST, _that_fit(rows)) if account_rows is None else account_rows
     if length < SHORTEST or length > longest:
         least = rows_needed(max(length, SHORTEST))
         raise DataError(
@@ -104,16 +122,21 @@ def accounts_of(
     if not chosen:
         raise SpecError("The chosen users send changed images, and these rows are no images",
                         Advice(f"choose among {', '.join(set(USERS) - set(CHANGED))}"))  # fmt: skip
-    names = list(islice(cycle(chosen), accounts))
-    made = [
-        USERS[name](parts[1 + number * 2 // accounts], length, rng)
-        for number, name in enumerate(names)
-    ]
     half = (accounts + 1) // 2
+    names = tuple(islice(cycle(chosen), accounts))
     return BenignTraffic(
-        reference=parts[0], calibrating=tuple(made[:half]), checking=tuple(made[half:]),
-        users=tuple(names), source=source, rows=len(rows),
+        reference=parts[0],
+        calibrating=Accounts(parts[1], names[:half], length, (seed, 1)),
+        checking=Accounts(parts[2], names[half:], length, (seed, 2)),
+        source=source, rows=len(rows),
     )  # fmt: skip
+
+
+def _that_fit(rows: Stream) -> int:
+    """The rows of an account whose inputs fit into memory as float32."""
+    if rows.inputs is None:
+        return LONGEST
+    return max(SHORTEST, MOST_VALUES // int(np.prod(rows.inputs.shape[1:])))
 
 
 def accounts_needed(rate: float) -> int:

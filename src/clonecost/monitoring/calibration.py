@@ -4,7 +4,7 @@ The statistic of an account is the largest one of all its looks. A threshold for
 alarm on 7 to 25 times as many honest users as it states, because they are looked at many times.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
 
@@ -77,12 +77,12 @@ def calibrate(detector: Detector, traffic: BenignTraffic, rate: float) -> Calibr
     watch = detector.learn(traffic.reference, traffic.calibrating)
     rows = traffic.account_rows
 
-    def watched(accounts: Sequence[Stream]) -> Numbers:
-        return np.stack([watch(account.take(slice(rows))) for account in accounts])
+    def watched(accounts: Iterable[Stream]) -> Numbers:
+        return np.stack([watch(account) for account in accounts])
 
     return Calibrated(
         watch=watch, calibrating=watched(traffic.calibrating), checking=watched(traffic.checking),
-        users=traffic.users[: len(traffic.calibrating)], account_rows=rows, rate=rate,
+        users=traffic.calibrating.users, account_rows=rows, rate=rate,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """One detector on the rows of an attack: alarm, short accounts, and the split that hides it."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
@@ -129,18 +130,24 @@ def unseen_split(ready: Calibrated, attack: Stream, split: Split) -> Unseen:
     """The smallest number of accounts, of those tried, among which the attack stays unseen.
 
     It stays unseen when its accounts alarm no more often than the false-alarm rate explains: the
-    lower end of the interval of their share is at most that rate.
+    lower end of the interval of their share is at most that rate. More accounts hide better, so
+    that the numbers are searched by halving.
     """
     limit = ready.threshold()
-    for accounts in split_numbers(len(attack)):
+
+    def unseen(accounts: int) -> bool:
         units = list(_stretches(len(attack), accounts, split, ready.account_rows))
         over = [
             bool((ready.watch(attack.take(units[at])) > limit).any())
             for at in _some(np.arange(len(units)), MOST_STRETCHES)
         ]
-        if share(np.array(over)).low <= ready.rate:
-            return Unseen(split=split, accounts=accounts, rows=len(attack) // accounts)
-    return Unseen(split=split, accounts=None, rows=None)
+        return share(np.array(over)).low <= ready.rate
+
+    tried = split_numbers(len(attack))
+    at = bisect_left(tried, True, key=unseen)
+    if at == len(tried):
+        return Unseen(split=split, accounts=None, rows=None)
+    return Unseen(split=split, accounts=tried[at], rows=len(attack) // tried[at])
 
 
 def split_numbers(rows: int) -> list[int]:

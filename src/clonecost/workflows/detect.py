@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -76,14 +75,13 @@ def detect(
             else _of_test(run, spec, result, ledger, inputs=seen is not None, progress=progress)
         )  # fmt: skip
         head = ledger.head_of_rows
-    traffic = accounts_of(
-        distinct(honest), accounts=accounts, rate=rate, source=source, users=tuple(users),
-        account_rows=account_rows, seed=seed, pixels=not of_table(spec),
-    )  # fmt: skip
-    digests_only = replace(
-        traffic, reference=without_inputs(traffic.reference),
-        calibrating=tuple(map(without_inputs, traffic.calibrating)),
-        checking=tuple(map(without_inputs, traffic.checking)),
+    rows = distinct(honest)
+    traffic, digests_only = (
+        accounts_of(
+            part, accounts=accounts, rate=rate, source=source, users=tuple(users),
+            account_rows=account_rows, seed=seed, pixels=not of_table(spec),
+        )
+        for part in (rows, without_inputs(rows))
     )  # fmt: skip
     findings = []
     for number, name in enumerate(names):
