@@ -61,6 +61,7 @@ def test_settings_of_another_attack_are_left_behind(toy: Path) -> None:
         ('name = "later"', 'name = "../later"', "row.2.name"),
         ('not_run = "the attack comes later"\n', "", "a cell needs one attack"),
         ('title = "small"\n', "", "the key 'scale.small.title' is missing"),
+        ("seeds =", 'agreement = ["corrected"]\nseeds =', "agreement.0: Input should be 'plain'"),
         ("title =", "title", "cannot be read as TOML"),
     ],
 )

@@ -51,8 +51,8 @@ def test_without_runs_no_number_but_the_papers(toy: Path, tmp_path: Path) -> Non
         assert "66.6 ± 1.5 %" in page
         assert "Somebody (2020), table 1" in page
     rows = [line.split(" | ") for line in markdown(table).splitlines() if "77.7" in line]
-    assert [row[1:5] for row in rows] == [["not run: not yet", "", "", ""]]
-    assert all("77.7" in row[5] for row in rows)
+    assert [row[1:6] for row in rows] == [["not run: not yet", "", "", "", ""]]
+    assert all("77.7" in row[6] for row in rows)
 
 
 def test_the_page_loads_nothing_and_obeys_no_title(toy: Path, tmp_path: Path) -> None:

@@ -38,6 +38,17 @@ def test_runs_are_averaged_and_nothing_else_is_shown(toy: Path, tmp_path: Path) 
     low, high = t_interval(values)
     assert cell.accuracy.low == pytest.approx(max(0, low))
     assert cell.accuracy.high == pytest.approx(min(1, high))
+    last = [result.curve[-1] for result in results]
+    assert cell.corrected is not None
+    assert cell.corrected.values == [score.corrected_agreement.value for score in last]
+    assert cell.balanced is not None
+    assert cell.balanced.values == [score.balanced_agreement.value for score in last]
+    both = table.model_copy(update={"agreement": ["balanced", "chance-corrected"]})
+    for shown, pages in ((table, "Agreement | Chance-corrected agreement | Queries"),
+                         (both, "Accuracy | Balanced agreement | Chance-corrected agreement |"),
+                         ):  # fmt: skip
+        assert pages in markdown(shown)
+    assert f"{100 * cell.balanced.mean:.1f} %" in markdown(both)
     assert cell.queries is not None
     assert cell.queries.values == [60, 60, 60]
     assert [point.queries for point in cell.curve] == [20, 60]
@@ -59,6 +70,15 @@ def test_results_are_rendered_without_runs(toy: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept" / "toy-small.json"
     kept.parent.mkdir()
     kept.write_bytes((out / "small" / "results.json").read_bytes())
+    of_before = json.loads(kept.read_text(encoding="utf-8"))  # results that kept one agreement
+    of_before.pop("agreement")
+    of_before["cells"] = [
+        {key: value for key, value in cell.items() if key not in ("corrected", "balanced")}
+        for cell in of_before["cells"]
+    ]
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(of_before), encoding="utf-8")
+    assert "Chance-corrected" not in markdown(read_results(old))
     said = run("suite", "--render-only", kept)
     assert said.status == 0
     assert said.out == (out / "small" / "table.md").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +13,7 @@ from clonecost.errors import Advice, DropKey, SetKey, SpecError, suggest
 OF_A_SPEC = tuple(key for key in Spec.model_fields if key not in ("set", "seed"))
 Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1)]
 Number = float | Annotated[list[float], Field(min_length=2, max_length=2)]  # or [value, +-]
+Agreement = Literal["plain", "chance-corrected", "balanced"]  # what a table shows of it
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]  # also the name of a folder
 
 
@@ -78,6 +79,8 @@ class Suite(Keys):
     note: str = ""
     source: str = ""  # of the papers' numbers
     seeds: Seeds = [0, 1, 2]
+    # the agreements that the tables show
+    agreement: Annotated[list[Agreement], Field(min_length=1)] = ["plain", "chance-corrected"]
     column: list[Column] = Field(min_length=1)
     row: list[Row] = Field(min_length=1)
     scale: dict[Name, Scale] = Field(min_length=1)

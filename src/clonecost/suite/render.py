@@ -1,6 +1,6 @@
 """The results of a suite as a report in Markdown and HTML: pure functions of the results."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from clonecost.report.aggregate import Estimate, setting_words
 from clonecost.report.charts import QueryCurves, ReferenceLevel, Series
@@ -30,6 +30,7 @@ from clonecost.report.model import (
 )
 from clonecost.report.number_format import count, duration, percent, percent_range
 from clonecost.report.sections.quality import NOT_KNOWN
+from clonecost.suite.definition import Agreement
 from clonecost.suite.results import (
     MIN_SEEDS,
     CellCard,
@@ -52,7 +53,18 @@ CAPTION = (
     "Lines are means over seeds. Shaded areas are 95 % CIs over seeds, where there are enough."
 )
 SIDE_BY_SIDE = 5  # victims; more do not fit into one grid
-MEASURES = 4  # columns of a victim's grid that are measured: accuracy, agreement, queries, time
+AGREEMENTS: dict[Agreement, str] = {  # the heads of their columns
+    "plain": "Agreement",
+    "chance-corrected": "Chance-corrected agreement",
+    "balanced": "Balanced agreement",
+}
+EXPLAINED: dict[Agreement, str] = {
+    "plain": "",
+    "chance-corrected": "Chance-corrected agreement is 0 for a clone that always gives the "
+    "victim's most frequent class, and 1 for one that always agrees.",
+    "balanced": "Balanced agreement is the mean of the agreements on each class that the victim "
+    "gives.",
+}
 
 
 def markdown(results: SuiteResults) -> str:
@@ -109,11 +121,12 @@ def _overview_cell(results: SuiteResults, row: RowCard, column: ColumnCard) -> C
 
 def _victim(results: SuiteResults, column: ColumnCard) -> Section:
     published = _published(results)
-    columns = ["Attack", "Accuracy", "Agreement", "Queries", "Time of one run"]
+    agreements = [AGREEMENTS[kind] for kind in results.agreement]
+    columns = ["Attack", "Accuracy", *agreements, "Queries", "Time of one run"]
     rows = []
     for row in results.rows_of(column.name):
         cell = results.cell(row.name, column.name)
-        cells = [_label(row), *_measures(row, column, cell)]
+        cells = [_label(row), *_measures(row, column, cell, results.agreement)]
         rows.append(GridRow((*cells, *([_paper(cell)] if published else [])), marked=row.ours))
     if published:
         columns.append("Accuracy in the paper")
@@ -129,20 +142,31 @@ def _label(row: RowCard) -> Words:
     return Words(row.title, note=", ".join(word for word, holds in marks if holds))
 
 
-def _measures(row: RowCard, column: ColumnCard, cell: CellCard) -> tuple[Cell, ...]:
-    """Accuracy, agreement, queries and time; without runs, one cell with the reason."""
+def _measures(
+    row: RowCard, column: ColumnCard, cell: CellCard, agreement: Sequence[Agreement]
+) -> tuple[Cell, ...]:
+    """Accuracy, the agreements, queries and time; without runs, one cell with the reason."""
+    measures = 3 + len(agreement)
     accuracy = _accuracy(row, column, cell) or (NOT_KNOWN if cell.runs else None)
     if accuracy is None:
-        return (Missing(f"not run: {cell.not_run}", span=MEASURES),)
+        return (Missing(f"not run: {cell.not_run}", span=measures),)
     if cell.agreement is None or cell.queries is None or cell.seconds is None:
-        return accuracy, *(Missing("–") for _ in range(MEASURES - 1))  # the victim's own row
+        return accuracy, *(Missing("–") for _ in range(measures - 1))  # the victim's own row
     lost = sum(run.lost for run in cell.runs)
     return (
         accuracy,
-        Measured(cell.agreement.mean, cell.agreement.low, cell.agreement.high),
+        *(_agreement(cell, kind) for kind in agreement),
         Count(cell.queries.mean, note=f"and {lost:,} lost in all seeds" if lost else ""),
         Words(duration(cell.seconds.mean)),
     )
+
+
+def _agreement(cell: CellCard, kind: Agreement) -> Cell:
+    kinds = {
+        "plain": cell.agreement, "chance-corrected": cell.corrected, "balanced": cell.balanced
+    }  # fmt: skip
+    found = kinds[kind]
+    return NOT_KNOWN if found is None else Measured(found.mean, found.low, found.high)
 
 
 def _accuracy(row: RowCard, column: ColumnCard, cell: CellCard) -> Measured | None:
@@ -231,7 +255,8 @@ def _estimate(found: Interval) -> Estimate:
 
 def _how_to_read(results: SuiteResults) -> Section:
     sources = [fine(f"Source of the papers' numbers: {one}") for one in _published(results)]
-    return Section("How to read this page", (text(RULES), *sources))
+    more = [EXPLAINED[kind] for kind in results.agreement if EXPLAINED[kind]]
+    return Section("How to read this page", (text(" ".join([RULES, *more])), *sources))
 
 
 def _provenance(results: SuiteResults) -> Section:

@@ -13,7 +13,8 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from clonecost.errors import Advice, RunError
 from clonecost.report.aggregate import Estimate, estimate, points_of
-from clonecost.result import Model, Rate, Result
+from clonecost.result import Measured, Model, Rate, Result
+from clonecost.suite.definition import Agreement
 
 SCHEMA: Literal["clonecost/suite/1"] = "clonecost/suite/1"
 MIN_SEEDS = 3  # fewer seeds give no interval
@@ -30,6 +31,15 @@ class Interval(Model):
 class Spread(Interval):
     """A share, of each seed and over the seeds."""
 
+    values: list[float] = Field(description="one per seed, in the order of the runs")
+
+
+class Corrected(Model):
+    """A chance-corrected share, of each seed and over the seeds; below 0 is worse than chance."""
+
+    mean: float = Field(le=1)
+    low: float | None = Field(description="of the 95 % interval over seeds; null below 3 seeds")
+    high: float | None
     values: list[float] = Field(description="one per seed, in the order of the runs")
 
 
@@ -88,6 +98,12 @@ class CellCard(Model):
     seeds: list[int] = Field(description="of the finished runs")
     accuracy: Spread | None = Field(description="null without runs or without labels")
     agreement: Spread | None
+    corrected: Corrected | None = Field(
+        default=None, description="chance-corrected agreement; null of runs before it was kept"
+    )
+    balanced: Spread | None = Field(
+        default=None, description="balanced agreement; null of runs before it was kept"
+    )
     queries: Amount | None = Field(description="rows answered to the attack")
     seconds: Amount | None
     victim_accuracy: Rate | None
@@ -151,6 +167,9 @@ class SuiteResults(Model):
     scale: str
     scale_title: str
     scale_note: str
+    agreement: list[Agreement] = Field(
+        default=["plain"], description="the agreements that the tables show"
+    )
     columns: list[ColumnCard]
     rows: list[RowCard]
     cells: list[CellCard] = Field(description="row by row, every column of each")
@@ -278,6 +297,8 @@ def make_cell(
         seeds=[result.provenance.seed for result in results],
         accuracy=_spread([score.accuracy for score in last]),
         agreement=_spread([score.agreement for score in last]),
+        corrected=_corrected([score.corrected_agreement for score in last]),
+        balanced=_spread([score.balanced_agreement for score in last]),
         queries=_amount([result.spent for result in results]),
         seconds=_amount([result.seconds for result in results]),
         victim_accuracy=first.victim.accuracy if first else None,
@@ -308,6 +329,16 @@ def _spread(rates: Sequence[Rate | None]) -> Spread | None:
         return None
     found = _interval(estimate(known), len(known))
     return Spread(**found.model_dump(), values=[rate.value for rate in known])
+
+
+def _corrected(rates: Sequence[Measured]) -> Corrected | None:
+    if not rates:
+        return None
+    found, enough = estimate(rates), len(rates) >= MIN_SEEDS
+    return Corrected(
+        mean=found.value, low=found.low if enough else None, high=found.high if enough else None,
+        values=[rate.value for rate in rates],
+    )  # fmt: skip
 
 
 def _interval(over_seeds: Estimate, seeds: int) -> Interval:

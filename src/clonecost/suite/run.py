@@ -182,7 +182,7 @@ def gather(
         ))  # fmt: skip
     return SuiteResults(
         name=name, title=suite.title, note=suite.note, scale=scale, scale_title=chosen.title,
-        scale_note=chosen.note, cells=cards,
+        scale_note=chosen.note, agreement=suite.agreement, cells=cards,
         columns=[make_column(c.name, c.title, of_column[c.name]) for c in suite.column],
         rows=[_row_card(row) for row in suite.row],
         warnings=[w for c in suite.column for w in _warnings(c.title, of_column[c.name])],
