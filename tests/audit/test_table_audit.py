@@ -20,10 +20,11 @@ from clonecost.attacks.tramer_lr import TramerLr
 from clonecost.audit import run_audit
 from clonecost.config import make_spec
 from clonecost.data.tables import load_table
-from clonecost.errors import SpecError
+from clonecost.errors import DataError, SpecError
 from clonecost.report import html, load_runs, markdown
 from clonecost.result import read_result
 from clonecost.types import LabelledInputs, ThreatModel
+from clonecost.victims import LoadedVictim
 
 TEST_ROWS, UNIFORM = 60, 200
 
@@ -49,6 +50,17 @@ def toy() -> TableToy:
 @pytest.fixture
 def settings(toy: TableToy, tmp_path: Path) -> dict[str, object]:
     return audit_settings(toy, tmp_path)
+
+
+def test_labels_that_may_be_places_are_refused_before_a_row_is_asked(
+    settings: dict[str, object], make_audit: MakeAudit, toy: TableToy
+) -> None:
+    victim = LoadedVictim(
+        name="mine", answer=toy.answer, classes=tuple(str(k + 1) for k in range(toy.classes))
+    )
+    audit = make_audit(TramerLr(checks=0), **{**settings, "victim": victim})
+    with pytest.raises(DataError, match="a label may be a class or the place of one"):
+        run_audit(audit)
 
 
 def test_uniform_rows_are_bought_for_the_evaluation_and_counted_apart(

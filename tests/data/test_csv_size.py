@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from tests.support.memory import at_most
 
+from clonecost.data.csv_size import bytes_needed
 from clonecost.data.tables import load_table
 from clonecost.errors import DataError
 from clonecost.persistence import file_limits
@@ -39,5 +40,23 @@ def test_the_limit_is_above_what_reading_takes(cells: str, tmp_path: Path) -> No
     names = ",".join(f"name{k}" for k in range(cells.count(",")))
     path.write_text(f"{names},label\n" + f"{cells}\n{other}\n" * 20_000, encoding="utf-8")
     load_table(str(path), "test")  # imports
-    with at_most(file_limits.TABLE_GROWTH * path.stat().st_size):
+    with at_most(min(file_limits.TABLE_GROWTH * path.stat().st_size, bytes_needed(path))):
         load_table(str(path), "test")
+
+
+def test_numbers_need_less_than_words(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+
+    def growth(cells: str) -> float:
+        path.write_text("one,two,label\n" + cells * 1_000)
+        return bytes_needed(path) / path.stat().st_size
+
+    assert growth("0.1234567890123456,-1.234567890123e-05,1\n") < 9
+    assert growth('"0.53211";"0.91823";1\r\n') < 12
+    assert growth("lemon,apple,1\n") > 24
+    # a few words at the end, after numbers that a look at the beginning would take for all
+    path.write_text("one,two,label\n" + "0.53211,0.91823,1\n" * 1_000)
+    before = bytes_needed(path)
+    with path.open("a") as file:
+        file.write("lemon,apple,1\n" * 10)
+    assert bytes_needed(path) > before + 20 * file_limits.TABLE_WORD

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clonecost.data.table_labels import numbered_as, numbered_labels
+from clonecost.data.table_labels import must_be_indices, numbered_as, numbered_labels
 from clonecost.data.tables import table
 from clonecost.data.values import word
 from clonecost.errors import DataError
@@ -98,3 +98,20 @@ def test_numbers_that_no_int64_holds_are_words() -> None:
     found, words = numbered_labels(["9" * 20, "3", "9" * 5_000], 3, "rows")
     assert (found.tolist(), words) == ([1, 0, 2], ["3", "9" * 20, "9" * 5_000])
     assert numbered_labels(["9" * 18, "0"], 2, "rows")[0].tolist() == [10**18 - 1, 0]
+
+
+@pytest.mark.parametrize(("classes", "refused"), [
+    (("1", "2", "3"), True), (("-1", "1"), True), (("2.5", "4"), True),
+    (("0", "1", "2"), False), (("False", "True"), False), (("no", "yes"), False), ((), False),
+])  # fmt: skip
+def test_numbers_that_may_be_classes_or_places_are_refused(
+    classes: tuple[str, ...], refused: bool
+) -> None:
+    data = rows([0, 1, 1])
+    if refused:
+        with pytest.raises(DataError, match=r"a class or the place of one.*stated_table\(model\)"):
+            must_be_indices(data, classes)
+    else:
+        must_be_indices(data, classes)
+    stated = tuple(map(str, range(len(classes))))
+    must_be_indices(numbered_as(data, stated) if stated else data, classes)

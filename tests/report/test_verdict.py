@@ -93,8 +93,10 @@ def test_seeds_that_failed_are_counted_beside_those_that_did_not() -> None:
     runs = [run(curve=[(100, rate)], seed=seed) for seed, rate in enumerate((failed, good, good))]
     (group,) = group_runs(runs)
     assert verdict(group).reason.endswith("; 1 of 3 seeds failed.")
+    assert "mean of 3 seeds, 1 of which failed, so that the CI is wide; 95 % CI" in headline(group)
     (none,) = group_runs([run(curve=[(100, failed)], seed=seed) for seed in range(3)])
     assert verdict(none).band == "failed"
+    assert "(mean of 3 seeds; 95 % CI" in headline(none)
     (two,) = group_runs([run(curve=[(9, at_corrected(v, v - 0.02, v + 0.02))], seed=i)
                          for i, v in enumerate((0.6, 0.9))])  # fmt: skip
     assert two.final.corrected.low < 0  # Student's interval of two seeds

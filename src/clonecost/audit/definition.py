@@ -25,6 +25,7 @@ from clonecost.attacks.base import (
     required_generators,
 )
 from clonecost.audit.defaults import UNIFORM, Keep
+from clonecost.data.table_labels import must_be_indices
 from clonecost.defences import must_fit
 from clonecost.errors import (
     Advice,
@@ -309,6 +310,7 @@ def check(audit: Audit) -> None:
             "label. Accuracy needs a label for every row, and agreement needs none",
             Advice("give all rows a label, or none"), SetKey("test"),
         )  # fmt: skip
+    must_be_indices(audit.test, audit.loaded.classes)
     top = int(audit.test.labels.max())
     if top >= threat.num_classes:
         raise SpecError(

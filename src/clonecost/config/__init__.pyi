@@ -8,6 +8,7 @@ from .build import load_attacked as load_attacked
 from .build import load_parts as load_parts
 from .build import load_table_parts as load_table_parts
 from .build import load_test as load_test
+from .build import numbered_for as numbered_for
 from .build import singles as singles
 from .consent import EVERYTHING as EVERYTHING
 from .consent import Consent as Consent

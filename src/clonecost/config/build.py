@@ -103,7 +103,7 @@ def load_parts(
     if of_table(spec):  # an audit with neither proxy nor student
         victim, test = load_table_parts(spec, progress, consent=consent)
         victim, threat = load_attacked(spec, test, progress, consent=consent, victim=victim)
-        test = numbered_as(test, victim.classes)  # an endpoint states its classes only now
+        test = numbered_for(spec, test, victim)
         return Parts(victim, threat, test, None, {}, student_name(spec))
     # The data come first: a mistake in their name must show before a victim is trained.
     test = load_test(spec, progress)
@@ -118,7 +118,7 @@ def load_parts(
         own_data = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
     generators = _generators(spec, proxy, make_device(spec.device), progress)
     victim, threat = load_attacked(spec, test, progress, consent=consent)
-    victim = replace(victim, true_labels=own_data)
+    test, victim = numbered_for(spec, test, victim), replace(victim, true_labels=own_data)
     return Parts(victim, threat, test, proxy, generators, student_name(spec))
 
 
@@ -165,8 +165,22 @@ def load_test(spec: Spec, progress: Progress = no_progress) -> LabelledInputs:
     )  # fmt: skip
     if names:
         return renumbered(test, names)
-    must_be_all(test, spec.classes)
+    if Path(spec.victim).suffix.lower() != ".onnx":  # such a file may name its classes
+        must_be_all(test, spec.classes)
     return test
+
+
+def numbered_for(spec: Spec, test: LabelledInputs, victim: LoadedVictim) -> LabelledInputs:
+    """The test rows with the class numbers of a victim that states its classes once it is loaded.
+
+    Raises:
+        DataError: the rows have a class that the victim does not have.
+    """
+    if test.features is not None:
+        return numbered_as(test, victim.classes)
+    if not victim.classes or not test.classes or class_names(spec):
+        return test
+    return renumbered(test, victim.classes)
 
 
 def load_attacked(
@@ -198,9 +212,10 @@ def load_attacked(
         described, test.shape, asked, make_device(spec.device), progress, test.features,
         consent=consent,
     )  # fmt: skip
-    if test.features is None and not names:
+    if test.features is None and not names and not victim.classes:
         must_be_all(test, victim.num_classes)
-    victim = replace(victim, classes=victim.classes or names)
+    # by the owner's own list the test rows are numbered
+    victim = replace(victim, classes=(names if spec.class_names else ()) or victim.classes or names)
     if victim.takes == "uint8" and spec.input_precision != "uint8":
         raise SpecError(
             f"{victim.name} takes 8-bit pixels, and would round finer ones after the ledger has "

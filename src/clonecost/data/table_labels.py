@@ -106,6 +106,29 @@ def numbered_as(data: LabelledInputs, classes: Sequence[str]) -> LabelledInputs:
     return replace(data, labels=torch.tensor(found)[places], classes=tuple(classes))
 
 
+def must_be_indices(data: LabelledInputs, classes: Sequence[str]) -> None:
+    """Refuse labels of a table that are numbers without names, if the model's classes are others.
+
+    Nobody can tell whether 1 is the class 1 or the second class of a model for 1, 2 and 3.
+
+    Args:
+        classes: of the model, in words.
+
+    Raises:
+        DataError: the labels must be matched to the classes by value.
+    """
+    if data.features is None or not data.labelled or data.classes or not classes:
+        return
+    values = list(map(meaning, classes))
+    if all(isinstance(one, float) for one in values) and values != list(range(len(values))):
+        raise DataError(
+            f"{data.name or 'the table'} has whole numbers as labels, and the classes of the model "
+            f"are the numbers {listed(classes)}: a label may be a class or the place of one",
+            Advice("make the table with `stated=clonecost.stated_table(model)`, which finds the "
+                   "classes by value"),
+        )  # fmt: skip
+
+
 def _foreign(
     data: LabelledInputs, unknown: Sequence[object], values: Sequence[object],
     classes: Sequence[str],

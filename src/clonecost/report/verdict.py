@@ -39,8 +39,11 @@ def headline(of: Group | Run | Result) -> str:
         lost = f"answered and {group.lost:,} lost " if group.lost else ""
         noun = count(group.spent, "query").partition(" ")[2] if not lost else "queries"
         clone = f"A clone that cost {group.spent:,} {lost}{noun}{price}"
-    seeds = f"mean of {len(group.runs)} seeds; " if len(group.runs) > 1 else ""
     failed = no_verdict(group)
+    seeds = f"mean of {len(group.runs)} seeds; " if len(group.runs) > 1 else ""
+    if failed is None and (without := len(group.runs) - group.learnt):
+        fact = f"{without} of which failed, so that the CI is wide"
+        seeds = f"mean of {len(group.runs)} seeds, {fact}; "
     if failed is None:
         decimals, start = 0, ""
         corrected = f"; chance-corrected: {percent(group.final.corrected.value)}"

@@ -17,6 +17,7 @@ from clonecost.victims.asking import asked
 from clonecost.victims.input_form import InputForm, Sizes, in_bytes, shaped
 from clonecost.victims.loaded_victim import LoadedVictim
 from clonecost.victims.onnx_external import onnx_digest
+from clonecost.victims.onnx_names import names_of
 from clonecost.victims.probe_rows import probe_rows
 from clonecost.victims.torch_model import scores_of
 
@@ -112,6 +113,7 @@ def onnx_victim(
         answer=found.answer,
         input_shape=input_shape,
         num_classes=answer_form.num_classes,
+        classes=names_of(session.get_modelmeta().custom_metadata_map, answer_form.num_classes),
         weights=digest,
         served=f"ONNX Runtime on {processor}, {arrangement}",
         form=found.form,

@@ -24,8 +24,7 @@ from clonecost.config import (
     of_table,
     student_name,
 )
-from clonecost.config.build import Parts, load_attacked, load_test
-from clonecost.data.table_labels import numbered_as
+from clonecost.config.build import Parts, load_attacked, load_test, numbered_for
 from clonecost.errors import CloneCostError, RunWorkflow
 from clonecost.types import LabelledInputs, Progress, ThreatModel, no_progress
 from clonecost.victims import LoadedVictim
@@ -114,7 +113,7 @@ def check_victim(
             raise error
         found.problems += survey(spec, words=words, test=test).missing
         victim, threat = load_attacked(spec, test, progress, consent=EVERYTHING, victim=early)
-        test = numbered_as(test, victim.classes) if of_table(spec) else test
+        test = numbered_for(spec, test, victim)
         found.facts += _test_facts(test)
         asked = rows if rows is not None else (BATCH if is_free(victim, spec) else 0)
         with torch.random.fork_rng(devices=[]):

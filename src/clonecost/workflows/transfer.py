@@ -22,6 +22,7 @@ from clonecost.config import (
     make_defence,
     make_device,
     must_consent,
+    numbered_for,
     of_table,
 )
 from clonecost.defences import defend, must_fit
@@ -91,6 +92,7 @@ def transfer(
     clone = load_clone(run).to(device)
     test = load_test(spec, progress)
     victim, threat = load_attacked(spec, test, progress, consent=agreed)
+    test = numbered_for(spec, test, victim)
     if victim.weights != result.victim.weights:
         raise RunError(
             f"{victim.name} has other weights than the model that {run} attacked",
