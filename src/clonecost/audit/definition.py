@@ -310,7 +310,8 @@ def check(audit: Audit) -> None:
             "label. Accuracy needs a label for every row, and agreement needs none",
             Advice("give all rows a label, or none"), SetKey("test"),
         )  # fmt: skip
-    must_be_indices(audit.test, audit.loaded.classes)
+    if threat.features is not None:
+        must_be_indices(audit.test, audit.loaded.classes)
     top = int(audit.test.labels.max())
     if top >= threat.num_classes:
         raise SpecError(

@@ -107,7 +107,7 @@ def numbered_as(data: LabelledInputs, classes: Sequence[str]) -> LabelledInputs:
 
 
 def must_be_indices(data: LabelledInputs, classes: Sequence[str]) -> None:
-    """Refuse labels of a table that are numbers without names, if the model's classes are others.
+    """Refuse a table's labels that are numbers without names, if the model's classes are others.
 
     Nobody can tell whether 1 is the class 1 or the second class of a model for 1, 2 and 3.
 
@@ -117,7 +117,7 @@ def must_be_indices(data: LabelledInputs, classes: Sequence[str]) -> None:
     Raises:
         DataError: the labels must be matched to the classes by value.
     """
-    if data.features is None or not data.labelled or data.classes or not classes:
+    if not data.labelled or data.classes or not classes:
         return
     values = list(map(meaning, classes))
     if all(isinstance(one, float) for one in values) and values != list(range(len(values))):

@@ -32,6 +32,7 @@ from clonecost.victims.torch_model import (
     open_network,
     scores_of,
 )
+from clonecost.victims.training_mode import trains
 
 
 def load_victim(
@@ -163,6 +164,7 @@ def load_victim(
         form=found.form,
         shows=found.shows,
         free_rows=facts.free,
+        trains=facts.trains,
     )
 
 
@@ -176,6 +178,7 @@ class _Facts:
     code: str | None = None
     table: TableModel | None = None
     outputs: Outputs | None = None  # what its answers are, where the object's methods say so
+    trains: bool = False  # a function of a network that is in training mode
     free: bool = True  # rows of our own may be asked; a function may send its rows to anywhere
 
 
@@ -190,7 +193,7 @@ def _of_object(
         return replace(facts, code=code, weights=estimator_digest(thing))
     check_callable(thing, where)
     function = cast(Callable[[Tensor], object], thing)
-    return _Facts(callable_scores(function), code=code, free=False)
+    return _Facts(callable_scores(function), code=code, free=False, trains=trains(thing))
 
 
 def _of_estimator(estimator: Any, features: Sequence[Feature] | None) -> _Facts:

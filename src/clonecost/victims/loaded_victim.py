@@ -21,9 +21,10 @@ from clonecost.types import (
 )
 from clonecost.victims.answer_form import AnswerForm, Outputs
 from clonecost.victims.asking import asked
-from clonecost.victims.digests import code_digest, weights_digest
-from clonecost.victims.sklearn_model import TableModel
+from clonecost.victims.digests import code_digest, estimator_digest, weights_digest
+from clonecost.victims.sklearn_model import EstimatorApi, TableModel
 from clonecost.victims.torch_model import callable_scores, module_scores, open_network
+from clonecost.victims.training_mode import trains
 
 NAMELESS = "victim"  # the name of a victim that was given as a module or a function
 
@@ -57,6 +58,7 @@ class LoadedVictim:
     # how much its answers show, and k of "top_k"; None while that is not known
     shows: Callable[[], Shown | None] = lambda: None
     free_rows: bool = False  # a model of this process: rows outside of the accounts cost nothing
+    trains: bool = False  # a function of a network that is in training mode
     takes: InputPrecision = "float32"  # uint8: inputs are rounded to 8 bits on the way
     rows_in_flight: int | None = None  # remote victims: the most rows in flight at once
     endpoint: Callable[[], EndpointCard] | None = None  # remote victims: the traffic so far
@@ -113,10 +115,13 @@ def as_loaded(
         features=api.features, local=module is not None,
     )  # fmt: skip
     form = found.form()
+    served = victim if isinstance(victim, EstimatorApi) else None
+    weights = None if module is None else weights_digest(module)
     return LoadedVictim(
         name=NAMELESS, answer=found.answer, form=found.form, shows=found.shows,
-        code=code_digest(victim), free_rows=module is not None,
-        weights=None if module is None else weights_digest(module),
+        code=code_digest(victim), free_rows=module is not None or served is not None,
+        trains=module is None and trains(victim), classes=served.classes if served else (),
+        weights=estimator_digest(served.estimator) if served else weights,
         network=open_network(module, form) if white_box and module is not None and form else None,
     )  # fmt: skip
 

@@ -1,8 +1,10 @@
 """A few varied rows, on which a local victim is asked before an audit; they cost nothing."""
 
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,8 +59,8 @@ def _of_table(rows: Tensor, features: Sequence[Feature]) -> Tensor:
 
 @contextmanager
 def unchanged_generators() -> Iterator[None]:
-    """Give torch's default generators their state back, so that a model that draws numbers on rows
-    of our own changes no audit.
+    """Give the default generators of torch, NumPy and Python their state back, so that a model that
+    draws numbers on rows of our own changes no audit.
 
     Example:
         >>> with unchanged_generators():
@@ -66,5 +68,10 @@ def unchanged_generators() -> Iterator[None]:
     """
     # a model may be on another GPU than its rows; where CUDA is not in use nothing is started
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    of_numpy, of_python = np.random.get_state(), random.getstate()
     with torch.random.fork_rng(devices=list(devices)):
-        yield
+        try:
+            yield
+        finally:
+            np.random.set_state(of_numpy)
+            random.setstate(of_python)

@@ -36,7 +36,24 @@ def is_estimator(model: object) -> bool:
     return hasattr(model, "predict_proba") or hasattr(model, "predict")
 
 
-def sklearn_victim(estimator: Any, features: Sequence[Feature] | None = None) -> Victim:
+@dataclass(frozen=True)
+class EstimatorApi:
+    """An estimator that is served: its rows cost nothing, and it states its classes."""
+
+    estimator: Any
+    answer: Victim
+
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        """Rows (n, d) -> (n, K) probabilities."""
+        return self.answer(inputs)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes in the order of the answers."""
+        return stated_table(self.estimator).classes
+
+
+def sklearn_victim(estimator: Any, features: Sequence[Feature] | None = None) -> EstimatorApi:
     """Serve an estimator or pipeline as an API would: rows (n, d) -> (n, K) float64.
 
     Answers are the estimator's `predict_proba`, in the order of its `classes_`; without that
@@ -70,7 +87,7 @@ def sklearn_victim(estimator: Any, features: Sequence[Feature] | None = None) ->
                 values = (np.asarray(predicted)[:, None] == classes).astype(np.float64)
         return torch.from_numpy(values).to(inputs.device)
 
-    return answer
+    return EstimatorApi(estimator, answer)
 
 
 def _conversion(estimator: Any, features: Sequence[Feature]) -> Callable[[Rows], Any]:

@@ -38,7 +38,8 @@ def steadiness(
 ) -> Steadiness:
     """Ask a victim whose rows cost nothing a few rows of our own twice, alone and in a batch.
 
-    Any other victim is not asked, and counts as steady.
+    A function is asked if a network that it names is in training mode (`training_mode.trains`). Any
+    other victim is not asked, and counts as steady.
 
     Raises:
         VictimError: an answer depends on the other rows of its batch by more than `LARGE`.
@@ -47,7 +48,7 @@ def steadiness(
         >>> steadiness(load_victim("model.onnx", input_shape=(1, 8, 8)), (1, 8, 8)).random
         0.0
     """
-    if not victim.free_rows:
+    if not (victim.free_rows or victim.trains):
         return STEADY
     rows = probe_rows(shape, features)[::2]
     with unchanged_generators():

@@ -119,7 +119,7 @@ def check_victim(
         with torch.random.fork_rng(devices=[]):
             _ask(found, victim, test, min(asked, len(test)), clock, exact=rows is not None)
         found.facts += _victim_facts(victim, threat)
-        if victim.free_rows:
+        if victim.free_rows or victim.trains:
             _steadiness(found, victim, threat)
     except CloneCostError as error:
         if words(error) not in found.problems:  # the plan has met it, too

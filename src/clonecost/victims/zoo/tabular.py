@@ -55,6 +55,6 @@ def table_victim(name: str, *, seed: int = 0) -> tuple[LoadedVictim, LabelledInp
     victim = LoadedVictim(
         name=name, answer=sklearn_victim(estimator), input_shape=test.shape,
         num_classes=len(estimator.classes_), features=test.features,
-        weights=estimator_digest(estimator),
+        weights=estimator_digest(estimator), free_rows=True,
     )  # fmt: skip
     return victim, test
