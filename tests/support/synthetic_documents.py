@@ -96,6 +96,16 @@ def detection(*detectors: dict[str, Any], caps: Any = None, noticed: bool = True
     }  # fmt: skip
     silent = {"name": "prada", "settings": {}, "agreement": wilson(0.91).model_dump(),
               "false_alarms": rate}  # fmt: skip
+    lower = silent | {
+        "name": "labels",
+        "without": {
+            "users": "video",
+            "threshold": 0.1,
+            "first_alarm": 90,
+            "milestone": None,
+            "agreement": None,
+        },
+    }
     blind = {"name": "features", "settings": {}, "why_not": "The run kept no inputs."}
     default_caps = [
         {"agreement": 0.75, "days": 30, "below": 1000, "reached": 10_000, "per_day": 33,
@@ -107,7 +117,7 @@ def detection(*detectors: dict[str, Any], caps: Any = None, noticed: bool = True
         "schema": "clonecost/detection/1", "queries": 20_000, "rate": 0.01,
         "benign": {"source": "the test set of the run", "rows": 1000, "accounts": 40,
                    "account_rows": 500, "kinds": {"shuffled": 40}},
-        "detectors": list(detectors) or [alarm, silent, blind],
+        "detectors": list(detectors) or [alarm, silent, lower, blind],
         "caps": default_caps if caps is None else caps, "noticed": noticed,
         "verdict": "The owner would have noticed after 640 queries.", "seed": 0, "seconds": 1.0,
         "ledger_head": "0f",

@@ -99,6 +99,7 @@ def test_first_alarm_and_agreement_by_then_stand_side_by_side() -> None:
     assert cells(found, "prada")[1] == "no alarm"
     assert "after 20,000 queries" in cells(found, "prada")[2]
     assert cells(found, "features") == ["features", "The run kept no inputs."]
+    assert cells(found, "labels")[1] == "no alarm without the users “video”: 90"
     assert cells(caps, "75 %") == ["75 %", "33 for an account of 30 days", "10,000 queries", "304"]
     assert cells(caps, "90 %")[2] == "not reached within the budget"
 
@@ -165,7 +166,11 @@ def test_cap_and_alarm_come_from_the_detectors() -> None:
 
 @pytest.mark.parametrize(
     ("reached", "per_day", "words"),
-    [(None, 33, "no attack reached 75 % agreement"), (500, None, "is above it already")],
+    [
+        (None, 33, "no attack reached 75 % agreement"),
+        (500, None, "not even one query a day"),
+        (500, 0, "came after 500 queries"),
+    ],
 )
 def test_a_cap_that_the_curve_does_not_give_is_not_made_up(
     reached: int | None, per_day: int | None, words: str
@@ -187,7 +192,7 @@ def test_what_was_not_tested_is_listed() -> None:
     full = grids(scope(material(WATCHED, grid=grid(), panel=panel())))[0]
     assert "noise:scale=0.2" in cells(full, "Defences")[1]
     assert cells(full, "Attackers that know")[1] == "naive, averaging"
-    assert cells(full, "Detectors")[1] == "duplicates, prada"
+    assert cells(full, "Detectors")[1] == "duplicates, prada, labels"
     assert cells(full, "What the attacker owned")[1] == "public pictures"
     assert "dfme (it does not fit into the time)" in cells(full, "Attacks")[2]
 

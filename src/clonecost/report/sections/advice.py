@@ -72,12 +72,15 @@ def _cap(watched: Sequence[Detection]) -> str:
     caps = [cap for one in watched for cap in one.caps if cap.agreement == WARNING]
     if not caps:
         return "none was derived."
-    if any(cap.reached is not None and cap.per_day is None for cap in caps):
+    low = next((cap for cap in caps if cap.reached is not None and not cap.per_day), None)
+    if low is not None:
         return (
-            f"none of those measured keeps an account below {percent(WARNING)} agreement: the "
-            "first scored clone is above it already. Score earlier milestones for a number."
+            f"not even one query a day keeps an account of {count(low.days, 'day')} below "
+            f"{percent(WARNING)} agreement, as far as the curve tells: the first scored clone that "
+            f"may be above it came after {count(low.reached or 0, 'query')}. Earlier milestones "
+            "may give a number."
         )
-    reached = [cap for cap in caps if cap.reached is not None and cap.per_day is not None]
+    reached = [cap for cap in caps if cap.reached is not None]
     if not reached:
         return (
             f"no attack reached {percent(WARNING)} agreement within its budget, so that the curve "

@@ -86,7 +86,7 @@ def _row(one: DetectorFinding, run: Run) -> GridRow:
     return GridRow(
         (
             Words(one.name),
-            Missing("no alarm") if one.first_alarm is None else Count(one.first_alarm),
+            _alarm(one),
             _agreement(one, run),
             _share(one.false_alarms),
             _found(one.short_accounts),
@@ -96,6 +96,17 @@ def _row(one: DetectorFinding, run: Run) -> GridRow:
             else Count(one.accounts_needed),
         )
     )
+
+
+def _alarm(one: DetectorFinding) -> Cell:
+    note = ""
+    if one.without is not None:
+        first = one.without.first_alarm
+        after = "no alarm" if first is None else f"{first:,}"
+        note = f"without the users “{one.without.users}”: {after}"
+    if one.first_alarm is None:
+        return Missing("no alarm", note=note)
+    return Count(one.first_alarm, note=note)
 
 
 def _agreement(one: DetectorFinding, run: Run) -> Cell:
@@ -121,8 +132,8 @@ def _found(accounts: Sequence[ShortAccount]) -> Cell:
 
 
 def _cap(cap: Cap) -> GridRow:
-    per_day: Cell = Missing("none is low enough: the first milestone is in the band")
-    if cap.per_day is not None:
+    per_day: Cell = Missing("less than one")
+    if cap.per_day:
         per_day = Words(f"{cap.per_day:,}", note=f"for an account of {count(cap.days, 'day')}")
     reached: Cell = Missing("not reached within the budget")
     if cap.reached is not None:
