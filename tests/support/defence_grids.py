@@ -2,13 +2,12 @@
 
 from clonecost.result.defence_grid import (
     Attacker,
-    Change,
     DefenceGrid,
     DefenceRow,
     Difference,
-    Utility,
 )
 from clonecost.result.rates import Measured, Rate
+from clonecost.result.utility import Change, RateChange, Utility
 
 
 def measured(value: float, half: float = 0.02) -> Measured:
@@ -16,13 +15,16 @@ def measured(value: float, half: float = 0.02) -> Measured:
 
 
 def utility(flips: float = 0.0, l1: float = 0.0) -> Utility:
-    known = Change(before=0.9, after=0.9 - flips)
+    accuracy = RateChange(before=rate(0.9), after=rate(0.9 - flips))
     return Utility(
-        rows=1_000, flips=Rate(value=flips, low=flips, high=min(1.0, flips + 0.01)),
-        l1_mean=l1, l1_max=min(2.0, 2 * l1), accuracy=known, nll=Change(before=0.3, after=0.3 + l1),
-        ece=Change(before=0.05, after=0.05 + l1 / 10), auroc_errors=known,
-        auroc_ood=Change(before=None, after=None), ms_per_row={"1": 0.2, "128": 0.01},
+        rows=1_000, flips=rate(flips), l1_mean=l1, l1_max=min(2.0, 2 * l1), accuracy=accuracy,
+        nll=Change(before=0.3, after=0.3 + l1), ece=Change(before=0.05, after=0.05 + l1 / 10),
+        auroc_errors=Change(before=0.9, after=0.9 - l1 / 10),
     )  # fmt: skip
+
+
+def rate(value: float) -> Rate:
+    return Rate(value=value, low=max(0.0, value - 0.01), high=min(1.0, value + 0.01))
 
 
 def attacker(counter: str, agreement: float, folder: str) -> Attacker:

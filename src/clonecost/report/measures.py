@@ -8,9 +8,11 @@ from clonecost.evaluation.paired import paired_difference
 from clonecost.report.aggregate import Estimate, Group, answer_words, defence_words
 from clonecost.report.number_format import percent, points, points_range
 from clonecost.result import Result
-from clonecost.result.defence_grid import LABEL, NONE, Attacker, DefenceGrid, DefenceRow, Utility
+from clonecost.result.defence_grid import LABEL, NONE, Attacker, DefenceGrid, DefenceRow
+from clonecost.result.utility import Utility
 
-COSTLY = (float("inf"), float("inf"))
+COSTLY = (float("inf"), float("inf"))  # not measured
+LABELS_ONLY = (0.0, 2.0)  # no class changes, and every probability is gone
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,17 @@ def _of_groups(groups: Sequence[Group]) -> list[Measure]:
         plain = next((one for one in groups if _is_plain(one.first, group.first)), None)
         if plain is not None and not group.white_box:
             facts = [defence_words(group.first.defences)] if group.first.defences else []
+            only_labels = not facts and group.first.threat.answers == "label"
             if group.first.threat.answers != plain.first.threat.answers:
                 facts.append(f"answers with {answer_words(group.first)} only")
             found.append(
                 Measure(
                     " and ".join(facts),
                     _taken(plain, group),
-                    COSTLY,
-                    "its price for users was not measured",
+                    LABELS_ONLY if only_labels else COSTLY,
+                    "users get the top class without any probability"
+                    if only_labels
+                    else "its price for users was not measured",
                     f"{group.first.attack.name} ({percent(group.final.agreement.value, 1)} "
                     "agreement), the only attacker tried on it",
                 )

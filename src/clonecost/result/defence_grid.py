@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from clonecost.errors import Advice, RunError
-from clonecost.result.rates import Measured, Model, Rate
+from clonecost.result.rates import Measured, Model
+from clonecost.result.utility import Latency, Utility
 
 FILE = "defences.json"
 NONE, LABEL = "none", "label"  # the first two rows: no defence; no defence, and labels only
@@ -19,39 +20,6 @@ class Difference(Measured):
     how: Literal["paired bootstrap", "difference of intervals"] = Field(
         description="paired bootstrap: over the same test rows (and seeds); difference of "
         "intervals: the two intervals as if they were independent, which is wider"
-    )
-
-
-class Change(Model):
-    """A number of the answers before the defence and behind it; null where it is not known."""
-
-    before: float | None
-    after: float | None
-
-
-class Utility(Model):
-    """What a defence costs the users of the model, measured on the test rows."""
-
-    rows: int = Field(description="test rows that were answered with and without the defence")
-    flips: Rate = Field(description="rows whose top class the defence changes")
-    l1_mean: float = Field(description="mean over the rows of the L1 distance of both answers")
-    l1_max: float = Field(description="largest L1 distance of both answers, at most 2")
-    accuracy: Change = Field(description="null without labels")
-    nll: Change = Field(description="mean negative log-likelihood in nats; null without labels")
-    ece: Change = Field(
-        description="expected calibration error, 15 bins, in [0, 1]; null without labels"
-    )
-    auroc_errors: Change = Field(
-        description="how well the largest probability tells the model's own errors; null without "
-        "labels or without errors"
-    )
-    auroc_ood: Change = Field(
-        description="how well the largest probability tells inputs of another kind; null when "
-        "there are none"
-    )
-    ms_per_row: dict[str, float] = Field(
-        default_factory=dict,
-        description="milliseconds that the defence adds to a row, by the size of the batch",
     )
 
 
@@ -78,6 +46,7 @@ class DefenceRow(Model):
 
     defence: str = Field(description="as it is written in a spec, or `none` or `label`")
     utility: Utility | None = Field(description="null: not measured")
+    latency: Latency | None = Field(default=None, description="null: not measured")
     stateful: bool = Field(default=False, description="an answer depends on earlier queries")
     random: bool = Field(default=False, description="a row may get another answer when sent again")
     resume_safe: bool = Field(

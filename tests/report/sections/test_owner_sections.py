@@ -11,13 +11,14 @@ from clonecost.report import Documents, Run, html, markdown
 from clonecost.report.aggregate import group_runs
 from clonecost.report.documents import Material
 from clonecost.report.measures import measures
-from clonecost.report.model import Block, Bullets, Grid, Inline, Paragraph, Section
+from clonecost.report.model import Block, Bullets, Card, Details, Grid, Inline, Paragraph, Section
 from clonecost.report.sections.advice import advice
 from clonecost.report.sections.defences import defences
 from clonecost.report.sections.detection import detection as noticed
 from clonecost.report.sections.limits import limits
 from clonecost.report.sections.scope import scope
 from clonecost.report.sections.standards import ITEMS, standards
+from clonecost.report.sections.verdicts import verdicts
 
 
 def material(*runs: Run, **documents: Any) -> Material:
@@ -71,7 +72,10 @@ def test_the_grid_marks_what_protects_no_more_than_labels() -> None:
     assert cells(strength, "labels")[4] == "the floor itself"
     assert [row.marked for row in strength.rows] == [False, False, True, False]
     assert cells(price, "noise")[1].startswith("3.0 %")
-    assert cells(price, "noise")[3:] == ["0.020 → 0.310"] * 2 + ["not known", "0.25 batch 1"]
+    assert cells(price, "noise")[3:] == ["0.020 → 0.310"] * 2 + [
+        "not known",
+        "0.25 0.02 in batches of 128",
+    ]
     assert cells(price, "no defence")[1] == "serves the victim's own answers"
 
 
@@ -98,7 +102,9 @@ def test_first_alarm_and_agreement_by_then_stand_side_by_side() -> None:
     assert duplicates[6] == "20"
     assert cells(found, "prada")[1] == "no alarm"
     assert "after 20,000 queries" in cells(found, "prada")[2]
-    assert cells(found, "features") == ["features", "The run kept no inputs."]
+    assert cells(found, "features") == [
+        "features", "cannot judge this run: The run kept no inputs.",
+    ]  # fmt: skip
     assert cells(found, "labels")[1] == "no alarm without the users “video”: 90"
     assert cells(caps, "75 %") == ["75 %", "33 for an account of 30 days", "10,000 queries", "304"]
     assert cells(caps, "90 %")[2] == "not reached within the budget"
@@ -146,6 +152,7 @@ def test_runs_that_differ_in_the_answers_only_are_a_measure() -> None:
     other = run("other", curve=[(1000, 0.6)], threat={"answers": "label"}, attack="dfme")
     (found,) = measures(None, group_runs([full, label, other]))
     assert found.name == "answers with hard label only"
+    assert found.price_words == "users get the top class without any probability"
     assert found.effect.value == pytest.approx(0.3)
     assert found.works
     paired = [replace(full, rows=row_scores(0.9)), replace(label, rows=row_scores(0.6))]
@@ -160,6 +167,7 @@ def test_cap_and_alarm_come_from_the_detectors() -> None:
     assert "at most 33 queries a day for one account keep an account of 30 days below 75 %" in words
     assert "304 accounts reaches it in one day" in words
     assert "the detector duplicates alarms, after 640 queries at the latest" in words
+    assert "Calibrate it on your own traffic" in words
     silent = replace(run(), detection=detection({"name": "prada", "settings": {}}, caps=[]))
     assert "none of the detectors that were tried noticed" in said(advice(material(silent)).blocks)
 
@@ -237,6 +245,17 @@ def test_risk_and_retest_come_from_the_runs() -> None:
     assert "not known. No attack" in said(limits(group_runs([failed])).blocks)
     odd = run(provenance={"created": "yesterday"})
     assert "182 days after the last run, and earlier" in said(limits(group_runs([odd])).blocks)
+
+
+def test_a_grid_of_many_runs_keeps_the_verdicts_short() -> None:
+    runs = [run(f"r{n}", attack=f"attack{n}", curve=[(100, 0.9 - n / 50)]) for n in range(9)]
+    blocks = verdicts(group_runs(runs)).blocks
+    assert sum(isinstance(block, Card) for block in blocks) == 6
+    (rest,) = [block for block in blocks if isinstance(block, Details)]
+    assert rest.summary == "The verdicts on 3 weaker attacks"
+    assert [card.label for card in rest.blocks if isinstance(card, Card)] == [
+        "attack6", "attack7", "attack8",
+    ]  # fmt: skip
 
 
 def test_both_renderers_show_all_of_it() -> None:

@@ -110,4 +110,8 @@ def _alarm(watched: Sequence[Detection]) -> str:
     name = min(alarms, key=lambda name: (-len(alarms[name]), max(alarms[name]), name))
     runs = "" if len(watched) == 1 else f" on {len(alarms[name])} of {len(watched)} runs"
     late = count(max(alarms[name]), "query")
-    return f"the detector {name} alarms{runs}, after {late} at the latest."
+    return (
+        f"the detector {name} alarms{runs}, after {late} at the latest. Calibrate it on your own "
+        "traffic before you rely on it: the thresholds here hold for the benign traffic that is "
+        "named below."
+    )

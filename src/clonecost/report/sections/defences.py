@@ -21,7 +21,8 @@ from clonecost.report.model import (
 )
 from clonecost.report.number_format import count, percent
 from clonecost.report.verdict import band_of
-from clonecost.result.defence_grid import LABEL, NAIVE, NONE, Attacker, Change, DefenceRow
+from clonecost.result.defence_grid import LABEL, NAIVE, NONE, Attacker, DefenceRow
+from clonecost.result.utility import Change, Latency
 
 TITLE = "Defences"
 NOT_RUN = "No grid of defences was measured. "
@@ -57,7 +58,7 @@ def defences(material: Material) -> Section:
     price = Grid(
         "Price of the defences for users",
         ("Defence", "Top class changed", "Mean L1", "ECE", "AUROC of own errors",
-         "AUROC of other inputs", "ms per row"),
+         "AUROC of other inputs", "Added ms per row"),
         tuple(_price(row) for row in grid.rows),
     )  # fmt: skip
     blocks: list[Block] = [introduction, strength, price]
@@ -113,23 +114,26 @@ def _price(row: DefenceRow) -> GridRow:
             Words(f"{utility.l1_mean:.3f}", note=f"largest {utility.l1_max:.3f}"),
             _change(utility.ece),
             _change(utility.auroc_errors),
-            _change(utility.auroc_ood),
-            _milliseconds(utility.ms_per_row),
+            _change(utility.auroc_outliers),
+            _milliseconds(row.latency),
         )
     )
 
 
-def _change(change: Change) -> Cell:
-    if change.before is None or change.after is None:
+def _change(change: Change | None) -> Cell:
+    if change is None:
         return Missing("not known")
     return Words(f"{change.before:.3f} → {change.after:.3f}")
 
 
-def _milliseconds(found: dict[str, float]) -> Cell:
-    if not found:
+def _milliseconds(found: Latency | None) -> Cell:
+    """What the defence adds to a row."""
+    if found is None:
         return Missing("not measured")
-    batch, value = next(iter(found.items()))
-    return Words(f"{value:.3g}", note=f"batch {batch}")
+    return Words(
+        f"{found.batch_1.difference:.3g}",
+        note=f"{found.batch_128.difference:.3g} in batches of 128",
+    )
 
 
 def _all(row: DefenceRow) -> Grid:

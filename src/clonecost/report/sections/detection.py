@@ -82,7 +82,7 @@ def _of_run(name: str, run: Run, found: Detection, *, alone: bool) -> list[Block
 
 def _row(one: DetectorFinding, run: Run) -> GridRow:
     if one.why_not is not None:
-        return GridRow((Words(one.name), Missing(one.why_not, span=6)))
+        return GridRow((Words(one.name), Missing(f"cannot judge this run: {one.why_not}", span=6)))
     return GridRow(
         (
             Words(one.name),
@@ -100,7 +100,7 @@ def _row(one: DetectorFinding, run: Run) -> GridRow:
 
 def _alarm(one: DetectorFinding) -> Cell:
     note = ""
-    if one.without is not None:
+    if one.without is not None and one.without.first_alarm != one.first_alarm:
         first = one.without.first_alarm
         after = "no alarm" if first is None else f"{first:,}"
         note = f"without the users “{one.without.users}”: {after}"

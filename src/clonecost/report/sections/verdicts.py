@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from clonecost.report.aggregate import Group
-from clonecost.report.model import Badge, Block, Card, Link, Section, fine, text
+from clonecost.report.model import Badge, Block, Card, Details, Link, Section, fine, text
 from clonecost.report.number_format import count
 from clonecost.report.sections.flags import TITLE as FLAGS
 from clonecost.report.sections.how_to_read import TITLE as HOW_TO_READ
@@ -16,6 +16,7 @@ TERMS = (
     "frequent class for every input. Chance-corrected agreement is 0 % at this baseline and 100 % "
     "for an exact copy. "
 )
+FIRST = 6  # cards that are shown without a click
 RULE = (
     "The verdict uses the levels of OWASP AITG-APP-09 for chance-corrected agreement: a model is "
     "vulnerable when a clone reaches more than 90 %; the warning level starts at 75 %. The upper "
@@ -26,7 +27,10 @@ RULE = (
 
 
 def verdicts(groups: Sequence[Group]) -> Section:
-    blocks: list[Block] = [_card(group) for group in groups]
+    cards = tuple(map(_card, groups))
+    blocks: list[Block] = list(cards[:FIRST])
+    if rest := cards[FIRST:]:  # a grid of defences has dozens
+        blocks.append(Details(f"The verdicts on {len(rest)} weaker attacks", rest))
     warnings = [raised for raised in flags(groups) if raised.flag.severity == "warning"]
     if warnings:
         blocks.append(
