@@ -117,3 +117,29 @@ def test_nothing_is_asked_and_the_clone_is_scored_once() -> None:
 def test_an_attack_that_cannot_pay_its_first_step_has_no_clone() -> None:
     door = Door(100)
     assert looked(rounds(door, 200), door) == ([], None, "budget_exhausted")
+
+
+def test_a_halt_ends_the_attack_at_its_milestone_with_a_clone_of_all_paid_rows() -> None:
+    door, asked = Door(100), []
+
+    def halt(clone: nn.Module, queries: int) -> bool:
+        asked.append(queries)
+        return queries >= 30
+
+    class Looks(Kept):
+        """The examined clones."""
+
+    clone, ended = follow(
+        rounds(door, 8), door, table_kit(100), [10, 30, 60], Looks(), halt  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert isinstance(clone, Known)
+    assert (ended, door.spent, clone.rows) == ("stopped", 32, 32)
+    assert asked == [10, 30, 32]  # the last one changes nothing
+
+
+def test_without_a_halt_at_a_milestone_an_attack_uses_its_budget() -> None:
+    door = Door(20)
+    _, ended = follow(
+        rounds(door, 8), door, table_kit(100), [10], Kept(), lambda clone, queries: queries > 10  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert (ended, door.spent) == ("budget_exhausted", 16)

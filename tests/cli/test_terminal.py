@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
-from tests.support.cli_runs import MINE, command, environment
+from tests.support.cli_runs import KNOCKOFF, MINE, command, environment
 from tests.support.hostile_text import controls, names
 
 from clonecost.cli.progress_display import Display
@@ -21,7 +21,7 @@ from clonecost.cli.terminal import Sentences, Terminal, write_out
 from clonecost.evaluation.chance import corrected
 from clonecost.result import Rate, Score
 
-AUDIT = ["audit", *MINE, "--set", "knockoff.epochs=1", "--set", "knockoff.batch_size=20",
+AUDIT = ["audit", *MINE, *KNOCKOFF, "--set", "knockoff.epochs=1", "--set", "knockoff.batch_size=20",
          "--budget", "100", "--milestones", "40"]  # fmt: skip
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-9]|38;5;\d+)m")
 

@@ -74,8 +74,9 @@ OF_TABLE = {
 
 
 def test_the_examples_have_every_key() -> None:
-    # a white box has no --defence
-    assert set(FULL) | set(REMOTE) | {"access", "features"} == set(Spec.model_fields)
+    # a white box has no --defence; a panel names no attack
+    apart = {"access", "features", "panel", "minutes", "max_usd"}
+    assert set(FULL) | set(REMOTE) | apart == set(Spec.model_fields)
     assert set(REMOTE["endpoint"]) == set(EndpointSettings.model_fields)
     defaults = Spec(victim="x").model_dump()
     for example in (FULL, REMOTE):
@@ -86,7 +87,9 @@ def test_the_examples_have_every_key() -> None:
 
 
 def test_what_is_written_reads_back(tmp_path: Path) -> None:
-    for written in (FULL, REMOTE, OF_TABLE, {"victim": "digits-lenet"}):
+    panel = {"victim": "digits-lenet", "panel": "standard", "budget": 10_000, "price": 1.0,
+             "minutes": 5.0, "max_usd": 9.0}  # fmt: skip
+    for written in (FULL, REMOTE, OF_TABLE, {"victim": "digits-lenet"}, panel):
         spec = make_spec(written)
         (tmp_path / "spec.toml").write_text(to_toml(spec), encoding="utf-8")
         assert read_spec(tmp_path / "spec.toml") == spec
@@ -136,7 +139,8 @@ def test_a_file_and_flags_make_the_same_audit(
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(
-        'victim = "digits-lenet"\nbudget = 5\n[set.knockoff]\nepochs = 1\nbatch_size = 8\n'
+        'victim = "digits-lenet"\nattack = "knockoff"\nbudget = 5\n'
+        "[set.knockoff]\nepochs = 1\nbatch_size = 8\n"
     )
     said = run("plan", tmp_path / "a.toml", "--budget", "7", "--set", "knockoff.epochs=2")
     assert "queries 7 rows" in " ".join(said.out.split())
@@ -228,7 +232,7 @@ def test_the_default_folder_depends_on_what_is_asked_and_on_nothing_else() -> No
     assert default_out(plain) == Path("runs/digits-lenet-knockoff-shared")
     free = {"price": 1.0, "milestones": [5], "controls": True, "data": "x", "keep": "all",
             "snapshot_every": 1.0, "spot_check": 3, "max_lost": 5, "max_hours": 2.0}  # fmt: skip
-    assert set(free) | {"budget", "rate", "authorisation"} == {
+    assert set(free) | {"budget", "rate", "authorisation", "minutes", "max_usd"} == {
         name for name, key in keys(Spec).items() if key.free
     }
     assert default_out(make_spec({"victim": "digits-lenet", **free})) == default_out(plain)

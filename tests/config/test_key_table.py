@@ -19,7 +19,8 @@ def test_the_table_has_a_row_for_every_key() -> None:
     rows = [line for line in key_table().splitlines() if line.startswith("| `")]
     assert [row.split("`")[1] for row in rows] == list(Spec.model_fields)
     assert all(row.replace("\\|", "").count("|") == 5 for row in rows)
-    assert "| `budget`\\* | `ROWS` | 10000; 0 with `access` white-box | Query budget" in key_table()
+    default = "10000, of a panel its own; 0 with `access` white-box"
+    assert f"| `budget`\\* | `ROWS` | {default} | Query budget" in key_table()
 
 
 def test_a_page_without_the_marks_is_refused() -> None:

@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import pytest
 from tests.support.html_pages import words
+from tests.support.synthetic_documents import panel
 from tests.support.synthetic_runs import (
     film_tensors,
     over_time,
@@ -17,6 +18,7 @@ from tests.support.synthetic_runs import (
 
 from clonecost.report import Report, Run, Samples, SearchImages, build_report, html, markdown, model
 from clonecost.report.build import SECTIONS, on_groups
+from clonecost.report.documents import Documents
 from clonecost.report.model import Block, Details, Section
 from clonecost.result import Transfer
 
@@ -54,13 +56,14 @@ def blocks_in(report: Report) -> list[Block]:
 
 
 def test_every_section_can_be_filled_and_stands_in_the_listed_order() -> None:
-    report = build_report(everything())
+    beside = Documents(panel=panel())
+    report = build_report(everything(), beside)
     assert len(report.sections) == len(SECTIONS)
     titles = [section.title for section in report.sections]
     assert len(set(titles)) == len(titles)
-    text = markdown(everything())
+    text = markdown(everything(), beside)
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == titles
-    page = html(everything())
+    page = html(everything(), beside)
     assert re.findall(r'<h2 id="([^"]+)"', page) == [s.anchor for s in report.sections]
 
 

@@ -16,7 +16,9 @@ from clonecost.cli import app, main
 # Without the spot check of a resumed run, so that a test can count the attack's rows alone.
 MINE = ["own:probs", "--test", "test.npz", "--proxy", "proxy.npz", "--student", "lenet",
         "--spot-check", "0"]  # fmt: skip
-QUICK = ["--set", "knockoff.epochs=2", "--milestones", "40"]
+# Without a named attack an audit runs a panel of several, which takes longer than a test may.
+KNOCKOFF = ["--attack", "knockoff:shared"]
+QUICK = [*KNOCKOFF, "--set", "knockoff.epochs=2", "--milestones", "40"]
 SMALL_DFME = ["--attack", "dfme", "--set", "dfme.batch_size=8", "--set", "dfme.latent_dim=4",
               "--set", "dfme.generator_width=4", "--set", "dfme.student_steps=2"]  # fmt: skip
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.cli_runs import MINE, asked, environment, run
+from tests.support.cli_runs import KNOCKOFF, MINE, asked, environment, run
 from tests.support.run_folders import AUDIT, contents, queries
 from tests.support.workbench import TEST_ROWS
 
@@ -56,7 +56,7 @@ def test_a_larger_budget_pays_the_difference_and_keeps_the_curve(out: Path, log:
 def test_default_milestones_of_a_smaller_budget_stay_on_the_curve(
     out: Path, tmp_path: Path
 ) -> None:
-    audit = ["audit", *MINE, "--set", "knockoff.epochs=1", "--out", tmp_path / "two"]
+    audit = ["audit", *MINE, *KNOCKOFF, "--set", "knockoff.epochs=1", "--out", tmp_path / "two"]
     assert run(*audit, "--budget", "50").status == 0
     assert queries(tmp_path / "two") == [1, 2, 5, 10, 25, 50]
     assert run(*audit, "--budget", "100").status == 0

@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 
     clone: nn.Module  # the last one handed over
     curve: list[Score]
-    ended: Literal["finished", "budget_exhausted"]
+    ended: Literal["finished", "budget_exhausted", "stopped"]
     remark: str = ""  # the attack's own, if its clone is not what it promises
 
 

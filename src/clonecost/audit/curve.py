@@ -7,12 +7,13 @@ from typing import Any, Literal, Protocol
 from torch import nn
 
 from clonecost.attacks.base import AttackerKit, Clone, DeferredClone
+from clonecost.audit.halt import Halt, never
 from clonecost.errors import BudgetError
 from clonecost.evaluation.scoring import Reference, score
 from clonecost.oracle import Oracle
 from clonecost.result import Score
 
-Ended = Literal["finished", "budget_exhausted"]
+Ended = Literal["finished", "budget_exhausted", "stopped"]
 
 
 class Looks(Protocol):
@@ -54,7 +55,7 @@ class Curve:
 
 def follow(
     clones: Iterable[Clone], oracle: Oracle, kit: AttackerKit, milestones: Sequence[int],
-    looks: Looks,
+    looks: Looks, halt: Halt = never,
 ) -> tuple[nn.Module | None, Ended]:  # fmt: skip
     """Run an attack to its end, and examine a clone at each milestone and at the end.
 
@@ -66,6 +67,8 @@ def follow(
         milestones: rows, ascending. A clone is examined as soon as they are spent; an exact
             deferred clone is made from exactly as many rows as the milestone.
         looks: the examination, such as `Curve`.
+        halt: asked at each milestone; if it says so, the attack gets no further step, and the clone
+            of all rows that were bought is the last.
 
     Returns:
         (the last clone, how the attack ended); the clone is None if the attack yielded none.
@@ -82,6 +85,11 @@ def follow(
                     rows = milestone if exact else oracle.spent
                     made = rows, _made(last, rows, kit)
                     looks.look(made[1], rows)
+                    if halt(made[1], rows):
+                        ended = "stopped"
+                        break
+            if ended == "stopped":
+                break
     except BudgetError:
         ended = "budget_exhausted"
     if last is None:
@@ -90,6 +98,7 @@ def follow(
     clone = made[1] if made and made[0] == spent else _made(last, spent, kit)
     if looks.queries < spent:
         looks.look(clone, spent)
+        halt(clone, spent)
     return clone, ended
 
 

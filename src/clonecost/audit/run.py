@@ -14,6 +14,7 @@ from clonecost.attacks.base import AttackerKit, Clone
 from clonecost.audit.assemble_result import History, Outcome, about_clone, findings, recorded_files
 from clonecost.audit.curve import Curve, follow
 from clonecost.audit.definition import Audit, check, kept_bytes
+from clonecost.audit.halt import Halt, KeptHalt, never
 from clonecost.audit.provenance import release
 from clonecost.audit.query_stats import TrafficLog
 from clonecost.audit.resumption import must_hold_its_rows, must_recall, recall, take_up
@@ -59,12 +60,16 @@ class Watcher:
     notice: Callable[[str], None] = lambda sentence: None
 
 
-def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
+def run_audit(audit: Audit, watcher: Watcher | None = None, *, halt: Halt = never) -> Result:
     """Attack the victim under the threat model; score the clone at each milestone and at the end.
 
     A second call on the same folder resumes the run: it starts from the newest snapshot, answers
     that the ledger recorded after it are replayed, and only new rows are sent. The budget may be
     larger than before; schedules keep the layout of the first budget.
+
+    Args:
+        halt: may end the attack at a milestone. That it did is a fact of the ledger: a resumed run
+            with the same budget ends there again, also without `halt`.
 
     Raises:
         CloneCostError: the audit cannot be run; every paid answer stays in the run folder.
@@ -102,7 +107,7 @@ def run_audit(audit: Audit, watcher: Watcher | None = None) -> Result:
         if audit.origin.spec:
             run_folder.write(audit.folder / run_folder.SPEC, audit.origin.spec)
         with _deterministic(audit.seed, int(ledger.fact("threads") or 1)):
-            return _run(audit, watcher, ledger, history, began)
+            return _run(audit, watcher, ledger, history, began, halt)
     finally:
         ledger.close()
 
@@ -136,7 +141,9 @@ def _keep_form(audit: Audit, ledger: Ledger) -> None:
         )  # fmt: skip
 
 
-def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began: float) -> Result:
+def _run(
+    audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began: float, halt: Halt
+) -> Result:
     reference = _buy_reference(audit, watcher, ledger)
     if history.resumed:
         _check_spots(audit, watcher, ledger, reference, ending=False)
@@ -154,7 +161,8 @@ def _run(audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began
     }  # fmt: skip
     snapshots = _snapshots(audit, watcher, ledger, kit, milestones, parts)
     kit = replace(kit, loop=snapshots.loop)
-    outcome = _attack(audit, oracle, kit, milestones, curve, snapshots)
+    kept = KeptHalt(ledger, audit.threat.query_budget, halt)
+    outcome = _attack(audit, oracle, kit, milestones, curve, snapshots, kept)
     outcome = outcome._replace(remark=remark.sentence)
     _check_spots(audit, watcher, ledger, reference, ending=True)
     _keep_form(audit, ledger)
@@ -338,7 +346,7 @@ def _snapshots(
 
 def _attack(
     audit: Audit, oracle: Oracle, kit: AttackerKit, milestones: Sequence[int], curve: Curve,
-    snapshots: Snapshots,
+    snapshots: Snapshots, halt: Halt,
 ) -> Outcome:  # fmt: skip
     """Run the attack, scored at the milestones and at its end."""
 
@@ -347,7 +355,7 @@ def _attack(
             snapshots.clones += 1
             yield clone
 
-    clone, ended = follow(clones(), oracle, kit, milestones, curve)
+    clone, ended = follow(clones(), oracle, kit, milestones, curve, halt)
     if clone is None:
         raise SpecError(
             f"{audit.attack_name} yielded no clone within its budget",

@@ -63,7 +63,7 @@ def audit(
     """
     with sentences():
         limits = limits_of(fail_above)
-        spec = spec_of_keys(keys)
+        spec = spec_of_keys(keys, panel=True)
         agreed = consent_of_keys(spec, keys, consent)
         from clonecost.config import default_out
 
@@ -76,7 +76,7 @@ def audit(
 def plan(keys: dict[str, Any]) -> None:
     """Print an audit's queries, cost and duration, and what is missing. Sends nothing."""
     with sentences():
-        spec = spec_of_keys(keys)
+        spec = spec_of_keys(keys, panel=True)
         from clonecost.workflows.plan import plan as make_plan
 
         planned = make_plan(spec, words=in_words)
@@ -217,6 +217,7 @@ def _run(
     from clonecost import report as pages
     from clonecost.audit import Audit, Watcher
     from clonecost.persistence import run_folder
+    from clonecost.workflows.panel import run_panel
     from clonecost.workflows.run import run_spec
 
     results: list[Result] = []
@@ -238,7 +239,8 @@ def _run(
             )
 
         command = shlex.join(["clonecost", *sys.argv[1:]])
-        for folder, result in run_spec(
+        workflow = run_panel if spec.panel else run_spec
+        for folder, result in workflow(
             spec, out, watch=watch, progress=display.step, command=command, consent=consent,
             where=where, notice=display.notice,
         ):  # fmt: skip
@@ -247,11 +249,19 @@ def _run(
         if not started:
             errors.print("the run has finished already: nothing was run again", markup=False)
         runs = pages.load_runs(folders)
-        run_folder.write(out / "report.html", pages.html(runs))
+        beside = pages.read_documents([out])
+        run_folder.write(out / "report.html", pages.html(runs, beside))
     if as_json:
         write_out(pages.as_json(runs))
+    elif beside.panel:
+        groups = pages.group_runs(runs)
+        write_out(pages.panel_headline(groups, beside.panel) + "\n")
+        for line in pages.entry_lines(groups, beside.panel):
+            write_out(f"  {line}\n")
     else:
         _price_tag(runs)
+    if not as_json:
+        _warnings(runs)
     for run in runs:
         errors.print(f"ledger head of {run.path}: {run.head}", markup=False)
     errors.print(f"report: {out / 'report.html'}", markup=False)
@@ -271,6 +281,9 @@ def _price_tag(runs: "list[Any]") -> None:
         costs = pages.query_costs(group)
         if costs and costs.unused:
             write_out(pages.query_costs_words(costs) + "\n")
+
+
+def _warnings(runs: "list[Any]") -> None:
     for run in runs:
         for flag in run.result.flags:
             if flag.severity == "warning":

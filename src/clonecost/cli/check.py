@@ -35,7 +35,7 @@ def check(
     Writes nothing. Exit status 2 if something would stop the audit.
     """
     with sentences():
-        spec = spec_of_keys(keys)
+        spec = spec_of_keys(keys, panel=True)
         from clonecost.config import must_consent
         from clonecost.workflows.check import check_victim
 

@@ -311,10 +311,10 @@ def default_out(spec: Spec) -> Path:
     so that two victims never share a folder.
     """
     plain = _plain(spec.victim)[:LONGEST]
-    words = [plain, *spec.attack]
+    words = [plain, *([f"panel-{spec.panel}"] if spec.panel else spec.attack)]
     if plain != spec.victim:
         words.insert(1, hashlib.sha256(spec.victim.encode()).hexdigest()[:6])
-    others = {k: v for k, v in spec.chosen().items() if k not in ("victim", "attack")}
+    others = {k: v for k, v in spec.chosen().items() if k not in ("victim", "attack", "panel")}
     if spec.device == str(make_device("auto")):
         others.pop("device", None)
     if others:

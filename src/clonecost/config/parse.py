@@ -13,6 +13,12 @@ from clonecost.audit import check_takes
 from clonecost.config.defaults import endpoint_url, generators_of, of_table
 from clonecost.config.key import keys, refused
 from clonecost.config.lookup import answer_kind, make_attack, make_defence, make_device
+from clonecost.config.panel_entries import (
+    check_panel,
+    must_fit,
+    panel_attacks,
+    panel_settings,
+)
 from clonecost.config.schema import Spec
 from clonecost.errors import (
     Advice,
@@ -97,7 +103,12 @@ def make_spec(written: dict[str, Any], *, where: str = "the audit", attacks: boo
         500
     """
     spec = validated(written, where, Spec)
+    check_panel(written, spec)
+    if spec.panel is not None:
+        spec = spec.model_copy(update={"attack": panel_attacks(spec), "set": panel_settings(spec)})
     _check_names(spec, attacks)
+    if spec.panel is not None:
+        must_fit(spec)
     # "auto" is resolved now: floats differ between devices, so a run keeps its first device
     return spec.model_copy(update={"device": str(make_device(spec.device))})
 
@@ -243,13 +254,17 @@ def _given(spec: Spec, *kinds: str) -> str | None:
 def to_toml(spec: Spec) -> str:
     """The spec as TOML, which `read_spec` reads; keys at their default are left out.
 
+    The attack is always written: a file that names none is a panel.
+
     Example:
-        >>> to_toml(Spec(victim="digits-lenet", budget=500))
-        'victim = "digits-lenet"\\nbudget = 500\\n'
+        >>> to_toml(Spec(victim="digits-lenet", attack="dfme", budget=500))
+        'victim = "digits-lenet"\\nattack = ["dfme"]\\nbudget = 500\\n'
     """
     import tomlkit
 
     written = spec.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    if spec.access == "white-box":  # its implied budget is 0, not the default
+    if spec.access == "white-box" or spec.panel:  # they imply another budget than the default
         written["budget"] = spec.budget
-    return tomlkit.dumps({"victim": written.pop("victim"), **written})
+    written.pop("attack", None)
+    first = {"victim": written.pop("victim")}
+    return tomlkit.dumps(first | ({} if spec.panel else {"attack": spec.attack}) | written)

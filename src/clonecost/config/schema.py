@@ -10,10 +10,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clonecost.audit.defaults import UNIFORM, Keep
-from clonecost.config.default_attack import ON_IMAGES, ON_TABLES, default_attack
+from clonecost.config.default_attack import ON_IMAGES, default_attack
 from clonecost.config.key import Key, Scalar, Several, keys
+from clonecost.config.panels import DEFAULT, LEVELS
 from clonecost.persistence.intervals import EVERY
 from clonecost.result import Authorisation
+from clonecost.result.panel import Level
 from clonecost.types import Access, Compiled, Feature, InputPrecision
 from clonecost.victims.answer_form import Outputs
 from clonecost.victims.endpoints.settings import FREE as FREE_OF_ENDPOINT
@@ -75,6 +77,9 @@ class Spec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _names_an_attack(cls, written: Any) -> Any:
+        if isinstance(written, dict) and written.get("panel") in LEVELS:
+            level = LEVELS[written["panel"]]
+            return {"budget": level.budget, "minutes": level.minutes, **written}
         if isinstance(written, dict) and "attack" not in written:
             chosen = default_attack(written)
             return written if chosen == ON_IMAGES else {**written, "attack": chosen}
@@ -91,12 +96,18 @@ class Spec(BaseModel):
     attack: Annotated[Several[str], Field(min_length=1), Key(
         "An attack (`clonecost list attacks`); several may be given, each as a run of its own.",
         metavar="NAME[:PROFILE]", panel=ATTACKER, choices="attacks",
-        default=f"{ON_IMAGES}; for a table {ON_TABLES}",
+        default="the attacks of `panel`",
     )] = [ON_IMAGES]  # fmt: skip
+    panel: Annotated[Level | None, Key(
+        "Attacks that suit the model, cheapest first, each on its own account, when no `attack` is "
+        "named, see panel.md.",
+        default=f"{DEFAULT} without `attack`", panel=ATTACKER,
+    )] = None  # fmt: skip
     budget: Annotated[NotNegative, Key(
-        "Query budget: the number of rows that an attack may send.",
+        "Query budget: the number of rows that an attack may send, or all attacks of a panel "
+        "together.",
         metavar="ROWS", panel=ATTACKER, free=True,
-        default=f"{BUDGET}; 0 with `access` white-box",
+        default=f"{BUDGET}, of a panel its own; 0 with `access` white-box",
     )] = BUDGET  # fmt: skip
     proxy: Annotated[str | None, Key(
         "The attacker's own unlabelled data: a name in `clonecost list datasets`, a .npz or "
@@ -132,6 +143,18 @@ class Spec(BaseModel):
     )] = []  # fmt: skip
     price: Annotated[Amount | None, Key(
         "Price per 1,000 queries.", metavar="USD", panel=API, free=True,
+    )] = None  # fmt: skip
+
+    minutes: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, Key(
+        "Time limit of a panel: an attack that cannot end in time is not begun, one that runs ends "
+        "at its next milestone.",
+        default=", ".join(f"{level.minutes:g} for {name}" for name, level in LEVELS.items()
+                          if level.minutes),
+        panel=RUN, free=True,
+    )] = None  # fmt: skip
+    max_usd: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, Key(
+        "Limit of money of a panel, evaluation included; needs `price`.",
+        metavar="USD", panel=RUN, free=True,
     )] = None  # fmt: skip
 
     seed: Annotated[Several[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1), Key(

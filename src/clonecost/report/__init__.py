@@ -14,6 +14,7 @@ from clonecost.report.junit import as_junit
 from clonecost.report.load_runs import Run, Samples, SearchImages, load_runs
 from clonecost.report.markdown import markdown_text
 from clonecost.report.model import Report
+from clonecost.report.panel import entry_lines, panel_headline
 from clonecost.report.query_costs import QueryCosts, query_costs, query_costs_words
 from clonecost.report.sarif import as_sarif
 from clonecost.report.verdict import Verdict, headline, verdict
@@ -33,6 +34,7 @@ __all__ = [
     "Verdict",
     "as_json",
     "build_report",
+    "entry_lines",
     "folders_of",
     "group_runs",
     "headline",
@@ -42,6 +44,7 @@ __all__ = [
     "load_runs",
     "markdown",
     "markdown_text",
+    "panel_headline",
     "query_costs",
     "query_costs_words",
     "read_documents",

@@ -18,6 +18,7 @@ from clonecost.report.sections.detection import detection
 from clonecost.report.sections.flags import flags
 from clonecost.report.sections.how_to_read import how_to_read
 from clonecost.report.sections.limits import limits
+from clonecost.report.sections.panel import panel
 from clonecost.report.sections.provenance import provenance
 from clonecost.report.sections.quality import quality
 from clonecost.report.sections.query_purposes import query_purposes
@@ -38,6 +39,7 @@ def on_groups(section: Callable[[Sequence[Group]], Section | None]) -> MakesSect
 
 
 SECTIONS: tuple[MakesSection, ...] = (
+    panel,
     on_groups(verdicts),
     advice,
     on_groups(detection),

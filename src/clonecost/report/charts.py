@@ -61,17 +61,32 @@ class QueryCurves:
     series: tuple[Series, ...]
     levels: tuple[ReferenceLevel, ...]
     value_label: str  # of the vertical axis
+    envelope: tuple[tuple[int, float], ...] = ()  # (queries, value): a bold stair above all lines
+    usd_per_query: float | None = None  # the horizontal axis shows money
 
     def svg(self, *, name: str, title: str, text: str) -> Markup:
         """One SVG element; `name` starts its ids (unique on the page), the rest is read aloud."""
 
         def draw(figure: "Figure") -> None:
             axes = figure.add_subplot()
-            _set_axes(axes, self.value_label, [q for one in self.series for q in one.queries])
+            unit = self.usd_per_query or 1
+            spent = [unit * q for one in self.series for q in one.queries]
+            _set_axes(axes, self.value_label, spent, money=self.usd_per_query is not None)
             for level in self.levels:
                 _draw_level(axes, level)
             for index, one in enumerate(self.series):
-                _draw_series(axes, one, index)
+                _draw_series(axes, one, index, unit)
+            if len(self.envelope) > 1:
+                steps = [(unit * q, value) for q, value in self.envelope if q > 0]
+                axes.step(
+                    [x for x, _ in steps],
+                    [value for _, value in steps],
+                    where="post",
+                    color=INK,
+                    linewidth=3.2,
+                    alpha=0.75,
+                    zorder=2,
+                )
 
         return svg(draw, size=SIZE_IN, name=name, title=title, text=text)
 
@@ -123,7 +138,9 @@ def colour_of(index: int) -> str:
     return f"#fe02{index % COLOURS:02x}"
 
 
-def _set_axes(axes: "Axes", value_label: str, queries: Sequence[int]) -> None:
+def _set_axes(
+    axes: "Axes", value_label: str, queries: Sequence[float], *, money: bool = False
+) -> None:
     counted = [q for q in queries if q > 0] or [1, 10]
     low, high = min(counted), max(counted)
     axes.set_xscale("log")
@@ -133,7 +150,7 @@ def _set_axes(axes: "Axes", value_label: str, queries: Sequence[int]) -> None:
     axes.set_xticks([], minor=True)
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    axes.set_xlabel("queries (log scale)", color=INK)
+    axes.set_xlabel(f"{'US dollars' if money else 'queries'} (log scale)", color=INK)
     axes.set_ylabel(value_label, color=INK)
     plain_frame(axes)
 
@@ -164,10 +181,10 @@ def _draw_level(axes: "Axes", level: ReferenceLevel) -> None:
     )
 
 
-def _draw_series(axes: "Axes", series: Series, index: int) -> None:
+def _draw_series(axes: "Axes", series: Series, index: int, unit: float = 1) -> None:
     colour = colour_of(index)
     style = "--" if series.dashed else "-"
-    points = [(q, v) for q, v in zip(series.queries, series.values, strict=True) if q > 0]
+    points = [(unit * q, v) for q, v in zip(series.queries, series.values, strict=True) if q > 0]
     if not points:  # no query was sent: a level, not a curve
         value = series.values[-1].value
         axes.axhline(value, color=colour, linestyle=style, linewidth=1.8)
@@ -194,7 +211,7 @@ def _draw_series(axes: "Axes", series: Series, index: int) -> None:
 def _ticks(low: float, high: float) -> list[float]:
     """Round numbers within the axis: whole decades, and 2 and 5 between them where they fit."""
     steps = (1, 2, 5) if high / low < 500 else (1,)
-    every = [step * 10**exponent for exponent in range(16) for step in steps]
+    every = [step * 10.0**exponent for exponent in range(-6, 16) for step in steps]
     return [float(tick) for tick in every if low <= tick <= high]
 
 

@@ -49,7 +49,10 @@ class Result(Model):
         description="rows of the test set, and uniform rows of a table, paid apart and answered by "
         "the undefended victim"
     )
-    ended: Literal["finished", "budget_exhausted"]
+    ended: Literal["finished", "budget_exhausted", "stopped"] = Field(
+        description="stopped: a panel ended the attack at a milestone, and what it would have "
+        "reached is not known"
+    )
     majority_agreement: float = Field(
         description="majority-class baseline: agreement of a clone that always predicts the "
         "victim's most frequent class"

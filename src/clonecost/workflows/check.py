@@ -25,6 +25,7 @@ from clonecost.config import (
     student_name,
 )
 from clonecost.config.build import Parts, load_attacked, load_test, numbered_for
+from clonecost.config.panel_entries import of_one_entry
 from clonecost.errors import CloneCostError, RunWorkflow
 from clonecost.types import LabelledInputs, Progress, ThreatModel, no_progress
 from clonecost.victims import LoadedVictim
@@ -130,7 +131,7 @@ def check_victim(
         found.speed = replace(found.speed, student=speed_of_student(spec, threat, clock))
     if found.speed.victim is None:
         found.speed = known_speed(spec, found.speed)
-    found.estimates = estimates(spec, threat, len(test), found.speed)
+    found.estimates = estimates(of_one_entry(spec), threat, len(test), found.speed)
     found.peak_memory = peak_memory()
     return found
 
@@ -273,7 +274,8 @@ def _contradictions(
     )
     proxy = stand_in if needs_proxy(spec) and threat.features is None else None
     parts = Parts(victim, threat, test, proxy, {}, student_name(spec))
-    for audit in audits(spec, parts, Path("check")):
+    planned, refused = audits(of_one_entry(spec), parts, Path("check")), []
+    for audit in planned:
         try:
             check_audit(audit)
         except CloneCostError as error:
@@ -282,4 +284,6 @@ def _contradictions(
                 for one in error.remedies
             )
             if not untrained:  # the plan says that; and `check_audit` says it last
-                yield words(error)
+                refused.append(words(error))
+    if spec.panel is None or len(refused) == len(planned):  # a panel leaves out what does not fit
+        yield from refused

@@ -26,6 +26,7 @@ from clonecost.config import (
     test_name,
     victim_shape,
 )
+from clonecost.config.panel_entries import entries_of, of_one_entry, watch_parts, watch_rows
 from clonecost.data import Split, load
 from clonecost.data.tables import load_table
 from clonecost.errors import CloneCostError, DataError, VictimError
@@ -91,11 +92,14 @@ def plan(
         'at most 10,000 of the attacks, all counted'
     """
     runs = singles(spec, Path())
-    rows = spec.budget * len(runs)
+    rows = spec.budget if spec.panel else spec.budget * len(runs)
     lines = [("victim", spec.victim), ("student", student_name(spec))]
-    for name in spec.attack:
-        attack = make_attack(name, spec.set)
-        lines.append((name, attack.plan(spec.budget)))
+    if spec.panel:
+        lines += _panel(spec)
+    else:
+        for name in spec.attack:
+            attack = make_attack(name, spec.set)
+            lines.append((name, attack.plan(spec.budget)))
     test = test_name(spec)
     lines.append(("runs", f"{len(spec.attack)} attack(s) x {len(spec.seed)} seed(s)"))
     lines.append(("queries", f"at most {rows:,} of the attacks, all counted"))
@@ -122,10 +126,27 @@ def plan(
         lines.append(("consent", f"the audit would {'; '.join(one.words for one in asked)}"))
     missing = list(found.missing)
     try:
-        lines += _costs(spec, found, len(runs), clock)
+        lines += _costs(of_one_entry(spec), found, len(runs), clock)
     except (VictimError, DataError) as error:
         missing.append(words(error))
     return Plan(lines, missing)
+
+
+def _panel(spec: Spec) -> Iterator[tuple[str, str]]:
+    """The lines of a panel: its entries in their order, its watch rows, and its limits."""
+    rows = of_one_entry(spec).budget
+    yield "panel", f"{spec.panel}: these attacks, cheapest first, each on its own account"
+    for place, entry in enumerate(entries_of(spec), start=1):
+        how = f"not run: {entry.missing}" if entry.missing else entry.made.plan(rows)
+        yield f"{place}. {entry.name}", f"owns {entry.owns}; {how}"
+    names = watch_parts(spec)
+    if each := watch_rows(spec, len(names)):
+        watched = " and ".join(f"{each:,} {name}" for name in names)
+        yield "watch rows", f"{watched}, bought first: by them the panel stops what cannot win"
+    limits = [f"{spec.budget:,} queries in all"]
+    limits += [f"{spec.minutes:g} minutes"] if spec.minutes is not None else []
+    limits += [f"${spec.max_usd:g}, evaluation included"] if spec.max_usd is not None else []
+    yield "limits", ", ".join(limits)
 
 
 def _costs(spec: Spec, found: Survey, runs: int, clock: Clock) -> Iterator[tuple[str, str]]:

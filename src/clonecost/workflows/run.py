@@ -52,7 +52,9 @@ def run_spec(
     folders = dict([(out, spec), *((folder, single) for single, folder in runs)])
     for folder in folders:
         must_hold_its_rows(folder)
-    unpaid = [folder for folder, single in folders.items() if not _same_audit(folder, single)]
+    unpaid = [
+        folder for folder, single in folders.items() if not must_be_same_audit(folder, single)
+    ]
     done = [finished(folder, single) for single, folder in runs]
     if not all(done):
         agreed = Either(consent, remembered(out, spec))
@@ -79,7 +81,7 @@ def run_spec(
         )
 
 
-def _same_audit(folder: Path, spec: Spec) -> bool:
+def must_be_same_audit(folder: Path, spec: Spec) -> bool:
     """Refuse to mix two audits in one folder, before anything is loaded or written.
 
     Returns:
@@ -154,6 +156,6 @@ def spec_of(run: Path, budget: int | None = None, max_lost: int | None = None) -
     if budget is None:
         return spec
     larger: dict[str, object] = {"budget": budget}
-    if spec.milestones is None:  # milestones below the first budget are past
+    if spec.milestones is None and spec.panel is None:  # milestones below the first budget are past
         larger["milestones"] = [m for m in default_milestones(budget) if m > spec.budget]
     return spec.model_copy(update=larger)

@@ -9,7 +9,11 @@ from clonecost.report.model import Code, Details, Facts, Inline, Section, text
 from clonecost.report.number_format import count, duration
 
 TITLE = "Provenance"
-ENDED = {"finished": "the attack finished", "budget_exhausted": "the query budget was used up"}
+ENDED = {
+    "finished": "the attack finished",
+    "budget_exhausted": "the query budget was used up",
+    "stopped": "stopped at a milestone by the panel's rule or its time limit",
+}
 
 
 def provenance(groups: Sequence[Group]) -> Section:

@@ -1,0 +1,205 @@
+"""The entries of a panel for a spec: chosen by what their attacks declare, each with its own spec.
+
+`entries_of` reads the spec only, so that `plan` prints the panel before anything is loaded.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clonecost.attacks.base import Attack, least_budget
+from clonecost.config.defaults import answers_of, of_table, proxy_name
+from clonecost.config.lookup import make_attack
+from clonecost.config.panels import Entry, panel_level
+from clonecost.config.schema import Spec
+from clonecost.data.catalogue import DATASETS
+from clonecost.errors import DropKey, SetKey, SpecError
+from clonecost.types import richness
+from clonecost.victims.zoo.catalogue import VICTIMS
+
+WATCH_SHARE = 0.04  # of the budget: what the watch rows may cost
+WATCH_PART = 200  # rows of one kind, at most
+LEAST_PART = 25  # rows of one kind: of fewer, the stop rule could never tell two clones apart
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedEntry:
+    """One entry of a panel, for one seed.
+
+    Attributes:
+        name: unique in its panel.
+        owns: what the attacker owns, in words.
+        spec: of its own run, with the budget 1: the panel gives it its budget when its turn comes.
+        missing: why it cannot be run, one sentence without its full stop; empty: it can.
+    """
+
+    name: str
+    attack: str
+    owns: str
+    seed: int
+    spec: Spec
+    missing: str = ""
+
+    @property
+    def made(self) -> Attack:
+        """The attack with its settings."""
+        return make_attack(self.attack, self.spec.set)
+
+
+def panel_attacks(spec: Spec) -> list[str]:
+    """The attacks of the spec's panel that fit its victim's kind and its answers.
+
+    Example:
+        >>> panel_attacks(Spec(victim="iris-softmax", panel="quick", answers="label"))
+        ['lowd_meek', 'tramer_adaptive_retrain']
+    """
+    return [entry.attack for entry in _entries(spec)]
+
+
+def panel_settings(spec: Spec) -> dict[str, dict[str, Any]]:
+    """The settings of the panel's attacks: those of the spec over those of the panel."""
+    found: dict[str, dict[str, Any]] = {
+        entry.attack.partition(":")[0]: dict(entry.settings) for entry in _entries(spec)
+    }
+    for name, own in spec.set.items():
+        found[name] = {**found.get(name, {}), **own}
+    return {name: own for name, own in found.items() if own}
+
+
+def entries_of(spec: Spec) -> list[PlannedEntry]:
+    """The entries of a checked spec's panel in the order in which they run, one for each seed."""
+    found = []
+    several = len(spec.seed) > 1
+    for entry in _entries(spec):
+        base = entry.attack.partition(":")[0]
+        uses = make_attack(entry.attack, spec.set).declares.proxy != "none"
+        kind = _own_kind(spec) if uses and entry.data == "kind" else None
+        proxy = kind or spec.proxy
+        missing = ""
+        if uses and entry.data == "kind" and kind is None:
+            missing = (
+                "it needs a few pictures of the kind that the model was trained on, which only you "
+                f"have: an audit with the attack {entry.attack} and them as proxy data runs it"
+            )
+        own = {base: spec.set[base]} if base in spec.set else {}
+        for seed in spec.seed:
+            single = spec.model_copy(update={
+                "panel": None, "minutes": None, "max_usd": None, "budget": 1, "attack":
+                [entry.attack], "seed": [seed], "set": own, "proxy": proxy if uses else None,
+            })  # fmt: skip
+            found.append(PlannedEntry(
+                name=f"{entry.attack}, seed {seed}" if several else entry.attack,
+                attack=entry.attack, owns=_owns(entry, spec, uses=uses), seed=seed, spec=single,
+                missing=missing,
+            ))  # fmt: skip
+    return found
+
+
+def watch_rows(spec: Spec, parts: int) -> int:
+    """Rows of each of the kinds of watch rows; 0: the budget is too small for any."""
+    each = min(WATCH_PART, int(spec.budget * WATCH_SHARE / parts))
+    return each if each >= LEAST_PART else 0
+
+
+def watch_parts(spec: Spec) -> tuple[str, ...]:
+    """The kinds of watch rows, by name."""
+    return ("uniform rows",) if of_table(spec) else ("public pictures", "drawings")
+
+
+def of_one_entry(spec: Spec) -> Spec:
+    """The spec with the budget that each entry of its panel gets if all use theirs up.
+
+    A spec without a panel is returned as it is.
+    """
+    if spec.panel is None:
+        return spec
+    rows = spec.budget - len(watch_parts(spec)) * watch_rows(spec, len(watch_parts(spec)))
+    return spec.model_copy(update={"budget": max(1, rows // len(entries_of(spec)))})
+
+
+def least_of(entry: PlannedEntry) -> int:
+    """The rows below which an entry's attack has no clone."""
+    return max(1, least_budget(entry.made))
+
+
+def must_fit(spec: Spec) -> None:
+    """Refuse a panel that no entry fits, before anything is loaded.
+
+    Raises:
+        SpecError: no attack suits the victim's answers, or the budget or the money is too small for
+            any of them.
+    """
+    entries = [entry for entry in entries_of(spec) if not entry.missing]
+    if not entries:
+        raise SpecError("No attack of the panel suits this victim", SetKey("attack"))
+    share = spec.budget // len(entries_of(spec))
+    least = min(map(least_of, entries))
+    if share < least:
+        raise SpecError(
+            f"The budget fits no attack of the panel, which divides it among {len(entries)} runs",
+            SetKey("budget"), SetKey("attack"), got=spec.budget,
+            want=f"at least {least * len(entries_of(spec)):,}",
+        )  # fmt: skip
+
+
+def check_panel(written: Mapping[str, Any], spec: Spec) -> None:
+    """Refuse keys that contradict a panel, or that need one.
+
+    Args:
+        written: the keys as the person wrote them.
+
+    Raises:
+        SpecError: an attack and a panel are both named, a white box has a panel, a limit of money
+            has no price, or there are limits of a panel without one.
+    """
+    if spec.panel is None:
+        for key in ("minutes", "max_usd"):
+            if getattr(spec, key) is not None:
+                raise SpecError(
+                    f"The key {key} limits a panel of attacks, and this audit names its attack",
+                    DropKey(key), DropKey("attack"),
+                )  # fmt: skip
+        return
+    if "attack" in written:
+        raise SpecError(
+            "An audit runs either the attacks that you name or a panel of attacks, not both",
+            DropKey("panel"),
+            DropKey("attack"),
+        )
+    if spec.access == "white-box":
+        raise SpecError(
+            "A panel attacks through the API, and a white-box reference reads the network: name "
+            "the reference",
+            SetKey("attack"), SetKey("access", "black-box"),
+        )  # fmt: skip
+    if spec.max_usd is not None and not spec.price:
+        raise SpecError("A limit of money needs the price of a query", SetKey("price"))
+
+
+def _entries(spec: Spec) -> list[Entry]:
+    if spec.panel is None:
+        return []
+    table, (kind, _) = of_table(spec), answers_of(spec)
+    level = panel_level(spec.panel)
+    return [
+        entry
+        for entry in (level.table if table else level.images)
+        if kind in entry.answers
+        and richness(make_attack(entry.attack, {}).declares.needs) <= richness(kind)
+    ]
+
+
+def _own_kind(spec: Spec) -> str | None:
+    """The victim's own training data, where the zoo knows them."""
+    return VICTIMS[spec.victim].dataset if spec.victim in VICTIMS else None
+
+
+def _owns(entry: Entry, spec: Spec, *, uses: bool) -> str:
+    if of_table(spec):
+        return "the ranges of the columns"
+    if not uses:
+        return "nothing"
+    if entry.data == "kind":
+        return "a few pictures of the victim's kind"
+    name = proxy_name(spec)
+    return f"public pictures ({name})" if name.partition(":")[0] in DATASETS else f"the data {name}"

@@ -1,0 +1,330 @@
+"""Run a panel: its entries one after the other, each on its own account, within the panel's limits.
+
+The same command goes on after a crash: entries that ended are not run again, and every decision is
+in the panel's book before it takes effect (`workflows.panel_book`).
+"""
+
+import time
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from torch import nn
+
+from clonecost.attacks.base import clone_epochs, queries_per_iteration
+from clonecost.audit import Audit, check, run_audit
+from clonecost.audit.halt import Halt
+from clonecost.config import (
+    Spec,
+    audits,
+    generators_of,
+    load_parts,
+    must_consent,
+    needs_proxy,
+    proxy_name,
+    to_toml,
+)
+from clonecost.config.build import Parts, milestones_of
+from clonecost.config.panel_entries import PlannedEntry, entries_of, least_of
+from clonecost.data import load
+from clonecost.errors import (
+    AnswersError,
+    CloneCostError,
+    DataError,
+    PrecisionError,
+    QueryError,
+    RunError,
+    SetKey,
+    SpecError,
+)
+from clonecost.persistence import run_folder
+from clonecost.report.number_format import duration
+from clonecost.result import Result, read_result
+from clonecost.types import LabelledInputs, Progress, no_progress
+from clonecost.workflows.agreements import Either, remember, remembered
+from clonecost.workflows.costs import known_speed, speed_of_student
+from clonecost.workflows.estimate import Clock, Speed
+from clonecost.workflows.panel_book import Book
+from clonecost.workflows.panel_rule import look_at
+from clonecost.workflows.panel_watch import Watch, buy_watch
+from clonecost.workflows.run import Watch as Callbacks
+from clonecost.workflows.run import must_be_same_audit
+
+# An entry that fails so says nothing about the others: they are run. Any other error, such as a
+# victim that does not answer, ends the panel, and the same command resumes it.
+OF_ONE_ENTRY = (SpecError, QueryError, AnswersError, PrecisionError, DataError)
+UNKNOWN_EPOCHS = 60  # epochs of a clone whose attack does not say how it trains
+OF_A_STREAM = 4  # trainings on a row by an attack that trains as it queries
+LEAST_SHARE = 0.1  # of an entry's rows: with fewer, for want of time, it is not run
+
+
+def run_panel(
+    spec: Spec, out: Path, *, watch: Callbacks, progress: Progress = no_progress,
+    command: str = "", consent: Container[str] = (), where: str = "The spec",
+    notice: Callable[[str], object] = str, clock: Clock = time.monotonic,
+) -> Iterator[tuple[Path, Result]]:  # fmt: skip
+    """Run the panel of a spec; yields the run folder and the result of each entry that has one.
+
+    Args:
+        spec: with a panel.
+        out: the panel's folder: the book, the watch rows' ledger, and a run folder for each entry.
+        watch: the callbacks for each audit.
+        notice: gets one sentence about each entry before it starts, or why it does not.
+        clock: seconds.
+
+    Raises:
+        ConsentError: the spec would run or contact what the person has not agreed to.
+        CloneCostError: no entry can be run, or the victim fails; every paid answer is kept.
+    """
+    planned = entries_of(spec)
+    must_be_same_audit(out, spec)
+    book = Book(out, spec, planned)
+    if not book.decided:
+        agreed = Either(consent, remembered(out, spec))
+        must_consent(spec, agreed, where=where)
+        run_folder.make(out)
+        remember(out, spec)
+        session = _Session(
+            spec, book, planned, load_parts(spec, progress, consent=agreed), command, notice, clock,
+            began=clock() - book.document.seconds,
+        )  # fmt: skip
+        first = session.must_have_one()
+        run_folder.write(out / run_folder.SPEC, to_toml(spec))
+        book.write()
+        session.buy(progress)
+        for place in range(first, len(planned)):
+            session.run(place, watch)
+            if (found := _result(book, place)) is not None:
+                yield found
+        before = range(first)
+    else:
+        before = range(len(planned))
+    yield from (found for place in before if (found := _result(book, place)) is not None)
+    if not any(
+        entry.ended in ("finished", "budget_exhausted", "stopped") for entry in book.entries
+    ):
+        raise RunError(
+            f"No attack of the panel has a clone. {book.entries[0].name}: {book.entries[0].why}",
+            SetKey("budget"), SetKey("attack"),
+        )  # fmt: skip
+
+
+def _result(book: Book, place: int) -> tuple[Path, Result] | None:
+    folder = book.folder(place)
+    if book.entries[place].ended in (None, "not_run", "failed"):
+        return None
+    return folder, read_result(folder)
+
+
+@dataclass
+class _Session:
+    """One session of a panel: its parts, its clock, and the speed of this machine."""
+
+    spec: Spec
+    book: Book
+    planned: list[PlannedEntry]
+    parts: Parts
+    command: str
+    notice: Callable[[str], object]
+    clock: Clock
+    began: float  # by the clock, earlier sessions included
+    watch: Watch | None = None
+    speed: Speed = field(default_factory=Speed)
+
+    def must_have_one(self) -> int:
+        """Refuse a panel of which no entry can be run; returns the place of the first undecided.
+
+        Raises:
+            CloneCostError: what is wrong with the first entry, if all are wrong.
+        """
+        problems = [self._problem(place, self._share(place)) for place in range(len(self.planned))]
+        if all(problems) and problems[0] is not None:
+            raise problems[0]
+        if self._affordable() < 1:
+            raise SpecError(
+                "The limit of money fits no attack of the panel beside the evaluation of "
+                f"{self._evaluation():,} rows for each",
+                SetKey("max_usd"), SetKey("price"), got=f"${self.spec.max_usd:g}",
+            )  # fmt: skip
+        return next(k for k, entry in enumerate(self.book.entries) if entry.ended is None)
+
+    def buy(self, progress: Progress) -> None:
+        """Buy the watch rows, and measure how fast victim and student are."""
+        began = self.clock()
+        self.watch = buy_watch(self.spec, self.parts, self.book.out, progress)
+        if self.book.document.watch != self.watch.card:
+            self.book.bought_watch(self.watch.card)
+        rows, student = self.watch.card.rows, None
+        victim = (self.clock() - began) / rows if rows else None
+        if self.spec.minutes is not None and self.parts.threat.features is None:
+            student = speed_of_student(self.spec, self.parts.threat, time.perf_counter)
+        self.speed = known_speed(self.spec, Speed(victim=victim, student=student))
+
+    def run(self, place: int, watch: Callbacks) -> None:
+        """Run the entry at this place unless it has ended, and record how it ends."""
+        entry = self.book.entries[place]
+        if entry.ended is not None:
+            return
+        if entry.run is None:  # a run that was begun goes on with the budget that it got
+            rows, why = self._allotted(place)
+            if not rows:
+                self.book.set(place, ended="not_run", why=why)
+                self.notice(f"{entry.name} is not run: {why}")
+                return
+            self.book.set(place, run=self.book.folder(place).name, budget=rows, why=why)
+            entry = self.book.entries[place]
+        number = f"{place + 1} of {len(self.planned)}"
+        cut = f"; {entry.why}" if entry.why else ""
+        self.notice(f"{number}: {entry.name}, at most {entry.budget:,} rows{cut}")
+        audit = self._audit(place, entry.budget)
+        callbacks = watch(audit)
+        remember(audit.folder, self._spec(place, entry.budget))
+        try:
+            result = run_audit(audit, callbacks, halt=self._halt(place))
+        except OF_ONE_ENTRY as error:
+            self._took()
+            self.book.set(place, ended="failed", why=error.fact, spent=self.book.asked_by(place))
+            self.notice(f"{entry.name} failed: {error.fact}")
+            return
+        finally:
+            self._took()
+        why = self._why(place) if result.ended == "stopped" else entry.why
+        self.book.set(place, ended=result.ended, why=why, spent=self.book.asked_by(place))
+
+    def _halt(self, place: int) -> Halt:
+        """The stop rule and the time limit at the milestones of an entry.
+
+        It is given the watch rows, and no test row.
+        """
+        watch, book = self.watch, self.book
+
+        def halt(clone: nn.Module, queries: int) -> bool:
+            entry = book.entries[place]
+            known = next((one for one in entry.looks if one.queries == queries), None)
+            if known is None:  # else it was decided before a crash
+                found = watch.agreements(clone, queries) if watch else []
+                known = look_at(
+                    found,
+                    queries,
+                    budget=entry.budget,
+                    before=entry.looks,
+                    others=[one.looks for one in book.entries[:place]],
+                )
+                if known.stop is None and queries < entry.budget and self._left() <= 0:
+                    known = known.model_copy(update={"stop": "time"})
+                self._took()
+                book.add_look(place, known)
+            return known.stop is not None
+
+        return halt
+
+    def _why(self, place: int) -> str:
+        last = next(one for one in reversed(self.book.entries[place].looks) if one.stop)
+        if last.stop == "time":
+            return f"the time limit of {self.spec.minutes:g} minutes was reached"
+        return "on the watch rows it could no longer catch up with an earlier attack"
+
+    # -- what an entry gets ----------------------------------------------------------------------
+
+    def _allotted(self, place: int) -> tuple[int, str]:
+        """The rows of an entry, and a remark on them; 0: it is not run, and why."""
+        one, rows = self.planned[place], self._share(place)
+        if one.missing:
+            return 0, one.missing
+        least = least_of(one)
+        if rows < least:
+            return 0, f"{max(0, rows):,} rows are left for it, and it needs {least:,}"
+        if problem := self._problem(place, rows):
+            return 0, problem.fact.removesuffix(".")
+        left = self._left()
+        if left <= 0:
+            return 0, f"the time limit of {self.spec.minutes:g} minutes was reached before it"
+        fair, takes = left / self._runnable(place), self._seconds(one, rows)
+        if takes <= fair:
+            return rows, ""
+        fit = int(rows * fair / takes)
+        if fit < max(least, LEAST_SHARE * rows):
+            return 0, (
+                f"it would take about {duration(takes)} for {rows:,} rows, and its part of the "
+                f"time that is left is {duration(fair)}"
+            )
+        return fit, f"{rows:,} rows would take about {duration(takes)}, longer than its time"
+
+    def _share(self, place: int) -> int:
+        """The rows of an entry: an equal part of all that earlier ones have left over."""
+        spent = self.book.document.watch.rows + sum(entry.spent for entry in self.book.entries)
+        left = min(self.spec.budget - spent, self._affordable())
+        return int(max(0, left)) // self._runnable(place)
+
+    def _affordable(self) -> float:
+        """Rows that the money pays for, beside the evaluations that are still to come."""
+        if self.spec.max_usd is None or not self.spec.price:
+            return float("inf")
+        left = int(1_000 * self.spec.max_usd / self.spec.price) - self.book.paid()
+        return left - self._evaluation() * self._runnable(0)
+
+    def _runnable(self, place: int) -> int:
+        """The number of entries from this place on that are still to be run."""
+        pairs = zip(self.planned[place:], self.book.entries[place:], strict=True)
+        return max(1, sum(entry.ended is None and not one.missing for one, entry in pairs))
+
+    def _evaluation(self) -> int:
+        uniform = self.spec.uniform if self.parts.threat.features is not None else 0
+        return len(self.parts.test) + uniform
+
+    def _left(self) -> float:
+        """Seconds until the time limit."""
+        if self.spec.minutes is None:
+            return float("inf")
+        return 60 * self.spec.minutes - (self.clock() - self.began)
+
+    def _took(self) -> None:
+        self.book.took(self.clock() - self.began)
+
+    def _seconds(self, one: PlannedEntry, rows: int) -> float:
+        """A rough estimate of an entry's time."""
+        attack = one.made
+        stops = [stop for stop in milestones_of(_with(one.spec, rows)) if stop < rows]
+        passes = (clone_epochs(attack) or UNKNOWN_EPOCHS) * (sum(stops) + rows)
+        if queries_per_iteration(attack):
+            passes = OF_A_STREAM * rows
+        student = passes * (self.speed.student or 0.0)
+        return student + (rows + self._evaluation()) * (self.speed.victim or 0.0)
+
+    # -- its audit -------------------------------------------------------------------------------
+
+    def _spec(self, place: int, rows: int) -> Spec:
+        return _with(self.planned[place].spec, rows)
+
+    def _problem(self, place: int, rows: int) -> CloneCostError | None:
+        """Why the entry's audit would be refused; None: it can be run."""
+        if self.planned[place].missing:
+            return SpecError(self.planned[place].missing)
+        try:
+            check(self._audit(place, max(1, rows)))
+        except OF_ONE_ENTRY as error:
+            return error
+        return None
+
+    def _audit(self, place: int, rows: int) -> Audit:
+        single = self._spec(place, rows)
+        parts = replace(
+            self.parts, threat=replace(self.parts.threat, query_budget=rows),
+            proxy=self._proxy(single),
+            generators={name: self.parts.generators[name] for name in generators_of(single)},
+        )  # fmt: skip
+        (audit,) = audits(single, parts, self.book.folder(place), self.command)
+        return audit
+
+    def _proxy(self, single: Spec) -> LabelledInputs | None:
+        if not needs_proxy(single):
+            return None
+        if proxy_name(single) == proxy_name(self.spec):
+            return self.parts.proxy
+        return load(
+            proxy_name(single), "train", root=self.spec.data, shape=self.parts.threat.input_shape
+        )
+
+
+def _with(spec: Spec, rows: int) -> Spec:
+    return spec.model_copy(update={"budget": rows})

@@ -1,0 +1,103 @@
+"""The watch rows of a panel: bought once at its start, on an account of their own."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from clonecost.config import Spec, lost_limit, make_device
+from clonecost.config.build import Parts
+from clonecost.config.panel_entries import watch_parts, watch_rows
+from clonecost.data import load
+from clonecost.evaluation.scoring import Reference, score
+from clonecost.oracle.ledger import Ledger
+from clonecost.oracle.oracle import Oracle
+from clonecost.query_synthesis.procedural_images import drawings
+from clonecost.result import Corrected, WatchRows
+from clonecost.tabular.features import uniform_rows
+from clonecost.types import LabelledInputs, Progress, ThreatModel, as_bytes
+
+LEDGER = "watch.sqlite"  # in the panel's folder
+SEED = 15_2026  # draws the watch rows: other rows than any attack's or evaluation's
+PICTURES = "photos"  # its test split, which no attack asks: a proxy is a train split
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The watch rows by their kind, with the victim's answers; empty if the budget was too small.
+
+    Attributes:
+        card: for the panel's document.
+    """
+
+    references: dict[str, Reference]
+    card: WatchRows
+
+    def agreements(self, clone: nn.Module, queries: int) -> list[tuple[str, Corrected, float]]:
+        """Each kind with its name, the clone's agreement, and the share of the majority class."""
+        return [
+            (part, score(clone, one, queries=queries).corrected_agreement, one.majority())
+            for part, one in self.references.items()
+        ]
+
+
+def buy_watch(spec: Spec, parts: Parts, out: Path, progress: Progress) -> Watch:
+    """Buy the watch rows from the undefended victim, or replay them from their ledger.
+
+    Raises:
+        CloneCostError: as the oracle.
+    """
+    names = watch_parts(spec)
+    each = watch_rows(spec, len(names))
+    if not each:
+        return Watch({}, WatchRows(ledger=None, rows=0, words="none: the budget is too small"))
+    threat, device = parts.threat, make_device(spec.device)
+    kinds = {name: _rows(name, spec, parts, each) for name in names}
+    victim = [parts.victim.name, parts.victim.weights]
+    identity = {"watch": victim, "rows": {k: rows.fingerprint for k, rows in kinds.items()}}
+    total = each * len(names)
+    ledger = Ledger(
+        out / LEDGER, audit=json.dumps(identity, sort_keys=True), input_shape=threat.input_shape,
+        num_classes=threat.num_classes,
+    )  # fmt: skip
+    try:
+        oracle = Oracle(
+            parts.victim.answer,
+            ThreatModel(
+                input_shape=threat.input_shape, num_classes=threat.num_classes,
+                query_budget=total, features=threat.features,
+            ),
+            ledger, account="evaluation", max_lost=lost_limit(spec),
+            rows_in_flight=parts.victim.rows_in_flight,
+            observe=lambda position, rows, *_: progress(
+                "buying the watch rows", position + len(rows), total
+            ),
+        )  # fmt: skip
+        bought = {name: Reference.buy(oracle, rows, device) for name, rows in kinds.items()}
+    finally:
+        ledger.close()
+    words = " and ".join(f"{each:,} {name}" for name in names)
+    return Watch(bought, WatchRows(ledger=LEDGER, rows=total, words=words))
+
+
+def _rows(name: str, spec: Spec, parts: Parts, count: int) -> LabelledInputs:
+    makers: dict[str, Callable[[], torch.Tensor]] = {
+        "uniform rows": lambda: uniform_rows(parts.threat.features or (), count, _rng()),
+        "drawings": lambda: as_bytes(drawings(count, parts.threat.input_shape, _rng())),
+        "public pictures": lambda: _pictures(spec, parts, count),
+    }
+    inputs = makers[name]()
+    labels = torch.full((len(inputs),), -1)
+    return LabelledInputs(inputs, labels, name=name, features=parts.threat.features)
+
+
+def _pictures(spec: Spec, parts: Parts, count: int) -> torch.Tensor:
+    held = load(PICTURES, "test", root=spec.data, shape=parts.threat.input_shape)
+    return held.inputs[torch.randperm(len(held), generator=_rng())[:count]]
+
+
+def _rng() -> torch.Generator:
+    return torch.Generator().manual_seed(SEED)

@@ -1,0 +1,130 @@
+"""Which attacks a panel has, and the panels that are refused before anything is sent."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from tests.support.cli_runs import run
+
+from clonecost.attacks import ATTACKS
+from clonecost.cli.to_config import spec_of_keys
+from clonecost.config import make_attack, make_spec, to_toml
+from clonecost.config.panel_entries import entries_of, watch_rows
+from clonecost.config.panels import LEVELS
+from clonecost.errors import SpecError
+from clonecost.result.panel import Level
+from clonecost.types import AnswerKind
+
+
+@pytest.mark.parametrize("level", get_args(Level))
+@pytest.mark.parametrize("answers", get_args(AnswerKind))
+@pytest.mark.parametrize(("victim", "takes"), [("digits-lenet", "images"), ("iris-mlp", "table")])
+def test_every_attack_of_a_panel_suits_victim_and_answers(
+    level: Level, answers: AnswerKind, victim: str, takes: str
+) -> None:
+    given = "top_k:2" if answers == "top_k" else answers
+    spec = make_spec({"victim": victim, "panel": level, "answers": given})
+    assert len(spec.attack) >= 2
+    for name in spec.attack:
+        declares = make_attack(name, {}).declares
+        assert (declares.takes, declares.white_box) == (takes, False)
+        kinds = get_args(AnswerKind)
+        assert kinds.index(declares.needs) <= kinds.index(answers)
+    if answers != "label":
+        assert {"tramer_lr", "ex_nihilo"} & set(spec.attack) or answers == "top_k"
+
+
+def test_the_panels_name_attacks_that_exist_and_grow_with_their_level() -> None:
+    for kind in ("images", "table"):
+        sizes = []
+        for level in LEVELS.values():
+            names = [entry.attack.partition(":")[0] for entry in getattr(level, kind)]
+            assert set(names) <= set(ATTACKS)
+            assert len(names) == len(set(names))  # settings are by the attack's name
+            sizes.append(len(names))
+        assert sizes == sorted(sizes)
+
+
+def test_what_the_attacker_owns_is_said_and_what_only_the_owner_has_is_missing() -> None:
+    owns = {one.attack: one for one in entries_of(make_spec(
+        {"victim": "digits-lenet", "panel": "standard"}
+    ))}  # fmt: skip
+    assert owns["ex_nihilo"].owns == "nothing"
+    assert owns["knockoff:shared"].owns == "public pictures (photos)"
+    assert (owns["jbda"].spec.proxy, owns["jbda"].missing) == ("digits", "")
+    mine = make_spec({"victim": "m:net", "test": "t.npz", "proxy": "p.npz", "panel": "standard"})
+    own = {one.attack: one for one in entries_of(mine)}
+    assert own["knockoff:shared"].owns == "the data p.npz"
+    assert "only you have" in own["jbda"].missing
+
+
+def test_settings_and_seeds_reach_each_entry() -> None:
+    spec = make_spec({
+        "victim": "digits-lenet", "panel": "quick", "seed": [3, 4],
+        "set": {"ex_nihilo": {"epochs": 2}},
+    })  # fmt: skip
+    entries = entries_of(spec)
+    assert [one.seed for one in entries] == [3, 4] * 3
+    assert len({one.name for one in entries}) == 6
+    assert entries[2].spec.set == {"ex_nihilo": {"epochs": 2}}
+    assert all(one.spec.panel is None and one.spec.attack == [one.attack] for one in entries)
+
+
+def test_a_small_budget_buys_no_watch_rows() -> None:
+    assert watch_rows(make_spec({"victim": "digits-lenet", "panel": "quick"}), 2) == 200
+    small = make_spec({"victim": "digits-lenet", "panel": "quick", "budget": 1_000})
+    assert watch_rows(small, 2) == 0
+
+
+REFUSED: list[tuple[list[str], str]] = [
+    (["--attack", "dfme"], "either the attacks that you name or a panel"),
+    (["--access", "white-box"], "a white-box reference reads the network: name the reference"),
+    (["--max-usd", "5"], "A limit of money needs the price of a query. Use --price USD"),
+    (["--minutes", "0"], "--minutes does not take this value: got '0', want a number above 0"),
+    (["--budget", "2"], "The budget fits no attack of the panel"),
+    (["--set", "dfme.step=1"], "settings of an attack that is not run"),
+    (["--panel", "quicker"], "--panel does not take this value"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), REFUSED)
+def test_a_panel_that_cannot_run_is_one_sentence(words: list[str], said: str) -> None:
+    asked = words if "--panel" in words else ["--panel", "quick", *words]
+    for command in ("audit", "plan"):
+        refused = run(command, "digits-lenet", *asked)
+        assert refused.status == 2
+        assert said in refused.err
+        assert refused.err.count("\n") == 1
+
+
+def test_limits_of_a_panel_need_one() -> None:
+    given: dict[str, Any] = {"victim": "digits-lenet", "attack": "knockoff"}
+    for key in ("minutes", "max_usd"):
+        with pytest.raises(SpecError, match=f"The key {key} limits a panel"):
+            make_spec({**given, key: 3})
+
+
+def test_an_audit_without_an_attack_is_the_quick_panel_and_a_file_with_one_is_not(
+    tmp_path: Path,
+) -> None:
+    def panel_of(victim: str) -> str | None:
+        return spec_of_keys({"victim": victim}, panel=True).panel
+
+    assert panel_of("digits-lenet") == "quick"
+    path = tmp_path / "mine.toml"
+    path.write_text('victim = "digits-lenet"\nattack = "ex_nihilo"\n')
+    assert panel_of(str(path)) is None
+    path.write_text('victim = "digits-lenet"\npanel = "standard"\n')
+    assert panel_of(str(path)) == "standard"
+    spec = make_spec({"victim": "digits-lenet"})  # also the attack that is the default in Python
+    path.write_text(to_toml(spec))
+    assert panel_of(str(path)) is None
+
+
+def test_the_plan_prints_the_panel_before_anything_is_sent() -> None:
+    said = " ".join(run("plan", "iris-softmax", "--price", "1", "--max-usd", "20").out.split())
+    assert "quick: these attacks, cheapest first, each on its own account" in said
+    assert "1. tramer_lr owns the ranges of the columns;" in said
+    assert "200 uniform rows, bought first" in said
+    assert "10,000 queries in all, 10 minutes, $20, evaluation included" in said
+    assert "at most 10,000 of the attacks, all counted" in said
