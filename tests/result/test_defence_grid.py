@@ -32,3 +32,10 @@ def test_only_a_gain_above_its_interval_counts() -> None:
     assert more == {"none": False, "label": None, "reverse_sigmoid:beta=0.7": False,
                     "dawn:rate=0.1": True}  # fmt: skip
     assert grid.floor.worst_attacker.agreement.value == 0.7
+
+
+def test_a_row_whose_worst_attacker_is_missing_is_refused(tmp_path: Path) -> None:
+    text = defence_grid().model_dump_json().replace('"worst":"', '"worst":"no-')
+    (tmp_path / FILE).write_text(text, encoding="utf-8")
+    with pytest.raises(RunError, match="is none of the row's attackers"):
+        read_defence_grid(tmp_path)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from clonecost.errors import Advice, RunError
 from clonecost.result.rates import Measured, Model
@@ -65,6 +65,12 @@ class DefenceRow(Model):
     pareto: bool = Field(
         description="no other row has both a lower worst agreement and a lower price for users"
     )
+
+    @model_validator(mode="after")
+    def _has_its_worst(self) -> "DefenceRow":
+        if self.worst not in {one.counter for one in self.attackers}:
+            raise ValueError(f"the worst attacker {self.worst!r} is none of the row's attackers")
+        return self
 
     @property
     def worst_attacker(self) -> Attacker:

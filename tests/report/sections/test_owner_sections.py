@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.html_pages import HOSTILE, parsed
 from tests.support.synthetic_documents import defence_row, detection, grid, panel, row_scores
 from tests.support.synthetic_runs import at_corrected, run
 
@@ -256,6 +257,19 @@ def test_a_grid_of_many_runs_keeps_the_verdicts_short() -> None:
     assert [card.label for card in rest.blocks if isinstance(card, Card)] == [
         "attack6", "attack7", "attack8",
     ]  # fmt: skip
+
+
+def test_names_in_documents_are_text_never_markup() -> None:
+    found = grid(defence_row(HOSTILE, 0.7, 0.1, 0.22, (0.03, 0.5)))
+    watched = detection({"name": HOSTILE, "settings": {}, "why_not": HOSTILE})
+    watched = watched.model_copy(update={"verdict": f"{HOSTILE}\x1b[2J"})
+    entry = {"name": HOSTILE, "run": HOSTILE, "attack": HOSTILE, "owns": HOSTILE, "seed": 0,
+             "budget": 1, "ended": "failed", "why": HOSTILE}  # fmt: skip
+    runs, documents = [replace(run(), detection=watched)], Documents(panel(entry), found)
+    page = html(runs, documents)
+    assert "script" not in parsed(page).seen
+    assert parsed(page).text.count(HOSTILE) >= 8
+    assert "\x1b" not in page + markdown(runs, documents)
 
 
 def test_both_renderers_show_all_of_it() -> None:
