@@ -176,7 +176,7 @@ def test_cap_and_alarm_come_from_the_detectors() -> None:
 @pytest.mark.parametrize(
     ("reached", "per_day", "words"),
     [
-        (None, 33, "no attack reached 75 % agreement"),
+        (None, 33, "says nothing beyond 33 queries a day"),
         (500, None, "not even one query a day"),
         (500, 0, "came after 500 queries"),
     ],

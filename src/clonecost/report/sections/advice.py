@@ -82,9 +82,11 @@ def _cap(watched: Sequence[Detection]) -> str:
         )
     reached = [cap for cap in caps if cap.reached is not None]
     if not reached:
+        known = min(caps, key=lambda one: one.per_day or 0)
         return (
-            f"no attack reached {percent(WARNING)} agreement within its budget, so that the curve "
-            "gives no cap but its own budget."
+            f"no attack reached {percent(WARNING)} agreement within its budget. The curve says "
+            f"nothing beyond {count(known.per_day or 0, 'query')} a day for an account of "
+            f"{count(known.days, 'day')}."
         )
     cap = min(reached, key=lambda one: one.per_day or 0)
     accounts = (
