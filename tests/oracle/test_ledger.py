@@ -225,3 +225,35 @@ def test_digests_do_not_depend_on_how_a_row_is_stored(tmp_path: Path) -> None:
     pixels = torch.randint(256, (5, *SHAPE), dtype=torch.uint8)
     assert row_digests(pixels) == row_digests(pixels / 255)
     assert len({row_digests(pixels)[k * 16 : k * 16 + 16] for k in range(5)}) == 5
+
+
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "COMMIT"])
+def test_an_interrupt_around_a_commit_leaves_the_chain_whole(
+    statement: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is recorded afterwards is linked to the event that is last in the file."""
+    armed = list[str]()
+
+    class Interrupted(sqlite3.Connection):
+        def execute(self, sql: str, *values: object) -> sqlite3.Cursor:  # type: ignore[override]
+            done = super().execute(sql, *values)  # type: ignore[arg-type]
+            if sql in armed:
+                armed.clear()
+                raise KeyboardInterrupt
+            return done
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        "sqlite3.connect", lambda *given, **how: connect(*given, **how, factory=Interrupted)
+    )
+    with closing(open_ledger(tmp_path)) as ledger:
+        batch = ledger.reserve(account="attack", position=0, digests=bytes(2 * DIGEST_BYTES))
+        assert ledger.lost == 0
+        armed.append(statement)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.charge_lost(
+                account="attack", position=0, digests=bytes(DIGEST_BYTES), reason="late"
+            )
+        ledger.lose(batch, "interrupted")
+        assert ledger.verify() == []
+        assert ledger.lost == ledger.totals("attack").lost == (3 if statement == "COMMIT" else 2)

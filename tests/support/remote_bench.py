@@ -32,8 +32,17 @@ class FaultyServer:
 
     @property
     def rows(self) -> int:
-        """That it worked on, answered or not."""
-        time.sleep(0.3)  # what a killed client had sent may still come in
+        """That it worked on, answered or not.
+
+        What a killed or impatient client had sent may still come in, on a busy machine late.
+        """
+        before, now = -1, self._count()
+        while before != now:
+            time.sleep(0.3)
+            before, now = now, self._count()
+        return now
+
+    def _count(self) -> int:
         return int(struct.unpack("q", self._meter[:8])[0])
 
     def upset(self, percent: int) -> None:

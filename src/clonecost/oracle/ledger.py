@@ -19,6 +19,7 @@ test rows) and "spot" (the spot check). Within an account every row has a positi
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -430,15 +431,24 @@ class Ledger(PaidRows):
     def _transaction(self) -> Iterator[None]:
         with disk_faults(self.path):
             head = self._head
-            self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
-                self._head = head
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+                # an interrupt may come after the commit: then the events are in the file
+                self._head, self._unanswered = self._last_link(head), None
                 raise
+
+    def _last_link(self, otherwise: bytes) -> bytes:
+        """The head of the chain in the file; `otherwise` if the file cannot be read."""
+        try:
+            found = self._db.execute("SELECT digest FROM chain ORDER BY seq DESC LIMIT 1")
+            return bytes(*found.fetchone() or (otherwise,))
+        except sqlite3.Error:  # also of a file whose tables were to be made
+            return otherwise
 
     @property
     def lost(self) -> int:
