@@ -235,7 +235,7 @@ def test_an_interrupt_around_a_commit_leaves_the_chain_whole(
     armed = list[str]()
 
     class Interrupted(sqlite3.Connection):
-        def execute(self, sql: str, *values: object) -> sqlite3.Cursor:  # type: ignore[override]
+        def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
             done = super().execute(sql, *values)  # type: ignore[arg-type]
             if sql in armed:
                 armed.clear()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from clonecost.audit import Audit, RunOptions, Watcher, run_audit
 from clonecost.errors import CloneCostError, LedgerError
 from clonecost.oracle.ledger import Ledger
+from clonecost.oracle.pending import PENDING, PendingOutcome
 from clonecost.result import Result
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 from clonecost.victims import torch_victim
@@ -135,7 +136,12 @@ def accounted(bench: Bench) -> tuple[int, int]:
         accounts = [ledger.totals(account) for account in ("attack", "evaluation", "spot")]
         faults = ledger.verify()
         assert faults == [], faults
-        return sum(p.settled + p.lost + p.reserved for p in accounts), accounts[0].settled
+    booked = sum(p.settled + p.lost + p.reserved for p in accounts)
+    # a loss that the ledger could not take stands beside it, with the rows that never left
+    pending = PendingOutcome(bench.run / PENDING).read()
+    if pending is not None and pending.event == "lost" and any(p.reserved for p in accounts):
+        booked -= int(pending.values[1])
+    return booked, accounts[0].settled
 
 
 def outcome(result: Result) -> dict[str, object]:

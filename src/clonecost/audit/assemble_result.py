@@ -121,6 +121,7 @@ def findings(
         seconds=seconds,
         provenance=provenance.collect(
             command=audit.origin.command, seed=audit.seed, device=str(audit.options.device),
+            threads_why=ledger.fact("threads_why") or "",
             ledger_head=ledger.head,
             ledger_rows=paid + asked.settled + asked.lost + (spot.rows if spot else 0),
             resumed=history.resumed,

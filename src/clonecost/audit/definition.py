@@ -75,6 +75,7 @@ class RunOptions:
         max_lost: rows that may be paid without an answer, in the whole run; None: no limit.
         uniform: uniform rows for the evaluation of a table's victim, paid apart: agreement far
             from the test rows (Tramèr et al.'s R_unif); 0: none.
+        threads: that a new run computes with; None: chosen by `clonecost.audit.threads`.
 
     Example:
         >>> RunOptions(controls=True, max_lost=100).keep
@@ -89,6 +90,7 @@ class RunOptions:
     spot_check: int | None = None
     max_lost: int | None = None
     uniform: int = UNIFORM
+    threads: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,9 @@ DECIDING = ("attacks", "audit", "data", "defences", "generators", "networks", "o
 
 
 def collect(
-    *, command: str, seed: int, device: str, ledger_head: str, ledger_rows: int, resumed: int
-) -> Provenance:
+    *, command: str, seed: int, device: str, ledger_head: str, ledger_rows: int, resumed: int,
+    threads_why: str = "",
+) -> Provenance:  # fmt: skip
     """The provenance of a run that ends now, with the versions and machine of this process."""
     return Provenance(
         version=__version__,
@@ -28,6 +29,7 @@ def collect(
         seed=seed,
         device=device,
         threads=torch.get_num_threads(),
+        threads_why=threads_why,
         python=platform.python_version(),
         torch=torch.__version__,
         platform=f"{platform.system()} {platform.machine()}, {_processor()}",

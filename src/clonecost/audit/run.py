@@ -19,6 +19,7 @@ from clonecost.audit.provenance import release
 from clonecost.audit.query_stats import TrafficLog
 from clonecost.audit.resumption import must_hold_its_rows, must_recall, recall, take_up
 from clonecost.audit.spot_check import findings_of, spot_check
+from clonecost.audit.threads import threads_of, words_on_threads
 from clonecost.defences import defend
 from clonecost.errors import LedgerError, RunWorkflow, SetKey, SpecError, VictimError
 from clonecost.evaluation.controls import run_controls
@@ -101,6 +102,8 @@ def run_audit(audit: Audit, watcher: Watcher | None = None, *, halt: Halt = neve
                 f"The run began under {history.releases[0]} and goes on under "
                 f"{history.releases[-1]}"
             )
+        if words := words_on_threads(audit, ledger):
+            watcher.notice(words)
         remove_partial(audit.folder)
         for name in _OF_A_CLONE:  # they belong to the clone of a smaller budget
             (audit.folder / name).unlink(missing_ok=True)
@@ -375,8 +378,9 @@ def _continue(ledger: Ledger, audit: Audit) -> History:
     if ledger.fact("horizon") is None:
         kept = kept_bytes(audit.attack, audit.threat.input_shape, budget, audit.options.keep)
         keep = "all" if kept or audit.options.keep == "all" else "none"
-        ledger.note(horizon=budget, resumed=0, threads=torch.get_num_threads(), keep=keep,
-                    releases=json.dumps([release()]))  # fmt: skip
+        threads = threads_of(audit)
+        ledger.note(horizon=budget, resumed=0, threads=threads.number, threads_why=threads.why,
+                    keep=keep, releases=json.dumps([release()]))  # fmt: skip
         return History(budget, 0, (), (release(),))
     resumed = int(ledger.fact("resumed") or 0) + 1
     releases: list[str] = json.loads(ledger.fact("releases") or "[]")

@@ -286,6 +286,7 @@ def run_options(spec: Spec) -> RunOptions:
         device=make_device(spec.device), keep=spec.keep, compile=spec.compile,
         controls=spec.controls, snapshot_every=spec.snapshot_every, spot_check=spec.spot_check,
         max_lost=lost_limit(spec), uniform=spec.uniform,
+        threads=None if spec.threads == "auto" else spec.threads,
     )  # fmt: skip
 
 

@@ -178,6 +178,11 @@ class Spec(BaseModel):
     device: Annotated[str, Key(
         "The device that trains the clone.", metavar="auto|cpu|cuda|cuda:N|mps", panel=RUN,
     )] = "auto"  # fmt: skip
+    threads: Annotated[Literal["auto"] | Count, Key(
+        "Threads that a new run computes with. auto: OMP_NUM_THREADS if it is set, one for a small "
+        "network, else as many as cores are free; a resumed run keeps its number.",
+        metavar="N|auto", panel=RUN, free=True,
+    )] = "auto"  # fmt: skip
     compile: Annotated[Compiled, Key(
         "Use torch.compile for the attack's generators, or for its students too (all).", panel=RUN,
     )] = "no"  # fmt: skip

@@ -141,6 +141,7 @@ class Provenance(Model):
     seed: int
     device: str
     threads: int
+    threads_why: str = Field(default="", description="the reason for their number")
     python: str
     torch: str
     platform: str

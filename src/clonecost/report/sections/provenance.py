@@ -7,6 +7,7 @@ from clonecost.report.aggregate import Group
 from clonecost.report.load_runs import Run
 from clonecost.report.model import Code, Details, Facts, Inline, Section, text
 from clonecost.report.number_format import count, duration
+from clonecost.result import Provenance
 
 TITLE = "Provenance"
 ENDED = {
@@ -56,10 +57,15 @@ def _facts(run: Run) -> tuple[tuple[str, tuple[Inline, ...]], ...]:
         ("Software", (f"Python {origin.python}, PyTorch {origin.torch}",)),
         (
             "Machine",
-            (f"{origin.platform}; {origin.device}, {count(origin.threads, 'thread')}",),
+            (f"{origin.platform}; {origin.device}, {_threads(origin)}",),
         ),
         ("Verification", (Code(f"clonecost verify {shlex.quote(run.name)}"),)),
     )
+
+
+def _threads(origin: Provenance) -> str:
+    why = f" ({origin.threads_why})" if origin.threads_why else ""
+    return count(origin.threads, "thread") + why
 
 
 def _queries(run: Run) -> str:
