@@ -116,7 +116,7 @@ class Spec(BaseModel):
     )] = None  # fmt: skip
     student: Annotated[str | None, Key(
         "The clone's network (`clonecost list networks`).",
-        metavar="NET", default="the zoo victim's own student, else resnet20", panel=ATTACKER,
+        metavar="NET", default="the zoo victim's own student, else resnet8", panel=ATTACKER,
         choices="networks",
     )] = None  # fmt: skip
     access: Annotated[Access, Key(
