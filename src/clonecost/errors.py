@@ -36,6 +36,7 @@ Workflow = Literal[
     "replay",
     "transfer",
     "verify",
+    "salvage",
     "export",
     "report",
     "train generator",

@@ -27,7 +27,6 @@ from clonecost.config import (
     read_spec,
     sends_proxy,
     singles,
-    student_name,
     to_toml,
 )
 from clonecost.defences.rounding import Rounding
@@ -398,10 +397,3 @@ def test_the_default_attack_fits_the_victim_and_every_kind_of_answers(
         assert spec.attack == [attack]
         assert make_attack(attack, {}).declares.needs == "label"
         assert make_spec(tomllib.loads(to_toml(spec))) == spec
-
-
-def test_the_default_student_is_quick_and_a_zoo_victim_has_its_own() -> None:
-    own = {"victim": "mine.onnx", "test": "rows.npz"}
-    assert student_name(make_spec(own)) == "resnet8"
-    assert student_name(make_spec({**own, "student": "lenet"})) == "lenet"
-    assert student_name(make_spec({"victim": "digits-lenet"})) == "half-lenet"

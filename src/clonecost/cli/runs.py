@@ -1,4 +1,4 @@
-"""The commands that read a run folder: `replay`, `transfer`, `verify`, `export`."""
+"""The commands that read a run folder: `replay`, `transfer`, `verify`, `export`, `salvage`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -161,3 +161,23 @@ def export(
             made = copy(folder, target)
             state = "finished" if made.finished else "unfinished; `clonecost resume` goes on"
             write_out(f"{target}: {made.rows:,} rows, {state}\nhead {made.head}\n")
+
+
+@app.command()
+def salvage(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    out: Annotated[Path | None, typer.Argument(metavar="OUT", help="A new folder. "
+                                               "[default: RUN-salvaged]")] = None,
+) -> None:  # fmt: skip
+    """Write the answers that can still be read of a damaged ledger to OUT/salvaged.npz."""
+    with sentences():
+        from clonecost.workflows.salvage import SALVAGED
+        from clonecost.workflows.salvage import salvage as rescue
+
+        target = out or run.with_name(f"{run.name}-salvaged")
+        made = rescue(run, target)
+        rows = ", ".join(
+            f"{count:,} rows of the account {name}" for name, count in made.rows.items()
+        )
+        write_out(f"{target / SALVAGED}: {rows}; {made.unread:,} batches could not be read\n")
+        errors.print("what was read is not verified: a damaged ledger proves nothing", markup=False)

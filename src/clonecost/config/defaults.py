@@ -16,8 +16,7 @@ from clonecost.types import Feature, Shape, Shown, narrower
 from clonecost.victims.endpoints import is_url
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
-# Against resnet20 an audit takes two fifths of the time, and the clone agrees a few points less
-# often (docs/decisions/default_student.md).
+# An audit takes two fifths of the time that resnet20 takes (docs/decisions/default_student.md).
 STUDENT = "resnet8"
 
 

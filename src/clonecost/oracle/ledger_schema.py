@@ -139,6 +139,21 @@ def misplaced_value(db: sqlite3.Connection, opening: Opening) -> str:
     return ""
 
 
+def sound_batch(db: sqlite3.Connection, batch: int, opening: Opening) -> tuple[Any, ...] | None:
+    """One batch by itself; None if it is missing, or holds a value that no event writes.
+
+    Returns:
+        (account, position, count, digests, encoding, answers, form, offset, state)
+    """
+    found: tuple[Any, ...] | None = db.execute(
+        "SELECT account, position, count, digests, encoding, answers, form, offset, state "
+        f"FROM batches WHERE id = :id AND length(digests) = {DIGEST_BYTES} * count "
+        f"AND ({_FITS['batches']})",
+        {"id": batch, "classes": opening.num_classes},
+    ).fetchone()
+    return found
+
+
 def texts_of(content: object) -> dict[str, str]:
     """The content of an event as texts by name.
 

@@ -85,7 +85,10 @@ def _unusable(path: Path, error: Exception) -> LedgerError:
 
 def _damaged(path: Path, error: Exception) -> LedgerError:
     return LedgerError(
-        f"{path} is damaged ({error}).", Advice("restore it from a copy"), SetKey("out")
+        f"{path} is damaged ({error}).",
+        Advice("restore it from a copy"),
+        SetKey("out"),
+        RunWorkflow("salvage", path.parent),
     )
 
 
