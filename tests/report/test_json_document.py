@@ -32,3 +32,4 @@ def test_documents_beside_the_runs_are_in_the_json() -> None:
     assert document["detections"]["a"]["noticed"] is True
     assert "panel" not in document
     assert Result.model_validate(document["runs"][0]) == watched.result
+    assert Result.model_validate_json(as_json([watched])) == watched.result

@@ -227,7 +227,8 @@ def _run(
 
         def watch(audit: Audit) -> Watcher:
             must_be_known(limits, labelled=audit.test.labelled)
-            must_be_scored(limits, [*audit.milestones, audit.threat.query_budget])
+            if not started:  # later attacks of a panel may decide nothing; what is paid stays
+                must_be_scored(limits, [*audit.milestones, audit.threat.query_budget])
             started.append(audit)
             seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
             display.begin(
@@ -252,7 +253,7 @@ def _run(
         beside = pages.read_documents([out])
         run_folder.write(out / "report.html", pages.html(runs, beside))
     if as_json:
-        write_out(pages.as_json(runs))
+        write_out(pages.as_json(runs, beside if beside.panel else None))
     elif beside.panel:
         groups = pages.group_runs(runs)
         write_out(pages.panel_headline(groups, beside.panel) + "\n")

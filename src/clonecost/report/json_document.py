@@ -4,25 +4,28 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from clonecost.report.documents import NO_DOCUMENTS, Documents
+from clonecost.report.documents import Documents
 from clonecost.report.load_runs import Run
 from clonecost.result import Model
 
 SCHEMA = "clonecost/report/1"
 
 
-def as_json(runs: Sequence[Run], documents: Documents = NO_DOCUMENTS) -> str:
+def as_json(runs: Sequence[Run], documents: Documents | None = None) -> str:
     """One run: its result document. Else {"schema": "clonecost/report/1", "runs": [...], ...}.
 
-    The documents beside the runs have the keys `panel`, `defences` and `detections` (by the name of
-    the run); a key is absent without such a document.
+    With `documents`, those beside the runs have the keys `panel`, `defences` and `detections` (by
+    the name of the run), and one run with such a document is a report, too; a key is absent without
+    its document.
     """
     results = [_plain(run.result) for run in runs]
-    beside = {
-        "panel": documents.panel and _plain(documents.panel),
-        "defences": documents.grid and _plain(documents.grid),
-        "detections": {run.name: _plain(run.detection) for run in runs if run.detection},
-    }
+    beside: dict[str, object] = {}
+    if documents is not None:
+        beside = {
+            "panel": documents.panel and _plain(documents.panel),
+            "defences": documents.grid and _plain(documents.grid),
+            "detections": {run.name: _plain(run.detection) for run in runs if run.detection},
+        }
     found = {name: value for name, value in beside.items() if value}
     document = {"schema": SCHEMA, "runs": results, **found}
     if len(results) == 1 and not found:
