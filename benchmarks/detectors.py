@@ -2,7 +2,8 @@
 
 The ledger is made up: random digests, and answers from a Dirichlet, in batches of 1,000. `inputs`
 says whether images of 8 bits are kept with it; then the detectors that read inputs watch as many
-rows as fit into 1 GiB.
+rows as fit into 1 GiB. The goal is in processor time: on a machine whose cores are taken the wall
+says little.
 """
 
 import json
@@ -52,7 +53,7 @@ def watch(path: Path, name: str, *, inputs: bool, accounts: int) -> None:
     """Read the ledger and judge it with one detector; print seconds and the largest memory."""
     torch.set_num_threads(1)
     rng = np.random.default_rng(1)
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     record = PaidRows.read(path)
     attack = attack_stream(record, "probs", inputs=inputs)
     read = time.perf_counter() - began
@@ -63,6 +64,7 @@ def watch(path: Path, name: str, *, inputs: bool, accounts: int) -> None:
     judge(name, DETECTORS[name](), attack, traffic, rate=0.01, curve=[])
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"rows": len(attack), "read": read, "all": time.perf_counter() - began,
+                      "cpu": time.process_time() - worked,
                       "gib": kilobytes / 2**20}))  # fmt: skip
 
 
@@ -86,11 +88,12 @@ def run(*, quick: bool, toy: bool = False) -> Outcome:
                 done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                                       check=True)  # fmt: skip
                 found = json.loads(done.stdout.splitlines()[-1])
-                met = found["all"] < SECONDS and found["gib"] < GIB
+                met = found["cpu"] < SECONDS and found["gib"] < GIB
                 case = f"{name}, inputs {'kept' if inputs else 'not kept'}, {found['rows']:,} rows"
-                outcome.rows.append(Row(
-                    case, {"seconds": found["all"], "of these reading": found["read"],
-                           "GiB": found["gib"]},
-                    f"< {SECONDS:.0f} s, < {GIB:.0f} GiB", met if rows >= 1_000_000 else None,
-                ))  # fmt: skip
+                numbers = {
+                    "seconds": found["all"], "CPU seconds": found["cpu"],
+                    "of these reading": found["read"], "GiB": found["gib"],
+                }  # fmt: skip
+                goal = f"< {SECONDS:.0f} CPU s, < {GIB:.0f} GiB"
+                outcome.rows.append(Row(case, numbers, goal, met if rows >= 1_000_000 else None))
     return outcome

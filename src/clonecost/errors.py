@@ -35,6 +35,7 @@ Workflow = Literal[
     "resume",
     "replay",
     "transfer",
+    "detect",
     "verify",
     "salvage",
     "export",

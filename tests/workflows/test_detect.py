@@ -81,14 +81,38 @@ def test_paid_rows_of_another_run_can_be_the_honest_ones(mine: Path, tmp_path: P
     said = run("detect", mine, "--benign", mine, "--detector", "labels", "--accounts", "198")
     assert said.status == 2
     assert "run has 200 rows, and it takes 250" in said.err
-    small = run("detect", mine, "--benign", tmp_path / "nowhere", "--detector", "labels")
-    assert small.status == 2
-    assert "nowhere" in small.err
+    missing = run("detect", mine, "--benign", tmp_path / "nowhere", "--detector", "labels")
+    assert missing.status == 2
+    assert "nowhere" in missing.err
+
+
+def test_rows_of_a_data_set_are_sent_and_counted_apart(mine: Path, tmp_path: Path) -> None:
+    words = ["detect", mine, "--benign", "proxy.npz", "--benign-rows", "300", *FEW]
+    said = run(*words, "--detector", "labels")
+    assert said.status == 0, said.err
+    assert len(asked(tmp_path / "asked")) == 300
+    found = read_detection(mine)
+    assert found is not None
+    assert (found.benign.queries, found.benign.rows) == (300, 300)
+    assert "300 rows were sent for that, counted apart" in said.out
+    again = run(*words, "--detector", "confidence")  # answered from its ledger
+    assert again.status == 0, again.err
+    assert len(asked(tmp_path / "asked")) == 300
+    verified = verify(mine)
+    assert verified.faults == ()
+    assert verified.notes == ("not covered by the ledger: report.html",)
+    assert read_result(mine).spent == 200  # the price of the clone is what it was
+    assert run("export", mine, tmp_path / "copy").status == 0
+    assert len(list((tmp_path / "copy").glob("benign/*/ledger.sqlite"))) == 1
+    next(mine.glob("benign/*/ledger.sqlite")).unlink()
+    assert verify(mine).faults
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (["--benign", "nowhere"], "unknown data set 'nowhere'"),
+        (["--benign-rows", "0"], "The number of honest rows is out of range: got 0, want at least"),
         (["--rate", "0"], "The false-alarm rate is out of range: got 0, want above 0 and below 1"),
         (["--rate", "0.001"], "400 benign accounts cannot show a false-alarm rate of 0.001"),
         (["--detector", "pradda"], "unknown detector 'pradda'; did you mean 'prada'?"),

@@ -150,14 +150,12 @@ def recorded_files(run: Path, ledger: Ledger, result: Result) -> dict[str, str]:
     """The run's files as its ledger records them when the run ends (see `Record.files`).
 
     All but the result are in the folder already; the result is taken as it will be written. The
-    ledgers of earlier transfers stay recorded: their rows were paid for this run.
+    ledgers of earlier transfers and honest rows stay recorded: their rows were paid for this run.
     """
     before = ledger.files or {}
     names = [name for name in (*run_folder.REPORTED, run_folder.INPUTS) if (run / name).is_file()]
     return {
-        **{
-            name: digest for name, digest in before.items() if name.startswith(run_folder.TRANSFERS)
-        },
+        **{name: digest for name, digest in before.items() if name.startswith(run_folder.LEDGERS)},
         **{name: run_folder.digest_of_file(run / name) for name in names},
         run_folder.RESULT: run_folder.digest_of(run_folder.as_text(result)),
     }

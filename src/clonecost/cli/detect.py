@@ -11,7 +11,7 @@ from rich.table import Table
 from clonecost.cli.audit import app
 from clonecost.cli.errors import flag, in_run, sentences
 from clonecost.cli.list import names
-from clonecost.cli.options import AsJson, Seed
+from clonecost.cli.options import AsJson, Consent, Seed
 from clonecost.cli.progress_display import Display
 from clonecost.cli.terminal import Terminal, write_out
 from clonecost.errors import DropKey, SpecError
@@ -31,10 +31,16 @@ def detect(
         Path, typer.Argument(metavar="RUN|LOG.jsonl", help="A finished run, or an API's own log.")
     ],
     benign: Annotated[
-        Path | None,
-        typer.Option("--benign", metavar="RUN2|LOG2", help="Honest traffic to calibrate with: "
-                     "another run, whose paid rows are taken as honest, or for a log another log. "
-                     "[default: the test set; without it, principals are only ranked]"),
+        str | None,
+        typer.Option("--benign", metavar="RUN2|DATASET|LOG2", help="Honest traffic to calibrate "
+                     "with: another run, whose paid rows are taken as honest; a data set, whose "
+                     "test rows are sent to the model and counted apart; for a log another log. "
+                     "[default: the test set; for a log none, and principals are only ranked]"),
+    ] = None,
+    benign_rows: Annotated[
+        int | None,
+        typer.Option("--benign-rows", metavar="ROWS", help="The most rows of a data set that are "
+                     "sent. [default: 5,000]"),
     ] = None,
     detector: Annotated[
         list[str] | None,
@@ -68,24 +74,34 @@ def detect(
     ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
+    consent: Consent = None,
 ) -> None:  # fmt: skip
     """Would you have noticed? Tries detectors on a run, or ranks the principals of your own log."""
     of_a_run: dict[str, Any] = {
         "accounts": accounts, "users": users, "account_rows": account_rows, "days": days,
+        "benign_rows": benign_rows,
     }  # fmt: skip
     given = {name: value for name, value in of_a_run.items() if value is not None}
-    with sentences(place=in_run(target, "seed", "rate", *of_a_run)):
+    with sentences(place=in_run(target, "seed", "rate", "consent", *of_a_run)):
         if target.is_file():
             for name in given:
                 raise SpecError(f"{flag(name)} is for a run, and {target} is a log", DropKey(name))
-            _rank(target, benign, detector or (), rate, seed, as_json)
+            _rank(
+                target,
+                None if benign is None else Path(benign),
+                detector or (),
+                rate,
+                seed,
+                as_json,
+            )
             return
+        from clonecost.config import checked_consent
         from clonecost.workflows.detect import detect as watch
 
         with Display(quiet=as_json) as display:
             found = watch(
                 target, benign=benign, detectors=detector or (), rate=rate, seed=seed,
-                progress=display.step, **given,
+                progress=display.step, consent=checked_consent(consent or []), **given,
             )  # fmt: skip
         if as_json:
             write_out(found.model_dump_json(indent=2) + "\n")
@@ -201,6 +217,7 @@ def _lines(found: "Detection") -> list[str]:
     lines = [
         f"Calibrated on {benign.accounts:,} accounts of {benign.account_rows:,} rows from "
         f"{benign.source}; a longer account is watched in stretches of that many rows."
+        + (f" {benign.queries:,} rows were sent for that, counted apart." * bool(benign.queries))
     ]
     for one in found.detectors:
         if one.why_not:

@@ -8,6 +8,7 @@ nearly the same averages. Users who send the frames of a video do the same: cali
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -51,16 +52,22 @@ class Duplicates:
         averages = averages_8x8(images)
         signs = np.where(averages > averages.mean(1, keepdims=True), 1, -1).astype(np.float32)
         found = np.zeros(len(images), bool)
+        width = signs.shape[1]
         for start in range(0, len(images), BLOCK):
-            rows = np.arange(start, min(start + BLOCK, len(images)))
-            alike = signs[rows] @ signs[: rows[-1] + 1].T  # 64 - 2 x bits that differ
-            alike[np.arange(rows[-1] + 1) >= rows[:, None]] = -np.inf  # itself and later rows
-            nearest = alike.argmax(1)
-            width = signs.shape[1]
-            near = alike[np.arange(len(rows)), nearest] >= width - 2 * self.bits
-            differ = np.abs(averages[rows] - averages[nearest]).max(1)
-            found[rows] = near & (differ <= self.change)
+            block = signs[start : start + BLOCK]
+            alike = block @ signs[: start + len(block)].T  # 64 - 2 x bits that differ
+            np.copyto(alike[:, start:], -np.inf, where=_not_before(len(block)))
+            near = np.flatnonzero(alike.max(1) >= width - 2 * self.bits)
+            nearest = alike[near].argmax(1)
+            differ = np.abs(averages[start + near] - averages[nearest]).max(1, initial=0.0)
+            found[start + near] = differ <= self.change
         return found
+
+
+@cache
+def _not_before(count: int) -> NDArray[np.bool_]:
+    """(count, count) whether the second row is the first one itself, or comes after it."""
+    return ~np.tri(count, k=-1, dtype=bool)
 
 
 def repeats(digests: NDArray[np.void]) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from clonecost.result.score import Score
 SHORT = (100, 500, 1_000, 5_000)  # rows of the accounts that are compared
 SHORT_RATE = 0.01  # false-alarm rate of that comparison
 MOST_ACCOUNTS = 100  # attack accounts that are watched for one number
-MOST_STRETCHES = 30  # stretches of accounts that are watched for one split
+MOST_STRETCHES = 20  # stretches of accounts that are watched for one split
 
 Split = Literal["round robin", "contiguous"]
 SPLITS: tuple[Split, ...] = ("round robin", "contiguous")

@@ -21,7 +21,8 @@ CLONE, SAMPLES = "clone.safetensors", "samples.safetensors"
 SEARCH, SNAPSHOTS, ROWS = "search.safetensors", "snapshots", "rows.safetensors"
 TRANSFER, TRANSFERS, INPUTS = "transfer.json", "transfers", "inputs.bin"
 REPLAYS = "replays"
-DETECTION = "detection.json"
+DETECTION, BENIGN = "detection.json", "benign"
+LEDGERS = (TRANSFERS, BENIGN)  # folders of ledgers of their own
 # the sources of a report
 REPORTED = (RESULT, SPEC, CLONE, SAMPLES, SEARCH, TRANSFER, ROWS, DETECTION)
 

@@ -14,6 +14,9 @@ class Benign(Model):
 
     source: str = Field(description="in words, such as 'the test set of the run'")
     rows: int = Field(description="different rows")
+    queries: int = Field(
+        default=0, description="rows sent to the victim for it, counted apart in `RUN/benign`"
+    )
     accounts: int = Field(description="made or found in them, both halves together")
     account_rows: int = Field(
         description="rows of the longest account that can be calibrated; a longer account is "

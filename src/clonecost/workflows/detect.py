@@ -1,7 +1,7 @@
-"""Would the victim's owner have noticed the attack of a run? No query is sent."""
+"""Would the victim's owner have noticed the attack of a run?"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from clonecost.config.schema import Spec
 from clonecost.data import load
 from clonecost.detectors import DETECTORS
 from clonecost.detectors.base import Detector, Stream
-from clonecost.errors import Advice, LedgerError, RunError, SpecError, suggest
+from clonecost.errors import Advice, LedgerError, RunError, SetKey, SpecError, suggest
 from clonecost.monitoring.benign import accounts_of
 from clonecost.monitoring.caps import DAYS, caps
 from clonecost.monitoring.judging import judge
@@ -29,16 +29,20 @@ from clonecost.persistence import run_folder
 from clonecost.result import Result, percent, read_result
 from clonecost.result.detection import Benign, Detection, DetectorFinding
 from clonecost.types import PredictionApi, Progress, no_progress
+from clonecost.workflows.benign_rows import ask_benign
 from clonecost.workflows.run import spec_of
 
 RATE = 0.01
 ACCOUNTS = 400
+BENIGN_ROWS = 5_000
 
 
 def detect(
-    run: Path, *, benign: Path | None = None, detectors: Sequence[str] = (), rate: float = RATE,
+    run: Path, *, benign: str | Path | None = None, benign_rows: int = BENIGN_ROWS,
+    detectors: Sequence[str] = (), rate: float = RATE,
     accounts: int = ACCOUNTS, users: Sequence[str] = (), account_rows: int | None = None,
     days: int = DAYS, seed: int = 0, progress: Progress = no_progress,
+    consent: Container[str] = (),
 ) -> Detection:  # fmt: skip
     """Watch the recorded rows of a finished run with detectors; write `run/detection.json`.
 
@@ -46,12 +50,15 @@ def detect(
     test rows, as the audit's defences and output policy show them.
 
     Args:
-        benign: another run, whose paid rows are honest traffic instead.
+        benign: another run, whose paid rows are honest traffic instead; or a data set, whose test
+            rows are then sent to the victim and counted apart. None: nothing is sent.
+        benign_rows: the most rows of a data set that are sent.
         detectors: names in `DETECTORS`; none: all.
         rate: false-alarm rate over the whole stream of an account, in (0, 1).
         accounts: benign accounts, of which one half calibrates and the other half checks.
         users: kinds of honest users, names in `monitoring.benign.USERS`; none: all.
         account_rows: rows of each benign account; None: as many as the rows allow, at most 2,000.
+        consent: what the person agreed to, as KIND:WHAT, if a data set is sent.
         days: for which an attacker may use an account, for the daily cap.
 
     Raises:
@@ -66,15 +73,28 @@ def detect(
     """
     began = time.monotonic()
     names = _checked(detectors, rate, days)
+    if benign_rows < 1:
+        raise SpecError("The number of honest rows is out of range", SetKey("benign_rows"),
+                        got=benign_rows, want="at least 1")  # fmt: skip
     result, spec = read_result(run), spec_of(run)
     with closing(PaidRows.read(run / run_folder.LEDGER)) as ledger:
         watched = attack_stream(ledger, result.threat.answers, inputs=False)
         seen = _with_inputs(ledger, spec, result, progress)
-        honest, source = (
-            _of_run(benign, result, inputs=seen is not None) if benign
-            else _of_test(run, spec, result, ledger, inputs=seen is not None, progress=progress)
-        )  # fmt: skip
+        honest: Stream | None = None
+        source = f"{benign}, test rows sent to the victim"
+        if benign is None:
+            honest, source = _of_test(
+                run, spec, result, ledger, inputs=seen is not None, progress=progress
+            )
+        elif run_folder.is_run(Path(benign)):
+            honest, source = _of_run(Path(benign), result, inputs=seen is not None)
         head = ledger.head_of_rows
+    bought = 0
+    if honest is None:  # the ledger is closed: what is bought is recorded in it
+        honest = ask_benign(run, result, str(benign), rows=benign_rows, seed=seed,
+                            progress=progress, consent=consent)  # fmt: skip
+        bought = len(honest)
+        honest = without_inputs(honest) if seen is None else honest
     rows = distinct(honest)
     traffic, digests_only = (
         accounts_of(
@@ -95,7 +115,7 @@ def detect(
     progress("detectors", len(names), len(names))
     found = Detection(
         queries=len(watched), rate=rate,
-        benign=Benign(source=source, rows=traffic.rows, accounts=accounts,
+        benign=Benign(source=source, rows=traffic.rows, queries=bought, accounts=accounts,
                       account_rows=traffic.account_rows, kinds=traffic.kinds),
         detectors=findings, caps=caps(result.curve, days),
         noticed=any(one.first_alarm is not None for one in findings),

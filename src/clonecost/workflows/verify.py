@@ -143,7 +143,8 @@ def _recorded_ledgers(record: Record) -> dict[str, str]:
 
 
 def _ledgers_of_transfers(run: Path) -> set[str]:
-    paths = (run / run_folder.TRANSFERS).glob(f"*/{run_folder.LEDGER}")
+    folders = (run / name for name in run_folder.LEDGERS)
+    paths = (path for folder in folders for path in folder.glob(f"*/{run_folder.LEDGER}"))
     return {path.relative_to(run).as_posix() for path in paths}
 
 
@@ -155,7 +156,7 @@ def _not_covered(run: Path, record: Record) -> Iterator[str]:
     beside = sorted(
         path.name + "/" * path.is_dir()
         for path in run.iterdir()
-        if path.name not in covered and path.name != run_folder.TRANSFERS
+        if path.name not in covered and path.name not in run_folder.LEDGERS
     )
     beside += sorted(_ledgers_of_transfers(run) - {*_recorded_ledgers(record)})
     if beside:
