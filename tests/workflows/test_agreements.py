@@ -68,7 +68,7 @@ def test_the_victim_typed_at_the_command_line_is_the_consent(tmp_path: Path) -> 
     spec = tmp_path / "spec.toml"
     spec.write_text(
         'victim = "own:probs"\ntest = "test.npz"\nproxy = "proxy.npz"\nstudent = "lenet"\n'
-        'budget = 40\n[set.knockoff]\nepochs = 1\n'
+        'attack = "knockoff:shared"\nbudget = 40\n[set.knockoff]\nepochs = 1\n'
     )  # fmt: skip
     refused = run("audit", spec, "--out", tmp_path / "run")
     assert refused.status == 2
