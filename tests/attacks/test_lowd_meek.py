@@ -28,7 +28,7 @@ def test_labels_alone_give_the_direction_of_the_weights(scale: float, tmp_path: 
     """Weights a thousandfold apart, one of them nothing, of either sign."""
     w = torch.tensor([3.0, -2.0, 0.003, 0.0, 1.0], dtype=torch.float64) * scale
     toy = plane(w.tolist(), 0.4 * scale)
-    clones, spent = steal(LowdMeek(epsilon=1e-6), toy, tmp_path, answers="label")
+    clones, spent = steal(LowdMeek(epsilon=1e-6, checks=0), toy, tmp_path, answers="label")
     clone = clones[-1]
     assert isinstance(clone, LinearModel)
     found = clone.linear.weight[1]

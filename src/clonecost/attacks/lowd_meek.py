@@ -22,6 +22,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from clonecost.attacks._delivered import check_delivery, unfinished
 from clonecost.attacks._stages import QuerySteps, query
 from clonecost.attacks.base import (
     AttackerKit,
@@ -37,6 +38,8 @@ from clonecost.tabular.features import Extraction, bounds, uniform_rows
 from clonecost.tabular.models import LinearModel, SameAnswer
 from clonecost.types import Feature, ThreatModel
 
+INSTEAD = "The victim may be no linear model; tramer_adaptive_retrain trains one of any kind"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LowdMeek:
@@ -50,12 +53,14 @@ class LowdMeek:
     batch_size: int = 64  # rows drawn at a time until both labels have occurred
     # halvings of t at most: 20 suffice for weights up to 2^20 times the witness's
     halvings: int = 20
+    checks: int = 100  # further rows on which the clone is checked; 0: none
 
     declares: ClassVar = Declaration(needs="label", takes="table", by_settings=("unfit",))
 
     def __post_init__(self) -> None:
         at_least(1e-7, self, "epsilon")  # smaller steps vanish in float32
         at_least(1, self, "batch_size", "halvings")
+        at_least(0, self, "checks")
 
     def plan(self, budget: int) -> str:
         return (
@@ -79,6 +84,7 @@ class LowdMeek:
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
+        unfinished(kit, INSTEAD)
         plane = _Plane(oracle, kit, table_of(oracle.threat))
         minus, plus = yield from self._both_labels(plane)
         d = len(minus)
@@ -94,7 +100,7 @@ class LowdMeek:
         yield from plane.bisect(self.epsilon)
         yield from plane.spread(self.halvings)
         yield from plane.bisect(self.epsilon)
-        yield plane.clone()
+        yield from check_delivery(oracle, kit, plane.clone(), checks=self.checks, instead=INSTEAD)
 
     def _both_labels(self, plane: "_Plane") -> QuerySteps:
         """(2, d) a row of class 0 and one of class 1."""

@@ -23,10 +23,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clonecost.attacks._delivered import check_delivery, unfinished
 from clonecost.attacks._stages import QuerySteps
 from clonecost.attacks._tree_paths import Boxes, TreeGrid, moved
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least
 from clonecost.oracle import Oracle
+
+INSTEAD = (
+    "The victim may be no single decision tree, or its leaves may answer alike, which "
+    "tramer_tree_top_down tells apart. tramer_lr solves for a linear model, tramer_mlp for a "
+    "neural network; tramer_adaptive_retrain trains a model of any kind"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +45,13 @@ class TramerTree:
     """
 
     epsilon: float = 1e-3  # precision of thresholds, as a share of a feature's range
+    checks: int = 100  # further rows on which the clone is checked; 0: none
 
     declares: ClassVar = Declaration(needs="probs", takes="table")
 
     def __post_init__(self) -> None:
         at_least(1e-7, self, "epsilon")
+        at_least(0, self, "checks")
 
     def plan(self, budget: int) -> str:
         return (
@@ -51,6 +60,7 @@ class TramerTree:
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
+        unfinished(kit, INSTEAD)
         leaves = _Leaves(oracle, kit, round(1 / self.epsilon))
         grid = leaves.grid
         share = torch.rand(1, len(grid.most), generator=kit.rng, device=kit.rng.device).cpu()
@@ -65,7 +75,7 @@ class TramerTree:
             beyond = yield from leaves.follow(queue[follow], ids[follow])
             queue = torch.cat([queue[~follow], beyond])
             kit.progress("leaves found", len(leaves.ids), len(leaves.ids) + len(queue))
-        yield leaves.clone()
+        yield from check_delivery(oracle, kit, leaves.clone(), checks=self.checks, instead=INSTEAD)
 
 
 class _Leaves:

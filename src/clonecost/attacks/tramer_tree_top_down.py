@@ -25,6 +25,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from clonecost.attacks._delivered import check_delivery, unfinished
 from clonecost.attacks._stages import QuerySteps
 from clonecost.attacks._tree_paths import MISSING, Boxes, TreeGrid, moved
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least
@@ -34,6 +35,11 @@ from clonecost.types import ThreatModel
 
 BoxSteps = Generator[Clone, None, Boxes]
 NONE = -1  # no feature
+INSTEAD = (
+    "The victim may be no single decision tree, or may answer a row with missing values otherwise "
+    "than with a node, for which tramer_tree fits. tramer_lr solves for a linear model, tramer_mlp "
+    "for a neural network; tramer_adaptive_retrain trains a model of any kind"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +51,13 @@ class TramerTreeTopDown:
     """
 
     epsilon: float = 1e-3  # precision of thresholds, as a share of a feature's range
+    checks: int = 100  # further rows on which the clone is checked; 0: none
 
     declares: ClassVar = Declaration(needs="probs", takes="table", by_settings=("unfit",))
 
     def __post_init__(self) -> None:
         at_least(1e-7, self, "epsilon")
+        at_least(0, self, "checks")
 
     def unfit(self, threat: ThreatModel) -> SpecError | None:
         """The error that refuses an API which needs a value of every feature."""
@@ -68,11 +76,12 @@ class TramerTreeTopDown:
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
+        unfinished(kit, INSTEAD)
         walk = _Walk(oracle, kit, round(1 / self.epsilon))
         while len(walk.nodes):
             yield from walk.step()
             kit.progress("leaves found", len(walk.leaves), len(walk.leaves) + len(walk.nodes))
-        yield walk.clone()
+        yield from check_delivery(oracle, kit, walk.clone(), checks=self.checks, instead=INSTEAD)
 
 
 class _Walk:
