@@ -16,6 +16,7 @@ from clonecost.cli.report import report
 from clonecost.cli.runs import export, replay, transfer, verify
 from clonecost.cli.serve import serve
 from clonecost.cli.suite import suite
+from clonecost.cli.train_misinformation import train_misinformation
 
 __all__ = [
     "app",
@@ -29,6 +30,7 @@ __all__ = [
     "report",
     "serve",
     "suite",
+    "train_misinformation",
     "transfer",
     "verify",
 ]
