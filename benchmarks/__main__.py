@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import (
+    defences,
     detectors,
     dfme_iteration,
     distillation,
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "dfme_iteration": dfme_iteration.run,
     "evolution": evolution.run,
     "memory": memory.run,
+    "defences": defences.run,
     "serving": serving.run,
     "detectors": detectors.run,
 }

@@ -20,7 +20,9 @@ ROWS, CLASSES = 10_000, 10
 DEFENCES = (
     "rounding:decimals=1", "temperature", "noise", "noise:consistent=true",
     "reverse_sigmoid:beta=0.7,gamma=0.2", "modelguard_w", "modelguard_s",
-    "modelguard_s:epsilon=0.1", "mad", "mad:keep_top=false", "dawn",
+    "modelguard_s:epsilon=0.1", "mad", "mad:keep_top=false", "dawn", "grad2",
+    "grad2:surrogate=half-lenet", "grad2:surrogate=half-lenet,keep_top=true",
+    "adaptive_misinformation:misinformation=half-lenet", "ensemble:members=half-lenet+half-lenet",
 )  # fmt: skip
 
 
@@ -34,7 +36,7 @@ def main() -> None:
     rng = np.random.default_rng(seed)
     answers = torch.from_numpy(rng.dirichlet(np.full(CLASSES, 0.3), ROWS)).float()
     labels = torch.multinomial(answers, 1)[:, 0]
-    inputs = torch.from_numpy(rng.random((ROWS, 1, 8, 8), dtype=np.float32))
+    inputs = torch.from_numpy(rng.random((ROWS, 1, 32, 32), dtype=np.float32))
     for text in DEFENCES:
         seconds = []
         for _ in range(3):
