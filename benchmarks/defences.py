@@ -7,6 +7,7 @@ with a memory starts with an empty one in each turn. Processor time of this proc
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -50,7 +51,7 @@ def run(*, quick: bool, toy: bool = False) -> Outcome:
     alone = percentile([cpu(lambda: victim(rows)) for _ in range(turns + 1)][1:], 50)
     outcome = Outcome("defences", f"Defences: what a batch of {BATCH} costs beside the victim")
     for name, text in list(DEFENCES.items())[:: 5 if toy else 1]:
-        spent = [cpu(lambda one=one: one(rows)) for one in _fresh(text, clean, turns + 1)][1:]
+        spent = [cpu(partial(one, rows)) for one in _fresh(text, clean, turns + 1)][1:]
         added = percentile(spent, 50)
         outcome.rows.append(Row(name, {
             "added ms": added / MILLI, "victim ms": alone / MILLI, "ratio": added / alone,

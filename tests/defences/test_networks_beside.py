@@ -64,6 +64,8 @@ def test_what_does_not_fit_is_refused_by_name(name: str, folder: Path, tmp_path:
     own, silent = folder / "own.safetensors", folder / "silent.safetensors"
     with pytest.raises(SpecError, match=rf"{name}'s .*no file .*absent"):
         make_defence(f"{name}:{key}={tmp_path / 'absent.safetensors'}")
+    with pytest.raises(SpecError, match=r"unknown network 'lenett'; did you mean 'lenet'"):
+        make_defence(f"{name}:{key}=lenett")
     with pytest.raises(SpecError, match="other weights than those that were named"):
         make_defence(f"{name}:{key}={own},digest={'0' * 64}")
     with pytest.raises(SpecError, match=r"does not say of which network.*network=NAME"):

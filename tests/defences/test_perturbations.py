@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
+from tests.support.recording_oracle import RecordingVictim
+from tests.support.toys import MakeAudit
 from torch import Tensor
 
+from clonecost.attacks.knockoff import Knockoff
+from clonecost.audit import run_audit
 from clonecost.defences import DEFENCES
 from clonecost.errors import SpecError
+from clonecost.persistence import run_folder
+from clonecost.types import ThreatModel, Victim
 
 Rows = list[list[float]]
 
@@ -214,6 +222,40 @@ def test_a_key_from_the_environment_stays_out_of_the_settings(
     monkeypatch.delenv("MY_KEY")
     with pytest.raises(SpecError, match="MY_KEY"):
         keyed("noise", clean, inputs, key="env:MY_KEY")
+
+
+@pytest.mark.parametrize(("name", "how"), [
+    ("dawn", {}), ("noise", {"consistent": True}), ("ensemble", {"members": "perceptron"}),
+])  # fmt: skip
+def test_a_key_without_a_value_is_refused_before_anything_is_sent(
+    name: str, how: dict[str, Any], make_audit: MakeAudit, victim: Victim
+) -> None:
+    asked = RecordingVictim(victim)
+    with pytest.raises(SpecError, match="NOBODY_SETS_THIS"):
+        run_audit(make_audit(
+            victim=asked, defences=[DEFENCES[name](key="env:NOBODY_SETS_THIS", **how)]
+        ))  # fmt: skip
+    assert asked.seen == 0
+
+
+def test_behind_labels_what_keeps_the_top_class_changes_no_bit_of_the_clone(
+    make_audit: MakeAudit, threat: ThreatModel, tmp_path: Path
+) -> None:
+    """They serve the same top class, so an attacker who trains on labels gets the same clone."""
+    clones = set()
+    keep_top: list[tuple[str, dict[str, Any]]] = [
+        ("mad", {}), ("modelguard_w", {}), ("modelguard_s", {"epsilon": 0.3}),
+        ("grad2", {"keep_top": True}), ("temperature", {}),
+    ]  # fmt: skip
+    for parts in ((), *([DEFENCES[name](**how)] for name, how in keep_top)):
+        audit = make_audit(
+            Knockoff(epochs=1, batch_size=64), defences=parts, milestones=(),
+            threat=replace(threat, query_budget=128, answers="label"),
+            out=tmp_path / f"run{len(list(tmp_path.iterdir()))}",
+        )  # fmt: skip
+        run_audit(audit)
+        clones.add((audit.folder / run_folder.CLONE).read_bytes())
+    assert len(clones) == 1
 
 
 @pytest.mark.parametrize(("name", "how"), [

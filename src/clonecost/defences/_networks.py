@@ -15,7 +15,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from clonecost.errors import Advice, CloneCostError, SpecError, VictimError
+from clonecost.errors import (
+    Advice,
+    ChooseFrom,
+    CloneCostError,
+    SpecError,
+    VictimError,
+    suggest,
+)
 from clonecost.networks import NETWORKS, build
 from clonecost.networks.weights import load_weights
 from clonecost.persistence.disk import cache_root, file_digest
@@ -65,14 +72,17 @@ class Source(NamedTuple):
         path = self.file
         if path is None:
             return ""
+        if not (path.suffix or len(path.parts) > 1 or path.exists()):  # a name, not a path
+            known = suggest("network", self.where, [*NETWORKS, PERCEPTRON])
+            raise SpecError(f"{self.of}: {known}", ChooseFrom("networks"),
+                            Advice("give a file of weights"))  # fmt: skip
         try:
             check_safetensors(path)
             found = file_digest(path)
         except (CloneCostError, OSError) as error:
             fact = error.fact if isinstance(error, CloneCostError) else f"{path} cannot be read."
             raise SpecError(
-                f"{self.of}: {fact}",
-                Advice(f"give a file of weights, {PERCEPTRON} or a name of `networks`"),
+                f"{self.of}: {fact}", Advice("give a file of weights"), ChooseFrom("networks")
             ) from error
         if stated and found != stated:
             raise SpecError(

@@ -78,17 +78,17 @@ def forgetful(defences: "Sequence[Defence]", answers: AnswerKind) -> "Defence | 
 
 @runtime_checkable
 class Fitting(Protocol):
-    """A defence that does not fit every API, such as one with a network beside the victim."""
+    """A defence that needs something: a network that fits the victim, a key with a value."""
 
     def check(self, api: PredictionApi) -> None:
-        """Refuse an API that the defence does not fit, before anything is sent."""
+        """Refuse an API that the defence does not fit, or what it lacks, before a row is sent."""
 
 
 def must_fit(defences: "Sequence[Defence]", api: PredictionApi) -> None:
-    """Refuse defences that do not fit the API, before anything is sent.
+    """Refuse defences that do not fit the API or lack something, before anything is sent.
 
     Raises:
-        SpecError: one has a network for other inputs or classes.
+        SpecError: one has a network for other inputs or classes, or a key without a value.
     """
     for defence in defences:
         if isinstance(defence, Fitting):

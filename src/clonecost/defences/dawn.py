@@ -9,7 +9,7 @@ from clonecost.defences._keyed_rows import row_keys, secret
 from clonecost.defences.base import Declaration
 from clonecost.errors import SpecError
 from clonecost.query_synthesis import counter_rng
-from clonecost.types import Victim
+from clonecost.types import PredictionApi, Victim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,14 @@ class Dawn:
         if not (0 <= self.rate <= 0.5 and self.step > 0):
             raise SpecError("A setting of DAWN is out of range", got=f"rate={self.rate:g}, "
                             f"step={self.step:g}", want="rate 0 to 0.5, step above 0")  # fmt: skip
+
+    def check(self, api: PredictionApi) -> None:
+        """Refuse a key without a value; every API fits.
+
+        Raises:
+            SpecError: the environment variable of the key is not set.
+        """
+        secret(self.key)
 
     def __call__(self, victim: Victim) -> Victim:
         key = secret(self.key)

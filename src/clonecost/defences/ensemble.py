@@ -73,8 +73,9 @@ class Ensemble:
         """Refuse an API that a member does not fit.
 
         Raises:
-            SpecError: there is no member, or one has other inputs or classes.
+            SpecError: there is no member, one has other inputs or classes, or the key has no value.
         """
+        secret(self.key)
         for source in self._sources:
             source.check(api)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
 from clonecost.defences._cheapest import cheapest
-from clonecost.defences._networks import PERCEPTRON, Beside, Source, in_parts
+from clonecost.defences._networks import Beside, Source, in_parts
 from clonecost.defences.base import Declaration
 from clonecost.errors import SpecError
 from clonecost.types import PredictionApi, Victim
@@ -44,7 +44,7 @@ class Grad2:
         1.0  # the largest L1 distance from the true answer; 0: answers stay as they are
     )
     # a file of weights, an untrained network of `clonecost list networks`, or `perceptron`
-    surrogate: str = PERCEPTRON
+    surrogate: str = "perceptron"
     network: str = ""  # the network of the surrogate's file, where the file does not say it
     seed: int = 0  # of an untrained surrogate, and of the direction `random`
     direction: Direction = "ones"  # z: all ones, or normal draws by `seed`

@@ -11,7 +11,7 @@ from clonecost.defences._keyed_rows import row_keys, secret
 from clonecost.defences.base import Declaration
 from clonecost.errors import SpecError
 from clonecost.query_synthesis import counter_rng
-from clonecost.types import Victim
+from clonecost.types import PredictionApi, Victim
 
 Kind = Literal["gaussian", "laplace"]
 
@@ -51,6 +51,15 @@ class Noise:
         if not (0 <= self.scale <= 10 and self.step > 0):
             raise SpecError("The noise is out of range", got=f"scale={self.scale:g}, "
                             f"step={self.step:g}", want="scale 0 to 10, step above 0")  # fmt: skip
+
+    def check(self, api: PredictionApi) -> None:
+        """Refuse a key without a value; every API fits.
+
+        Raises:
+            SpecError: the environment variable of the key is not set.
+        """
+        if self.consistent:
+            secret(self.key)
 
     def __call__(self, victim: Victim) -> Victim:
         key = secret(self.key) if self.consistent else b""
