@@ -8,7 +8,8 @@ from tests.support.synthetic_runs import result
 from clonecost.detectors import DETECTORS
 from clonecost.detectors.base import Stream
 from clonecost.monitoring.benign import BenignTraffic, accounts_of
-from clonecost.monitoring.judging import judge, last_score, split_numbers
+from clonecost.monitoring.calibration import calibrate
+from clonecost.monitoring.judging import SPLITS, judge, last_score, split_numbers, unseen_split
 from clonecost.result.detection import DetectorFinding
 
 CURVE = result([(100, 0.4), (400, 0.6), (800, 0.8)]).curve
@@ -59,6 +60,16 @@ def test_splitting_hides_near_duplicates(traffic: BenignTraffic) -> None:
     assert hidden.accounts > 5
     assert hidden.rows == 800 // hidden.accounts
     assert by_split["contiguous"].accounts is None  # neighbours in time are neighbours in space
+
+
+def test_an_attack_without_an_alarm_needs_no_second_account(traffic: BenignTraffic) -> None:
+    """However its parts would look: a search by halving alone would miss the one account."""
+    watched = calibrate(DETECTORS["confidence"](), traffic, 0.01)
+    for split in SPLITS:
+        found = unseen_split(watched, uniform_noise(800), split, alarmed=False)
+        assert (found.accounts, found.rows) == (1, 800)
+        seen = unseen_split(watched, uniform_noise(800), split, alarmed=True)
+        assert seen.accounts != 1
 
 
 def test_a_detector_that_cannot_judge_says_why(traffic: BenignTraffic) -> None:

@@ -222,7 +222,7 @@ def _lines(found: "Detection") -> list[str]:
     for one in found.detectors:
         if one.why_not:
             lines.append(f"{one.name} cannot judge this run: {one.why_not}.")
-        if one.without:
+        if one.without and one.without.first_alarm != one.first_alarm:
             alarm = _rows(one.without.first_alarm, "")
             then = f"alarms after {alarm} rows" if alarm else "does not alarm either"
             lines.append(f"{one.name} without users of the kind {one.without.users}: {then}.")

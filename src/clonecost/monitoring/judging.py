@@ -47,7 +47,7 @@ def judge(
     alarm = stretches.first_alarm(ready.threshold())
     milestone = last_score(curve, alarm)
     accounts = [_short(ready, attack, rows) for rows in SHORT]
-    unseen = [unseen_split(ready, attack, split) for split in SPLITS]
+    unseen = [unseen_split(ready, attack, split, alarmed=alarm is not None) for split in SPLITS]
     needed = [one.accounts for one in unseen if one.accounts is not None]
     curves = [one.auroc for one in accounts if one.auroc is not None]
     return DetectorFinding(
@@ -126,13 +126,18 @@ def _short(ready: Calibrated, attack: Stream, rows: int) -> ShortAccount:
     return ShortAccount(rows=rows, accounts=len(starts), found=None, auroc=None, why=why)
 
 
-def unseen_split(ready: Calibrated, attack: Stream, split: Split) -> Unseen:
+def unseen_split(ready: Calibrated, attack: Stream, split: Split, *, alarmed: bool) -> Unseen:
     """The smallest number of accounts, of those tried, among which the attack stays unseen.
 
     It stays unseen when its accounts alarm no more often than the false-alarm rate explains: the
     lower end of the interval of their share is at most that rate. More accounts hide better, so
     that the numbers are searched by halving.
+
+    Args:
+        alarmed: one account that asks everything alarms; if not, one is enough.
     """
+    if not alarmed:
+        return Unseen(split=split, accounts=1, rows=len(attack))
     limit = ready.threshold()
 
     def unseen(accounts: int) -> bool:
@@ -144,8 +149,8 @@ def unseen_split(ready: Calibrated, attack: Stream, split: Split) -> Unseen:
         return share(np.array(over)).low <= ready.rate
 
     tried = split_numbers(len(attack))
-    at = bisect_left(tried, True, key=unseen)
-    if at == len(tried):
+    at = bisect_left(tried, True, lo=1, key=unseen)
+    if at >= len(tried):
         return Unseen(split=split, accounts=None, rows=None)
     return Unseen(split=split, accounts=tried[at], rows=len(attack) // tried[at])
 
