@@ -166,7 +166,7 @@ def _costs(spec: Spec, found: Survey, runs: int, clock: Clock) -> Iterator[tuple
         return
     threat = ThreatModel(
         input_shape=found.test.shape, num_classes=classes, query_budget=spec.budget,
-        features=found.test.features,
+        access=spec.access, features=found.test.features,
     )  # fmt: skip
     speed = Speed()
     if victim and is_free(victim, spec):
