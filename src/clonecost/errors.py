@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import Literal
 
 Listed = Literal[
-    "attacks", "victims", "datasets", "networks", "defences", "detectors", "generators", "suites"
-]
+    "attacks", "victims", "datasets", "networks", "defences", "countermeasures", "detectors",
+    "generators", "suites",
+]  # fmt: skip
 Workflow = Literal[
     "audit",
     "plan",

@@ -32,6 +32,7 @@ _LISTS: dict[Listed, tuple[str, ...]] = {
     "datasets": ("data.catalogue.DATASETS", "data.bundled_tables.TABLES"),
     "networks": ("networks.catalogue.NETWORKS",),
     "defences": ("defences.DEFENCES",),
+    "countermeasures": ("countermeasures.COUNTERMEASURES",),
     "detectors": ("detectors.DETECTORS",),
     "generators": ("generators.catalogue.GENERATORS",),
     "suites": ("suite.bundled.shipped",),
@@ -59,8 +60,8 @@ def names(kind: Listed) -> list[str]:
     """The names of all attacks, victims, data sets and so on.
 
     Args:
-        kind: "attacks", "victims", "datasets", "networks", "defences", "detectors", "generators" or
-            "suites".
+        kind: "attacks", "victims", "datasets", "networks", "defences", "countermeasures",
+            "detectors", "generators" or "suites".
 
     Raises:
         SpecError: there is no such kind.

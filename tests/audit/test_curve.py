@@ -50,6 +50,23 @@ def looked(
     return looks, clone, ended
 
 
+def test_with_copies_a_clone_knows_fewer_rows_than_were_paid() -> None:
+    door = Door(100)
+    looks: list[tuple[int, int]] = []
+
+    class Looks(Kept):
+        def look(self, clone: nn.Module, queries: int) -> None:
+            super().look(clone, queries)
+            assert isinstance(clone, Known)
+            looks.append((queries, clone.rows))
+
+    clones = rounds(door, 40)
+    clone, _ = follow(clones, door, table_kit(100), (3, 10, 41), Looks(), repeats=4)  # type: ignore[arg-type]
+    assert looks == [(8, 2), (40, 10), (80, 20)]  # 3 queries pay no row, 10 pay two
+    assert isinstance(clone, Known)
+    assert clone.rows == 20
+
+
 def rounds(door: Door, size: int, *, exact: bool = True) -> Iterator[Clone]:
     def make(rows: int, kit: AttackerKit) -> nn.Module:
         return Known(rows, float(torch.rand(1, generator=kit.rng)))

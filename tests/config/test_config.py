@@ -47,7 +47,7 @@ FULL: dict[str, Any] = {
     "network": "lenet", "outputs": "logits", "shape": [1, 16, 16], "classes": 4, "trust": True,
     "class_names": "names.txt", "background": "white",
     "layout": "nhwc", "pixels": "0..255", "channels": "bgr", "mean": [0.5], "std": [0.25],
-    "max_lost": 9,
+    "max_lost": 9, "counter": "label_only",
 }  # fmt: skip
 
 

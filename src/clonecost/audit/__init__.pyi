@@ -1,3 +1,5 @@
+from .checks import check as check
+from .checks import check_takes as check_takes
 from .defaults import UNIFORM as UNIFORM
 from .defaults import Keep as Keep
 from .definition import KEEP_UNDER as KEEP_UNDER
@@ -5,7 +7,5 @@ from .definition import OWN_MODEL as OWN_MODEL
 from .definition import Audit as Audit
 from .definition import Origin as Origin
 from .definition import RunOptions as RunOptions
-from .definition import check as check
-from .definition import check_takes as check_takes
 from .run import Watcher as Watcher
 from .run import run_audit as run_audit

@@ -11,6 +11,7 @@ from torch import nn
 from clonecost.attacks.base import published_wiring, required_generators, rows_per_unknown
 from clonecost.audit import provenance
 from clonecost.audit.definition import Audit, name_of, settings_of
+from clonecost.countermeasures.base import is_bound, name_of_countermeasure
 from clonecost.data import overlap
 from clonecost.defences import declaration_of
 from clonecost.evaluation.red_flags import Traits, flags
@@ -22,6 +23,7 @@ from clonecost.registry import snake_case
 from clonecost.result import (
     AttackCard,
     Control,
+    CounterCard,
     DefenceCard,
     EndpointCard,
     Price,
@@ -99,7 +101,7 @@ def findings(
         threat=threat,
         attack=AttackCard(
             name=audit.attack_name, settings=settings, student=audit.student_name,
-            proxy=", ".join(sorted(used)) or None,
+            proxy=", ".join(sorted(used)) or None, counter=_counter(audit),
         ),
         defences=defences,
         curve=outcome.curve,
@@ -138,6 +140,16 @@ def _traits(audit: Audit) -> Traits:
         random_answers=audit.steadiness.random,
         batch_answers=audit.steadiness.batch,
     )
+
+
+def _counter(audit: Audit) -> CounterCard | None:
+    counter = audit.counter
+    if counter is None:
+        return None
+    return CounterCard(
+        name=name_of_countermeasure(counter), settings=settings_of(counter),
+        repeats=counter.repeats, bound=is_bound(counter),
+    )  # fmt: skip
 
 
 def _endpoint(audit: Audit) -> EndpointCard | None:

@@ -8,6 +8,7 @@ from torch import nn
 
 from clonecost.attacks.base import AttackerKit, Clone, DeferredClone
 from clonecost.audit.halt import Halt, never
+from clonecost.countermeasures.base import affordable, own_rows
 from clonecost.errors import BudgetError
 from clonecost.evaluation.scoring import Reference, score
 from clonecost.oracle import Oracle
@@ -55,7 +56,7 @@ class Curve:
 
 def follow(
     clones: Iterable[Clone], oracle: Oracle, kit: AttackerKit, milestones: Sequence[int],
-    looks: Looks, halt: Halt = never,
+    looks: Looks, halt: Halt = never, repeats: int = 1,
 ) -> tuple[nn.Module | None, Ended]:  # fmt: skip
     """Run an attack to its end, and examine a clone at each milestone and at the end.
 
@@ -64,9 +65,12 @@ def follow(
 
     Args:
         clones: the clones that the attack's `run` yields.
-        milestones: rows, ascending. A clone is examined as soon as they are spent; an exact
-            deferred clone is made from exactly as many rows as the milestone.
-        looks: the examination, such as `Curve`.
+        oracle: the true one, which counts the copies of a row, too.
+        milestones: queries, ascending. A clone is examined as soon as they are spent; an exact
+            deferred clone is made from exactly as many rows as the milestone pays for.
+        looks: the examination, such as `Curve`; it is told the queries.
+        repeats: queries that a row of the attack costs; a milestone is lowered to what whole rows
+            cost.
         halt: asked at each milestone; if it says so, the attack gets no further step, and the clone
             of all rows that were bought is the last.
 
@@ -76,6 +80,11 @@ def follow(
     last: Clone | None = None
     made: tuple[int, nn.Module] | None = None  # (rows, the last clone if it was examined)
     ended: Ended = "finished"
+    milestones = affordable(milestones, repeats)
+
+    def made_of(clone: Clone, queries: int) -> nn.Module:
+        return _made(clone, own_rows(queries, repeats), kit)
+
     try:
         for last in clones:
             made = None
@@ -83,7 +92,7 @@ def follow(
                 if looks.queries < milestone <= oracle.spent:
                     exact = isinstance(last, DeferredClone) and last.exact
                     rows = milestone if exact else oracle.spent
-                    made = rows, _made(last, rows, kit)
+                    made = rows, made_of(last, rows)
                     looks.look(made[1], rows)
                     if halt(made[1], rows):
                         ended = "stopped"
@@ -95,7 +104,7 @@ def follow(
     if last is None:
         return None, ended
     spent = oracle.spent
-    clone = made[1] if made and made[0] == spent else _made(last, spent, kit)
+    clone = made[1] if made and made[0] == spent else made_of(last, spent)
     if looks.queries < spent:
         looks.look(clone, spent)
         halt(clone, spent)

@@ -1,8 +1,6 @@
-"""The parts of one audit, and the checks before anything is sent."""
+"""The parts of one audit."""
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -12,35 +10,25 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from clonecost.attacks import ATTACKS
 from clonecost.attacks.base import (
     Attack,
-    check_access,
-    least_budget,
     name_of_attack,
-    queries_per_iteration,
-    refusal,
     required_generators,
 )
 from clonecost.audit.defaults import UNIFORM, Keep
-from clonecost.data.table_labels import must_be_indices
-from clonecost.defences import must_fit
+from clonecost.countermeasures import Countermeasure, Known, View
+from clonecost.countermeasures.base import is_bound, name_of_countermeasure
 from clonecost.errors import (
     Advice,
-    AnswersError,
-    ChooseFrom,
-    DropKey,
-    QueryError,
     RunWorkflow,
-    SetKey,
     SpecError,
 )
 from clonecost.generators import TrainedGenerator
 from clonecost.networks import build
+from clonecost.oracle import Oracle
 from clonecost.persistence.intervals import EVERY
-from clonecost.tabular.features import check_rows
 from clonecost.types import (
     Compiled,
     Defence,
@@ -48,7 +36,6 @@ from clonecost.types import (
     Shape,
     ThreatModel,
     Victim,
-    richness,
 )
 from clonecost.victims.loaded_victim import LoadedVictim, as_loaded
 from clonecost.victims.steadiness import Steadiness, steadiness
@@ -124,6 +111,7 @@ class Audit:
         generators: trained on the attacker's own data, by their names in the attack's settings; an
             RGB generator also serves a grey victim.
         defences: the first is closest to the victim.
+        counter: what the attacker does about the defences; every repeat of a row is a query.
         price: USD per 1,000 rows.
         milestones: numbers of rows after which the clone is scored; it is also scored at the end.
         options: of the run and the evaluation.
@@ -144,6 +132,7 @@ class Audit:
     proxy: LabelledInputs | None = None
     generators: Mapping[str, TrainedGenerator] = field(default_factory=dict)
     defences: Sequence[Defence] = ()
+    counter: Countermeasure | None = None
     milestones: Sequence[int] = ()
     seed: int = 0
     price: float | None = None
@@ -183,6 +172,27 @@ class Audit:
         if self.threat.features is not None:
             return OWN_MODEL
         return self.student if isinstance(self.student, str) else name_of(self.student)
+
+    @property
+    def repeats(self) -> int:
+        """Queries that each of the attack's own rows costs."""
+        return self.counter.repeats if self.counter else 1
+
+    @property
+    def alters_rows(self) -> bool:
+        """Whether other rows are sent than those that the attack asks."""
+        return self.counter is not None and self.counter.declares.alters
+
+    def view(self, oracle: Oracle, clean: Tensor) -> View | None:
+        """What the attack uses instead of the oracle; None: the oracle itself.
+
+        Args:
+            clean: (n, K) answers of the undefended victim, which only a bound gets.
+        """
+        if self.counter is None:
+            return None
+        known = Known.of(self.defences, self.seed, clean if is_bound(self.counter) else None)
+        return self.counter.view(oracle, known)
 
     def new_student(self) -> nn.Module:
         """An untrained student on the CPU."""
@@ -237,159 +247,30 @@ class Audit:
         }
         if names := required_generators(self.attack):  # no key without generators
             facts["generators"] = {name: self._generator(name).weights for name in names}
+        if self.counter:  # no key without one
+            facts["counter"] = [name_of_countermeasure(self.counter), settings_of(self.counter)]
         if self.options.compile != "no":
             facts["compile"] = self.options.compile
         return json.dumps(facts, sort_keys=True, default=list)
 
 
-def kept_bytes(attack: Attack, shape: Shape, budget: int, keep: Keep) -> int:
+def kept_bytes(attack: Attack, shape: Shape, budget: int, keep: Keep, altered: bool = False) -> int:
     """The most bytes that the kept inputs of the whole budget take; 0: they are not kept.
+
+    Args:
+        altered: a countermeasure sends other rows than those of the pool.
 
     Example:
         >>> kept_bytes(Knockoff(), (1, 8, 8), 1_000, "auto")  # places in the proxy data
         4000
     """
-    from_pool = attack.declares.proxy == "asked"
+    from_pool = attack.declares.proxy == "asked" and not altered
     most = budget * (4 if from_pool else 4 * prod(shape))
     return most if keep == "all" or (keep == "auto" and most <= KEEP_UNDER) else 0
 
 
 def _facts_of(data: LabelledInputs) -> list[str | int]:
     return [data.name, len(data), data.fingerprint]
-
-
-def check(audit: Audit) -> None:
-    """Refuse an audit that cannot work, before anything is sent.
-
-    Raises:
-        AnswersError: the attack needs richer answers, or the network itself.
-        SpecError: shapes, classes, or settings contradict each other.
-    """
-    threat, attack = audit.threat, audit.attack
-    check_access(attack, audit.attack_name, threat.access)
-    if threat.access == "white-box":
-        _check_white_box(audit)
-    _check_kind(audit)
-    must_fit(audit.defences, threat)
-    needs = attack.declares.needs
-    if richness(needs) > richness(threat.answers):
-        raise AnswersError(
-            f"{audit.attack_name} needs richer answers than this threat model gives",
-            SetKey("answers", needs), ChooseFrom("attacks"),
-            got=repr(threat.answers), want=repr(needs),
-        )  # fmt: skip
-    if attack.declares.proxy != "none" and not audit.proxy:
-        raise SpecError(
-            f"{audit.attack_name} needs proxy data, and the audit has none", SetKey("proxy")
-        )
-    if audit.options.compile != "no" and audit.options.device.type == "cpu" and not _compiler():
-        raise SpecError(
-            "compile needs a C++ compiler on a CPU, and none is found",
-            DropKey("compile"),
-            Advice("install g++, or name a compiler in the environment variable CXX"),
-        )
-    if attack.declares.proxy_labels and audit.proxy:
-        classes = audit.proxy.labels.unique()
-        if len(classes) < 2 or int(classes[0]) < 0:
-            raise SpecError(
-                f"{audit.attack_name} needs proxy data with labels of two classes or more, and "
-                f"{audit.proxy.name or 'the proxy'} has none",
-                SetKey("proxy"), ChooseFrom("attacks"),
-            )  # fmt: skip
-    for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
-        if data is not None and data.shape != threat.input_shape:
-            raise SpecError(
-                f"The {what} {data.name} has another shape than the victim's inputs",
-                Advice(f"load it with shape={threat.input_shape}"),
-                got=data.shape, want=threat.input_shape,
-            )  # fmt: skip
-    if len(audit.test) == 0:
-        raise SpecError("The test set is empty, so agreement cannot be measured", SetKey("test"))
-    missing = int((audit.test.labels < 0).sum())
-    if 0 < missing < len(audit.test):
-        raise SpecError(
-            f"{missing:,} of {len(audit.test):,} rows of the test set {audit.test.name} have no "
-            "label. Accuracy needs a label for every row, and agreement needs none",
-            Advice("give all rows a label, or none"), SetKey("test"),
-        )  # fmt: skip
-    if threat.features is not None:
-        must_be_indices(audit.test, audit.loaded.classes)
-    top = int(audit.test.labels.max())
-    if top >= threat.num_classes:
-        raise SpecError(
-            "The test set has labels beyond the victim's classes",
-            SetKey("class_names"), SetKey("test"), SetKey("classes"),
-            got=f"label {top}", want=f"0 to {threat.num_classes - 1}",
-        )  # fmt: skip
-    if isinstance(audit.student, str) and threat.features is None:
-        with torch.device("meta"):  # takes no time and draws no random numbers
-            audit.new_student()
-    least = least_budget(attack)
-    if threat.query_budget < least:
-        part = "iteration" if queries_per_iteration(attack) == least else "clone"
-        raise SpecError(
-            f"The budget is too small for one {part} of {audit.attack_name}",
-            SetKey("budget", least), got=threat.query_budget, want=f"at least {least}",
-        )  # fmt: skip
-    audit.fitted_generators()  # last: a generator can still be trained
-
-
-def _check_white_box(audit: Audit) -> None:
-    if audit.loaded.network is None:
-        raise SpecError(
-            f"The victim {audit.loaded.name} gives answers only, and a white box needs its network",
-            Advice("give a victim of the zoo, an nn.Module, or a weights file with `network`"),
-            SetKey("access", "black-box"),
-        )
-    if audit.defences:
-        raise SpecError(
-            "A white-box reference reads the network behind the defences, so it takes none",
-            DropKey("defence"),
-        )
-
-
-def _check_kind(audit: Audit) -> None:
-    """Attack, victim and test rows must all be of images, or all of a table."""
-    threat, attack = audit.threat, audit.attack
-    check_takes(audit.attack_name, attack, table=threat.features is not None)
-    if threat.features is None:
-        return
-    if audit.options.controls:
-        raise SpecError(
-            "Controls train a student network, and an attack on a table has none",
-            DropKey("controls"),
-        )
-    if refused := refusal(attack, threat):
-        raise SpecError(
-            f"{audit.attack_name} cannot attack {audit.loaded.name}: {refused.fact}",
-            *refused.remedies,
-        )
-    try:
-        check_rows(threat.features, audit.test.inputs)
-    except QueryError as error:
-        raise SpecError(
-            f"The test set {audit.test.name} does not fit the victim: {error.fact}",
-            *error.remedies, SetKey("test"),
-        ) from error  # fmt: skip
-
-
-def check_takes(name: str, attack: Attack, *, table: bool) -> None:
-    """Refuse an attack on images against a table, and the other way round.
-
-    Raises:
-        SpecError: with the attacks that fit a table.
-    """
-    if attack.declares.takes == ("table" if table else "images"):
-        return
-    if not table:
-        raise SpecError(
-            f"{name} attacks tables, and the victim takes images", ChooseFrom("attacks")
-        )
-    fitting = [key for key in ATTACKS if ATTACKS.source(key).declared.get("takes") == "table"]
-    raise SpecError(
-        f"{name} attacks images, and the victim takes rows of a table",
-        SetKey("attack"), got=name, want=" or ".join(fitting),
-    )  # fmt: skip
 
 
 def name_of(part: object) -> str:
@@ -401,7 +282,3 @@ def settings_of(part: object) -> dict[str, Any]:
     """The fields of a dataclass as JSON values; empty for any other callable."""
     found = asdict(cast(Any, part)) if is_dataclass(part) else {}
     return json.loads(json.dumps(found, default=str))
-
-
-def _compiler() -> str | None:
-    return shutil.which(os.environ.get("CXX") or "g++") or shutil.which("clang++")

@@ -5,21 +5,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from clonecost.attacks.base import AttackerKit, Clone
 from clonecost.audit.assemble_result import History, Outcome, about_clone, findings, recorded_files
+from clonecost.audit.checks import check
 from clonecost.audit.curve import Curve, follow
-from clonecost.audit.definition import Audit, check, kept_bytes
+from clonecost.audit.definition import Audit, kept_bytes
 from clonecost.audit.halt import Halt, KeptHalt, never
 from clonecost.audit.provenance import release
 from clonecost.audit.query_stats import TrafficLog
 from clonecost.audit.resumption import must_hold_its_rows, must_recall, recall, take_up
 from clonecost.audit.spot_check import findings_of, spot_check
 from clonecost.audit.threads import threads_of, words_on_threads
+from clonecost.countermeasures import View
+from clonecost.countermeasures.base import own_rows
 from clonecost.defences import defend
 from clonecost.errors import LedgerError, RunWorkflow, SetKey, SpecError, VictimError
 from clonecost.evaluation.controls import run_controls
@@ -157,15 +160,16 @@ def _run(
     ledger.note(stops=json.dumps(sorted(stops)))
     milestones = sorted(stop for stop in stops if 0 < stop < audit.threat.query_budget)
     shown, remark, curve = Shown(), Remark(), Curve(reference, watcher.scored)
-    kit = _kit(audit, watcher, history.horizon, shown, remark)
+    kit = _kit(audit, watcher, own_rows(history.horizon, audit.repeats), shown, remark)
+    view = audit.view(oracle, reference.answers)
     parts = {
         "place": OraclePosition(oracle), "traffic": traffic, "curve": curve, "shown": shown,
-        "remark": remark,
+        "remark": remark, "view": view,
     }  # fmt: skip
     snapshots = _snapshots(audit, watcher, ledger, kit, milestones, parts)
     kit = replace(kit, loop=snapshots.loop)
     kept = KeptHalt(ledger, audit.threat.query_budget, halt)
-    outcome = _attack(audit, oracle, kit, milestones, curve, snapshots, kept)
+    outcome = _attack(audit, oracle, view, kit, milestones, curve, snapshots, kept)
     outcome = outcome._replace(remark=remark.sentence)
     _check_spots(audit, watcher, ledger, reference, ending=True)
     _keep_form(audit, ledger)
@@ -348,17 +352,18 @@ def _snapshots(
 
 
 def _attack(
-    audit: Audit, oracle: Oracle, kit: AttackerKit, milestones: Sequence[int], curve: Curve,
-    snapshots: Snapshots, halt: Halt,
+    audit: Audit, oracle: Oracle, view: View | None, kit: AttackerKit, milestones: Sequence[int],
+    curve: Curve, snapshots: Snapshots, halt: Halt,
 ) -> Outcome:  # fmt: skip
     """Run the attack, scored at the milestones and at its end."""
 
     def clones() -> Iterator[Clone]:
-        for clone in audit.attack.run(oracle, kit):
+        # an attack uses what both have: a call, `threat`, `spent` and `remaining`
+        for clone in audit.attack.run(cast(Oracle, view) if view else oracle, kit):
             snapshots.clones += 1
             yield clone
 
-    clone, ended = follow(clones(), oracle, kit, milestones, curve, halt)
+    clone, ended = follow(clones(), oracle, kit, milestones, curve, halt, audit.repeats)
     if clone is None:
         raise SpecError(
             f"{audit.attack_name} yielded no clone within its budget",
@@ -376,7 +381,9 @@ def _continue(ledger: Ledger, audit: Audit) -> History:
             SetKey("budget", bought), got=budget, want=f"at least {bought}",
         )  # fmt: skip
     if ledger.fact("horizon") is None:
-        kept = kept_bytes(audit.attack, audit.threat.input_shape, budget, audit.options.keep)
+        kept = kept_bytes(
+            audit.attack, audit.threat.input_shape, budget, audit.options.keep, audit.alters_rows
+        )
         keep = "all" if kept or audit.options.keep == "all" else "none"
         threads = threads_of(audit)
         ledger.note(horizon=budget, resumed=0, threads=threads.number, threads_why=threads.why,

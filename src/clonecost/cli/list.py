@@ -16,6 +16,7 @@ WHITE_BOX = "White box: a reference, not an attack through the API; needs --acce
 FLAGS = {
     "attacks": "--set {name}.SETTING=VALUE",
     "defences": "--defence {name}:SETTING=VALUE",
+    "countermeasures": "--counter {name}:SETTING=VALUE",
 }
 
 

@@ -36,6 +36,7 @@ from .key import keys as keys
 from .key import parse_value as parse_value
 from .lookup import answer_kind as answer_kind
 from .lookup import make_attack as make_attack
+from .lookup import make_counter as make_counter
 from .lookup import make_defence as make_defence
 from .lookup import make_device as make_device
 from .parse import make_spec as make_spec

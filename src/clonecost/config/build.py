@@ -26,7 +26,7 @@ from clonecost.config.defaults import (
     victim_shape,
     with_class_names,
 )
-from clonecost.config.lookup import make_attack, make_defence, make_device
+from clonecost.config.lookup import make_attack, make_counter, make_defence, make_device
 from clonecost.config.parse import to_toml
 from clonecost.config.schema import Spec
 from clonecost.data import load
@@ -274,6 +274,7 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
             victim=parts.victim, threat=parts.threat, attack=make_attack(name, spec.set),
             test=parts.test, out=folder, student=parts.student, proxy=parts.proxy,
             generators=parts.generators, defences=[make_defence(text) for text in spec.defence],
+            counter=make_counter(spec.counter),
             milestones=milestones_of(spec), seed=seed, price=spec.price, options=options,
             origin=Origin(attack=name, command=command, spec=to_toml(single)),
         ))  # fmt: skip

@@ -8,8 +8,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from clonecost.attacks import ATTACKS, PROFILES, Attack
 from clonecost.config.key import parse_value, refused
+from clonecost.countermeasures import COUNTERMEASURES, Countermeasure
 from clonecost.defences import DEFENCES
-from clonecost.errors import ChooseFrom, SetKey, SpecError, suggest
+from clonecost.errors import ChooseFrom, Listed, SetKey, SpecError, suggest
+from clonecost.registry import Parts
 from clonecost.safe_text import first_line
 from clonecost.types import AnswerKind, Defence
 
@@ -44,21 +46,42 @@ def make_defence(text: str) -> Defence:
         >>> make_defence("rounding:decimals=2").decimals
         2
     """
+    return cast(Defence, _part(text, "defence", "defences", DEFENCES))
+
+
+def make_counter(text: str | None) -> Countermeasure | None:
+    """The countermeasure of NAME or NAME:key=value,key=value; None: the attack has none.
+
+    Raises:
+        SpecError: the name or a key is unknown, or a value has a wrong type.
+
+    Example:
+        >>> make_counter("averaging:repeats=8").repeats
+        8
+    """
+    if text is None:
+        return None
+    return cast(Countermeasure, _part(text, "counter", "countermeasures", COUNTERMEASURES))
+
+
+def _part(text: str, key: str, kind: Listed, known: Parts[Any]) -> Any:
+    """The part of NAME or NAME:key=value,key=value, which the user gives as `key`."""
     name, _, rest = text.partition(":")
-    if name not in DEFENCES:
-        raise SpecError(suggest("defence", name, list(DEFENCES)), ChooseFrom("defences"))
-    settings = dict(_pair(part, text) for part in rest.split(",") if part)
-    return cast(Defence, _with(DEFENCES[name](), settings, name))
+    word = kind.removesuffix("s")
+    if name not in known:
+        raise SpecError(suggest(word, name, list(known)), ChooseFrom(kind))
+    settings = dict(_pair(part, text, key, word) for part in rest.split(",") if part)
+    return _with(known[name](), settings, name)
 
 
-def _pair(part: str, text: str) -> tuple[str, Any]:
-    key, equals, value = part.partition("=")
+def _pair(part: str, text: str, key: str, word: str) -> tuple[str, Any]:
+    name, equals, value = part.partition("=")
     if not equals:
         raise SpecError(
-            f"The defence {text!r} has a part that is not a setting",
-            SetKey("defence"), got=repr(part), want="key=value",
+            f"The {word} {text!r} has a part that is not a setting",
+            SetKey(key), got=repr(part), want="key=value",
         )  # fmt: skip
-    return key.strip(), parse_value(value)
+    return name.strip(), parse_value(value)
 
 
 def _with(part: Any, settings: dict[str, Any], name: str) -> Any:

@@ -119,6 +119,12 @@ class Spec(BaseModel):
         metavar="NET", default="the zoo victim's own student, else resnet8", panel=ATTACKER,
         choices="networks",
     )] = None  # fmt: skip
+    counter: Annotated[str | None, Key(
+        "What the attacker does about the defences, which they know except for their keys "
+        "(`clonecost list countermeasures`); every repeat of a row is counted.",
+        metavar="NAME[:KEY=VALUE,...]", default="none: the answers are taken as they are served",
+        panel=ATTACKER, choices="countermeasures",
+    )] = None  # fmt: skip
     access: Annotated[Access, Key(
         "black-box: the attack sees answers only. white-box: a reference reads the network itself.",
         panel=ATTACKER,

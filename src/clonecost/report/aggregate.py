@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from clonecost.report.load_runs import Run
-from clonecost.result import DefenceCard, Measured, Rate, Result, Score, metrics
+from clonecost.result import AttackCard, DefenceCard, Measured, Rate, Result, Score, metrics
 
 CONFIDENCE = 0.95
 OWN = ("agreement", "corrected_agreement", "accuracy")  # metrics with a field of a `Point`
@@ -163,6 +163,12 @@ def defence_words(defences: Sequence[DefenceCard]) -> str:
     return " + ".join(f"{d.name}{_settings_words(d.settings)}" for d in defences) or "none"
 
 
+def counter_words(attack: AttackCard) -> str:
+    """The attack's countermeasure with its settings, or "none"."""
+    counter = attack.counter
+    return f"{counter.name}{_settings_words(counter.settings)}" if counter else "none"
+
+
 def answer_words(result: Result) -> str:
     """The content of an answer, in two words."""
     words = {
@@ -253,6 +259,7 @@ def _facets(result: Result) -> dict[str, str]:
     return {
         "victim": f"victim {result.victim.name}",
         "defences": "undefended" if defences == "none" else f"defended by {defences}",
+        "counter": f"countermeasure {counter_words(attack)}",
         "answers": answer_words(result),
         "input": f"{threat.input_precision} inputs",
         "budget": f"budget {threat.query_budget:,}",

@@ -8,6 +8,7 @@ when a field changes its meaning or is removed.
 from clonecost.result.cards import AttackCard as AttackCard
 from clonecost.result.cards import Authorisation as Authorisation
 from clonecost.result.cards import Control as Control
+from clonecost.result.cards import CounterCard as CounterCard
 from clonecost.result.cards import DefenceCard as DefenceCard
 from clonecost.result.cards import EndpointCard as EndpointCard
 from clonecost.result.cards import FeatureCard as FeatureCard

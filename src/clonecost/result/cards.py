@@ -91,13 +91,28 @@ class ThreatCard(Model):
     incomplete: bool = Field(default=False, description="a table's rows may have missing values")
 
 
+class CounterCard(Model):
+    """What the attacker did about the defences, which they knew except for their keys."""
+
+    name: str
+    settings: dict[str, JsonValue]
+    repeats: int = Field(description="queries that each of the attack's own rows cost")
+    bound: bool = Field(
+        default=False,
+        description="true: it used clean answers, which no attacker has; a bound, not an attack",
+    )
+
+
 class AttackCard(Model):
-    """The attack with its settings, its student and its proxy data."""
+    """The attack with its settings, its countermeasure, its student and its proxy data."""
 
     name: str
     settings: dict[str, JsonValue] = Field(description="every hyper-parameter of the attack")
     student: str
     proxy: str | None
+    counter: CounterCard | None = Field(
+        default=None, description="null: the attack took the answers as they were served"
+    )
 
 
 class DefenceCard(Model):

@@ -63,7 +63,8 @@ class DefenceRow(Model):
         "attacker; null for that row itself"
     )
     pareto: bool = Field(
-        description="no other row has both a lower worst agreement and a lower price for users"
+        description="no other row is at least as good in all of the worst agreement, the share of "
+        "changed top classes and the mean L1 distance, and better in one"
     )
 
     @model_validator(mode="after")
@@ -102,6 +103,10 @@ class DefenceGrid(Model):
         description="agreement of a clone that always predicts the victim's most frequent class"
     )
     rows: list[DefenceRow] = Field(description="`none` and `label` first, then as they were asked")
+    asked: list[str] = Field(
+        default_factory=list,
+        description="the rows that were asked for; those that are not in `rows` have not run yet",
+    )
 
     model_config = Model.model_config | {"populate_by_name": True, "serialize_by_alias": True}
 

@@ -18,6 +18,7 @@ from clonecost.config import (
     load_table_parts,
     lost_limit,
     make_attack,
+    make_counter,
     needs_proxy,
     of_table,
     proxy_name,
@@ -27,6 +28,7 @@ from clonecost.config import (
     victim_shape,
 )
 from clonecost.config.panel_entries import entries_of, of_one_entry, watch_parts, watch_rows
+from clonecost.countermeasures.base import own_rows
 from clonecost.data import Split, load
 from clonecost.data.tables import load_table
 from clonecost.errors import CloneCostError, DataError, VictimError
@@ -94,12 +96,14 @@ def plan(
     runs = singles(spec, Path())
     rows = spec.budget if spec.panel else spec.budget * len(runs)
     lines = [("victim", spec.victim), ("student", student_name(spec))]
+    counter = make_counter(spec.counter)
+    repeats = counter.repeats if counter else 1
     if spec.panel:
         lines += _panel(spec)
     else:
         for name in spec.attack:
             attack = make_attack(name, spec.set)
-            lines.append((name, attack.plan(spec.budget)))
+            lines.append((name, attack.plan(own_rows(spec.budget, repeats))))
     test = test_name(spec)
     lines.append(("runs", f"{len(spec.attack)} attack(s) x {len(spec.seed)} seed(s)"))
     lines.append(("queries", f"at most {rows:,} of the attacks, all counted"))
@@ -124,6 +128,9 @@ def plan(
     lines.append(("defences", ", ".join(spec.defence) or "none"))
     if asked := consents_needed(spec):
         lines.append(("consent", f"the audit would {'; '.join(one.words for one in asked)}"))
+    if spec.counter:
+        each = f", {repeats} queries a row" if repeats > 1 else ""
+        lines.append(("countermeasure", f"{spec.counter}{each}"))
     missing = list(found.missing)
     try:
         lines += _costs(of_one_entry(spec), found, len(runs), clock)

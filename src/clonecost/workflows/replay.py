@@ -60,7 +60,7 @@ def replay(
 
     Raises:
         LedgerError: the run did not keep its inputs, or its data have changed.
-        RunError: the run attacked a table.
+        RunError: the run attacked a table, or has a countermeasure.
         SpecError: `student` is unknown.
 
     Example:
@@ -71,6 +71,12 @@ def replay(
         raise RunError(
             f"{run} attacked a table, whose clone is solved for: no other student can be trained",
             Advice("choose a run that attacked images"),
+        )
+    if spec.counter:
+        raise RunError(
+            f"{run} has the countermeasure {spec.counter}, and a replay trains on the answers as "
+            "they were served",
+            Advice("choose a run without a countermeasure"),
         )
     began = time.monotonic()
     device = make_device(spec.device)

@@ -2,7 +2,13 @@
 
 from collections.abc import Sequence
 
-from clonecost.report.aggregate import Group, answer_words, defence_words, setting_words
+from clonecost.report.aggregate import (
+    Group,
+    answer_words,
+    counter_words,
+    defence_words,
+    setting_words,
+)
 from clonecost.report.model import (
     Block,
     Code,
@@ -52,8 +58,9 @@ def threat_words(result: Result) -> str:
         else "The attacker owns no data"
     )
     student = f"{proxy} and trains the student {attack.student}."
+    counter = _counter(result)
     if threat.features is not None:
-        return f"{access} {_tabular_words(result)} {_answers(result)} {proxy}."
+        return f"{access} {_tabular_words(result)} {_answers(result)} {proxy}.{counter}"
     size = " × ".join(map(str, threat.input_shape))
     if not threat.query_budget:
         return f"{access} The attack sends no query; inputs have the shape {size}. {student}"
@@ -63,7 +70,7 @@ def threat_words(result: Result) -> str:
     }[threat.input_precision]
     return (
         f"{access} The attacker may send {count(threat.query_budget, 'input')} of shape {size} "
-        f"with {pixels}. {_answers(result)} {student}"
+        f"with {pixels}. {_answers(result)} {student}{counter}"
     )
 
 
@@ -87,6 +94,25 @@ def _answers(result: Result) -> str:
     return f"An answer gives {said}."
 
 
+def _counter(result: Result) -> str:
+    """What the attacker does about the defences, as sentences with a leading space."""
+    counter = result.attack.counter
+    if counter is None:
+        return ""
+    known = (
+        f" The attacker knows the defences except for their keys, and answers them with "
+        f"{counter_words(result.attack)}."
+    )
+    if counter.repeats > 1:
+        known += f" Each row costs {counter.repeats} queries."
+    if counter.bound:
+        known += (
+            " It uses the victim's clean answers, which no attacker has: this is a bound, not an "
+            "attack."
+        )
+    return known
+
+
 def _facts(result: Result) -> dict[str, str]:
     threat, attack = result.threat, result.attack
     return {
@@ -97,6 +123,7 @@ def _facts(result: Result) -> dict[str, str]:
         "Proxy data": attack.proxy or "none",
         "Student": attack.student,
         "Defences": defence_words(result.defences),
+        "Countermeasure": counter_words(attack),
     }
 
 

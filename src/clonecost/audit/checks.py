@@ -1,0 +1,203 @@
+"""The checks of an audit, before anything is sent."""
+
+import os
+import shutil
+
+import torch
+
+from clonecost.attacks import ATTACKS
+from clonecost.attacks.base import (
+    Attack,
+    check_access,
+    least_budget,
+    queries_per_iteration,
+    refusal,
+)
+from clonecost.audit.definition import Audit
+from clonecost.countermeasures import Countermeasure, Known
+from clonecost.countermeasures.base import name_of_countermeasure, own_rows
+from clonecost.data.table_labels import must_be_indices
+from clonecost.defences import must_fit
+from clonecost.errors import (
+    Advice,
+    AnswersError,
+    ChooseFrom,
+    DropKey,
+    QueryError,
+    SetKey,
+    SpecError,
+)
+from clonecost.tabular.features import check_rows
+from clonecost.types import richness
+
+
+def check(audit: Audit) -> None:
+    """Refuse an audit that cannot work, before anything is sent.
+
+    Raises:
+        AnswersError: the attack needs richer answers, or the network itself.
+        SpecError: shapes, classes, or settings contradict each other.
+    """
+    threat, attack = audit.threat, audit.attack
+    check_access(attack, audit.attack_name, threat.access)
+    if threat.access == "white-box":
+        _check_white_box(audit)
+    _check_kind(audit)
+    must_fit(audit.defences, threat)
+    needs = attack.declares.needs
+    if richness(needs) > richness(threat.answers):
+        raise AnswersError(
+            f"{audit.attack_name} needs richer answers than this threat model gives",
+            SetKey("answers", needs), ChooseFrom("attacks"),
+            got=repr(threat.answers), want=repr(needs),
+        )  # fmt: skip
+    if audit.counter:
+        _check_counter(audit, audit.counter)
+    if attack.declares.proxy != "none" and not audit.proxy:
+        raise SpecError(
+            f"{audit.attack_name} needs proxy data, and the audit has none", SetKey("proxy")
+        )
+    if audit.options.compile != "no" and audit.options.device.type == "cpu" and not _compiler():
+        raise SpecError(
+            "compile needs a C++ compiler on a CPU, and none is found",
+            DropKey("compile"),
+            Advice("install g++, or name a compiler in the environment variable CXX"),
+        )
+    if attack.declares.proxy_labels and audit.proxy:
+        classes = audit.proxy.labels.unique()
+        if len(classes) < 2 or int(classes[0]) < 0:
+            raise SpecError(
+                f"{audit.attack_name} needs proxy data with labels of two classes or more, and "
+                f"{audit.proxy.name or 'the proxy'} has none",
+                SetKey("proxy"), ChooseFrom("attacks"),
+            )  # fmt: skip
+    for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
+        if data is not None and data.shape != threat.input_shape:
+            raise SpecError(
+                f"The {what} {data.name} has another shape than the victim's inputs",
+                Advice(f"load it with shape={threat.input_shape}"),
+                got=data.shape, want=threat.input_shape,
+            )  # fmt: skip
+    if len(audit.test) == 0:
+        raise SpecError("The test set is empty, so agreement cannot be measured", SetKey("test"))
+    missing = int((audit.test.labels < 0).sum())
+    if 0 < missing < len(audit.test):
+        raise SpecError(
+            f"{missing:,} of {len(audit.test):,} rows of the test set {audit.test.name} have no "
+            "label. Accuracy needs a label for every row, and agreement needs none",
+            Advice("give all rows a label, or none"), SetKey("test"),
+        )  # fmt: skip
+    if threat.features is not None:
+        must_be_indices(audit.test, audit.loaded.classes)
+    top = int(audit.test.labels.max())
+    if top >= threat.num_classes:
+        raise SpecError(
+            "The test set has labels beyond the victim's classes",
+            SetKey("class_names"), SetKey("test"), SetKey("classes"),
+            got=f"label {top}", want=f"0 to {threat.num_classes - 1}",
+        )  # fmt: skip
+    if isinstance(audit.student, str) and threat.features is None:
+        with torch.device("meta"):  # takes no time and draws no random numbers
+            audit.new_student()
+    least = least_budget(attack)
+    if own_rows(threat.query_budget, audit.repeats) < least:
+        part = "iteration" if queries_per_iteration(attack) == least else "clone"
+        least *= audit.repeats
+        raise SpecError(
+            f"The budget is too small for one {part} of {audit.attack_name}",
+            SetKey("budget", least), got=threat.query_budget, want=f"at least {least}",
+        )  # fmt: skip
+    audit.fitted_generators()  # last: a generator can still be trained
+
+
+def _check_counter(audit: Audit, counter: Countermeasure) -> None:
+    """Refuse a countermeasure that cannot work here."""
+    threat, attack, name = audit.threat, audit.attack, name_of_countermeasure(counter)
+    if threat.access == "white-box":
+        raise SpecError(
+            "A white-box reference gets no answer to change, so it takes no countermeasure",
+            DropKey("counter"),
+        )
+    needs, gives = counter.declares.needs, counter.declares.gives
+    if richness(needs) > richness(threat.answers):
+        raise AnswersError(
+            f"{name} needs richer answers than this threat model gives",
+            SetKey("answers", needs), DropKey("counter"),
+            got=repr(threat.answers), want=repr(needs),
+        )  # fmt: skip
+    if gives and richness(attack.declares.needs) > richness(gives):
+        raise AnswersError(
+            f"{audit.attack_name} needs richer answers than {name} leaves",
+            DropKey("counter"), ChooseFrom("attacks"),
+            got=repr(gives), want=repr(attack.declares.needs),
+        )  # fmt: skip
+    if threat.query_budget < counter.repeats:
+        raise SpecError(
+            f"The budget is smaller than the {counter.repeats} queries that {name} needs for a row",
+            SetKey("budget", counter.repeats), SetKey("counter"),
+            got=threat.query_budget, want=f"at least {counter.repeats}",
+        )  # fmt: skip
+    if refused := counter.unfit(Known.of(audit.defences, audit.seed), threat):
+        raise refused
+
+
+def _check_white_box(audit: Audit) -> None:
+    if audit.loaded.network is None:
+        raise SpecError(
+            f"The victim {audit.loaded.name} gives answers only, and a white box needs its network",
+            Advice("give a victim of the zoo, an nn.Module, or a weights file with `network`"),
+            SetKey("access", "black-box"),
+        )
+    if audit.defences:
+        raise SpecError(
+            "A white-box reference reads the network behind the defences, so it takes none",
+            DropKey("defence"),
+        )
+
+
+def _check_kind(audit: Audit) -> None:
+    """Attack, victim and test rows must all be of images, or all of a table."""
+    threat, attack = audit.threat, audit.attack
+    check_takes(audit.attack_name, attack, table=threat.features is not None)
+    if threat.features is None:
+        return
+    if audit.options.controls:
+        raise SpecError(
+            "Controls train a student network, and an attack on a table has none",
+            DropKey("controls"),
+        )
+    if refused := refusal(attack, threat):
+        raise SpecError(
+            f"{audit.attack_name} cannot attack {audit.loaded.name}: {refused.fact}",
+            *refused.remedies,
+        )
+    try:
+        check_rows(threat.features, audit.test.inputs)
+    except QueryError as error:
+        raise SpecError(
+            f"The test set {audit.test.name} does not fit the victim: {error.fact}",
+            *error.remedies, SetKey("test"),
+        ) from error  # fmt: skip
+
+
+def check_takes(name: str, attack: Attack, *, table: bool) -> None:
+    """Refuse an attack on images against a table, and the other way round.
+
+    Raises:
+        SpecError: with the attacks that fit a table.
+    """
+    if attack.declares.takes == ("table" if table else "images"):
+        return
+    if not table:
+        raise SpecError(
+            f"{name} attacks tables, and the victim takes images", ChooseFrom("attacks")
+        )
+    fitting = [key for key in ATTACKS if ATTACKS.source(key).declared.get("takes") == "table"]
+    raise SpecError(
+        f"{name} attacks images, and the victim takes rows of a table",
+        SetKey("attack"), got=name, want=" or ".join(fitting),
+    )  # fmt: skip
+
+
+def _compiler() -> str | None:
+    return shutil.which(os.environ.get("CXX") or "g++") or shutil.which("clang++")
