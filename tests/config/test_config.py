@@ -47,7 +47,7 @@ FULL: dict[str, Any] = {
     "network": "lenet", "outputs": "logits", "shape": [1, 16, 16], "classes": 4, "trust": True,
     "class_names": "names.txt", "background": "white",
     "layout": "nhwc", "pixels": "0..255", "channels": "bgr", "mean": [0.5], "std": [0.25],
-    "max_lost": 9, "counter": "label_only",
+    "max_lost": 9, "counter": "label_only", "threads": 2,
 }  # fmt: skip
 
 
@@ -231,7 +231,8 @@ def test_the_default_folder_depends_on_what_is_asked_and_on_nothing_else() -> No
     plain = make_spec({"victim": "digits-lenet"})
     assert default_out(plain) == Path("runs/digits-lenet-knockoff-shared")
     free = {"price": 1.0, "milestones": [5], "controls": True, "data": "x", "keep": "all",
-            "snapshot_every": 1.0, "spot_check": 3, "max_lost": 5, "max_hours": 2.0}  # fmt: skip
+            "snapshot_every": 1.0, "spot_check": 3, "max_lost": 5, "max_hours": 2.0,
+            "threads": 2}  # fmt: skip
     assert set(free) | {"budget", "rate", "authorisation", "minutes", "max_usd"} == {
         name for name, key in keys(Spec).items() if key.free
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from clonecost.cli.audit import app, audit, plan
 from clonecost.cli.check import check
+from clonecost.cli.defend import defend
 from clonecost.cli.detect import detect
 from clonecost.cli.report import report
 from clonecost.cli.runs import export, replay, transfer, verify
@@ -22,6 +23,7 @@ __all__ = [
     "app",
     "audit",
     "check",
+    "defend",
     "detect",
     "export",
     "main",

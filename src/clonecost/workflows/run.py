@@ -16,6 +16,7 @@ from clonecost.config import (
     singles,
     to_toml,
 )
+from clonecost.config.build import Parts
 from clonecost.errors import Advice, RunError, RunWorkflow, SetKey
 from clonecost.oracle.ledger import ACCOUNTS, Ledger
 from clonecost.persistence import run_folder
@@ -30,6 +31,7 @@ Watch = Callable[[Audit], Watcher]
 def run_spec(
     spec: Spec, out: Path, *, watch: Watch, progress: Progress = no_progress, command: str = "",
     consent: Container[str] = (), where: str = "The spec", notice: Callable[[str], object] = str,
+    parts: Parts | None = None,
 ) -> Iterator[tuple[Path, Result]]:  # fmt: skip
     """Run every audit of a spec, one after the other; yields each run folder with its result.
 
@@ -43,6 +45,7 @@ def run_spec(
             a spec that the person wrote. It is remembered for the run folders.
         where: what holds the spec, for the message that asks for consent.
         notice: gets the hours and the memory of a new run, in words, before its first query.
+        parts: those of the spec, if they are loaded; the caller has then checked how long it takes.
 
     Raises:
         ConsentError: the spec would run or contact what the person has not agreed to.
@@ -62,11 +65,12 @@ def run_spec(
         run_folder.make(out)  # refused here, before a victim is trained
         for folder, single in folders.items():
             remember(folder, single)
-        parts = load_parts(spec, progress, consent=agreed)
+        loaded = parts is not None
+        parts = parts or load_parts(spec, progress, consent=agreed)
         todo = audits(spec, parts, out, command)
         for audit in todo:  # all of them, before the first query
             check(audit)
-        if not any((folder / run_folder.LEDGER).is_file() for folder in folders):
+        if not loaded and not any((folder / run_folder.LEDGER).is_file() for folder in folders):
             must_be_quick_enough(spec, parts.victim, parts.threat, len(parts.test), notice=notice)
         for folder in unpaid:
             if not (folder / run_folder.LEDGER).is_file():  # of several runs; one run looks itself

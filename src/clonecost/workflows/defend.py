@@ -1,0 +1,171 @@
+"""Run a grid of defences and attackers: one audit a cell, and the document of what is finished."""
+
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clonecost.audit import Watcher
+from clonecost.config import (
+    Spec,
+    answers_of,
+    load_parts,
+    make_counter,
+    make_defence,
+    must_consent,
+)
+from clonecost.config.build import Parts
+from clonecost.errors import Advice, SpecError
+from clonecost.persistence import run_folder
+from clonecost.report.defence_table import as_markdown
+from clonecost.result.defence_grid import FILE, DefenceGrid
+from clonecost.types import Progress, no_progress
+from clonecost.workflows.agreements import Either, remembered
+from clonecost.workflows.costs import (
+    estimates,
+    in_words,
+    known_speed,
+    must_be_quick_enough,
+    speed_of_student,
+)
+from clonecost.workflows.estimate import Clock, Speed
+from clonecost.workflows.grid_cells import (
+    Cell,
+    Row,
+    all_cells,
+    expanded,
+    grid_rows,
+    must_fit,
+    together,
+)
+from clonecost.workflows.grid_document import document
+from clonecost.workflows.run import finished, run_spec
+
+MARKDOWN = "defences.md"
+FIRST = 2  # rows without which nothing can be compared: no defence, and labels only
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid that can run: its victim and data are loaded, nothing is sent."""
+
+    spec: Spec
+    out: Path
+    rows: list[Row]
+    parts: Parts
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The audits in the order in which they run."""
+        return list(all_cells(self.rows))
+
+    @property
+    def open(self) -> list[Cell]:
+        """The cells that are not finished."""
+        return [c for c in self.cells if finished(self.out / c.folder, c.spec) is None]
+
+
+def prepare(
+    spec: Spec, defences: Sequence[str], out: Path, *, counters: Sequence[str] = (),
+    progress: Progress = no_progress, consent: Container[str] = (), where: str = "The spec",
+) -> Grid:  # fmt: skip
+    """Load what a grid needs and check every cell by name. Sends nothing.
+
+    Args:
+        spec: of one attack; its seeds are those of every cell.
+        defences: as in a spec; several values of a setting make several rows, `+` puts defences
+            into one row.
+        counters: attackers beside those that the defences are paired with.
+
+    Raises:
+        ConsentError: the spec would run or contact what the person has not agreed to.
+        SpecError: a defence, a countermeasure or the attack does not fit.
+    """
+    if not defences:
+        raise SpecError(
+            "A grid compares defences, and none is given",
+            Advice("give one or several, such as rounding:decimals=1"),
+        )
+    agreed = Either(consent, remembered(out, spec))
+    must_consent(spec, agreed, where=where)
+    _must_be_named(spec, defences, counters)
+    parts = load_parts(spec, progress, consent=agreed)
+    return Grid(spec, out, grid_rows(spec, defences, counters, parts.threat), parts)
+
+
+def _must_be_named(spec: Spec, defences: Sequence[str], counters: Sequence[str]) -> None:
+    """Refuse a mistake in a name or a setting before a victim is loaded or trained.
+
+    Raises:
+        SpecError: a name or a setting is wrong.
+    """
+    for text in expanded(defences):
+        for part in together(text):
+            make_defence(part)
+    for text in counters:
+        make_counter(text)
+    must_fit(spec, answers_of(spec)[0])
+
+
+def preview(grid: Grid, *, clock: Clock = time.perf_counter) -> list[tuple[str, str]]:
+    """(name, fact): the cells, queries, money and hours of the grid. Sends nothing."""
+    spec, count = grid.spec, len(grid.cells)
+    rows = spec.budget * count
+    lines = [(row.name, ", ".join(a.pairing.name for a in row.attackers)) for row in grid.rows]
+    done = count - len(grid.open)
+    lines.append(("runs", f"{count}, of which {done} are finished"))
+    lines.append(("queries", f"at most {rows:,} of the attackers, all counted"))
+    lines.append(("evaluation", f"{len(grid.parts.test) * count:,} rows to the undefended victim"))
+    if spec.price is not None:
+        lines.append(("money", f"at most ${rows * spec.price / 1000:,.2f}"))
+    speed = Speed()
+    if grid.parts.threat.features is None:
+        speed = replace(speed, student=speed_of_student(spec, grid.parts.threat, clock))
+    found = estimates(spec, grid.parts.threat, len(grid.parts.test), known_speed(spec, speed))
+    return [*lines, *in_words(found, count)]
+
+
+def run_grid(
+    grid: Grid, *, watch: Callable[[Cell], Watcher], command: str = "",
+    consent: Container[str] = (), where: str = "The spec", notice: Callable[[str], object] = str,
+) -> Iterator[DefenceGrid]:  # fmt: skip
+    """Run the cells that are not finished, row by row.
+
+    After the two rows that everything is compared with, and after each further row, the document is
+    written to `defences.json` and `defences.md`, and yielded. The same call goes on after a kill.
+
+    Args:
+        watch: the callbacks for each cell.
+        notice: gets the hours and the memory of a run, in words, before the first query.
+
+    Raises:
+        CloneCostError: an audit cannot be run; every paid answer is kept.
+    """
+    if grid.open:
+        run_folder.make(grid.out)
+        must_be_quick_enough(
+            grid.spec, grid.parts.victim, grid.parts.threat, len(grid.parts.test), notice=notice
+        )
+    for place, row in enumerate(grid.rows, start=1):
+        for cell in row.cells:
+            _run_cell(grid, cell, watch, command, consent, where)
+        if place >= FIRST:
+            asked = [one.name for one in grid.rows]
+            found = document(grid.rows[:place], grid.out, grid.parts.test, grid.parts.threat, asked)
+            run_folder.write(grid.out / FILE, found.model_dump_json(indent=2) + "\n")
+            run_folder.write(grid.out / MARKDOWN, as_markdown(found))
+            yield found
+
+
+def _run_cell(
+    grid: Grid, cell: Cell, watch: Callable[[Cell], Watcher], command: str,
+    consent: Container[str], where: str,
+) -> None:  # fmt: skip
+    threat = grid.parts.threat
+    if cell.spec.answers == "label":
+        threat = replace(threat, answers="label", top_k=None)
+    for _ in run_spec(
+        cell.spec, grid.out / cell.folder, watch=lambda _: watch(cell), command=command,
+        consent=consent, where=where, parts=replace(grid.parts, threat=threat),
+    ):  # fmt: skip
+        pass

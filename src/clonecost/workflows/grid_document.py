@@ -1,0 +1,203 @@
+"""`defences.json` from finished runs: agreement, gain over labels, utility, the Pareto set."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clonecost.defences import declaration_of, defend
+from clonecost.defences.base import forgetful
+from clonecost.evaluation.paired import RESAMPLES, SEED, paired_difference
+from clonecost.evaluation.utility import latency, utility
+from clonecost.oracle.answer_policy import restrict
+from clonecost.oracle.ledger import Ledger
+from clonecost.persistence import run_folder
+from clonecost.report.aggregate import estimate
+from clonecost.report.load_runs import Run, load_runs
+from clonecost.result import Measured
+from clonecost.result.defence_grid import (
+    LABEL,
+    NONE,
+    Attacker,
+    DefenceGrid,
+    DefenceRow,
+    Difference,
+)
+from clonecost.result.utility import Latency, Utility
+from clonecost.types import LabelledInputs, ThreatModel
+from clonecost.workflows.grid_cells import AttackerCells, Row
+
+ROWS_AT_ONCE = 200  # resamples in memory
+Bits = NDArray[np.bool_]  # (seeds, test rows): the clone gives the victim's class
+
+
+def document(
+    rows: Sequence[Row], out: Path, test: LabelledInputs, threat: ThreatModel, asked: Sequence[str]
+) -> DefenceGrid:
+    """The grid of the rows whose cells are all finished; the first two are among them.
+
+    Args:
+        rows: `none` and `label` first.
+        test: the test rows, with which the runs were scored.
+        threat: of the undefended victim.
+        asked: the names of all rows, finished or not.
+    """
+    runs = {
+        (row.name, attacker.pairing.name): load_runs([out / c.folder for c in attacker.cells])
+        for row in rows for attacker in row.attackers
+    }  # fmt: skip
+    first = runs[NONE, rows[0].attackers[0].pairing.name][0]
+    clean = clean_answers(first.path, len(test))
+    attackers = {
+        row.name: [_attacker(one, runs[row.name, one.pairing.name]) for one in row.attackers]
+        for row in rows
+    }
+    worst = {name: _worst(found) for name, found in attackers.items()}
+    floor = runs[LABEL, worst[LABEL].counter], worst[LABEL]
+    none = runs[NONE, worst[NONE].counter], worst[NONE]
+    prices = {row.name: _utility(row, clean, test, threat) for row in rows}
+    found = [
+        DefenceRow(
+            defence=row.name,
+            utility=prices[row.name],
+            latency=_latency(row, clean, test) if row.defences else None,
+            stateful=any(declaration_of(one).stateful for one in row.defences),
+            random=any(declaration_of(one).random for one in row.defences),
+            resume_safe=_resume_safe(row, threat),
+            attackers=attackers[row.name],
+            worst=worst[row.name].counter,
+            gain_over_label=None if row.name == LABEL else _gain(
+                *floor, runs[row.name, worst[row.name].counter], worst[row.name]
+            ),
+            gain_over_none=None if row.name == NONE else _gain(
+                *none, runs[row.name, worst[row.name].counter], worst[row.name]
+            ),
+            pareto=_undominated(row.name, prices, worst),
+        )
+        for row in rows
+    ]  # fmt: skip
+    result = first.result
+    return DefenceGrid(
+        victim=result.victim.name, attack=result.attack.name, queries=result.threat.query_budget,
+        seeds=[one.result.provenance.seed for one in none[0]], test_rows=len(test),
+        majority_agreement=result.majority_agreement, rows=found, asked=list(asked),
+    )  # fmt: skip
+
+
+def clean_answers(run: Path, rows: int) -> Tensor:
+    """(n, K): what the undefended victim answered to the test rows, which the run has paid for."""
+    with closing(Ledger.read(run / run_folder.LEDGER)) as ledger:
+        recorded = ledger.recorded("evaluation", 0, rows)
+    assert recorded is not None  # a finished run has bought its reference
+    return recorded.answers
+
+
+def _attacker(cells: AttackerCells, runs: Sequence[Run]) -> Attacker:
+    finals = [run.result.curve[-1] for run in runs]
+    return Attacker(
+        counter=cells.pairing.name, why=cells.pairing.why, bound=cells.bound,
+        runs=[cell.folder.as_posix() for cell in cells.cells],
+        seeds=[run.result.provenance.seed for run in runs],
+        agreement=_mean([final.agreement for final in finals]),
+        corrected_agreement=_mean([final.corrected_agreement for final in finals]),
+        learnt=any(final.learnt for final in finals),
+    )  # fmt: skip
+
+
+def _mean(values: Sequence[Measured]) -> Measured:
+    found = estimate(values)
+    return Measured(value=found.value, low=found.low, high=found.high)
+
+
+def _worst(attackers: Sequence[Attacker]) -> Attacker:
+    """The one with the highest agreement; of equals, the first. A bound is no attacker."""
+    return max((one for one in attackers if not one.bound), key=lambda one: one.agreement.value)
+
+
+def _utility(row: Row, clean: Tensor, test: LabelledInputs, threat: ThreatModel) -> Utility:
+    """From the clean answers to the test rows; the victim is not asked."""
+    kind, top_k = ("label", None) if row.name == LABEL else (threat.answers, threat.top_k)
+    rows = test.rows(slice(None))
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        served = restrict(defend(lambda _: clean, *row.defences)(rows), kind, top_k)
+    return utility(clean, served, test.labels if test.labelled else None)
+
+
+def _latency(row: Row, clean: Tensor, test: LabelledInputs) -> Latency:
+    """The defences alone take this time: the victim is a table look-up."""
+
+    def victim(inputs: Tensor, /) -> Tensor:
+        return clean[torch.arange(len(inputs)) % len(clean)]
+
+    with torch.random.fork_rng():
+        return latency(victim, defend(victim, *row.defences), test.rows(slice(128)))
+
+
+def _resume_safe(row: Row, threat: ThreatModel) -> bool:
+    """Whether a resumed run gets the answers of one without a break."""
+    fresh = any(
+        declaration_of(one).random and not getattr(one, "consistent", False) for one in row.defences
+    )
+    return not fresh and forgetful(row.defences, threat.answers) is None
+
+
+def _gain(
+    before: Sequence[Run], summary: Attacker, after: Sequence[Run], worst: Attacker
+) -> Difference:
+    """How much lower the agreement is `after`: of the same test rows, where both runs kept them."""
+    bits = [_bits(before), _bits(after)]
+    if bits[0] is not None and bits[1] is not None and bits[0].shape == bits[1].shape:
+        found = paired_seeds(bits[1], bits[0])
+        return Difference(value=found.value, low=found.low, high=found.high, how="paired bootstrap")
+    one, two = summary.agreement, worst.agreement
+    return Difference(
+        value=one.value - two.value, low=one.low - two.high, high=one.high - two.low,
+        how="difference of intervals",
+    )  # fmt: skip
+
+
+def _bits(runs: Sequence[Run]) -> Bits | None:
+    found = [run.rows.agrees for run in runs if run.rows is not None]
+    return np.stack(found) if len(found) == len(runs) else None
+
+
+def paired_seeds(before: Bits, after: Bits) -> Measured:
+    """The mean of `after` minus that of `before`, (seeds, rows) each, with its 95 % interval.
+
+    A bootstrap over the rows, which all seeds share, and over the seeds, both drawn with
+    replacement; the draws are seeded. With one seed it is `paired_difference`.
+
+    Example:
+        >>> paired_seeds(np.zeros((2, 50), dtype=bool), np.ones((2, 50), dtype=bool)).value
+        1.0
+    """
+    seeds, rows = before.shape
+    if seeds == 1:
+        return paired_difference(before[0], after[0])
+    change = after.astype(np.float64) - before
+    rng, drawn = np.random.default_rng(SEED), []
+    for _ in range(RESAMPLES // 10 // ROWS_AT_ONCE):
+        weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=ROWS_AT_ONCE)
+        by_seed = weights @ change.T / rows
+        chosen = rng.integers(seeds, size=(ROWS_AT_ONCE, seeds))
+        drawn.append(np.take_along_axis(by_seed, chosen, axis=1).mean(1))
+    low, high = np.quantile(np.concatenate(drawn), [0.025, 0.975])
+    return Measured(value=float(change.mean()), low=float(low), high=float(high))
+
+
+def _undominated(name: str, prices: Mapping[str, Utility], worst: Mapping[str, Attacker]) -> bool:
+    """Whether no other row is at least as good in every respect and better in one."""
+
+    def respects(one: str) -> tuple[float, float, float]:
+        return worst[one].agreement.value, prices[one].flips.value, prices[one].l1_mean
+
+    own = respects(name)
+    return not any(
+        other != own and all(theirs <= mine for theirs, mine in zip(other, own, strict=True))
+        for other in map(respects, prices)
+    )
