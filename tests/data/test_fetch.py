@@ -19,6 +19,7 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 class Handler(BaseHTTPRequestHandler):
     """/file honours Range, /whole does not, /cut breaks off once, /busy is so once, else 404."""
 
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the client to confirm its head
     server: "Server"
 
     def do_GET(self) -> None:

@@ -90,6 +90,7 @@ def free_port() -> int:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the client to confirm its head
     owner: Server
 
     def log_message(self, *_: object) -> None:

@@ -166,6 +166,8 @@ def serving_other(api: OtherApi) -> Iterator[str]:
     """The API on a free port of 127.0.0.1; its address."""
 
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # else a body waits 40 ms for the client to confirm its head
+
         def log_message(self, *_: object) -> None:
             pass
 
