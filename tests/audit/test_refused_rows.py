@@ -111,7 +111,7 @@ def test_an_attack_that_needs_every_answer_ends_in_a_sentence(
         with pytest.raises(VictimError, match=r"refuses row \d+ of the queries.*no face found"):
             run_audit(audit)
     first = counting.seen
-    with pytest.raises(VictimError, match="cannot go on without an answer"):
+    with pytest.raises(VictimError, match="cannot go on without .*: active_thief or copycat or kn"):
         run_audit(audit)
     assert counting.seen == first
 

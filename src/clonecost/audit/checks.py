@@ -28,7 +28,7 @@ from clonecost.errors import (
     SpecError,
 )
 from clonecost.tabular.features import check_rows
-from clonecost.types import richness
+from clonecost.types import ThreatModel, richness
 
 
 def check(audit: Audit) -> None:
@@ -192,11 +192,35 @@ def check_takes(name: str, attack: Attack, *, table: bool) -> None:
         raise SpecError(
             f"{name} attacks tables, and the victim takes images", ChooseFrom("attacks")
         )
-    fitting = [key for key in ATTACKS if ATTACKS.source(key).declared.get("takes") == "table"]
     raise SpecError(
         f"{name} attacks images, and the victim takes rows of a table",
-        SetKey("attack"), got=name, want=" or ".join(fitting),
+        SetKey("attack"), got=name, want=" or ".join(_declaring(takes="table")),
     )  # fmt: skip
+
+
+def skipping(threat: ThreatModel) -> list[str]:
+    """The attacks that go on without an answer to some rows and fit the threat model.
+
+    Example:
+        >>> skipping(ThreatModel(input_shape=(1, 8, 8), num_classes=10, query_budget=500))
+        ['active_thief', 'copycat', 'knockoff', 'knockoff_adaptive', 'marich']
+    """
+    takes = "images" if threat.features is None else "table"
+    found = {name: ATTACKS[name]() for name in _declaring(takes=takes, skips_refused=True)}
+    return [
+        name for name, attack in found.items()
+        if richness(attack.declares.needs) <= richness(threat.answers)
+        and refusal(attack, threat) is None
+    ]  # fmt: skip
+
+
+def _declaring(**wanted: object) -> list[str]:
+    """The attacks that declare these values, read without importing one."""
+    usual = {"takes": "images"}
+    return [
+        name for name in ATTACKS
+        if wanted.items() <= {**usual, **ATTACKS.source(name).declared}.items()
+    ]  # fmt: skip
 
 
 def _compiler() -> str | None:

@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -12,13 +12,14 @@ from torch import Tensor
 
 from clonecost.attacks.base import AttackerKit, Clone
 from clonecost.audit.assemble_result import History, Outcome, about_clone, findings, recorded_files
-from clonecost.audit.checks import check
+from clonecost.audit.checks import check, skipping
 from clonecost.audit.curve import Curve, follow
 from clonecost.audit.definition import Audit, kept_bytes
 from clonecost.audit.halt import Halt, KeptHalt, never
 from clonecost.audit.provenance import release
 from clonecost.audit.query_stats import TrafficLog
 from clonecost.audit.resumption import must_hold_its_rows, must_recall, recall, take_up
+from clonecost.audit.shown import Remark, Shown
 from clonecost.audit.spot_check import findings_of, spot_check
 from clonecost.audit.threads import threads_of, words_on_threads
 from clonecost.countermeasures import View
@@ -34,7 +35,7 @@ from clonecost.oracle.oracle import Oracle, OraclePosition
 from clonecost.persistence import run_folder
 from clonecost.persistence.atomic_write import remove_partial
 from clonecost.persistence.snapshots import GlobalRandomness, Snapshots
-from clonecost.result import Control, Result, Score, Search
+from clonecost.result import Control, Result, Score
 from clonecost.types import Purpose, ThreatModel
 from clonecost.version import __version__
 
@@ -257,43 +258,8 @@ def _open_oracle(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: Traffi
         rows_in_flight=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
         observe_chunk=lambda rows: watcher.spent(rows, audit.threat.query_budget),
         skips_refused=audit.attack.declares.skips_refused, notice=watcher.notice,
+        instead=lambda: skipping(audit.threat),
     )  # fmt: skip
-
-
-@dataclass
-class Shown:
-    """The last state of the attack's search that it showed; empty for an attack without one."""
-
-    search: Search | None = None
-    pictures: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def __call__(self, search: Search, pictures: Mapping[str, Tensor]) -> None:
-        self.search, self.pictures = search, pictures
-
-    def state_dict(self) -> dict[str, Any]:
-        search = None if self.search is None else self.search.model_dump()
-        return {"search": search, "pictures": dict(self.pictures)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        found = state["search"]
-        self.search = None if found is None else Search.model_validate(found)
-        self.pictures = state["pictures"]
-
-
-@dataclass
-class Remark:
-    """The attack's last remark on its clone; empty without one."""
-
-    sentence: str = ""
-
-    def __call__(self, sentence: str) -> None:
-        self.sentence = sentence
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"sentence": self.sentence}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.sentence = state["sentence"]
 
 
 def _kit(audit: Audit, watcher: Watcher, horizon: int, shown: Shown, remark: Remark) -> AttackerKit:

@@ -1,6 +1,6 @@
 """The oracle: it validates, charges and records an attack's queries, and returns the answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -69,6 +69,7 @@ class Oracle:
         skips_refused: the caller goes on without rows that the victim refuses for good, whose
             answers are rows of zeros (`clonecost.types.answered`).
         notice: called with a sentence when the run's first row is refused.
+        instead: the attacks that could go on without a refused row, named to a caller that cannot.
         resume: the workflow that continues after a failure; None: to resume the ledger's run.
 
     Example:
@@ -93,13 +94,14 @@ class Oracle:
         observe_chunk: ChunkObserver = no_chunk_observer,
         skips_refused: bool = False,
         notice: Callable[[str], None] = no_notice,
+        instead: Callable[[], Sequence[str]] = tuple,
         resume: RunWorkflow | None = None,
     ) -> None:
         self.threat = threat
         self._resume = resume or RunWorkflow("resume", ledger.path.parent)
         self._rows_in_flight, self._max_lost = rows_in_flight, max_lost
         self._observe_chunk = observe_chunk
-        self._skips_refused, self._notice = skips_refused, notice
+        self._skips_refused, self._notice, self._instead = skips_refused, notice, instead
         self._victim, self._ledger, self._account = victim, ledger, account
         self._keep, self._observe = keep, observe
         self._spent = 0
@@ -269,7 +271,7 @@ class Oracle:
                 f"({self._ledger.first_refusal(self._account)}). The row is paid, all answers are "
                 "kept, and this attack cannot go on without an answer to each of its rows",
                 Advice("ask the owner why such a row is refused"),
-                Advice("choose an attack that skips such rows, as knockoff does"),
+                *_choices(self._instead()),
             )
 
     def _sendable(self, rows: int) -> int:
@@ -347,6 +349,11 @@ class Oracle:
         finally:
             self._victims_randomness = torch.get_rng_state()
             torch.set_rng_state(attack_state)
+
+
+def _choices(attacks: Sequence[str]) -> list[Advice]:
+    named = " or ".join(attacks)
+    return [Advice(f"choose an attack that skips such rows: {named}")] if attacks else []
 
 
 class OraclePosition:
