@@ -76,7 +76,9 @@ def test_every_row_of_a_panel_stands_in_an_account(whole: tuple[Path, Path]) -> 
     assert [entry.spent for entry in book.entries] == [result.spent for result in results]
     assert book.watch.rows == WATCH
     assert book.spent == WATCH + sum(result.spent for result in results) <= 1_300
-    assert len(asked(log)) == book.spent + 3 * TEST_ROWS
+    assert len(asked(log)) == book.spent + TEST_ROWS  # the evaluation is bought once
+    assert [result.evaluation for result in results] == [TEST_ROWS, 0, 0]
+    assert [result.taken_over for result in results] == [0, TEST_ROWS, TEST_ROWS]
     for name in RUNS:
         assert run("verify", out / name).status == 0
 
@@ -214,10 +216,10 @@ def test_money_counts_the_evaluation_and_is_refused_before_anything_is_sent(
 ) -> None:
     with pytest.raises(SpecError, match="The limit of money fits no attack") as refused:
         panel(tmp_path / "little", price=1_000.0, max_usd=500.0)
-    assert "200 rows for each" in str(refused.value)
+    assert "the evaluation of 200 rows" in str(refused.value)
     assert not (tmp_path / "little" / "panel.json").exists()
     _, book = panel(tmp_path / "more", price=1_000.0, max_usd=900.0)
-    paid = book.spent + 3 * TEST_ROWS
+    paid = book.spent + TEST_ROWS  # the first attack buys them for all
     assert 700 < paid <= 900
 
 

@@ -109,7 +109,8 @@ def findings(
         spent=outcome.curve[-1].queries,
         lost=totals.lost,
         refused=totals.refused,
-        evaluation=asked.settled + asked.lost,
+        evaluation=asked.paid,
+        taken_over=asked.taken,
         ended=outcome.ended,
         majority_agreement=reference.majority(),
         price=Price(
@@ -125,7 +126,7 @@ def findings(
             command=audit.origin.command, seed=audit.seed, device=str(audit.options.device),
             threads_why=ledger.fact("threads_why") or "",
             ledger_head=ledger.head,
-            ledger_rows=paid + asked.settled + asked.lost + (spot.rows if spot else 0),
+            ledger_rows=paid + asked.paid + (spot.rows if spot else 0),
             resumed=history.resumed,
         ),
     )  # fmt: skip

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -21,6 +22,7 @@ from clonecost.audit.query_stats import TrafficLog
 from clonecost.audit.resumption import must_hold_its_rows, must_recall, recall, take_up
 from clonecost.audit.shown import Remark, Shown
 from clonecost.audit.spot_check import findings_of, spot_check
+from clonecost.audit.taken_over import taken_over
 from clonecost.audit.threads import threads_of, words_on_threads
 from clonecost.countermeasures import View
 from clonecost.countermeasures.base import own_rows
@@ -65,7 +67,10 @@ class Watcher:
     notice: Callable[[str], None] = lambda sentence: None
 
 
-def run_audit(audit: Audit, watcher: Watcher | None = None, *, halt: Halt = never) -> Result:
+def run_audit(
+    audit: Audit, watcher: Watcher | None = None, *, halt: Halt = never,
+    evaluation_of: Path | None = None,
+) -> Result:  # fmt: skip
     """Attack the victim under the threat model; score the clone at each milestone and at the end.
 
     A second call on the same folder resumes the run: it starts from the newest snapshot, answers
@@ -75,6 +80,9 @@ def run_audit(audit: Audit, watcher: Watcher | None = None, *, halt: Halt = neve
     Args:
         halt: may end the attack at a milestone. That it did is a fact of the ledger: a resumed run
             with the same budget ends there again, also without `halt`.
+        evaluation_of: the folder of another run on the same victim and test set, beside this one,
+            which has paid for the victim's answers to the test rows. A new run takes them over and
+            sends none; its ledger says so.
 
     Raises:
         CloneCostError: the audit cannot be run; every paid answer stays in the run folder.
@@ -114,7 +122,7 @@ def run_audit(audit: Audit, watcher: Watcher | None = None, *, halt: Halt = neve
         if audit.origin.spec:
             run_folder.write(audit.folder / run_folder.SPEC, audit.origin.spec)
         with _deterministic(audit.seed, int(ledger.fact("threads") or 1)):
-            return _run(audit, watcher, ledger, history, began, halt)
+            return _run(audit, watcher, ledger, history, began, halt, evaluation_of)
     finally:
         ledger.close()
 
@@ -149,9 +157,10 @@ def _keep_form(audit: Audit, ledger: Ledger) -> None:
 
 
 def _run(
-    audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began: float, halt: Halt
-) -> Result:
-    reference = _buy_reference(audit, watcher, ledger)
+    audit: Audit, watcher: Watcher, ledger: Ledger, history: History, began: float, halt: Halt,
+    evaluation_of: Path | None,
+) -> Result:  # fmt: skip
+    reference = _buy_reference(audit, watcher, ledger, evaluation_of)
     if history.resumed:
         _check_spots(audit, watcher, ledger, reference, ending=False)
     _keep_form(audit, ledger)
@@ -206,8 +215,11 @@ def _open_ledger(audit: Audit) -> Ledger:
     )
 
 
-def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
+def _buy_reference(
+    audit: Audit, watcher: Watcher, ledger: Ledger, evaluation_of: Path | None
+) -> Reference:
     """The undefended victim's answers on the test set, paid in the evaluation account."""
+    taken = taken_over(ledger, evaluation_of)
 
     def observe(position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
         watcher.step("querying the test set", position + len(inputs), threat.query_budget)
@@ -219,9 +231,8 @@ def _buy_reference(audit: Audit, watcher: Watcher, ledger: Ledger) -> Reference:
         query_budget=len(audit.test) + uniform,
         features=audit.threat.features,
     )
-    victim = audit.loaded.answer
     oracle = Oracle(
-        victim, threat, ledger, account="evaluation", observe=observe,
+        taken or audit.loaded.answer, threat, ledger, account="evaluation", observe=observe,
         rows_in_flight=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
         skips_refused=True, notice=watcher.notice,
     )  # fmt: skip

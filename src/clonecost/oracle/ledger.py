@@ -36,7 +36,7 @@ from clonecost.oracle.input_store import Form, Packed
 from clonecost.oracle.ledger_schema import ACCOUNTS, FORMAT, SCHEMA, Account, altered_schema
 from clonecost.oracle.paid_rows import PaidRows, Recorded
 from clonecost.oracle.pending import PENDING, Outcome, PendingOutcome
-from clonecost.oracle.record import Totals, not_a_run
+from clonecost.oracle.record import TAKEN_OVER, Totals, not_a_run
 from clonecost.oracle.tensor_codec import encode
 from clonecost.persistence.disk import disk_faults
 from clonecost.persistence.own_files import PRIVATE_FILE, must_be_file
@@ -104,10 +104,12 @@ class Ledger(PaidRows):
                 RunWorkflow("resume", path.parent),
             )
         try:
-            for (batch,) in self._db.execute(
-                "SELECT id FROM batches WHERE state = 'reserved'"
+            for batch, account, count in self._db.execute(
+                "SELECT id, account, count FROM batches WHERE state = 'reserved'"
             ).fetchall():
-                self.lose(batch, "the process ended before the answers arrived")
+                unsent = account == "evaluation" and self.fact(TAKEN_OVER) is not None
+                self.lose(batch, "the process ended before the answers arrived",
+                          unsent=count if unsent else 0)  # fmt: skip
         except BaseException:
             self.close()
             raise

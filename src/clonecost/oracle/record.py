@@ -15,7 +15,7 @@ them. Nothing is kept outside the chain. Nothing here needs torch: a run is veri
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Self
@@ -37,6 +37,7 @@ from clonecost.persistence.disk import disk_faults
 from clonecost.persistence.sqlite_file import open_to_read, time_limit
 
 INPUTS = "inputs.bin"
+TAKEN_OVER = "taken_over"  # the fact: another ledger paid for the rows of the evaluation
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,20 @@ class Totals:
     """Rows of one account by state; rows that never reached a victim are in no state.
 
     Settled rows include `refused` ones, which the victim refused for good: paid, without an answer.
+    They also include rows that are `taken` over with their answers from the ledger of another run,
+    which paid for them: nothing was sent.
     """
 
     settled: int = 0
     lost: int = 0
     reserved: int = 0
     refused: int = 0
+    taken: int = 0
+
+    @property
+    def paid(self) -> int:
+        """Rows that this account has paid for, with or without an answer."""
+        return self.settled + self.lost - self.taken
 
 
 class Record:
@@ -213,7 +222,27 @@ class Record:
         (refused,) = self._db.execute(
             "SELECT COALESCE(SUM(refused), 0) FROM batches WHERE account = ?", (account,)
         ).fetchone()
-        return Totals(**dict(rows.fetchall()), refused=refused)
+        found = Totals(**dict(rows.fetchall()), refused=refused)
+        taken = account == "evaluation" and self.fact(TAKEN_OVER) is not None
+        return replace(found, taken=found.settled) if taken else found
+
+    def begins_as(self, other: "Record", account: Account) -> bool:
+        """Whether the settled rows of an account of `other` are the first ones of this ledger's.
+
+        Raises:
+            LedgerError: a ledger was altered.
+        """
+        mine, others = self._settled(account), other._settled(account)
+        return all(own.startswith(part) for own, part in zip(mine, others, strict=True))
+
+    def _settled(self, account: Account) -> tuple[bytes, bytes]:
+        """The digests and the answers of an account's settled rows, one after the other."""
+        self._must_fit()
+        rows = self._db.execute(
+            "SELECT digests, answers FROM batches WHERE account = ? AND state = 'settled' "
+            "ORDER BY position", (account,)
+        ).fetchall()  # fmt: skip
+        return b"".join(row[0] for row in rows), b"".join(row[1] for row in rows)
 
     def first_refusal(self, account: Account) -> str:
         """The victim's words for the first row of an account that it refused; empty: for none.

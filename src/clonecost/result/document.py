@@ -49,6 +49,10 @@ class Result(Model):
         description="rows of the test set, and uniform rows of a table, paid apart and answered by "
         "the undefended victim"
     )
+    taken_over: int = Field(
+        default=0, description="rows of the evaluation whose answers another run of the same panel "
+        "paid for: nothing was sent, and they are not in `evaluation`"
+    )  # fmt: skip
     ended: Literal["finished", "budget_exhausted", "stopped"] = Field(
         description="stopped: a panel ended the attack at a milestone, and what it would have "
         "reached is not known"

@@ -143,7 +143,7 @@ class _Session:
         if self._affordable() < 1:
             raise SpecError(
                 "The limit of money fits no attack of the panel beside the evaluation of "
-                f"{self._evaluation():,} rows for each",
+                f"{self._evaluation():,} rows",
                 SetKey("max_usd"), SetKey("price"), got=f"${self.spec.max_usd:g}",
             )  # fmt: skip
         return next(k for k, entry in enumerate(self.book.entries) if entry.ended is None)
@@ -180,7 +180,10 @@ class _Session:
         callbacks = watch(audit)
         remember(audit.folder, self._spec(place, entry.budget))
         try:
-            result = run_audit(audit, callbacks, halt=self._halt(place))
+            result = run_audit(
+                audit, callbacks, halt=self._halt(place),
+                evaluation_of=self.book.paid_evaluation(self._evaluation()),
+            )  # fmt: skip
         except OF_ONE_ENTRY as error:
             self._took()
             self.book.set(place, ended="failed", why=error.fact, spent=self.book.asked_by(place))
@@ -257,11 +260,11 @@ class _Session:
         return int(max(0, left)) // self._runnable(place)
 
     def _affordable(self) -> float:
-        """Rows that the money pays for, beside the evaluations that are still to come."""
+        """Rows that the money pays for, beside the evaluation if it is still to come."""
         if self.spec.max_usd is None or not self.spec.price:
             return float("inf")
         left = int(1_000 * self.spec.max_usd / self.spec.price) - self.book.paid()
-        return left - self._evaluation() * self._runnable(0)
+        return left - self._evaluation_to_pay()
 
     def _runnable(self, place: int) -> int:
         """The number of entries from this place on that are still to be run."""
@@ -271,6 +274,11 @@ class _Session:
     def _evaluation(self) -> int:
         uniform = self.spec.uniform if self.parts.threat.features is not None else 0
         return len(self.parts.test) + uniform
+
+    def _evaluation_to_pay(self) -> int:
+        """Rows of the evaluation that are still to be bought: the first run buys for all."""
+        rows = self._evaluation()
+        return 0 if self.book.paid_evaluation(rows) else rows
 
     def _left(self) -> float:
         """Seconds until the time limit."""
@@ -289,7 +297,7 @@ class _Session:
         if queries_per_iteration(attack):
             passes = OF_A_STREAM * rows
         student = passes * (self.speed.student or 0.0)
-        return student + (rows + self._evaluation()) * (self.speed.victim or 0.0)
+        return student + (rows + self._evaluation_to_pay()) * (self.speed.victim or 0.0)
 
     # -- its audit -------------------------------------------------------------------------------
 

@@ -93,6 +93,15 @@ class Book:
         ledgers = [self.folder(place) / run_folder.LEDGER for place in places]
         return sum(map(_paid, [self.out / WATCH_LEDGER, *ledgers]))
 
+    def paid_evaluation(self, rows: int) -> Path | None:
+        """The run folder of the first entry whose ledger has paid for all evaluation rows.
+
+        Args:
+            rows: of the evaluation.
+        """
+        folders = (self.folder(place) for place in range(len(self.entries)))
+        return next((one for one in folders if _evaluated(one) >= rows), None)
+
     def asked_by(self, place: int) -> int:
         """Rows that were answered to an entry's attack, also of a run that failed."""
         ledger = self.folder(place) / run_folder.LEDGER
@@ -120,9 +129,18 @@ def _plain(name: str) -> str:
     return name.replace(", seed ", "-seed").replace(":", "-")
 
 
+def _evaluated(folder: Path) -> int:
+    """Rows of the evaluation that were answered to this run and that it paid for."""
+    if not (folder / run_folder.LEDGER).is_file():
+        return 0
+    with closing(Record.read(folder / run_folder.LEDGER)) as record:
+        totals = record.totals("evaluation")
+    return totals.settled - totals.taken
+
+
 def _paid(ledger: Path) -> int:
     if not ledger.is_file():
         return 0
     with closing(Record.read(ledger)) as record:
         totals = [record.totals(account) for account in ACCOUNTS]
-    return sum(one.settled + one.lost for one in totals)
+    return sum(one.paid for one in totals)

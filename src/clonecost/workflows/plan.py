@@ -109,11 +109,12 @@ def plan(
     lines.append(("queries", f"at most {rows:,} of the attacks, all counted"))
     found = survey(spec, words=words)
     count = 0 if found.test is None else len(found.test) + (spec.uniform if of_table(spec) else 0)
-    count *= len(runs)
+    count *= 1 if spec.panel else len(runs)
     if count:
+        once = ", once for all attacks" if spec.panel else ""
         even = " and uniform ones" if of_table(spec) and spec.uniform else ""
         lines.append(
-            ("evaluation", f"{count:,} rows of {test}{even}, to the undefended victim, apart")
+            ("evaluation", f"{count:,} rows of {test}{even}, to the undefended victim, apart{once}")
         )
     if spec.price is not None:
         lines.append(

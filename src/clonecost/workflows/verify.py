@@ -15,7 +15,7 @@ from clonecost.errors import Advice, CloneCostError, SpecError
 from clonecost.oracle.hash_chain import GENESIS
 from clonecost.oracle.ledger_schema import ACCOUNTS
 from clonecost.oracle.pending import PENDING
-from clonecost.oracle.record import Record
+from clonecost.oracle.record import TAKEN_OVER, Record
 from clonecost.persistence import run_folder
 from clonecost.persistence.sqlite_file import BESIDE
 
@@ -66,6 +66,9 @@ def verify(run: Path, *, head: str | None = None) -> Verification:
         if not faults:
             faults = [*_file_faults(run, record), *_transfer_faults(run, record)]
             notes += _not_covered(run, record)
+        if not faults:
+            faults, told = _taken_over(run, record)
+            notes += told
         if not faults and (run / run_folder.RESULT).is_file():
             faults += _disagreements(run, record)
         if head is not None and record.readable:
@@ -133,6 +136,26 @@ def _transfer_faults(run: Path, record: Record) -> Iterator[str]:
             yield error.fact
 
 
+def _taken_over(run: Path, record: Record) -> tuple[list[str], list[str]]:
+    """Faults and notes about evaluation rows for which the ledger of another run paid."""
+    fact = record.fact(TAKEN_OVER)
+    if fact is None:
+        return [], []
+    try:
+        held = json.loads(fact)
+        name, head = str(held["run"]), bytes.fromhex(held["head"]).hex()
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return [f"the origin of the evaluation rows cannot be read ({error})"], []
+    rows = f"{record.totals('evaluation').taken:,} rows of the evaluation are taken over from {name}"
+    path = run.resolve().parent / name / run_folder.LEDGER
+    if Path(name).name != name or not path.is_file():
+        return [], [f"{rows}, which is not beside the run: its answers were not compared"]
+    with closing(Record.read(path)) as other:
+        if other.rows_since(head) is None or not other.begins_as(record, "evaluation"):
+            return [f"{rows}, and are not those that {name} paid for"], []
+    return [], [f"{rows}, which paid for them"]
+
+
 def _recorded_ledgers(record: Record) -> dict[str, str]:
     """Paths of other ledgers with the heads that the run recorded."""
     return {
@@ -176,16 +199,17 @@ def _disagreements(run: Path, record: Record) -> Iterator[str]:
             "rows lost": result["lost"],
             "rows refused": result.get("refused", 0),
             "rows of the evaluation": result["evaluation"],
+            "rows that are taken over": result.get("taken_over", 0),
             "rows of spot checks": (result["spot_check"] or {"rows": 0})["rows"],
         }
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         yield f"{run_folder.RESULT} cannot be read ({type(error).__name__}: {error})"
         return
     totals = {account: record.totals(account) for account in ACCOUNTS}
-    paid = {account: each.settled + each.lost for account, each in totals.items()}
+    paid = {account: each.paid for account, each in totals.items()}
     in_ledger = [record.head_of_rows, sum(paid.values()), totals["attack"].settled,
                  totals["attack"].lost, totals["attack"].refused, paid["evaluation"],
-                 paid["spot"]]  # fmt: skip
+                 totals["evaluation"].taken, paid["spot"]]  # fmt: skip
     for (name, value), recorded in zip(in_result.items(), in_ledger, strict=True):
         if value != recorded:
             yield f"{run_folder.RESULT} has {value} as the {name}, the ledger has {recorded}"

@@ -75,7 +75,13 @@ def _queries(run: Run) -> str:
         if result.spot_check
         else ""
     )
+    taken = (
+        f" ({result.taken_over:,} more taken over from another run of the panel, which paid for "
+        "them)"
+        if result.taken_over
+        else ""
+    )
     return (
         f"{result.spent:,} answered to the attack, {result.lost:,} lost; counted separately: "
-        f"{result.evaluation:,} for the evaluation{spot}"
+        f"{result.evaluation:,} for the evaluation{taken}{spot}"
     )
