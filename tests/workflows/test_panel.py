@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from clonecost.config import EVERYTHING, make_spec
 from clonecost.errors import CloneCostError, SpecError
 from clonecost.result import Look, PanelDocument, Result, read_panel, read_result
 from clonecost.workflows import panel as panels
+from clonecost.workflows import panel_book, panel_measures
 from clonecost.workflows.panel import run_panel
 from clonecost.workflows.panel_rule import look_at
 
@@ -30,7 +32,14 @@ RUNS = ["01-knockoff-shared", "02-ex_nihilo", "03-frugal_ripper"]
 @pytest.fixture(autouse=True)
 def known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A student whose training takes no time: the tests' limits are those of their clock."""
-    monkeypatch.setattr(panels, "speed_of_student", lambda *_: 0.0)
+    without_measures(monkeypatch)
+
+
+def without_measures(patch: pytest.MonkeyPatch) -> None:
+    """A student that trains in no time, and a panel that measures next to nothing afterwards."""
+    patch.setattr(panels, "speed_of_student", lambda *_: 0.0)
+    patch.setattr(panel_book, "measures_labels", lambda spec: False)
+    patch.setattr(panel_measures, "detect", lambda *_, **__: SimpleNamespace(verdict="No."))
 
 
 def panel(
@@ -75,11 +84,13 @@ def test_every_row_of_a_panel_stands_in_an_account(whole: tuple[Path, Path]) -> 
     results = [read_result(out / name) for name in RUNS]
     assert [entry.spent for entry in book.entries] == [result.spent for result in results]
     assert book.watch.rows == WATCH
-    assert book.spent == WATCH + sum(result.spent for result in results) <= 1_300
+    again = read_result(out / "measure-labels")
+    assert book.spent == WATCH + sum(result.spent for result in [*results, again]) <= 1_300
     assert len(asked(log)) == book.spent + TEST_ROWS  # the evaluation is bought once
     assert [result.evaluation for result in results] == [TEST_ROWS, 0, 0]
     assert [result.taken_over for result in results] == [0, TEST_ROWS, TEST_ROWS]
-    for name in RUNS:
+    assert (again.evaluation, again.taken_over) == (0, TEST_ROWS)
+    for name in [*RUNS, "measure-labels"]:
         assert run("verify", out / name).status == 0
 
 
@@ -95,6 +106,55 @@ def test_the_report_of_a_panel_says_its_cheapest_clone_and_each_attack(
     assert said.splitlines()[0][:40] in page
     assert "26 public pictures and 26 drawings" in page
     assert "Agreement against money" in (out / "report.html").read_text()
+
+
+def test_a_panel_measures_what_would_notice_and_what_labels_only_would_take(
+    whole: tuple[Path, Path],
+) -> None:
+    out, _ = whole
+    book = read_panel(out)
+    assert book is not None
+    detectors, labels = book.measures
+    assert (detectors.kind, detectors.ended, labels.kind) == ("detectors", "finished", "labels")
+    assert (out / str(detectors.of) / "detection.json").is_file()
+    repeated, again = read_result(out / str(labels.of)), read_result(out / "measure-labels")
+    assert (labels.run, labels.spent) == ("measure-labels", again.spent)
+    assert again.threat.answers == "label"
+    assert again.spent == repeated.spent
+    said = (out.parent / "said").read_text()
+    assert f"measure, detectors on {book.entries[RUNS.index(str(detectors.of))].name}" in said
+    assert "measure, labels only on" in said
+    page = run("report", out, "--format", "md").out
+    assert "of agreement from the attacker" in page  # the advice has its number
+    verdicts = page.partition("## Verdict")[2].partition("\n## ")[0]
+    assert "label" not in verdicts.replace("labels", "")  # and it is no attack of the panel
+    held = json.loads(run("report", out, "--format", "json").out)
+    assert len(held["runs"]) == 4
+
+
+def test_a_measure_goes_on_after_a_crash(
+    at_bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel_book, "measures_labels", lambda spec: True)
+
+    def crashes(audit: Audit) -> Watcher:
+        def scored(score: object) -> None:
+            if audit.threat.answers == "label":
+                raise KeyboardInterrupt
+
+        return Watcher(scored=scored)
+
+    with pytest.raises(KeyboardInterrupt):
+        panel(tmp_path / "run", watch=crashes)
+    begun = read_panel(tmp_path / "run")
+    assert begun is not None
+    assert [one.ended for one in begun.measures] == ["finished", None]
+    results, book = panel(tmp_path / "run")
+    assert book.measures[1].ended == "finished"
+    assert book.measures[1].of == begun.measures[1].of
+    assert len(results) == 3  # the measure is no result of the panel
+    _, later = panel(tmp_path / "run")
+    assert later == book
 
 
 def test_the_same_command_asks_nothing_again(whole: tuple[Path, Path]) -> None:
@@ -113,7 +173,7 @@ def undisturbed(
 ) -> tuple[list[Result], PanelDocument]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(bench)
-        patch.setattr(panels, "speed_of_student", lambda *_: 0.0)
+        without_measures(patch)
         return panel(tmp_path_factory.mktemp("undisturbed") / "run")
 
 

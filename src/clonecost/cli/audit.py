@@ -249,15 +249,15 @@ def _run(
             results.append(result)
         if not started:
             errors.print("the run has finished already: nothing was run again", markup=False)
-        runs = pages.load_runs(folders)
         beside = pages.read_documents([out])
+        attacks = pages.load_runs(folders)
+        runs = [*attacks, *pages.load_runs(pages.measures_in(out, beside.panel))]
         run_folder.write(out / "report.html", pages.html(runs, beside))
     if as_json:
         write_out(pages.as_json(runs, beside if beside.panel else None))
     elif beside.panel:
-        groups = pages.group_runs(runs)
-        write_out(pages.panel_headline(groups, beside.panel) + "\n")
-        for line in pages.entry_lines(groups, beside.panel):
+        write_out(pages.panel_headline(pages.group_runs(attacks), beside.panel) + "\n")
+        for line in pages.entry_lines(pages.group_runs(runs), beside.panel):
             write_out(f"  {line}\n")
     else:
         _price_tag(runs)

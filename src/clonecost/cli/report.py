@@ -50,7 +50,7 @@ def report(
 
         found = _load(runs)
         documents = pages.read_documents(runs)
-        results = [run.result for run in found]
+        results = [run.result for run in pages.attacks_of(found, documents)]
         status, said = judged(limits, results)  # refused before anything is written
         match format_:
             case "html":

@@ -106,6 +106,20 @@ def watch_parts(spec: Spec) -> tuple[str, ...]:
     return ("uniform rows",) if of_table(spec) else ("public pictures", "drawings")
 
 
+def measures_labels(spec: Spec) -> bool:
+    """Whether the panel runs an attack again with labels only, to measure what that takes.
+
+    An API that gives labels only shows it already, and behind a defence it would be no comparison
+    with the victim as it is.
+    """
+    return spec.panel is not None and answers_of(spec)[0] != "label" and not spec.defence
+
+
+def parts_of(spec: Spec) -> int:
+    """The equal parts of the budget: one for each entry, one for the measure with labels only."""
+    return len(entries_of(spec)) + measures_labels(spec)
+
+
 def of_one_entry(spec: Spec) -> Spec:
     """The spec with the budget that each entry of its panel gets if all use theirs up.
 
@@ -114,7 +128,7 @@ def of_one_entry(spec: Spec) -> Spec:
     if spec.panel is None:
         return spec
     rows = spec.budget - len(watch_parts(spec)) * watch_rows(spec, len(watch_parts(spec)))
-    return spec.model_copy(update={"budget": max(1, rows // len(entries_of(spec)))})
+    return spec.model_copy(update={"budget": max(1, rows // parts_of(spec))})
 
 
 def least_of(entry: PlannedEntry) -> int:
@@ -132,13 +146,13 @@ def must_fit(spec: Spec) -> None:
     entries = [entry for entry in entries_of(spec) if not entry.missing]
     if not entries:
         raise SpecError("No attack of the panel suits this victim", SetKey("attack"))
-    share = spec.budget // len(entries_of(spec))
+    share = spec.budget // parts_of(spec)
     least = min(map(least_of, entries))
     if share < least:
         raise SpecError(
-            f"The budget fits no attack of the panel, which divides it among {len(entries)} runs",
+            f"The budget fits no attack of the panel, which divides it among {parts_of(spec)} runs",
             SetKey("budget"), SetKey("attack"), got=spec.budget,
-            want=f"at least {least * len(entries_of(spec)):,}",
+            want=f"at least {least * parts_of(spec):,}",
         )  # fmt: skip
 
 

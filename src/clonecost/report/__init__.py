@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 from clonecost.report.aggregate import Estimate, Group, Point, group_runs
 from clonecost.report.build import build_report
-from clonecost.report.documents import NO_DOCUMENTS, Documents, Material, folders_of, read_documents
+from clonecost.report.documents import (
+    NO_DOCUMENTS,
+    Documents,
+    Material,
+    attacks_of,
+    folders_of,
+    measures_in,
+    read_documents,
+)
 from clonecost.report.html import html_page
 from clonecost.report.json_document import as_json
 from clonecost.report.junit import as_junit
@@ -33,6 +41,7 @@ __all__ = [
     "SearchImages",
     "Verdict",
     "as_json",
+    "attacks_of",
     "build_report",
     "entry_lines",
     "folders_of",
@@ -44,6 +53,7 @@ __all__ = [
     "load_runs",
     "markdown",
     "markdown_text",
+    "measures_in",
     "panel_headline",
     "query_costs",
     "query_costs_words",
@@ -81,4 +91,4 @@ def junit(
 
 
 def _material(runs: Sequence[Run], documents: Documents) -> Material:
-    return Material(tuple(group_runs(runs)), documents.panel, documents.grid)
+    return Material.of(group_runs(runs), documents)

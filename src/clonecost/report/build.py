@@ -58,7 +58,7 @@ SECTIONS: tuple[MakesSection, ...] = (
     on_groups(flags),
     on_groups(limits),
     standards,
-    on_groups(provenance),
+    lambda material: provenance(material.all_groups),
 )
 
 
@@ -70,8 +70,8 @@ def build_report(runs: Sequence[Run], documents: Documents = NO_DOCUMENTS) -> Re
         >>> report.title                                            # doctest: +SKIP
         'What it costs to clone digits-lenet'
     """
-    groups = group_runs(runs)
-    material = Material(tuple(groups), documents.panel, documents.grid)
+    material = Material.of(group_runs(runs), documents)
+    groups = material.groups
     found = (section(material) for section in SECTIONS)
     return Report(
         title=introduction.title(groups),

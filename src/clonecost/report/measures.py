@@ -131,9 +131,10 @@ def _is_plain(plain: Result, other: Result) -> bool:
     ) and plain.threat == other.threat.model_copy(
         update={"answers": plain.threat.answers, "top_k": plain.threat.top_k}
     )
-    poorer = plain.threat.answers == "probs" != other.threat.answers
+    before, now = plain.threat.answers, other.threat.answers
+    poorer = before != now and (before == "probs" or now == "label")
     changed = bool(other.defences) or poorer
-    return same and changed and not plain.defences and plain.threat.answers == "probs"
+    return same and changed and not plain.defences
 
 
 def _taken(plain: Group, other: Group) -> Estimate:

@@ -139,6 +139,22 @@ def entry_lines(groups: Sequence[Group], panel: PanelDocument) -> list[str]:
             f"{result.curve[-1].agreement} for {count(entry.spent, 'query')}; " if result else ""
         )
         lines.append(f"{entry.name}, owns {entry.owns}: {found}{ended_words(entry)}")
+    return [*lines, *measure_lines(groups, panel)]
+
+
+def measure_lines(groups: Sequence[Group], panel: PanelDocument) -> list[str]:
+    """One line for each measure that the panel took after its attacks."""
+    finals = {run.name: run.result for group in groups for run in group.runs}
+    names = {entry.run: entry.name for entry in panel.entries}
+    lines = []
+    for one in panel.measures:
+        what = {"detectors": "detectors", "labels": "labels only"}[one.kind]
+        about = f" on {names[one.of]}" if one.of in names else ""
+        result = finals.get(one.run or "")
+        found = f"{result.curve[-1].agreement} for {count(one.spent, 'query')}" if result else ""
+        words = one.why or found or "not yet measured"
+        ended = {"not_run": "not measured: ", "failed": "failed: "}.get(one.ended or "", "")
+        lines.append(f"measure, {what}{about}: {ended}{words}")
     return lines
 
 

@@ -25,9 +25,11 @@ from clonecost.result.document import json_schema as json_schema
 from clonecost.result.document import read_result as read_result
 from clonecost.result.panel import PANEL as PANEL
 from clonecost.result.panel import Look as Look
+from clonecost.result.panel import MeasureKind as MeasureKind
 from clonecost.result.panel import PanelDocument as PanelDocument
 from clonecost.result.panel import PanelEntry as PanelEntry
 from clonecost.result.panel import PanelLimits as PanelLimits
+from clonecost.result.panel import PanelMeasure as PanelMeasure
 from clonecost.result.panel import PartLook as PartLook
 from clonecost.result.panel import WatchRows as WatchRows
 from clonecost.result.panel import read_panel as read_panel

@@ -12,6 +12,7 @@ PANEL = "panel.json"
 SCHEMA: Literal["clonecost/panel/1"] = "clonecost/panel/1"
 
 Level = Literal["quick", "standard", "thorough"]
+MeasureKind = Literal["detectors", "labels"]
 Ended = Literal["finished", "budget_exhausted", "stopped", "not_run", "failed"]
 
 
@@ -54,6 +55,21 @@ class PanelEntry(Model):
     looks: list[Look] = Field(default=[], description="of the stop rule, by queries")
 
 
+class PanelMeasure(Model):
+    """What the panel measures after its attacks; it is no attack of the panel."""
+
+    kind: MeasureKind = Field(
+        description="detectors: they watch the cheapest clone's attack, in its detection.json; "
+        "labels: an attack is run again on an API that gives labels only"
+    )
+    of: str | None = Field(default=None, description="the run folder of the attack in question")
+    run: str | None = Field(default=None, description="its own run folder; null: it has none")
+    budget: int = Field(default=0, ge=0, description="rows that it may send")
+    spent: int = Field(default=0, ge=0, description="rows that were answered to it")
+    ended: Ended | None = Field(default=None, description="null: not yet decided")
+    why: str = Field(default="", description="why it ended so, or what it found: one sentence")
+
+
 class WatchRows(Model):
     """The rows that the panel itself buys at its start, by which the stop rule decides."""
 
@@ -65,7 +81,9 @@ class WatchRows(Model):
 class PanelLimits(Model):
     """What the panel may spend; null: no limit."""
 
-    budget: int = Field(ge=0, description="rows of all entries and of the watch account together")
+    budget: int = Field(
+        ge=0, description="rows of all entries, measures and of the watch account together"
+    )
     minutes: float | None = None
     max_usd: float | None = None
 
@@ -81,10 +99,13 @@ class PanelDocument(Model):
     schema_: Literal["clonecost/panel/1"] = Field(default=SCHEMA, alias="schema")
     level: Level
     entries: list[PanelEntry] = Field(description="in the order in which they run, cheapest first")
+    measures: list[PanelMeasure] = Field(default=[], description="taken after the attacks")
     watch: WatchRows
     rule: str = Field(description="the stop rule in words")
     limits: PanelLimits
-    spent: int = Field(ge=0, description="rows of all entries and of the watch account so far")
+    spent: int = Field(
+        ge=0, description="rows of all entries, measures and of the watch account so far"
+    )
     usd_per_1000: float | None = None
     seconds: float = Field(default=0, ge=0, description="of all sessions so far")
 

@@ -28,11 +28,7 @@ from clonecost.config.build import Parts, milestones_of
 from clonecost.config.panel_entries import PlannedEntry, entries_of, least_of
 from clonecost.data import load
 from clonecost.errors import (
-    AnswersError,
     CloneCostError,
-    DataError,
-    PrecisionError,
-    QueryError,
     RunError,
     SetKey,
     SpecError,
@@ -44,15 +40,13 @@ from clonecost.types import LabelledInputs, Progress, no_progress
 from clonecost.workflows.agreements import Either, remember, remembered
 from clonecost.workflows.costs import known_speed, speed_of_student
 from clonecost.workflows.estimate import Clock, Speed
-from clonecost.workflows.panel_book import Book
+from clonecost.workflows.panel_book import OF_ONE_ENTRY, WITH_CLONE, Book
+from clonecost.workflows.panel_measures import Means, take_measures
 from clonecost.workflows.panel_rule import look_at
 from clonecost.workflows.panel_watch import Watch, buy_watch
 from clonecost.workflows.run import Watch as Callbacks
 from clonecost.workflows.run import must_be_same_audit
 
-# An entry that fails so says nothing about the others: they are run. Any other error, such as a
-# victim that does not answer, ends the panel, and the same command resumes it.
-OF_ONE_ENTRY = (SpecError, QueryError, AnswersError, PrecisionError, DataError)
 UNKNOWN_EPOCHS = 60  # epochs of a clone whose attack does not say how it trains
 OF_A_STREAM = 4  # trainings on a row by an attack that trains as it queries
 LEAST_SHARE = 0.1  # of an entry's rows: with fewer, for want of time, it is not run
@@ -96,13 +90,12 @@ def run_panel(
             session.run(place, watch)
             if (found := _result(book, place)) is not None:
                 yield found
+        session.measure(watch, progress)
         before = range(first)
     else:
         before = range(len(planned))
     yield from (found for place in before if (found := _result(book, place)) is not None)
-    if not any(
-        entry.ended in ("finished", "budget_exhausted", "stopped") for entry in book.entries
-    ):
+    if not any(entry.ended in WITH_CLONE for entry in book.entries):
         raise RunError(
             f"No attack of the panel has a clone. {book.entries[0].name}: {book.entries[0].why}",
             SetKey("budget"), SetKey("attack"),
@@ -138,15 +131,17 @@ class _Session:
             CloneCostError: what is wrong with the first entry, if all are wrong.
         """
         problems = [self._problem(place, self._share(place)) for place in range(len(self.planned))]
-        if all(problems) and problems[0] is not None:
+        begun = any(entry.ended in WITH_CLONE for entry in self.book.entries)
+        if all(problems) and problems[0] is not None and not begun:
             raise problems[0]
-        if self._affordable() < 1:
+        if self._affordable() < 1 and not begun:
             raise SpecError(
                 "The limit of money fits no attack of the panel beside the evaluation of "
                 f"{self._evaluation():,} rows",
                 SetKey("max_usd"), SetKey("price"), got=f"${self.spec.max_usd:g}",
             )  # fmt: skip
-        return next(k for k, entry in enumerate(self.book.entries) if entry.ended is None)
+        undecided = (k for k, entry in enumerate(self.book.entries) if entry.ended is None)
+        return next(undecided, len(self.planned))  # or the measures are left
 
     def buy(self, progress: Progress) -> None:
         """Buy the watch rows, and measure how fast victim and student are."""
@@ -227,6 +222,35 @@ class _Session:
             return f"the time limit of {self.spec.minutes:g} minutes was reached"
         return "on the watch rows it could no longer catch up with an earlier attack"
 
+    # -- after the attacks -----------------------------------------------------------------------
+
+    def measure(self, watch: Callbacks, progress: Progress) -> None:
+        """Take the measures of the panel that are not decided yet."""
+        means = Means(
+            left=self._left, rows=self._rows_left,
+            seconds=lambda place, rows: self._seconds(self.planned[place], rows),
+            again=lambda place, rows: self._with_labels(place, rows, watch), begun=self.notice,
+        )  # fmt: skip
+        try:
+            take_measures(self.book, self.planned, means, progress)
+        finally:
+            self._took()
+            self.book.write()
+
+    def _with_labels(self, place: int, rows: int, watch: Callbacks) -> Result:
+        """Run an entry again on an API that gives labels only, as far as it ran before."""
+        spec = self._spec(place, rows).model_copy(update={"answers": "label"})
+        parts = self._parts(place, rows)
+        parts = replace(parts, threat=replace(parts.threat, answers="label", top_k=None))
+        (audit,) = audits(spec, parts, self.book.folder_of_labels, self.command)
+        remember(audit.folder, spec)
+        entry = self.book.entries[place]
+        ends = entry.spent if entry.ended == "stopped" else rows
+        return run_audit(
+            audit, watch(audit), halt=lambda clone, queries: queries >= ends,
+            evaluation_of=self.book.paid_evaluation(self._evaluation()),
+        )  # fmt: skip
+
     # -- what an entry gets ----------------------------------------------------------------------
 
     def _allotted(self, place: int) -> tuple[int, str]:
@@ -255,9 +279,13 @@ class _Session:
 
     def _share(self, place: int) -> int:
         """The rows of an entry: an equal part of all that earlier ones have left over."""
-        spent = self.book.document.watch.rows + sum(entry.spent for entry in self.book.entries)
-        left = min(self.spec.budget - spent, self._affordable())
-        return int(max(0, left)) // self._runnable(place)
+        return self._rows_left() // self._runnable(place)
+
+    def _rows_left(self) -> int:
+        """Rows that the budget and the money leave."""
+        entries, measures = self.book.entries, self.book.measures
+        spent = self.book.document.watch.rows + sum(one.spent for one in (*entries, *measures))
+        return int(max(0, min(self.spec.budget - spent, self._affordable())))
 
     def _affordable(self) -> float:
         """Rows that the money pays for, beside the evaluation if it is still to come."""
@@ -267,9 +295,13 @@ class _Session:
         return left - self._evaluation_to_pay()
 
     def _runnable(self, place: int) -> int:
-        """The number of entries from this place on that are still to be run."""
+        """The number of entries from this place on that are still to be run.
+
+        The measure with labels only counts as one, so that rows and time are left for it.
+        """
         pairs = zip(self.planned[place:], self.book.entries[place:], strict=True)
-        return max(1, sum(entry.ended is None and not one.missing for one, entry in pairs))
+        measured = any(one.kind == "labels" and one.ended is None for one in self.book.measures)
+        return max(1, measured + sum(e.ended is None and not one.missing for one, e in pairs))
 
     def _evaluation(self) -> int:
         uniform = self.spec.uniform if self.parts.threat.features is not None else 0
@@ -315,14 +347,18 @@ class _Session:
         return None
 
     def _audit(self, place: int, rows: int) -> Audit:
+        parts = self._parts(place, rows)
         single = self._spec(place, rows)
-        parts = replace(
+        (audit,) = audits(single, parts, self.book.folder(place), self.command)
+        return audit
+
+    def _parts(self, place: int, rows: int) -> Parts:
+        single = self._spec(place, rows)
+        return replace(
             self.parts, threat=replace(self.parts.threat, query_budget=rows),
             proxy=self._proxy(single),
             generators={name: self.parts.generators[name] for name in generators_of(single)},
         )  # fmt: skip
-        (audit,) = audits(single, parts, self.book.folder(place), self.command)
-        return audit
 
     def _proxy(self, single: Spec) -> LabelledInputs | None:
         if not needs_proxy(single):

@@ -6,21 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from clonecost.config import Spec
-from clonecost.config.panel_entries import PlannedEntry
+from clonecost.config.panel_entries import PlannedEntry, measures_labels
+from clonecost.errors import AnswersError, DataError, PrecisionError, QueryError, SpecError
 from clonecost.oracle.ledger import ACCOUNTS
 from clonecost.oracle.record import Record
 from clonecost.persistence import run_folder
 from clonecost.result import (
     PANEL,
     Look,
+    MeasureKind,
     PanelDocument,
     PanelEntry,
     PanelLimits,
+    PanelMeasure,
     WatchRows,
     read_panel,
 )
 from clonecost.workflows.panel_rule import WORDS
 from clonecost.workflows.panel_watch import LEDGER as WATCH_LEDGER
+
+# An entry that fails so says nothing about the others: they are run. Any other error, such as a
+# victim that does not answer, ends the panel, and the same command resumes it.
+OF_ONE_ENTRY = (SpecError, QueryError, AnswersError, PrecisionError, DataError)
+WITH_CLONE = ("finished", "budget_exhausted", "stopped")
 
 
 class Book:
@@ -39,18 +47,23 @@ class Book:
             self.document = PanelDocument(
                 level=spec.panel, entries=[_new(one) for one in planned], rule=WORDS,
                 watch=WatchRows(ledger=None, rows=0, words="none"), limits=limits, spent=0,
-                usd_per_1000=spec.price,
+                measures=_measures(spec), usd_per_1000=spec.price,
             )  # fmt: skip
             return
-        entries = held.entries
+        entries, measures = held.entries, held.measures
         if held.limits != limits:  # what did not fit the old limits may fit the new ones
             entries = [
                 one.model_copy(update={"ended": None, "why": ""}) if one.ended == "not_run" else one
                 for one in entries
             ]
+            measures = [
+                one.model_copy(update={"ended": None, "why": ""}) if one.ended == "not_run" else one
+                for one in measures
+            ]
         self.document = held.model_copy(
-            update={"limits": limits, "entries": entries, "usd_per_1000": spec.price}
-        )
+            update={"limits": limits, "entries": entries, "measures": measures,
+                    "usd_per_1000": spec.price}
+        )  # fmt: skip
 
     @property
     def entries(self) -> list[PanelEntry]:
@@ -59,8 +72,18 @@ class Book:
 
     @property
     def decided(self) -> bool:
-        """Whether every entry has ended or will not be run."""
-        return all(entry.ended is not None for entry in self.entries)
+        """Whether every entry and every measure has ended or will not be run."""
+        return all(one.ended is not None for one in (*self.entries, *self.measures))
+
+    @property
+    def measures(self) -> list[PanelMeasure]:
+        """The measures in their order."""
+        return self.document.measures
+
+    @property
+    def folder_of_labels(self) -> Path:
+        """The run folder of the attack that is run again with labels only."""
+        return self.out / "measure-labels"
 
     def folder(self, place: int) -> Path:
         """The run folder of an entry: NN-ATTACK, from 01."""
@@ -71,8 +94,13 @@ class Book:
         """Change an entry, and write the book."""
         entries = list(self.entries)
         entries[place] = entries[place].model_copy(update=changes)
-        spent = sum(entry.spent for entry in entries) + self.document.watch.rows
-        self._write(entries=entries, spent=spent)
+        self._write(entries=entries)
+
+    def set_measure(self, kind: MeasureKind, **changes: Any) -> None:
+        """Change a measure, and write the book."""
+        self._write(measures=[
+            one.model_copy(update=changes) if one.kind == kind else one for one in self.measures
+        ])  # fmt: skip
 
     def add_look(self, place: int, look: Look) -> None:
         """Record a look of the rule."""
@@ -80,8 +108,7 @@ class Book:
 
     def bought_watch(self, watch: WatchRows) -> None:
         """Record the watch rows."""
-        spent = sum(entry.spent for entry in self.entries) + watch.rows
-        self._write(watch=watch, spent=spent)
+        self._write(watch=watch)
 
     def took(self, seconds: float) -> None:
         """Record the seconds of all sessions; written with the next change."""
@@ -91,7 +118,8 @@ class Book:
         """Rows of all accounts of the panel, evaluation and lost rows included."""
         places = range(len(self.entries))
         ledgers = [self.folder(place) / run_folder.LEDGER for place in places]
-        return sum(map(_paid, [self.out / WATCH_LEDGER, *ledgers]))
+        ledgers += [self.out / WATCH_LEDGER, self.folder_of_labels / run_folder.LEDGER]
+        return sum(map(_paid, ledgers))
 
     def paid_evaluation(self, rows: int) -> Path | None:
         """The run folder of the first entry whose ledger has paid for all evaluation rows.
@@ -104,18 +132,20 @@ class Book:
 
     def asked_by(self, place: int) -> int:
         """Rows that were answered to an entry's attack, also of a run that failed."""
-        ledger = self.folder(place) / run_folder.LEDGER
-        if not ledger.is_file():
-            return 0
-        with closing(Record.read(ledger)) as record:
-            return record.totals("attack").settled
+        return _asked(self.folder(place))
+
+    def asked_by_labels(self) -> int:
+        """Rows that were answered to the attack with labels only."""
+        return _asked(self.folder_of_labels)
 
     def write(self) -> None:
         """Write the book as it is."""
         self._write()
 
     def _write(self, **changes: Any) -> None:
-        self.document = self.document.model_copy(update=changes)
+        found = self.document.model_copy(update=changes)
+        spent = sum(one.spent for one in (*found.entries, *found.measures)) + found.watch.rows
+        self.document = found.model_copy(update={"spent": spent})
         run_folder.write(self.out / PANEL, self.document.model_dump_json(indent=2) + "\n")
 
 
@@ -127,6 +157,19 @@ def _new(one: PlannedEntry) -> PanelEntry:
 
 def _plain(name: str) -> str:
     return name.replace(", seed ", "-seed").replace(":", "-")
+
+
+def _measures(spec: Spec) -> list[PanelMeasure]:
+    labels = [PanelMeasure(kind="labels")] if measures_labels(spec) else []
+    return [PanelMeasure(kind="detectors"), *labels]
+
+
+def _asked(folder: Path) -> int:
+    ledger = folder / run_folder.LEDGER
+    if not ledger.is_file():
+        return 0
+    with closing(Record.read(ledger)) as record:
+        return record.totals("attack").settled
 
 
 def _evaluated(folder: Path) -> int:

@@ -27,7 +27,13 @@ from clonecost.config import (
     test_name,
     victim_shape,
 )
-from clonecost.config.panel_entries import entries_of, of_one_entry, watch_parts, watch_rows
+from clonecost.config.panel_entries import (
+    entries_of,
+    measures_labels,
+    of_one_entry,
+    watch_parts,
+    watch_rows,
+)
 from clonecost.countermeasures.base import own_rows
 from clonecost.data import Split, load
 from clonecost.data.tables import load_table
@@ -151,6 +157,10 @@ def _panel(spec: Spec) -> Iterator[tuple[str, str]]:
     if each := watch_rows(spec, len(names)):
         watched = " and ".join(f"{each:,} {name}" for name in names)
         yield "watch rows", f"{watched}, bought first: by them the panel stops what cannot win"
+    yield "then: detectors", "would you have noticed the cheapest clone's attack? Sends nothing"
+    if measures_labels(spec):
+        kept = f"the cheapest clone's attack again; at most {rows:,} rows are kept back for it"
+        yield "then: labels only", f"{kept}, and it runs if the time allows"
     limits = [f"{spec.budget:,} queries in all"]
     limits += [f"{spec.minutes:g} minutes"] if spec.minutes is not None else []
     limits += [f"${spec.max_usd:g}, evaluation included"] if spec.max_usd is not None else []

@@ -146,7 +146,8 @@ def _taken_over(run: Path, record: Record) -> tuple[list[str], list[str]]:
         name, head = str(held["run"]), bytes.fromhex(held["head"]).hex()
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         return [f"the origin of the evaluation rows cannot be read ({error})"], []
-    rows = f"{record.totals('evaluation').taken:,} rows of the evaluation are taken over from {name}"
+    taken = record.totals("evaluation").taken
+    rows = f"{taken:,} rows of the evaluation are taken over from {name}"
     path = run.resolve().parent / name / run_folder.LEDGER
     if Path(name).name != name or not path.is_file():
         return [], [f"{rows}, which is not beside the run: its answers were not compared"]

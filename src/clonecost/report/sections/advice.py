@@ -25,7 +25,7 @@ RULE = (
 
 
 def advice(material: Material) -> Section:
-    found = measures(material.grid, material.groups)
+    found = measures(material.grid, material.all_groups)
     runs = [run for group in material.groups for run in group.runs]
     watched = [run.detection for run in runs if run.detection is not None]
     if not found and not watched:

@@ -7,6 +7,7 @@ from clonecost.report.charts import QueryCurves, Series
 from clonecost.report.documents import Material
 from clonecost.report.model import (
     Badge,
+    Bullets,
     Card,
     Cell,
     Chart,
@@ -21,7 +22,14 @@ from clonecost.report.model import (
     fine,
 )
 from clonecost.report.number_format import count, duration, usd
-from clonecost.report.panel import cheapest, ended_words, entry_of, envelope, panel_headline
+from clonecost.report.panel import (
+    cheapest,
+    ended_words,
+    entry_of,
+    envelope,
+    measure_lines,
+    panel_headline,
+)
 from clonecost.report.sections.quality import measured
 from clonecost.report.verdict import verdict
 from clonecost.result import PanelDocument, PanelEntry
@@ -55,6 +63,8 @@ def panel(material: Material) -> Section | None:
         notes=f"{count(len(document.entries), 'attack')}, {spent}, {_limits(document)}; "
         f"{duration(document.seconds)}.",
     )  # fmt: skip
+    lines = measure_lines(material.all_groups, document)
+    after = [Bullets(tuple((line,) for line in lines))] if lines else []
     watched = document.watch
     rule = (
         f"Stop rule. {document.rule} Watch rows: {watched.words}, bought by the panel on an "
@@ -63,8 +73,9 @@ def panel(material: Material) -> Section | None:
         else "Stop rule: none, because the budget is too small for watch rows."
     )
     return Section(
-        TITLE, (card, _grid(groups, document), _charts(groups), fine(CHOICE), fine(CENSORED),
-                fine(rule)),
+        TITLE,
+        (card, _grid(groups, document), _charts(groups), *after, fine(CHOICE), fine(CENSORED),
+         fine(rule)),
     )  # fmt: skip
 
 
