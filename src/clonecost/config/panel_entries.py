@@ -31,6 +31,7 @@ class PlannedEntry:
         owns: what the attacker owns, in words.
         spec: of its own run, with the budget 1: the panel gives it its budget when its turn comes.
         missing: why it cannot be run, one sentence without its full stop; empty: it can.
+        pieces: it needs probabilities that are constant in pieces.
     """
 
     name: str
@@ -39,6 +40,7 @@ class PlannedEntry:
     seed: int
     spec: Spec
     missing: str = ""
+    pieces: bool = False
 
     @property
     def made(self) -> Attack:
@@ -90,7 +92,7 @@ def entries_of(spec: Spec) -> list[PlannedEntry]:
             found.append(PlannedEntry(
                 name=f"{entry.attack}, seed {seed}" if several else entry.attack,
                 attack=entry.attack, owns=_owns(entry, spec, uses=uses), seed=seed, spec=single,
-                missing=missing,
+                missing=missing, pieces=entry.pieces,
             ))  # fmt: skip
     return found
 

@@ -30,12 +30,14 @@ class Entry:
         data: the proxy data of an attack that needs some. pool: those of the spec, by default the
             pictures that come with clonecost; kind: pictures like the victim's own training data.
         settings: of the attack, unless the spec sets them.
+        pieces: it needs probabilities that are constant in pieces, as those of a tree are.
     """
 
     attack: str
     answers: tuple[AnswerKind, ...] = (*SCORES, *LABELS)
     data: Data = "pool"
     settings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    pieces: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +72,13 @@ _TABLE = (
     Entry(attack="tramer_lr", answers=SCORES),
     Entry(attack="lowd_meek", answers=("top_k", *LABELS)),
     Entry(attack="tramer_adaptive_retrain"),
-    Entry(attack="tramer_tree", answers=SCORES),
+    Entry(attack="tramer_tree", answers=SCORES, pieces=True),
 )
 _MORE_TABLE = (
     *_TABLE,
     Entry(attack="tramer_mlp", answers=SCORES),
     Entry(attack="tramer_kernel_lr", answers=SCORES),
-    Entry(attack="tramer_tree_top_down", answers=SCORES),
+    Entry(attack="tramer_tree_top_down", answers=SCORES, pieces=True),
 )
 
 LEVELS: dict[Level, PanelLevel] = {

@@ -43,7 +43,7 @@ from clonecost.workflows.estimate import Clock, Speed
 from clonecost.workflows.panel_book import OF_ONE_ENTRY, WITH_CLONE, Book
 from clonecost.workflows.panel_measures import Means, take_measures
 from clonecost.workflows.panel_rule import look_at
-from clonecost.workflows.panel_watch import Watch, buy_watch
+from clonecost.workflows.panel_watch import SMOOTH, Watch, buy_watch
 from clonecost.workflows.run import Watch as Callbacks
 from clonecost.workflows.run import must_be_same_audit
 
@@ -146,7 +146,8 @@ class _Session:
     def buy(self, progress: Progress) -> None:
         """Buy the watch rows, and measure how fast victim and student are."""
         began = self.clock()
-        self.watch = buy_watch(self.spec, self.parts, self.book.out, progress)
+        pieces = any(one.pieces for one in self.planned)
+        self.watch = buy_watch(self.spec, self.parts, self.book.out, progress, probe=pieces)
         if self.book.document.watch != self.watch.card:
             self.book.bought_watch(self.watch.card)
         rows, student = self.watch.card.rows, None
@@ -263,6 +264,8 @@ class _Session:
             return 0, f"{max(0, rows):,} rows are left for it, and it needs {least:,}"
         if problem := self._problem(place, rows):
             return 0, problem.fact.removesuffix(".")
+        if one.pieces and self.watch and self.watch.smooth:
+            return 0, SMOOTH
         left = self._left()
         if left <= 0:
             return 0, f"the time limit of {self.spec.minutes:g} minutes was reached before it"
@@ -283,9 +286,8 @@ class _Session:
 
     def _rows_left(self) -> int:
         """Rows that the budget and the money leave."""
-        entries, measures = self.book.entries, self.book.measures
-        spent = self.book.document.watch.rows + sum(one.spent for one in (*entries, *measures))
-        return int(max(0, min(self.spec.budget - spent, self._affordable())))
+        left = self.spec.budget - self.book.spent()
+        return int(max(0, min(left, self._affordable())))
 
     def _affordable(self) -> float:
         """Rows that the money pays for, beside the evaluation if it is still to come."""

@@ -73,7 +73,8 @@ class Book:
     @property
     def decided(self) -> bool:
         """Whether every entry and every measure has ended or will not be run."""
-        return all(one.ended is not None for one in (*self.entries, *self.measures))
+        ended = [entry.ended for entry in self.entries] + [one.ended for one in self.measures]
+        return None not in ended
 
     @property
     def measures(self) -> list[PanelMeasure]:
@@ -114,6 +115,11 @@ class Book:
         """Record the seconds of all sessions; written with the next change."""
         self.document = self.document.model_copy(update={"seconds": seconds})
 
+    def spent(self) -> int:
+        """Rows that were answered to the attacks, the measures, and as watch rows."""
+        measured = sum(one.spent for one in self.measures)
+        return self.document.watch.rows + sum(one.spent for one in self.entries) + measured
+
     def paid(self) -> int:
         """Rows of all accounts of the panel, evaluation and lost rows included."""
         places = range(len(self.entries))
@@ -144,8 +150,8 @@ class Book:
 
     def _write(self, **changes: Any) -> None:
         found = self.document.model_copy(update=changes)
-        spent = sum(one.spent for one in (*found.entries, *found.measures)) + found.watch.rows
-        self.document = found.model_copy(update={"spent": spent})
+        self.document = found
+        self.document = found.model_copy(update={"spent": self.spent()})
         run_folder.write(self.out / PANEL, self.document.model_dump_json(indent=2) + "\n")
 
 

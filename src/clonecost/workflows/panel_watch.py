@@ -1,7 +1,7 @@
 """The watch rows of a panel: bought once at its start, on an account of their own."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,17 @@ from clonecost.oracle.ledger import Ledger
 from clonecost.oracle.oracle import Oracle
 from clonecost.query_synthesis.procedural_images import drawings
 from clonecost.result import Corrected, WatchRows
-from clonecost.tabular.features import uniform_rows
-from clonecost.types import LabelledInputs, Progress, ThreatModel, as_bytes
+from clonecost.tabular.features import bounds, uniform_rows
+from clonecost.types import Feature, LabelledInputs, Progress, ThreatModel, as_bytes
 
 LEDGER = "watch.sqlite"  # in the panel's folder
 SEED = 15_2026  # draws the watch rows: other rows than any attack's or evaluation's
+PROBES = 25  # watch rows of a table that are sent again, each with one number moved
+STEP = 1e-4  # of its range: a tree's thresholds are rarely so close
+SMOOTH = (
+    "a tiny step of one number changes the probabilities, which a tree's do not: the attack reads "
+    "the leaves of a tree"
+)
 PICTURES = "photos"  # its test split, which no attack asks: a proxy is a train split
 
 
@@ -31,10 +37,13 @@ class Watch:
 
     Attributes:
         card: for the panel's document.
+        smooth: whether a tiny step of one number changes most answers, as no tree's are changed;
+            None: not known.
     """
 
     references: dict[str, Reference]
     card: WatchRows
+    smooth: bool | None = None
 
     def agreements(self, clone: nn.Module, queries: int) -> list[tuple[str, Corrected, float]]:
         """Each kind with its name, the clone's agreement, and the share of the majority class."""
@@ -44,8 +53,13 @@ class Watch:
         ]
 
 
-def buy_watch(spec: Spec, parts: Parts, out: Path, progress: Progress) -> Watch:
+def buy_watch(
+    spec: Spec, parts: Parts, out: Path, progress: Progress, *, probe: bool = False
+) -> Watch:
     """Buy the watch rows from the undefended victim, or replay them from their ledger.
+
+    Args:
+        probe: also find out whether the answers of a table's victim are smooth: `PROBES` rows more.
 
     Raises:
         CloneCostError: as the oracle.
@@ -58,7 +72,9 @@ def buy_watch(spec: Spec, parts: Parts, out: Path, progress: Progress) -> Watch:
     kinds = {name: _rows(name, spec, parts, each) for name in names}
     victim = [parts.victim.name, parts.victim.weights]
     identity = {"watch": victim, "rows": {k: rows.fingerprint for k, rows in kinds.items()}}
-    total = each * len(names)
+    numbers = [k for k, one in enumerate(threat.features or ()) if not one.categories]
+    probes = PROBES if probe and numbers else 0
+    total = each * len(names) + probes
     ledger = Ledger(
         out / LEDGER, audit=json.dumps(identity, sort_keys=True), input_shape=threat.input_shape,
         num_classes=threat.num_classes,
@@ -77,10 +93,31 @@ def buy_watch(spec: Spec, parts: Parts, out: Path, progress: Progress) -> Watch:
             ),
         )  # fmt: skip
         bought = {name: Reference.buy(oracle, rows, device) for name, rows in kinds.items()}
+        smooth = None
+        if probes:
+            (watched,) = bought.values()
+            rows = watched.test.inputs[:probes]
+            moved = oracle(_moved(rows, parts.threat.features or (), numbers))
+            changed = (moved != watched.answers[: len(rows)]).any(1)
+            smooth = bool(changed.float().mean() > 0.5)  # noqa: PLR2004
     finally:
         ledger.close()
     words = " and ".join(f"{each:,} {name}" for name in names)
-    return Watch(bought, WatchRows(ledger=LEDGER, rows=total, words=words))
+    if probes:
+        words += f", {probes:,} of them again with one number moved"
+    return Watch(bought, WatchRows(ledger=LEDGER, rows=total, words=words), smooth)
+
+
+def _moved(rows: torch.Tensor, features: Sequence[Feature], numbers: Sequence[int]) -> torch.Tensor:
+    """(n, d) rows, each with one number moved by `STEP` of its range, within the range."""
+    low, high = bounds(features)
+    place = torch.tensor(numbers)[torch.arange(len(rows)) % len(numbers)]
+    at = torch.arange(len(rows))
+    step = STEP * (high - low)[place]
+    before = rows.cpu()[at, place]
+    moved = rows.cpu().clone()
+    moved[at, place] = torch.where(before + step > high[place], before - step, before + step)
+    return moved.to(rows.device)
 
 
 def _rows(name: str, spec: Spec, parts: Parts, count: int) -> LabelledInputs:

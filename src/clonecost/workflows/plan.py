@@ -64,6 +64,7 @@ from clonecost.workflows.costs import (
     speed_of_victim,
 )
 from clonecost.workflows.estimate import Clock, Speed
+from clonecost.workflows.panel_watch import PROBES
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,8 @@ def _panel(spec: Spec) -> Iterator[tuple[str, str]]:
     names = watch_parts(spec)
     if each := watch_rows(spec, len(names)):
         watched = " and ".join(f"{each:,} {name}" for name in names)
+        if any(entry.pieces for entry in entries_of(spec)):
+            watched += f" ({PROBES} of them twice: are its answers a tree's?)"
         yield "watch rows", f"{watched}, bought first: by them the panel stops what cannot win"
     yield "then: detectors", "would you have noticed the cheapest clone's attack? Sends nothing"
     if measures_labels(spec):
