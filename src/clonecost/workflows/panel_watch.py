@@ -99,7 +99,7 @@ def buy_watch(
             rows = watched.test.inputs[:probes]
             moved = oracle(_moved(rows, parts.threat.features or (), numbers))
             changed = (moved != watched.answers[: len(rows)]).any(1)
-            smooth = bool(changed.float().mean() > 0.5)  # noqa: PLR2004
+            smooth = bool(changed.float().mean() > 0.5)
     finally:
         ledger.close()
     words = " and ".join(f"{each:,} {name}" for name in names)
