@@ -275,8 +275,8 @@ def test_money_counts_the_evaluation_and_is_refused_before_anything_is_sent(
     at_bench: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(SpecError, match="The limit of money fits no attack") as refused:
-        panel(tmp_path / "little", price=1_000.0, max_usd=500.0)
-    assert "the evaluation of 200 rows" in str(refused.value)
+        panel(tmp_path / "little", price=1_000.0, max_usd=252.0)
+    assert "the evaluation of 200 rows and 52 watch rows" in str(refused.value)
     assert not (tmp_path / "little" / "panel.json").exists()
     _, book = panel(tmp_path / "more", price=1_000.0, max_usd=900.0)
     paid = book.spent + TEST_ROWS  # the first attack buys them for all

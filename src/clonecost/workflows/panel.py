@@ -25,7 +25,13 @@ from clonecost.config import (
     to_toml,
 )
 from clonecost.config.build import Parts, milestones_of
-from clonecost.config.panel_entries import PlannedEntry, entries_of, least_of
+from clonecost.config.panel_entries import (
+    PlannedEntry,
+    entries_of,
+    least_of,
+    watch_parts,
+    watch_rows,
+)
 from clonecost.data import load
 from clonecost.errors import (
     CloneCostError,
@@ -134,10 +140,12 @@ class _Session:
         begun = any(entry.ended in WITH_CLONE for entry in self.book.entries)
         if all(problems) and problems[0] is not None and not begun:
             raise problems[0]
-        if self._affordable() < 1 and not begun:
+        names = watch_parts(self.spec)
+        watched = len(names) * watch_rows(self.spec, len(names))
+        if self._affordable() - watched < 1 and not begun:
             raise SpecError(
                 "The limit of money fits no attack of the panel beside the evaluation of "
-                f"{self._evaluation():,} rows",
+                f"{self._evaluation():,} rows and {watched:,} watch rows",
                 SetKey("max_usd"), SetKey("price"), got=f"${self.spec.max_usd:g}",
             )  # fmt: skip
         undecided = (k for k, entry in enumerate(self.book.entries) if entry.ended is None)
