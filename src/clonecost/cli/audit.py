@@ -250,8 +250,8 @@ def _run(
         if not started:
             errors.print("the run has finished already: nothing was run again", markup=False)
         beside = pages.read_documents([out])
-        attacks = pages.load_runs(folders)
-        runs = [*attacks, *pages.load_runs(pages.measures_in(out, beside.panel))]
+        runs = pages.load_runs([*folders, *pages.measures_in(out, beside.panel)])
+        attacks = runs[: len(folders)]
         run_folder.write(out / "report.html", pages.html(runs, beside))
     if as_json:
         write_out(pages.as_json(runs, beside if beside.panel else None))
