@@ -374,5 +374,5 @@ def _run_card(result: Result) -> RunCard:
         spent=result.spent, lost=result.lost, seconds=result.seconds, accuracy=last.accuracy,
         agreement=last.agreement, victim_weights=result.victim.weights,
         warnings=[flag.code for flag in result.flags if flag.severity == "warning"],
-        **origin.model_dump(exclude={"command"}),
+        **origin.model_dump(exclude={"command", "threads_why"}),
     )  # fmt: skip
