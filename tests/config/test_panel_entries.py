@@ -125,6 +125,6 @@ def test_the_plan_prints_the_panel_before_anything_is_sent() -> None:
     said = " ".join(run("plan", "iris-softmax", "--price", "1", "--max-usd", "20").out.split())
     assert "quick: these attacks, cheapest first, each on its own account" in said
     assert "1. tramer_lr owns the ranges of the columns;" in said
-    assert "200 uniform rows, bought first" in said
+    assert "200 uniform rows (25 of them twice: are its answers a tree's?), bought first" in said
     assert "10,000 queries in all, 10 minutes, $20, evaluation included" in said
     assert "at most 10,000 of the attacks, all counted" in said
