@@ -71,9 +71,10 @@ class DropKey:
 
 @dataclass(frozen=True)
 class ChooseFrom:
-    """Choose another name from the list of `kind`."""
+    """Choose another name from the list of `kind`, or one of the settings of its part `part`."""
 
     kind: Listed
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,8 @@ def in_python(remedy: Remedy) -> str:
             return f"set `{name}`" if value is None else f"set `{name}={value!r}`"
         case DropKey(key):
             return f"leave `{PYTHON_NAMES.get(key, key)}` out"
+        case ChooseFrom(_, part) if part:
+            return f"choose one of the settings of `{part}`"
         case ChooseFrom(kind):
             return f"choose one of `clonecost.names({kind!r})`"
         case RunWorkflow("resume" | "audit", _, change):

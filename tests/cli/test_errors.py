@@ -1,12 +1,15 @@
 """Remedies in the words of the command line."""
 
+import ast
 from pathlib import Path
 
 import pytest
 import typer
 from tests.support.cli_runs import run
 
+import clonecost
 from clonecost.cli.errors import flag, has_flag, in_run, in_words, remedied, sentences
+from clonecost.config import make_attack
 from clonecost.config.schema import Spec
 from clonecost.errors import (
     Advice,
@@ -161,3 +164,24 @@ def test_a_fault_is_named_by_its_first_line_with_words(capsys: pytest.CaptureFix
         with pytest.raises(typer.Exit), sentences():
             raise error
         assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_every_unknown_name_has_a_remedy() -> None:
+    bare, seen = [], 0
+    for path in Path(clonecost.__file__).parent.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(call, ast.Call) and call.args):
+                continue
+            inner = {ast.unparse(one.func) for one in ast.walk(call.args[0])
+                     if isinstance(one, ast.Call)}  # fmt: skip
+            if ast.unparse(call.func) in ("SpecError", "VictimError") and "suggest" in inner:
+                seen += 1
+                bare += [f"{path.name}:{call.lineno}"] * (len(call.args) < 2)
+    assert seen > 15
+    assert bare == []
+
+
+def test_an_unknown_setting_names_the_list_of_its_part() -> None:
+    with pytest.raises(SpecError, match=r"did you mean 'epochs'.*settings of `knockoff`") as known:
+        make_attack("knockoff", {"knockoff": {"epoch": 3}})
+    assert "See `clonecost list attacks knockoff`." in in_words(known.value)

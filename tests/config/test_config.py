@@ -262,9 +262,14 @@ def test_default_milestones_lie_below_the_budget() -> None:
 def test_devices() -> None:
     assert make_device("cpu") == torch.device("cpu")
     assert make_device("auto").type in ("cpu", "cuda")
-    for name in ("cuda:99", "meta", "gpu", ""):
-        with pytest.raises(CloneCostError, match="does not have the device"):
+    with pytest.raises(CloneCostError, match="does not have the device"):
+        make_device("cuda:99")
+    for name in ("meta", "gpu", "", "GPU:0", "cuda:x", "cpu:"):
+        with pytest.raises(
+            CloneCostError, match=r"cpu, cuda, cuda:N or mps; this .* has cpu"
+        ) as it:
             make_device(name)
+        assert "xpu" not in str(it.value)  # torch's own list has kinds that no audit takes
 
 
 def test_a_generator_by_name_needs_the_proxy_and_a_folder_does_not() -> None:

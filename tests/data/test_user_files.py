@@ -152,6 +152,13 @@ def test_a_broken_image_and_an_empty_folder_are_named(tmp_path: Path) -> None:
         load(str(tmp_path), "train")
 
 
+def test_a_label_beyond_int64_is_no_missing_label(tmp_path: Path) -> None:
+    labels = np.array([0, 2**64 - 1], np.uint64)
+    np.savez(tmp_path / "own.npz", x=np.zeros((2, 1, 4, 4), np.uint8), y=labels)
+    with pytest.raises(DataError, match=f"has the label {2**64 - 1} in row 2"):
+        load(str(tmp_path / "own.npz"), "test")
+
+
 def test_a_label_below_minus_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "OWN.NPZ"
     with path.open("wb") as file:

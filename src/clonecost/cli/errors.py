@@ -143,8 +143,8 @@ def remedied(remedy: Remedy, place: Place = ANY) -> str:
             return f"leave {flag(key)} out"
         case DropKey(key):
             return f"leave the key `{key}` out" + (f" of {place.file}" if place.file else "")
-        case ChooseFrom(kind):
-            return f"see `clonecost list {kind}`"
+        case ChooseFrom(kind, part):
+            return f"see `clonecost list {kind}{' ' if part else ''}{part}`"
         case RunWorkflow("resume", target, change):
             return f"`{_command('resume', target or 'RUN', change)}` goes on"
         case RunWorkflow(workflow, target, change):

@@ -41,7 +41,7 @@ def _limit(text: str) -> Limit:
         )  # fmt: skip
     worst, metric, queries = parts
     if metric not in known:
-        raise SpecError(suggest("metric", metric, known))
+        raise SpecError(suggest("metric", metric, known), SetKey("fail_above"))
     try:
         share = float(written)
     except ValueError:

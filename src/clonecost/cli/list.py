@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from clonecost.errors import Listed, SpecError, suggest
+from clonecost.errors import Advice, ChooseFrom, Listed, SpecError, suggest
 from clonecost.registry import KINDS, Parts, mappings
 from clonecost.registry import names as every_name
 
@@ -36,7 +36,7 @@ def check_kind(kind: str) -> Listed:
         SpecError: there is no such list.
     """
     if kind not in KINDS:
-        raise SpecError(suggest("list", kind, KINDS))
+        raise SpecError(suggest("list", kind, KINDS), Advice("choose one of them"))
     return kind
 
 
@@ -61,7 +61,7 @@ def details(kind: Listed, name: str) -> RenderableType:
         if name in mapping:
             break
     else:
-        raise SpecError(suggest(kind.removesuffix("s"), name, every_name(kind)))
+        raise SpecError(suggest(kind.removesuffix("s"), name, every_name(kind)), ChooseFrom(kind))
     if not isinstance(mapping, Parts):
         return f"{name}: {_summary(mapping, name)}"
     source = mapping.source(name)

@@ -10,7 +10,7 @@ from clonecost.cli.errors import errors, sentences
 from clonecost.cli.fail_above import judged, limits_of, outcomes
 from clonecost.cli.options import FailAbove
 from clonecost.cli.terminal import write_out
-from clonecost.errors import Advice, SpecError, suggest
+from clonecost.errors import Advice, SetKey, SpecError, suggest
 
 if TYPE_CHECKING:
     from clonecost.report import Run
@@ -36,7 +36,7 @@ def report(
     with sentences():
         formats = OF_A_COMPARISON if compare else FORMATS
         if format_ not in formats:
-            raise SpecError(suggest("format", format_, formats))
+            raise SpecError(suggest("format", format_, formats), SetKey("format"))
         limits = limits_of(fail_above)
         if compare:
             if limits:

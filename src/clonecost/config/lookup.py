@@ -1,5 +1,6 @@
 """Names in a spec -> attacks, defences, answers and devices."""
 
+import re
 from dataclasses import fields
 from typing import Any, cast, get_args, get_type_hints
 
@@ -14,6 +15,8 @@ from clonecost.errors import ChooseFrom, Listed, SetKey, SpecError, suggest
 from clonecost.registry import Parts
 from clonecost.safe_text import first_line
 from clonecost.types import AnswerKind, Defence
+
+DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
 
 def make_attack(name: str, settings: dict[str, Any]) -> Attack:
@@ -33,7 +36,7 @@ def make_attack(name: str, settings: dict[str, Any]) -> Attack:
         known = list(PROFILES[base])
         raise SpecError(suggest(f"profile of {base}", profile, known), SetKey("attack", base))
     attack = PROFILES[base][profile] if profile else ATTACKS[base]()
-    return cast(Attack, _with(attack, settings.get(base, {}), base))
+    return cast(Attack, _with(attack, settings.get(base, {}), base, "attacks"))
 
 
 def make_defence(text: str) -> Defence:
@@ -71,7 +74,7 @@ def _part(text: str, key: str, kind: Listed, known: Parts[Any]) -> Any:
     if name not in known:
         raise SpecError(suggest(word, name, list(known)), ChooseFrom(kind))
     settings = dict(_pair(part, text, key, word) for part in rest.split(",") if part)
-    return _with(known[name](), settings, name)
+    return _with(known[name](), settings, name, kind)
 
 
 def _pair(part: str, text: str, key: str, word: str) -> tuple[str, Any]:
@@ -84,13 +87,15 @@ def _pair(part: str, text: str, key: str, word: str) -> tuple[str, Any]:
     return name.strip(), parse_value(value)
 
 
-def _with(part: Any, settings: dict[str, Any], name: str) -> Any:
+def _with(part: Any, settings: dict[str, Any], name: str, kind: Listed) -> Any:
     """`part` with some fields replaced; names and types are checked before it is built."""
     types = get_type_hints(type(part))
     values = {field.name: getattr(part, field.name) for field in fields(part)}
     for key, value in settings.items():
         if key not in values:
-            raise SpecError(suggest(f"setting of {name}", key, list(values)))
+            raise SpecError(
+                suggest(f"setting of {name}", key, list(values)), ChooseFrom(kind, name)
+            )
         # TOML has no null: the word stands for it where the field can be None
         nothing = value == "none" and type(None) in get_args(types[key])
         values[key] = None if nothing else value
@@ -132,13 +137,17 @@ def make_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    found = ["auto", "cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+    found += ["mps"] if torch.backends.mps.is_available() else []
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,4})?", name):  # torch would list kinds that we lack
+        raise SpecError(
+            "There is no such device", SetKey("device"), got=repr(name),
+            want=f"{DEVICES}; this machine has {' and '.join(found[1:])}",
+        )  # fmt: skip
     try:
         device = torch.device(name)
-        if device.type not in ("cpu", "cuda", "mps"):
-            raise RuntimeError("no such kind")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        found = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
         raise SpecError(
             f"This machine does not have the device ({first_line(error)})",
             SetKey("device"), got=repr(name), want=" or ".join(found),

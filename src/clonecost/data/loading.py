@@ -62,7 +62,7 @@ def load(
         (torch.Size([539, 1, 16, 16]), torch.uint8)
     """
     if split not in ("train", "test"):
-        raise SpecError(suggest("split", split, ["train", "test"]))
+        raise SpecError(suggest("split", split, ["train", "test"]), SetKey("split"))
     base, _, subset = name.partition(":")
     if base in DATASETS:
         # before anything is read, so that a typo causes no download

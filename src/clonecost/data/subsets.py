@@ -62,7 +62,8 @@ def members(data_set: str, subset: str, classes: tuple[str, ...]) -> tuple[str, 
     found = matched(parts, classes)
     if unknown := [part for part in parts if part not in found]:
         named = list(CIFAR100_SUBSETS) if data_set == "cifar100" else []
-        raise SpecError(suggest(f"class of {data_set}", unknown[0], [*classes, *named]))
+        raise SpecError(suggest(f"class of {data_set}", unknown[0], [*classes, *named]),
+                        Advice("name its classes, with commas between them"))  # fmt: skip
     chosen = [classes[found[part]] for part in parts]
     if len(set(chosen)) < len(chosen):
         raise SpecError(f"{data_set}:{subset} names a class twice.", Advice("name each class once"))

@@ -96,7 +96,14 @@ def _labelled(path: Path, arrays: dict[str, Tensor], classes: tuple[str, ...]) -
             f"{len(inputs):,} integers.",
             Advice("save one integer for each row"),
         )
-    labels = labels.reshape(-1).long()
+    unsigned, labels = labels.dtype == torch.uint64, labels.reshape(-1).long()
+    if unsigned and len(labels) and int(labels.min()) < 0:  # above 2^63 - 1, it would wrap
+        first = int(labels.lt(0).int().argmax())
+        raise DataError(
+            f"{path} has the label {int(labels[first]) + 2**64} in row {first + 1:,}, which is no "
+            "number of a class.",
+            Advice("number the classes from 0"), Advice("leave out rows without a label"),
+        )  # fmt: skip
     must_be_labels(labels, str(path))
     if len(labels) and classes and int(labels.max()) >= len(classes):
         raise DataError(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clonecost.detectors.base import Stream
-from clonecost.errors import Advice, DataError, SpecError, suggest
+from clonecost.errors import Advice, DataError, SetKey, SpecError, suggest
 
 REFERENCE = 0.2  # share of the rows that detectors learn from; the accounts' parts have half each
 SHORTEST = 50  # rows of an account
@@ -98,7 +98,7 @@ def accounts_of(
     """
     for name in users:
         if name not in USERS:
-            raise SpecError(suggest("kind of user", name, list(USERS)))
+            raise SpecError(suggest("kind of user", name, list(USERS)), SetKey("users"))
     needed = accounts_needed(rate)
     if accounts < needed:
         raise DataError(

@@ -141,7 +141,7 @@ def scale_of(suite: Suite, name: str) -> Scale:
         SpecError: the suite has no such scale.
     """
     if name not in suite.scale:
-        raise SpecError(suggest("scale", name, list(suite.scale)))
+        raise SpecError(suggest("scale", name, list(suite.scale)), SetKey("scale"))
     return suite.scale[name]
 
 
@@ -221,4 +221,4 @@ def _names(parts: Sequence[Column] | Sequence[Row], path: Path) -> list[str]:
 def _all_known(what: str, names: Sequence[str] | dict[str, Number], known: list[str]) -> None:
     for name in names:
         if name not in known:
-            raise SpecError(suggest(what, name, known))
+            raise SpecError(suggest(what, name, known), Advice(f"use a {what} that there is"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from clonecost.config import Spec, asking_for, not_consented
-from clonecost.errors import Advice, CloneCostError, SpecError, suggest
+from clonecost.errors import Advice, CloneCostError, SetKey, SpecError, suggest
 from clonecost.persistence import run_folder
 from clonecost.result import Result
 from clonecost.safe_text import first_line
@@ -68,7 +68,7 @@ def jobs(
         known = [part.name for part in parts]
         for name in given:
             if name not in known:
-                raise SpecError(suggest(what, name, known))
+                raise SpecError(suggest(what, name, known), SetKey(what))
     return [
         job
         for cell in cells(suite, scale, seeds)

@@ -12,7 +12,7 @@ from clonecost.config.schema import Spec
 from clonecost.data import load
 from clonecost.detectors import DETECTORS
 from clonecost.detectors.base import Detector, Stream
-from clonecost.errors import Advice, LedgerError, RunError, SetKey, SpecError, suggest
+from clonecost.errors import Advice, ChooseFrom, LedgerError, RunError, SetKey, SpecError, suggest
 from clonecost.monitoring.benign import accounts_of
 from clonecost.monitoring.caps import DAYS, caps
 from clonecost.monitoring.judging import judge
@@ -156,7 +156,7 @@ def verdict(findings: Sequence[DetectorFinding], rows: int, rate: float) -> str:
 def _checked(detectors: Sequence[str], rate: float, days: int) -> list[str]:
     for name in detectors:
         if name not in DETECTORS:
-            raise SpecError(suggest("detector", name, list(DETECTORS)))
+            raise SpecError(suggest("detector", name, list(DETECTORS)), ChooseFrom("detectors"))
     if not 0 < rate < 1:
         raise SpecError("The false-alarm rate is out of range", got=f"{rate:g}",
                         want="above 0 and below 1")  # fmt: skip

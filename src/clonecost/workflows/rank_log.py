@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clonecost.detectors import DETECTORS
-from clonecost.errors import Advice, SpecError, suggest
+from clonecost.errors import Advice, ChooseFrom, SpecError, suggest
 from clonecost.monitoring.log_file import read_log
 from clonecost.monitoring.ranking import rank
 from clonecost.result.log_ranking import LogRanking
@@ -33,7 +33,7 @@ def rank_log(
     """
     for name in detectors:
         if name not in DETECTORS:
-            raise SpecError(suggest("detector", name, list(DETECTORS)))
+            raise SpecError(suggest("detector", name, list(DETECTORS)), ChooseFrom("detectors"))
     if not 0 < rate < 1:
         raise SpecError("The false-alarm rate is out of range", got=f"{rate:g}",
                         want="above 0 and below 1")  # fmt: skip

@@ -175,7 +175,7 @@ def load_clone(run: Path) -> nn.Module:
 def _checked(methods: Sequence[str], epsilons: Sequence[float], rows: int) -> tuple[Method, ...]:
     for name in methods:
         if name not in METHODS:
-            raise SpecError(suggest("method", name, list(METHODS)))
+            raise SpecError(suggest("method", name, list(METHODS)), SetKey("method"))
     for epsilon in epsilons:
         if not 0 < epsilon <= 1:
             raise SpecError(

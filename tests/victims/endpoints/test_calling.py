@@ -3,13 +3,17 @@
 import gzip
 import json
 import socket
+import threading
 import time
 import zlib
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import httpcore2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,9 +22,10 @@ from tests.support.ledgers import booked
 from tests.support.memory import peak_of_process
 from tests.support.toy_endpoint import CLASSES, FAST, SHAPE, Counted, Start, rows
 
-from clonecost.errors import CloneCostError, VictimError
+from clonecost.errors import CloneCostError, SpecError, VictimError
 from clonecost.victims import LoadedVictim
 from clonecost.victims.endpoints import EndpointSettings, endpoint_victim
+from clonecost.victims.endpoints.bounded_network import BoundedNetwork
 from clonecost.victims.endpoints.calling import longest_answer, seconds_until
 
 CHUNK = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
@@ -130,6 +135,64 @@ def test_a_refusal_is_one_whatever_becomes_of_its_words(
     ):
         counted(aimed(url))(rows(2))
     assert booked(tmp_path).lost == 0
+
+
+@pytest.fixture
+def slow_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Names are looked up once the event is set, at the latest after 5 s."""
+    known, look_up = threading.Event(), socket.getaddrinfo
+
+    def waiting(*how: Any, **named: Any) -> Any:
+        known.wait(5)
+        return look_up(*how, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", waiting)
+    yield known
+    known.set()
+
+
+def test_the_look_up_of_a_name_is_part_of_a_request(
+    slow_names: threading.Event, counted: Counted, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    with (
+        hostile(garbage) as url,
+        pytest.raises(VictimError, match=r"no connection: the request was not complete after 0.2"),
+    ):
+        counted(aimed(url, timeout=3.0, deadline=0.2, attempts=1))(rows(2))
+    assert time.monotonic() - began < 3
+    assert booked(tmp_path).lost == 0
+
+
+def test_a_connection_that_comes_too_late_is_closed(slow_names: threading.Event) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        with pytest.raises(httpcore2.ConnectTimeout):
+            BoundedNetwork().connect_tcp("127.0.0.1", server.getsockname()[1], timeout=0.05)
+        slow_names.set()
+        late, _ = server.accept()
+        with late:
+            late.settimeout(5)
+            assert late.recv(1) == b""
+
+
+@pytest.mark.parametrize("media", ["application/json; charset=utf-8", "application/vnd.shop+json"])
+def test_the_users_own_media_type_is_sent(media: str) -> None:
+    heads: list[bytes] = []
+    with hostile(garbage, heads) as url, suppress(VictimError):
+        aimed(url, headers={"content-TYPE": media}, attempts=1).answer(rows(2))
+    types = [line for line in heads[0].split(b"\r\n") if line.lower().startswith(b"content-type:")]
+    assert [line.split(b": ")[1].decode() for line in types] == [media]
+
+
+@pytest.mark.parametrize(("header", "how"), [
+    ("Content-Type", {"body": None}),
+    ("content-type", {"send": "multipart", "body": {"file": "$input"}}),
+    ("Content-Length", {}), ("Transfer-encoding", {}), ("inference-header-content-length", {}),
+])  # fmt: skip
+def test_a_header_that_each_body_needs_is_refused_by_name(header: str, how: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=rf"endpoint\.headers sets {header}, which each request"):
+        aimed("http://127.0.0.1:9/v2/models/toy", headers={header: "text/plain"}, **how)
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,14 @@ def test_an_unknown_label_stops_with_both_sides() -> None:
             answers(classes=("1", "2", "3")).read(labelled(kind, [label], binary=False), 1)
 
 
+@pytest.mark.parametrize("label", [2**63, 2**64 - 1, 2**64 - 2])
+def test_a_label_beyond_int64_keeps_its_value_in_the_refusal(label: int) -> None:
+    for classes in ((), ("0", "1", "2")):
+        found = answers(num_classes=3, classes=classes)
+        with pytest.raises(VictimError, match=str(label)):
+            found.read(labelled("UINT64", [label], binary=True), 1)
+
+
 def test_one_number_a_row_stays_one() -> None:
     tensor = {"name": "scores", "datatype": "FP32", "shape": [3], "data": [0.25, 0.5, 1]}
     assert answers(num_classes=2).read(respond({"outputs": [tensor]}), 3).shape == (3, 1)

@@ -2,12 +2,15 @@
 
 A time-out of a socket is a time without a byte: a server that sends one byte at a time, or any
 number of 100-continue, never exceeds it. The limits here hold for all that a request does: wait for
-a connection, connect, send, and read headers, trailers and body, before decompression.
+a connection, look the server's name up, connect, send, and read headers, trailers and body, before
+decompression.
 """
 
+import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from ssl import SSLContext
@@ -71,6 +74,39 @@ def _within(timeout: float | None, late: type[httpcore2.TimeoutException]) -> fl
     return left if timeout is None else min(timeout, left)
 
 
+def _in_time(
+    seconds: float | None, connect: Callable[[], httpcore2.NetworkStream]
+) -> httpcore2.NetworkStream:
+    """The connection that `connect` makes, closed if it comes too late.
+
+    The look-up of a name knows no time-out, so it happens in a thread that is waited for.
+
+    Raises:
+        httpcore2.ConnectTimeout: it does not come in time.
+    """
+    found: Future[httpcore2.NetworkStream] = Future()
+
+    def work() -> None:
+        try:
+            stream = connect()
+        except BaseException as error:
+            with suppress(InvalidStateError):  # nobody waits any more
+                found.set_exception(error)
+            return
+        try:
+            found.set_result(stream)
+        except InvalidStateError:
+            stream.close()
+
+    threading.Thread(target=work, name="connect", daemon=True).start()
+    try:
+        return found.result(seconds)
+    except TimeoutError:
+        if found.cancel():
+            raise httpcore2.ConnectTimeout from None
+        return found.result()  # it came at this moment
+
+
 class BoundedStream(httpcore2.NetworkStream):
     def __init__(self, stream: httpcore2.NetworkStream) -> None:
         self._stream = stream
@@ -117,6 +153,6 @@ class BoundedNetwork(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         left = _within(timeout, httpcore2.ConnectTimeout)
-        return BoundedStream(
-            self._network.connect_tcp(host, port, left, local_address, socket_options)
-        )
+        return BoundedStream(_in_time(left, lambda: self._network.connect_tcp(
+            host, port, left, local_address, socket_options
+        )))  # fmt: skip

@@ -1,5 +1,7 @@
 """The body of a request: JSON, a form with files, a file alone, or lines of CSV.
 
+A header Content-Type of the settings goes before the usual one of the body, where the body allows.
+
 Rows replace `$input` (one row a request) or `$inputs` (a list of rows, each in the form of `row`)
 in the template of the body. `$input` may be a part of a longer text, as in a data URL.
 """
@@ -15,12 +17,15 @@ from typing import Any
 import httpx2
 from torch import Tensor
 
-from clonecost.errors import SetKey, SpecError
+from clonecost.errors import DropKey, SetKey, SpecError
 from clonecost.victims.endpoints.row_encoding import FILES, RowEncoding
 from clonecost.victims.endpoints.secret_values import texts
 from clonecost.victims.endpoints.settings import EndpointSettings
+from clonecost.victims.endpoints.wire import HEAD_LENGTH
 
 ONE, MANY = "$input", "$inputs"
+TYPE = "content-type"
+COUNTED = ("content-length", "transfer-encoding", HEAD_LENGTH.lower())  # of each body
 _MARKERS = {ONE: re.compile(r"\$input\b"), MANY: re.compile(r"\$inputs\b")}
 
 
@@ -45,16 +50,21 @@ class RequestBody:
                 return self._multipart(self.encoding.files(inputs))
             case "file":
                 (content,) = self.encoding.files(inputs)
-                return {"Content-Type": str(self.encoding.media_type)}, content
+                return self._typed(str(self.encoding.media_type)), content
             case "csv":
-                return {"Content-Type": "text/csv"}, _csv(self.encoding.values(inputs))
+                return self._typed("text/csv"), _csv(self.encoding.values(inputs))
         rows = self.encoding.values(inputs)
         if holds(self.template, MANY):
             body = fill(self.template, MANY, [fill(self.row, ONE, row) for row in rows])
         else:
             (row,) = rows
             body = fill(self.template, ONE, row)
-        return {"Content-Type": "application/json"}, json.dumps(body).encode()
+        return self._typed("application/json"), json.dumps(body).encode()
+
+    def _typed(self, usual: str) -> dict[str, str]:
+        """The header with the media type; empty if the settings have one, which is sent."""
+        stated = {name.lower() for name in self.settings.headers}
+        return {} if TYPE in stated else {"Content-Type": usual}
 
     def _multipart(self, files: Sequence[bytes]) -> tuple[dict[str, str], bytes]:
         rows = [
@@ -74,6 +84,22 @@ class RequestBody:
 def takes_many(settings: EndpointSettings) -> bool:
     """Whether a request holds a list of rows."""
     return holds(settings.body, MANY)
+
+
+def check_headers(settings: EndpointSettings) -> None:
+    """Refuse headers that each request writes itself, by its body.
+
+    Raises:
+        SpecError: names the header.
+    """
+    for name in settings.headers:
+        own_type = settings.body is None or settings.send == "multipart"
+        if name.lower() in COUNTED or (name.lower() == TYPE and own_type):
+            raise SpecError(
+                f"endpoint.headers sets {name}, which each request writes itself to describe its "
+                "body",
+                DropKey(f"endpoint.headers.{name}"),
+            )
 
 
 def check_body(settings: EndpointSettings) -> None:

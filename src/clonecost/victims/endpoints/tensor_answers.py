@@ -112,16 +112,15 @@ class TensorAnswers:
         if self.num_classes is None:
             raise VictimError(f"{self.url} answers with numbers of classes, and the number of "
                               "classes is unknown", SetKey("classes"))  # fmt: skip
-        whole = labels.astype(np.int64)
-        if labels.size != rows or not ((whole >= 0) & (whole < self.num_classes)).all():
+        low, high = labels.min(initial=0), labels.max(initial=0)  # uint64 has more than int64
+        if labels.size != rows or low < 0 or high >= self.num_classes:
             raise VictimError(
                 f"The answer of {self.url} to {rows} rows is no class a row",
                 SetKey("endpoint.output"), SetKey("endpoint.classes"),
-                got=f"whole numbers of shape {tuple(labels.shape)}, {whole.min(initial=0)} to "
-                f"{whole.max(initial=0)}",
+                got=f"whole numbers of shape {tuple(labels.shape)}, {low} to {high}",
                 want=f"one class a row, 0 to {self.num_classes - 1}, or scores",
             )  # fmt: skip
-        return self._one_hot(whole.reshape(-1).tolist(), self.num_classes)
+        return self._one_hot(labels.reshape(-1).tolist(), self.num_classes)
 
     def _of_labels(self, labels: Sequence[object], rows: int) -> Tensor:
         """`rows` labels -> (rows, K)."""

@@ -17,7 +17,7 @@ from clonecost.victims.endpoints.calling import Caller, UnansweredError, exchang
 from clonecost.victims.endpoints.open_inference import ROWS, connect, is_open_inference
 from clonecost.victims.endpoints.pace import Pace, RowCap
 from clonecost.victims.endpoints.permission import check_address, must_be_allowed
-from clonecost.victims.endpoints.request_bodies import takes_many
+from clonecost.victims.endpoints.request_bodies import check_headers, takes_many
 from clonecost.victims.endpoints.secret_values import Secrets, check_secrets
 from clonecost.victims.endpoints.sending import Dialect, Sender
 from clonecost.victims.endpoints.settings import RATE, EndpointSettings
@@ -36,6 +36,7 @@ def check_endpoint(url: str, settings: EndpointSettings) -> None:
     """
     check_address(url)
     check_secrets(settings, url)
+    check_headers(settings)
     if settings.health is not None and not settings.health.startswith("/"):
         raise SpecError("endpoint.health is no path on the endpoint's server",
                         SetKey("endpoint.health", "/health"), got=settings.health,
