@@ -228,6 +228,60 @@ def check_top_k(key: str, k: int | None, num_classes: int) -> None:
         )  # fmt: skip
 
 
+class Rows(Protocol):
+    """Rows that are read by their places: a tensor, or rows that are made when asked for."""
+
+    @property
+    def shape(self) -> Shape:
+        """(n, *shape)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Tensor | slice, /) -> Tensor: ...
+
+
+class ProxyData(Protocol):
+    """The attacker's own data: `LabelledInputs`, or rows that are made when they are asked for."""
+
+    @property
+    def inputs(self) -> Rows:
+        """(n, *shape), uint8 pixels 0..255 or float32 in [0, 1], on the CPU by their places."""
+        ...
+
+    @property
+    def labels(self) -> Tensor: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def features(self) -> tuple[Feature, ...] | None: ...
+
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def rows(self, index: Tensor | slice, device: torch.device | str = "cpu") -> Tensor:
+        """The rows at `index` as float32 on `device`, shape (len(index), *shape)."""
+        ...
+
+    def take(self, index: Tensor | slice) -> LabelledInputs:
+        """The rows at `index` as a data set in memory."""
+        ...
+
+    def to(self, device: torch.device | str) -> LabelledInputs:
+        """All rows, in the memory of `device`."""
+        ...
+
+
 @dataclass(frozen=True)
 class LabelledInputs:
     """A data set in memory.

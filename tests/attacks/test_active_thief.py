@@ -15,7 +15,7 @@ from clonecost.audit import run_audit
 from clonecost.errors import SpecError
 from clonecost.query_synthesis.active_selection import entropy_gradients, k_centre
 from clonecost.training.losses import entropy
-from clonecost.types import LabelledInputs, ThreatModel, Victim
+from clonecost.types import LabelledInputs, ProxyData, ThreatModel, Victim
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_uncertainty_takes_the_greatest_entropy(kit: AttackerKit, judge: nn.Modu
     assert h[chosen].min() >= h[others(left, chosen)].max()
 
 
-def margins(judge: nn.Module, proxy: LabelledInputs) -> Tensor:
+def margins(judge: nn.Module, proxy: ProxyData) -> Tensor:
     """Exact distances of a linear student's boundary."""
     f, w = judge(proxy.rows(slice(None))), judge[1].weight  # type: ignore[index]
     top = f.argmax(1, keepdim=True)

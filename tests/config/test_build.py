@@ -66,4 +66,6 @@ def test_the_background_is_for_test_and_proxy(cases: Path, tmp_path: Path) -> No
     with pytest.raises(DataError, match="transparent"):
         load_test(make_spec(written))
     spec = make_spec({**written, "background": "black"})
-    assert torch.equal(load_test(spec).inputs, load_parts(spec).proxy.inputs)  # type: ignore[union-attr]
+    proxy = load_parts(spec).proxy
+    assert proxy is not None
+    assert torch.equal(load_test(spec).inputs, proxy.inputs[:])

@@ -27,7 +27,7 @@ from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import boundary_distance, k_centre, probabilities
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import entropy
-from clonecost.types import LabelledInputs
+from clonecost.types import ProxyData
 
 Strategy = Literal["uncertainty", "k_centre", "dfal", "dfal+k_centre", "random"]
 # Adam 1e-3 with L2 1e-3, batch 150, a fifth of the rows to select the epoch.
@@ -97,7 +97,7 @@ class ActiveThief:
                 selected[0] = self.choose(pool, left, bought, torch.cat(answers), kit)
 
     def choose(
-        self, pool: LabelledInputs, left: Tensor, asked: Tensor, answers: Tensor, kit: AttackerKit
+        self, pool: ProxyData, left: Tensor, asked: Tensor, answers: Tensor, kit: AttackerKit
     ) -> Tensor:
         """(n,) indices into the pool, the first-ranked first."""
         candidates = shuffled(left, kit)[: self.candidates]
@@ -123,7 +123,7 @@ class ActiveThief:
         return candidates[k_centre(probabilities(student, inputs), centres, count).cpu()]
 
     def trained_student(
-        self, pool: LabelledInputs, asked: Tensor, answers: Tensor, kit: AttackerKit,
+        self, pool: ProxyData, asked: Tensor, answers: Tensor, kit: AttackerKit,
         epochs: int | None,
     ) -> nn.Module:  # fmt: skip
         """A student trained from scratch on the rows `asked` and their answers."""

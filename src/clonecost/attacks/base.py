@@ -18,8 +18,8 @@ from clonecost.types import (
     AnswerKind,
     Compiled,
     Feature,
-    LabelledInputs,
     Progress,
+    ProxyData,
     ThreatModel,
     no_progress,
 )
@@ -257,7 +257,7 @@ class AttackerKit:
     generator: GeneratorFactory
     # trained generators for the victim's shape, by name or folder
     generators: Mapping[str, TrainedGenerator] = field(default_factory=dict)
-    proxy: LabelledInputs | None = None  # the attacker's own data, with the attacker's own labels
+    proxy: ProxyData | None = None  # the attacker's own data, with the attacker's own labels
     rng: torch.Generator  # the only source of randomness, on `device`
     device: torch.device
     horizon: int  # rows over which schedules extend: the first query budget of this run
@@ -324,7 +324,7 @@ class AttackerKit:
         # convolutions of small images run up to three times faster in this layout, on CPUs too
         return cast(nn.Module, network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
-    def required_proxy(self, attack: object, suggestion: str | None = None) -> LabelledInputs:
+    def required_proxy(self, attack: object, suggestion: str | None = None) -> ProxyData:
         """The proxy data, for an attack that cannot run without; `suggestion` names a data set.
 
         Raises:

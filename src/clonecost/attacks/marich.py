@@ -34,7 +34,7 @@ from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import entropy_gradients, k_centre, probabilities
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import entropy
-from clonecost.types import LabelledInputs
+from clonecost.types import ProxyData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ class Marich:
                 selected.append(self.choose(student, pool, left, *bought, kit, past))
 
     def choose(
-        self, student: nn.Module, pool: LabelledInputs, left: Tensor, asked: Tensor,
+        self, student: nn.Module, pool: ProxyData, left: Tensor, asked: Tensor,
         answers: Tensor, kit: AttackerKit, past: int,
     ) -> Tensor:  # fmt: skip
         """(n,) indices into the pool."""
@@ -129,7 +129,7 @@ class Marich:
         return candidates[diverse.cpu()]
 
     def _trained(
-        self, student: nn.Module, pool: LabelledInputs, asked: Tensor, answers: Tensor,
+        self, student: nn.Module, pool: ProxyData, asked: Tensor, answers: Tensor,
         kit: AttackerKit, past: int,
     ) -> nn.Module:  # fmt: skip
         """A copy of the student, trained for one more round."""
@@ -144,7 +144,7 @@ class Marich:
         return trained
 
     def _clone(
-        self, student: nn.Module, pool: LabelledInputs, asked: Tensor, answers: Tensor,
+        self, student: nn.Module, pool: ProxyData, asked: Tensor, answers: Tensor,
         kit: AttackerKit, past: int,
     ) -> nn.Module:  # fmt: skip
         if self.recipe == "paper":

@@ -33,6 +33,7 @@ from clonecost.types import (
     Compiled,
     Defence,
     LabelledInputs,
+    ProxyData,
     Shape,
     ThreatModel,
     Victim,
@@ -129,7 +130,7 @@ class Audit:
     test: LabelledInputs
     out: Path | str
     student: str | Callable[[], nn.Module] = "lenet"
-    proxy: LabelledInputs | None = None
+    proxy: ProxyData | None = None
     generators: Mapping[str, TrainedGenerator] = field(default_factory=dict)
     defences: Sequence[Defence] = ()
     counter: Countermeasure | None = None
@@ -269,7 +270,7 @@ def kept_bytes(attack: Attack, shape: Shape, budget: int, keep: Keep, altered: b
     return most if keep == "all" or (keep == "auto" and most <= KEEP_UNDER) else 0
 
 
-def _facts_of(data: LabelledInputs) -> list[str | int]:
+def _facts_of(data: ProxyData) -> list[str | int]:
     return [data.name, len(data), data.fingerprint]
 
 

@@ -42,7 +42,7 @@ def spot_check(audit: Audit, ledger: Ledger, reference: Reference, *, ending: bo
     if not count:
         return None
     rng = torch.Generator().manual_seed(audit.seed + ledger.totals("spot").settled)
-    pool = audit.proxy.inputs.cpu() if audit.proxy else None
+    pool = audit.proxy.inputs if audit.proxy else None
     attack_rows = None
     if not audit.defences and ledger.fact("keep") == "all":
         attack_rows = ledger.sample_bought(count // 2, rng, pool)

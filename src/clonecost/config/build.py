@@ -29,17 +29,18 @@ from clonecost.config.defaults import (
 from clonecost.config.lookup import make_attack, make_counter, make_defence, make_device
 from clonecost.config.parse import to_toml
 from clonecost.config.schema import Spec
-from clonecost.data import load
+from clonecost.data import load, load_proxy
 from clonecost.data.class_names import must_be_all, renumbered
 from clonecost.data.stated import StatedTable
 from clonecost.data.table_labels import numbered_as
 from clonecost.data.tables import check_table, load_table
 from clonecost.errors import SetKey, SpecError
-from clonecost.generators import TrainedGenerator, ready_generator
+from clonecost.generators import TrainedGenerator, is_path, ready_generator
 from clonecost.types import (
     Feature,
     LabelledInputs,
     Progress,
+    ProxyData,
     Shape,
     ThreatModel,
     narrower,
@@ -79,7 +80,7 @@ class Parts:
     victim: LoadedVictim
     threat: ThreatModel
     test: LabelledInputs
-    proxy: LabelledInputs | None
+    proxy: ProxyData | None
     generators: dict[str, TrainedGenerator]
     student: str
 
@@ -109,8 +110,8 @@ def load_parts(
     test = load_test(spec, progress)
     shape, proxy = test.shape, None
     if needs_proxy(spec):
-        proxy = load(
-            proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress,
+        proxy = load_proxy(
+            proxy_name(spec), root=spec.data, shape=shape, progress=progress,
             background=spec.background,
         )  # fmt: skip
     own_data = None
@@ -240,16 +241,15 @@ def load_attacked(
 
 
 def _generators(
-    spec: Spec, proxy: LabelledInputs | None, device: torch.device, progress: Progress
+    spec: Spec, proxy: ProxyData | None, device: torch.device, progress: Progress
 ) -> dict[str, TrainedGenerator]:
     """The attacks' generators: from their folder, from the cache, or trained on the proxy now.
 
     All seeds share them, as they share the victim.
     """
-    return {
-        name: ready_generator(name, proxy, device=device, progress=progress)
-        for name in generators_of(spec)
-    }
+    names = generators_of(spec)
+    rows = proxy.to("cpu") if proxy is not None and not all(map(is_path, names)) else None
+    return {name: ready_generator(name, rows, device=device, progress=progress) for name in names}
 
 
 def _count_classes(test: LabelledInputs) -> int | None:

@@ -2,13 +2,14 @@
 
 import hashlib
 from dataclasses import replace
+from math import prod
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from clonecost.errors import Advice, DataError, SetKey
-from clonecost.types import LabelledInputs, Shape
+from clonecost.types import LabelledInputs, ProxyData, Rows, Shape
 
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 CHUNK = 1 << 22  # values converted at a time: 16 MB of float32
@@ -28,18 +29,35 @@ def fit(data: LabelledInputs, shape: Shape) -> LabelledInputs:
         >>> fit(load("digits", "test"), (3, 32, 32)).shape
         (3, 32, 32)
     """
-    _check(data, shape)
+    must_fit(data.shape, shape, data.name)
     if data.shape == shape and data.inputs.dtype == torch.uint8:
         return data
-    fitted = torch.empty((len(data), *shape), dtype=torch.uint8)
-    step = max(1, CHUNK // max(data.inputs[:1].numel(), fitted[:1].numel(), 1))
-    for start in range(0, len(data), step):
-        chunk = data.inputs[start : start + step]
+    return replace(data, inputs=fit_rows(data.inputs, shape))
+
+
+def fit_rows(inputs: Tensor, shape: Shape) -> Tensor:
+    """(n, c, h, w) images that must fit -> (n, *shape) uint8, each row by itself, as `fit` says.
+
+    Example:
+        >>> fit_rows(torch.rand(2, 1, 8, 8), (3, 32, 32)).shape
+        torch.Size([2, 3, 32, 32])
+    """
+    if tuple(inputs.shape[1:]) == tuple(shape) and inputs.dtype == torch.uint8:
+        return inputs
+    fitted = torch.empty((len(inputs), *shape), dtype=torch.uint8)
+    step = _step(inputs, shape)
+    for start in range(0, len(inputs), step):
+        chunk = inputs[start : start + step]
         fitted[start : start + step] = _fit(chunk, shape).round().clamp_(0, 255)
-    return replace(data, inputs=fitted)
+    return fitted
 
 
-def overlap(proxy: LabelledInputs, test: LabelledInputs) -> int:
+def _step(inputs: Rows, shape: Shape) -> int:
+    """Rows that are converted at a time."""
+    return max(1, CHUNK // max(prod(inputs.shape[1:]), prod(shape), 1))
+
+
+def overlap(proxy: ProxyData, test: LabelledInputs) -> int:
     """The number of rows of `test` that also occur in `proxy`, pixel by pixel, as `test` is shaped.
 
     If it is above 0, agreement is measured on rows that the student may have been trained on.
@@ -51,25 +69,34 @@ def overlap(proxy: LabelledInputs, test: LabelledInputs) -> int:
         >>> overlap(load("digits", "train"), load("digits", "test"))
         0
     """
-    proxy_digests = set(_digests(fit(proxy, test.shape).inputs))
+    must_fit(proxy.shape, test.shape, proxy.name)
+    proxy_digests: set[bytes] = set()
+    step = _step(proxy.inputs, test.shape)
+    for start in range(0, len(proxy), step):
+        part = proxy.inputs[start : start + step]
+        proxy_digests.update(_digests(fit_rows(part, test.shape)))
     return sum(digest in proxy_digests for digest in _digests(fit(test, test.shape).inputs))
 
 
-def _check(data: LabelledInputs, shape: Shape) -> None:
-    if data.inputs.ndim != 4 or len(shape) != 3 or min(shape) < 1:
+def must_fit(have: Shape, want: Shape, name: str) -> None:
+    """Refuse rows of a shape that cannot be fitted to another.
+
+    Raises:
+        DataError: as `fit`; its sentence names the data set `name`.
+    """
+    if len(have) != 3 or len(want) != 3 or min(want) < 1:
         raise DataError(
-            f"{data.name or 'the data set'} with rows {data.shape} cannot be fitted to "
-            f"{tuple(shape)}: want images, and a shape (C, H, W).",
+            f"{name or 'the data set'} with rows {have} cannot be fitted to "
+            f"{tuple(want)}: want images, and a shape (C, H, W).",
             SetKey("shape", (3, 32, 32)),
         )
-    have, want = data.shape[0], shape[0]
-    if have != want and {have, want} != {1, 3}:
+    if have[0] != want[0] and {have[0], want[0]} != {1, 3}:
         raise DataError(
-            f"{data.name or 'the data set'} has another number of channels than the victim, and "
+            f"{name or 'the data set'} has another number of channels than the victim, and "
             "only grey (1) and RGB (3) are converted into each other",
             Advice("convert the images, or use another data set"),
-            got=have,
-            want=want,
+            got=have[0],
+            want=want[0],
         )
 
 

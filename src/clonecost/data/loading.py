@@ -10,12 +10,13 @@ from clonecost.data.catalogue import DATASETS, DatasetCard, Split
 from clonecost.data.fetch import fetch
 from clonecost.data.fitting import fit
 from clonecost.data.locations import VARIABLE, cache_folder, named_folders, search_folders
+from clonecost.data.on_demand import drawn_on_demand, on_demand
 from clonecost.data.pictures import Background
 from clonecost.data.sources import SOURCES, Source
 from clonecost.data.subsets import members, only
 from clonecost.errors import Advice, ChooseFrom, DataError, SetKey, SpecError, suggest
 from clonecost.persistence.file_limits import at_home
-from clonecost.types import LabelledInputs, Progress, Shape, no_progress
+from clonecost.types import LabelledInputs, Progress, ProxyData, Shape, no_progress
 
 EMBEDDED: dict[str, Callable[[Split], LabelledInputs]] = {
     "digits": embedded.digits,
@@ -61,6 +62,41 @@ def load(
         >>> digits.inputs.shape, digits.inputs.dtype
         (torch.Size([539, 1, 16, 16]), torch.uint8)
     """
+    data = _as_stored(name, split, root, shape, progress, download, background)
+    return fit(data, shape) if shape else data
+
+
+def load_proxy(
+    name: str,
+    *,
+    shape: Shape | None,
+    root: Path | None = None,
+    progress: Progress = no_progress,
+    download: bool = True,
+    background: Background | None = None,
+) -> ProxyData:
+    """The train split of a data set as an attacker's proxy data: the same rows as of `load`.
+
+    Rows are painted or fitted to `shape` when they are asked for, where that saves memory or time.
+
+    Raises:
+        SpecError, DataError: as `load`.
+
+    Example:
+        >>> load_proxy("photos", shape=(3, 224, 224)).rows(torch.tensor([7, 3])).shape
+        torch.Size([2, 3, 224, 224])
+    """
+    if name == "shapes":
+        return drawn_on_demand(synthetic_shapes.drawings("train"), shape or DATASETS[name].shape)
+    data = _as_stored(name, "train", root, shape, progress, download, background)
+    return on_demand(data, shape) if shape else data
+
+
+def _as_stored(
+    name: str, split: Split, root: Path | None, shape: Shape | None, progress: Progress,
+    download: bool, background: Background | None,
+) -> LabelledInputs:  # fmt: skip
+    """The data set before it is fitted; pictures are decoded to `shape` at once."""
     if split not in ("train", "test"):
         raise SpecError(suggest("split", split, ["train", "test"]), SetKey("split"))
     base, _, subset = name.partition(":")
@@ -72,8 +108,7 @@ def load(
         path, subset = _own_path(name)
         data = user_files.read(path, split, shape, progress, background)
         chosen = members(str(path), subset, data.classes) if subset else ()
-    data = replace(only(data, chosen) if chosen else data, name=name)
-    return fit(data, shape) if shape else data
+    return replace(only(data, chosen) if chosen else data, name=name)
 
 
 def _own_path(name: str) -> tuple[Path, str]:

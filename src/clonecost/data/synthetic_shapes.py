@@ -2,52 +2,120 @@
 
 The images follow the synthetic proxy of DFMS (Sanyal et al., CVPR 2022,
 https://arxiv.org/abs/2204.11022): 50 shapes of 5 to 10 pixels on a canvas of 100x100, blurred over
-4x4 pixels and reduced to 32x32 of them. Each split has its own fixed seed.
+4x4 pixels and reduced to 32x32 of them. Each split has its own fixed seed. The random numbers of a
+split are drawn at once, which takes a fraction of a second; an image is painted when it is asked
+for, and kept.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from clonecost.data.catalogue import DATASETS, Split
-from clonecost.types import LabelledInputs
+from clonecost.types import LabelledInputs, Shape
 
 _SEED: dict[Split, int] = {"train": 3, "test": 4}
 _CANVAS, _SIDE, _SHAPES, _BLUR = 100, 32, 50, 4
 _SIZES = (5, 10)  # pixels, both included
-_CHUNK = 500  # images drawn at once: their canvases fit the cache of the CPU
+_CHUNK = 500  # images drawn and painted at once: their canvases fit the cache of the CPU
 
 
 def shapes(split: Split) -> LabelledInputs:
     """(n, 3, 32, 32) uint8; every label is 0."""
+    drawn = drawings(split)
+    return LabelledInputs(drawn[:], torch.zeros(len(drawn), dtype=torch.int64))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawings:
+    """Images by their places, (n, 3, 32, 32) uint8: painted when they are asked for, each once.
+
+    Attributes:
+        backgrounds: (n, 3) uint8, colours.
+        layers: (n, 50, 8) uint8: kind, height, width, top, left and colour of each shape, the
+            lowest first.
+        painted: (n, 3, 32, 32) uint8, the images so far.
+        done: (n,) bool, which of them are painted.
+
+    Example:
+        >>> drawings("test")[torch.tensor([7, 3])].shape
+        torch.Size([2, 3, 32, 32])
+    """
+
+    backgrounds: Tensor
+    layers: Tensor
+    painted: Tensor
+    done: Tensor
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, index: Tensor | slice, /) -> Tensor:
+        rows = torch.arange(len(self))[index]
+        for missing in rows[~self.done[rows]].unique().split(_CHUNK):
+            self.painted[missing] = _paint(self.backgrounds[missing], self.layers[missing])
+            self.done[missing] = True
+        return self.painted[rows]
+
+    @property
+    def shape(self) -> Shape:
+        """(n, 3, 32, 32)."""
+        return tuple(self.painted.shape)
+
+    @property
+    def recipe(self) -> tuple[Tensor, ...]:
+        """What determines every image."""
+        return self.backgrounds, self.layers
+
+
+def drawings(split: Split) -> Drawings:
+    """The images of a split; none is painted yet."""
     count = getattr(DATASETS["shapes"], split)
     rng = np.random.default_rng(_SEED[split])
     parts = [_draw(min(_CHUNK, count - done), rng) for done in range(0, count, _CHUNK)]
-    return LabelledInputs(torch.cat(parts), torch.zeros(count, dtype=torch.int64))
+    return Drawings(
+        backgrounds=torch.cat([background for background, _ in parts]),
+        layers=torch.cat([layers for _, layers in parts]),
+        painted=torch.empty(count, 3, _SIDE, _SIDE, dtype=torch.uint8),
+        done=torch.zeros(count, dtype=torch.bool),
+    )
 
 
-def _draw(count: int, rng: np.random.Generator) -> Tensor:
-    """(count, 3, 32, 32) uint8. The loop is over layers: later shapes hide earlier ones."""
+def _draw(count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """The random numbers of `count` images: (count, 3) and (count, 50, 8) uint8."""
 
     def drawn(low: int, high: int, *shape: int) -> Tensor:
         """Whole numbers from low to high, both included."""
-        return torch.from_numpy(rng.integers(low, high + 1, size=shape))
+        return torch.from_numpy(rng.integers(low, high + 1, size=shape)).to(torch.uint8)
 
-    pixels, window = _CANVAS * _CANVAS, torch.arange(_SIZES[1])
+    background = drawn(0, 255, count, 3)
+    layers = torch.empty(count, _SHAPES, 8, dtype=torch.uint8)
+    for layer in layers.unbind(1):
+        layer[:, 0] = drawn(0, 3, count)
+        layer[:, 1:3] = drawn(*_SIZES, 2, count).T
+        layer[:, 3:5] = drawn(0, _CANVAS - _SIZES[1], 2, count).T
+        layer[:, 5:] = drawn(0, 255, count, 3)
+    return background, layers
+
+
+def _paint(backgrounds: Tensor, layers: Tensor) -> Tensor:
+    """(count, 3, 32, 32) uint8. The loop is over layers: later shapes hide earlier ones."""
+    count, pixels, window = len(layers), _CANVAS * _CANVAS, torch.arange(_SIZES[1])
     down, right = window.view(1, -1, 1), window.view(1, 1, -1)
     # one extra pixel takes the part of a window that is outside its shape
-    canvas = drawn(0, 255, count, 1, 3).to(torch.uint8).repeat(1, pixels + 1, 1)
+    canvas = backgrounds.unsqueeze(1).repeat(1, pixels + 1, 1)
     rows = torch.arange(count).view(-1, 1)
-    for _ in range(_SHAPES):
-        kind, height, width = drawn(0, 3, count, 1, 1), *drawn(*_SIZES, 2, count, 1, 1)
+    for layer in layers.unbind(1):
+        kind, height, width, top, left = layer[:, :5].long().T.reshape(5, count, 1, 1)
         width = torch.where(kind == 1, height, width)
         # from -1 to 1 within the shape's height and width
         y, x = (2 * down + 1) / height - 1, (2 * right + 1) / width - 1
         inside = torch.where(kind < 2, x**2 + y**2 <= 1, (x.abs() <= 1) & (y <= 1))  # 0, 1: ellipse
         inside &= (kind != 3) | (2 * x.abs() <= 1 + y)  # 2: rectangle, 3: triangle
-        top, left = drawn(0, _CANVAS - _SIZES[1], 2, count, 1, 1)
         targets = torch.where(inside, (top + down) * _CANVAS + left + right, pixels)
-        colours = drawn(0, 255, count, 1, 3).to(torch.uint8)
+        colours = layer[:, 5:].unsqueeze(1)
         canvas[rows, targets.flatten(1)] = colours.expand(-1, window.numel() ** 2, -1)
     return _shrink(canvas[:, :pixels].view(count, _CANVAS, _CANVAS, 3).permute(0, 3, 1, 2))
 

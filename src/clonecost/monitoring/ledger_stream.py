@@ -16,7 +16,7 @@ from clonecost.detectors.base import Stream, row_keys
 from clonecost.errors import LedgerError, RunWorkflow
 from clonecost.oracle.answer_policy import api_answers
 from clonecost.oracle.paid_rows import PaidRows
-from clonecost.types import AnswerKind, Defence, LabelledInputs, PredictionApi
+from clonecost.types import AnswerKind, Defence, LabelledInputs, PredictionApi, Rows
 
 INPUT_BYTES = 1 << 30  # of inputs in memory; the detectors that need them watch that many rows
 
@@ -35,7 +35,7 @@ def stream_of(
 
 
 def attack_stream(
-    ledger: PaidRows, kind: AnswerKind, pool: Tensor | None = None, *, inputs: bool = True
+    ledger: PaidRows, kind: AnswerKind, pool: Rows | None = None, *, inputs: bool = True
 ) -> Stream:
     """What the attack asked, in its order.
 

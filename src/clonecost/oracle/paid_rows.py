@@ -11,7 +11,7 @@ from clonecost.oracle.input_store import Form
 from clonecost.oracle.ledger_schema import Account
 from clonecost.oracle.record import Record
 from clonecost.oracle.tensor_codec import decode, row_digests, unpack
-from clonecost.types import answered, as_pixels
+from clonecost.types import Rows, answered, as_pixels
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class PaidRows(Record):
             at = start + cut.stop
         return Recorded(b"".join(digests), torch.cat(answers)) if answers else None
 
-    def bought(self, pool: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def bought(self, pool: Rows | None = None) -> tuple[Tensor, Tensor]:
         """All rows that the victim answered: inputs (n, *shape), uint8 or float32, answers (n, K).
 
         Args:
@@ -101,7 +101,7 @@ class PaidRows(Record):
             inputs = [as_pixels(rows) for rows in inputs]
         return torch.cat(inputs), torch.cat(answers)
 
-    def kept_inputs(self, most: int, pool: Tensor | None = None) -> Tensor | None:
+    def kept_inputs(self, most: int, pool: Rows | None = None) -> Tensor | None:
         """The inputs of the first rows that the attack bought: (n, *shape), uint8 or float32.
 
         Whole batches are read until there are `most` rows. None if one of them was not kept.
@@ -127,7 +127,7 @@ class PaidRows(Record):
         return torch.cat(inputs)[:most]
 
     def sample_bought(
-        self, count: int, rng: torch.Generator, pool: Tensor | None = None
+        self, count: int, rng: torch.Generator, pool: Rows | None = None
     ) -> tuple[Tensor, Tensor] | None:
         """Randomly drawn rows of the attack, (count, *shape) pixels, and their answers (count, K).
 
@@ -152,7 +152,7 @@ class PaidRows(Record):
         told = answered(torch.stack(answers))
         return torch.stack(inputs)[told], torch.stack(answers)[told]
 
-    def _rows(self, form: Form, offset: int, count: int, pool: Tensor | None) -> Tensor:
+    def _rows(self, form: Form, offset: int, count: int, pool: Rows | None) -> Tensor:
         """The kept inputs of a batch, (count, *shape)."""
         payload = self._inputs.payload(form, offset, count)
         return unpack(form, payload, self.input_shape, pool)

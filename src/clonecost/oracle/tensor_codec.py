@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from clonecost.errors import LedgerError, SetKey
 from clonecost.oracle.hash_chain import array_digests
 from clonecost.oracle.input_store import Form, Packed
-from clonecost.types import Shape, answered, as_pixels
+from clonecost.types import Rows, Shape, answered, as_pixels
 
 _FLOATS = {"float32": torch.float32, "float64": torch.float64}
 
@@ -54,7 +54,7 @@ def pack(inputs: Tensor, index: Tensor | None) -> Packed:
     return Packed("float32", inputs.numpy().tobytes())
 
 
-def unpack(form: Form, payload: bytes, shape: Shape, pool: Tensor | None) -> Tensor:
+def unpack(form: Form, payload: bytes, shape: Shape, pool: Rows | None) -> Tensor:
     """A batch as it was sent, (count, *shape): uint8 for 8-bit images, else float32.
 
     Args:
@@ -77,7 +77,7 @@ def unpack(form: Form, payload: bytes, shape: Shape, pool: Tensor | None) -> Ten
             "The proxy data set is not the one that was queried", SetKey("proxy"),
             got=f"{len(pool):,} rows", want=f"at least {int(index.max()) + 1:,}",
         )  # fmt: skip
-    return pool[index]
+    return pool[index].cpu()
 
 
 def _as_bytes(inputs: Tensor) -> Tensor | None:

@@ -5,11 +5,9 @@ from collections.abc import Container, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from torch import Tensor
-
 from clonecost.config import load_test, make_defence, of_table, proxy_name, sends_proxy
 from clonecost.config.schema import Spec
-from clonecost.data import load
+from clonecost.data import load_proxy
 from clonecost.detectors import DETECTORS
 from clonecost.detectors.base import Detector, Stream
 from clonecost.errors import Advice, ChooseFrom, LedgerError, RunError, SetKey, SpecError, suggest
@@ -28,7 +26,7 @@ from clonecost.oracle.tensor_codec import row_digests
 from clonecost.persistence import run_folder
 from clonecost.result import Result, percent, read_result
 from clonecost.result.detection import Benign, Detection, DetectorFinding
-from clonecost.types import PredictionApi, Progress, no_progress
+from clonecost.types import PredictionApi, Progress, Rows, no_progress
 from clonecost.workflows.benign_rows import ask_benign
 from clonecost.workflows.run import spec_of
 
@@ -174,12 +172,12 @@ def _with_inputs(ledger: PaidRows, spec: Spec, result: Result, progress: Progres
     return None if found.inputs is None else found
 
 
-def _pool(spec: Spec, ledger: PaidRows, progress: Progress) -> Tensor | None:
+def _pool(spec: Spec, ledger: PaidRows, progress: Progress) -> Rows | None:
     """The proxy data, if the attack sent rows of them as they are: the ledger has their indices."""
     if of_table(spec) or not sends_proxy(spec):
         return None
     name, shape = proxy_name(spec), ledger.input_shape
-    return load(name, "train", root=spec.data, shape=shape, progress=progress).inputs
+    return load_proxy(name, root=spec.data, shape=shape, progress=progress).inputs
 
 
 def _of_test(

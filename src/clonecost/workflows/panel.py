@@ -32,7 +32,7 @@ from clonecost.config.panel_entries import (
     watch_parts,
     watch_rows,
 )
-from clonecost.data import load
+from clonecost.data import load_proxy
 from clonecost.errors import (
     CloneCostError,
     RunError,
@@ -42,7 +42,7 @@ from clonecost.errors import (
 from clonecost.persistence import run_folder
 from clonecost.report.number_format import duration
 from clonecost.result import Result, read_result
-from clonecost.types import LabelledInputs, Progress, no_progress
+from clonecost.types import Progress, ProxyData, no_progress
 from clonecost.workflows.agreements import Either, remember, remembered
 from clonecost.workflows.costs import known_speed, speed_of_student
 from clonecost.workflows.estimate import Clock, Speed
@@ -370,13 +370,13 @@ class _Session:
             generators={name: self.parts.generators[name] for name in generators_of(single)},
         )  # fmt: skip
 
-    def _proxy(self, single: Spec) -> LabelledInputs | None:
+    def _proxy(self, single: Spec) -> ProxyData | None:
         if not needs_proxy(single):
             return None
         if proxy_name(single) == proxy_name(self.spec):
             return self.parts.proxy
-        return load(
-            proxy_name(single), "train", root=self.spec.data, shape=self.parts.threat.input_shape
+        return load_proxy(
+            proxy_name(single), root=self.spec.data, shape=self.parts.threat.input_shape
         )
 
 

@@ -35,14 +35,14 @@ from clonecost.config.panel_entries import (
     watch_rows,
 )
 from clonecost.countermeasures.base import own_rows
-from clonecost.data import Split, load
+from clonecost.data import Split, load, load_proxy
 from clonecost.data.tables import load_table
 from clonecost.errors import CloneCostError, DataError, VictimError
 from clonecost.generators import cached_generator, is_path, row_and_epochs
 from clonecost.persistence.file_limits import at_home
 from clonecost.persistence.model_cache import CARD
 from clonecost.report.number_format import duration
-from clonecost.types import LabelledInputs, ThreatModel
+from clonecost.types import LabelledInputs, ProxyData, ThreatModel
 from clonecost.victims import LoadedVictim
 from clonecost.victims.endpoints import (
     RATE,
@@ -260,10 +260,10 @@ def survey(
     name = test_name(spec)
     if of_table(spec):
         return _survey_table(spec, name, words, test)
-    missing, found = [], {}
+    missing: list[str] = []
+    found: dict[tuple[str, Split], LabelledInputs] = {}
+    proxy: ProxyData | None = None
     needed: list[tuple[str, Split]] = [] if test is not None else [(name, "test")]
-    if needs_proxy(spec):
-        needed.append((proxy_name(spec), "train"))
     if spec.victim in VICTIMS and not is_trained(spec.victim):
         missing.append(f"{spec.victim} is not trained yet: the audit trains it first")
         needed.append((VICTIMS[spec.victim].dataset, "train"))
@@ -275,8 +275,15 @@ def survey(
             )
         except DataError as error:  # the error of an unknown name is raised, not listed
             missing.append(words(error))
-    missing += _untrained(spec, found.get((proxy_name(spec), "train")))
-    return Survey(list(dict.fromkeys(missing)), test or found.get((name, "test")))
+    test = test or found.get((name, "test"))
+    if needs_proxy(spec):
+        shape = victim_shape(spec) or (test.shape if test else None)
+        try:
+            proxy = load_proxy(proxy_name(spec), root=spec.data, shape=shape, download=False)
+        except DataError as error:
+            missing.append(words(error))
+    missing += _untrained(spec, proxy)
+    return Survey(list(dict.fromkeys(missing)), test)
 
 
 def _victim_missing(spec: Spec) -> Iterator[str]:
@@ -307,15 +314,17 @@ def _survey_table(
         return Survey([*missing, words(error)], None)
 
 
-def _untrained(spec: Spec, proxy: LabelledInputs | None) -> Iterator[str]:
+def _untrained(spec: Spec, proxy: ProxyData | None) -> Iterator[str]:
     """A line for each generator that an attack needs and that is not trained yet."""
+    rows = None
     for name in generators_of(spec):
         if is_path(name):
             if not (at_home(name) / CARD).is_file():
                 yield f"there is no trained generator in {name}"
             continue
         row, epochs = row_and_epochs(name)
-        if proxy is None or cached_generator(row, proxy, epochs=epochs) is None:
+        rows = rows or (None if proxy is None else proxy.to("cpu"))
+        if rows is None or cached_generator(row, rows, epochs=epochs) is None:
             yield (
                 f"the generator {name} is not trained on {proxy_name(spec)} yet: the audit trains "
                 "it first, which costs time and no query"

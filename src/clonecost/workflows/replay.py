@@ -9,7 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from clonecost.config import make_device, of_table, proxy_name, sends_proxy, test_name
-from clonecost.data import load
+from clonecost.data import load, load_proxy
 from clonecost.errors import Advice, LedgerError, RunError, RunWorkflow
 from clonecost.evaluation.scoring import Reference, score
 from clonecost.networks import build
@@ -84,7 +84,7 @@ def replay(
         shape, classes = ledger.input_shape, ledger.num_classes
         proxy = None
         if sends_proxy(spec):
-            proxy = load(proxy_name(spec), "train", root=spec.data, shape=shape, progress=progress)
+            proxy = load_proxy(proxy_name(spec), root=spec.data, shape=shape, progress=progress)
         inputs, answers = ledger.bought(proxy.inputs if proxy else None)
         test = load(test_name(spec), "test", root=spec.data, shape=shape, progress=progress)
         victim_answers = ledger.recorded("evaluation", 0, len(test))

@@ -1,0 +1,115 @@
+"""Proxy data whose rows are painted or fitted to the victim's shape when they are asked for."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import torch
+from torch import Tensor
+
+from clonecost.data.catalogue import DATASETS
+from clonecost.data.fitting import fit, fit_rows, must_fit
+from clonecost.data.synthetic_shapes import Drawings
+from clonecost.types import Feature, LabelledInputs, ProxyData, Shape, as_pixels
+
+
+@dataclass(frozen=True)
+class FittedRows:
+    """Stored images by their places, fitted to another shape: (n, *row_shape) uint8.
+
+    Every row has the same bytes as in the whole data set that `fit` makes.
+
+    Example:
+        >>> FittedRows(torch.zeros(9, 3, 32, 32, dtype=torch.uint8), (3, 64, 64))[:2].shape
+        torch.Size([2, 3, 64, 64])
+    """
+
+    stored: Tensor | Drawings
+    row_shape: Shape
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, index: Tensor | slice, /) -> Tensor:
+        return fit_rows(self.stored[index], self.row_shape)
+
+    @property
+    def shape(self) -> Shape:
+        """(n, *row_shape)."""
+        return (len(self), *self.row_shape)
+
+
+@dataclass(frozen=True)
+class OnDemand:
+    """`ProxyData` that makes the rows that are asked for, and keeps no others in memory.
+
+    Example:
+        >>> pool = on_demand(load("photos", "train"), (3, 224, 224))
+        >>> pool.rows(torch.tensor([7, 3])).shape
+        torch.Size([2, 3, 224, 224])
+    """
+
+    inputs: FittedRows
+    labels: Tensor
+    classes: tuple[str, ...] = ()
+    name: str = ""
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def shape(self) -> Shape:
+        return self.inputs.row_shape
+
+    @property
+    def features(self) -> tuple[Feature, ...] | None:
+        return None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of what determines every row: stored pixels or random numbers, and the shape."""
+        stored, digest = self.inputs.stored, hashlib.blake2b(digest_size=16)
+        parts = stored.recipe if isinstance(stored, Drawings) else (stored,)
+        for part in (*parts, self.labels):
+            digest.update(part.contiguous().numpy().data)
+        digest.update(json.dumps([self.classes, self.shape]).encode())
+        return digest.hexdigest()
+
+    def rows(self, index: Tensor | slice, device: torch.device | str = "cpu") -> Tensor:
+        """The rows at `index` as float32 on `device`, shape (len(index), *shape)."""
+        return as_pixels(self.inputs[index].to(device))
+
+    def take(self, index: Tensor | slice) -> LabelledInputs:
+        """The rows at `index` as a data set in memory."""
+        return LabelledInputs(self.inputs[index], self.labels[index], self.classes, self.name)
+
+    def to(self, device: torch.device | str) -> LabelledInputs:
+        """All rows as a data set in the memory of `device`."""
+        return self.take(slice(None)).to(device)
+
+
+def on_demand(data: LabelledInputs, shape: Shape) -> ProxyData:
+    """The data set in the victim's shape (C, H, W): the same rows as of `fit`, bit for bit.
+
+    Rows that would take more memory fitted than stored are fitted when they are asked for.
+
+    Raises:
+        DataError: as `fit`.
+    """
+    must_fit(data.shape, shape, data.name)
+    if prod(shape) <= prod(data.shape) * data.inputs.element_size():
+        return fit(data, shape)
+    return OnDemand(FittedRows(data.inputs, shape), data.labels, data.classes, data.name)
+
+
+def drawn_on_demand(drawn: Drawings, shape: Shape) -> ProxyData:
+    """Drawings in the victim's shape, painted when they are asked for; every label is 0.
+
+    Raises:
+        DataError: as `fit`.
+    """
+    must_fit(drawn.shape[1:], shape, "shapes")
+    labels = torch.zeros(len(drawn), dtype=torch.int64)
+    return OnDemand(FittedRows(drawn, shape), labels, DATASETS["shapes"].classes, "shapes")
