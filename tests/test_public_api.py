@@ -46,7 +46,8 @@ def test_the_public_names_are_pinned() -> None:
         "ThreatModel", "TramerAdaptiveRetrain",
         "TramerKernelLr", "TramerLr", "TramerMlp", "TramerTree", "TramerTreeTopDown",
         "Victim", "Watcher", "Zskd",
-        "defend", "headline", "load", "load_table", "names", "ready_generator", "run_audit",
+        "defend", "headline", "load", "load_proxy", "load_table", "names", "ready_generator",
+        "run_audit",
         "sklearn_victim", "stated_table", "table", "table_victim", "torch_victim", "zoo_model",
         "zoo_victim",
     }  # fmt: skip

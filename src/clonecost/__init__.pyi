@@ -32,6 +32,7 @@ from .audit import RunOptions as RunOptions
 from .audit import Watcher as Watcher
 from .audit import run_audit as run_audit
 from .data import load as load
+from .data import load_proxy as load_proxy
 from .data.tables import load_table as load_table
 from .data.tables import table as table
 from .defences import DEFENCES as DEFENCES

@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 import torch
 
@@ -31,7 +33,9 @@ def test_photos_are_varied_balanced_and_another_draw_for_test() -> None:
     assert test.labels[:100].unique().tolist() == [0, 1]  # shuffled
     assert len(torch.unique(test.inputs.flatten(1), dim=0)) > 1_990
     assert test.inputs.float().flatten(1).std(1).median() > 20  # structure, not flat colour
-    assert torch.equal(test.inputs, load("photos", "test").inputs)
+    # the images of earlier releases, whose runs hold their places
+    digest = hashlib.sha256(test.inputs.numpy().tobytes()).hexdigest()
+    assert digest.startswith("168bf99779df4564")
 
 
 @pytest.mark.slow

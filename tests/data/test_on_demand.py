@@ -8,8 +8,8 @@ from tests.support.toys import SHAPE, MakeAudit
 
 from clonecost.audit import run_audit
 from clonecost.data import fit, load_proxy, overlap
-from clonecost.data.on_demand import FittedRows, OnDemand, drawn_on_demand, on_demand
-from clonecost.data.synthetic_shapes import drawings
+from clonecost.data.on_demand import FittedRows, OnDemand, on_demand, painted
+from clonecost.data.painted_rows import PaintedRows
 from clonecost.errors import DataError
 from clonecost.types import LabelledInputs, ProxyData
 
@@ -59,7 +59,7 @@ def test_the_fingerprint_tells_rows_shape_and_labels_apart() -> None:
     labels = dataclasses.replace(data, labels=data.labels.flip(0))
     pools: list[ProxyData] = [
         on_demand(one, (3, 16, 16)) for one in (data, other, names, labels)
-    ] + [on_demand(data, (3, 17, 16)), drawn_on_demand(drawings("test"), (3, 16, 16))]
+    ] + [on_demand(data, (3, 17, 16)), painted("shapes", "test", (3, 16, 16))]
     assert len({pool.fingerprint for pool in pools}) == len(pools)
     assert on_demand(noise(20, 3, 8, 8), (3, 16, 16)).fingerprint == pools[0].fingerprint
 
@@ -72,15 +72,18 @@ def test_the_overlap_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> No
     assert overlap(on_demand(noise(2, 3, 8, 8), (3, 16, 16)), test) == 0
 
 
-def test_drawings_are_painted_when_they_are_asked_for() -> None:
-    drawn = drawings("test")
-    pool = drawn_on_demand(drawn, (1, 28, 28))
-    assert not drawn.done.any()
+@pytest.mark.parametrize("name", ["photos", "shapes"])
+def test_images_are_painted_when_they_are_asked_for(name: str) -> None:
+    pool = painted(name, "test", (1, 28, 28))
+    images = pool.inputs.stored
+    assert isinstance(images, PaintedRows)
+    assert not images.done.any()
     index = torch.tensor([1_900, 4, 4])
     rows = pool.inputs[index]
-    assert drawn.done.nonzero().flatten().tolist() == [4, 1_900]
-    whole = LabelledInputs(drawn[index], torch.zeros(3))
-    assert torch.equal(rows, fit(whole, (1, 28, 28)).inputs)
+    assert images.done.nonzero().flatten().tolist() == [4, 1_900]
+    again = painted(name, "test", None).take(torch.arange(1_890, 1_901))  # among others
+    assert torch.equal(rows[0], fit(again, (1, 28, 28)).inputs[-1])
+    assert torch.equal(again.inputs[-1], images[index][0])
 
 
 def test_the_default_proxies_of_a_large_victim_are_made_when_asked_for() -> None:

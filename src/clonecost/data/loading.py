@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from clonecost.data import embedded, parquet, synthetic_shapes, user_files
+from clonecost.data import embedded, parquet, user_files
 from clonecost.data.catalogue import DATASETS, DatasetCard, Split
 from clonecost.data.fetch import fetch
 from clonecost.data.fitting import fit
 from clonecost.data.locations import VARIABLE, cache_folder, named_folders, search_folders
-from clonecost.data.on_demand import drawn_on_demand, on_demand
+from clonecost.data.on_demand import PAINTED, all_painted, on_demand, painted
 from clonecost.data.pictures import Background
 from clonecost.data.sources import SOURCES, Source
 from clonecost.data.subsets import members, only
@@ -20,8 +20,8 @@ from clonecost.types import LabelledInputs, Progress, ProxyData, Shape, no_progr
 
 EMBEDDED: dict[str, Callable[[Split], LabelledInputs]] = {
     "digits": embedded.digits,
-    "photos": embedded.photos,
-    "shapes": synthetic_shapes.shapes,
+    "photos": lambda split: all_painted("photos", split),
+    "shapes": lambda split: all_painted("shapes", split),
 }
 
 
@@ -86,8 +86,8 @@ def load_proxy(
         >>> load_proxy("photos", shape=(3, 224, 224)).rows(torch.tensor([7, 3])).shape
         torch.Size([2, 3, 224, 224])
     """
-    if name == "shapes":
-        return drawn_on_demand(synthetic_shapes.drawings("train"), shape or DATASETS[name].shape)
+    if name in PAINTED:
+        return painted(name, "train", shape)
     data = _as_stored(name, "train", root, shape, progress, download, background)
     return on_demand(data, shape) if shape else data
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -9,9 +10,11 @@ from math import prod
 import torch
 from torch import Tensor
 
-from clonecost.data.catalogue import DATASETS
+from clonecost.data.catalogue import DATASETS, Split
+from clonecost.data.embedded import photos
 from clonecost.data.fitting import fit, fit_rows, must_fit
-from clonecost.data.synthetic_shapes import Drawings
+from clonecost.data.painted_rows import PaintedRows
+from clonecost.data.synthetic_shapes import drawings
 from clonecost.types import Feature, LabelledInputs, ProxyData, Shape, as_pixels
 
 
@@ -26,7 +29,7 @@ class FittedRows:
         torch.Size([2, 3, 64, 64])
     """
 
-    stored: Tensor | Drawings
+    stored: Tensor | PaintedRows
     row_shape: Shape
 
     def __len__(self) -> int:
@@ -71,7 +74,7 @@ class OnDemand:
     def fingerprint(self) -> str:
         """A digest of what determines every row: stored pixels or random numbers, and the shape."""
         stored, digest = self.inputs.stored, hashlib.blake2b(digest_size=16)
-        parts = stored.recipe if isinstance(stored, Drawings) else (stored,)
+        parts = (stored.recipes, *stored.sources) if isinstance(stored, PaintedRows) else (stored,)
         for part in (*parts, self.labels):
             digest.update(part.contiguous().numpy().data)
         digest.update(json.dumps([self.classes, self.shape]).encode())
@@ -104,12 +107,31 @@ def on_demand(data: LabelledInputs, shape: Shape) -> ProxyData:
     return OnDemand(FittedRows(data.inputs, shape), data.labels, data.classes, data.name)
 
 
-def drawn_on_demand(drawn: Drawings, shape: Shape) -> ProxyData:
-    """Drawings in the victim's shape, painted when they are asked for; every label is 0.
+def painted(name: str, split: Split, shape: Shape | None) -> OnDemand:
+    """A data set of `PAINTED` in the victim's shape; None: as published.
 
     Raises:
         DataError: as `fit`.
     """
-    must_fit(drawn.shape[1:], shape, "shapes")
-    labels = torch.zeros(len(drawn), dtype=torch.int64)
-    return OnDemand(FittedRows(drawn, shape), labels, DATASETS["shapes"].classes, "shapes")
+    card = DATASETS[name]
+    shape = shape or card.shape
+    must_fit(card.shape, shape, name)
+    rows, labels = PAINTED[name](split)
+    return OnDemand(FittedRows(rows, shape), labels, card.classes, name)
+
+
+def all_painted(name: str, split: Split) -> LabelledInputs:
+    """All rows of a data set of `PAINTED`, in memory and as published."""
+    return painted(name, split, None).to("cpu")
+
+
+def _drawings(split: Split) -> tuple[PaintedRows, Tensor]:
+    rows = drawings(split)
+    return rows, torch.zeros(len(rows), dtype=torch.int64)
+
+
+# data sets whose images are painted when they are asked for, and their labels
+PAINTED: dict[str, Callable[[Split], tuple[PaintedRows, Tensor]]] = {
+    "photos": photos,
+    "shapes": _drawings,
+}

@@ -7,107 +7,56 @@ split are drawn at once, which takes a fraction of a second; an image is painted
 for, and kept.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from clonecost.data.catalogue import DATASETS, Split
-from clonecost.types import LabelledInputs, Shape
+from clonecost.data.painted_rows import PaintedRows, unpainted
 
 _SEED: dict[Split, int] = {"train": 3, "test": 4}
 _CANVAS, _SIDE, _SHAPES, _BLUR = 100, 32, 50, 4
 _SIZES = (5, 10)  # pixels, both included
-_CHUNK = 500  # images drawn and painted at once: their canvases fit the cache of the CPU
+_CHUNK = 500  # images whose random numbers are drawn together
 
 
-def shapes(split: Split) -> LabelledInputs:
-    """(n, 3, 32, 32) uint8; every label is 0."""
-    drawn = drawings(split)
-    return LabelledInputs(drawn[:], torch.zeros(len(drawn), dtype=torch.int64))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawings:
-    """Images by their places, (n, 3, 32, 32) uint8: painted when they are asked for, each once.
-
-    Attributes:
-        backgrounds: (n, 3) uint8, colours.
-        layers: (n, 50, 8) uint8: kind, height, width, top, left and colour of each shape, the
-            lowest first.
-        painted: (n, 3, 32, 32) uint8, the images so far.
-        done: (n,) bool, which of them are painted.
-
-    Example:
-        >>> drawings("test")[torch.tensor([7, 3])].shape
-        torch.Size([2, 3, 32, 32])
-    """
-
-    backgrounds: Tensor
-    layers: Tensor
-    painted: Tensor
-    done: Tensor
-
-    def __len__(self) -> int:
-        return len(self.layers)
-
-    def __getitem__(self, index: Tensor | slice, /) -> Tensor:
-        rows = torch.arange(len(self))[index]
-        for missing in rows[~self.done[rows]].unique().split(_CHUNK):
-            self.painted[missing] = _paint(self.backgrounds[missing], self.layers[missing])
-            self.done[missing] = True
-        return self.painted[rows]
-
-    @property
-    def shape(self) -> Shape:
-        """(n, 3, 32, 32)."""
-        return tuple(self.painted.shape)
-
-    @property
-    def recipe(self) -> tuple[Tensor, ...]:
-        """What determines every image."""
-        return self.backgrounds, self.layers
-
-
-def drawings(split: Split) -> Drawings:
-    """The images of a split; none is painted yet."""
+def drawings(split: Split) -> PaintedRows:
+    """The images of a split, (n, 3, 32, 32) uint8; none is painted yet."""
     count = getattr(DATASETS["shapes"], split)
     rng = np.random.default_rng(_SEED[split])
     parts = [_draw(min(_CHUNK, count - done), rng) for done in range(0, count, _CHUNK)]
-    return Drawings(
-        backgrounds=torch.cat([background for background, _ in parts]),
-        layers=torch.cat([layers for _, layers in parts]),
-        painted=torch.empty(count, 3, _SIDE, _SIDE, dtype=torch.uint8),
-        done=torch.zeros(count, dtype=torch.bool),
-    )
+    return unpainted(torch.cat(parts), _paint, (3, _SIDE, _SIDE))
 
 
-def _draw(count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """The random numbers of `count` images: (count, 3) and (count, 50, 8) uint8."""
+def _draw(count: int, rng: np.random.Generator) -> Tensor:
+    """The random numbers of `count` images: (count, 51, 8) uint8.
+
+    Kind, height, width, top, left and colour of each shape, the lowest first; before them the
+    background, which has a colour only.
+    """
 
     def drawn(low: int, high: int, *shape: int) -> Tensor:
         """Whole numbers from low to high, both included."""
         return torch.from_numpy(rng.integers(low, high + 1, size=shape)).to(torch.uint8)
 
-    background = drawn(0, 255, count, 3)
-    layers = torch.empty(count, _SHAPES, 8, dtype=torch.uint8)
-    for layer in layers.unbind(1):
+    layers = torch.zeros(count, 1 + _SHAPES, 8, dtype=torch.uint8)
+    layers[:, 0, 5:] = drawn(0, 255, count, 3)
+    for layer in layers[:, 1:].unbind(1):
         layer[:, 0] = drawn(0, 3, count)
         layer[:, 1:3] = drawn(*_SIZES, 2, count).T
         layer[:, 3:5] = drawn(0, _CANVAS - _SIZES[1], 2, count).T
         layer[:, 5:] = drawn(0, 255, count, 3)
-    return background, layers
+    return layers
 
 
-def _paint(backgrounds: Tensor, layers: Tensor) -> Tensor:
+def _paint(layers: Tensor) -> Tensor:
     """(count, 3, 32, 32) uint8. The loop is over layers: later shapes hide earlier ones."""
     count, pixels, window = len(layers), _CANVAS * _CANVAS, torch.arange(_SIZES[1])
     down, right = window.view(1, -1, 1), window.view(1, 1, -1)
     # one extra pixel takes the part of a window that is outside its shape
-    canvas = backgrounds.unsqueeze(1).repeat(1, pixels + 1, 1)
+    canvas = layers[:, :1, 5:].repeat(1, pixels + 1, 1)
     rows = torch.arange(count).view(-1, 1)
-    for layer in layers.unbind(1):
+    for layer in layers[:, 1:].unbind(1):
         kind, height, width, top, left = layer[:, :5].long().T.reshape(5, count, 1, 1)
         width = torch.where(kind == 1, height, width)
         # from -1 to 1 within the shape's height and width

@@ -86,7 +86,11 @@ def known_speed(spec: Spec, speed: Speed) -> Speed:
 def estimates(spec: Spec, threat: ThreatModel, test: int, speed: Speed) -> list[Estimate]:
     """The estimate of each attack of a spec."""
     card = DATASETS.get(proxy_name(spec))
-    proxy = (card.train if card else spec.budget) if needs_proxy(spec) else 0
+    proxy = 0
+    if needs_proxy(spec):  # rows of a larger shape than stored are made when they are asked for
+        stored = prod(threat.input_shape)
+        stored = min(stored, prod(card.shape)) if card else stored
+        proxy = stored * (card.train if card else spec.budget)
     evaluation = test + (spec.uniform if threat.features is not None else 0)
     return [
         estimate(

@@ -91,7 +91,7 @@ def estimate(
     Args:
         milestones: after which a clone is scored; one more is scored at the end.
         evaluation: rows of the evaluation, which the victim answers too.
-        proxy: rows of the proxy data in memory.
+        proxy: bytes of the proxy data in memory.
         keep: whether inputs are kept, as in the audit's options.
 
     Example:
@@ -113,7 +113,7 @@ def estimate(
         training=speed.student * passes if trains and speed.student is not None else None,
         at_least=epochs is None,
         # rows of the proxy and of the clone's training; answers are float32
-        memory=row * (proxy + budget) + 4 * num_classes * budget,
+        memory=proxy + row * budget + 4 * num_classes * budget,
         disk=(LEDGER_ROW + 4 * num_classes) * (budget + evaluation) + kept,
         passes=passes if trains else 0,
     )
