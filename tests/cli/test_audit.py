@@ -238,10 +238,11 @@ def test_plan_sends_nothing_and_makes_nothing(tmp_path: Path, log: Path, bench: 
 
 def test_plan_times_a_model_that_loads_without_code() -> None:
     said = run("plan", "lenet.safetensors", "--network", "lenet", "--shape", "1,16,16",
-               "--classes", "4", *MINE[1:])  # fmt: skip
+               "--classes", "4", "--threads", "3", *MINE[1:])  # fmt: skip
     words = " ".join(said.out.split())
     assert "of the victim," in words
     assert "of training on this machine" in words
+    assert "threads 3 (as stated)" in words
     assert said.err == ""
 
 

@@ -43,10 +43,11 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_what_is_understood_is_shown_and_nothing_is_written(bench: Path) -> None:
     before = files(bench)
-    said = run("check", *WEIGHTS)
+    said = run("check", *WEIGHTS, "--threads", "3")
     assert said.status == 0, said.err
     words = " ".join(said.out.split())
-    for fact in ("first row", "its answer", "gives logits", "ms for one row", "of training on",
+    for fact in ("first row", "its answer", "gives logits", "ms for one row",
+                 "threads 3 (as stated)", "of training on",
                  "knockoff:shared about", "on disk", "the same answers alone, in a batch",
                  ):  # fmt: skip
         assert fact in words, fact

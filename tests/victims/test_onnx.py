@@ -1,9 +1,11 @@
 """ONNX files: every layout, type and batch, and the broken ones."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper, save
@@ -203,3 +205,34 @@ def test_the_channel_order_that_the_owner_states(tmp_path: Path) -> None:
     grey = graph(tmp_path / "grey.onnx", ["n", 1, 6, 10])
     with pytest.raises(VictimError, match=r"bgr is one of 3 channels: got 1 channel.*`channels`"):
         loaded(grey, input_shape=(1, 6, 10), form=InputForm(channels="bgr"))
+
+
+@pytest.fixture
+def chosen_threads() -> Iterator[Callable[[int], None]]:
+    """Sets torch's number of threads, and puts it back."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_a_session_has_as_many_threads_as_the_run_chooses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen_threads: Callable[[int], None]
+) -> None:
+    opened, opening = list[int](), onnxruntime.InferenceSession
+
+    def noting(path: Path, options: Any, **how: Any) -> Any:
+        opened.append(options.intra_op_num_threads)
+        return opening(path, options, **how)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", noting)
+    chosen_threads(2)
+    path = graph(tmp_path / "net.onnx", ["n", *SHAPE])
+    victim = loaded(path)
+    for number in (1, 1, 2):
+        chosen_threads(number)
+        torch.testing.assert_close(victim.answer(rows()), expected(rows()))
+    assert opened == [2, 1, 2]
+    graph(path, ["n", *SHAPE], weight=-WEIGHT)
+    chosen_threads(1)
+    with pytest.raises(VictimError, match="has changed since it was loaded"):
+        victim.answer(rows())

@@ -1,7 +1,7 @@
 """How many threads an audit computes with, and why."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -27,16 +27,34 @@ class Threads:
 
 def threads_of(audit: Audit) -> Threads:
     """The number of threads of a new run of an audit."""
-    options = audit.options
-    if options.threads is None and options.device.type != "cpu":
-        return Threads(torch.get_num_threads(), f"{options.device} computes")
+    options, table = audit.options, audit.threat.features is not None
+    return threads_for(
+        options.threads, options.device, None if table else audit.new_student,
+        audit.loaded.network, audit.threat.input_shape,
+    )  # fmt: skip
+
+
+def threads_for(
+    asked: int | None, device: torch.device, new_student: Callable[[], nn.Module] | None,
+    victim: nn.Module | None, shape: Shape,
+) -> Threads:  # fmt: skip
+    """The number of threads of a new run, before there is an audit.
+
+    Args:
+        asked: as the user states it; None: chosen here.
+        device: of the run.
+        new_student: makes a student; None: a run on a table has none.
+        victim: its network, if it is in this process.
+        shape: of one row.
+    """
+    if asked is None and device.type != "cpu":
+        return Threads(torch.get_num_threads(), f"{device} computes")
     networks: list[nn.Module] = []
-    if options.threads is None and audit.threat.features is None:
+    if asked is None and new_student is not None:
         with torch.random.fork_rng(devices=[]):
-            networks.append(audit.new_student())
-        if audit.loaded.network is not None:
-            networks.append(audit.loaded.network)
-    return choose_threads(options.threads, networks, audit.threat.input_shape)
+            networks.append(new_student())
+        networks += [] if victim is None else [victim]
+    return choose_threads(asked, networks, shape)
 
 
 def words_on_threads(audit: Audit, ledger: Record) -> str:

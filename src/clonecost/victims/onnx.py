@@ -80,7 +80,8 @@ def onnx_victim(
         raise VictimError(f"The input shape of {path} is missing", SetKey("shape"))
     form.check(input_shape[0])
     digest = onnx_digest(path)  # before the runtime opens weights outside of the folder
-    session = _session(path, torch.device(device))
+    sessions = Sessions(path, torch.device(device), digest)
+    session = sessions.now()
     graph = _read(session, path)
     if graph.type == "tensor(uint8)":
         form = in_bytes(form)
@@ -92,7 +93,7 @@ def onnx_victim(
         if graph.batch is not None and rows < graph.batch:
             padding = values.new_zeros(graph.batch - rows, *values.shape[1:])
             values = torch.cat([values, padding])
-        (found,) = session.run([output], {graph.input: values.numpy()})
+        (found,) = sessions.now().run([output], {graph.input: values.numpy()})
         return found[:rows]
 
     scores = scores_of(lambda inputs: run(graph.output, inputs), batch_size=graph.batch)
@@ -121,6 +122,31 @@ def onnx_victim(
         free_rows=True,
         takes=precision,
     )
+
+
+class Sessions:
+    """The session of a file; another one when torch computes with another number of threads.
+
+    ONNX Runtime fixes the number when a session opens, and a run chooses its own later.
+    """
+
+    def __init__(self, path: Path, device: torch.device, digest: str) -> None:
+        self._path, self._device, self._digest = path, device, digest
+        self._threads, self._session = 0, None
+
+    def now(self) -> Any:
+        """The session with torch's number of threads.
+
+        Raises:
+            VictimError: the file has changed since it was loaded, or cannot be loaded.
+        """
+        threads = torch.get_num_threads()
+        if threads != self._threads:
+            if self._threads and onnx_digest(self._path) != self._digest:
+                raise VictimError(f"{self._path} has changed since it was loaded",
+                                  Advice("run it again with the file as it was"))  # fmt: skip
+            self._session, self._threads = _session(self._path, self._device), threads
+        return self._session
 
 
 def _session(path: Path, device: torch.device) -> Any:

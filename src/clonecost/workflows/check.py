@@ -38,6 +38,7 @@ from clonecost.workflows.costs import (
     known_speed,
     speed_of_student,
     speed_of_victim,
+    threads_in_words,
 )
 from clonecost.workflows.estimate import Clock, Estimate, Speed, gib
 from clonecost.workflows.plan import survey
@@ -129,6 +130,7 @@ def check_victim(
     found.problems += _contradictions(spec, victim, threat, test, words)
     if not of_table(spec):
         found.speed = replace(found.speed, student=speed_of_student(spec, threat, clock))
+    found.facts.append(("threads", threads_in_words(spec, threat, victim)))
     if found.speed.victim is None:
         found.speed = known_speed(spec, found.speed)
     found.estimates = estimates(of_one_entry(spec), threat, len(test), found.speed)

@@ -8,6 +8,7 @@ from math import ceil, prod
 import torch
 from torch import Tensor, nn
 
+from clonecost.audit.threads import threads_for
 from clonecost.config import (
     Spec,
     endpoint_url,
@@ -110,6 +111,17 @@ def speed_of_student(spec: Spec, threat: ThreatModel, clock: Clock) -> float:
             lambda: build(student_name(spec), threat.input_shape, threat.num_classes),
             threat.input_shape, threat.num_classes, make_device(spec.device), clock=clock,
         )  # fmt: skip
+
+
+def threads_in_words(spec: Spec, threat: ThreatModel, victim: LoadedVictim | None) -> str:
+    """The number of threads that a new run of the spec would compute with, and why."""
+    found = threads_for(
+        None if spec.threads == "auto" else spec.threads, make_device(spec.device),
+        None if threat.features is not None
+        else lambda: build(student_name(spec), threat.input_shape, threat.num_classes),
+        victim.network if victim else None, threat.input_shape,
+    )  # fmt: skip
+    return f"{found.number} ({found.why})"
 
 
 def student_speed(

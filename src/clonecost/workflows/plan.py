@@ -62,6 +62,7 @@ from clonecost.workflows.costs import (
     known_speed,
     speed_of_student,
     speed_of_victim,
+    threads_in_words,
 )
 from clonecost.workflows.estimate import Clock, Speed
 from clonecost.workflows.panel_watch import PROBES
@@ -189,6 +190,7 @@ def _costs(spec: Spec, found: Survey, runs: int, clock: Clock) -> Iterator[tuple
         input_shape=found.test.shape, num_classes=classes, query_budget=spec.budget,
         access=spec.access, features=found.test.features,
     )  # fmt: skip
+    yield "threads", threads_in_words(spec, threat, victim)
     speed = Speed()
     if victim and is_free(victim, spec):
         rows = found.test.rows(slice(0, BATCH))
