@@ -137,12 +137,12 @@ def make_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = ["auto", "cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+    found = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
     found += ["mps"] if torch.backends.mps.is_available() else []
     if not re.fullmatch(r"cpu|mps|cuda(:\d{1,4})?", name):  # torch would list kinds that we lack
         raise SpecError(
             "There is no such device", SetKey("device"), got=repr(name),
-            want=f"{DEVICES}; this machine has {' and '.join(found[1:])}",
+            want=f"{DEVICES}; this machine has {' and '.join(found)}",
         )  # fmt: skip
     try:
         device = torch.device(name)
