@@ -52,7 +52,7 @@ WRONG = {
     "no shape": (["vae", "--proxy", "proxy.npz", "--shape", "32x32"], "--shape does not take this"),
     "channels": (["vae", "--proxy", "proxy.npz", "--shape", "2,8,8"], "grey (1) and RGB (3)"),
     "epochs": (["vae", "--proxy", "proxy.npz", "--epochs", "0"], "at least 1 epoch"),
-    "device": (["vae", "--proxy", "proxy.npz", "--device", "abacus"], "got 'abacus', want cpu"),
+    "device": (["vae", "--proxy", "proxy.npz", "--device", "abacus"], "'abacus', want auto, cpu"),
 }
 
 
