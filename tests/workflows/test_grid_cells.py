@@ -96,7 +96,7 @@ def test_the_table_says_what_is_no_more_than_labels() -> None:
     grid = defence_grid()
     said = as_markdown(grid)
     assert said.count("no more than label-only") == 3  # two rows, and the sentence
-    assert "More protection than that: dawn:rate=0.1." in said
+    assert "More protection than that: dawn:rate=0.1 (changes 10.0 % of the top classes)." in said
     assert [row[3] for row in brief_rows(grid)] == ["naive", "naive", "label_only", "jitter"]
     half = grid.model_copy(update={"asked": [*(row.defence for row in grid.rows), "mad"]})
     assert summary(half)[-1] == "1 of 5 defences have not run yet."

@@ -66,7 +66,7 @@ def gain_words(gain: Difference | None) -> str:
 def summary(grid: DefenceGrid) -> list[str]:
     """What the grid says, in sentences."""
     floor = grid.floor.worst_attacker.agreement
-    good = [row.defence for row in grid.rows if row.more_than_label]
+    good = [f"{row.defence}{_changes(row)}" for row in grid.rows if row.more_than_label]
     left = len(grid.asked) - len(grid.rows)
     found = [
         f"An API that shows labels only is cloned to {percent(floor.value)} agreement with "
@@ -93,6 +93,12 @@ def summary(grid: DefenceGrid) -> list[str]:
     if left > 0:
         found.append(f"{left} of {len(grid.asked)} defences have not run yet.")
     return found
+
+
+def _changes(row: DefenceRow) -> str:
+    """What the protection costs, since a defence that answers wrongly protects best."""
+    price = row.utility
+    return f" (changes {percent(price.flips.value)} of the top classes)" if price else ""
 
 
 def as_markdown(grid: DefenceGrid) -> str:
