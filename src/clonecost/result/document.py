@@ -93,6 +93,11 @@ def read_result(run: Path) -> Result:
     """
     path = run / "result.json"
     if not path.is_file():
+        if inside := sorted(found.parent.name for found in run.glob("*/result.json")):
+            raise RunError(
+                f"{run} holds several runs, and not the result of one", Advice("give one of them"),
+                want=" or ".join(f"{run / name}" for name in inside[:5]),
+            )  # fmt: skip
         raise RunError(
             f"{run} has no result.json: the audit did not finish", RunWorkflow("resume", run)
         )
