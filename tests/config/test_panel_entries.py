@@ -11,7 +11,7 @@ from clonecost.cli.to_config import spec_of_keys
 from clonecost.config import make_attack, make_spec, to_toml
 from clonecost.config.panel_entries import entries_of, watch_rows
 from clonecost.config.panels import LEVELS
-from clonecost.errors import SpecError
+from clonecost.errors import SetKey, SpecError
 from clonecost.result.panel import Level
 from clonecost.types import AnswerKind
 
@@ -82,9 +82,23 @@ REFUSED: list[tuple[list[str], str]] = [
     (["--max-usd", "5"], "A limit of money needs the price of a query. Use --price USD"),
     (["--minutes", "0"], "--minutes does not take this value: got '0', want a number above 0"),
     (["--budget", "2"], "The budget fits no attack of the panel"),
+    (["--budget", "79"], "of fewer than 20 rows each none learns to tell 10 classes apart: got 79"),
     (["--set", "dfme.step=1"], "settings of an attack that is not run"),
     (["--panel", "quicker"], "--panel does not take this value"),
 ]
+
+
+def test_the_least_budget_that_a_refusal_names_is_enough() -> None:
+    for keys in ({"victim": "digits-lenet"}, {"victim": "m:net", "test": "t", "classes": 700},
+                 {"victim": "iris-softmax"}):  # fmt: skip
+        with pytest.raises(SpecError) as refused:
+            make_spec({**keys, "panel": "standard", "budget": 1})
+        remedy = refused.value.remedies[0]
+        assert isinstance(remedy, SetKey)
+        assert isinstance(remedy.value, int)
+        make_spec({**keys, "panel": "standard", "budget": remedy.value})
+        with pytest.raises(SpecError):
+            make_spec({**keys, "panel": "standard", "budget": remedy.value - 400})
 
 
 @pytest.mark.parametrize(("words", "said"), REFUSED)

@@ -289,6 +289,18 @@ def test_money_counts_the_evaluation_and_is_refused_before_anything_is_sent(
     assert 700 < paid <= 900
 
 
+def test_a_share_of_fewer_than_two_rows_a_class_is_refused_before_anything_is_sent(
+    at_bench: Path, tmp_path: Path
+) -> None:
+    """The victim's file says how many classes it has, not the spec."""
+    with pytest.raises(SpecError, match="to tell 4 classes apart") as refused:
+        panel(tmp_path / "little", budget=31)
+    assert "at least 32" in str(refused.value)
+    assert not (tmp_path / "little" / "panel.json").exists()
+    with pytest.raises(SpecError, match="The limit of money fits no attack"):
+        panel(tmp_path / "poor", price=1_000.0, max_usd=283.0)
+
+
 def test_one_attack_that_fails_does_not_end_the_panel(
     at_bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ from .defaults import needs_proxy as needs_proxy
 from .defaults import of_table as of_table
 from .defaults import proxy_name as proxy_name
 from .defaults import sends_proxy as sends_proxy
+from .defaults import stated_classes as stated_classes
 from .defaults import student_name as student_name
 from .defaults import test_name as test_name
 from .defaults import victim_shape as victim_shape

@@ -21,6 +21,7 @@ from clonecost.config.defaults import (
     needs_proxy,
     of_table,
     proxy_name,
+    stated_classes,
     student_name,
     test_name,
     victim_shape,
@@ -201,9 +202,8 @@ def load_attacked(
     """
     if url := endpoint_url(spec):
         must_be_allowed(url, spec.authorisation)
-    zoo, names = VICTIMS.get(spec.victim), class_names(spec)
-    stated: int | None = zoo.num_classes if zoo else spec.classes or len(names)
-    stated = stated or (victim.num_classes if victim else None)
+    names = class_names(spec)
+    stated = stated_classes(spec) or (victim.num_classes if victim else None)
     classes = stated or _count_classes(test)
     # the test rows show the least number of classes only, and an ONNX file has its own
     asked = None if not stated and Path(spec.victim).suffix.lower() == ".onnx" else classes

@@ -116,6 +116,13 @@ def class_names(spec: Spec) -> tuple[str, ...]:
     return names
 
 
+def stated_classes(spec: Spec) -> int | None:
+    """The number of the victim's classes by the zoo or the spec; None: neither says it."""
+    if spec.victim in VICTIMS:
+        return VICTIMS[spec.victim].num_classes
+    return spec.classes or len(class_names(spec)) or None
+
+
 def victim_shape(spec: Spec) -> Shape | None:
     """The victim's input shape by the zoo or the spec; None: that of the test rows."""
     if spec.victim in VICTIMS:

@@ -5,10 +5,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from clonecost.attacks.base import Attack, least_budget
-from clonecost.config.defaults import answers_of, of_table, proxy_name
+from clonecost.config.defaults import answers_of, of_table, proxy_name, stated_classes
 from clonecost.config.lookup import make_attack
 from clonecost.config.panels import Entry, panel_level
 from clonecost.config.schema import Spec
@@ -20,6 +21,7 @@ from clonecost.victims.zoo.catalogue import VICTIMS
 WATCH_SHARE = 0.04  # of the budget: what the watch rows may cost
 WATCH_PART = 200  # rows of one kind, at most
 LEAST_PART = 25  # rows of one kind: of fewer, the stop rule could never tell two clones apart
+ROWS_OF_A_CLASS = 2  # from fewer rows of an entry no clone of `digits-lenet` learns anything
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,28 +135,42 @@ def of_one_entry(spec: Spec) -> Spec:
     return spec.model_copy(update={"budget": max(1, rows // parts_of(spec))})
 
 
-def least_of(entry: PlannedEntry) -> int:
-    """The rows below which an entry's attack has no clone."""
-    return max(1, least_budget(entry.made))
+def least_of(entry: PlannedEntry, classes: int) -> int:
+    """The rows below which an entry's attack has no clone that learnt anything.
+
+    Args:
+        classes: of the victim.
+    """
+    return max(ROWS_OF_A_CLASS * classes, least_budget(entry.made))
 
 
-def must_fit(spec: Spec) -> None:
-    """Refuse a panel that no entry fits, before anything is loaded.
+def least_share(spec: Spec, classes: int) -> int:
+    """The rows below which no entry of a checked spec's panel has a clone that learnt anything."""
+    return min(least_of(entry, classes) for entry in entries_of(spec) if not entry.missing)
+
+
+def must_fit(spec: Spec, classes: int | None = None) -> None:
+    """Refuse a panel of which no entry fits the budget.
+
+    Args:
+        classes: of the victim; None: as far as the spec states them, else two.
 
     Raises:
-        SpecError: no attack suits the victim's answers, or the budget or the money is too small for
-            any of them.
+        SpecError: no attack suits the victim's answers, or the budget is too small for any.
     """
-    entries = [entry for entry in entries_of(spec) if not entry.missing]
-    if not entries:
+    if all(entry.missing for entry in entries_of(spec)):
         raise SpecError("No attack of the panel suits this victim", SetKey("attack"))
-    share = spec.budget // parts_of(spec)
-    least = min(map(least_of, entries))
-    if share < least:
+    classes = classes or stated_classes(spec) or 2
+    share, least, parts = of_one_entry(spec).budget, least_share(spec, classes), parts_of(spec)
+    if spec.budget < parts or share < least:
+        want = spec.model_copy(update={"budget": least * parts})
+        if of_one_entry(want).budget < least:  # such a budget buys watch rows, too
+            want = want.model_copy(update={"budget": ceil(least * parts / (1 - WATCH_SHARE))})
         raise SpecError(
-            f"The budget fits no attack of the panel, which divides it among {parts_of(spec)} runs",
-            SetKey("budget"), SetKey("attack"), got=spec.budget,
-            want=f"at least {least * parts_of(spec):,}",
+            f"The budget fits no attack of the panel: it is divided among {parts} runs, and of "
+            f"fewer than {least:,} rows each none learns to tell {classes:,} classes apart",
+            SetKey("budget", want.budget), SetKey("attack"), got=spec.budget,
+            want=f"at least {want.budget:,}",
         )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from clonecost.config import (
     student_name,
 )
 from clonecost.config.build import Parts, load_attacked, load_test, numbered_for
-from clonecost.config.panel_entries import of_one_entry
+from clonecost.config.panel_entries import must_fit, of_one_entry
 from clonecost.errors import CloneCostError, RunWorkflow
 from clonecost.types import LabelledInputs, Progress, ThreatModel, no_progress
 from clonecost.victims import LoadedVictim
@@ -276,6 +276,12 @@ def _contradictions(
     )
     proxy = stand_in if needs_proxy(spec) and threat.features is None else None
     parts = Parts(victim, threat, test, proxy, {}, student_name(spec))
+    if spec.panel:
+        try:
+            must_fit(spec, threat.num_classes)
+        except CloneCostError as error:
+            yield words(error)
+            return
     planned, refused = audits(of_one_entry(spec), parts, Path("check")), []
     for audit in planned:
         try:

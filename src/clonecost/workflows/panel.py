@@ -29,6 +29,9 @@ from clonecost.config.panel_entries import (
     PlannedEntry,
     entries_of,
     least_of,
+    least_share,
+    must_fit,
+    parts_of,
     watch_parts,
     watch_rows,
 )
@@ -130,6 +133,10 @@ class _Session:
     watch: Watch | None = None
     speed: Speed = field(default_factory=Speed)
 
+    @property
+    def _classes(self) -> int:
+        return self.parts.threat.num_classes
+
     def must_have_one(self) -> int:
         """Refuse a panel of which no entry can be run; returns the place of the first undecided.
 
@@ -140,9 +147,11 @@ class _Session:
         begun = any(entry.ended in WITH_CLONE for entry in self.book.entries)
         if all(problems) and problems[0] is not None and not begun:
             raise problems[0]
+        must_fit(self.spec, self._classes)
         names = watch_parts(self.spec)
         watched = len(names) * watch_rows(self.spec, len(names))
-        if self._affordable() - watched < 1 and not begun:
+        share = (self._affordable() - watched) / parts_of(self.spec)
+        if share < least_share(self.spec, self._classes) and not begun:
             raise SpecError(
                 "The limit of money fits no attack of the panel beside the evaluation of "
                 f"{self._evaluation():,} rows and {watched:,} watch rows",
@@ -267,7 +276,7 @@ class _Session:
         one, rows = self.planned[place], self._share(place)
         if one.missing:
             return 0, one.missing
-        least = least_of(one)
+        least = least_of(one, self._classes)
         if rows < least:
             return 0, f"{max(0, rows):,} rows are left for it, and it needs {least:,}"
         if problem := self._problem(place, rows):

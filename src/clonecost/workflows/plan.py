@@ -9,7 +9,6 @@ from clonecost.audit.spot_check import ROWS
 from clonecost.config import (
     Spec,
     answers_of,
-    class_names,
     consents_needed,
     endpoint_url,
     features_of,
@@ -23,6 +22,7 @@ from clonecost.config import (
     of_table,
     proxy_name,
     singles,
+    stated_classes,
     student_name,
     test_name,
     victim_shape,
@@ -209,8 +209,7 @@ def _is_local(spec: Spec) -> bool:
 
 def _classes(spec: Spec, test: LabelledInputs) -> int | None:
     """The number of classes, as far as it is known without the victim."""
-    zoo = VICTIMS.get(spec.victim)
-    stated = zoo.num_classes if zoo else spec.classes or len(class_names(spec) or test.classes)
+    stated = stated_classes(spec) or len(test.classes)
     return stated or (int(test.labels.max()) + 1 if test.labelled else None)
 
 
