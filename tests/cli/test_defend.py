@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from tests.support.cli_runs import MINE, run
 
+from clonecost.result import read_result
 from clonecost.result.defence_grid import read_defence_grid
+from clonecost.workflows.verify import verify
 
 GRID = ["defend", *MINE, "--defence", "temperature", "--budget", "50", "--milestones", "20",
         "--set", "knockoff.epochs=1"]  # fmt: skip
@@ -23,10 +25,15 @@ def test_a_grid_is_measured_once_and_goes_on_after_a_kill(
     planned = run(*GRID, "--out", out, "--dry-run")
     assert planned.status == 0, planned.err
     assert "at most 250 of the attackers" in planned.out
+    assert "200 rows to the undefended victim, once" in planned.out
     assert not out.exists()
 
     first = run(*GRID, "--out", out)
     assert first.status == 0, first.err
+    cells = [read_result(path.parent) for path in sorted(out.glob("*/*/result.json"))]
+    assert sorted((one.evaluation, one.taken_over) for one in cells) == [(0, 200)] * 4 + [(200, 0)]
+    faults = [fault for cell in out.glob("*/*") for fault in verify(cell).faults]
+    assert faults == []
     grid = read_defence_grid(out)
     assert grid is not None
     assert [row.defence for row in grid.rows] == grid.asked == ["none", "label", "temperature"]
@@ -51,8 +58,8 @@ def test_a_grid_is_measured_once_and_goes_on_after_a_kill(
     assert now is not None
     assert [row.attackers for row in now.rows] == [row.attackers for row in grid.rows]
     assert document["schema"] == "clonecost/defences/1"
-    # one cell: its rows, the test rows, and the few that show what the model returns
-    assert 50 <= asked.read_text().count("\n") - before < 2 * (50 + 200)
+    # one cell: its rows and the few that are sent again, and no test row
+    assert 50 <= asked.read_text().count("\n") - before < 50 + 100
 
 
 @pytest.mark.parametrize(("words", "said"), [

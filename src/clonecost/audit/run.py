@@ -80,9 +80,9 @@ def run_audit(
     Args:
         halt: may end the attack at a milestone. That it did is a fact of the ledger: a resumed run
             with the same budget ends there again, also without `halt`.
-        evaluation_of: the folder of another run on the same victim and test set, beside this one,
-            which has paid for the victim's answers to the test rows. A new run takes them over and
-            sends none; its ledger says so.
+        evaluation_of: the folder of another run on the same victim and test set, where
+            `oracle.payer` finds it, which has paid for the victim's answers to the test rows. A new
+            run takes them over and sends none; its ledger says so.
 
     Raises:
         CloneCostError: the audit cannot be run; every paid answer stays in the run folder.

@@ -51,7 +51,7 @@ class Result(Model):
     )
     taken_over: int = Field(
         default=0, description="rows of the evaluation whose answers another run of the same panel "
-        "paid for: nothing was sent, and they are not in `evaluation`"
+        "or grid paid for: nothing was sent, and they are not in `evaluation`"
     )  # fmt: skip
     ended: Literal["finished", "budget_exhausted", "stopped"] = Field(
         description="stopped: a panel ended the attack at a milestone, and what it would have "

@@ -92,7 +92,7 @@ def estimates(spec: Spec, threat: ThreatModel, test: int, speed: Speed) -> list[
         stored = prod(threat.input_shape)
         stored = min(stored, prod(card.shape)) if card else stored
         proxy = stored * (card.train if card else spec.budget)
-    evaluation = test + (spec.uniform if threat.features is not None else 0)
+    evaluation = evaluation_rows(spec, threat, test)
     return [
         estimate(
             make_attack(name, spec.set), name, budget=spec.budget, milestones=milestones_of(spec),
@@ -102,6 +102,11 @@ def estimates(spec: Spec, threat: ThreatModel, test: int, speed: Speed) -> list[
         )
         for name in spec.attack
     ]  # fmt: skip
+
+
+def evaluation_rows(spec: Spec, threat: ThreatModel, test: int) -> int:
+    """Rows that the evaluation asks the undefended victim: `test` rows, a table's uniform ones."""
+    return test + (spec.uniform if threat.features is not None else 0)
 
 
 def speed_of_student(spec: Spec, threat: ThreatModel, clock: Clock) -> float:

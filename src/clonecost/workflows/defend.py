@@ -16,6 +16,7 @@ from clonecost.config import (
 )
 from clonecost.config.build import Parts
 from clonecost.errors import Advice, SpecError
+from clonecost.oracle.payer import paid_evaluation
 from clonecost.persistence import run_folder
 from clonecost.report.defence_table import as_markdown
 from clonecost.result.defence_grid import FILE, DefenceGrid
@@ -23,6 +24,7 @@ from clonecost.types import Progress, no_progress
 from clonecost.workflows.agreements import Either, remembered
 from clonecost.workflows.costs import (
     estimates,
+    evaluation_rows,
     in_words,
     known_speed,
     must_be_quick_enough,
@@ -63,6 +65,11 @@ class Grid:
     def open(self) -> list[Cell]:
         """The cells that are not finished."""
         return [c for c in self.cells if finished(self.out / c.folder, c.spec) is None]
+
+    @property
+    def evaluation(self) -> int:
+        """Rows that the undefended victim is asked, which the first run buys for all."""
+        return evaluation_rows(self.spec, self.parts.threat, len(self.parts.test))
 
 
 def prepare(
@@ -115,7 +122,7 @@ def preview(grid: Grid, *, clock: Clock = time.perf_counter) -> list[tuple[str, 
     done = count - len(grid.open)
     lines.append(("runs", f"{count}, of which {done} are finished"))
     lines.append(("queries", f"at most {rows:,} of the attackers, all counted"))
-    lines.append(("evaluation", f"{len(grid.parts.test) * count:,} rows to the undefended victim"))
+    lines.append(("evaluation", f"{grid.evaluation:,} rows to the undefended victim, once"))
     if spec.price is not None:
         lines.append(("money", f"at most ${rows * spec.price / 1000:,.2f}"))
     speed = Speed()
@@ -162,10 +169,12 @@ def _run_cell(
     consent: Container[str], where: str,
 ) -> None:  # fmt: skip
     threat = grid.parts.threat
+    folders = (grid.out / one.folder for one in grid.cells)
     if cell.spec.answers == "label":
         threat = replace(threat, answers="label", top_k=None)
     for _ in run_spec(
         cell.spec, grid.out / cell.folder, watch=lambda _: watch(cell), command=command,
         consent=consent, where=where, parts=replace(grid.parts, threat=threat),
+        evaluation_of=paid_evaluation(folders, grid.evaluation),
     ):  # fmt: skip
         pass

@@ -47,7 +47,7 @@ from clonecost.report.number_format import duration
 from clonecost.result import Result, read_result
 from clonecost.types import Progress, ProxyData, no_progress
 from clonecost.workflows.agreements import Either, remember, remembered
-from clonecost.workflows.costs import known_speed, speed_of_student
+from clonecost.workflows.costs import evaluation_rows, known_speed, speed_of_student
 from clonecost.workflows.estimate import Clock, Speed
 from clonecost.workflows.panel_book import OF_ONE_ENTRY, WITH_CLONE, Book
 from clonecost.workflows.panel_measures import Means, take_measures
@@ -323,8 +323,7 @@ class _Session:
         return max(1, measured + sum(e.ended is None and not one.missing for one, e in pairs))
 
     def _evaluation(self) -> int:
-        uniform = self.spec.uniform if self.parts.threat.features is not None else 0
-        return len(self.parts.test) + uniform
+        return evaluation_rows(self.spec, self.parts.threat, len(self.parts.test))
 
     def _evaluation_to_pay(self) -> int:
         """Rows of the evaluation that are still to be bought: the first run buys for all."""

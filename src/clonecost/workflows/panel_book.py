@@ -9,6 +9,7 @@ from clonecost.config import Spec
 from clonecost.config.panel_entries import PlannedEntry, measures_labels
 from clonecost.errors import AnswersError, DataError, PrecisionError, QueryError, SpecError
 from clonecost.oracle.ledger import ACCOUNTS
+from clonecost.oracle.payer import paid_evaluation
 from clonecost.oracle.record import Record
 from clonecost.persistence import run_folder
 from clonecost.result import (
@@ -134,7 +135,7 @@ class Book:
             rows: of the evaluation.
         """
         folders = (self.folder(place) for place in range(len(self.entries)))
-        return next((one for one in folders if _evaluated(one) >= rows), None)
+        return paid_evaluation(folders, rows)
 
     def asked_by(self, place: int) -> int:
         """Rows that were answered to an entry's attack, also of a run that failed."""
@@ -176,15 +177,6 @@ def _asked(folder: Path) -> int:
         return 0
     with closing(Record.read(ledger)) as record:
         return record.totals("attack").settled
-
-
-def _evaluated(folder: Path) -> int:
-    """Rows of the evaluation that were answered to this run and that it paid for."""
-    if not (folder / run_folder.LEDGER).is_file():
-        return 0
-    with closing(Record.read(folder / run_folder.LEDGER)) as record:
-        totals = record.totals("evaluation")
-    return totals.settled - totals.taken
 
 
 def _paid(ledger: Path) -> int:

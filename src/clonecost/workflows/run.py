@@ -31,7 +31,7 @@ Watch = Callable[[Audit], Watcher]
 def run_spec(
     spec: Spec, out: Path, *, watch: Watch, progress: Progress = no_progress, command: str = "",
     consent: Container[str] = (), where: str = "The spec", notice: Callable[[str], object] = str,
-    parts: Parts | None = None,
+    parts: Parts | None = None, evaluation_of: Path | None = None,
 ) -> Iterator[tuple[Path, Result]]:  # fmt: skip
     """Run every audit of a spec, one after the other; yields each run folder with its result.
 
@@ -46,6 +46,7 @@ def run_spec(
         where: what holds the spec, for the message that asks for consent.
         notice: gets the hours and the memory of a new run, in words, before its first query.
         parts: those of the spec, if they are loaded; the caller has then checked how long it takes.
+        evaluation_of: the folder of a run that has paid for the evaluation, see `run_audit`.
 
     Raises:
         ConsentError: the spec would run or contact what the person has not agreed to.
@@ -78,7 +79,10 @@ def run_spec(
         if len(todo) > 1:
             run_folder.write(out / run_folder.SPEC, to_toml(spec))
         for k, audit in enumerate(todo):
-            yield audit.folder, done[k] or run_audit(audit, watch(audit))
+            yield (
+                audit.folder,
+                done[k] or run_audit(audit, watch(audit), evaluation_of=evaluation_of),
+            )
     else:
         yield from (
             (folder, result) for (_, folder), result in zip(runs, done, strict=True) if result

@@ -14,6 +14,7 @@ from typing import Any
 from clonecost.errors import Advice, CloneCostError, SpecError
 from clonecost.oracle.hash_chain import GENESIS
 from clonecost.oracle.ledger_schema import ACCOUNTS
+from clonecost.oracle.payer import payer
 from clonecost.oracle.pending import PENDING
 from clonecost.oracle.record import TAKEN_OVER, Record
 from clonecost.persistence import run_folder
@@ -148,10 +149,10 @@ def _taken_over(run: Path, record: Record) -> tuple[list[str], list[str]]:
         return [f"the origin of the evaluation rows cannot be read ({error})"], []
     taken = record.totals("evaluation").taken
     rows = f"{taken:,} rows of the evaluation are taken over from {name}"
-    path = run.resolve().parent / name / run_folder.LEDGER
-    if Path(name).name != name or not path.is_file():
+    found = payer(run, name)
+    if found is None or not (found / run_folder.LEDGER).is_file():
         return [], [f"{rows}, which is not beside the run: its answers were not compared"]
-    with closing(Record.read(path)) as other:
+    with closing(Record.read(found / run_folder.LEDGER)) as other:
         if other.rows_since(head) is None or not other.begins_as(record, "evaluation"):
             return [f"{rows}, and are not those that {name} paid for"], []
     return [], [f"{rows}, which paid for them"]

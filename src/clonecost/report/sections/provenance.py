@@ -76,8 +76,7 @@ def _queries(run: Run) -> str:
         else ""
     )
     taken = (
-        f" ({result.taken_over:,} more taken over from another run of the panel, which paid for "
-        "them)"
+        f" ({result.taken_over:,} more taken over from another run beside it, which paid for them)"
         if result.taken_over
         else ""
     )
