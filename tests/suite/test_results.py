@@ -9,7 +9,7 @@ import pytest
 from tests.support.cli_runs import agree, run
 
 from clonecost.errors import RunError
-from clonecost.report.aggregate import t_interval
+from clonecost.evaluation.seed_interval import t_interval
 from clonecost.result import read_result
 from clonecost.suite import (
     SuiteResults,

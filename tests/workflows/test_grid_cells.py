@@ -1,6 +1,5 @@
 """Sweeps, attackers and refusals of a grid of defences, before anything is loaded."""
 
-import numpy as np
 import pytest
 from tests.support.defence_grids import defence_grid
 
@@ -11,7 +10,6 @@ from clonecost.errors import SpecError
 from clonecost.report.defence_table import as_markdown, brief_rows, summary
 from clonecost.types import ThreatModel
 from clonecost.workflows.grid_cells import Row, all_cells, expanded, folder_name, grid_rows
-from clonecost.workflows.grid_document import paired_seeds
 from clonecost.workflows.pairings import PAIRINGS, attackers_of
 
 THREAT = ThreatModel(input_shape=(1, 8, 8), num_classes=10, query_budget=100)
@@ -78,18 +76,6 @@ def test_folders_of_other_texts_are_other_folders() -> None:
     assert folder_name("label_only") == "label_only"
     assert folder_name("a:b=1") != folder_name("a:b-1")
     assert "/" not in folder_name("../../x")
-
-
-def test_the_paired_interval_knows_that_the_rows_are_the_same() -> None:
-    rng = np.random.default_rng(0)
-    before = rng.random((3, 400)) < 0.7
-    after = before.copy()
-    after[:, :40] = True  # better on the same tenth of the rows in every seed
-    found = paired_seeds(before, after)
-    assert found.value == pytest.approx(after.mean() - before.mean())
-    assert 0 < found.low < found.value < found.high < 0.08
-    same = paired_seeds(before, before)
-    assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
 def test_the_table_says_what_is_no_more_than_labels() -> None:

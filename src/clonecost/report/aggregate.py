@@ -5,13 +5,13 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
+from clonecost.evaluation.seed_interval import t_interval
 from clonecost.report.load_runs import Run
 from clonecost.result import AttackCard, DefenceCard, Measured, Rate, Result, Score, metrics
 
-CONFIDENCE = 0.95
 OWN = ("agreement", "corrected_agreement", "accuracy")  # metrics with a field of a `Point`
 OTHERS = tuple(name for name in metrics() if name not in OWN)
 
@@ -147,15 +147,6 @@ def estimate_known(rates: Sequence[Measured | None]) -> Estimate | None:
     """`estimate`, or None if one of the rates is not known."""
     known = [rate for rate in rates if rate is not None]
     return estimate(known) if len(known) == len(rates) else None
-
-
-def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Student's 95 % interval for the mean of at least two independent values."""
-    from scipy.special import stdtrit  # the quantile of scipy.stats.t, without its slow import
-
-    n = len(values)
-    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * stdev(values) / n**0.5
-    return fmean(values) - half, fmean(values) + half
 
 
 def defence_words(defences: Sequence[DefenceCard]) -> str:

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from clonecost.errors import Advice, RunError
 from clonecost.evaluation.paired import paired_difference
+from clonecost.evaluation.seed_interval import t_interval
 from clonecost.report.aggregate import (
     Estimate,
     answer_words,
     defence_words,
     setting_words,
-    t_interval,
 )
 from clonecost.report.load_runs import RowScores, Run
 from clonecost.report.number_format import percent

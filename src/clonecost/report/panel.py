@@ -9,7 +9,8 @@ m scored clones at once (Bonferroni: each at 1 - 0.05 / m), whichever is chosen.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clonecost.report.aggregate import CONFIDENCE, Estimate, Group, Point
+from clonecost.evaluation.seed_interval import CONFIDENCE
+from clonecost.report.aggregate import Estimate, Group, Point
 from clonecost.report.number_format import about_usd, count, percent, percent_range
 from clonecost.result import PanelDocument, PanelEntry
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from clonecost.defences import declaration_of, defend
 from clonecost.defences.base import forgetful
-from clonecost.evaluation.paired import RESAMPLES, SEED, paired_difference
+from clonecost.evaluation.paired import paired_difference
 from clonecost.evaluation.utility import latency, utility
 from clonecost.oracle.answer_policy import restrict
 from clonecost.oracle.ledger import Ledger
@@ -31,7 +31,6 @@ from clonecost.result.utility import Latency, Utility
 from clonecost.types import LabelledInputs, ThreatModel
 from clonecost.workflows.grid_cells import AttackerCells, Row
 
-ROWS_AT_ONCE = 200  # resamples in memory
 Bits = NDArray[np.bool_]  # (seeds, test rows): the clone gives the victim's class
 
 
@@ -152,7 +151,7 @@ def _gain(
     """How much lower the agreement is `after`: of the same test rows, where both runs kept them."""
     bits = [_bits(before), _bits(after)]
     if bits[0] is not None and bits[1] is not None and bits[0].shape == bits[1].shape:
-        found = paired_seeds(bits[1], bits[0])
+        found = paired_difference(bits[1], bits[0])
         return Difference(value=found.value, low=found.low, high=found.high, how="paired bootstrap")
     one, two = summary.agreement, worst.agreement
     return Difference(
@@ -164,30 +163,6 @@ def _gain(
 def _bits(runs: Sequence[Run]) -> Bits | None:
     found = [run.rows.agrees for run in runs if run.rows is not None]
     return np.stack(found) if len(found) == len(runs) else None
-
-
-def paired_seeds(before: Bits, after: Bits) -> Measured:
-    """The mean of `after` minus that of `before`, (seeds, rows) each, with its 95 % interval.
-
-    A bootstrap over the rows, which all seeds share, and over the seeds, both drawn with
-    replacement; the draws are seeded. With one seed it is `paired_difference`.
-
-    Example:
-        >>> paired_seeds(np.zeros((2, 50), dtype=bool), np.ones((2, 50), dtype=bool)).value
-        1.0
-    """
-    seeds, rows = before.shape
-    if seeds == 1:
-        return paired_difference(before[0], after[0])
-    change = after.astype(np.float64) - before
-    rng, drawn = np.random.default_rng(SEED), []
-    for _ in range(RESAMPLES // 10 // ROWS_AT_ONCE):
-        weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=ROWS_AT_ONCE)
-        by_seed = weights @ change.T / rows
-        chosen = rng.integers(seeds, size=(ROWS_AT_ONCE, seeds))
-        drawn.append(np.take_along_axis(by_seed, chosen, axis=1).mean(1))
-    low, high = np.quantile(np.concatenate(drawn), [0.025, 0.975])
-    return Measured(value=float(change.mean()), low=float(low), high=float(high))
 
 
 def _undominated(name: str, prices: Mapping[str, Utility], worst: Mapping[str, Attacker]) -> bool:
