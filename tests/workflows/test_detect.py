@@ -10,7 +10,7 @@ from tests.support.run_folders import fresh_copy, made_here, sql
 
 from clonecost.errors import RunError, SpecError
 from clonecost.result import read_detection, read_result
-from clonecost.workflows.detect import detect, verdict
+from clonecost.workflows.detect import detect
 from clonecost.workflows.verify import verify
 
 FEW = ["--accounts", "198", "--account-rows", "50", "--users", "shuffled", "--users", "skewed"]
@@ -52,7 +52,7 @@ def test_a_run_is_watched_without_a_query(mine: Path, tmp_path: Path) -> None:
     assert "prada cannot judge this run" in said.out
     judged = [one for one in found.detectors if not one.why_not]
     assert all(one.watched == 200 and one.false_alarms for one in judged)
-    assert found.noticed == any(one.first_alarm for one in found.detectors)
+    assert found.noticed == any(one.alarm for one in found.detectors)
     queries = [score.queries for score in read_result(mine).curve]
     assert all(one.milestone in (None, *queries) for one in judged)
     assert {cap.agreement for cap in found.caps} == {0.75, 0.9}
@@ -153,7 +153,6 @@ def test_an_altered_ledger_is_refused(mine: Path) -> None:
     assert "was altered" in said.err
 
 
-def test_without_a_detector_that_can_judge_nothing_is_known() -> None:
-    assert verdict([], 100, 0.01).startswith("Not known")
+def test_an_unknown_detector_is_told_before_the_run_is_read() -> None:
     with pytest.raises(SpecError):
         detect(Path("nowhere"), detectors=["none"])

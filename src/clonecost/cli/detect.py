@@ -222,6 +222,8 @@ def _lines(found: "Detection") -> list[str]:
     for one in found.detectors:
         if one.why_not:
             lines.append(f"{one.name} cannot judge this run: {one.why_not}.")
+        if one.set_aside:
+            lines.append(f"An alarm of {one.name} decides nothing, since {one.set_aside}.")
         if one.without and one.without.first_alarm != one.first_alarm:
             alarm = _rows(one.without.first_alarm, "")
             then = f"alarms after {alarm} rows" if alarm else "does not alarm either"

@@ -88,6 +88,12 @@ class DetectorFinding(Model):
         description="of the clone at `milestone`; without an alarm, of the final clone; null: the "
         "alarm came before the first milestone",
     )
+    set_aside: str | None = Field(
+        default=None,
+        description="why an alarm of this detector decides nothing: its threshold is too low for "
+        "the false-alarm rate, or the alarm comes so late that most honest accounts alarm, too; "
+        "null: it counts",
+    )
     without: WithoutUsers | None = Field(
         default=None, description="null: no kind of user alone sets the threshold"
     )
@@ -99,6 +105,11 @@ class DetectorFinding(Model):
     accounts_needed: int | None = Field(
         default=None, description="the smallest of `unseen`; null: none that was tried is enough"
     )
+
+    @property
+    def alarm(self) -> int | None:
+        """`first_alarm`, if it counts."""
+        return None if self.set_aside else self.first_alarm
 
 
 class Cap(Model):
@@ -129,7 +140,7 @@ class Detection(Model):
     benign: Benign
     detectors: list[DetectorFinding]
     caps: list[Cap]
-    noticed: bool = Field(description="at least one detector alarmed")
+    noticed: bool = Field(description="at least one detector gave an alarm that counts")
     verdict: str = Field(description="one sentence: would the owner have noticed?")
     seed: int
     seconds: float

@@ -20,12 +20,13 @@ from clonecost.monitoring.ledger_stream import (
     honest_stream,
     without_inputs,
 )
+from clonecost.monitoring.verdict import set_aside, verdict
 from clonecost.oracle.ledger import Ledger
 from clonecost.oracle.paid_rows import PaidRows
 from clonecost.oracle.tensor_codec import row_digests
 from clonecost.persistence import run_folder
-from clonecost.result import Result, percent, read_result
-from clonecost.result.detection import Benign, Detection, DetectorFinding
+from clonecost.result import Result, read_result
+from clonecost.result.detection import Benign, Detection
 from clonecost.types import PredictionApi, Progress, Rows, no_progress
 from clonecost.workflows.benign_rows import ask_benign
 from clonecost.workflows.run import spec_of
@@ -111,44 +112,18 @@ def detect(
             judge(name, detector, stream, honest_accounts, rate=rate, curve=result.curve)
         )
     progress("detectors", len(names), len(names))
+    findings = set_aside(findings, rate, traffic.account_rows)
     found = Detection(
         queries=len(watched), rate=rate,
         benign=Benign(source=source, rows=traffic.rows, queries=bought, accounts=accounts,
                       account_rows=traffic.account_rows, kinds=traffic.kinds),
         detectors=findings, caps=caps(result.curve, days),
-        noticed=any(one.first_alarm is not None for one in findings),
-        verdict=verdict(findings, len(watched), rate), seed=seed,
+        noticed=any(one.alarm is not None for one in findings),
+        verdict=verdict(findings, len(watched), rate, traffic.account_rows), seed=seed,
         seconds=time.monotonic() - began, ledger_head=head,
     )  # fmt: skip
     _write(run, found)
     return found
-
-
-def verdict(findings: Sequence[DetectorFinding], rows: int, rate: float) -> str:
-    """One sentence: would the owner have noticed?
-
-    Example:
-        >>> verdict([], 100, 0.01)
-        'Not known: no detector could judge this run.'
-    """
-    judged = [one for one in findings if one.why_not is None]
-    if not judged:
-        return "Not known: no detector could judge this run."
-    alarms = [(one.first_alarm, one) for one in judged if one.first_alarm is not None]
-    at = f"at a false-alarm rate of {percent(rate)} over an account's stream"
-    if not alarms:
-        return (
-            f"No: none of {', '.join(one.name for one in judged)} alarmed on the {rows:,} rows of "
-            f"the attack {at}."
-        )
-    alarm, first = min(alarms, key=lambda pair: pair[0])
-    clone = "before the first score of the clone"
-    if first.agreement is not None:
-        clone = (
-            f"when the clone's agreement was {percent(first.agreement.value)} or more "
-            f"(at {first.milestone:,} rows)"
-        )
-    return f"Yes: {first.name} alarmed after {alarm:,} of {rows:,} rows {at}, {clone}."
 
 
 def _checked(detectors: Sequence[str], rate: float, days: int) -> list[str]:

@@ -111,6 +111,15 @@ def test_first_alarm_and_agreement_by_then_stand_side_by_side() -> None:
     assert cells(caps, "90 %")[2] == "not reached within the budget"
 
 
+def test_an_alarm_that_decides_nothing_is_told_with_its_reason_and_advises_nothing() -> None:
+    found = detection({"name": "labels", "settings": {}, "first_alarm": 20,
+                       "set_aside": "its threshold is too low"})  # fmt: skip
+    watched = replace(run(), detection=found)
+    (row, *_) = grids(noticed(group_runs([watched])))
+    assert cells(row, "labels")[1] == "20 decides nothing, since its threshold is too low"
+    assert "none of the detectors that were tried noticed" in said(advice(material(watched)).blocks)
+
+
 # -- advice
 
 

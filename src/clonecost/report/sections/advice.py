@@ -105,8 +105,8 @@ def _alarm(watched: Sequence[Detection]) -> str:
     alarms: dict[str, list[int]] = {}
     for one in watched:
         for found in one.detectors:
-            if found.first_alarm is not None:
-                alarms.setdefault(found.name, []).append(found.first_alarm)
+            if found.alarm is not None:
+                alarms.setdefault(found.name, []).append(found.alarm)
     if not alarms:
         return "none of the detectors that were tried noticed an attack."
     name = min(alarms, key=lambda name: (-len(alarms[name]), max(alarms[name]), name))

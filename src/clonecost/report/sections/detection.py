@@ -29,9 +29,9 @@ TITLE = "Would the owner have noticed?"
 RULES = (
     "A detector alarms at a threshold that was set on one half of the benign accounts, for the "
     "false-alarm rate over the whole stream of an account, and the other half of the accounts "
-    "checks it. An attacker who splits the queries among many accounts shows less of the attack in "
-    "each: an alarm here is none for that attacker. Silence of the detectors tried here is not the "
-    "silence of every detector."
+    "checks it: an alarm of a detector above its rate decides nothing. An attacker who splits the "
+    "queries among many accounts shows less of the attack in each: an alarm here is none for that "
+    "attacker. Silence of the detectors tried here is not the silence of every detector."
 )
 
 
@@ -100,7 +100,9 @@ def _row(one: DetectorFinding, run: Run) -> GridRow:
 
 def _alarm(one: DetectorFinding) -> Cell:
     note = ""
-    if one.without is not None and one.without.first_alarm != one.first_alarm:
+    if one.set_aside is not None and one.first_alarm is not None:
+        note = f"decides nothing, since {one.set_aside}"
+    elif one.without is not None and one.without.first_alarm != one.first_alarm:
         first = one.without.first_alarm
         after = "no alarm" if first is None else f"{first:,}"
         note = f"without the users “{one.without.users}”: {after}"
