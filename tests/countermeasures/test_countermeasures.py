@@ -163,6 +163,27 @@ def test_jitter_moves_the_numbers_of_a_table_and_no_category(tmp_path: Path) -> 
     assert torch.allclose(moved, torch.full((3, 2), 0.01), atol=1e-5)
 
 
+def test_every_copy_of_a_table_s_row_differs_from_it(tmp_path: Path) -> None:
+    """Also where few features are numbers, and where one of them is missing."""
+    numbers = [Feature(name="a", low=0, high=10), Feature(name="b", low=0, high=10)]
+    features = (*(Feature(name=str(k), categories=("x", "y")) for k in range(8)), *numbers)
+    threat = ThreatModel(input_shape=(10,), num_classes=2, query_budget=800, features=features,
+                         incomplete=True)  # fmt: skip
+    sent: list[Tensor] = []
+
+    def victim(rows: Tensor, /) -> Tensor:
+        sent.append(rows)
+        return torch.full((len(rows), 2), 0.5)
+
+    ledger = Ledger(tmp_path / "ledger.sqlite", audit="test", input_shape=(10,), num_classes=2)
+    rows = torch.cat([torch.ones(200, 8), torch.full((200, 1), torch.nan),
+                      torch.linspace(1, 9, 200)[:, None]], 1)  # fmt: skip
+    Jitter(repeats=4, share=0.05).view(Oracle(victim, threat, ledger), Known(()))(rows)
+    copies = sent[0].view(200, 4, 10)
+    assert (copies[:, 1:, 9] != rows[:, 9:]).all()
+    assert (copies[:, :, :8] == 1).all()
+
+
 @pytest.mark.parametrize("counter", [RecoveryTable(rows=20_000), RecoveryNet(rows=5_000)])
 def test_recovery_undoes_a_temperature_with_an_honest_prior(
     clean: Tensor, tmp_path: Path, counter: Countermeasure

@@ -108,19 +108,23 @@ def _keys(inputs: Tensor) -> Tensor:
     return digests.view(len(inputs), -1)[:, 0]
 
 
-def _chosen(inputs: Tensor, keys: Tensor, copy: int, share: float) -> Tensor:
-    """(n, d) in {-1, 0, 1}: which values of this copy change, and in which direction."""
+def _chosen(inputs: Tensor, keys: Tensor, copy: int, share: float, may: Tensor) -> Tensor:
+    """(n, d) in {-1, 0, 1}: which values of this copy change, and in which direction.
+
+    Args:
+        may: bool, broadcast to (n, d): the values that can change, of which at least one does.
+    """
     streams = counter_rng.stream_keys(copy, 0, keys)
     u = counter_rng.symmetric(streams, prod(inputs.shape[1:])).to(inputs.device)
-    moves = u.sign() * (u.abs() < share)
-    first = u.abs().argmin(1, keepdim=True)  # at least one value changes
-    return moves.scatter(1, first, u.gather(1, first).sign())
+    size = u.abs().masked_fill(~may, torch.inf)
+    first = size.argmin(1, keepdim=True)
+    return u.sign() * (size <= size.gather(1, first).clamp_min(share)) * may
 
 
 def _one_grey_level(inputs: Tensor, keys: Tensor, copy: int, *, share: float) -> Tensor:
     """Some pixels one grey level up or down; those at an end of the range move inwards."""
     flat = inputs.reshape(len(inputs), -1)
-    moves = _chosen(inputs, keys, copy, share) * GREY
+    moves = _chosen(inputs, keys, copy, share, torch.ones_like(flat, dtype=torch.bool)) * GREY
     moved = flat + moves
     inside = torch.where((moved < 0) | (moved > 1), flat - moves, moved)
     return inside.clamp(0, 1).view_as(inputs)
@@ -132,8 +136,9 @@ def _moved(
     """Some numbers by a thousandth of their range; categories stay."""
     low = rows.new_tensor([one.low for one in features])
     high = rows.new_tensor([one.high for one in features])
-    number = rows.new_tensor([0.0 if one.categories else 1.0 for one in features])
-    moves = _chosen(rows, keys, copy, share) * number * (high - low) / 1_000
+    number = torch.tensor([not one.categories for one in features], device=rows.device)
+    may = number & ~rows.isnan()
+    moves = _chosen(rows, keys, copy, share, may) * (high - low) / 1_000
     moved = rows + moves
     inside = torch.where((moved < low) | (moved > high), rows - moves, moved)
     return inside.minimum(high).maximum(low)  # NaN, a missing value, stays
