@@ -1,6 +1,6 @@
 """The table of a grid of defences: one source for the terminal and for Markdown."""
 
-from clonecost.result.defence_grid import NAIVE, DefenceGrid, DefenceRow, Difference
+from clonecost.result.defence_grid import NAIVE, NONE, DefenceGrid, DefenceRow, Difference
 from clonecost.result.rates import Measured, percent
 
 HEADER = ("Defence", "Flips", "Mean L1", "ECE", "As served", "Labels", "Worst attacker",
@@ -36,7 +36,7 @@ def _row(row: DefenceRow) -> tuple[str, ...]:
         _of(row, "label_only"),
         row.worst,
         _words(row.worst_attacker.agreement),
-        gain_words(row.gain_over_label),
+        gain_words(row.gain_over_label, defended=row.defence != NONE),
         "yes" if row.pareto else "",
     )
 
@@ -50,8 +50,11 @@ def _words(one: Measured) -> str:
     return f"{100 * one.value:.1f} % ({100 * one.low:.1f} to {100 * one.high:.1f})"
 
 
-def gain_words(gain: Difference | None) -> str:
+def gain_words(gain: Difference | None, *, defended: bool = True) -> str:
     """The gain over the label-only floor in percentage points, with what it means.
+
+    Args:
+        defended: whether there is a defence, which can protect no more than labels.
 
     Example:
         >>> gain_words(Difference(value=0.01, low=-0.01, high=0.03, how="paired bootstrap"))
@@ -60,7 +63,7 @@ def gain_words(gain: Difference | None) -> str:
     if gain is None:
         return "the floor"
     words = f"{100 * gain.value:.1f} points ({100 * gain.low:.1f} to {100 * gain.high:.1f})"
-    return words if gain.low > 0 else f"{words}: {NO_MORE}"
+    return words if gain.low > 0 or not defended else f"{words}: {NO_MORE}"
 
 
 def summary(grid: DefenceGrid) -> list[str]:

@@ -44,7 +44,6 @@ PAIRINGS: Mapping[str, tuple[Pairing, ...]] = {
     "modelguard_s": (TABLE,),
     "modelguard_w": (TABLE,),
     "noise": (FEW, MANY, JITTER),
-    "noise_transition": (INVERSE,),
     "reverse_sigmoid": (TABLE, NET),
     "rounding": (),
     "temperature": (INVERSE,),
