@@ -8,9 +8,10 @@ import pytest
 import torch
 from tests.support.attack_settings import SMALL, toy_attack
 from tests.support.recording_oracle import RecordingVictim
+from tests.support.refusing_victim import refused, refusing
 from tests.support.table_runs import steal, total_variation
 from tests.support.table_toys import linear_toy, numbers
-from tests.support.toys import CLASSES, MakeAudit
+from tests.support.toys import MakeAudit
 from torch import Tensor
 
 from clonecost.attacks import ATTACKS
@@ -29,21 +30,6 @@ SKIPPING = sorted(
     if attack.declares.skips_refused and attack.declares.takes == "images"
 )  # fmt: skip
 FAST = {"epochs": 1, "seed_rows": 30, "round_rows": 20, "batch_size": 25, "round_epochs": 1}
-
-
-def refused(rows: Tensor) -> Tensor:
-    """(n,) bool: one row in eight or so."""
-    return rows.flatten(1).sum(1) * 1_000 % 8 < 1
-
-
-def refusing(victim: Victim) -> Victim:
-    def answer(rows: Tensor, /) -> Tensor:
-        delivery = current()
-        for row in refused(rows).nonzero().flatten().tolist():
-            delivery.refused_for_good(row, "422 Unprocessable: no face found")
-        return torch.where(refused(rows)[:, None], torch.eye(CLASSES)[0], victim(rows))
-
-    return answer
 
 
 @pytest.mark.parametrize("name", SKIPPING)

@@ -48,6 +48,14 @@ def declaration_of(defence: object) -> Declaration:
     return defence.declares if isinstance(defence, Declared) else Declaration()
 
 
+def draws(defence: object) -> bool:
+    """Whether the same row may get another answer when it is sent again, with these settings.
+
+    Noise that is tied to the row (`consistent`) draws nothing. Of a plain function it is not known.
+    """
+    return declaration_of(defence).random and not getattr(defence, "consistent", False)
+
+
 @runtime_checkable
 class Recalling(Protocol):
     """A defended victim whose state is rebuilt from the answers that it served."""

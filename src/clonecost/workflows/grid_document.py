@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clonecost.defences import declaration_of, defend
-from clonecost.defences.base import forgetful
+from clonecost.defences.base import draws, forgetful
 from clonecost.evaluation.paired import paired_difference
 from clonecost.evaluation.utility import latency, utility
 from clonecost.oracle.answer_policy import restrict
@@ -28,7 +28,7 @@ from clonecost.result.defence_grid import (
     Difference,
 )
 from clonecost.result.utility import Latency, Utility
-from clonecost.types import LabelledInputs, ThreatModel
+from clonecost.types import LabelledInputs, ThreatModel, answered
 from clonecost.workflows.grid_cells import AttackerCells, Row
 
 Bits = NDArray[np.bool_]  # (seeds, test rows): the clone gives the victim's class
@@ -51,6 +51,8 @@ def document(
     }  # fmt: skip
     first = runs[NONE, rows[0].attackers[0].pairing.name][0]
     clean = clean_answers(first.path, len(test))
+    told = answered(clean)  # no run is scored on rows that the victim refused
+    test, clean = test.take(told), clean[told]
     attackers = {
         row.name: [_attacker(one, runs[row.name, one.pairing.name]) for one in row.attackers]
         for row in rows
@@ -65,7 +67,7 @@ def document(
             utility=prices[row.name],
             latency=_latency(row, clean, test) if row.defences else None,
             stateful=any(declaration_of(one).stateful for one in row.defences),
-            random=any(declaration_of(one).random for one in row.defences),
+            random=any(map(draws, row.defences)),
             resume_safe=_resume_safe(row, threat),
             attackers=attackers[row.name],
             worst=worst[row.name].counter,
@@ -88,7 +90,10 @@ def document(
 
 
 def clean_answers(run: Path, rows: int) -> Tensor:
-    """(n, K): what the undefended victim answered to the test rows, which the run has paid for."""
+    """(n, K): what the undefended victim answered to the test rows, as the run has recorded it.
+
+    The answer to a row that the victim refused is all zeros.
+    """
     with closing(Ledger.read(run / run_folder.LEDGER)) as ledger:
         recorded = ledger.recorded("evaluation", 0, rows)
     assert recorded is not None  # a finished run has bought its reference
@@ -139,10 +144,7 @@ def _latency(row: Row, clean: Tensor, test: LabelledInputs) -> Latency:
 
 def _resume_safe(row: Row, threat: ThreatModel) -> bool:
     """Whether a resumed run gets the answers of one without a break."""
-    fresh = any(
-        declaration_of(one).random and not getattr(one, "consistent", False) for one in row.defences
-    )
-    return not fresh and forgetful(row.defences, threat.answers) is None
+    return not any(map(draws, row.defences)) and forgetful(row.defences, threat.answers) is None
 
 
 def _gain(

@@ -39,7 +39,7 @@ PAIRINGS: Mapping[str, tuple[Pairing, ...]] = {
     "adaptive_misinformation": (JITTER,),
     "dawn": (VOTE,),
     "ensemble": (JITTER,),
-    "grad2": (VOTE,),
+    "grad2": (TABLE, VOTE),
     "mad": (TABLE, VOTE),
     "modelguard_s": (TABLE,),
     "modelguard_w": (TABLE,),
