@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from clonecost.errors import Advice, RunError
+from clonecost.errors import Advice
 from clonecost.result.rates import Measured, Model
+from clonecost.result.reading import read_document
 from clonecost.result.utility import Latency, Utility
 
 FILE = "defences.json"
@@ -122,15 +123,6 @@ def read_defence_grid(folder: Path) -> DefenceGrid | None:
     Raises:
         RunError: the file does not fit this version's schema.
     """
-    path = folder / FILE
-    if not path.is_file():
-        return None
-    try:
-        return DefenceGrid.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise RunError(
-            f"{path} is not a clonecost/defences/1 document: {where}: {first['msg']}",
-            Advice("run the grid of defences again with this version"),
-        ) from error
+    return read_document(
+        folder / FILE, DefenceGrid, Advice("run the grid of defences again with this version")
+    )

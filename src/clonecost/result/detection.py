@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 
-from clonecost.errors import Advice, RunError
+from clonecost.errors import Advice
 from clonecost.result.rates import Model, Rate
+from clonecost.result.reading import read_document
 
 
 class Benign(Model):
@@ -155,13 +156,7 @@ def read_detection(run: Path) -> Detection | None:
     Raises:
         RunError: the file does not fit this version's schema.
     """
-    path = run / "detection.json"
-    if not path.is_file():
-        return None
-    try:
-        return Detection.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise RunError(
-            f"{path} is not a clonecost/detection/1 document",
-            Advice("try the detectors on the run again with this version"),
-        ) from error
+    return read_document(
+        run / "detection.json", Detection,
+        Advice("try the detectors on the run again with this version"),
+    )  # fmt: skip

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from clonecost.errors import Advice, RunError, RunWorkflow
 from clonecost.result.cards import (
@@ -18,6 +18,7 @@ from clonecost.result.cards import (
     VictimCard,
 )
 from clonecost.result.rates import Model
+from clonecost.result.reading import read_document
 from clonecost.result.score import ClassAgreement, Score
 from clonecost.result.traffic import Search, SpotCheck, Traffic
 
@@ -92,8 +93,9 @@ def read_result(run: Path) -> Result:
         RunError: the run has no result, or it does not fit this version's schema.
     """
     path = run / "result.json"
-    if not path.is_file():
-        if inside := sorted(found.parent.name for found in run.glob("*/result.json")):
+    found = read_document(path, Result, Advice("run the audit again with this version"))
+    if found is None:
+        if inside := sorted(one.parent.name for one in run.glob("*/result.json")):
             raise RunError(
                 f"{run} holds several runs, and not the result of one", Advice("give one of them"),
                 want=" or ".join(f"{run / name}" for name in inside[:5]),
@@ -101,12 +103,4 @@ def read_result(run: Path) -> Result:
         raise RunError(
             f"{run} has no result.json: the audit did not finish", RunWorkflow("resume", run)
         )
-    try:
-        return Result.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise RunError(
-            f"{path} is not a {SCHEMA} document: {where}: {first['msg']}",
-            Advice("run the audit again with this version"),
-        ) from error
+    return found

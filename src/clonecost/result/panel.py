@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from clonecost.errors import Advice, RunError
+from clonecost.errors import Advice
 from clonecost.result.rates import Corrected, Model
+from clonecost.result.reading import read_document
 
 PANEL = "panel.json"
 SCHEMA: Literal["clonecost/panel/1"] = "clonecost/panel/1"
@@ -118,15 +119,6 @@ def read_panel(out: Path) -> PanelDocument | None:
     Raises:
         RunError: the file does not fit this version's schema.
     """
-    path = out / PANEL
-    if not path.is_file():
-        return None
-    try:
-        return PanelDocument.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise RunError(
-            f"{path} is not a {SCHEMA} document: {where}: {first['msg']}",
-            Advice("run the audit again with this version"),
-        ) from error
+    return read_document(
+        out / PANEL, PanelDocument, Advice("run the audit again with this version")
+    )

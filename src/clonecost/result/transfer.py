@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from clonecost.errors import RunError, RunWorkflow
+from clonecost.errors import RunWorkflow
 from clonecost.result.rates import Model, Rate
+from clonecost.result.reading import read_document
 
 
 class Strength(Model):
@@ -49,12 +50,4 @@ def read_transfer(run: Path) -> Transfer | None:
     Raises:
         RunError: the file does not fit this version's schema.
     """
-    path = run / "transfer.json"
-    if not path.is_file():
-        return None
-    try:
-        return Transfer.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise RunError(
-            f"{path} is not a clonecost/transfer/2 document", RunWorkflow("transfer", run)
-        ) from error
+    return read_document(run / "transfer.json", Transfer, RunWorkflow("transfer", run))
