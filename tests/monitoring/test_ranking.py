@@ -50,6 +50,14 @@ def test_alarms_have_the_rate_of_honest_traffic(log: Log, honest: Log) -> None:
     assert len(alarmed) <= 3  # of 12 honest ones
 
 
+def test_as_many_honest_principals_as_it_takes_give_alarms(tmp_path: Path, log: Log) -> None:
+    """A rate of 3 % takes 33 for the threshold and 5 to learn from."""
+    least = read_log(write(tmp_path / "honest", honest_lines(38, seed=9)))
+    found = rank(log, {"confidence": DETECTORS["confidence"]()}, rate=0.03, benign=least)
+    assert found.principals[0].name == "mallory"
+    assert found.principals[0].alarms == ["confidence"]
+
+
 def test_classes_are_matched_by_name(tmp_path: Path, honest: Log) -> None:
     renamed = [{**line, "top1": f"digit {line['top1']}"} for line in honest_lines(seed=3)]
     log = read_log(write(tmp_path / "log.jsonl", renamed))

@@ -53,7 +53,9 @@ def rank(
             Advice("give a longer log" if benign is None else "give a longer log of honest use"),
             *([] if benign is None else [SetKey("rate")]),
         )  # fmt: skip
-    learnt, judged = _halves(known, rng) if benign is not None else (known, known)
+    learnt, judged = (known, known)
+    if benign is not None:
+        learnt, judged = _apart(known, needed - FEWEST, rng)
     reference = _reference(learnt, rng)
     names = list(detectors)
     cannot = {name: detectors[name].cannot(reference) for name in names}
@@ -67,7 +69,7 @@ def rank(
         others = scores[:, column]
         if benign is not None:
             others = np.array([largest(watch, stream) for stream in judged])
-            limits[column] = conformal(others, rate) if len(others) >= 1 / rate - 1 else np.inf
+            limits[column] = conformal(others, rate)
         compared.append(others)
     deviations = np.stack([_deviations(scores[:, at], compared[at]) for at in range(len(used))], 1)
     busiest = log.busiest_days()
@@ -97,10 +99,12 @@ def largest(watch: Watch, stream: Stream) -> float:
     return float(max(found))
 
 
-def _halves(known: Sequence[Stream], rng: np.random.Generator) -> tuple[list[Stream], list[Stream]]:
-    """A few honest principals to learn from, and the others for the thresholds."""
+def _apart(
+    known: Sequence[Stream], least: int, rng: np.random.Generator
+) -> tuple[list[Stream], list[Stream]]:
+    """A few honest principals to learn from, and the others, at least `least`, for thresholds."""
     order = rng.permutation(len(known))
-    few = max(FEWEST, len(known) // 5)
+    few = min(max(FEWEST, len(known) // 5), len(known) - least)
     return [known[at] for at in order[:few]], [known[at] for at in order[few:]]
 
 
