@@ -21,6 +21,7 @@ from clonecost.oracle.delivery import current
 from clonecost.oracle.ledger import ACCOUNTS, Ledger
 from clonecost.oracle.pending import PENDING, Outcome, PendingOutcome
 from clonecost.persistence import disk
+from clonecost.persistence.sqlite_file import open_to_write
 from clonecost.types import ThreatModel
 
 SHAPE, CLASSES, BATCHES, ROWS = (1, 4, 4), 3, 8, 5
@@ -204,10 +205,10 @@ def test_any_words_of_a_victim_can_be_recorded(tmp_path: Path, reason: str) -> N
 
 
 class Unreadable:
-    """A connection that answers nothing until it is mended."""
+    """A connection that answers nothing while it is broken."""
 
     def __init__(self, held: sqlite3.Connection) -> None:
-        self.held, self.broken = held, True
+        self.held, self.broken = held, False
 
     def __getattr__(self, name: str) -> object:
         if self.broken and name == "execute":
@@ -218,13 +219,16 @@ class Unreadable:
 def test_answers_outlast_a_database_that_cannot_even_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    database = Unreadable(open_to_write(tmp_path / "ledger.sqlite"))
+    monkeypatch.setattr("clonecost.oracle.ledger.open_to_write", lambda path: database)
     ledger = opened(tmp_path)
     batch = ledger.reserve(account="attack", position=0, digests=bytes(32))
-    monkeypatch.setattr(ledger, "_db", Unreadable(ledger._db))
+    database.broken = True
     with pytest.raises(LedgerError):
         ledger.settle(batch, torch.tensor([[0.2, 0.3, 0.5]] * 2))
-    monkeypatch.undo()
+    database.broken = False
     ledger.close()
+    monkeypatch.undo()
     with closing(opened(tmp_path)) as ledger:
         assert ledger.totals("attack").settled == 2
         assert ledger.totals("attack").lost == 0

@@ -18,12 +18,9 @@ test rows) and "spot" (the spot check). Within an account every row has a positi
 """
 
 import hashlib
-import json
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Set
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,9 +28,10 @@ from filelock import BaseFileLock, FileLock, Timeout
 from torch import Tensor
 
 from clonecost.errors import Advice, LedgerError, RunError, RunWorkflow, SetKey
-from clonecost.oracle.hash_chain import DIGEST_BYTES, GENESIS, Value, next_link
+from clonecost.oracle.event_writer import EventWriter, begin
+from clonecost.oracle.hash_chain import DIGEST_BYTES
 from clonecost.oracle.input_store import Form, Packed
-from clonecost.oracle.ledger_schema import ACCOUNTS, FORMAT, SCHEMA, Account, altered_schema
+from clonecost.oracle.ledger_schema import ACCOUNTS, FORMAT, Account, altered_schema, last_event
 from clonecost.oracle.paid_rows import PaidRows, Recorded
 from clonecost.oracle.pending import PENDING, Outcome, PendingOutcome
 from clonecost.oracle.record import TAKEN_OVER, Totals, not_a_run
@@ -89,7 +87,7 @@ class Ledger(PaidRows):
 
     _lock: BaseFileLock | None = None
     _missing: Set[tuple[int, int]] = frozenset()  # batches whose kept inputs are not in the file
-    # lost and refused rows of all accounts; None: not summed up since the last event
+    # lost and refused rows of all accounts; None: to be summed up, after another one
     _unanswered: tuple[int, int] | None = None
 
     def __init__(self, path: Path, *, audit: str, input_shape: Shape, num_classes: int) -> None:
@@ -153,14 +151,11 @@ class Ledger(PaidRows):
             with disk_faults(path):
                 empty = not self._db.execute("SELECT 1 FROM sqlite_master").fetchone()
                 if empty and opened is not None:
-                    self._head = GENESIS
-                    with self._transaction():
-                        for *_, statement in SCHEMA:
-                            self._db.execute(statement)
-                        self._link("opened", content=_as_json(opened))
+                    begin(self._db, path, opened)
                 self._load()
                 if altered_schema(self._db):  # a trigger would run with every write
                     raise self._altered("it holds other tables than ours")
+            self._events = EventWriter(self._db, path, self._inputs)
             self._complete()
             self._missing = set(self.rows_without_inputs())
         except BaseException:
@@ -206,8 +201,8 @@ class Ledger(PaidRows):
             with disk_faults(self._inputs.path):
                 sent = replace(sent, form=kept.form, offset=self._inputs.append(kept.payload))
         try:
-            with self._transaction():
-                batch = self._charge(account, position, digests)
+            with self._events.transaction():
+                batch = self._events.reserved(account, position, digests)
         except BaseException:
             self._take_back(sent)
             raise
@@ -234,6 +229,8 @@ class Ledger(PaidRows):
         sent = self._landed(batch)
         words = None if reason is None else _storable(reason)
         values = (encoding, sent.form, sent.offset, refused, words)
+        if refused:
+            self._unanswered = None
         self._record_or_keep(Outcome(batch, "settled", sent.digests, values, blob), sent.count)
 
     def lose(self, batch: int, reason: str, *, unsent: int = 0) -> None:
@@ -244,6 +241,7 @@ class Ledger(PaidRows):
         """
         sent = self._landed(batch)
         values = (_storable(reason), unsent)
+        self._unanswered = None
         self._record_or_keep(Outcome(batch, "lost", sent.digests, values), sent.count)
         self._take_back(sent)
 
@@ -254,10 +252,10 @@ class Ledger(PaidRows):
             LedgerError: the disk is full, or the ledger in use; nothing is charged.
         """
         self._complete()
-        with self._transaction():
-            batch = self._charge(account, position, digests)
-            self._complete_batch(Outcome(batch, "lost", "", (_storable(reason), 0)))
         self._unanswered = None
+        with self._events.transaction():
+            batch = self._events.reserved(account, position, digests)
+            self._events.completed(Outcome(batch, "lost", "", (_storable(reason), 0)))
 
     def restore_inputs(self, position: int, count: int, packed: Callable[[slice], Packed]) -> None:
         """Write kept inputs that are missing, from rows of the attack that are asked again.
@@ -293,19 +291,6 @@ class Ledger(PaidRows):
             RunWorkflow("export", self.path.parent),
         )
 
-    def _charge(self, account: Account, position: int, digests: bytes) -> int:
-        """Add a reserved batch, inside a transaction. Returns its id."""
-        at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        values = (account, position, len(digests) // DIGEST_BYTES, digests, at)
-        batch = self._db.execute(
-            "INSERT INTO batches (account, position, count, digests, at, state) "
-            "VALUES (?, ?, ?, ?, ?, 'reserved')",
-            values,
-        ).lastrowid
-        assert batch is not None
-        self._link("reserved", batch, values)
-        return batch
-
     # -- the outcome of a batch ------------------------------------------------------------------
 
     def _landed(self, batch: int) -> _InFlight:
@@ -320,37 +305,11 @@ class Ledger(PaidRows):
     def _record_or_keep(self, outcome: Outcome, rows: int) -> None:
         """Record an outcome, else keep it beside the ledger; the failure is raised in any case."""
         try:
-            self._record(outcome)
+            with self._events.transaction():
+                self._events.completed(outcome)
         except BaseException as error:
             self._keep(outcome, rows, error)
             raise
-
-    def _record(self, outcome: Outcome) -> None:
-        """Record the outcome of a reserved batch, in one transaction."""
-        with self._transaction():
-            self._complete_batch(outcome)
-        if outcome.event == "lost" or outcome.values[3]:
-            self._unanswered = None
-
-    def _complete_batch(self, outcome: Outcome) -> None:
-        if outcome.event == "lost":
-            self._db.execute(
-                "UPDATE batches SET state = 'lost', reason = ?, unsent = ? WHERE id = ?",
-                (*outcome.values, outcome.batch),
-            )
-            self._link("lost", outcome.batch, outcome.values)
-            return
-        encoding, form, offset, refused, reason = outcome.values
-        values = (encoding, outcome.answers, form, offset, refused, reason)
-        self._db.execute(
-            "UPDATE batches SET state = 'settled', encoding = ?, answers = ?, form = ?, "
-            "offset = ?, refused = ?, reason = ? WHERE id = ?",
-            (*values, outcome.batch),
-        )
-        index: tuple[bytes, ...] = ()
-        if form == "index":
-            index = (self._inputs.payload("index", offset, self._count(outcome.batch)),)
-        self._link("settled", outcome.batch, (*values, *index))
 
     def _keep(self, outcome: Outcome, rows: int, error: BaseException) -> None:
         """Write an outcome beside the ledger, which could not take it.
@@ -384,13 +343,11 @@ class Ledger(PaidRows):
         # else it was recorded, although the database reported a failure, or is of another record
         fits = found and hashlib.sha256(found[0]).hexdigest() == outcome.digests
         if fits and found[1] == "reserved":
-            self._record(outcome)
+            self._unanswered = None
+            with self._events.transaction():
+                self._events.completed(outcome)
         with disk_faults(self._pending.path):
             self._pending.clear()
-
-    def _count(self, batch: int) -> int:
-        found = self._db.execute("SELECT count FROM batches WHERE id = ?", (batch,)).fetchone()
-        return int(found[0])
 
     def _take_back(self, sent: _InFlight) -> None:
         if sent.offset is not None:
@@ -402,8 +359,7 @@ class Ledger(PaidRows):
         """Record facts about the run, all or none; a later value replaces an earlier one."""
         texts = {key: str(value) for key, value in facts.items()}
         self._complete()
-        with self._transaction():
-            self._link("noted", content=_as_json(texts))
+        self._events.told("noted", texts)
         self._facts |= texts
 
     def record_files(self, files: Mapping[str, str]) -> None:
@@ -412,45 +368,15 @@ class Ledger(PaidRows):
         Only the last such event counts, and only if no other event follows it.
         """
         self._complete()
-        with self._transaction():
-            self._link("files", content=_as_json(files))
-        self._files, self.finished = dict(files), True
+        self._events.told("files", files)
+        self._files = dict(files)
         with suppress(OSError):  # nothing is in flight any more
             self._pending.delete()
 
-    def _link(
-        self, event: str, batch: int | None = None, values: tuple[Value, ...] = (),
-        content: str | None = None,
-    ) -> None:  # fmt: skip
-        self._head = next_link(self._head, (event, batch, content, *values))
-        self._db.execute(
-            "INSERT INTO chain (event, batch, content, digest) VALUES (?, ?, ?, ?)",
-            (event, batch, content, self._head),
-        )
-        self.finished = False
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _last(self) -> tuple[str, bytes]:
+        """The last event now, and its link."""
         with disk_faults(self.path):
-            head = self._head
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                # an interrupt may come after the commit: then the events are in the file
-                self._head, self._unanswered = self._last_link(head), None
-                raise
-
-    def _last_link(self, otherwise: bytes) -> bytes:
-        """The head of the chain in the file; `otherwise` if the file cannot be read."""
-        try:
-            found = self._db.execute("SELECT digest FROM chain ORDER BY seq DESC LIMIT 1")
-            return bytes(*found.fetchone() or (otherwise,))
-        except sqlite3.Error:  # also of a file whose tables were to be made
-            return otherwise
+            return last_event(self._db)
 
     @property
     def lost(self) -> int:
@@ -472,7 +398,3 @@ class Ledger(PaidRows):
 def _storable(reason: str) -> str:
     """A victim's words as the file can hold them: cut, and without lone surrogates."""
     return reason[:REASON].encode("utf-8", "backslashreplace").decode()[:REASON]
-
-
-def _as_json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, sort_keys=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal, get_args
 
-from clonecost.oracle.hash_chain import DIGEST_BYTES
+from clonecost.oracle.hash_chain import DIGEST_BYTES, GENESIS
 
 FORMAT = "clonecost/ledger/2"
 Account = Literal["attack", "evaluation", "spot"]
@@ -125,6 +125,12 @@ def opening_of(db: sqlite3.Connection) -> Opening | None:
         return Opening(content["audit"], classes, tuple(shape))
     except (TypeError, ValueError, KeyError, RecursionError):
         return None
+
+
+def last_event(db: sqlite3.Connection) -> tuple[str, bytes]:
+    """The last event and its link, the head; ("", GENESIS) of a chain without events."""
+    found = db.execute("SELECT event, digest FROM chain ORDER BY seq DESC LIMIT 1").fetchone()
+    return found or ("", GENESIS)
 
 
 def misplaced_value(db: sqlite3.Connection, opening: Opening) -> str:

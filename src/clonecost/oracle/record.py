@@ -29,6 +29,7 @@ from clonecost.oracle.ledger_schema import (
     MOST_TEXT,
     Account,
     altered_schema,
+    last_event,
     misplaced_value,
     opening_of,
     texts_of,
@@ -144,22 +145,29 @@ class Record:
                 self._facts |= content
             else:
                 self._files = content
-        event, head = self._db.execute(
-            "SELECT event, digest FROM chain ORDER BY seq DESC LIMIT 1"
-        ).fetchone()
+        self._loaded = last_event(self._db)
+        head = self._loaded[1]
         if not isinstance(head, bytes) or len(head) != len(GENESIS):
             raise self._altered("its last event was altered")
-        self._head, self.finished = head, event == "files"
 
     def _altered(self, how: str) -> LedgerError:
         return LedgerError(f"{self.path} was altered: {how}.", Advice("restore it from a copy"))
 
     # -- content ---------------------------------------------------------------------------------
 
+    def _last(self) -> tuple[str, bytes]:
+        """The last event when the file was opened, and its link."""
+        return self._loaded
+
     @property
     def head(self) -> str:
         """The last digest of the chain, 64 hex digits: it identifies all events so far."""
-        return self._head.hex()
+        return self._last()[1].hex()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last event recorded the files: the run has ended."""
+        return self._last()[0] == "files"
 
     @property
     def head_of_rows(self) -> str:
