@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from tests.support.toys import BUDGET, MakeAudit
 from torch import Tensor, nn
 
 from clonecost.audit import Watcher, run_audit
-from clonecost.audit.resumption import differences
+from clonecost.audit.resumption import differences, recall
+from clonecost.defences import DEFENCES
+from clonecost.defences.modelguard_s import Codebook
 from clonecost.errors import CloneCostError, LedgerError, VictimError
+from clonecost.oracle.ledger import Ledger
 from clonecost.types import Victim
 from clonecost.victims.digests import weights_digest
 
@@ -189,3 +193,17 @@ def test_a_ledger_without_a_table_yet_is_begun(
     (tmp_path / "run" / "ledger.sqlite").touch()
     assert run_audit(make_audit(victim=victim)).spent == BUDGET
     assert not (tmp_path / "run" / "failed-1").exists()
+
+
+def test_a_defence_does_not_recall_a_refused_row_as_an_answer(tmp_path: Path) -> None:
+    defence = DEFENCES["modelguard_s"](epsilon=1.5)  # a row of zeros is at a distance of 1
+    book = defence(lambda rows: rows)
+    assert isinstance(book, Codebook)
+    served = torch.tensor([[0.0, 0, 0], [0.1, 0.8, 0.1]])
+    with closing(
+        Ledger(tmp_path / "ledger.sqlite", audit="a", input_shape=(3,), num_classes=3)
+    ) as ledger:
+        batch = ledger.reserve(account="attack", position=0, digests=bytes(2 * 16))
+        ledger.settle(batch, served, refused=1, reason="422: no")
+        recall([defence], book, ledger)
+    assert book.sizes == {1: 1}

@@ -12,7 +12,7 @@ from clonecost.errors import Advice, LedgerError, Remedy, RunWorkflow, SetKey
 from clonecost.oracle.ledger import ACCOUNTS, Ledger
 from clonecost.persistence import run_folder
 from clonecost.registry import snake_case
-from clonecost.types import Defence, ThreatModel, Victim
+from clonecost.types import Defence, ThreatModel, Victim, answered
 
 RECALLED = 4096  # rows whose answers are read at once when a state is rebuilt
 WORDS = {"threat": "threat model", "test": "test rows", "proxy": "proxy data"}
@@ -111,7 +111,7 @@ def recall(defences: Sequence[Defence], victim: Victim, ledger: Ledger) -> None:
         return
     place = 0
     while found := ledger.recorded("attack", place, RECALLED):
-        victim.recall(found.answers)
+        victim.recall(found.answers[answered(found.answers)])  # it never served a row of zeros
         place += len(found.answers)
 
 
