@@ -1,5 +1,6 @@
 """A few rows are asked again: a victim that changes half way, or mixes up rows, is found out."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from clonecost.audit import Watcher, run_audit
 from clonecost.errors import VictimError
+from clonecost.oracle.delivery import current
 from clonecost.oracle.ledger import Ledger
+from clonecost.oracle.tensor_codec import pack, row_digests
 from clonecost.result import EndpointCard
 from clonecost.types import Victim
 from clonecost.workflows.verify import verify
@@ -138,3 +141,37 @@ def test_a_change_counts_although_the_other_half_of_the_check_fails(
     assert {"victim-changed", "spot-check-failed"} <= set(codes)
     assert result.spot_check is not None
     assert (result.spot_check.asked, result.spot_check.changed) == (10, 10)
+
+
+def test_a_row_that_is_refused_now_and_was_answered_before_has_changed(
+    victim: Victim, make_audit: MakeAudit, tmp_path: Path
+) -> None:
+    counting = RecordingVictim(victim)
+
+    def stricter(rows: Tensor, /) -> Tensor:
+        if counting.seen >= TEST_ROWS + BUDGET:  # from the spot check at the end on
+            current().refused_for_good(0, "422: no")
+        return counting(rows)
+
+    notices: list[str] = []
+    result = run_audit(make_audit(victim=stricter, spot_check=20), Watcher(notice=notices.append))
+    assert result.spot_check is not None
+    assert (result.spot_check.rows, result.spot_check.asked, result.spot_check.changed) == (
+        20,
+        20,
+        2,
+    )
+    assert "The victim has changed: 2 of 20 rows" in notices[0]
+    assert verify(tmp_path / "run").faults == ()
+
+
+def test_a_draw_of_refused_rows_alone_is_no_sample(tmp_path: Path) -> None:
+    with closing(
+        Ledger(tmp_path / "ledger.sqlite", audit="a", input_shape=(2,), num_classes=3)
+    ) as ledger:
+        inputs = torch.rand(3, 2)
+        batch = ledger.reserve(
+            account="attack", position=0, digests=row_digests(inputs), kept=pack(inputs, None)
+        )
+        ledger.settle(batch, torch.zeros(3, 3), refused=3, reason="422: no")
+        assert ledger.sample_bought(2, torch.Generator()) is None

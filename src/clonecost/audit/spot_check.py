@@ -80,7 +80,7 @@ def findings_of(ledger: Ledger) -> SpotCheck | None:
     if fact is None and not totals.lost:
         return None
     found = SpotCheck.model_validate_json(fact) if fact else NOTHING
-    return found.model_copy(update={"rows": totals.settled + totals.lost})
+    return found.model_copy(update={"rows": totals.paid})
 
 
 def _sent_again(
@@ -92,6 +92,7 @@ def _sent_again(
     oracle = Oracle(
         audit.loaded.answer, threat, ledger, account="spot",
         rows_in_flight=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,
+        skips_refused=True,  # a row that was answered before and is refused now has changed
     )  # fmt: skip
     OraclePosition(oracle).move_to(spent)  # never from the record, which is what is checked
     return (oracle(inputs.to(audit.options.device)).cpu() - answers.cpu()).abs().amax(1)

@@ -131,8 +131,8 @@ class PaidRows(Record):
     ) -> tuple[Tensor, Tensor] | None:
         """Randomly drawn rows of the attack, (count, *shape) pixels, and their answers (count, K).
 
-        Drawn rows that the victim refused are left out. None if a drawn row was not kept, or comes
-        from a pool that is not given.
+        Drawn rows that the victim refused are left out. None if none is left, or if a drawn row was
+        not kept or comes from a pool that is not given.
         """
         settled = self.totals("attack").settled
         if not settled or not count or self.torn:
@@ -150,7 +150,7 @@ class PaidRows(Record):
             inputs.append(as_pixels(self._rows(form, offset, rows, pool)[drawn - position]))
             answers.append(decode(encoding, blob, self.num_classes)[drawn - position])
         told = answered(torch.stack(answers))
-        return torch.stack(inputs)[told], torch.stack(answers)[told]
+        return (torch.stack(inputs)[told], torch.stack(answers)[told]) if told.any() else None
 
     def _rows(self, form: Form, offset: int, count: int, pool: Rows | None) -> Tensor:
         """The kept inputs of a batch, (count, *shape)."""
