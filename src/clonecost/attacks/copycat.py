@@ -25,8 +25,8 @@ from clonecost.query_synthesis.copycat_augmentation import VIEWS, vary
 from clonecost.training.distill import Recipe, distill
 from clonecost.types import answered, as_bytes
 
-# SGD 1e-4, x 0.1 after each third of five epochs; meant for a pretrained network.
 REFUSED = -1  # the label of a row that the victim refused
+# SGD 1e-4, x 0.1 after each third of five epochs; meant for a pretrained network.
 PAPER = Recipe(
     optimizer="sgd", lr=1e-4, momentum=0.9, weight_decay=5e-4, batch_size=32, epochs=5,
     schedule="step", step_epochs=2, step_decay=0.1, validation=0.0,

@@ -76,7 +76,7 @@ def findings(
     defences = [
         DefenceCard(name=snake_case(name_of(d)), settings=settings_of(d)) for d in audit.defences
     ]
-    paid = totals.settled + totals.lost
+    paid = totals.paid
     # what the model gives is told as the first session found it: a resume sees other rows
     served = ", ".join(part for part in (audit.loaded.served, ledger.fact("gives")) if part)
     found = flags(
