@@ -42,6 +42,21 @@ class Served:
         return answers
 
 
+class Model:
+    """An object with a method and no call."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = net
+
+    def predict(self, rows: Tensor) -> Tensor:
+        answers: Tensor = self.net(rows)
+        return answers
+
+
+def asking(model: Model) -> Ask:
+    return lambda rows: model.predict(rows)
+
+
 def closed_over(net: nn.Module) -> Ask:
     return lambda rows: net(rows)
 
@@ -49,7 +64,8 @@ def closed_over(net: nn.Module) -> Ask:
 WAYS: dict[str, Callable[[nn.Module], Ask]] = {
     "a function": closed_over, "an object": Served, "a method": lambda net: Served(net).probs,
     "forward": lambda net: net.forward, "a partial": lambda net: partial(Served.probs, Served(net)),
-    "around a method": lambda net: closed_over(Served(net).net),
+    "a method of what is no function": lambda net: Model(net).predict,
+    "around such a method": lambda net: asking(Model(net)),
 }  # fmt: skip
 
 
@@ -82,6 +98,16 @@ def test_a_function_that_switches_its_network_itself_is_steady() -> None:
 @pytest.mark.parametrize("plain", [len, torch.relu, print, object(), Served, 3])
 def test_what_names_no_network_trains_none(plain: object) -> None:
     assert not trains(plain)
+
+
+def test_a_function_of_a_name_without_a_value_trains_none() -> None:
+    def early(rows: Tensor) -> Tensor:
+        answers: Tensor = net(rows)
+        return answers
+
+    assert not trains(early)
+    net = network(nn.Dropout(0.5))
+    assert trains(early)
 
 
 def test_an_estimator_that_draws_its_answers_is_found_and_numpys_state_is_kept() -> None:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator
 from functools import partial
+from types import ModuleType
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -44,13 +45,16 @@ def _networks(thing: object, depth: int, seen: set[int]) -> Iterator[nn.Module]:
 
 
 def _named(thing: object) -> Iterator[object]:
-    """What a callable reaches by name: its object, what it closes over, globals that it names."""
+    """What an object reaches by name: its object, what it closes over, globals that it names."""
     if isinstance(thing, partial):
         yield from (thing.func, *thing.args, *thing.keywords.values())
     elif inspect.ismethod(thing):
         yield from (thing.__self__, thing.__func__)
     elif inspect.isfunction(thing):
-        found = inspect.getclosurevars(inspect.unwrap(thing))
+        try:
+            found = inspect.getclosurevars(inspect.unwrap(thing))
+        except ValueError:  # it closes over a name that has no value yet, or wraps itself
+            return
         yield from (*found.nonlocals.values(), *found.globals.values())
-    elif not isinstance(thing, type) and callable(thing) and not inspect.isbuiltin(thing):
-        yield from (*getattr(thing, "__dict__", {}).values(), type(thing).__call__)
+    elif not isinstance(thing, type | ModuleType) and hasattr(thing, "__dict__"):
+        yield from (*vars(thing).values(), type(thing).__call__ if callable(thing) else None)
