@@ -17,8 +17,8 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from clonecost.attacks import ATTACKS, PROFILES
-from clonecost.attacks.base import queries_per_iteration
 from clonecost.audit import Watcher, run_audit
+from clonecost.audit.attack_traits import queries_per_iteration
 from clonecost.errors import AnswersError, SetKey, SpecError, VictimError
 from clonecost.oracle.ledger import Account, Ledger, Recorded
 from clonecost.result import Result

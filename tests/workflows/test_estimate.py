@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clonecost.attacks import ATTACKS
-from clonecost.attacks.base import clone_epochs
 from clonecost.attacks.copycat import Copycat
 from clonecost.attacks.dfme import Dfme
 from clonecost.attacks.knockoff import Knockoff
 from clonecost.attacks.tramer_lr import TramerLr
+from clonecost.audit.attack_traits import clone_epochs
 from clonecost.workflows.estimate import Estimate, Speed, estimate, gib, per_row
 
 SPEED = Speed(alone=0.5, victim=0.1, student=0.01)

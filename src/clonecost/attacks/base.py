@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, Protocol, TypeVar, cast, get_args
+from typing import ClassVar, Literal, Protocol, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,6 @@ from clonecost.types import (
     no_progress,
 )
 
-T = TypeVar("T")
 Takes = Literal["images", "table"]
 UseOfProxy = Literal["none", "asked", "changed"]
 BySettings = Literal[
@@ -43,7 +42,8 @@ class Declaration:
     """What an attack needs, queries and reads; the class variable `declares` of its class.
 
     A trait that depends on an attack's settings is a property or method of the class, and
-    `by_settings` lists its name. A trait that is not listed has the value in brackets:
+    `by_settings` lists its name (`clonecost.audit.attack_traits` reads it). A trait that is not
+    listed has the value in brackets:
 
     - `queries_per_iteration: int` (0): the least budget that is accepted.
     - `least_budget: int` (0): rows without which it has no clone at all.
@@ -104,48 +104,6 @@ def _one_of(key: str, value: object, known: tuple[str, ...]) -> None:
         raise SpecError(
             f"{key} of an attack's declaration is unknown", got=repr(value), want=" or ".join(known)
         )
-
-
-def queries_per_iteration(attack: "Attack") -> int:
-    """Queries that one iteration costs; 0: the attack has no iterations."""
-    return _by_settings(attack, "queries_per_iteration", 0)
-
-
-def least_budget(attack: "Attack") -> int:
-    """The least budget that an attack accepts, 0: any."""
-    return max(queries_per_iteration(attack), _by_settings(attack, "least_budget", 0))
-
-
-def required_generators(attack: "Attack") -> tuple[str, ...]:
-    """Names or folders of the trained generators without which an attack cannot run."""
-    return _by_settings(attack, "generators", ())
-
-
-def rows_per_unknown(attack: "Attack") -> float | None:
-    """Rows queried for each unknown; None: the attack solves no equations."""
-    return _by_settings(attack, "rows_per_unknown", None)
-
-
-def clone_epochs(attack: "Attack") -> int | None:
-    """Epochs of each scored clone that is trained from scratch; None: it is trained otherwise."""
-    return _by_settings(attack, "clone_epochs", None)
-
-
-def published_wiring(attack: "Attack") -> bool:
-    """Whether the attack's generator makes the victim's normalised inputs instead of pixels."""
-    return _by_settings(attack, "published_wiring", False)
-
-
-def refusal(attack: "Attack", threat: ThreatModel) -> SpecError | None:
-    """The error that says why the attack does not fit this victim, not raised; None: it fits."""
-    unfit: Callable[[ThreatModel], SpecError | None] = _by_settings(
-        attack, "unfit", lambda threat: None
-    )
-    return unfit(threat)
-
-
-def _by_settings(attack: "Attack", name: BySettings, without: T) -> T:
-    return cast(T, getattr(attack, name)) if name in attack.declares.by_settings else without
 
 
 def name_of_attack(attack: object) -> str:

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
-from clonecost.attacks.base import published_wiring, required_generators, rows_per_unknown
 from clonecost.audit import provenance
+from clonecost.audit.attack_traits import published_wiring, required_generators, rows_per_unknown
 from clonecost.audit.definition import Audit, name_of, settings_of
 from clonecost.countermeasures.base import is_bound, name_of_countermeasure
 from clonecost.data import overlap

@@ -6,13 +6,8 @@ import shutil
 import torch
 
 from clonecost.attacks import ATTACKS
-from clonecost.attacks.base import (
-    Attack,
-    check_access,
-    least_budget,
-    queries_per_iteration,
-    refusal,
-)
+from clonecost.attacks.base import Attack, check_access
+from clonecost.audit.attack_traits import least_budget, queries_per_iteration, refusal
 from clonecost.audit.definition import Audit
 from clonecost.countermeasures import Countermeasure, Known
 from clonecost.countermeasures.base import name_of_countermeasure, own_rows
@@ -24,11 +19,12 @@ from clonecost.errors import (
     ChooseFrom,
     DropKey,
     QueryError,
+    Remedy,
     SetKey,
     SpecError,
 )
 from clonecost.tabular.features import check_rows
-from clonecost.types import ThreatModel, richness
+from clonecost.types import AnswerKind, ThreatModel, richness
 
 
 def check(audit: Audit) -> None:
@@ -45,12 +41,11 @@ def check(audit: Audit) -> None:
     _check_kind(audit)
     must_fit(audit.defences, threat)
     needs = attack.declares.needs
-    if richness(needs) > richness(threat.answers):
-        raise AnswersError(
-            f"{audit.attack_name} needs richer answers than this threat model gives",
-            SetKey("answers", needs), ChooseFrom("attacks"),
-            got=repr(threat.answers), want=repr(needs),
-        )  # fmt: skip
+    _must_show(
+        threat.answers, needs,
+        f"{audit.attack_name} needs richer answers than this threat model gives",
+        SetKey("answers", needs), ChooseFrom("attacks"),
+    )  # fmt: skip
     if audit.counter:
         _check_counter(audit, audit.counter)
     if attack.declares.proxy != "none" and not audit.proxy:
@@ -71,6 +66,29 @@ def check(audit: Audit) -> None:
                 f"{audit.proxy.name or 'the proxy'} has none",
                 SetKey("proxy"), ChooseFrom("attacks"),
             )  # fmt: skip
+    _check_data(audit)
+    if isinstance(audit.student, str) and threat.features is None:
+        with torch.device("meta"):  # takes no time and draws no random numbers
+            audit.new_student()
+    least = least_budget(attack)
+    if own_rows(threat.query_budget, audit.repeats) < least:
+        part = "iteration" if queries_per_iteration(attack) == least else "clone"
+        least *= audit.repeats
+        raise SpecError(
+            f"The budget is too small for one {part} of {audit.attack_name}",
+            SetKey("budget", least), got=threat.query_budget, want=f"at least {least}",
+        )  # fmt: skip
+    audit.fitted_generators()  # last: a generator can still be trained
+
+
+def _must_show(given: AnswerKind, needs: AnswerKind, what: str, *remedies: Remedy) -> None:
+    if richness(needs) > richness(given):
+        raise AnswersError(what, *remedies, got=repr(given), want=repr(needs))
+
+
+def _check_data(audit: Audit) -> None:
+    """Refuse rows of another shape, and labels of the test set that are no classes."""
+    threat = audit.threat
     for what, data in (("test set", audit.test), ("proxy", audit.proxy)):
         if data is not None and data.shape != threat.input_shape:
             raise SpecError(
@@ -96,18 +114,6 @@ def check(audit: Audit) -> None:
             SetKey("class_names"), SetKey("test"), SetKey("classes"),
             got=f"label {top}", want=f"0 to {threat.num_classes - 1}",
         )  # fmt: skip
-    if isinstance(audit.student, str) and threat.features is None:
-        with torch.device("meta"):  # takes no time and draws no random numbers
-            audit.new_student()
-    least = least_budget(attack)
-    if own_rows(threat.query_budget, audit.repeats) < least:
-        part = "iteration" if queries_per_iteration(attack) == least else "clone"
-        least *= audit.repeats
-        raise SpecError(
-            f"The budget is too small for one {part} of {audit.attack_name}",
-            SetKey("budget", least), got=threat.query_budget, want=f"at least {least}",
-        )  # fmt: skip
-    audit.fitted_generators()  # last: a generator can still be trained
 
 
 def _check_counter(audit: Audit, counter: Countermeasure) -> None:
@@ -119,17 +125,15 @@ def _check_counter(audit: Audit, counter: Countermeasure) -> None:
             DropKey("counter"),
         )
     needs, gives = counter.declares.needs, counter.declares.gives
-    if richness(needs) > richness(threat.answers):
-        raise AnswersError(
-            f"{name} needs richer answers than this threat model gives",
-            SetKey("answers", needs), DropKey("counter"),
-            got=repr(threat.answers), want=repr(needs),
-        )  # fmt: skip
-    if gives and richness(attack.declares.needs) > richness(gives):
-        raise AnswersError(
+    _must_show(
+        threat.answers, needs, f"{name} needs richer answers than this threat model gives",
+        SetKey("answers", needs), DropKey("counter"),
+    )  # fmt: skip
+    if gives:
+        _must_show(
+            gives, attack.declares.needs,
             f"{audit.attack_name} needs richer answers than {name} leaves",
             DropKey("counter"), ChooseFrom("attacks"),
-            got=repr(gives), want=repr(attack.declares.needs),
         )  # fmt: skip
     if threat.query_budget < counter.repeats:
         raise SpecError(

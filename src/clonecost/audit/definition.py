@@ -12,11 +12,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks.base import (
-    Attack,
-    name_of_attack,
-    required_generators,
-)
+from clonecost.attacks.base import Attack, name_of_attack
+from clonecost.audit.attack_traits import required_generators
 from clonecost.audit.defaults import UNIFORM, Keep
 from clonecost.countermeasures import Countermeasure, Known, View
 from clonecost.countermeasures.base import is_bound, name_of_countermeasure

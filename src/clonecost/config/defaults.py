@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from clonecost.attacks.base import required_generators
 from clonecost.audit import OWN_MODEL
+from clonecost.audit.attack_traits import required_generators
 from clonecost.config.default_attack import says_table
 from clonecost.config.lookup import answer_kind, make_attack
 from clonecost.config.schema import Spec

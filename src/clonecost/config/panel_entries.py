@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from clonecost.attacks.base import Attack, least_budget
+from clonecost.attacks.base import Attack
+from clonecost.audit.attack_traits import least_budget
 from clonecost.config.defaults import answers_of, of_table, proxy_name, stated_classes
 from clonecost.config.lookup import make_attack
 from clonecost.config.panels import Entry, panel_level

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from clonecost.attacks import Attack
-from clonecost.attacks.base import clone_epochs
+from clonecost.audit.attack_traits import clone_epochs
 from clonecost.audit.defaults import Keep
 from clonecost.audit.definition import kept_bytes
 from clonecost.report.number_format import duration

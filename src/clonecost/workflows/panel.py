@@ -11,8 +11,8 @@ from pathlib import Path
 
 from torch import nn
 
-from clonecost.attacks.base import clone_epochs, queries_per_iteration
 from clonecost.audit import Audit, check, run_audit
+from clonecost.audit.attack_traits import clone_epochs, queries_per_iteration
 from clonecost.audit.halt import Halt
 from clonecost.config import (
     Spec,

@@ -1,0 +1,52 @@
+"""What an attack needs or costs by its settings: traits that its declaration lists by name."""
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+from clonecost.attacks.base import Attack, BySettings
+from clonecost.errors import SpecError
+from clonecost.types import ThreatModel
+
+T = TypeVar("T")
+
+
+def queries_per_iteration(attack: Attack) -> int:
+    """Queries that one iteration costs; 0: the attack has no iterations."""
+    return _by_settings(attack, "queries_per_iteration", 0)
+
+
+def least_budget(attack: Attack) -> int:
+    """The least budget that an attack accepts, 0: any."""
+    return max(queries_per_iteration(attack), _by_settings(attack, "least_budget", 0))
+
+
+def required_generators(attack: Attack) -> tuple[str, ...]:
+    """Names or folders of the trained generators without which an attack cannot run."""
+    return _by_settings(attack, "generators", ())
+
+
+def rows_per_unknown(attack: Attack) -> float | None:
+    """Rows queried for each unknown; None: the attack solves no equations."""
+    return _by_settings(attack, "rows_per_unknown", None)
+
+
+def clone_epochs(attack: Attack) -> int | None:
+    """Epochs of each scored clone that is trained from scratch; None: it is trained otherwise."""
+    return _by_settings(attack, "clone_epochs", None)
+
+
+def published_wiring(attack: Attack) -> bool:
+    """Whether the attack's generator makes the victim's normalised inputs instead of pixels."""
+    return _by_settings(attack, "published_wiring", False)
+
+
+def refusal(attack: Attack, threat: ThreatModel) -> SpecError | None:
+    """The error that says why the attack does not fit this victim, not raised; None: it fits."""
+    unfit: Callable[[ThreatModel], SpecError | None] = _by_settings(
+        attack, "unfit", lambda threat: None
+    )
+    return unfit(threat)
+
+
+def _by_settings(attack: Attack, name: BySettings, without: T) -> T:
+    return cast(T, getattr(attack, name)) if name in attack.declares.by_settings else without
