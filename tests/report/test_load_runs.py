@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from tests.support.synthetic_runs import film_tensors, result, sample_tensors, w
 
 from clonecost.errors import RunError
 from clonecost.persistence.run_folder import runs_in
-from clonecost.report import load_runs
+from clonecost.report import load_runs, sarif
 
 
 def test_a_run_folder_is_found_as_itself(tmp_path: Path) -> None:
@@ -97,3 +98,15 @@ def test_broken_search_images_are_refused_with_a_remedy(tmp_path: Path) -> None:
         save_file(tensors, folder / "search.safetensors")
         with pytest.raises(RunError, match=f"search.safetensors.*{words}.*elete it"):
             load_runs([folder])
+
+
+def test_runs_of_one_name_are_told_apart_by_their_place(tmp_path: Path) -> None:
+    folders = [write(tmp_path / defence / "naive-0", result()) for defence in ("mad", "noise")]
+    runs = load_runs([*folders, write(tmp_path / "none" / "alone", result())])
+    assert [run.place for run in runs] == ["mad/naive-0", "noise/naive-0", "none/alone"]
+    assert [run.place for run in load_runs(folders[:1] * 2)] == ["naive-0"] * 2
+    (first, second, *_) = json.loads(sarif(runs[:2]))["runs"][0]["results"]
+    assert [
+        one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        for one in (first, second)
+    ] == ["mad/naive-0/result.json", "noise/naive-0/result.json"]

@@ -92,7 +92,7 @@ _RESULT = "result.json"
 
 def _of_group(group: Group) -> list[Finding]:
     run, found = group.runs[-1], verdict(group)
-    file, about = f"{run.name}/{_RESULT}", (group.first.victim.name, group.label)
+    file, about = f"{run.place}/{_RESULT}", (group.first.victim.name, group.label)
     rule = {"vulnerable": VULNERABLE, "warning": WARNING, "failed": NO_VERDICT}.get(found.band)
     made = []
     if rule is not None:
@@ -108,7 +108,7 @@ def _of_group(group: Group) -> list[Finding]:
             said = f"{group.label}, seed {seed}: {run.detection.verdict}"
             made.append(
                 Finding(
-                    NO_ALARM, said, f"{run.name}/detection.json", "warning", (*about, str(seed))
+                    NO_ALARM, said, f"{run.place}/detection.json", "warning", (*about, str(seed))
                 )
             )
     return made

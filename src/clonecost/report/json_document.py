@@ -15,7 +15,7 @@ def as_json(runs: Sequence[Run], documents: Documents | None = None) -> str:
     """One run: its result document. Else {"schema": "clonecost/report/1", "runs": [...], ...}.
 
     With `documents`, those beside the runs have the keys `panel`, `defences` and `detections` (by
-    the name of the run), and one run with such a document is a report, too; a key is absent without
+    the place of the run), and one run with such a document is a report, too; a key is absent without
     its document.
     """
     results = [_plain(run.result) for run in runs]
@@ -24,7 +24,7 @@ def as_json(runs: Sequence[Run], documents: Documents | None = None) -> str:
         beside = {
             "panel": documents.panel and _plain(documents.panel),
             "defences": documents.grid and _plain(documents.grid),
-            "detections": {run.name: _plain(run.detection) for run in runs if run.detection},
+            "detections": {run.place: _plain(run.detection) for run in runs if run.detection},
         }
     found = {name: value for name, value in beside.items() if value}
     document = {"schema": SCHEMA, "runs": results, **found}

@@ -54,7 +54,7 @@ def _run(suite: ET.Element, run: Run, label: str, *, by_band: bool) -> None:
     result, found = run.result, verdict(group)
     case = ET.SubElement(
         suite, "testcase", classname=RUNS,
-        name=_text(f"{label}, seed {result.provenance.seed} ({run.name})"),
+        name=_text(f"{label}, seed {result.provenance.seed} ({run.place})"),
         time=f"{result.seconds:.3f}",
     )  # fmt: skip
     said = _text(f"{headline(group)} {found.reason}")

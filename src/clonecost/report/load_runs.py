@@ -65,11 +65,20 @@ class Run:
     detection: Detection | None = None
     rows: RowScores | None = None  # None: an older version wrote the run
     head: str = ""  # of the ledger's chain as it is now; empty without a ledger
+    depth: int = 1  # folders that it takes to tell the run from the others of its report
 
     @property
     def name(self) -> str:
         """The folder's own name, without its path: reports are passed on to other people."""
         return self.path.resolve().name
+
+    @property
+    def place(self) -> str:
+        """The name; where runs of a report share it, with the folders above, such as "mad/naive-0".
+
+        All runs of a report have the same depth: in a grid, it is the path from the grid's folder.
+        """
+        return "/".join(self.path.resolve().parts[-self.depth :])
 
     def class_name(self, index: int) -> str:
         classes = self.result.victim.classes
@@ -84,10 +93,18 @@ def load_runs(paths: Sequence[Path]) -> list[Run]:
     """
     if not paths:
         raise RunError("No run folder is given", Advice("give at least one run folder"))
-    return [_read(path) for path in paths]
+    depth = _depth([path.resolve().parts for path in paths])
+    return [_read(path, depth) for path in paths]
 
 
-def _read(path: Path) -> Run:
+def _depth(paths: Sequence[tuple[str, ...]]) -> int:
+    """The least number of last parts that tells different paths apart."""
+    different = set(paths)
+    most = max(map(len, different))
+    return next(n for n in range(1, most + 1) if len({p[-n:] for p in different}) == len(different))
+
+
+def _read(path: Path, depth: int) -> Run:
     return Run(
         path=path,
         result=read_result(path),
@@ -97,6 +114,7 @@ def _read(path: Path) -> Run:
         detection=read_detection(path),
         rows=_read_rows(path / ROWS),
         head=_read_head(path / LEDGER),
+        depth=depth,
     )
 
 

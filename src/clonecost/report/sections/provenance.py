@@ -27,7 +27,7 @@ def provenance(groups: Sequence[Group]) -> Section:
         " trains another student on the recorded answers, without the victim.",
     )
     shown = [
-        Details(run.name, (Facts(_facts(run)),), opened=index == 0)
+        Details(run.place, (Facts(_facts(run)),), opened=index == 0)
         for index, run in enumerate(runs)
     ]
     return Section(TITLE, (introduction, *shown))
@@ -59,7 +59,7 @@ def _facts(run: Run) -> tuple[tuple[str, tuple[Inline, ...]], ...]:
             "Machine",
             (f"{origin.platform}; {origin.device}, {_threads(origin)}",),
         ),
-        ("Verification", (Code(f"clonecost verify {shlex.quote(run.name)}"),)),
+        ("Verification", (Code(f"clonecost verify {shlex.quote(run.place)}"),)),
     )
 
 
