@@ -97,3 +97,9 @@ def test_names_of_strangers_stay_text(name: str) -> None:
 
 def test_nothing_to_say_is_an_empty_list() -> None:
     assert results(written(run(curve=[(100, at_corrected(0.5, 0.4, 0.6))]))) == []
+
+
+def test_a_flag_of_several_attacks_is_one_finding() -> None:
+    found = results(written(*(run(name, attack=name, flags=FLAGS) for name in ("a", "b", "c"))))
+    said = [one["message"]["text"] for one in found if one["ruleId"] == "audit-flag"]
+    assert said == ["a and 2 other attacks: 3 test inputs overlap (overlap)"]

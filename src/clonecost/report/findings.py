@@ -7,7 +7,8 @@ from typing import Literal
 from clonecost.report.aggregate import Group
 from clonecost.report.documents import Material
 from clonecost.report.measures import no_more_than_label
-from clonecost.report.number_format import percent
+from clonecost.report.number_format import count, percent
+from clonecost.report.summaries import flags
 from clonecost.report.verdict import headline, verdict
 from clonecost.result.gate import Outcome
 
@@ -78,6 +79,7 @@ def findings(material: Material, outcomes: Sequence[Outcome] = ()) -> list[Findi
     """All findings: clones, failed attacks, flags, defences, detectors, limits."""
     return [
         *(found for group in material.groups for found in _of_group(group)),
+        *_of_flags(material.groups),
         *_of_defences(material),
         *(
             Finding(GATE, f"{one.sentence}: {one.of}.", _RESULT, "error", (one.limit.asked,))
@@ -97,11 +99,6 @@ def _of_group(group: Group) -> list[Finding]:
     made = []
     if rule is not None:
         made.append(Finding(rule, f"{headline(group)} {found.reason}", file, rule.level, about))
-    flags = {(flag.code, flag.severity): flag for run in group.runs for flag in run.result.flags}
-    for (code, severity), flag in flags.items():
-        level: Level = "warning" if severity == "warning" else "note"
-        said = f"{group.label}: {flag.message} ({code})"
-        made.append(Finding(FLAG, said, file, level, (*about, code)))
     for run in group.runs:
         if run.detection is not None and not run.detection.noticed:
             seed = run.result.provenance.seed
@@ -111,6 +108,20 @@ def _of_group(group: Group) -> list[Finding]:
                     NO_ALARM, said, f"{run.place}/detection.json", "warning", (*about, str(seed))
                 )
             )
+    return made
+
+
+def _of_flags(groups: Sequence[Group]) -> list[Finding]:
+    """A finding for each flag: in a grid, dozens of runs raise the same one."""
+    made = []
+    for raised in flags(groups):
+        flag, labels = raised.flag, raised.labels
+        group = next(group for group in groups if group.label == labels[0])
+        more = f" and {count(len(labels) - 1, 'other attack')}" if len(labels) > 1 else ""
+        level: Level = "warning" if flag.severity == "warning" else "note"
+        said = f"{labels[0]}{more}: {flag.message} ({flag.code})"
+        about = (group.first.victim.name, labels[0], flag.code)
+        made.append(Finding(FLAG, said, f"{group.runs[-1].place}/{_RESULT}", level, about))
     return made
 
 
