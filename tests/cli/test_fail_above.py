@@ -98,3 +98,24 @@ def test_a_limit_below_the_first_milestone_is_refused_beforehand() -> None:
 def test_a_number_of_queries_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(SpecError, match="a number of queries N above 0"):
         limits_of([wrong])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threat": {"access": "white-box"}},
+        {"counter": {"name": "recovery_table", "settings": {}, "repeats": 1, "bound": True}},
+    ],
+)
+def test_what_no_attacker_can_make_does_not_decide(changes: dict[str, dict[str, str]]) -> None:
+    bound = result([(100, 0.99)], attack="bound", **changes)
+    status, said = judged([Limit("agreement", 0.9)], [GOOD, bound])
+    assert (status, len(said)) == (0, 1)
+    assert "no verdict from bound (seed 0): no attacker behind the API" in said[0]
+    assert judged([Limit("agreement", 0.9)], [bound])[0] == 3
+
+
+def test_a_milestone_whose_clone_learnt_nothing_decides_nothing() -> None:
+    late = result([(100, at_corrected(0.02, -0.01, 0.05)), (1000, 0.8)])
+    assert judged(limits_of(["agreement@100=0.05"]), [late]) == (0, [])
+    assert judged(limits_of(["agreement@1000=0.05"]), [late])[0] == 1

@@ -62,6 +62,7 @@ def result(
     lost: int = 0,
     kl: float = 0.31,
     settings: dict[str, Any] | None = None,
+    counter: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Result:
     """A result whose parts can be changed one by one: `result(threat={"answers": "label"})`."""
@@ -90,6 +91,7 @@ def result(
             "settings": settings or {"epochs": 10, "lr": 0.01},
             "student": "lenet",
             "proxy": "emnist letters",
+            "counter": counter,
         },
         "defences": [],
         "curve": [score(queries, agreement, kl) for queries, agreement in curve],

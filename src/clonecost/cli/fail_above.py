@@ -3,15 +3,15 @@
 METRIC is a metric, such as `agreement`; `worst.agreement` says that the largest value over the runs
 decides, as it does anyway; `agreement@10000` asks the clone of the last milestone at or below
 10,000 queries instead of the final one. A clone that is no better than one that ignores its input
-decides nothing: its attack failed, and says little about the victim. When all attacks failed, the
-gate neither passes nor fails (status 3).
+decides nothing: its attack failed, and says little about the victim. Nor does a reference, which no
+attacker behind the API can make. When no run is left, the gate neither passes nor fails (status 3).
 """
 
 from collections.abc import Iterable, Sequence
 
 from clonecost.errors import Advice, SetKey, SpecError, suggest
 from clonecost.result import Result, metrics
-from clonecost.result.gate import Limit, Outcome, apply, split
+from clonecost.result.gate import Limit, Outcome, apply, decides, split
 
 ABOVE, NO_VERDICT = 1, 3  # exit statuses; 2 is an error
 NEED_LABELS = ("accuracy", "relative_accuracy")
@@ -101,8 +101,8 @@ def judged(limits: Sequence[Limit], results: Sequence[Result]) -> tuple[int, lis
     """The exit status of the results under the limits, and sentences that say why.
 
     Returns:
-        (0, 1 above a limit or 3 when all attacks failed; a sentence for each limit that is
-        exceeded and for failed attacks)
+        (0, 1 above a limit or 3 when no run decides; a sentence for each limit that is exceeded,
+        for failed attacks and for references)
 
     Raises:
         SpecError: as `outcomes`.
@@ -120,18 +120,23 @@ def judged(limits: Sequence[Limit], results: Sequence[Result]) -> tuple[int, lis
         if found.status == "exceeded"
     ]
     status = ABOVE if said else 0
-    failed = [result for result in results if not result.learnt]
-    if failed:
-        names = ", ".join(
-            f"{result.attack.name} (seed {result.provenance.seed})" for result in failed
-        )
+    if failed := [result for result in results if not result.learnt]:
         said.append(
-            f"no verdict from {names}: the clone is not above the majority-class baseline, so no "
-            "limit was applied to it"
+            f"no verdict from {_names(failed)}: the clone is not above the majority-class "
+            "baseline, so no limit was applied to it"
         )
-    if results and len(failed) == len(results):
+    if references := [result for result in results if result.learnt and result.reference]:
+        said.append(
+            f"no verdict from {_names(references)}: no attacker behind the API can make that "
+            "clone, so no limit was applied to it"
+        )
+    if results and not any(map(decides, results)):
         status = NO_VERDICT
     return status, said
+
+
+def _names(results: Sequence[Result]) -> str:
+    return ", ".join(f"{one.attack.name} (seed {one.provenance.seed})" for one in results)
 
 
 def _unknown(limit: Limit) -> SpecError:

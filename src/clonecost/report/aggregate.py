@@ -93,8 +93,9 @@ class Group:
         return sum(run.result.learnt for run in self.runs)
 
     @property
-    def white_box(self) -> bool:
-        return self.first.threat.access == "white-box"
+    def reference(self) -> bool:
+        """White-box, or made with clean answers: no attacker behind the API has such a clone."""
+        return self.first.reference
 
     def reached(self, level: float) -> int | None:
         """Queries of the first scored clone whose chance-corrected agreement is at least `level`.
@@ -111,7 +112,7 @@ class Group:
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Group runs that differ only in the seed; strongest first, white-box references last.
+    """Group runs that differ only in the seed; strongest first, references last.
 
     Repeats of one audit with the same seed are not independent: each repeat forms its own group.
     """
@@ -129,7 +130,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         Group(label, tuple(group), points_of([run.result.curve for run in group]))
         for label, group in zip(labels, ordered, strict=True)
     ]
-    return sorted(groups, key=lambda g: (g.white_box, -g.final.corrected.value, g.spent, g.label))
+    return sorted(groups, key=lambda g: (g.reference, -g.final.corrected.value, g.spent, g.label))
 
 
 def estimate(rates: Sequence[Measured]) -> Estimate:
@@ -231,6 +232,7 @@ def _labels(results: Sequence[Result]) -> list[str]:
     for result, own in zip(results, facets, strict=True):
         name = result.attack.name
         box = " (white box)" if result.threat.access == "white-box" else ""
+        box = " (bound)" if result.bound else box
         same_name = [f for f, r in zip(facets, results, strict=True) if r.attack.name == name]
         different = [
             words

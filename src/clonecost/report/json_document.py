@@ -15,8 +15,8 @@ def as_json(runs: Sequence[Run], documents: Documents | None = None) -> str:
     """One run: its result document. Else {"schema": "clonecost/report/1", "runs": [...], ...}.
 
     With `documents`, those beside the runs have the keys `panel`, `defences` and `detections` (by
-    the place of the run), and one run with such a document is a report, too; a key is absent without
-    its document.
+    the place of the run), and one run with such a document is a report, too; a key is absent
+    without its document.
     """
     results = [_plain(run.result) for run in runs]
     beside: dict[str, object] = {}

@@ -39,7 +39,7 @@ def cheapest(groups: Sequence[Group]) -> Cheapest | None:
 
     Where no clone reached a level, it is the final clone with the highest agreement.
     """
-    attacks = [group for group in groups if group.learnt and not group.white_box]
+    attacks = [group for group in groups if group.learnt and not group.reference]
     if not attacks:
         return None
     scored = sum(len(group.points) for group in groups)
@@ -162,7 +162,7 @@ def measure_lines(groups: Sequence[Group], panel: PanelDocument) -> list[str]:
 def envelope(groups: Sequence[Group]) -> list[tuple[int, float]]:
     """(queries, the highest agreement of any clone of at most as many), ascending in both."""
     best, found = 0.0, []
-    points = [point for group in groups if not group.white_box for point in group.points]
+    points = [point for group in groups if not group.reference for point in group.points]
     for point in sorted(points, key=lambda point: (point.queries, -point.agreement.value)):
         if point.agreement.value > best:
             best = point.agreement.value

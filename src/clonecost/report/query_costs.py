@@ -39,7 +39,7 @@ def query_costs(group: Group) -> QueryCosts | None:
     """None for a white-box reference, and for runs that did not record the purposes."""
     largest = max((run.result for run in group.runs), key=lambda result: result.spent)
     traffic, search = largest.traffic, largest.search
-    if group.white_box or not (traffic.purposes or search):
+    if group.first.threat.access == "white-box" or not (traffic.purposes or search):
         return None
     used = search.used_rows if search else traffic.purposes.get("training", 0)
     return QueryCosts(

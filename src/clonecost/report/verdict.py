@@ -32,7 +32,9 @@ def headline(of: Group | Run | Result) -> str:
         of = Run(Path(), of)
     group = of if isinstance(of, Group) else group_runs([of])[0]
     final = group.final.agreement
-    if group.white_box:
+    if group.first.bound:
+        clone = "A clone made with your model's clean answers, which no attacker has (a bound),"
+    elif group.reference:
         clone = "A clone made with direct access to your model (white-box reference)"
     else:
         price = "" if group.usd is None else f" ({about_usd(group.usd)})"
@@ -61,10 +63,9 @@ def verdict(group: Group) -> Verdict:
 
     An attack that learnt nothing has no band, whatever its agreement: see `no_verdict`.
     """
-    if group.white_box:
-        return Verdict(
-            "reference", "Reference", "A white-box reference gives no verdict on the API."
-        )
+    if group.reference:
+        kind = "bound" if group.first.bound else "white-box reference"
+        return Verdict("reference", "Reference", f"A {kind} gives no verdict on the API.")
     failed = no_verdict(group)
     if failed is not None:
         return failed

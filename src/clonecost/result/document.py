@@ -80,6 +80,16 @@ class Result(Model):
         """Whether the last clone learnt anything; if not, there is no verdict on the victim."""
         return self.curve[-1].learnt
 
+    @property
+    def bound(self) -> bool:
+        """Whether its countermeasure used the victim's clean answers, which no attacker has."""
+        return self.attack.counter is not None and self.attack.counter.bound
+
+    @property
+    def reference(self) -> bool:
+        """Whether no attacker behind the API can make this clone: it gives no verdict."""
+        return self.bound or self.threat.access == "white-box"
+
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of `result.json`."""

@@ -55,11 +55,13 @@ class Outcome:
     def sentence(self) -> str:
         """What was found, in words, without the run."""
         match self.status:
+            case "passed" if self.value is None:
+                return f"{self.limit.asked} has no clone that learnt anything within these queries"
             case "passed" | "exceeded":
                 than = "above" if self.status == "exceeded" else "not above"
                 return f"{self.limit.asked} {self.value:.3f} is {than} {self.limit.share:g}"
             case "no_verdict":
-                return f"{self.limit.asked} has no verdict: every attack failed"
+                return f"{self.limit.asked} has no verdict: no attack made a clone that learnt"
             case "no_labels":
                 return f"{self.limit.metric} is not known: the test set has no labels"
             case "no_milestone":
@@ -82,30 +84,39 @@ def split(asked: str) -> tuple[bool, str, int | None] | None:
 def apply(limit: Limit, results: Sequence[Result]) -> Outcome:
     """The limit on the results of one or several runs; the largest value decides.
 
-    A run whose last clone learnt nothing decides nothing: its attack failed.
+    A clone that learnt nothing decides nothing, be it the last one (its attack failed) or that of
+    the milestone; nor does a reference, which no attacker behind the API can make.
 
     Example:
         >>> apply(Limit("agreement", 0.9), results).status  # doctest: +SKIP
         'passed'
     """
-    learnt = [result for result in results if result.learnt]
+    decide = [result for result in results if decides(result)]
     # failed attacks alone are asked, too, whether they know the metric
-    scored = [(score_at(result, limit.queries), result) for result in learnt or results]
+    scored = [(score_at(result, limit.queries), result) for result in decide or results]
     there = [(score, result) for score, result in scored if score is not None]
     if not there:
         return Outcome(limit, "no_milestone" if results else "no_verdict")
     known = [
-        (value, result)
+        (value, score.learnt, result)
         for score, result in there
         if (value := metric_value(score, limit.metric)) is not None
     ]
     if not known:
         return Outcome(limit, "no_labels")
-    if not learnt:
+    if not decide:
         return Outcome(limit, "no_verdict")
-    value, result = max(known, key=lambda one: one[0])
+    learnt = [(value, result) for value, learnt, result in known if learnt]
+    if not learnt:
+        return Outcome(limit, "passed")
+    value, result = max(learnt, key=lambda one: one[0])
     of = f"{result.attack.name} (seed {result.provenance.seed})"
     return Outcome(limit, "exceeded" if value > limit.share else "passed", value, of)
+
+
+def decides(result: Result) -> bool:
+    """Whether a run says something about the victim: its attack is one, and did not fail."""
+    return result.learnt and not result.reference
 
 
 def score_at(result: Result, queries: int | None) -> Score | None:

@@ -41,8 +41,8 @@ def _cells(group: Group) -> tuple[Cell, ...]:
 
 def queries_to(group: Group, level: float) -> Cell:
     """The first scored milestone with a corrected agreement of at least `level`, with its price."""
-    if group.white_box:
-        return Missing("not measured: white box")
+    if group.reference:
+        return Missing(f"not measured: {'a bound' if group.first.bound else 'white box'}")
     queries = group.reached(level)
     if queries is None and no_verdict(group):
         return Missing("no verdict")  # a failed attack must not read as good news

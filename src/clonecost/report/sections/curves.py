@@ -69,7 +69,7 @@ def _chart(
         Series(
             tuple(point.queries for point in group.points),
             tuple(found for point in group.points if (found := value(point))),
-            dashed=group.white_box,
+            dashed=group.reference,
         )
         for group in groups
     )

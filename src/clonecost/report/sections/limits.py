@@ -29,7 +29,7 @@ def limits(groups: Sequence[Group]) -> Section:
 
 def _risk(groups: Sequence[Group]) -> str:
     """The upper bound of the strongest clone through the API: what must be expected at least."""
-    learnt = [group for group in groups if group.learnt and not group.white_box]
+    learnt = [group for group in groups if group.learnt and not group.reference]
     if not learnt:
         return "not known. No attack through the API made a clone that learnt anything."
     best = max(learnt, key=lambda group: group.final.agreement.high)

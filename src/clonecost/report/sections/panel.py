@@ -124,7 +124,7 @@ def _charts(groups: Sequence[Group]) -> Charts:
         Series(
             tuple(point.queries for point in group.points),
             tuple(point.agreement for point in group.points),
-            dashed=group.white_box,
+            dashed=group.reference,
         )
         for group in groups
     )

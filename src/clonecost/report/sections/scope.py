@@ -36,7 +36,8 @@ def scope(material: Material) -> Section:
 
 def _attacks(material: Material) -> tuple[str, str]:
     names = dict.fromkeys(
-        group.first.attack.name + " (white-box reference)" * group.white_box
+        group.first.attack.name
+        + (f" ({'bound' if group.first.bound else 'white-box reference'})" * group.reference)
         for group in material.groups
     )
     left = "every other attack of “clonecost list attacks”"
@@ -70,7 +71,7 @@ def _answers(material: Material) -> tuple[str, str]:
 
 
 def _queries(groups: Sequence[Group]) -> tuple[str, str]:
-    asked = [group.spent for group in groups if not group.white_box]
+    asked = [group.spent for group in groups if not group.reference]
     most = max(asked, default=0)
     return f"up to {count(most, 'query')}", f"more than {count(most, 'query')}"
 

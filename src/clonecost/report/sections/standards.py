@@ -53,7 +53,7 @@ def _row(item: Item, material: Material) -> GridRow:
 
 
 def _extraction(material: Material) -> str | None:
-    black = [group for group in material.groups if not group.white_box]
+    black = [group for group in material.groups if not group.reference]
     if not black:
         return None
     return f"Verdict: {count(len(black), 'attack')} through the API"
@@ -61,7 +61,7 @@ def _extraction(material: Material) -> str | None:
 
 def _bands(material: Material) -> str | None:
     """The largest agreement at or below 1,000 and 5,000 queries."""
-    black = [group for group in material.groups if not group.white_box]
+    black = [group for group in material.groups if not group.reference]
     if not any(group.spent >= TESTED_ROWS for group in black):
         return None
     found = []
