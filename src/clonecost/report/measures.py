@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clonecost.evaluation.paired import paired_difference
-from clonecost.report.aggregate import Estimate, Group, answer_words, defence_words
+from clonecost.report.aggregate import (
+    Estimate,
+    Group,
+    answer_words,
+    counter_words,
+    defence_words,
+)
 from clonecost.report.number_format import percent, points, points_range
 from clonecost.result import Result
 from clonecost.result.defence_grid import LABEL, NONE, Attacker, DefenceGrid, DefenceRow
@@ -28,8 +34,13 @@ class Measure:
 
     @property
     def works(self) -> bool:
-        """Whether the effect is above 0 within its interval."""
-        return self.effect.low > 0
+        """Whether the effect is above what the measure changes itself, within its interval.
+
+        Even an exact copy of the served labels disagrees where they are changed: agreement that is
+        taken so is bought with as many wrong answers to users, and protects nothing.
+        """
+        changed = self.price[0]
+        return self.effect.low > (changed if math.isfinite(changed) else 0)
 
     @property
     def effect_words(self) -> str:
@@ -100,41 +111,63 @@ def _attacker_words(one: Attacker) -> str:
 
 
 def _of_groups(groups: Sequence[Group]) -> list[Measure]:
-    """The groups with defences or poorer answers, each compared with the group without them."""
-    found = []
-    for group in groups:
-        plain = next((one for one in groups if _is_plain(one.first, group.first)), None)
-        if plain is not None and not group.white_box:
-            facts = [defence_words(group.first.defences)] if group.first.defences else []
-            only_labels = not facts and group.first.threat.answers == "label"
-            if group.first.threat.answers != plain.first.threat.answers:
-                facts.append(f"answers with {answer_words(group.first)} only")
-            found.append(
-                Measure(
-                    " and ".join(facts),
-                    _taken(plain, group),
-                    LABELS_ONLY if only_labels else COSTLY,
-                    "users get the top class without any probability"
-                    if only_labels
-                    else "its price for users was not measured",
-                    f"{group.first.attack.name} ({percent(group.final.agreement.value, 1)} "
-                    "agreement), the only attacker tried on it",
-                )
-            )
-    return found
+    """Each kind of defences and answers, compared with the same attacks without them.
+
+    As in a grid, the attacker who does best counts on either side, with or without countermeasures.
+    """
+    tried: dict[str, list[tuple[Group, Group]]] = {}  # by what is served: (plain, other)
+    for other in groups:
+        plain = next((one for one in groups if _is_plain(one.first, other.first)), None)
+        if plain is not None:
+            served = other.first.model_dump_json(include={"victim", "threat", "defences"})
+            tried.setdefault(served, []).append((plain, other))
+    return [_of_pairs(pairs) for pairs in tried.values()]
+
+
+def _of_pairs(pairs: Sequence[tuple[Group, Group]]) -> Measure:
+    """A measure that all pairs share: (without it, with it) for one attacker each."""
+    plain, worst = (max(several, key=_agreement) for several in zip(*pairs, strict=True))
+    first = worst.first
+    facts = [defence_words(first.defences)] if first.defences else []
+    only_labels = not facts and first.threat.answers == "label"
+    if first.threat.answers != plain.first.threat.answers:
+        facts.append(f"answers with {answer_words(first)} only")
+    counter = f" with {counter_words(first.attack)}" if first.attack.counter else ""
+    of = "the only attacker" if len(pairs) == 1 else f"the best of {len(pairs)} attackers"
+    return Measure(
+        " and ".join(facts),
+        _taken(plain, worst),
+        LABELS_ONLY if only_labels else COSTLY,
+        "users get the top class without any probability"
+        if only_labels
+        else "its price for users was not measured",
+        f"{first.attack.name}{counter} ({percent(_agreement(worst), 1)} agreement), {of} tried on "
+        "it",
+    )
+
+
+def _agreement(group: Group) -> float:
+    return group.final.agreement.value
 
 
 def _is_plain(plain: Result, other: Result) -> bool:
-    """Whether `other` is the audit `plain` on a victim with defences or poorer answers."""
-    same = all(
-        getattr(plain, part) == getattr(other, part) for part in ("victim", "attack")
-    ) and plain.threat == other.threat.model_copy(
-        update={"answers": plain.threat.answers, "top_k": plain.threat.top_k}
+    """Whether `other` is the audit `plain` on a victim with defences or poorer answers.
+
+    The attacker of `other` may answer them with a countermeasure.
+    """
+    if plain.reference or other.reference or plain.defences or plain.attack.counter:
+        return False
+    same = (
+        plain.victim == other.victim
+        and plain.attack == other.attack.model_copy(update={"counter": None})
+        and plain.threat
+        == other.threat.model_copy(
+            update={"answers": plain.threat.answers, "top_k": plain.threat.top_k}
+        )
     )
     before, now = plain.threat.answers, other.threat.answers
     poorer = before != now and (before == "probs" or now == "label")
-    changed = bool(other.defences) or poorer
-    return same and changed and not plain.defences
+    return same and (bool(other.defences) or poorer)
 
 
 def _taken(plain: Group, other: Group) -> Estimate:

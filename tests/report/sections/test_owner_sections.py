@@ -152,7 +152,7 @@ def test_measures_that_do_not_work_are_told_to_be_so() -> None:
     found = grid(defence_row("weak", 0.9, -0.1, 0.01, (0.0, 0.1)))
     found = found.model_copy(update={"rows": [found.rows[0], found.rows[2]]})
     words = said(advice(material(grid=found)).blocks)
-    assert "None of 1 measure takes agreement" in words
+    assert "The measure that was tried does not take agreement" in words
     assert "weak takes 1.0 points" in words
 
 
@@ -170,6 +170,31 @@ def test_runs_that_differ_in_the_answers_only_are_a_measure() -> None:
     assert again.effect.value == pytest.approx(0.3)
     assert again.effect.low > found.effect.low - 0.1
     assert "hard label only" in said(advice(material(*paired)).blocks)
+
+
+def test_agreement_taken_by_wrong_answers_is_no_protection() -> None:
+    bought = defence_row("bought", 0.2, 0.6, 0.72, (0.75, 0.9))  # 72 points, 75 % wrong answers
+    words = said(advice(material(grid=grid(bought))).blocks)
+    assert "labels only takes" in words
+    assert "bought" not in words
+
+
+COUNTER = {"name": "averaging", "settings": {}, "repeats": 4, "bound": False}
+
+
+def test_the_best_attacker_over_the_countermeasures_judges_a_measure() -> None:
+    noise: dict[str, Any] = {"defences": [{"name": "noise", "settings": {}}]}
+    plain = run("plain", curve=[(1000, 0.9)])
+    naive = run("naive", curve=[(1000, 0.5)], **noise)
+    knows = run("knows", curve=[(1000, 0.85)], counter=COUNTER, **noise)
+    bound = run("bound", curve=[(1000, 0.9)], counter={**COUNTER, "bound": True}, **noise)
+    (found,) = measures(None, group_runs([plain, naive, knows, bound]))
+    assert found.effect.value == pytest.approx(0.05)
+    assert found.attacker == (
+        "knockoff with averaging (85.0 % agreement), the best of 2 attackers tried on it"
+    )
+    (alone,) = measures(None, group_runs([plain, naive]))
+    assert alone.attacker.endswith("the only attacker tried on it")
 
 
 def test_cap_and_alarm_come_from_the_detectors() -> None:

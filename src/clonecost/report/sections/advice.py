@@ -17,10 +17,11 @@ NO_DEFENCE = "No defence was measured. Run "
 NO_ALARM = "Neither a cap nor an alarm was measured. Run "
 DETECT = "clonecost detect RUN"
 RULE = (
-    "The measures are those whose effect is above 0 within its interval, the cheapest for users "
-    "first: fewest changed top classes, then the smallest change of probabilities, then the "
-    "largest effect. A cap holds for one account: without a price on identities, an attacker opens "
-    "more."
+    "The measures are those whose effect is, within its interval, above 0 and above the share of "
+    "top classes that they change: a wrong answer to a user takes agreement without protecting "
+    "anything. The cheapest for users come first: fewest changed top classes, then the smallest "
+    "change of probabilities, then the largest effect. A cap holds for one account: without a "
+    "price on identities, an attacker opens more."
 )
 
 
@@ -41,10 +42,14 @@ def _defences(found: Sequence[Measure]) -> list[Block]:
     working = [measure for measure in found if measure.works]
     if not working:
         strongest = max(found, key=lambda one: one.effect.value)
+        none = "The measure that was tried does not take"
+        if len(found) > 1:
+            none = f"None of {count(len(found), 'measure')} takes"
         return [
             text(
-                f"None of {count(len(found), 'measure')} takes agreement from the attacker beyond "
-                f"its interval. The largest effect: {strongest.name} {strongest.effect_words}."
+                f"{none} agreement from the attacker, within its interval, beyond "
+                "what it takes by wrong answers to users. The largest effect: "
+                f"{strongest.name} {strongest.effect_words}; {strongest.price_words}."
             )
         ]
     return [Bullets(tuple(map(_item, working[:MOST])))]
