@@ -31,7 +31,7 @@ def test_scores_of_rows_come_back(tmp_path: Path, labelled: bool) -> None:
     known, clone = reference(labelled), nn.Identity()
     folder = write(tmp_path, result())
     fingerprint = known.test.fingerprint
-    write_tensors(folder / ROWS, row_scores(clone, known, test=fingerprint), {})
+    write_tensors(folder / ROWS, row_scores(clone, known, known.test), {})
     found = load_runs([folder])[0].rows
     assert found is not None
     predicted = known.test.inputs.argmax(1)
@@ -42,13 +42,24 @@ def test_scores_of_rows_come_back(tmp_path: Path, labelled: bool) -> None:
     assert (None if found.correct is None else found.correct.tolist()) == correct
 
 
+def test_runs_in_which_other_rows_were_refused_have_other_fingerprints() -> None:
+    asked = reference().test
+    tests = []
+    for refused in (0, 1):
+        left = torch.arange(ROWS_OF_TEST) != refused
+        known = Reference(asked.take(left), reference().answers[left])
+        tests.append(row_scores(nn.Identity(), known, asked)["test"].tolist())
+    assert tests[0] != tests[1]
+
+
 def test_a_run_of_an_older_version_has_none(tmp_path: Path) -> None:
     assert load_runs([write(tmp_path, result())])[0].rows is None
 
 
 def test_broken_scores_are_refused_with_a_remedy(tmp_path: Path) -> None:
     folder = write(tmp_path, result())
-    whole = {k: v.numpy() for k, v in row_scores(nn.Identity(), reference(), test="ab").items()}
+    known = reference()
+    whole = {k: v.numpy() for k, v in row_scores(nn.Identity(), known, known.test).items()}
     for broken in (
         whole | {"agrees": whole["agrees"][:-1].copy()},
         whole | {"correct": whole["correct"][:-1].copy()},

@@ -194,7 +194,7 @@ def _run(
 
     about = about_clone(audit, outcome.clone)
     run_folder.write_network(audit.folder / run_folder.CLONE, outcome.clone, about)
-    rows = row_scores(outcome.clone, reference, test=audit.test.fingerprint)
+    rows = row_scores(outcome.clone, reference, audit.test)
     run_folder.write_tensors(audit.folder / run_folder.ROWS, rows, {})
     if audit.threat.features is None and (samples := traffic.samples()):
         run_folder.write_tensors(audit.folder / run_folder.SAMPLES, samples, {})
