@@ -14,6 +14,7 @@ from tests.support.toys import MakeAudit
 from clonecost.attacks.knockoff import Knockoff
 from clonecost.audit import run_audit
 from clonecost.persistence.run_folder import ROWS
+from clonecost.result import PanelMeasure
 
 
 @pytest.fixture
@@ -109,6 +110,20 @@ def test_audits_are_compared_on_the_rows_that_they_keep(
     assert "95 % CI" in run(*words, "--format", "md").out
     assert run(*words).status == 0
     assert "Before and after" in (tmp_path / "after" / "comparison.html").read_text("utf-8")
+
+
+def test_panels_are_compared_without_their_measures(tmp_path: Path) -> None:
+    made = panel().model_copy(
+        update={"measures": [PanelMeasure(kind="labels", of="01-knockoff", run="measure-labels")]}
+    )
+    for name in ("before", "after"):
+        write(tmp_path / name / "01-knockoff", result())
+        write(tmp_path / name / "measure-labels", result(threat={"answers": "label"}))
+        document = made.model_dump_json(by_alias=True)
+        (tmp_path / name / "panel.json").write_text(document, encoding="utf-8")
+    told = run("report", "--compare", tmp_path / "before", tmp_path / "after", "--format", "json")
+    assert told.status == 0, told.err
+    assert [pair["before"] for pair in json.loads(told.out)["pairs"]] == ["01-knockoff"]
 
 
 def test_a_comparison_that_makes_no_sense_is_refused_before_anything_is_written(

@@ -87,7 +87,28 @@ def test_folders_are_matched_by_attack_and_seed() -> None:
     assert mean.seeds == 2
     assert mean.difference.value == pytest.approx(-0.165)
     assert mean.difference.low < -0.18 < mean.difference.value  # Student's, of two seeds
+    assert json.loads(comparison_json(found))["means"][0]["metric"] == "agreement"
     assert "Means over the seeds" in html_page(comparison_report(found))
+
+
+def test_grids_are_matched_by_defence_answers_and_countermeasure() -> None:
+    counter = {"name": "averaging", "settings": {}, "repeats": 4}
+    cells: dict[str, dict[str, Any]] = {
+        "none": {},
+        "label": {"threat": {"answers": "label"}},
+        "rounding": DEFENDED,
+        "averaged": {**DEFENDED, "counter": counter},
+    }
+    before = [made(name, **changes) for name, changes in cells.items()]
+    after = [made(name, 0.8, **changes) for name, changes in reversed(cells.items())]
+    found = compare(before, after)
+    assert [(pair.before.name, pair.after.name) for pair in found.pairs] == [
+        (name, name) for name in cells
+    ]
+    assert found.pairs[3].label == (
+        "knockoff with averaging against rounding (decimals=1), all probabilities, seed 0"
+    )
+    assert found.means == ()
 
 
 def test_a_run_of_an_older_version_has_differences_without_an_interval() -> None:
@@ -144,5 +165,5 @@ def test_two_folders_without_a_common_attack_are_refused() -> None:
     before = [made("a"), made("b", seed=1)]
     with pytest.raises(RunError, match=r"No attack with the same seed is on both sides.*maze"):
         compare(before, [made("c", attack="maze"), made("d", attack="maze", seed=1)])
-    with pytest.raises(RunError, match="a and again are both runs of knockoff with seed 0"):
+    with pytest.raises(RunError, match=r"a and again are both runs of knockoff, .* with seed 0"):
         compare([made("a"), made("again")], before)

@@ -93,7 +93,7 @@ def _comparison(runs: list[Path], out: Path | None, format_: str) -> None:
         raise SpecError(
             "--compare takes two runs, or two folders of runs", got=len(runs), want="BEFORE AFTER"
         )
-    found = comparison.compare(_load(runs[:1]), _load(runs[1:]))
+    found = comparison.compare(*(_attacks(path) for path in runs))
     if format_ == "json":
         text = comparison.comparison_json(found)
     else:
@@ -103,6 +103,13 @@ def _comparison(runs: list[Path], out: Path | None, format_: str) -> None:
         page = comparison_report(found)
         text = html_page(page) if format_ == "html" else markdown_text(page)
     _write(text, out, runs[1] / "comparison.html" if format_ == "html" else None)
+
+
+def _attacks(path: Path) -> "list[Run]":
+    """The runs of one side, without those that a panel made as measures."""
+    from clonecost import report as pages
+
+    return pages.attacks_of(_load([path]), pages.read_documents([path]))
 
 
 def _write(text: str, out: Path | None, default: Path | None) -> None:

@@ -13,6 +13,7 @@ from clonecost.evaluation.seed_interval import t_interval
 from clonecost.report.aggregate import (
     Estimate,
     answer_words,
+    counter_words,
     defence_words,
     setting_words,
 )
@@ -48,6 +49,7 @@ class Pair:
     """Two runs of one attack and seed."""
 
     label: str
+    attack: str  # by which it was matched, without the seed
     before: Run
     after: Run
     shifts: tuple[Shift, ...]
@@ -60,6 +62,7 @@ class Mean:
 
     label: str
     seeds: int
+    metric: str
     title: str
     difference: Estimate
 
@@ -77,15 +80,16 @@ class Comparison:
 def compare(before: Sequence[Run], after: Sequence[Run]) -> Comparison:
     """Match the runs by attack and seed, and measure what changed on the same test rows.
 
-    One run on either side are matched whatever their attack is.
+    One run on either side are matched whatever their attack is. Where a side has several runs of an
+    attack and seed, as a grid has, countermeasure, defences and answers must be the same, too.
 
     Raises:
         RunError: the victims or the test sets differ, or no run has a partner.
     """
-    matched, left_out = _matched(before, after)
+    matched, left_out, of = _matched(before, after)
     for one, two in matched:
         _check(one, two)
-    pairs = tuple(_pair(one, two) for one, two in matched)
+    pairs = tuple(_pair(one, two, of) for one, two in matched)
     return Comparison(
         victim=pairs[0].before.result.victim.name,
         pairs=pairs,
@@ -98,10 +102,16 @@ def compare(before: Sequence[Run], after: Sequence[Run]) -> Comparison:
 
 def _matched(
     before: Sequence[Run], after: Sequence[Run]
-) -> tuple[list[tuple[Run, Run]], list[str]]:
+) -> tuple[list[tuple[Run, Run]], list[str], Callable[[Run], str]]:
+    """The pairs, what is left out in words, and the words by which runs were matched."""
     if len(before) == len(after) == 1:
-        return [(before[0], after[0])], []
-    first, second = _by_attack_and_seed(before), _by_attack_and_seed(after)
+        return [(before[0], after[0])], [], _attack
+    of = _attack
+    if any(
+        len({(_attack(run), _seed(run)) for run in runs}) < len(runs) for runs in (before, after)
+    ):
+        of = _attack_and_victim
+    first, second = _by_attack_and_seed(before, of), _by_attack_and_seed(after, of)
     matched = [(run, second[key]) for key, run in first.items() if key in second]
     if not matched:
         raise RunError(
@@ -110,19 +120,38 @@ def _matched(
             got=f"{_names(first)} before and {_names(second)} after",
         )
     alone = [("before", first, second), ("after", second, first)]
-    return matched, [
-        f"{run.name} ({side} only: {key[0]}, seed {key[1]})"
+    left_out = [
+        f"{run.place} ({side} only: {key[0]}, seed {key[1]})"
         for side, own, other in alone for key, run in own.items() if key not in other
     ]  # fmt: skip
+    return matched, left_out, of
 
 
-def _by_attack_and_seed(runs: Sequence[Run]) -> dict[tuple[str, int], Run]:
+def _seed(run: Run) -> int:
+    return run.result.provenance.seed
+
+
+def _attack(run: Run) -> str:
+    attack = run.result.attack
+    return attack.name + (f" with {counter_words(attack)}" if attack.counter else "")
+
+
+def _attack_and_victim(run: Run) -> str:
+    """The attack, and what stood between it and the victim."""
+    defences = defence_words(run.result.defences)
+    behind = "" if defences == "none" else f" against {defences}"
+    return f"{_attack(run)}{behind}, {answer_words(run.result)}"
+
+
+def _by_attack_and_seed(
+    runs: Sequence[Run], of: Callable[[Run], str]
+) -> dict[tuple[str, int], Run]:
     found: dict[tuple[str, int], Run] = {}
     for run in runs:
-        key = run.result.attack.name, run.result.provenance.seed
+        key = of(run), _seed(run)
         if key in found:
             raise RunError(
-                f"{found[key].name} and {run.name} are both runs of {key[0]} with seed {key[1]}: "
+                f"{found[key].place} and {run.place} are both runs of {key[0]} with seed {key[1]}: "
                 "none of them can be chosen",
                 Advice("name one run on either side"),
             )
@@ -194,21 +223,25 @@ ROWS: Mapping[str, tuple[str, Callable[[RowScores], Bits | None]]] = {
 }
 
 
-def _pair(one: Run, two: Run) -> Pair:
+def _pair(one: Run, two: Run, of: Callable[[Run], str]) -> Pair:
     shifts = [_shift(one, two, metric) for metric in ("agreement", "corrected_agreement",
                                                       "accuracy")]  # fmt: skip
-    missing = [run.name for run in (one, two) if run.rows is None]
+    missing = [run.place for run in (one, two) if run.rows is None]
     why = (
         f"{' and '.join(missing)} keeps no scores of single rows: an older version wrote it. Run "
         "the audit again for intervals of the differences."
         if missing
         else ""
     )
-    origin = two.result.provenance
-    label = f"{two.result.attack.name}, seed {origin.seed}"
-    if one.result.attack.name != two.result.attack.name:
-        label = f"{one.result.attack.name} → {label}"
-    return Pair(label, one, two, tuple(shift for shift in shifts if shift), why)
+    attack = of(two) if of(one) == of(two) else f"{of(one)} → {of(two)}"
+    return Pair(
+        f"{attack}, seed {_seed(two)}",
+        attack,
+        one,
+        two,
+        tuple(shift for shift in shifts if shift),
+        why,
+    )
 
 
 def _shift(one: Run, two: Run, metric: str) -> Shift | None:
@@ -237,17 +270,18 @@ def _estimate(rate: Measured) -> Estimate:
 
 def _means(pairs: Sequence[Pair]) -> list[Mean]:
     """Over the seeds of each attack that has several."""
-    of: dict[str, list[Pair]] = {}
+    by_attack: dict[str, list[Pair]] = {}
     for pair in pairs:
-        of.setdefault(pair.after.result.attack.name, []).append(pair)
+        by_attack.setdefault(pair.attack, []).append(pair)
     means = []
-    for attack, several in of.items():
-        for title in dict.fromkeys(shift.title for pair in several for shift in pair.shifts):
-            shifts = [s.difference for pair in several for s in pair.shifts if s.title == title]
+    for attack, several in by_attack.items():
+        kinds = dict.fromkeys((s.metric, s.title) for pair in several for s in pair.shifts)
+        for metric, title in kinds:
+            shifts = [s.difference for pair in several for s in pair.shifts if s.metric == metric]
             if len(several) > 1 and len(shifts) == len(several):
                 low, high = t_interval(shifts)
                 mean = Estimate(sum(shifts) / len(shifts), low, high)
-                means.append(Mean(attack, len(several), title, mean))
+                means.append(Mean(attack, len(several), metric, title, mean))
     return means
 
 
@@ -270,6 +304,7 @@ def _setup(result: Result) -> dict[str, str]:
         "Defences": defence_words(result.defences),
         "Answers": answer_words(result),
         "Attack": attack.name,
+        "Countermeasure": counter_words(attack),
         **{f"Setting {name}": setting_words(value) for name, value in attack.settings.items()},
         "Student": attack.student,
         "Proxy data": attack.proxy or "none",
@@ -289,10 +324,10 @@ def comparison_json(found: Comparison) -> str:
         "changed": [{"what": what, "before": one, "after": two} for what, one, two in found.facts],
         "pairs": [
             {
-                "before": pair.before.name,
-                "after": pair.after.name,
-                "attack": pair.after.result.attack.name,
-                "seed": pair.after.result.provenance.seed,
+                "before": pair.before.place,
+                "after": pair.after.place,
+                "attack": pair.attack,
+                "seed": _seed(pair.after),
                 "differences": {
                     shift.metric: {
                         "before": shift.before.value,
@@ -306,6 +341,17 @@ def comparison_json(found: Comparison) -> str:
                 "why_no_interval": pair.why_no_interval or None,
             }
             for pair in found.pairs
+        ],
+        "means": [
+            {
+                "attack": mean.label,
+                "seeds": mean.seeds,
+                "metric": mean.metric,
+                "value": mean.difference.value,
+                "low": mean.difference.low,
+                "high": mean.difference.high,
+            }
+            for mean in found.means
         ],
         "left_out": list(found.left_out),
         "notes": list(found.notes),
