@@ -1,5 +1,7 @@
 """The gate of a release pipeline: above a limit, below it, or nothing known."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,7 +109,7 @@ def test_a_number_of_queries_that_is_none_is_refused(wrong: str) -> None:
         {"counter": {"name": "recovery_table", "settings": {}, "repeats": 1, "bound": True}},
     ],
 )
-def test_what_no_attacker_can_make_does_not_decide(changes: dict[str, dict[str, str]]) -> None:
+def test_what_no_attacker_can_make_does_not_decide(changes: dict[str, Any]) -> None:
     bound = result([(100, 0.99)], attack="bound", **changes)
     status, said = judged([Limit("agreement", 0.9)], [GOOD, bound])
     assert (status, len(said)) == (0, 1)
