@@ -95,6 +95,23 @@ def test_every_hostile_answer_ends_in_one_sentence(
     assert booked(tmp_path).lost in (4, 5)  # the one request that went out, and a row on its own
 
 
+def grpc(one: socket.socket) -> None:
+    """The first frames of grpcio 1.85 to a request of HTTP/1.1, and its end."""
+    one.sendall(bytes.fromhex("000018040000000000000400400000000500400000000600004000fe0300000001"
+                              "00000408000000000000003f0001"))  # fmt: skip
+    one.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_grpc_server_is_named_and_no_row_is_lost(counted: Counted, tmp_path: Path) -> None:
+    with hostile(grpc) as url:
+        oracle = counted(aimed(url))
+        with pytest.raises(VictimError, match=r"speaks HTTP/2 alone, as a gRPC server.*HTTP addr"):
+            oracle(rows(8))
+        with pytest.raises(VictimError, match="speaks HTTP/2 alone"):
+            endpoint_victim(f"{url}/v2/models/toy", input_shape=SHAPE, num_classes=CLASSES)
+    assert booked(tmp_path).lost == 0
+
+
 def test_the_limit_of_an_answer_follows_rows_classes_and_request() -> None:
     assert longest_answer(32, 1000, 0) < 10 * 2**20
     assert longest_answer(64, 1000, 0) > longest_answer(32, 1000, 0) > longest_answer(32, 10, 0)

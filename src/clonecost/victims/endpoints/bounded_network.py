@@ -21,8 +21,15 @@ import httpcore2
 PIECE = 16_384  # bytes that are written at once, so that a slow reader cannot stretch a write
 
 
+FIRST_FRAMES = (4, 7)  # SETTINGS and GOAWAY, with which a server of HTTP/2 begins
+
+
 class TooLargeError(Exception):
     """The answer is longer than the limit of its request."""
+
+
+class OtherProtocolError(Exception):
+    """The server speaks HTTP/2 alone, as gRPC servers do, so that it has read no request."""
 
 
 @dataclass
@@ -109,10 +116,13 @@ def _in_time(
 
 class BoundedStream(httpcore2.NetworkStream):
     def __init__(self, stream: httpcore2.NetworkStream) -> None:
-        self._stream = stream
+        self._stream, self._begun = stream, False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data = self._stream.read(max_bytes, _within(timeout, httpcore2.ReadTimeout))
+        if not self._begun and _is_frame(data):
+            raise OtherProtocolError
+        self._begun = True
         if allowance := _allowance.get():
             allowance.take(len(data))
         return data
@@ -156,3 +166,9 @@ class BoundedNetwork(httpcore2.NetworkBackend):
         return BoundedStream(_in_time(left, lambda: self._network.connect_tcp(
             host, port, left, local_address, socket_options
         )))  # fmt: skip
+
+
+def _is_frame(data: bytes) -> bool:
+    """Whether the first bytes of a connection are the frame with which HTTP/2 begins (RFC 9113)."""
+    whole_connection = data[5:9] == bytes(4)  # a frame of no stream
+    return len(data) >= 9 and data[0] == 0 and data[3] in FIRST_FRAMES and whole_connection

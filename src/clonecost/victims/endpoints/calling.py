@@ -4,6 +4,7 @@
 |---|---|---|
 | no connection, 429 | certainly not | sent again, not counted |
 | 401, 403, 404 and the like, a redirect, a bad certificate | certainly not | the audit stops |
+| HTTP/2 alone, as gRPC | certainly not | the audit stops |
 | another 4xx, 413 for a single row | certainly not | the row is looked for |
 | time-out or reset after the request was sent, 408, 5xx | possibly | lost, sent again |
 | an answer that is too long or unusable | yes | lost, the audit stops |
@@ -24,6 +25,7 @@ from clonecost.version import __version__
 from clonecost.victims.endpoints.bounded_network import (
     Allowance,
     BoundedNetwork,
+    OtherProtocolError,
     TooLargeError,
     allowing,
 )
@@ -152,6 +154,14 @@ def exchange(
             f"The answer of {url} is longer than {most_bytes:,} bytes, the limit for its rows and "
             "classes", SetKey("endpoint.answer_bytes"),
         ) from None  # fmt: skip
+    except OtherProtocolError:
+        raise RefusedRequestError(
+            f"{url} speaks HTTP/2 alone, as a gRPC server does, and an audit speaks HTTP/1.1 with "
+            "JSON or binary tensors",
+            Advice("give the server's HTTP address, often on another port (Triton: 8000 for HTTP "
+                   "and 8001 for gRPC)"),
+            Advice("put a gateway with JSON before it"),
+        ) from None
     except (httpcore2.ConnectError, httpcore2.ConnectTimeout, httpcore2.PoolTimeout,
             httpcore2.ProxyError) as error:  # fmt: skip
         if certificate := _certificate_problem(error):
