@@ -98,8 +98,19 @@ def test_many_classes_show_the_worst_first() -> None:
         for index in range(60)
     ]
     page = html([run(per_class=per_class)])
-    assert "All 60 classes" in page
-    assert page.index("class-0<") < page.index("All 60 classes") < page.index("class-59<")
+    middle = page.index("class-30<")
+    assert page.index("class-0<") < page.index("class-59<") < page.index("class-50<") < middle
+    assert page.index("All 60 classes") < middle
+
+
+def test_ten_thousand_classes_make_a_short_page() -> None:
+    card = {"name": "thing", "rows": 0, "agreement": None}
+    seen = [{"name": f"seen-{k}", "rows": 9, "agreement": wilson(k / 10)} for k in range(9)]
+    page = html([run(per_class=[*[card] * 9_991, *seen])])
+    assert "The 9 classes of 10,000 with a test input:" in page
+    assert "All 10,000 classes are in result.json." in page
+    assert page.count("seen-") == 9
+    assert len(page) < 200_000
 
 
 def test_a_page_is_made_from_folders(tmp_path: Path, several: list[Run]) -> None:

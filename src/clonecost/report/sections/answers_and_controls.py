@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from clonecost.report.aggregate import Group
 from clonecost.report.answer_drift import AnswerDrift, answer_drift, answer_drift_words
+from clonecost.report.long_tables import all_classes
 from clonecost.report.model import (
     Block,
     Cell,
@@ -30,7 +31,7 @@ from clonecost.report.summaries import ClassRow, answers, class_rows, controls, 
 from clonecost.result import metrics
 
 TITLE = "Answers, classes and controls"
-CLASSES_SHOWN = 20  # above this many, the classes with the lowest agreement come first
+CLASSES_SHOWN = 20  # above this many, half of them the lowest and half the highest agreement
 CLASSES_RULE = (
     "A test input belongs to the class that the victim gives. The share of answers counts the "
     "attack's queries by the answer's top class."
@@ -109,12 +110,19 @@ def _classes(rows: Sequence[ClassRow]) -> list[Block]:
     head: list[Block] = [Heading("Agreement by class"), fine(CLASSES_RULE)]
     if len(rows) <= CLASSES_SHOWN:
         return [*head, _class_grid(rows)]
-    return [
-        *head,
-        text(f"The {CLASSES_SHOWN} classes with the lowest agreement:"),
-        _class_grid(lowest_first(rows)[:CLASSES_SHOWN]),
-        Details(f"All {len(rows)} classes", (_class_grid(rows),)),
-    ]
+    half = CLASSES_SHOWN // 2
+    seen = [row for row in lowest_first(rows) if row.agreement is not None]
+    if len(seen) <= CLASSES_SHOWN:
+        some = [text(f"The {count(len(seen), 'class')} of {len(rows):,} with a test input:")]
+        some += [_class_grid(seen)] if seen else []
+    else:
+        some = [
+            text(f"The {half} of {len(rows):,} classes with the lowest agreement:"),
+            _class_grid(seen[:half]),
+            text(f"The {half} classes with the highest agreement:"),
+            _class_grid(seen[: -half - 1 : -1]),
+        ]
+    return [*head, *some, all_classes(len(rows), lambda: _class_grid(rows))]
 
 
 def _class_grid(rows: Sequence[ClassRow]) -> Grid:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from clonecost.report.aggregate import Group
 from clonecost.report.load_runs import Run
+from clonecost.report.long_tables import all_classes
 from clonecost.report.model import (
     Block,
     Cell,
@@ -99,7 +100,7 @@ def _class_costs(summary: SearchSummary) -> list[Block]:
     return [
         text(f"The {CLASSES_SHOWN} classes with the most queries:"),
         _grid(first, summary.seeds),
-        Details(f"All {len(summary.classes)} classes", (_grid(summary.classes, summary.seeds),)),
+        all_classes(len(summary.classes), lambda: _grid(summary.classes, summary.seeds)),
     ]
 
 

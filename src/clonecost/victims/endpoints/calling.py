@@ -158,8 +158,10 @@ def exchange(
         raise RefusedRequestError(
             f"{url} speaks HTTP/2 alone, as a gRPC server does, and an audit speaks HTTP/1.1 with "
             "JSON or binary tensors",
-            Advice("give the server's HTTP address, often on another port (Triton: 8000 for HTTP "
-                   "and 8001 for gRPC)"),
+            Advice(
+                "give the server's HTTP address, often on another port (Triton: 8000 for HTTP "
+                "and 8001 for gRPC)"
+            ),
             Advice("put a gateway with JSON before it"),
         ) from None
     except (httpcore2.ConnectError, httpcore2.ConnectTimeout, httpcore2.PoolTimeout,
