@@ -66,7 +66,7 @@ def test_commands_are_ones_that_the_program_has(page: str, line: str) -> None:
 
 SPECS = [
     code for page in ("spec.md", "endpoints.md") for code in blocks(ROOT / "docs" / page, "toml")
-]
+] + [path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("examples/endpoints/*.toml"))]
 
 
 @pytest.mark.parametrize("code", SPECS)

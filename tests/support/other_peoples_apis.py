@@ -1,4 +1,4 @@
-"""Other people's APIs: eight styles in which one model is served, each with the spec for it.
+"""Other people's APIs: the styles in which one model is served, each with the spec for it.
 
 The images are scikit-learn's digits, 16 x 16 grey, in 8 bits; the rows of a table are those of
 `TABLE`. An API reads the request as its own documentation says, and knows nothing of clonecost.
@@ -9,13 +9,15 @@ import csv
 import io
 import json
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from sklearn.preprocessing import OneHotEncoder
 Probs = np.ndarray[Any, np.dtype[Any]]
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 WORDS = ("bad", "good")
+EXAMPLES = Path(__file__).parents[2] / "examples" / "endpoints"
 
 
 @cache
@@ -85,17 +88,23 @@ def fields(media: str, body: bytes) -> list[bytes]:
 
 @dataclass(frozen=True)
 class OtherApi:
-    """An API: what it answers to a body, and the spec's `[endpoint]` for it.
+    """An API: what it answers to a body, and the spec that describes it.
 
     Attributes:
         reply: (media type, body) -> (media type, body).
-        top: other keys of the spec.
+        spec: its keys, or the name of an example.
     """
 
     reply: Callable[[str, bytes], tuple[str, Any]]
-    endpoint: dict[str, Any]
+    spec: dict[str, Any] | str
     images: bool = True
-    top: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """The keys of the spec."""
+        if isinstance(self.spec, dict):
+            return self.spec
+        return tomllib.loads((EXAMPLES / f"{self.spec}.toml").read_text(encoding="utf-8"))
 
 
 def _json(make: Callable[[Any], Any]) -> Callable[[str, bytes], tuple[str, Any]]:
@@ -110,53 +119,83 @@ def _sagemaker(media: str, body: bytes) -> tuple[str, Any]:
     return "text/csv; charset=utf-8", text.encode()
 
 
+def _mlflow(sent: Any) -> Any:
+    (kind,) = sent
+    if kind == "inputs":
+        values = np.array(sent["inputs"], np.float32).reshape(-1, 256)
+        return {"predictions": digits()[0].predict_proba(values).tolist()}
+    assert kind == "dataframe_split"
+    return {"predictions": of_frame(pd.DataFrame(**sent[kind])).tolist()}
+
+
 APIS: dict[str, OtherApi] = {
     "scikit-learn records": OtherApi(
         _json(lambda sent: {"answers": [dict(zip(WORDS, row, strict=True)) for row in
                                         of_frame(pd.DataFrame(sent["rows"])).tolist()]}),
-        {"body": {"rows": "$inputs"}, "answers": "answers", "classes": WORDS}, images=False,
+        {"endpoint": {"body": {"rows": "$inputs"}, "answers": "answers", "classes": WORDS}},
+        images=False,
     ),
     "Azure": OtherApi(
         _json(lambda sent: json.dumps({"result": of_frame(pd.DataFrame(
             sent["data"], columns=["age", "colour", "doors"])).tolist()})),
-        {"body": {"data": "$inputs"}, "encoding": "array", "answers": "result", "classes": WORDS},
+        {"endpoint": {"body": {"data": "$inputs"}, "encoding": "array", "answers": "result",
+                      "classes": WORDS}},
         images=False,
     ),
     "SageMaker": OtherApi(
-        _sagemaker, {"body": "$inputs", "send": "csv", "classes": WORDS}, images=False
+        _sagemaker, {"endpoint": {"body": "$inputs", "send": "csv", "classes": WORDS}},
+        images=False,
     ),
+    "MLflow table": OtherApi(_json(_mlflow), "mlflow_table", images=False),
+    "MLflow": OtherApi(_json(_mlflow), "mlflow"),
     "Hugging Face": OtherApi(
         lambda _, body: ("application/json",
                          ranked(of_files([body])[0], DIGITS, "label", "score")),
-        {"body": "$input", "send": "file", "answers": "@", "classes": DIGITS},
+        "hugging_face",
     ),
     "TorchServe": OtherApi(
         lambda media, body: ("application/json",
-                             {str(k): float(p) for k, p in
+                             {DIGITS[k]: float(p) for k, p in
                               enumerate(of_files(fields(media, body))[0])}),
-        {"body": {"data": "$input", "mode": "fast"}, "send": "multipart", "answers": "@",
-         "health": "/ping"},
+        "torchserve",
+    ),
+    "upload of several": OtherApi(
+        lambda media, body: ("application/json",
+                             [{"file": f"{k}.png", "probabilities": row.tolist()} for k, row in
+                              enumerate(of_files(fields(media, body)))]),
+        "multipart_upload",
     ),
     "TensorFlow Serving": OtherApi(
         _json(lambda sent: {"predictions": digits()[0].predict_proba(
             np.array(sent["instances"]).reshape(-1, 256)).tolist()}),
-        {"body": {"instances": "$inputs"}, "encoding": "array", "answers": "predictions"},
+        "tensorflow_serving",
     ),
     "Vertex": OtherApi(
         _json(lambda sent: {"deployedModelId": "7", "model": None, "predictions": [
             {"ids": None, "displayNames": [one["n"] for one in ranked(row, DIGITS, "n", "s")],
              "confidences": [one["s"] for one in ranked(row, DIGITS, "n", "s")]}
             for row in of_base64([one["content"] for one in sent["instances"]])]}),
-        {"body": {"instances": "$inputs"}, "row": {"content": "$input"}, "answers": "predictions",
-         "label": "displayNames", "score": "confidences", "classes": DIGITS},
+        "vertex",
+    ),
+    "base64": OtherApi(
+        _json(lambda sent: {"scores": dict(zip(DIGITS, of_base64([sent["image"]])[0].tolist(),
+                                               strict=True)), "format": sent["format"]}),
+        "base64_json",
+    ),
+    "five words": OtherApi(
+        _json(lambda sent: {"labels": ranked(of_base64([sent["image"]])[0], DIGITS, "name",
+                                             "confidence")[:5]}),
+        "top_five_words",
     ),
     "Roboflow": OtherApi(
         _json(lambda sent: {"time": 0.1, "predictions": ranked(
             of_base64([sent["image"].removeprefix("data:image/png;base64,")])[0], DIGITS,
-            "class", "confidence", 100)[:3]}),
-        {"body": {"image": "data:image/png;base64,$input"}, "answers": "predictions",
-         "label": "class", "score": "confidence", "classes": DIGITS, "top_k": 3},
-        top={"outputs": "percent"},
+            "class", "confidence", 100)}),
+        "percentages",
+    ),
+    "one number": OtherApi(
+        _json(lambda sent: {"score": float(of_base64([sent["image"]])[0, 5:].sum())}),
+        "binary_score",
     ),
 }  # fmt: skip
 
