@@ -113,7 +113,9 @@ def _classes(rows: Sequence[ClassRow]) -> list[Block]:
     half = CLASSES_SHOWN // 2
     seen = [row for row in lowest_first(rows) if row.agreement is not None]
     if len(seen) <= CLASSES_SHOWN:
-        some = [text(f"The {count(len(seen), 'class')} of {len(rows):,} with a test input:")]
+        some: list[Block] = [
+            text(f"The {count(len(seen), 'class')} of {len(rows):,} with a test input:")
+        ]
         some += [_class_grid(seen)] if seen else []
     else:
         some = [
