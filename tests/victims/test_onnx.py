@@ -25,17 +25,17 @@ Sizes = list[int | str]
 
 def graph(
     path: Path, sizes: Sizes, *, type_: int = TensorProto.FLOAT, probs: bool = False,
-    weight: Tensor = WEIGHT, outputs: int = 1,
+    weight: Tensor = WEIGHT, outputs: int = 1, scores: str = "logits",
 ) -> Path:  # fmt: skip
     """Row by row flat, times the weight, and perhaps a soft-max."""
     inner = TensorProto.FLOAT if type_ == TensorProto.UINT8 else type_
     nodes = [
         helper.make_node("Cast", ["image"], ["cast"], to=inner),
         helper.make_node("Flatten", ["cast"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["probs"]),
+        helper.make_node("MatMul", ["flat", "weight"], [scores]),
+        helper.make_node("Softmax", [scores], ["probs"]),
     ]
-    names = ["probs" if probs else "logits", "flat"][:outputs]
+    names = ["probs" if probs else scores, "flat"][:outputs]
     made = helper.make_graph(
         nodes, "made", [helper.make_tensor_value_info("image", type_, sizes)],
         [helper.make_tensor_value_info(name, inner, [sizes[0], None]) for name in names],
@@ -149,8 +149,24 @@ def test_a_graph_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
         loaded(path, input_shape=(3, 8, 8))
     with pytest.raises(VictimError, match=r"got \(3, 4, 5\) as nhwc, want .*`layout`"):
         loaded(path, form=InputForm(layout="nhwc"))
-    with pytest.raises(VictimError, match=r"outputs .*got logits .*, flat .*want exactly one"):
-        loaded(graph(tmp_path / "two.onnx", ["n", 3, 4, 5], outputs=2))
+    unnamed = graph(tmp_path / "two.onnx", ["n", 3, 4, 5], outputs=2, scores="Identity:0")
+    with pytest.raises(VictimError, match=r"outputs .*got Identity:0 .*, flat .*`output='flat'`"):
+        loaded(unnamed, num_classes=None)
+    with pytest.raises(VictimError, match=r"has no output 'x' .*got Identity:0 .*Set `output`"):
+        loaded(unnamed, num_classes=None, output="x")
+
+
+@pytest.mark.parametrize(
+    ("scores", "classes", "output"),
+    [("logits", None, None), ("Identity:0", 6, None), ("Identity:0", None, "Identity:0")],
+    ids=["its name", "its columns", "the owner"],
+)
+def test_one_of_two_outputs_is_told_apart_by(
+    scores: str, classes: int | None, output: str | None, tmp_path: Path
+) -> None:
+    path = graph(tmp_path / "m.onnx", ["n", 3, 4, 5], outputs=2, scores=scores)
+    victim = loaded(path, num_classes=classes, output=output)
+    torch.testing.assert_close(victim.answer(rows(5)), expected(rows(5)), atol=1e-6, rtol=0)
     with pytest.raises(VictimError, match="Set `input_shape`"):
         loaded(path, input_shape=None)
     (tmp_path / "broken.onnx").write_bytes(path.read_bytes()[:100])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clonecost.errors import VictimError
 from clonecost.safe_text import first_line
-from clonecost.victims.raw_scores import raw_scores
+from clonecost.victims.raw_scores import Wanted, raw_scores
 from clonecost.victims.torch_model import callable_scores
 
 Pair = namedtuple("Pair", "loss logits")
@@ -106,3 +106,21 @@ def test_texts_of_a_victims_own_errors_are_cut() -> None:
 def test_no_rows_have_no_scores_in_a_tuple_too() -> None:
     found = raw_scores((torch.zeros(0, 3), torch.tensor(0.5)), 0)
     assert found.shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("output", "wanted"),
+    [
+        ((torch.zeros(2, 3), torch.ones(2, 64)), Wanted(columns=3)),
+        ({"a": torch.zeros(2, 3), "b": torch.ones(2, 4)}, Wanted(columns=3)),
+        ({"logits": torch.ones(2, 4), "heads": torch.zeros(2, 3)}, Wanted("heads")),
+        (SimpleNamespace(logits=torch.ones(2, 4), heads=torch.zeros(2, 3)), Wanted("heads", 4)),
+    ],
+)
+def test_the_owners_name_and_the_classes_tell_fields_apart(output: object, wanted: Wanted) -> None:
+    assert torch.equal(raw_scores(output, 2, wanted), torch.zeros(2, 3))
+
+
+def test_a_field_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(VictimError, match=r"nothing by the name .*got a, b, want heads"):
+        raw_scores({"a": torch.zeros(2, 3), "b": torch.ones(2, 4)}, 2, Wanted("heads"))

@@ -373,6 +373,7 @@ def bring_victim(
         )  # fmt: skip
     return load_victim(
         spec.victim, form=form, network=spec.network, input_shape=shape, num_classes=classes,
-        outputs=spec.outputs, device=device, trust=spec.trust, white_box=white_box,
+        outputs=spec.outputs, output=spec.output, device=device, trust=spec.trust,
+        white_box=white_box,
         allow=spec.allow, features=features,
     )  # fmt: skip

@@ -223,6 +223,12 @@ class Spec(BaseModel):
         "What your model returns, where a few answers do not show it.",
         default="as a few answers show", panel=OWN_VICTIM, describes="own victim",
     )] = None  # fmt: skip
+    output: Annotated[str | None, Key(
+        "Name of the output of your ONNX file, or of the field of what your model in Python "
+        "returns, that holds the class scores, where several could.",
+        metavar="NAME", default="by its name and its number of columns", panel=OWN_VICTIM,
+        describes="own victim",
+    )] = None  # fmt: skip
     shape: Annotated[list[int] | None, Key(
         "Input shape of your model.",
         metavar="C,H,W", default="that of the test rows", panel=OWN_VICTIM, describes="own victim",

@@ -25,6 +25,7 @@ from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded_victim import LoadedVictim, must_exist
 from clonecost.victims.onnx import onnx_victim
 from clonecost.victims.python_object import check_callable, python_object
+from clonecost.victims.raw_scores import Wanted
 from clonecost.victims.sklearn_model import TableModel, is_estimator, skops_victim
 from clonecost.victims.torch_model import (
     callable_scores,
@@ -42,6 +43,7 @@ def load_victim(
     input_shape: Shape | None = None,
     num_classes: int | None = None,
     outputs: Outputs | None = None,
+    output: str | None = None,
     device: torch.device | str = "cpu",
     trust: bool = False,
     white_box: bool = False,
@@ -69,6 +71,8 @@ def load_victim(
         input_shape: (C, H, W), or (d,) for a table.
         outputs: what the victim returns; answers are always probabilities. None: as a few rows
             show (see `clonecost.victims.answer_form`).
+        output: the name of an ONNX file's output, or of the field of what a model in Python
+            returns, that holds the scores; None: as names and the number of classes show.
         trust: load a program although that can run code.
         white_box: also return the network.
         allow: full names of types in a .skops file that are not known to be harmless.
@@ -94,7 +98,7 @@ def load_victim(
         )  # fmt: skip
     must_be_no_other_address(where)
     must_be_readable(where)
-    path = at_home(where)
+    path, wanted = at_home(where), Wanted(output, num_classes)
     suffix, facts = path.suffix.lower(), _Facts()
     if form not in (None, InputForm()) and suffix != ".onnx":
         raise VictimError(
@@ -105,10 +109,12 @@ def load_victim(
         )  # fmt: skip
     if suffix == ".safetensors":
         module = _from_weights(path, network, input_shape, num_classes)
-        facts = _Facts(module_scores(module, device=device), module, weights=file_digest(path))
+        facts = _Facts(
+            module_scores(module, device=device, wanted=wanted), module, weights=file_digest(path)
+        )
     elif suffix == ".pt2":
         program = _from_program(path, device, trust)
-        facts = _Facts(scores_of(program, device=device), weights=file_digest(path))
+        facts = _Facts(scores_of(program, device=device, wanted=wanted), weights=file_digest(path))
     elif suffix == ".skops":
         must_exist(path)
         facts = _of_estimator(skops_victim(path, allow), features)
@@ -116,10 +122,10 @@ def load_victim(
     elif suffix == ".onnx":
         return onnx_victim(
             path, input_shape=input_shape, num_classes=num_classes, outputs=outputs,
-            form=form, device=device,
+            output=output, form=form, device=device,
         )  # fmt: skip
     elif ":" in where:
-        facts = _of_object(python_object(where), where, features, device)
+        facts = _of_object(python_object(where), where, features, device, wanted)
     else:
         raise VictimError(
             "The victim's name has an unknown form", SetKey("victim"), got=repr(where),
@@ -159,7 +165,9 @@ def load_victim(
         served=about.served if about else "",
         weights=facts.weights,
         code=facts.code,
-        network=open_network(facts.module, gives) if white_box and facts.module and gives else None,
+        network=open_network(facts.module, gives, wanted)
+        if white_box and facts.module and gives
+        else None,
         outputs=outputs,
         form=found.form,
         shows=found.shows,
@@ -183,17 +191,20 @@ class _Facts:
 
 
 def _of_object(
-    thing: object, where: str, features: Sequence[Feature] | None, device: torch.device | str
-) -> _Facts:
+    thing: object, where: str, features: Sequence[Feature] | None, device: torch.device | str,
+    wanted: Wanted,
+) -> _Facts:  # fmt: skip
     code = code_digest(thing)
     if isinstance(thing, nn.Module):
-        return _Facts(module_scores(thing, device=device), thing, weights_digest(thing), code)
+        scores = module_scores(thing, device=device, wanted=wanted)
+        return _Facts(scores, thing, weights_digest(thing), code)
     if is_estimator(thing) and not isinstance(thing, type):
         facts = _of_estimator(thing, features)
         return replace(facts, code=code, weights=estimator_digest(thing))
     check_callable(thing, where)
     function = cast(Callable[[Tensor], object], thing)
-    return _Facts(callable_scores(function), code=code, free=False, trains=trains(thing))
+    scores = callable_scores(function, wanted)
+    return _Facts(scores, code=code, free=False, trains=trains(thing))
 
 
 def _of_estimator(estimator: Any, features: Sequence[Feature] | None) -> _Facts:

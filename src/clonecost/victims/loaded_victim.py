@@ -22,6 +22,7 @@ from clonecost.types import (
 from clonecost.victims.answer_form import AnswerForm, Outputs
 from clonecost.victims.asking import asked
 from clonecost.victims.digests import code_digest, estimator_digest, weights_digest
+from clonecost.victims.raw_scores import Wanted
 from clonecost.victims.sklearn_model import EstimatorApi, TableModel
 from clonecost.victims.torch_model import callable_scores, module_scores, open_network
 from clonecost.victims.training_mode import trains
@@ -109,8 +110,11 @@ def as_loaded(
             return victim
         return replace(victim, weights=weights_digest(victim.network))
     module = victim.to(device) if isinstance(victim, nn.Module) else None
+    wanted = Wanted(columns=api.num_classes)
     found = asked(
-        callable_scores(victim) if module is None else module_scores(module, device=device),
+        callable_scores(victim, wanted)
+        if module is None
+        else module_scores(module, device=device, wanted=wanted),
         where="the victim", num_classes=api.num_classes, input_shape=api.input_shape,
         features=api.features, local=module is not None,
     )  # fmt: skip
@@ -122,7 +126,9 @@ def as_loaded(
         code=code_digest(victim), free_rows=module is not None or served is not None,
         trains=module is None and trains(victim), classes=served.classes if served else (),
         weights=estimator_digest(served.estimator) if served else weights,
-        network=open_network(module, form) if white_box and module is not None and form else None,
+        network=open_network(module, form, wanted)
+        if white_box and module is not None and form
+        else None,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from clonecost.victims.loaded_victim import LoadedVictim
 from clonecost.victims.onnx_external import onnx_digest
 from clonecost.victims.onnx_names import names_of
 from clonecost.victims.probe_rows import probe_rows
+from clonecost.victims.raw_scores import SCORES, Wanted
 from clonecost.victims.torch_model import scores_of
 
 # type of a graph's input -> its conversion from float32
@@ -48,6 +49,7 @@ def onnx_victim(
     input_shape: Shape | None,
     num_classes: int | None,
     outputs: Outputs | None = None,
+    output: str | None = None,
     form: InputForm | None = None,
     device: torch.device | str = "cpu",
 ) -> LoadedVictim:
@@ -61,6 +63,8 @@ def onnx_victim(
         input_shape: (C, H, W) or (d,).
         num_classes: the expected number; None: the graph's own.
         outputs: what the graph gives; checked against the rows.
+        output: the name of the output that holds the scores; None: the only one that can, else the
+            one that is named so (`SCORES`) or has `num_classes` columns.
 
     Raises:
         VictimError: ONNX Runtime, the file or `input_shape` is missing, the graph is broken, takes
@@ -82,7 +86,7 @@ def onnx_victim(
     digest = onnx_digest(path)  # before the runtime opens weights outside of the folder
     sessions = Sessions(path, torch.device(device), digest)
     session = sessions.now()
-    graph = _read(session, path)
+    graph = _read(session, path, Wanted(output, num_classes))
     if graph.type == "tensor(uint8)":
         form = in_bytes(form)
     arrangement = form.arrangement(graph.sizes, input_shape, str(path))
@@ -169,22 +173,30 @@ def _session(path: Path, device: torch.device) -> Any:
         raise VictimError(f"{path} cannot be loaded as ONNX: {first_line(error)}") from error
 
 
-def _read(session: Any, path: Path) -> Graph:
+def _read(session: Any, path: Path, wanted: Wanted) -> Graph:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or inputs[0].type not in TYPES:
         got = ", ".join(f"{one.name} {one.type}" for one in inputs)
         raise VictimError(f"The inputs of {path} do not fit", got=got,
                           want=f"one of type {', '.join(TYPES)}")  # fmt: skip
-    scores = [one for one in outputs if one.type in TYPES and _holds_scores(one.shape)]
+    scores = _chosen(
+        [one for one in outputs if one.type in TYPES and _holds_scores(one.shape)], wanted
+    )
+    if wanted.name is not None and not scores:
+        raise VictimError(
+            f"{path} has no output {wanted.name!r} of class scores", SetKey("output"),
+            got=_listed(outputs),
+        )  # fmt: skip
     labels = [one for one in outputs if one.type in LABELS]
     if not scores and len(labels) == 1 and labels[0].type != "tensor(string)":
         scores, labels = labels, []
     if len(scores) != 1:
-        got = ", ".join(f"{one.name} {one.type} {one.shape}" for one in outputs)
+        got = _listed(outputs)
         of_skl2onnx = [Advice("with skl2onnx, export with options={'zipmap': False}")]
         raise VictimError(
             f"The outputs of {path} do not fit",
-            Advice("export the model with its scores as the only output"),
+            *(SetKey("output", one.name) for one in scores[:5]),
+            *([] if scores else [Advice("export the model with its scores as an output")]),
             *(of_skl2onnx if "seq(map" in got else []),
             got=got, want="exactly one of shape (n, classes)",
         )  # fmt: skip
@@ -197,6 +209,23 @@ def _read(session: Any, path: Path) -> Graph:
         output=scores[0].name,
         label=labels[0].name if len(labels) == 1 else None,
     )
+
+
+def _chosen(outputs: list[Any], wanted: Wanted) -> list[Any]:
+    """The outputs that may be the scores: one, where its name or its columns tell it apart."""
+    if wanted.name is not None:
+        return [one for one in outputs if one.name == wanted.name]
+    if len(outputs) < 2:
+        return outputs
+    # PyTorch's exporter calls a named output so; others write "StatefulPartitionedCall:0"
+    by_name = {one.name.lower(): one for one in outputs}
+    named = [by_name[name] for name in SCORES if name in by_name]
+    fitting = [one for one in outputs if one.shape[1:2] == [wanted.columns]]
+    return named[:1] or (fitting if len(fitting) == 1 else outputs)
+
+
+def _listed(outputs: list[Any]) -> str:
+    return ", ".join(f"{one.name} {one.type} {one.shape}" for one in outputs)
 
 
 def _holds_scores(shape: Any) -> bool:

@@ -1,25 +1,42 @@
 """What a model hands back -> one tensor of scores: tensors, arrays, lists, tuples, named fields."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from clonecost.errors import Advice, VictimError
+from clonecost.errors import Advice, SetKey, VictimError
 
 # the names of scores among several fields, the first one wins
 SCORES = ("logits", "probs", "probabilities", "scores", "output", "outputs", "predictions", "out")
 
 
-def raw_scores(output: object, rows: int) -> Tensor:
+@dataclass(frozen=True)
+class Wanted:
+    """What tells the scores from the other parts of an output.
+
+    Example:
+        >>> raw_scores((torch.zeros(2, 3), torch.zeros(2, 64)), 2, Wanted(columns=3)).shape
+        torch.Size([2, 3])
+    """
+
+    name: str | None = None  # of the field, as the owner states it
+    columns: int | None = None  # the number of classes, if it is known
+
+
+ANY = Wanted()
+
+
+def raw_scores(output: object, rows: int, wanted: Wanted = ANY) -> Tensor:
     """The scores of `rows` inputs in a model's output: (rows, columns), in the model's own type.
 
     The output is a tensor, an array, nested lists of numbers, or a tuple, list, mapping, dataclass
-    or named tuple that holds one of these. A named field `logits` (or another name in `SCORES`)
-    goes before all others. (rows,) becomes (rows, 1); trailing dimensions of size 1 are dropped.
+    or named tuple that holds one of these. A field that the owner names goes first, then a field
+    `logits` (or another name in `SCORES`), then the only one that fits, or fits the number of
+    classes. (rows,) becomes (rows, 1); trailing dimensions of size 1 are dropped.
 
     Raises:
         VictimError: there are no scores in it, or several that nothing tells apart.
@@ -28,7 +45,7 @@ def raw_scores(output: object, rows: int) -> Tensor:
         >>> raw_scores({"logits": torch.zeros(2, 3), "loss": torch.tensor(0.1)}, 2).shape
         torch.Size([2, 3])
     """
-    scores = _find(output, rows)
+    scores = _find(output, rows, wanted)
     while scores.ndim > 2 and scores.shape[-1] == 1:  # a pooled image of one pixel
         scores = scores[..., 0]
     if scores.ndim == 0 and rows == 1:
@@ -43,10 +60,18 @@ def raw_scores(output: object, rows: int) -> Tensor:
     return scores
 
 
-def _find(output: object, rows: int) -> Tensor:
+def _find(output: object, rows: int, wanted: Wanted) -> Tensor:
     if (tensor := _as_tensor(output)) is not None:
         return tensor
-    named = _named(output)
+    named = _named(output, wanted)
+    if wanted.name is not None:
+        tensor = _as_tensor((named or {}).get(wanted.name))
+        if tensor is None:
+            raise VictimError(
+                "The victim's model returned nothing by the name of the output", SetKey("output"),
+                got=", ".join(named or {}) or type(output).__name__, want=wanted.name,
+            )  # fmt: skip
+        return tensor
     if named is not None:
         for name in SCORES:
             if (tensor := _as_tensor(named.get(name))) is not None:
@@ -65,23 +90,27 @@ def _find(output: object, rows: int) -> Tensor:
     }  # fmt: skip
     matrices = {name: tensor for name, tensor in fitting.items() if tensor.ndim > 1}
     best = matrices or fitting
+    if len(best) > 1 and wanted.columns:
+        best = {name: one for name, one in best.items() if one.shape[1:] == (wanted.columns,)}
     if len(best) == 1:
         return next(iter(best.values()))
     held = ", ".join(
         f"{name} {type(parts[name]).__name__ if tensor is None else tuple(tensor.shape)}"
         for name, tensor in tensors.items()
     )
-    raise _unusable(f"got {type(output).__name__} with {held or 'nothing in it'}")
+    raise _unusable(f"got {type(output).__name__} with {held or 'nothing in it'}",
+                    named=named is not None)  # fmt: skip
 
 
-def _unusable(got: str) -> VictimError:
+def _unusable(got: str, *, named: bool = False) -> VictimError:
     return VictimError(
         f"The victim's model did not return one tensor of scores: {got}",
+        *([SetKey("output")] if named else []),
         Advice("wrap the model so that it returns a tensor of shape (n, K)"),
     )
 
 
-def _named(output: object) -> Mapping[str, Any] | None:
+def _named(output: object, wanted: Wanted) -> Mapping[str, Any] | None:
     """The named fields of an output that has any."""
     if isinstance(output, Mapping):
         return {str(key): value for key, value in output.items()}
@@ -89,7 +118,8 @@ def _named(output: object) -> Mapping[str, Any] | None:
         return {one.name: getattr(output, one.name) for one in fields(output)}
     if isinstance(output, tuple) and hasattr(output, "_asdict"):
         return dict(output._asdict())
-    found = {name: getattr(output, name) for name in SCORES if hasattr(output, name)}
+    names = SCORES if wanted.name is None else (wanted.name, *SCORES)
+    found = {name: getattr(output, name) for name in names if hasattr(output, name)}
     return found or None
 
 

@@ -11,7 +11,7 @@ from clonecost.safe_text import first_line
 from clonecost.types import Victim
 from clonecost.victims.answer_form import AnswerForm, Outputs
 from clonecost.victims.asking import Scores, asked
-from clonecost.victims.raw_scores import raw_scores
+from clonecost.victims.raw_scores import ANY, Wanted, raw_scores
 
 
 def torch_victim(
@@ -47,8 +47,9 @@ def torch_victim(
 
 
 def module_scores(
-    model: nn.Module, *, batch_size: int | None = None, device: torch.device | str = "cpu"
-) -> Scores:
+    model: nn.Module, *, batch_size: int | None = None, device: torch.device | str = "cpu",
+    wanted: Wanted = ANY,
+) -> Scores:  # fmt: skip
     """The scores of a module in eval mode; see `scores_of`.
 
     A module whose weights are all of one float type gets its inputs in that type.
@@ -61,24 +62,25 @@ def module_scores(
         model.eval()  # on every call: the model may have been trained since
         return model(inputs.to(dtype))
 
-    return scores_of(forward, batch_size=batch_size, device=device)
+    return scores_of(forward, batch_size=batch_size, device=device, wanted=wanted)
 
 
 class Logits(nn.Module):
     """Turns a classifier's scores into logits: the logarithms of its probabilities, (n, K)."""
 
-    def __init__(self, model: nn.Module, form: AnswerForm) -> None:
+    def __init__(self, model: nn.Module, form: AnswerForm, wanted: Wanted = ANY) -> None:
         super().__init__()
-        self.model, self.form = model, form
+        self.model, self.form, self.wanted = model, form, wanted
 
     def forward(self, inputs: Tensor) -> Tensor:
-        probs = self.form.probabilities(raw_scores(self.model(inputs), len(inputs)))
+        scores = raw_scores(self.model(inputs), len(inputs), self.wanted)
+        probs = self.form.probabilities(scores)
         return probs.clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
-def open_network(model: nn.Module, form: AnswerForm) -> nn.Module:
+def open_network(model: nn.Module, form: AnswerForm, wanted: Wanted = ANY) -> nn.Module:
     """The classifier as a white box gives it: (n, *shape) pixels in [0, 1] -> (n, K) logits."""
-    return model if form.outputs == "logits" else Logits(model, form)
+    return model if form.outputs == "logits" else Logits(model, form, wanted)
 
 
 def scores_of(
@@ -86,6 +88,7 @@ def scores_of(
     *,
     device: torch.device | str = "cpu",
     batch_size: int | None = None,
+    wanted: Wanted = ANY,
 ) -> Scores:
     """A function (n, *shape) -> (n, columns) scores, out of one that a program runs on `device`.
 
@@ -101,19 +104,19 @@ def scores_of(
             torch.autocast(kind, enabled=False),
             as_victim_error(tuple(inputs.shape)),
         ):
-            chunks = [raw_scores(forward(c.to(device)), len(c)) for c in inputs.split(size)]
+            chunks = [raw_scores(forward(c.to(device)), len(c), wanted) for c in inputs.split(size)]
             values = torch.cat(chunks).to(inputs.device)
             return values.float() if values.is_floating_point() else values
 
     return scores
 
 
-def callable_scores(function: Callable[[Tensor], object]) -> Scores:
+def callable_scores(function: Callable[[Tensor], object], wanted: Wanted = ANY) -> Scores:
     """The scores of any callable, which gets all rows of a batch at once, wherever they are."""
 
     def scores(inputs: Tensor, /) -> Tensor:
         with torch.no_grad(), as_victim_error(tuple(inputs.shape)):
-            return raw_scores(function(inputs), len(inputs))
+            return raw_scores(function(inputs), len(inputs), wanted)
 
     return scores
 
