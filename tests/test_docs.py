@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.toys import MakeAudit
+from tests.support.undisturbed_runs import few_rows, undisturbed
 from typer.main import get_command
 
 import clonecost.attacks
@@ -123,7 +124,7 @@ def test_the_pages_attack_keeps_the_contract(
     monkeypatch: pytest.MonkeyPatch,
     victim: Victim,
     threat: ThreatModel,
-    test_set: LabelledInputs,
+    proxy: LabelledInputs,
     make_audit: MakeAudit,
     tmp_path: Path,
 ) -> None:
@@ -135,13 +136,19 @@ def test_the_pages_attack_keeps_the_contract(
     monkeypatch.delitem(sys.modules, "clonecost.attacks.noise", raising=False)
     assert "noise" in ATTACKS
     contract = runpy.run_path(str(ROOT / "tests" / "attacks" / "test_attack_contract.py"))
-    for number, (test, more) in enumerate({
-        "test_spends_what_it_reports_and_beats_the_majority_class": {
-            "victim": victim, "test_set": test_set},
+    few = few_rows(threat, proxy)
+    runs = {
+        kind: undisturbed(make_audit, "noise", victim, tmp_path / kind, **settings)
+        for kind, settings in {"whole": {}, "short": few}.items()
+    }
+    rows: dict[str, object] = {"victim": victim, "few": few}
+    for test, more in {
+        "test_spends_what_it_reports_and_beats_the_majority_class": {"whole": runs["whole"]},
         "test_resumes_after_a_failure_without_paying_twice": {
-            "victim": victim, "tmp_path": tmp_path / "resumes"},
+            **rows, "short": runs["short"], "tmp_path": tmp_path / "resumes",
+            "make_audit": make_audit},
         "test_a_larger_budget_continues_a_run_of_a_smaller_one": {
-            "victim": victim, "threat": threat},
-    }.items()):  # fmt: skip
-        made = functools.partial(make_audit, out=tmp_path / str(number))
-        contract[test](name="noise", make_audit=made, **more)
+            **rows, "threat": threat,
+            "make_audit": functools.partial(make_audit, out=tmp_path / "larger")},
+    }.items():  # fmt: skip
+        contract[test](name="noise", **more)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from safetensors.torch import load_file
 from tests.support.attack_settings import toy_attack
 from tests.support.recording_oracle import RecordingVictim
 from tests.support.toys import BUDGET, MakeAudit
+from tests.support.undisturbed_runs import LITTLE, Undisturbed, counted, few_rows, undisturbed
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from clonecost.attacks import ATTACKS, PROFILES
 from clonecost.audit import Watcher, run_audit
@@ -39,20 +38,43 @@ every_attack_with_snapshots = pytest.mark.parametrize(
 TEST_ROWS = 400
 
 
-def counted(run: Callable[[], Result | None] | Callable[[], None]) -> tuple[Result | None, int]:
-    """The result of `run`, and the number of optimiser steps that it took."""
-    steps = 0
+Settings = dict[str, Any]
+Made = dict[tuple[str, str], Undisturbed]
 
-    def step(*_: object) -> None:
-        nonlocal steps
-        steps += 1
 
-    hook = register_optimizer_step_post_hook(step)
-    try:
-        result = run()
-    finally:
-        hook.remove()
-    return result, steps
+@pytest.fixture(scope="module")
+def made() -> Made:
+    """Runs that several tests compare with: each is made once, when it is wanted."""
+    return {}
+
+
+@pytest.fixture
+def few(threat: ThreatModel, proxy: LabelledInputs) -> Settings:
+    return few_rows(threat, proxy)
+
+
+@pytest.fixture
+def whole(
+    name: str, victim: Victim, make_audit: MakeAudit, made: Made,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Undisturbed:  # fmt: skip
+    """The run of the toy's budget."""
+    if (name, "whole") not in made:
+        folder = tmp_path_factory.mktemp(name)
+        made[name, "whole"] = undisturbed(make_audit, name, victim, folder)
+    return made[name, "whole"]
+
+
+@pytest.fixture
+def short(
+    name: str, victim: Victim, make_audit: MakeAudit, few: Settings, made: Made,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Undisturbed:  # fmt: skip
+    """The run of few rows."""
+    if (name, "short") not in made:
+        folder = tmp_path_factory.mktemp(name)
+        made[name, "short"] = undisturbed(make_audit, name, victim, folder, **few)
+    return made[name, "short"]
 
 
 def rows_replayed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -86,12 +108,9 @@ def sent_again(result: Result | None) -> int:
 
 
 @every_attack
-def test_spends_what_it_reports_and_beats_the_majority_class(
-    name: str, victim: Victim, test_set: LabelledInputs, make_audit: MakeAudit
-) -> None:
-    counting = RecordingVictim(victim)
-    result = run_audit(make_audit(name, victim=counting))
-    assert counting.seen - TEST_ROWS == result.spent <= BUDGET
+def test_spends_what_it_reports_and_beats_the_majority_class(name: str, whole: Undisturbed) -> None:
+    result = whole.result
+    assert whole.victim.seen - TEST_ROWS == result.spent <= BUDGET
     assert result.evaluation == TEST_ROWS
     assert result.curve[-1].agreement.low > result.majority_agreement
     queries = [score.queries for score in result.curve]
@@ -101,17 +120,18 @@ def test_spends_what_it_reports_and_beats_the_majority_class(
 
 @every_querying_attack
 def test_resumes_after_a_failure_without_paying_twice(
-    name: str, victim: Victim, make_audit: MakeAudit, tmp_path: Path
-) -> None:
-    straight = run_audit(make_audit(name, out=tmp_path / "straight"))
-    first = RecordingVictim(victim, fail_at=TEST_ROWS + 800)
+    name: str, short: Undisturbed, victim: Victim, make_audit: MakeAudit, few: Settings,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    straight = short.result
+    first = RecordingVictim(victim, fail_at=TEST_ROWS + LITTLE // 2)
     with pytest.raises(VictimError, match="went away"):
-        run_audit(make_audit(name, victim=first, out=tmp_path / "resumed"))
+        run_audit(make_audit(name, **few, victim=first, out=tmp_path / "resumed"))
     second = RecordingVictim(victim)
-    resumed = run_audit(make_audit(name, victim=second, out=tmp_path / "resumed"))
+    resumed = run_audit(make_audit(name, **few, victim=second, out=tmp_path / "resumed"))
 
     assert resumed.curve == straight.curve
-    one, two = (load_file(tmp_path / o / "clone.safetensors") for o in ("straight", "resumed"))
+    one, two = (load_file(o / "clone.safetensors") for o in (short.folder, tmp_path / "resumed"))
     assert all(torch.equal(one[key], two[key]) for key in one)  # to the last bit
     assert resumed.spent == straight.spent
     assert resumed.lost > 0  # the batch that was sent when the API failed
@@ -124,17 +144,11 @@ def test_resumes_after_a_failure_without_paying_twice(
 
 @every_attack_with_snapshots
 def test_resumes_from_a_snapshot_with_little_recomputation(
-    name: str, victim: Victim, threat: ThreatModel, proxy: LabelledInputs, make_audit: MakeAudit,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    name: str, short: Undisturbed, victim: Victim, threat: ThreatModel, make_audit: MakeAudit,
+    few: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Stopped during a query, then during training: less than an iteration is recomputed."""
-    budget, attack = 600, toy_attack(name)
-    few: dict[str, Any] = {"threat": replace(threat, query_budget=budget), "milestones": (250, 500)}
-    if threat.features is None:  # some attacks query each row of the pool once
-        few["proxy"] = proxy.take(slice(0, budget))
-    whole = make_audit(name, **few, victim=RecordingVictim(victim), out=tmp_path / "one")
-    straight, steps = counted(lambda: run_audit(whole))
-    assert straight is not None
+    straight, steps, attack = short.result, short.steps, toy_attack(name)
     notices: list[str] = []
     stopped: list[int] = []
 
@@ -165,12 +179,12 @@ def test_resumes_from_a_snapshot_with_little_recomputation(
     assert without_time(resumed) == without_time(straight)
     samples = ["samples.safetensors"] if threat.features is None else []  # no pictures of a table
     for file in ("clone.safetensors", *samples):
-        one, two = ((tmp_path / out / file).read_bytes() for out in ("one", "two"))
+        one, two = ((out / file).read_bytes() for out in (short.folder, tmp_path / "two"))
         assert one == two, file
     assert asked.seen + again.seen == straight.spent + TEST_ROWS + sent_again(resumed)
     assert done - steps <= steps / 5
     # rows of the part before the loop and of one iteration are replayed, not bought
-    before_loop = getattr(attack, "seeds", 0) + int(getattr(attack, "before", 0) * budget)
+    before_loop = getattr(attack, "seeds", 0) + int(getattr(attack, "before", 0) * LITTLE)
     iteration = getattr(attack, "queries_per_iteration", 250)  # or one interval of milestones
     assert sum(replayed) <= (1 + len(stopped)) * (before_loop + iteration)
     assert notices == []
@@ -179,12 +193,13 @@ def test_resumes_from_a_snapshot_with_little_recomputation(
 
 @every_querying_attack
 def test_a_larger_budget_continues_a_run_of_a_smaller_one(
-    name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
+    name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit, few: Settings
 ) -> None:
-    small = dataclasses.replace(threat, query_budget=700)
+    few = {**few, "milestones": ()}
+    small = {**few, "threat": replace(threat, query_budget=400)}
     first, second = RecordingVictim(victim), RecordingVictim(victim)
-    before = run_audit(make_audit(name, victim=first, threat=small, milestones=()))
-    after = run_audit(make_audit(name, victim=second, milestones=()))
+    before = run_audit(make_audit(name, **small, victim=first))
+    after = run_audit(make_audit(name, **few, victim=second))
     assert after.spent > before.spent
     assert first.seen + second.seen == after.spent + TEST_ROWS + sent_again(after)
     assert before.curve[-1] in after.curve  # the first budget's clone is still on the curve
@@ -192,30 +207,25 @@ def test_a_larger_budget_continues_a_run_of_a_smaller_one(
 
 @every_querying_attack
 def test_scoring_changes_neither_the_queries_nor_the_last_clone(
-    name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit, tmp_path: Path
-) -> None:
-    asked, curves = [], []
-    for folder, milestones in (("often", (3, 250, 251, 430)), ("never", ())):
-        counting = RecordingVictim(victim)
-        few = replace(threat, query_budget=600)
-        result = run_audit(make_audit(name, victim=counting, threat=few, milestones=milestones,
-                                      out=tmp_path / folder))  # fmt: skip
-        asked.append(counting.rows[TEST_ROWS:])
-        curves.append(result.curve)
-    assert asked[0] == asked[1]
-    assert len(curves[0]) > len(curves[1]) == 1
-    assert curves[0][-1] == curves[1][-1]
-    one, two = ((tmp_path / out / "clone.safetensors").read_bytes() for out in ("often", "never"))
+    name: str, short: Undisturbed, victim: Victim, make_audit: MakeAudit, few: Settings,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    asked = RecordingVictim(victim)
+    never = run_audit(make_audit(name, **{**few, "milestones": ()}, victim=asked, out=tmp_path))
+    assert asked.rows == short.victim.rows
+    assert len(short.result.curve) > len(never.curve) == 1
+    assert short.result.curve[-1] == never.curve[-1]
+    one, two = ((out / "clone.safetensors").read_bytes() for out in (short.folder, tmp_path))
     assert one == two
 
 
 @every_querying_attack
 def test_needs_are_refused_before_the_first_query(
-    name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit
+    name: str, victim: Victim, threat: ThreatModel, make_audit: MakeAudit, few: Settings
 ) -> None:
-    labels = dataclasses.replace(threat, answers="label")
+    labels = replace(threat, answers="label", query_budget=LITTLE)
     counting = RecordingVictim(victim)
-    audit = make_audit(name, victim=counting, threat=labels)
+    audit = make_audit(name, **{**few, "threat": labels, "milestones": ()}, victim=counting)
     if ATTACKS[name].declares.needs == "label":
         assert run_audit(audit).spent > 0
     else:
@@ -233,26 +243,22 @@ def test_an_iteration_costs_what_it_declares(
     if not cost:
         pytest.skip(f"{name} has no iterations")
     counting = RecordingVictim(victim)
-    exactly = dataclasses.replace(threat, query_budget=3 * cost + cost - 1)
+    exactly = replace(threat, query_budget=3 * cost + cost - 1)
     result = run_audit(make_audit(name, victim=counting, threat=exactly, milestones=()))
     assert counting.seen - TEST_ROWS == result.spent == 3 * cost
 
 
 @every_white_box
 def test_a_white_box_sends_no_query_and_resumes_to_the_same_clone(
-    name: str, network: nn.Module, victim: Victim, make_audit: MakeAudit, tmp_path: Path
+    name: str, whole: Undisturbed, network: nn.Module, make_audit: MakeAudit, tmp_path: Path
 ) -> None:
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    counting = RecordingVictim(victim)
-    straight, steps = counted(
-        lambda: run_audit(make_audit(name, victim=counting, out=tmp_path / "straight"))
-    )
-    assert straight is not None
+    straight, steps, counting = whole.result, whole.steps, whole.victim
     assert counting.seen == TEST_ROWS  # the evaluation's
     assert [score.queries for score in straight.curve] == [straight.spent] == [0]
     assert straight.threat.access == "white-box"
     assert "white-box-reference" in [flag.code for flag in straight.flags]
 
+    before = {key: value.clone() for key, value in network.state_dict().items()}
     steps_seen = []
 
     def crash(what: str, done: int, total: int) -> None:
@@ -275,17 +281,15 @@ def test_a_white_box_sends_no_query_and_resumes_to_the_same_clone(
     assert counting.seen == TEST_ROWS  # bought before the crash
     assert len(set(steps_seen)) > 2  # the evaluation, the images, the student
     assert resumed.curve == straight.curve
-    one, two = (load_file(tmp_path / o / "clone.safetensors") for o in ("straight", "resumed"))
+    one, two = (load_file(o / "clone.safetensors") for o in (whole.folder, tmp_path / "resumed"))
     assert all(torch.equal(one[key], two[key]) for key in one)
     assert all(torch.equal(network.state_dict()[key], before[key]) for key in before)
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
 
 
 @every_attack
-def test_the_callers_randomness_is_left_alone(name: str, make_audit: MakeAudit) -> None:
-    before = torch.get_rng_state()
-    run_audit(make_audit(name))
-    assert torch.equal(torch.get_rng_state(), before)
+def test_the_callers_randomness_is_left_alone(name: str, whole: Undisturbed) -> None:
+    assert whole.same_randomness
 
 
 @every_attack
