@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,11 @@ AUDIT = ["audit", *MINE, *KNOCKOFF, "--set", "knockoff.epochs=1", "--set", "knoc
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-9]|38;5;\d+)m")
 
 
-def on_a_terminal(bench: Path, out: Path, **more: str) -> str:
-    """Everything that the audit writes to a terminal of 100 columns."""
+def on_a_terminal(bench: Path, *words: str | Path, **more: str) -> str:
+    """Everything that a command writes to a terminal of 100 columns."""
     above, below = pty.openpty()
     process = subprocess.Popen(
-        command(*AUDIT, "--out", out), cwd=bench, stdin=below, stdout=below, stderr=below,
+        command(*words), cwd=bench, stdin=below, stdout=below, stderr=below,
         env=environment(bench, TERM="xterm-256color", COLUMNS="100", LINES="30", **more),
     )  # fmt: skip
     os.close(below)
@@ -49,17 +50,31 @@ def on_a_terminal(bench: Path, out: Path, **more: str) -> str:
 
 
 def test_a_terminal_shows_spent_and_left(bench: Path, tmp_path: Path) -> None:
-    shown = on_a_terminal(bench, tmp_path / "run")
+    shown = on_a_terminal(bench, *AUDIT, "--out", tmp_path / "run")
     assert "100 spent, 0 left" in shown
     assert COLOUR.search(shown)
     assert "0/200" not in shown  # a bar that never moves
     assert shown.rstrip().endswith("report.html")
 
 
-def test_no_color_is_respected(bench: Path, tmp_path: Path) -> None:
-    shown = on_a_terminal(bench, tmp_path / "run", NO_COLOR="1")
+class FakeTerminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("no_color", [True, False])
+def test_no_color_is_respected(no_color: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stderr", FakeTerminal())
+    with Display() as display:
+        display.begin("knockoff")
+        display.spent(1, 2)
+    assert isinstance(sys.stderr, FakeTerminal)
+    shown = sys.stderr.getvalue()
     assert "spent" in shown
-    assert not COLOUR.search(shown)
+    assert bool(COLOUR.search(shown)) != no_color
 
 
 def test_a_pipe_gets_plain_lines_and_the_result_apart(bench: Path, tmp_path: Path) -> None:

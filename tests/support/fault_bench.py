@@ -4,6 +4,7 @@ import mmap
 import os
 import resource
 import struct
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -122,6 +123,14 @@ def session(bench: Bench, wire: Wire, setup: Callable[[], None]) -> tuple[int, s
             os._exit(status)
     _, found = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(found), said.read_text() if said.is_file() else ""
+
+
+def played_slowly(attack: str, folder: Path) -> None:
+    """One session without faults, in which a reader finds the time to look."""
+    torch.set_num_threads(1)
+    wire = Wire(linear())
+    wire.disturb = lambda wire, rows: time.sleep(0.02)
+    run_audit(Bench(attack, folder, wire).audit())
 
 
 def accounted(bench: Bench) -> tuple[int, int]:

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -128,13 +129,14 @@ def today() -> int:
     return int(datetime.now(UTC).strftime("%Y%m%d"))
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
+    """Play the schedules that the words of a command line ask for; 0 if nothing broke."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--schedules", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=today(), help="another one every day")
     parser.add_argument("--http", action="store_true", help="a victim behind a faulty server")
-    asked = parser.parse_args()
+    asked = parser.parse_args(words)
     print(f"seed {asked.seed}", flush=True)
     torch.set_num_threads(1)
     tally: Counter[str] = Counter()

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.support.cli_runs import FORKS
 from tests.support.fault_bench import (
     BUDGET,
     TEST_ROWS,
@@ -19,6 +20,7 @@ from tests.support.fault_bench import (
     files,
     linear,
     outcome,
+    played_slowly,
 )
 
 from clonecost.audit import run_audit
@@ -29,46 +31,45 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="sessions are forks")
 
 
-@pytest.mark.parametrize("how", [("1", "--seed", "1"), ("1",), ("1", "--http")])
-def test_a_sample_of_schedules(how: tuple[str, ...], tmp_path: Path) -> None:
+SAMPLE = [["--seed", "1"], [], ["--http"]]
+PLAY = (
+    "import sys; from tests.support.faults import main\n"
+    f"sys.exit(max(main(['--schedules', '1', *how]) for how in {SAMPLE}))"
+)
+
+
+def test_a_sample_of_schedules() -> None:
     """One sample is always the same; the others are new every day, and print their seed."""
-    count, *more = how
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.faults", "--schedules", count, *more],
-        capture_output=True, text=True, cwd=ROOT,
+        [sys.executable, "-c", PLAY], capture_output=True, text=True, cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("seed ")
-    assert f"{count} schedules, 0 broken" in done.stdout
+    assert done.stdout.count("seed ") == len(SAMPLE)
+    assert done.stdout.count("1 schedules, 0 broken") == len(SAMPLE)
 
 
 def test_a_run_folder_that_is_copied_while_the_run_goes_on(tmp_path: Path) -> None:
     """What a backup or a power cut would leave: it opens, is whole, and goes on to the same end."""
-    wire = Wire(linear())
-    bench = Bench("disguide", tmp_path / "run-on", wire)
+    bench = Bench("disguide", tmp_path / "run-on", Wire(linear()))
     bench.folder.mkdir()
-    wire.disturb = lambda wire, rows: time.sleep(0.02)
-    script = (
-        "import sys, time, torch; torch.set_num_threads(1); from pathlib import Path\n"
-        "from tests.support.fault_bench import Bench, Wire, linear\n"
-        "from clonecost.audit import run_audit\n"
-        "wire = Wire(linear()); wire.disturb = lambda wire, rows: time.sleep(0.02)\n"
-        "run_audit(Bench('disguide', Path(sys.argv[1]), wire).audit())"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, str(bench.folder)], cwd=ROOT)
+    process = FORKS.Process(target=played_slowly, args=("disguide", bench.folder))
+    process.start()
+    assert process.pid is not None
     copies: list[Path] = []
     try:
-        while process.poll() is None and len(copies) < 3:
+        while process.is_alive() and len(copies) < 3:
             time.sleep(0.07)
-            process.send_signal(signal.SIGSTOP)
+            os.kill(process.pid, signal.SIGSTOP)
             if (bench.run / "ledger.sqlite").is_file() and not (bench.run / "result.json").exists():
                 copies.append(tmp_path / f"copy{len(copies)}")
                 shutil.copytree(bench.run, copies[-1] / "run")
-            process.send_signal(signal.SIGCONT)
-        assert process.wait(60) == 0
+            os.kill(process.pid, signal.SIGCONT)
+        process.join(60)
+        assert process.exitcode == 0
     finally:
         process.kill()
+        process.join()
     assert len(copies) == 3
     straight = outcome(read_result(bench.run)), files(bench)
     for copy in copies:

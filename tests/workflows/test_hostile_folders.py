@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.support.cli_runs import run as command
 from tests.support.run_folders import fresh_copy
 from tests.support.toys import MakeAudit
 
-from clonecost.audit import run_audit
+from clonecost.audit import Audit, run_audit
 from clonecost.errors import CloneCostError
 from clonecost.oracle.ledger import Ledger
 from clonecost.workflows.verify import verify
@@ -26,11 +27,22 @@ OPENED = {"format": "clonecost/ledger/2", "audit": "a", "num_classes": 3, "input
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the run that all tests copy is made when the first one wants it."""
+    return tmp_path_factory.mktemp("original") / "run"
+
+
 @pytest.fixture
-def run(make_audit: MakeAudit) -> Path:
-    audit = make_audit()
-    run_audit(audit)
-    return audit.folder
+def audit(make_audit: MakeAudit) -> Audit:
+    return make_audit(snapshot_every=0.0, keep="all")
+
+
+@pytest.fixture
+def run(audit: Audit, original: Path) -> Path:
+    if not original.exists():
+        run_audit(replace(audit, out=original))
+    return fresh_copy(original, audit.folder)
 
 
 def everything(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -168,21 +180,19 @@ LINKS = ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-journal", "ledger.
 @pytest.mark.parametrize("folder", [False, True])
 @pytest.mark.parametrize("name", LINKS)
 def test_no_link_leads_outside(
-    name: str, folder: bool, make_audit: MakeAudit, tmp_path: Path
+    name: str, folder: bool, audit: Audit, run: Path, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "000001.safetensors").write_bytes(b"precious")
     (outside / "000009.safetensors").write_bytes(b"precious")
-    audit = make_audit(snapshot_every=0.0, keep="all")
-    run_audit(audit)
     target = outside if folder else outside / "000001.safetensors"
-    link(name)(audit.folder, target)
+    link(name)(run, target)
     before = everything(outside)
-    for step in (lambda: run_audit(audit), lambda: verify(audit.folder)):
+    for step in (lambda: run_audit(audit), lambda: verify(run)):
         with suppress(CloneCostError):
             step()
-    command("report", audit.folder)
+    command("report", run)
     assert everything(outside) == before
 
 
