@@ -142,7 +142,7 @@ def test_the_pages_attack_keeps_the_contract(
         for kind, settings in {"whole": {}, "short": few}.items()
     }
     rows: dict[str, object] = {"victim": victim, "few": few}
-    for test, more in {
+    properties: dict[str, dict[str, object]] = {
         "test_spends_what_it_reports_and_beats_the_majority_class": {"whole": runs["whole"]},
         "test_resumes_after_a_failure_without_paying_twice": {
             **rows, "short": runs["short"], "tmp_path": tmp_path / "resumes",
@@ -150,5 +150,6 @@ def test_the_pages_attack_keeps_the_contract(
         "test_a_larger_budget_continues_a_run_of_a_smaller_one": {
             **rows, "threat": threat,
             "make_audit": functools.partial(make_audit, out=tmp_path / "larger")},
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for test, more in properties.items():
         contract[test](name="noise", **more)
