@@ -52,8 +52,8 @@ from clonecost.victims.endpoints import (
     proxy_of,
     refusal,
 )
-from clonecost.victims.zoo.catalogue import VICTIMS
-from clonecost.victims.zoo.images import is_trained
+from clonecost.victims.zoo.catalogue import VICTIMS, Training
+from clonecost.victims.zoo.images import first_step, is_trained
 from clonecost.workflows.costs import (
     BATCH,
     estimates,
@@ -266,8 +266,12 @@ def survey(
     proxy: ProxyData | None = None
     needed: list[tuple[str, Split]] = [] if test is not None else [(name, "test")]
     if spec.victim in VICTIMS and not is_trained(spec.victim):
-        missing.append(f"{spec.victim} is not trained yet: the audit trains it first")
-        needed.append((VICTIMS[spec.victim].dataset, "train"))
+        try:
+            missing.append(first_step(spec.victim, root=spec.data))
+        except VictimError as error:
+            missing.append(words(error))
+        if isinstance(VICTIMS[spec.victim].training, Training):
+            needed.append((VICTIMS[spec.victim].dataset, "train"))
     missing += _victim_missing(spec)
     for data, split in dict.fromkeys(needed):
         try:

@@ -10,7 +10,7 @@ from clonecost.errors import SpecError, VictimError
 from clonecost.networks import NETWORKS, build
 from clonecost.persistence.disk import file_digest
 from clonecost.victims.zoo import images as zoo
-from clonecost.victims.zoo.catalogue import VICTIMS
+from clonecost.victims.zoo.catalogue import VICTIMS, Training
 from clonecost.victims.zoo.images import cache_root, train_victim, zoo_victim
 
 
@@ -91,6 +91,7 @@ def test_another_recipe_trains_again(
     before = zoo_victim("digits-lenet", cache=tmp_path, epochs=1).weights
     assert before == file_digest(short / "weights.safetensors")
     recipe = VICTIMS["digits-lenet"]
+    assert isinstance(recipe.training, Training)
     other = replace(recipe, training=replace(recipe.training, lr=0.01))
     monkeypatch.setitem(VICTIMS, "digits-lenet", replace(recipe, summary="new words"))
     assert zoo_victim("digits-lenet", cache=tmp_path, epochs=1).weights == before

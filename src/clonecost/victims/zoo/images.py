@@ -1,7 +1,7 @@
-"""Image classifiers that clonecost trains from public data: no weights to download or to trust.
+"""Image classifiers: most are trained here from public data, one has weights that others released.
 
 A tenth of the official train split is held out, by a fixed seed, to choose the best epoch; the
-test split is used once, for the accuracy on the card. Trained victims are kept in the cache:
+test split is used once, for the accuracy on the card. Victims are kept in the cache:
 
     <cache>/victims/<name>-seed<k>/weights.safetensors  the network and its normalisation
                                    card.json            accuracy, recipe, time, versions, sha256
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from clonecost.data import load
+from clonecost.data import DATASETS, load
 from clonecost.data.hold_out import hold_out
 from clonecost.errors import ChooseFrom, SpecError, VictimError, suggest
 from clonecost.networks import build
@@ -24,12 +24,14 @@ from clonecost.persistence.disk import file_digest
 from clonecost.persistence.model_cache import CARD, WEIGHTS, Cached, cache_root
 from clonecost.types import Progress, no_progress
 from clonecost.victims import LoadedVictim, load_weights, torch_victim
-from clonecost.victims.zoo.catalogue import VICTIMS, VictimRecipe
+from clonecost.victims.zoo.catalogue import VICTIMS, Released, VictimRecipe
+from clonecost.victims.zoo.released import released_file, released_model
 from clonecost.victims.zoo.train_classifier import count_correct, train_classifier
 
 __all__ = [
     "CARD",
     "cache_root",
+    "first_step",
     "is_trained",
     "train_victim",
     "zoo_model",
@@ -49,7 +51,9 @@ def zoo_model(
     epochs: int | None = None,
     progress: Progress = no_progress,
 ) -> nn.Module:
-    """A network of the zoo: from the cache if its recipe is the same, else trained now.
+    """A network of the zoo: from the cache if its recipe is the same, else made now.
+
+    Made means trained, or read from the released weights that the user installed.
 
     Args:
         name: a key of `VICTIMS`.
@@ -63,7 +67,8 @@ def zoo_model(
     Raises:
         SpecError: there is no victim of that name, or `epochs` is below 1.
         DataError: the training data cannot be loaded.
-        VictimError: the cached weights differ from those on their card.
+        VictimError: the cached weights differ from those on their card, or released weights are
+            not installed.
 
     Example:
         >>> model = zoo_model("digits-lenet")
@@ -132,16 +137,20 @@ def train_victim(
 ) -> Path:
     """Train a victim, whether it is cached or not, and return its folder in the cache.
 
+    Released weights are read from their file instead.
+
     The same seed gives the same weights on the same machine with the same number of threads; the
     global random state stays unchanged.
 
     Raises:
-        SpecError, DataError: as `zoo_model`.
-        VictimError: the cache cannot be written.
+        SpecError, DataError: as `zoo_model`; released weights have one seed, 0.
+        VictimError: the cache cannot be written, or released weights are not installed.
     """
     recipe = _recipe(name, epochs)
     cached = _cached(name, cache, seed, epochs)
     cached.must_be_writable()
+    if isinstance(recipe.training, Released):
+        return _keep_released(name, recipe, recipe.training, cached, root, seed)
     train, test = (
         load(recipe.dataset, split, root=root, shape=recipe.input_shape, progress=progress)
         for split in ("train", "test")
@@ -176,12 +185,51 @@ def train_victim(
     return cached.folder
 
 
+def first_step(name: str, *, root: Path | None = None) -> str:
+    """What an audit does first for a victim that is not in the cache yet.
+
+    Raises:
+        VictimError: its released weights are not installed.
+
+    Example:
+        >>> first_step("digits-lenet")
+        'digits-lenet is not trained yet: the audit trains it first'
+    """
+    training = VICTIMS[name].training
+    if isinstance(training, Released):
+        path = released_file(name, training, root)
+        return f"{name} is not in the cache yet: the audit reads its weights from {path} first"
+    return f"{name} is not trained yet: the audit trains it first"
+
+
+def _keep_released(
+    name: str, recipe: VictimRecipe, weights: Released, cached: Cached, root: Path | None, seed: int
+) -> Path:
+    if seed != 0:
+        raise SpecError(f"{name} has one set of released weights, and no other seed of them",
+                        got=seed, want="0")  # fmt: skip
+    path = released_file(name, weights, root)
+    model = released_model(name, recipe, weights, path)
+    card = {
+        "name": name,
+        "seed": seed,
+        "recipe": _as_json(recipe),
+        "test": _accuracy(weights.correct, DATASETS[recipe.dataset].test),
+        "read_from": str(path),
+        "torch": torch.__version__,
+    }
+    cached.write(model, card)
+    return cached.folder
+
+
 def _recipe(name: str, epochs: int | None) -> VictimRecipe:
     if name not in VICTIMS:
         raise SpecError(suggest("victim", name, list(VICTIMS)), ChooseFrom("victims"))
     recipe = VICTIMS[name]
     if epochs is None:
         return recipe
+    if isinstance(recipe.training, Released):
+        raise SpecError(f"{name} has released weights, and no epochs of a training", got=epochs)
     if epochs < 1:
         raise SpecError(f"Victim {name!r} has too few epochs of training", got=epochs,
                         want="1 or more")  # fmt: skip
