@@ -28,7 +28,7 @@ from typing import Literal
 
 Listed = Literal[
     "attacks", "victims", "datasets", "networks", "defences", "countermeasures", "detectors",
-    "generators", "suites",
+    "generators", "suites", "backbones",
 ]  # fmt: skip
 Workflow = Literal[
     "audit",

@@ -36,6 +36,7 @@ _LISTS: dict[Listed, tuple[str, ...]] = {
     "detectors": ("detectors.DETECTORS",),
     "generators": ("generators.catalogue.GENERATORS",),
     "suites": ("suite.bundled.shipped",),
+    "backbones": ("backbones.catalogue.BACKBONES",),
 }
 KINDS: tuple[Listed, ...] = get_args(Listed)
 
@@ -61,7 +62,7 @@ def names(kind: Listed) -> list[str]:
 
     Args:
         kind: "attacks", "victims", "datasets", "networks", "defences", "countermeasures",
-            "detectors", "generators" or "suites".
+            "detectors", "generators", "suites" or "backbones".
 
     Raises:
         SpecError: there is no such kind.

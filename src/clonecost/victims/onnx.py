@@ -10,13 +10,13 @@ from torch import Tensor
 
 from clonecost.errors import Advice, SetKey, VictimError
 from clonecost.persistence.file_limits import ONNX_FILE, regular_file
+from clonecost.persistence.onnx_external import onnx_digest
 from clonecost.safe_text import first_line
 from clonecost.types import InputPrecision, Shape
 from clonecost.victims.answer_form import Outputs
 from clonecost.victims.asking import asked
 from clonecost.victims.input_form import InputForm, Sizes, in_bytes, shaped
 from clonecost.victims.loaded_victim import LoadedVictim
-from clonecost.victims.onnx_external import onnx_digest
 from clonecost.victims.onnx_names import names_of
 from clonecost.victims.probe_rows import probe_rows
 from clonecost.victims.raw_scores import SCORES, Wanted

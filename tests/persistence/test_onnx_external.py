@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from clonecost.errors import VictimError
+from clonecost.persistence.onnx_external import external_files, onnx_digest
 from clonecost.victims import load_victim
-from clonecost.victims.onnx_external import external_files, onnx_digest
 
 PLACES = ("initializer", "attribute", "branch", "function", "sparse")
 

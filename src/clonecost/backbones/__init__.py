@@ -1,0 +1,5 @@
+"""Public backbones: pictures -> features, as a company downloads them before it trains a head."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,3 @@
+from .backbone import Backbone as Backbone
+from .catalogue import BACKBONES as BACKBONES
+from .load import load_backbone as load_backbone
