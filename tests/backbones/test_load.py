@@ -119,7 +119,7 @@ def test_own_modules_get_pixels_at_their_own_size(own: str, name: str) -> None:
     backbone = load_backbone(f"{own}:{name}")
     assert (backbone.input_shape, backbone.features) == ((3, 8, 8), 5)
     pixels = torch.rand(2, 3, 8, 8)
-    torch.testing.assert_close(backbone(pixels), backbone.as_module().network(pixels).detach())
+    torch.testing.assert_close(backbone(pixels), backbone.as_module()(pixels).detach())
     assert len(backbone.weights) == 64
 
 
@@ -139,7 +139,8 @@ def test_an_onnx_file_gets_normalised_pixels(tmp_path: Path, batch: int | str) -
     assert (backbone.input_shape, backbone.features) == ((3, 4, 4), 4)
     pixels, weight = torch.rand(5, 3, 4, 4), torch.arange(12.0).view(3, 4)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    torch.testing.assert_close(backbone(pixels), (pixels.mean((2, 3)) - mean) / std @ weight)
+    normalised = torch.sub(pixels.mean((2, 3)), mean) / std
+    torch.testing.assert_close(backbone(pixels), normalised @ weight)
     half = load_backbone(path, normalisation="half")
     torch.testing.assert_close(half(pixels), (pixels.mean((2, 3)) * 2 - 1) @ weight)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -120,7 +120,7 @@ class Backbone:
         Raises:
             SpecError: it is to be trained, and is no torch module.
         """
-        copied = cast(Encoder, deepcopy(self._encoder).to("cpu"))
+        copied = deepcopy(self._encoder).to("cpu")
         if frozen:
             return copied
         if not any(True for _ in copied.network.parameters()):

@@ -49,6 +49,7 @@ def load_backbone(
     if size is not None and size < 1:
         raise SpecError("The size of a backbone's pictures is out of range", got=size,
                         want="at least 1")  # fmt: skip
+    shape: Shape
     if kind == "listed":
         make, file = LISTED[name]
         side = size or BACKBONES[name].side
