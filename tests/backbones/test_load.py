@@ -106,7 +106,7 @@ def test_a_module_of_it_is_trained_without_changing_it(lite0: Backbone) -> None:
     with torch.no_grad():
         for weight in module.parameters():
             assert weight.grad is not None
-            weight -= weight.grad
+            weight.sub_(weight.grad)
     assert torch.equal(lite0(pixels), before)
     frozen = lite0.as_module(frozen=True)
     assert not frozen.training
@@ -139,7 +139,7 @@ def test_an_onnx_file_gets_normalised_pixels(tmp_path: Path, batch: int | str) -
     assert (backbone.input_shape, backbone.features) == ((3, 4, 4), 4)
     pixels, weight = torch.rand(5, 3, 4, 4), torch.arange(12.0).view(3, 4)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    normalised = torch.sub(pixels.mean((2, 3)), mean) / std
+    normalised = (pixels.mean((2, 3)) - mean).div(std)
     torch.testing.assert_close(backbone(pixels), normalised @ weight)
     half = load_backbone(path, normalisation="half")
     torch.testing.assert_close(half(pixels), (pixels.mean((2, 3)) * 2 - 1) @ weight)
