@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.synthetic_runs import at_corrected, result
 
-from clonecost.cli.fail_above import judged, limits_of, must_be_known, must_be_scored
+from clonecost.cli.fail_above import judged, limits_of, must_be_known
 from clonecost.errors import SpecError
 from clonecost.result.gate import Limit
 
@@ -63,12 +63,20 @@ CURVE = [(1000, 0.3), (10_000, 0.6), (20_000, 0.95)]
 
 
 @pytest.mark.parametrize(
-    ("queries", "value"), [(1000, 0.3), (9_999, 0.3), (10_000, 0.6), (15_000, 0.6), (10**6, 0.95)]
-)
-def test_a_limit_at_n_takes_the_last_milestone_at_or_below_n(queries: int, value: float) -> None:
+    ("queries", "value", "at"),
+    [(50, 0.3, 1000), (1000, 0.3, 1000), (1001, 0.6, 10_000), (10_000, 0.6, 10_000),
+     (15_000, 0.95, 20_000), (10**6, 0.95, 20_000)],
+)  # fmt: skip
+def test_a_limit_at_n_takes_the_first_milestone_at_or_above_n(
+    queries: int, value: float, at: int
+) -> None:
     for limit, status in ((value, 0), (value - 0.01, 1)):
         (asked,) = limits_of([f"worst.agreement@{queries}={limit}"])
-        assert judged([asked], [result(CURVE)])[0] == status
+        found, said = judged([asked], [result(CURVE)])
+        assert found == status
+        assert [f"(the clone at {at:,} queries)" in line for line in said] == [
+            at != queries
+        ] * found
 
 
 def test_the_largest_over_the_runs_decides_and_is_named() -> None:
@@ -78,21 +86,6 @@ def test_the_largest_over_the_runs_decides_and_is_named() -> None:
         1, ["worst.agreement@10000 0.800 is above 0.75: dear (seed 4)"]
     )  # fmt: skip
     assert judged(limits_of(["agreement@10_000=0.8"]), runs)[0] == 0
-
-
-def test_a_run_without_that_milestone_leaves_the_verdict_to_the_others() -> None:
-    limits = limits_of(["worst.agreement@1000=0.75"])
-    late = result([(5000, 0.9)], attack="late")
-    assert judged(limits, [result(CURVE), late]) == (0, [])
-    with pytest.raises(SpecError, match=r"agreement@1000 cannot be checked.* after 5,000 queries"):
-        judged(limits, [late])
-
-
-def test_a_limit_below_the_first_milestone_is_refused_beforehand() -> None:
-    limits = limits_of(["agreement@50=0.5"])
-    must_be_scored(limits, [50, 100])
-    with pytest.raises(SpecError, match="first clone is scored after 60 queries"):
-        must_be_scored(limits, [60, 100])
 
 
 @pytest.mark.parametrize("wrong", ["agreement@0=0.5", "agreement@=0.5", "agreement@many=0.5",

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clonecost.cli.errors import ANY, Place, errors, in_run, in_words, sentences
-from clonecost.cli.fail_above import judged, limits_of, must_be_known, must_be_scored
+from clonecost.cli.fail_above import judged, limits_of, must_be_known
 from clonecost.cli.list import check_kind, details, names, table
 from clonecost.cli.options import (
     OF_A_RUN,
@@ -227,8 +227,6 @@ def _run(
 
         def watch(audit: Audit) -> Watcher:
             must_be_known(limits, labelled=audit.test.labelled)
-            if not started:  # later attacks of a panel may decide nothing; what is paid stays
-                must_be_scored(limits, [*audit.milestones, audit.threat.query_budget])
             started.append(audit)
             seed = f", seed {audit.seed}" if len(spec.seed) > 1 else ""
             display.begin(

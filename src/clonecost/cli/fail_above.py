@@ -1,13 +1,13 @@
 """`--fail-above METRIC=SHARE`: the exit status of a command as a gate of a release pipeline.
 
 METRIC is a metric, such as `agreement`; `worst.agreement` says that the largest value over the runs
-decides, as it does anyway; `agreement@10000` asks the clone of the last milestone at or below
+decides, as it does anyway; `agreement@10000` asks the clone of the first milestone at or above
 10,000 queries instead of the final one. A clone that is no better than one that ignores its input
 decides nothing: its attack failed, and says little about the victim. Nor does a reference, which no
 attacker behind the API can make. When no run is left, the gate neither passes nor fails (status 3).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from clonecost.errors import Advice, SetKey, SpecError, suggest
 from clonecost.result import Result, metrics
@@ -66,34 +66,16 @@ def must_be_known(limits: Sequence[Limit], *, labelled: bool) -> None:
             raise _unknown(limit)
 
 
-def must_be_scored(limits: Sequence[Limit], stops: Iterable[int]) -> None:
-    """Refuse a limit at N queries if the first clone is scored after more.
-
-    Args:
-        stops: the rows after which a run scores a clone, its budget among them.
-
-    Raises:
-        SpecError: there is such a limit. Raise it before a row is paid for.
-    """
-    first = min((stop for stop in stops if stop > 0), default=0)
-    for limit in limits:
-        if limit.queries is not None and first > limit.queries:
-            raise _unscored(limit, first)
-
-
 def outcomes(limits: Sequence[Limit], results: Sequence[Result]) -> list[Outcome]:
     """Each limit on the results.
 
     Raises:
-        SpecError: a limit's metric is not known of any of the results, or of any clone that
-            learnt; no run has a milestone at or below the limit's number of queries.
+        SpecError: a limit's metric is not known of any of the results.
     """
     found = [apply(limit, results) for limit in limits]
     for outcome in found:
         if outcome.status == "no_labels":
             raise _unknown(outcome.limit)
-        if outcome.status == "no_milestone":
-            raise _unscored(outcome.limit, min(result.curve[0].queries for result in results))
     return found
 
 
@@ -144,12 +126,4 @@ def _unknown(limit: Limit) -> SpecError:
         f"--fail-above {limit.asked} cannot be checked: the test set has no labels, so "
         f"{limit.metric} is not known", SetKey("test"),
         Advice("set a limit for corrected_agreement instead"),
-    )  # fmt: skip
-
-
-def _unscored(limit: Limit, first: int) -> SpecError:
-    return SpecError(
-        f"--fail-above {limit.asked} cannot be checked: the first clone is scored after "
-        f"{first:,} queries", SetKey("milestones", limit.queries),
-        Advice(f"ask for {limit.metric}@{first} or later"),
     )  # fmt: skip

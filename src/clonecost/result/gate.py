@@ -8,7 +8,7 @@ from typing import Literal
 from clonecost.result.document import Result
 from clonecost.result.score import Score, metric_value
 
-Status = Literal["passed", "exceeded", "no_verdict", "no_labels", "no_milestone"]
+Status = Literal["passed", "exceeded", "no_verdict", "no_labels"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Limit:
     Attributes:
         metric: a name of `clonecost.result.metrics()`.
         share: from 0 to 1; a value equal to it passes.
-        queries: the clone of the last milestone at or below this many; None: the final clone.
+        queries: the clone of the first milestone at or above this many, or the final one if the
+            run ended before; None: the final clone.
         worst: written with `worst.`, which says what holds anyway: the largest value decides.
     """
 
@@ -50,6 +51,7 @@ class Outcome:
     status: Status
     value: float | None = None  # the largest; None when no clone that learnt anything has one
     of: str = ""  # the run with that value, in words
+    at: int | None = None  # queries of the clone with that value
 
     @property
     def sentence(self) -> str:
@@ -59,13 +61,13 @@ class Outcome:
                 return f"{self.limit.asked} has no clone that learnt anything within these queries"
             case "passed" | "exceeded":
                 than = "above" if self.status == "exceeded" else "not above"
-                return f"{self.limit.asked} {self.value:.3f} is {than} {self.limit.share:g}"
+                other = self.limit.queries is not None and self.at != self.limit.queries
+                place = f" (the clone at {self.at:,} queries)" if other else ""
+                return f"{self.limit.asked} {self.value:.3f} is {than} {self.limit.share:g}{place}"
             case "no_verdict":
                 return f"{self.limit.asked} has no verdict: no attack made a clone that learnt"
             case "no_labels":
                 return f"{self.limit.metric} is not known: the test set has no labels"
-            case "no_milestone":
-                return f"no run has a milestone at or below {self.limit.queries:,} queries"
 
 
 def split(asked: str) -> tuple[bool, str, int | None] | None:
@@ -94,24 +96,22 @@ def apply(limit: Limit, results: Sequence[Result]) -> Outcome:
     decide = [result for result in results if decides(result)]
     # failed attacks alone are asked, too, whether they know the metric
     scored = [(score_at(result, limit.queries), result) for result in decide or results]
-    there = [(score, result) for score, result in scored if score is not None]
-    if not there:
-        return Outcome(limit, "no_milestone" if results else "no_verdict")
     known = [
-        (value, score.learnt, result)
-        for score, result in there
+        (value, score, result)
+        for score, result in scored
         if (value := metric_value(score, limit.metric)) is not None
     ]
-    if not known:
+    if scored and not known:
         return Outcome(limit, "no_labels")
     if not decide:
         return Outcome(limit, "no_verdict")
-    learnt = [(value, result) for value, learnt, result in known if learnt]
+    learnt = [(value, score, result) for value, score, result in known if score.learnt]
     if not learnt:
         return Outcome(limit, "passed")
-    value, result = max(learnt, key=lambda one: one[0])
+    value, score, result = max(learnt, key=lambda one: one[0])
     of = f"{result.attack.name} (seed {result.provenance.seed})"
-    return Outcome(limit, "exceeded" if value > limit.share else "passed", value, of)
+    status: Status = "exceeded" if value > limit.share else "passed"
+    return Outcome(limit, status, value, of, score.queries)
 
 
 def decides(result: Result) -> bool:
@@ -119,8 +119,12 @@ def decides(result: Result) -> bool:
     return result.learnt and not result.reference
 
 
-def score_at(result: Result, queries: int | None) -> Score | None:
-    """The score of the last milestone at or below `queries`; None if the first is above it."""
+def score_at(result: Result, queries: int | None) -> Score:
+    """The score of the first milestone at or above `queries`; of the final clone if none is.
+
+    Between two milestones the curve is not known: the earlier one would let a clone pass that grew
+    too good before `queries`.
+    """
     if queries is None:
         return result.curve[-1]
-    return next((one for one in reversed(result.curve) if one.queries <= queries), None)
+    return next((one for one in result.curve if one.queries >= queries), result.curve[-1])
