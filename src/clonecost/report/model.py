@@ -10,6 +10,7 @@ Example:
 """
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -69,7 +70,7 @@ Inline = str | Strong | Code | Small | Badge | Link
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class Cell(ABC):
     """One value of a grid, which knows how it is written."""
 
     note: str = ""  # smaller, behind the value
@@ -77,8 +78,9 @@ class Cell:
     span: int = 1  # columns that the cell fills
 
     @property
+    @abstractmethod
     def shown(self) -> str:
-        raise NotImplementedError
+        """The value as it is written."""
 
     @property
     def detail(self) -> str:
