@@ -129,9 +129,10 @@ def _of_pairs(pairs: Sequence[tuple[Group, Group]]) -> Measure:
     plain, worst = (max(several, key=_agreement) for several in zip(*pairs, strict=True))
     first = worst.first
     facts = [defence_words(first.defences)] if first.defences else []
-    only_labels = not facts and first.threat.answers == "label"
+    to_labels = first.threat.answers == "label"
+    only_labels = not facts and to_labels
     if first.threat.answers != plain.first.threat.answers:
-        facts.append(f"answers with {answer_words(first)} only")
+        facts.append(name_of(LABEL) if to_labels else f"answers with {answer_words(first)} only")
     counter = f" with {counter_words(first.attack)}" if first.attack.counter else ""
     of = "the only attacker" if len(pairs) == 1 else f"the best of {len(pairs)} attackers"
     return Measure(

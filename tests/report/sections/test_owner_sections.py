@@ -161,7 +161,7 @@ def test_runs_that_differ_in_the_answers_only_are_a_measure() -> None:
     label = run("label", curve=[(1000, 0.6)], threat={"answers": "label"})
     other = run("other", curve=[(1000, 0.6)], threat={"answers": "label"}, attack="dfme")
     (found,) = measures(None, group_runs([full, label, other]))
-    assert found.name == "answers with hard label only"
+    assert found.name == "labels only"
     assert found.price_words == "users get the top class without any probability"
     assert found.effect.value == pytest.approx(0.3)
     assert found.works
@@ -169,7 +169,7 @@ def test_runs_that_differ_in_the_answers_only_are_a_measure() -> None:
     (again,) = measures(None, group_runs(paired))
     assert again.effect.value == pytest.approx(0.3)
     assert again.effect.low > found.effect.low - 0.1
-    assert "hard label only" in said(advice(material(*paired)).blocks)
+    assert "labels only takes" in said(advice(material(*paired)).blocks)
 
 
 def test_agreement_taken_by_wrong_answers_is_no_protection() -> None:
@@ -218,7 +218,7 @@ def test_cap_and_alarm_come_from_the_detectors() -> None:
 def test_a_cap_that_the_curve_does_not_give_is_not_made_up(
     reached: int | None, per_day: int | None, words: str
 ) -> None:
-    cap = {"agreement": 0.75, "days": 30, "below": None, "reached": reached, "per_day": per_day,
+    cap = {"band": 0.75, "days": 30, "below": None, "reached": reached, "per_day": per_day,
            "accounts_in_a_day": None}  # fmt: skip
     watched = replace(run(), detection=detection(caps=[cap]))
     assert words in said(advice(material(watched)).blocks)
