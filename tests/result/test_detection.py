@@ -14,7 +14,7 @@ DETECTION = Detection(
         source="the test set", rows=500, accounts=400, account_rows=100, kinds={"shuffled": 400}
     ),
     detectors=[DetectorFinding(name="labels", settings={"least": 20}, threshold=2.0)],
-    caps=[Cap(agreement=0.75, days=30, below=900, reached=1_000, per_day=30, accounts_in_a_day=34)],
+    caps=[Cap(band=0.75, days=30, below=900, reached=1_000, per_day=30, accounts_in_a_day=34)],
     noticed=False,
     verdict="Nobody would have noticed.",
     seed=0,

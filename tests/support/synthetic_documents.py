@@ -108,9 +108,9 @@ def detection(*detectors: dict[str, Any], caps: Any = None, noticed: bool = True
     }
     blind = {"name": "features", "settings": {}, "why_not": "The run kept no inputs."}
     default_caps = [
-        {"agreement": 0.75, "days": 30, "below": 1000, "reached": 10_000, "per_day": 33,
+        {"band": 0.75, "days": 30, "below": 1000, "reached": 10_000, "per_day": 33,
          "accounts_in_a_day": 304},
-        {"agreement": 0.9, "days": 30, "below": 10_000, "reached": None, "per_day": 333,
+        {"band": 0.9, "days": 30, "below": 10_000, "reached": None, "per_day": 333,
          "accounts_in_a_day": None},
     ]  # fmt: skip
     return Detection.model_validate({

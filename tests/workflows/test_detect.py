@@ -55,7 +55,7 @@ def test_a_run_is_watched_without_a_query(mine: Path, tmp_path: Path) -> None:
     assert found.noticed == any(one.alarm for one in found.detectors)
     queries = [score.queries for score in read_result(mine).curve]
     assert all(one.milestone in (None, *queries) for one in judged)
-    assert {cap.agreement for cap in found.caps} == {0.75, 0.9}
+    assert {cap.band for cap in found.caps} == {0.75, 0.9}
     assert "seconds" in json.loads((mine / "detection.json").read_text())
 
 

@@ -231,7 +231,7 @@ def _lines(found: "Detection") -> list[str]:
         if one.watched and one.watched < found.queries:
             lines.append(f"{one.name} watched the first {one.watched:,} rows only.")
     for cap in found.caps:
-        band = f"{100 * cap.agreement:.0f} % agreement"
+        band = f"{100 * cap.band:.0f} % chance-corrected agreement"
         if cap.reached is None:
             lines.append(f"{band} was not reached within {found.queries:,} rows.")
         elif cap.per_day is None:

@@ -1,4 +1,4 @@
-"""The daily cap per account that keeps a clone below a band of agreement, from a measured curve."""
+"""The daily cap per account that keeps a clone below a band of the verdict, by a measured curve."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -6,7 +6,7 @@ from math import ceil
 from clonecost.result.detection import Cap
 from clonecost.result.score import Score
 
-BANDS = (0.75, 0.9)  # of agreement, as OWASP AITG-APP-09 judges fidelity
+BANDS = (0.75, 0.9)  # of chance-corrected agreement, as the verdict of the report has them
 DAYS = 30  # for which an account is used
 
 
@@ -24,11 +24,11 @@ def caps(curve: Sequence[Score], days: int = DAYS) -> list[Cap]:
 
 
 def _cap(curve: Sequence[Score], band: float, days: int) -> Cap:
-    reached = next((one.queries for one in curve if one.agreement.high >= band), None)
+    reached = next((one.queries for one in curve if one.corrected_agreement.high >= band), None)
     before = [one.queries for one in curve if reached is None or one.queries < reached]
     below = before[-1] if before else None
     per_day = None if below is None else below // days
     return Cap(
-        agreement=band, days=days, below=below, reached=reached, per_day=per_day,
+        band=band, days=days, below=below, reached=reached, per_day=per_day,
         accounts_in_a_day=ceil(reached / per_day) if reached and per_day else None,
     )  # fmt: skip

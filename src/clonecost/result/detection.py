@@ -114,9 +114,9 @@ class DetectorFinding(Model):
 
 
 class Cap(Model):
-    """The largest number of rows a day that keeps one account below a band of agreement."""
+    """The largest number of rows a day that keeps one account below a band of the verdict."""
 
-    agreement: float = Field(gt=0, le=1, description="the band: 0.75 or 0.9")
+    band: float = Field(gt=0, le=1, description="0.75 or 0.9 of chance-corrected agreement")
     days: int = Field(description="days for which an account is used")
     below: int | None = Field(
         description="the last milestone at which the interval's upper end is below the band"

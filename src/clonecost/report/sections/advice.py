@@ -12,6 +12,7 @@ from clonecost.result.detection import Detection
 
 TITLE = "What would help"
 MOST = 3
+LEVEL = f"{percent(WARNING)} chance-corrected agreement"
 NOTHING = "Nothing that protects was measured, so this report names no measure and no number. "
 NO_DEFENCE = "No defence was measured. Run "
 NO_ALARM = "Neither a cap nor an alarm was measured. Run "
@@ -74,14 +75,14 @@ def _watching(watched: Sequence[Detection]) -> list[Block]:
 
 def _cap(watched: Sequence[Detection]) -> str:
     """The strictest cap for the warning level."""
-    caps = [cap for one in watched for cap in one.caps if cap.agreement == WARNING]
+    caps = [cap for one in watched for cap in one.caps if cap.band == WARNING]
     if not caps:
         return "none was derived."
     low = next((cap for cap in caps if cap.reached is not None and not cap.per_day), None)
     if low is not None:
         return (
             f"not even one query a day keeps an account of {count(low.days, 'day')} below "
-            f"{percent(WARNING)} agreement, as far as the curve tells: the first scored clone that "
+            f"{LEVEL}, as far as the curve tells: the first scored clone that "
             f"may be above it came after {count(low.reached or 0, 'query')}. Earlier milestones "
             "may give a number."
         )
@@ -89,7 +90,7 @@ def _cap(watched: Sequence[Detection]) -> str:
     if not reached:
         known = min(caps, key=lambda one: one.per_day or 0)
         return (
-            f"no attack reached {percent(WARNING)} agreement within its budget. The curve says "
+            f"no attack reached {LEVEL} within its budget. The curve says "
             f"nothing beyond {count(known.per_day or 0, 'query')} a day for an account of "
             f"{count(known.days, 'day')}."
         )
@@ -101,7 +102,7 @@ def _cap(watched: Sequence[Detection]) -> str:
     )
     return (
         f"at most {count(cap.per_day or 0, 'query')} a day for one account keep an account of "
-        f"{count(cap.days, 'day')} below {percent(WARNING)} agreement.{accounts}"
+        f"{count(cap.days, 'day')} below {LEVEL}.{accounts}"
     )
 
 

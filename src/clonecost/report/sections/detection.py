@@ -72,8 +72,8 @@ def _of_run(name: str, run: Run, found: Detection, *, alone: bool) -> list[Block
         blocks.append(
             Grid(
                 f"Caps from the curve of {name}",
-                ("Band of agreement", "Queries a day for one account",
-                 "The band is reached after", "Accounts to reach it in one day"),
+                ("Chance-corrected agreement", "Queries a day for one account",
+                 "It is reached after", "Accounts to reach it in one day"),
                 tuple(map(_cap, found.caps)),
             )
         )  # fmt: skip
@@ -143,4 +143,4 @@ def _cap(cap: Cap) -> GridRow:
     needed: Cell = Missing("not known")
     if cap.accounts_in_a_day is not None:
         needed = Count(cap.accounts_in_a_day)
-    return GridRow((Words(percent(cap.agreement)), per_day, reached, needed))
+    return GridRow((Words(percent(cap.band)), per_day, reached, needed))
