@@ -3,8 +3,6 @@
 import os
 import shutil
 
-import torch
-
 from clonecost.attacks import ATTACKS
 from clonecost.attacks.base import Attack, check_access
 from clonecost.audit.attack_traits import least_budget, queries_per_iteration, refusal
@@ -67,9 +65,8 @@ def check(audit: Audit) -> None:
                 SetKey("proxy"), ChooseFrom("attacks"),
             )  # fmt: skip
     _check_data(audit)
-    if isinstance(audit.student, str) and threat.features is None:
-        with torch.device("meta"):  # takes no time and draws no random numbers
-            audit.new_student()
+    if threat.features is None:
+        _ = audit.loaded_student  # raises if it does not fit
     least = least_budget(attack)
     if own_rows(threat.query_budget, audit.repeats) < least:
         part = "iteration" if queries_per_iteration(attack) == least else "clone"

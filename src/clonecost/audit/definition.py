@@ -23,9 +23,9 @@ from clonecost.errors import (
     SpecError,
 )
 from clonecost.generators import TrainedGenerator
-from clonecost.networks import build
 from clonecost.oracle import Oracle
 from clonecost.persistence.intervals import EVERY
+from clonecost.students import Student, student_of
 from clonecost.types import (
     Compiled,
     Defence,
@@ -104,7 +104,9 @@ class Audit:
             either as a `LoadedVictim`, with its name, weights and so on.
         test: rows with true labels, for scoring only; fitted to the threat's input shape.
         out: the run folder.
-        student: name in `clonecost.networks`, or a function that makes an untrained network.
+        student: a name as `clonecost.students.parse_student` reads it; a function of
+            (input_shape, num_classes) or of nothing that makes a network; or a network, of which
+            every student is a copy, its weights included.
         proxy: the attacker's own data, if the attack needs any.
         generators: trained on the attacker's own data, by their names in the attack's settings; an
             RGB generator also serves a grey victim.
@@ -126,7 +128,7 @@ class Audit:
     attack: Attack
     test: LabelledInputs
     out: Path | str
-    student: str | Callable[[], nn.Module] = "lenet"
+    student: str | Callable[..., nn.Module] | nn.Module | Student = "lenet"
     proxy: ProxyData | None = None
     generators: Mapping[str, TrainedGenerator] = field(default_factory=dict)
     defences: Sequence[Defence] = ()
@@ -166,9 +168,11 @@ class Audit:
 
     @property
     def student_name(self) -> str:
-        """The student's name in `clonecost.networks`, or that of its function."""
+        """The student's name as it was given, or that of its function or class."""
         if self.threat.features is not None:
             return OWN_MODEL
+        if isinstance(self.student, Student):
+            return self.student.name
         return self.student if isinstance(self.student, str) else name_of(self.student)
 
     @property
@@ -193,10 +197,17 @@ class Audit:
         return self.counter.view(oracle, known)
 
     def new_student(self) -> nn.Module:
-        """An untrained student on the CPU."""
-        if not isinstance(self.student, str):
-            return self.student()
-        return build(self.student, self.threat.input_shape, self.threat.num_classes)
+        """A student on the CPU, with its initial weights."""
+        return self.loaded_student.make()
+
+    @cached_property
+    def loaded_student(self) -> Student:
+        """The student, checked with two rows of its own.
+
+        Raises:
+            SpecError: it cannot be made, or does not fit the victim's inputs and classes.
+        """
+        return student_of(self.student, self.threat.input_shape, self.threat.num_classes)
 
     def fitted_generators(self) -> dict[str, TrainedGenerator]:
         """The generators that the attack needs, for the victim's shape.
@@ -243,6 +254,8 @@ class Audit:
             "seed": self.seed,
             "device": self.options.device.type,
         }
+        if self.threat.features is None and self.loaded_student.digest:  # none of the catalogue
+            facts["student_weights"] = self.loaded_student.digest
         if names := required_generators(self.attack):  # no key without generators
             facts["generators"] = {name: self._generator(name).weights for name in names}
         if self.counter:  # no key without one

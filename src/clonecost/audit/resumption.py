@@ -15,7 +15,10 @@ from clonecost.registry import snake_case
 from clonecost.types import Defence, ThreatModel, Victim, answered
 
 RECALLED = 4096  # rows whose answers are read at once when a state is rebuilt
-WORDS = {"threat": "threat model", "test": "test rows", "proxy": "proxy data"}
+WORDS = {
+    "threat": "threat model", "test": "test rows", "proxy": "proxy data",
+    "student_weights": "student's digest",
+}  # fmt: skip
 DATA = ("victim", "test", "proxy")
 OF_A_RUN = (
     run_folder.LEDGER, f"{run_folder.LEDGER}-wal", f"{run_folder.LEDGER}-shm", run_folder.INPUTS,

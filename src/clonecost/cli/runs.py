@@ -19,8 +19,10 @@ from clonecost.errors import Advice, SpecError
 def replay(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run that kept its inputs.")],
     student: Annotated[
-        str, typer.Option("--student", metavar="NET", autocompletion=names("networks"),
-                          help="A network in `clonecost list networks`.")
+        str, typer.Option("--student", metavar="NET[,KEY=VALUE,...]",
+                          autocompletion=names("networks"),
+                          help="A network in `clonecost list networks`, or another student (see "
+                          "students.md); code that it names is run.")
     ],
     seed: Seed = 0,
     epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", help="Epochs of training. "

@@ -1,6 +1,7 @@
 from .build import SERIES as SERIES
 from .build import Parts as Parts
 from .build import audits as audits
+from .build import bring_student as bring_student
 from .build import bring_victim as bring_victim
 from .build import default_milestones as default_milestones
 from .build import default_out as default_out
@@ -15,6 +16,7 @@ from .consent import Consent as Consent
 from .consent import asking_for as asking_for
 from .consent import checked_consent as checked_consent
 from .consent import consents_needed as consents_needed
+from .consent import consents_of_student as consents_of_student
 from .consent import must_consent as must_consent
 from .consent import not_consented as not_consented
 from .defaults import answers_of as answers_of

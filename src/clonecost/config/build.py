@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from clonecost.audit import Audit, Origin, RunOptions
-from clonecost.config.consent import must_consent
+from clonecost.audit import OWN_MODEL, Audit, Origin, RunOptions
+from clonecost.config.consent import asking_for, consents_of_student, must_consent
 from clonecost.config.defaults import (
     answers_of,
     class_names,
@@ -37,6 +37,7 @@ from clonecost.data.table_labels import numbered_as
 from clonecost.data.tables import check_table, load_table
 from clonecost.errors import SetKey, SpecError
 from clonecost.generators import TrainedGenerator, is_path, ready_generator
+from clonecost.students import Student, load_student
 from clonecost.types import (
     Feature,
     LabelledInputs,
@@ -83,7 +84,7 @@ class Parts:
     test: LabelledInputs
     proxy: ProxyData | None
     generators: dict[str, TrainedGenerator]
-    student: str
+    student: Student | None  # None: of a table, whose attack makes a model of its own
 
 
 def load_parts(
@@ -106,7 +107,7 @@ def load_parts(
         victim, test = load_table_parts(spec, progress, consent=consent)
         victim, threat = load_attacked(spec, test, progress, consent=consent, victim=victim)
         test = numbered_for(spec, test, victim)
-        return Parts(victim, threat, test, None, {}, student_name(spec))
+        return Parts(victim, threat, test, None, {}, None)
     # The data come first: a mistake in their name must show before a victim is trained.
     test = load_test(spec, progress)
     shape, proxy = test.shape, None
@@ -121,7 +122,8 @@ def load_parts(
     generators = _generators(spec, proxy, make_device(spec.device), progress)
     victim, threat = load_attacked(spec, test, progress, consent=consent)
     test, victim = numbered_for(spec, test, victim), replace(victim, true_labels=own_data)
-    return Parts(victim, threat, test, proxy, generators, student_name(spec))
+    student = bring_student(spec, threat, consent=consent)
+    return Parts(victim, threat, test, proxy, generators, student)
 
 
 def load_table_parts(
@@ -252,6 +254,21 @@ def _generators(
     return {name: ready_generator(name, rows, device=device, progress=progress) for name in names}
 
 
+def bring_student(spec: Spec, threat: ThreatModel, *, consent: Container[str] = ()) -> Student:
+    """The student of a spec for a victim of images, checked with two rows of its own.
+
+    Args:
+        consent: what the person agreed to, see `must_consent`.
+
+    Raises:
+        ConsentError: it would run or fetch what the person has not agreed to.
+        SpecError: it cannot be made, or does not fit the victim.
+    """
+    if left := [one for one in consents_of_student(spec) if str(one) not in consent]:
+        raise asking_for(left, where=SPEC)
+    return load_student(student_name(spec), threat.input_shape, threat.num_classes)
+
+
 def _count_classes(test: LabelledInputs) -> int | None:
     if len(test) == 0:
         raise SpecError(f"{test.name} has no rows, on which agreement is measured", SetKey("test"))
@@ -272,7 +289,7 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
         (name,), (seed,) = single.attack, single.seed
         found.append(Audit(
             victim=parts.victim, threat=parts.threat, attack=make_attack(name, spec.set),
-            test=parts.test, out=folder, student=parts.student, proxy=parts.proxy,
+            test=parts.test, out=folder, student=parts.student or OWN_MODEL, proxy=parts.proxy,
             generators=parts.generators, defences=[make_defence(text) for text in spec.defence],
             counter=make_counter(spec.counter),
             milestones=milestones_of(spec), seed=seed, price=spec.price, options=options,

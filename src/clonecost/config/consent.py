@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from clonecost.config.defaults import endpoint_url
 from clonecost.config.schema import Spec
 from clonecost.errors import ConsentError, SetKey, SpecError
+from clonecost.students.naming import parse_student
 from clonecost.victims.endpoints.secret_shapes import VARIABLE
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
@@ -54,6 +55,10 @@ def consents_needed(spec: Spec) -> list[Consent]:
         >>> [str(one) for one in consents_needed(Spec(victim="my_models:net"))]
         ['code:my_models:net']
     """
+    return [*_of_victim(spec), *consents_of_student(spec)]
+
+
+def _of_victim(spec: Spec) -> list[Consent]:
     if spec.victim in VICTIMS or spec.victim in TABLE_VICTIMS:
         return []
     if url := endpoint_url(spec):
@@ -73,6 +78,23 @@ def consents_needed(spec: Spec) -> list[Consent]:
         ]
     if suffix == ".py" or (":" in spec.victim and suffix not in (".onnx", ".safetensors")):
         return [Consent("code", spec.victim, f"run the Python code of {spec.victim}")]
+    return []
+
+
+def consents_of_student(spec: Spec) -> list[Consent]:
+    """What the student of a spec would run or fetch that its author may not decide alone.
+
+    Raises:
+        SpecError: its name is not one that a student can have.
+    """
+    if spec.student is None:
+        return []
+    asked = parse_student(spec.student)
+    if asked.code and asked.code != spec.victim:
+        return [Consent("code", asked.code, f"run the Python code of {asked.code}")]
+    if asked.fetched:
+        words = f"fetch the weights of {asked.name} from {asked.fetched}'s hub if they are not here"
+        return [Consent("address", f"{asked.kind}:{asked.name}", words)]
     return []
 
 

@@ -32,6 +32,7 @@ from clonecost.generators import is_path, row_and_epochs
 from clonecost.networks import NETWORKS
 from clonecost.persistence.file_limits import KEY_PARTS, SPEC_FILE, at_home, regular_file
 from clonecost.safe_text import first_line
+from clonecost.students.naming import must_be_listed, parse_student
 from clonecost.types import check_budget
 from clonecost.victims.endpoints import (
     EndpointSettings,
@@ -190,9 +191,10 @@ def _check_names(spec: Spec, attacks: bool) -> None:
             )
     for text in spec.defence:
         make_defence(text)
-    for key, network in (("student", spec.student), ("network", spec.network)):
-        if network is not None and network not in NETWORKS:
-            raise SpecError(suggest(key, network, list(NETWORKS)), ChooseFrom("networks"))
+    if spec.student is not None:
+        must_be_listed(parse_student(spec.student))
+    if spec.network is not None and spec.network not in NETWORKS:
+        raise SpecError(suggest("network", spec.network, list(NETWORKS)), ChooseFrom("networks"))
     answer_kind(spec.answers)
 
 

@@ -115,9 +115,10 @@ class Spec(BaseModel):
         metavar="DATASET[:CLASSES]", default="photos", panel=ATTACKER, choices="datasets",
     )] = None  # fmt: skip
     student: Annotated[str | None, Key(
-        "The clone's network (`clonecost list networks`).",
-        metavar="NET", default="the zoo victim's own student, else resnet8", panel=ATTACKER,
-        choices="networks",
+        "The clone's network: a name in `clonecost list networks`, your own `file.py:name`, "
+        "`timm:NAME`, `torchvision:NAME`, or a pretrained `backbone:NAME` (see students.md).",
+        metavar="NET[,KEY=VALUE,...]", default="the zoo victim's own student, else resnet8",
+        panel=ATTACKER, choices="networks",
     )] = None  # fmt: skip
     counter: Annotated[str | None, Key(
         "What the attacker does about the defences, which they know except for their keys "

@@ -19,10 +19,10 @@ from clonecost.config import (
     EVERYTHING,
     Spec,
     audits,
+    bring_student,
     load_table_parts,
     needs_proxy,
     of_table,
-    student_name,
 )
 from clonecost.config.build import Parts, load_attacked, load_test, numbered_for
 from clonecost.config.panel_entries import must_fit, of_one_entry
@@ -127,10 +127,16 @@ def check_victim(
         if words(error) not in found.problems:  # the plan has met it, too
             found.problems.append(words(error))
         return found
-    found.problems += _contradictions(spec, victim, threat, test, words)
+    student = None
     if not of_table(spec):
-        found.speed = replace(found.speed, student=speed_of_student(spec, threat, clock))
-    found.facts.append(("threads", threads_in_words(spec, threat, victim)))
+        try:
+            student = bring_student(spec, threat, consent=EVERYTHING)
+        except CloneCostError as error:
+            found.problems.append(words(error))
+            return found
+        found.speed = replace(found.speed, student=speed_of_student(spec, threat, student, clock))
+    found.problems += _contradictions(spec, Parts(victim, threat, test, None, {}, student), words)
+    found.facts.append(("threads", threads_in_words(spec, threat, victim, student)))
     if found.speed.victim is None:
         found.speed = known_speed(spec, found.speed)
     found.estimates = estimates(of_one_entry(spec), threat, len(test), found.speed)
@@ -256,10 +262,9 @@ def _victim_facts(victim: LoadedVictim, threat: ThreatModel) -> Iterator[tuple[s
     yield "classes", f"{threat.num_classes}" + (f": {names}" if names else "")
 
 
-def _contradictions(
-    spec: Spec, victim: LoadedVictim, threat: ThreatModel, test: LabelledInputs, words: Words
-) -> Iterator[str]:
+def _contradictions(spec: Spec, parts: Parts, words: Words) -> Iterator[str]:
     """What the audit would refuse after its data are read, and what it could not measure."""
+    test, threat = parts.test, parts.threat
     shown = len(test.classes) or (int(test.labels.max()) + 1 if test.labelled else 0)
     if shown > threat.num_classes:
         yield (
@@ -275,7 +280,7 @@ def _contradictions(
         torch.zeros(2, *threat.input_shape, dtype=torch.uint8), torch.tensor([0, 1]), (), "proxy"
     )
     proxy = stand_in if needs_proxy(spec) and threat.features is None else None
-    parts = Parts(victim, threat, test, proxy, {}, student_name(spec))
+    parts = replace(parts, proxy=proxy)
     if spec.panel:
         try:
             must_fit(spec, threat.num_classes)

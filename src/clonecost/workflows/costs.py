@@ -16,13 +16,12 @@ from clonecost.config import (
     make_device,
     needs_proxy,
     proxy_name,
-    student_name,
 )
 from clonecost.config.build import milestones_of
 from clonecost.data.catalogue import DATASETS
 from clonecost.errors import SetKey, SpecError
-from clonecost.networks import build
 from clonecost.report.number_format import duration
+from clonecost.students import Student
 from clonecost.training.distill import Recipe, distill
 from clonecost.types import Shape, ThreatModel
 from clonecost.victims import LoadedVictim
@@ -38,7 +37,7 @@ LONG = 15 * 60  # seconds of a run from which what would shorten it is said
 
 def must_be_quick_enough(
     spec: Spec, victim: LoadedVictim, threat: ThreatModel, test: int, *,
-    notice: Callable[[str], object], clock: Clock = time.perf_counter,
+    student: Student | None, notice: Callable[[str], object], clock: Clock = time.perf_counter,
 ) -> None:  # fmt: skip
     """Say how long each run takes, and refuse what takes longer than the spec allows.
 
@@ -46,18 +45,19 @@ def must_be_quick_enough(
 
     Args:
         test: rows of the test set.
+        student: None: a table has none.
         notice: gets the estimates in words.
 
     Raises:
         SpecError: a run would take longer than `max_hours`.
     """
     found = estimates(spec, threat, test, known_speed(spec, Speed()))
-    if threat.features is None and _is_work(found, threat):
-        speed = speed_of_student(spec, threat, clock)
+    if student and _is_work(found, threat):
+        speed = speed_of_student(spec, threat, student, clock)
         if max(one.seconds for one in estimates(spec, threat, test, Speed(student=speed))) > (
             3600 * spec.max_hours
         ):  # another program may have had the cores: nobody is refused for that
-            speed = min(speed, speed_of_student(spec, threat, clock))
+            speed = min(speed, speed_of_student(spec, threat, student, clock))
         found = estimates(spec, threat, test, known_speed(spec, Speed(student=speed)))
         for one in found:
             notice(f"{one.attack}: {one.words}")
@@ -109,21 +109,26 @@ def evaluation_rows(spec: Spec, threat: ThreatModel, test: int) -> int:
     return test + (spec.uniform if threat.features is not None else 0)
 
 
-def speed_of_student(spec: Spec, threat: ThreatModel, clock: Clock) -> float:
-    """Seconds that one training step of the spec's student takes, a row."""
+def speed_of_student(spec: Spec, threat: ThreatModel, student: Student, clock: Clock) -> float:
+    """Seconds that one training step of the student takes, a row."""
     with torch.random.fork_rng(devices=[]):  # an audit's numbers stay what they are
         return student_speed(
-            lambda: build(student_name(spec), threat.input_shape, threat.num_classes),
-            threat.input_shape, threat.num_classes, make_device(spec.device), clock=clock,
+            student.make, threat.input_shape, threat.num_classes, make_device(spec.device),
+            clock=clock,
         )  # fmt: skip
 
 
-def threads_in_words(spec: Spec, threat: ThreatModel, victim: LoadedVictim | None) -> str:
-    """The number of threads that a new run of the spec would compute with, and why."""
+def threads_in_words(
+    spec: Spec, threat: ThreatModel, victim: LoadedVictim | None, student: Student | None
+) -> str:
+    """The number of threads that a new run of the spec would compute with, and why.
+
+    Args:
+        student: None: of a table, or not loaded, as that would run somebody's code.
+    """
     found = threads_for(
         None if spec.threads == "auto" else spec.threads, make_device(spec.device),
-        None if threat.features is not None
-        else lambda: build(student_name(spec), threat.input_shape, threat.num_classes),
+        student.make if student else None,
         victim.network if victim else None, threat.input_shape,
     )  # fmt: skip
     return f"{found.number} ({found.why})"

@@ -126,8 +126,10 @@ def preview(grid: Grid, *, clock: Clock = time.perf_counter) -> list[tuple[str, 
     if spec.price is not None:
         lines.append(("money", f"at most ${rows * spec.price / 1000:,.2f}"))
     speed = Speed()
-    if grid.parts.threat.features is None:
-        speed = replace(speed, student=speed_of_student(spec, grid.parts.threat, clock))
+    if grid.parts.student:
+        speed = replace(
+            speed, student=speed_of_student(spec, grid.parts.threat, grid.parts.student, clock)
+        )
     found = estimates(spec, grid.parts.threat, len(grid.parts.test), known_speed(spec, speed))
     return [*lines, *in_words(found, count)]
 
@@ -151,8 +153,9 @@ def run_grid(
     if grid.open:
         run_folder.make(grid.out)
         must_be_quick_enough(
-            grid.spec, grid.parts.victim, grid.parts.threat, len(grid.parts.test), notice=notice
-        )
+            grid.spec, grid.parts.victim, grid.parts.threat, len(grid.parts.test),
+            student=grid.parts.student, notice=notice,
+        )  # fmt: skip
     for place, row in enumerate(grid.rows, start=1):
         for cell in row.cells:
             _run_cell(grid, cell, watch, command, consent, where)

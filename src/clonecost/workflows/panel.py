@@ -169,8 +169,10 @@ class _Session:
             self.book.bought_watch(self.watch.card)
         rows, student = self.watch.card.rows, None
         victim = (self.clock() - began) / rows if rows else None
-        if self.spec.minutes is not None and self.parts.threat.features is None:
-            student = speed_of_student(self.spec, self.parts.threat, time.perf_counter)
+        if self.spec.minutes is not None and self.parts.student:
+            student = speed_of_student(
+                self.spec, self.parts.threat, self.parts.student, time.perf_counter
+            )
         self.speed = known_speed(self.spec, Speed(victim=victim, student=student))
 
     def run(self, place: int, watch: Callbacks) -> None:

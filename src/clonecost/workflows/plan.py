@@ -9,7 +9,9 @@ from clonecost.audit.spot_check import ROWS
 from clonecost.config import (
     Spec,
     answers_of,
+    bring_student,
     consents_needed,
+    consents_of_student,
     endpoint_url,
     features_of,
     generators_of,
@@ -190,13 +192,16 @@ def _costs(spec: Spec, found: Survey, runs: int, clock: Clock) -> Iterator[tuple
         input_shape=found.test.shape, num_classes=classes, query_budget=spec.budget,
         access=spec.access, features=found.test.features,
     )  # fmt: skip
-    yield "threads", threads_in_words(spec, threat, victim)
+    student = None
+    if not (of_table(spec) or consents_of_student(spec)):
+        student = bring_student(spec, threat)
+    yield "threads", threads_in_words(spec, threat, victim, student)
     speed = Speed()
     if victim and is_free(victim, spec):
         rows = found.test.rows(slice(0, BATCH))
         speed = Speed(victim=speed_of_victim(victim, rows, clock)[0])
-    if not of_table(spec):
-        speed = replace(speed, student=speed_of_student(spec, threat, clock))
+    if student:
+        speed = replace(speed, student=speed_of_student(spec, threat, student, clock))
     count = len(found.test)
     for name, fact in in_words(estimates(spec, threat, count, known_speed(spec, speed)), runs):
         yield f"{name}: cost" if name in spec.attack else name, fact

@@ -1,25 +1,31 @@
 """Train another student on the answers of a run, without the victim."""
 
+import hashlib
 import json
+import re
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, JsonValue
+from torch import nn
 
 from clonecost.config import make_device, of_table, proxy_name, sends_proxy, test_name
 from clonecost.data import load, load_proxy
 from clonecost.errors import Advice, LedgerError, RunError, RunWorkflow
 from clonecost.evaluation.scoring import Reference, score
-from clonecost.networks import build
 from clonecost.oracle.ledger import Ledger
 from clonecost.oracle.tensor_codec import row_digests
 from clonecost.persistence import run_folder
 from clonecost.result import Score
+from clonecost.students import student_of
 from clonecost.training.distill import Recipe, distill
 from clonecost.types import Progress, no_progress
 from clonecost.workflows.run import spec_of
+
+LONGEST = 100  # characters of a student in the name of a file
 
 
 class Replay(BaseModel):
@@ -42,8 +48,8 @@ class Replay(BaseModel):
 
 
 def replay(
-    run: Path, student: str, *, seed: int = 0, epochs: int | None = None,
-    progress: Progress = no_progress,
+    run: Path, student: str | Callable[..., nn.Module] | nn.Module, *, seed: int = 0,
+    epochs: int | None = None, progress: Progress = no_progress,
 ) -> tuple[Path, Replay]:  # fmt: skip
     """Train `student` with the shared recipe on all paid rows of `run`. Sends no query.
 
@@ -51,7 +57,7 @@ def replay(
     to `run/replays/`.
 
     Args:
-        student: a name in `clonecost.networks`.
+        student: as `Audit` takes it. Code that its name says is run.
         seed: of all random numbers.
         epochs: of training; None: the recipe's.
 
@@ -61,7 +67,7 @@ def replay(
     Raises:
         LedgerError: the run did not keep its inputs, or its data have changed.
         RunError: the run attacked a table, or has a countermeasure.
-        SpecError: `student` is unknown.
+        SpecError: `student` is unknown, or does not fit.
 
     Example:
         >>> path, half = replay(Path("runs/lenet"), "half-lenet")  # doctest: +SKIP
@@ -87,6 +93,7 @@ def replay(
             proxy = load_proxy(proxy_name(spec), root=spec.data, shape=shape, progress=progress)
         inputs, answers = ledger.bought(proxy.inputs if proxy else None)
         test = load(test_name(spec), "test", root=spec.data, shape=shape, progress=progress)
+        loaded = student_of(student, shape, classes)
         victim_answers = ledger.recorded("evaluation", 0, len(test))
     if victim_answers is None or len(victim_answers.answers) != len(test):
         raise LedgerError(
@@ -102,17 +109,25 @@ def replay(
     rng = torch.Generator(device).manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = build(student, shape, classes).to(device)
+        net = loaded.make().to(device)
     distill(net, inputs.to(device), answers.to(device), recipe, rng=rng, progress=progress)
     reference = Reference(test.to(device), victim_answers.answers.to(device))
     result = Replay(
-        student=student, recipe=json.loads(json.dumps(vars(recipe))), seed=seed,
+        student=loaded.name, recipe=json.loads(json.dumps(vars(recipe))), seed=seed,
         rows=len(inputs), score=score(net, reference, queries=len(inputs)),
         seconds=time.monotonic() - began,
     )  # fmt: skip
     folder = run_folder.make(run, run_folder.REPLAYS)
-    about = {"network": student, "input_shape": json.dumps(shape), "num_classes": str(classes)}
-    target = folder / f"{student}-seed{seed}"
-    run_folder.write_network(target.with_suffix(".safetensors"), net, about)
-    run_folder.write(target.with_suffix(".json"), result.model_dump_json(indent=2) + "\n")
-    return target.with_suffix(".json"), result
+    about = {"network": loaded.name, "input_shape": json.dumps(shape), "num_classes": str(classes)}
+    target = f"{_file_name(loaded.name)}-seed{seed}"
+    run_folder.write_network(folder / f"{target}.safetensors", net, about)
+    run_folder.write(folder / f"{target}.json", result.model_dump_json(indent=2) + "\n")
+    return folder / f"{target}.json", result
+
+
+def _file_name(student: str) -> str:
+    """The student's name in characters of a file name, with a digest if any had to be changed."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", student).strip("-.")[:LONGEST]
+    if plain == student:
+        return plain
+    return f"{plain}-{hashlib.sha256(student.encode()).hexdigest()[:6]}"

@@ -72,7 +72,10 @@ def run_spec(
         for audit in todo:  # all of them, before the first query
             check(audit)
         if not loaded and not any((folder / run_folder.LEDGER).is_file() for folder in folders):
-            must_be_quick_enough(spec, parts.victim, parts.threat, len(parts.test), notice=notice)
+            must_be_quick_enough(
+                spec, parts.victim, parts.threat, len(parts.test), student=parts.student,
+                notice=notice,
+            )  # fmt: skip
         for folder in unpaid:
             if not (folder / run_folder.LEDGER).is_file():  # of several runs; one run looks itself
                 set_aside(folder)

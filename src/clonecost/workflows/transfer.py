@@ -24,18 +24,19 @@ from clonecost.config import (
     must_consent,
     numbered_for,
     of_table,
+    student_name,
 )
 from clonecost.defences import defend, must_fit
 from clonecost.errors import Advice, RunError, RunWorkflow, SetKey, SpecError, suggest
 from clonecost.evaluation.adversarial_transfer import METHODS, Method, max_queries
 from clonecost.evaluation.adversarial_transfer import transfer as ask_examples
-from clonecost.networks import build
 from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle import Oracle
 from clonecost.oracle.ledger import Ledger
 from clonecost.persistence import run_folder
 from clonecost.persistence.disk import file_digest
 from clonecost.result import Transfer, read_result
+from clonecost.students import load_student
 from clonecost.types import Progress, no_progress
 from clonecost.workflows.agreements import Either, remember, remembered
 from clonecost.workflows.run import spec_of
@@ -89,7 +90,7 @@ def transfer(
     seed = result.provenance.seed if seed is None else seed
     began = time.monotonic()
     device = make_device(spec.device)
-    clone = load_clone(run).to(device)
+    clone = load_clone(run, student_name(spec)).to(device)
     test = load_test(spec, progress)
     victim, threat = load_attacked(spec, test, progress, consent=agreed)
     test = numbered_for(spec, test, victim)
@@ -144,8 +145,12 @@ def transfer(
     return outcome
 
 
-def load_clone(run: Path) -> nn.Module:
+def load_clone(run: Path, student: str) -> nn.Module:
     """The clone of a finished run, in eval mode: pixels in [0, 1] -> logits.
+
+    Args:
+        student: of the run's spec. A file that names another one is not followed, because a
+            student may be anybody's code, and this one was agreed to.
 
     Raises:
         RunError: the run has no clone yet, or its network is unknown to clonecost.
@@ -160,10 +165,17 @@ def load_clone(run: Path) -> nn.Module:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         shape, classes = tuple(json.loads(about["input_shape"])), int(about["num_classes"])
         members = int(about.get("members", 1))
-        parts = [build(about["network"], shape, classes) for _ in range(members)]
+        if about["network"] != student:
+            raise KeyError("network")
+        make = load_student(student, shape, classes).make
+        parts = [make() for _ in range(members)]
         clone = SoftVote(parts) if "members" in about else parts[0]
         clone.load_state_dict(tensors)
-    except (KeyError, ValueError, RuntimeError, SpecError) as error:
+    except SpecError as error:
+        raise RunError(
+            f"The clone in {path} cannot be built: {error.fact}", *error.remedies
+        ) from error
+    except (KeyError, ValueError, RuntimeError) as error:
         raise RunError(
             f"The clone in {path} cannot be built: its network is "
             f"{about.get('network', 'not named')!r}",

@@ -1,0 +1,5 @@
+"""Students by name: of the catalogue, the user's own, a library's, or on a public backbone."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
