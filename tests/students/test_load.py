@@ -98,9 +98,9 @@ def test_what_does_not_fit_is_one_sentence(own: str, name: str, said: str) -> No
 
 
 def test_code_that_is_gone_and_unknown_names_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="gone.py"):
+    with pytest.raises(SpecError, match=r"gone\.py"):
         load_student(str(tmp_path / "gone.py:net"), SHAPE, CLASSES)
-    with pytest.raises(SpecError, match="did you mean 'lenet'.*backbone:NAME"):
+    with pytest.raises(SpecError, match=r"did you mean 'lenet'.*backbone:NAME"):
         load_student("lenett", SHAPE, CLASSES)
 
 
