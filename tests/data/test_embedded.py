@@ -3,7 +3,8 @@ import hashlib
 import pytest
 import torch
 
-from clonecost.data import DATASETS, load, overlap
+from clonecost.data import DATASETS, load, load_proxy, overlap
+from clonecost.data.fitting import fit_rows
 
 pytest.importorskip("sklearn")
 
@@ -36,6 +37,19 @@ def test_photos_are_varied_balanced_and_another_draw_for_test() -> None:
     # the images of earlier releases, whose runs hold their places
     digest = hashlib.sha256(test.inputs.numpy().tobytes()).hexdigest()
     assert digest.startswith("168bf99779df4564")
+
+
+@pytest.mark.parametrize("shape", [(3, 224, 224), (1, 40, 100), (3, 500, 300)])
+def test_photos_for_large_victims_are_crops_in_their_proportions(shape: tuple[int, ...]) -> None:
+    """Not enlarged crops of 32 pixels: neighbours in a crop of all its pixels differ."""
+    pool = load_proxy("photos", shape=shape)
+    rows = pool.inputs[torch.arange(16)]
+    assert (rows.shape, len(pool)) == ((16, *shape), 20_000)
+    assert torch.equal(pool.inputs[torch.tensor([9, 2])], rows[[9, 2]])
+    enlarged = load_proxy("photos", shape=(shape[0], 32, 32)).inputs[torch.arange(16)]
+    blurred = fit_rows(enlarged, shape)
+    steps = [(part[..., 1:].float() - part[..., :-1]).abs().mean() for part in (rows, blurred)]
+    assert steps[0] > 1.3 * steps[1]
 
 
 @pytest.mark.slow

@@ -75,6 +75,7 @@ def test_the_overlap_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("name", ["photos", "shapes"])
 def test_images_are_painted_when_they_are_asked_for(name: str) -> None:
     pool = painted(name, "test", (1, 28, 28))
+    assert isinstance(pool.inputs, FittedRows)
     images = pool.inputs.stored
     assert isinstance(images, PaintedRows)
     assert not images.done.any()

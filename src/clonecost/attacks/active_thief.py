@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
+from clonecost.data.part_rows import part
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import boundary_distance, k_centre, probabilities
 from clonecost.training.distill import Recipe, distill
@@ -105,7 +106,7 @@ class ActiveThief:
         if self.strategy == "random" or count == 0:
             return candidates[:count]
         student = self.trained_student(pool, asked, answers, kit, self.round_epochs)
-        inputs = pool.inputs[candidates].to(kit.device)
+        inputs = part(pool.inputs, candidates, kit.device)
         if self.strategy == "uncertainty":
             picks = entropy(probabilities(student, inputs)).topk(count).indices
             return candidates[picks.cpu()]
@@ -116,10 +117,11 @@ class ActiveThief:
             )  # fmt: skip
             kept = count if self.strategy == "dfal" else int(self.shortlist * count)
             picks = distances.topk(min(kept, len(distances)), largest=False).indices
-            candidates, inputs = candidates[picks.cpu()], inputs[picks]
+            candidates = candidates[picks.cpu()]
             if self.strategy == "dfal":
                 return candidates
-        centres = probabilities(student, pool.inputs[asked].to(kit.device))
+            inputs = part(pool.inputs, candidates, kit.device)
+        centres = probabilities(student, part(pool.inputs, asked, kit.device))
         return candidates[k_centre(probabilities(student, inputs), centres, count).cpu()]
 
     def trained_student(
@@ -130,7 +132,7 @@ class ActiveThief:
         recipe = PAPER if self.recipe == "paper" else Recipe()
         recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
         student = kit.new_student()
-        inputs = pool.inputs[asked].to(kit.device)
+        inputs = part(pool.inputs, asked, kit.device)
         distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student
 

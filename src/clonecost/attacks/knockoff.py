@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
+from clonecost.data.part_rows import part
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe, distill
+from clonecost.types import Rows
 
 # SGD 0.01, momentum 0.5, no weight decay, x 0.1 every 60 of 200 epochs, batch 64, no augmentation.
 PAPER = Recipe(
@@ -65,18 +67,19 @@ class Knockoff:
         answers: list[Tensor] = []
 
         def clone(bought: int, kit: AttackerKit) -> nn.Module:
-            return self._train(pool.inputs[order[:bought]], torch.cat(answers)[:bought], kit)
+            inputs = part(pool.inputs, order[:bought], kit.device)
+            return self._train(inputs, torch.cat(answers)[:bought], kit)
 
         for _ in kit.loop(lambda _: oracle.remaining > 0, answers=answers):
             rows = order[oracle.spent :][: self.batch_size]
             answers.append(oracle(pool.rows(rows, kit.device), index=rows))
             yield DeferredClone(clone)
 
-    def _train(self, inputs: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
+    def _train(self, inputs: Rows, answers: Tensor, kit: AttackerKit) -> nn.Module:
         """A clone trained from scratch, so that no smaller budget's clone warms it up."""
         student = kit.new_student()
         distill(
-            student, inputs.to(kit.device), answers, self._recipe(), rng=kit.rng,
+            student, inputs, answers, self._recipe(), rng=kit.rng,
             progress=kit.progress, loop=kit.loop,
         )  # fmt: skip
         return student

@@ -26,9 +26,10 @@ from torch.nn import functional as F
 
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.attacks.knockoff import PAPER
+from clonecost.data.part_rows import part
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe, distill
-from clonecost.types import answered
+from clonecost.types import Rows, answered
 
 LEAST = 1e-6  # least pi: every class can be drawn when no other class has rows left
 
@@ -90,7 +91,7 @@ class KnockoffAdaptive:
         }
 
         def clone(bought: int, kit: AttackerKit) -> nn.Module:
-            inputs = pool.inputs[torch.cat(asked)[:bought]].to(kit.device)
+            inputs = part(pool.inputs, torch.cat(asked)[:bought], kit.device)
             return self._clone(inputs, torch.cat(answers)[:bought], kit)
 
         for _ in kit.loop(
@@ -144,7 +145,7 @@ class KnockoffAdaptive:
         recipe = PAPER if self.recipe == "paper" else Recipe()
         return recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
 
-    def _clone(self, inputs: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
+    def _clone(self, inputs: Rows, answers: Tensor, kit: AttackerKit) -> nn.Module:
         recipe = self._recipe()
         student = kit.new_student()
         distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)

@@ -30,6 +30,7 @@ from clonecost.attacks.base import (
     at_least,
     at_most,
 )
+from clonecost.data.part_rows import part
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import entropy_gradients, k_centre, probabilities
 from clonecost.training.distill import Recipe, distill
@@ -117,14 +118,15 @@ class Marich:
             return candidates
         second = max(1, round(self.gamma1 * first))
         third = max(1, round(self.gamma2 * second))
-        inputs, old = (pool.inputs[rows].to(kit.device) for rows in (candidates, asked))
+        inputs, old = (part(pool.inputs, rows, kit.device) for rows in (candidates, asked))
         p, p_old = probabilities(student, inputs), probabilities(student, old)
         uncertain = entropy(p).topk(first).indices
         losses = -(answers * p_old.clamp_min(1e-30).log()).sum(1)
         wrong = p_old[losses.topk(min(second, len(p_old))).indices]
         to_wrong = torch.cdist(p[uncertain], wrong).amin(1)
         near_wrong = uncertain[to_wrong.topk(second, largest=False).indices]
-        gradients = entropy_gradients(student, inputs[near_wrong])
+        near = part(pool.inputs, candidates[near_wrong.cpu()], kit.device)
+        gradients = entropy_gradients(student, near)
         diverse = near_wrong[k_centre(gradients, gradients[:0], third)]
         return candidates[diverse.cpu()]
 
@@ -139,7 +141,7 @@ class Marich:
             batch_size=self.batch_size, epochs=int(self.round_epochs * self.epochs_growth**past),
             schedule="constant", validation=0.0,
         )  # fmt: skip
-        inputs = pool.inputs[asked].to(kit.device)
+        inputs = part(pool.inputs, asked, kit.device)
         distill(trained, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return trained
 
@@ -151,7 +153,7 @@ class Marich:
             return self._trained(student, pool, asked, answers, kit, past)
         fresh = kit.new_student()
         recipe = Recipe() if self.epochs is None else replace(Recipe(), epochs=self.epochs)
-        inputs = pool.inputs[asked].to(kit.device)
+        inputs = part(pool.inputs, asked, kit.device)
         distill(fresh, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return fresh
 

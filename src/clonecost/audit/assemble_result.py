@@ -11,8 +11,8 @@ from torch import nn
 from clonecost.audit import provenance
 from clonecost.audit.attack_traits import published_wiring, required_generators, rows_per_unknown
 from clonecost.audit.definition import Audit, name_of, settings_of
+from clonecost.audit.pool_record import overlap_with
 from clonecost.countermeasures.base import is_bound, name_of_countermeasure
-from clonecost.data import overlap
 from clonecost.defences import declaration_of
 from clonecost.evaluation.red_flags import Traits, flags
 from clonecost.evaluation.scoring import Reference, per_class
@@ -84,7 +84,7 @@ def findings(
         victim_accuracy=reference.victim_accuracy(),
         majority_accuracy=reference.majority_accuracy(),
         majority=reference.majority(), test_rows=len(reference.test), controls=controls,
-        overlap=overlap(proxy, audit.test) if proxy else 0,
+        overlap=overlap_with(audit, proxy, ledger),
         traffic=traffic, lost=totals.lost, refused=totals.refused + asked.refused,
         refusal=ledger.first_refusal("attack") or ledger.first_refusal("evaluation"),
         resumed=history.resumed, spot=spot,

@@ -17,6 +17,7 @@ from clonecost.audit.checks import check, skipping
 from clonecost.audit.curve import Curve, follow
 from clonecost.audit.definition import Audit, kept_bytes
 from clonecost.audit.halt import Halt, KeptHalt, never
+from clonecost.audit.pool_record import record_pool
 from clonecost.audit.provenance import release
 from clonecost.audit.query_stats import TrafficLog
 from clonecost.audit.resumption import must_hold_its_rows, must_recall, recall, take_up
@@ -43,7 +44,7 @@ from clonecost.version import __version__
 
 _OF_A_CLONE = (
     run_folder.RESULT, run_folder.TRANSFER, run_folder.DETECTION, run_folder.SAMPLES,
-    run_folder.SEARCH, run_folder.ROWS,
+    run_folder.SEARCH, run_folder.ROWS, run_folder.POOL,
 )  # fmt: skip
 
 
@@ -200,6 +201,7 @@ def _run(
         run_folder.write_tensors(audit.folder / run_folder.SAMPLES, samples, {})
     if shown.pictures:
         run_folder.write_tensors(audit.folder / run_folder.SEARCH, dict(shown.pictures), {})
+    record_pool(audit, ledger, watcher.notice)
     ledger.record_files(recorded_files(audit.folder, ledger, result))
     run_folder.write_result(audit.folder, result)  # last: a folder with a result is a finished run
     snapshots.forget()

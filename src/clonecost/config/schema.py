@@ -111,7 +111,7 @@ class Spec(BaseModel):
     )] = BUDGET  # fmt: skip
     proxy: Annotated[str | None, Key(
         "The attacker's own unlabelled data: a name in `clonecost list datasets`, a .npz or "
-        ".safetensors file, or a folder of images.",
+        ".safetensors file, or a folder, TAR or Parquet file of images, which stay on disk.",
         metavar="DATASET[:CLASSES]", default="photos", panel=ATTACKER, choices="datasets",
     )] = None  # fmt: skip
     student: Annotated[str | None, Key(

@@ -76,7 +76,7 @@ DATASETS: dict[str, DatasetCard] = {
         citation="E. Alpaydin, C. Kaynak, UCI ML Repository, 1998; CC BY 4.0",
     ),
     "photos": DatasetCard(
-        summary="random square crops of two photographs, resized to 32x32 RGB: a proxy, no test",
+        summary="random crops of two photographs, 32x32 RGB or larger: a proxy, no test",
         shape=(3, 32, 32),
         classes=("china", "flower"),
         train=20_000,

@@ -38,13 +38,18 @@ def digits(split: Split) -> LabelledInputs:
     return LabelledInputs(torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(labels))
 
 
-def photos(split: Split) -> tuple[PaintedRows, Tensor]:
-    """Random square crops of scikit-learn's two photographs, (n, 3, 32, 32) uint8, and (n,) labels.
+def photos(split: Split, shape: Shape | None = None) -> tuple[PaintedRows, Tensor]:
+    """Random crops of scikit-learn's two photographs, (n, C, H, W) uint8, and (n,) labels.
 
-    The label is the number of the photograph. Crops have eight sizes from 16 to 160 pixels, equally
-    often, and are resized (antialiased) and shuffled, with one seed for each split. The crops of
-    "test" come from the same two photographs and overlap those of "train": the set is proxy data
-    with natural image statistics, and no test set. None is cropped yet.
+    The label is the number of the photograph. Crops have eight sizes, equally often, and are
+    resized (antialiased) and shuffled, with one seed for each split. The crops of "test" come from
+    the same two photographs and overlap those of "train": the set is proxy data with natural image
+    statistics, and no test set. None is cropped yet.
+
+    Args:
+        shape: (C, H, W) of the rows that are asked for. Up to 32 pixels a side, and without it,
+            they are (3, 32, 32), from squares of 16 to 160 pixels. For larger ones every row is a
+            crop in the proportions of `shape`, from an eighth of the largest one to all of it.
     """
     from sklearn.datasets import load_sample_images
 
@@ -52,24 +57,39 @@ def photos(split: Split) -> tuple[PaintedRows, Tensor]:
     count = getattr(card, split) // (len(card.classes) * len(_SIDES))
     rng = np.random.default_rng(_PHOTOS_SEED[split])
     images = torch.from_numpy(np.stack(load_sample_images().images)).permute(0, 3, 1, 2)
-    places = []  # photograph, side, top and left of each crop
+    large = shape is not None and max(shape[1:]) > max(card.shape[1:])
+    size = tuple(shape) if shape is not None and large else card.shape
+    sides = _windows(size, tuple(images.shape[2:])) if large else [(side, side) for side in _SIDES]
+    places = []  # photograph, height, width, top and left of each crop
     for label in range(len(images)):
-        for side in _SIDES:
-            top, left = (rng.integers(size - side + 1, size=count) for size in images.shape[2:])
-            fixed = np.broadcast_to([[label], [side]], (2, count))
+        for height, width in sides:
+            room = (images.shape[2] - height, images.shape[3] - width)
+            top, left = (rng.integers(most + 1, size=count) for most in room)
+            fixed = np.broadcast_to([[label], [height], [width]], (3, count))
             places.append(np.concatenate([fixed, [top, left]]).T)
     order = rng.permutation(count * len(places))
     recipes = torch.from_numpy(np.concatenate(places)[order])
-    crops = unpainted(recipes, partial(_cropped, images, card.shape), card.shape, images)
+    crops = unpainted(recipes, partial(_cropped, images, size), size, images, keep=not large)
     return crops, recipes[:, 0].clone()
 
 
+def _windows(shape: Shape, room: Shape) -> list[tuple[int, int]]:
+    """Heights and widths in the proportions of (C, H, W), from an eighth of the room to all."""
+    _, height, width = shape
+    scale = min(room[0] / height, room[1] / width)
+    shares = np.geomspace(1 / len(_SIDES), 1, len(_SIDES))
+    return [
+        (max(1, int(share * scale * height)), max(1, int(share * scale * width)))
+        for share in shares.tolist()
+    ]
+
+
 def _cropped(images: Tensor, shape: Shape, places: Tensor) -> Tensor:
-    """(k, C, H, W) photographs and (m, 4) places -> (m, *shape)."""
+    """(k, C, H, W) photographs and (m, 5) places -> (m, *shape)."""
     crops = torch.empty(len(places), *shape, dtype=torch.uint8)
-    for side in places[:, 1].unique().tolist():
-        of_side = places[:, 1] == side
-        label, _, top, left = places[of_side].T
-        windows = images.unfold(2, side, 1).unfold(3, side, 1)  # (k, C, rows, columns, side, side)
-        crops[of_side] = fit_rows(windows[label, :, top, left], shape)
+    for height, width in places[:, 1:3].unique(dim=0).tolist():
+        of_size = (places[:, 1] == height) & (places[:, 2] == width)
+        label, _, _, top, left = places[of_size].T
+        windows = images.unfold(2, height, 1).unfold(3, width, 1)  # (k, C, rows, columns, h, w)
+        crops[of_size] = fit_rows(windows[label, :, top, left], shape)
     return crops

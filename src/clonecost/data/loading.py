@@ -10,7 +10,8 @@ from clonecost.data.catalogue import DATASETS, DatasetCard, Split
 from clonecost.data.fetch import fetch
 from clonecost.data.fitting import fit
 from clonecost.data.locations import VARIABLE, cache_folder, named_folders, search_folders
-from clonecost.data.on_demand import PAINTED, all_painted, on_demand, painted
+from clonecost.data.on_demand import PAINTED, all_painted, on_demand, painted, pooled
+from clonecost.data.picture_pool import is_pool
 from clonecost.data.pictures import Background
 from clonecost.data.sources import SOURCES, Source
 from clonecost.data.subsets import members, only
@@ -62,6 +63,8 @@ def load(
         >>> digits.inputs.shape, digits.inputs.dtype
         (torch.Size([539, 1, 16, 16]), torch.uint8)
     """
+    if shape and name in PAINTED and split in ("train", "test"):
+        return painted(name, split, shape).to("cpu")
     data = _as_stored(name, split, root, shape, progress, download, background)
     return fit(data, shape) if shape else data
 
@@ -78,6 +81,7 @@ def load_proxy(
     """The train split of a data set as an attacker's proxy data: the same rows as of `load`.
 
     Rows are painted or fitted to `shape` when they are asked for, where that saves memory or time.
+    The pictures of a folder, a TAR or a Parquet file stay on disk (`clonecost.data.picture_pool`).
 
     Raises:
         SpecError, DataError: as `load`.
@@ -88,6 +92,10 @@ def load_proxy(
     """
     if name in PAINTED:
         return painted(name, "train", shape)
+    if shape and name.partition(":")[0] not in DATASETS:
+        path, subset = _own_path(name)
+        if is_pool(path):
+            return pooled(path, name, shape, background, subset)
     data = _as_stored(name, "train", root, shape, progress, download, background)
     return on_demand(data, shape) if shape else data
 

@@ -1,11 +1,12 @@
-"""Proxy data whose rows are painted or fitted to the victim's shape when they are asked for."""
+"""Proxy data whose rows are painted, fitted or decoded when they are asked for."""
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,7 +15,10 @@ from clonecost.data.catalogue import DATASETS, Split
 from clonecost.data.embedded import photos
 from clonecost.data.fitting import fit, fit_rows, must_fit
 from clonecost.data.painted_rows import PaintedRows
+from clonecost.data.picture_pool import PoolRows, opened
+from clonecost.data.pictures import Background
 from clonecost.data.synthetic_shapes import drawings
+from clonecost.persistence.file_limits import must_fit_memory
 from clonecost.types import Feature, LabelledInputs, ProxyData, Shape, as_pixels
 
 
@@ -43,6 +47,13 @@ class FittedRows:
         """(n, *row_shape)."""
         return (len(self), *self.row_shape)
 
+    def parts(self) -> Iterator[bytes | memoryview]:
+        """What determines every row: stored pixels, or the random numbers of a painting."""
+        stored = self.stored
+        parts = (stored.recipes, *stored.sources) if isinstance(stored, PaintedRows) else (stored,)
+        for part in parts:
+            yield part.contiguous().numpy().data
+
 
 @dataclass(frozen=True)
 class OnDemand:
@@ -54,7 +65,7 @@ class OnDemand:
         torch.Size([2, 3, 224, 224])
     """
 
-    inputs: FittedRows
+    inputs: FittedRows | PoolRows
     labels: Tensor
     classes: tuple[str, ...] = ()
     name: str = ""
@@ -72,11 +83,11 @@ class OnDemand:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of what determines every row: stored pixels or random numbers, and the shape."""
-        stored, digest = self.inputs.stored, hashlib.blake2b(digest_size=16)
-        parts = (stored.recipes, *stored.sources) if isinstance(stored, PaintedRows) else (stored,)
-        for part in (*parts, self.labels):
-            digest.update(part.contiguous().numpy().data)
+        """A digest of what determines every row, and the shape; no row is made for it."""
+        digest = hashlib.blake2b(digest_size=16)
+        for part in self.inputs.parts():
+            digest.update(part)
+        digest.update(self.labels.contiguous().numpy().data)
         digest.update(json.dumps([self.classes, self.shape]).encode())
         return digest.hexdigest()
 
@@ -89,7 +100,12 @@ class OnDemand:
         return LabelledInputs(self.inputs[index], self.labels[index], self.classes, self.name)
 
     def to(self, device: torch.device | str) -> LabelledInputs:
-        """All rows as a data set in the memory of `device`."""
+        """All rows as a data set in the memory of `device`.
+
+        Raises:
+            DataError: they would not fit into it.
+        """
+        must_fit_memory(f"{self.name} with {len(self):,} rows", len(self) * prod(self.shape))
         return self.take(slice(None)).to(device)
 
 
@@ -116,8 +132,20 @@ def painted(name: str, split: Split, shape: Shape | None) -> OnDemand:
     card = DATASETS[name]
     shape = shape or card.shape
     must_fit(card.shape, shape, name)
-    rows, labels = PAINTED[name](split)
+    rows, labels = PAINTED[name](split, shape)
     return OnDemand(FittedRows(rows, shape), labels, card.classes, name)
+
+
+def pooled(
+    path: Path, name: str, shape: Shape, background: Background | None, subset: str = ""
+) -> OnDemand:
+    """The pictures of a folder, TAR or Parquet file as proxy data, which stay on disk.
+
+    Raises:
+        DataError, SpecError: as `picture_pool.opened`.
+    """
+    must_fit((3, 1, 1), shape, name)
+    return OnDemand(*opened(path, shape, background, subset), name)
 
 
 def all_painted(name: str, split: Split) -> LabelledInputs:
@@ -125,13 +153,13 @@ def all_painted(name: str, split: Split) -> LabelledInputs:
     return painted(name, split, None).to("cpu")
 
 
-def _drawings(split: Split) -> tuple[PaintedRows, Tensor]:
+def _drawings(split: Split, shape: Shape) -> tuple[PaintedRows, Tensor]:
     rows = drawings(split)
     return rows, torch.zeros(len(rows), dtype=torch.int64)
 
 
 # data sets whose images are painted when they are asked for, and their labels
-PAINTED: dict[str, Callable[[Split], tuple[PaintedRows, Tensor]]] = {
+PAINTED: dict[str, Callable[[Split, Shape], tuple[PaintedRows, Tensor]]] = {
     "photos": photos,
     "shapes": _drawings,
 }

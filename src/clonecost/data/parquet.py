@@ -10,7 +10,7 @@ import math
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,8 +30,8 @@ from clonecost.types import LabelledInputs, Progress, Shape
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-_IMAGES = ("img", "image")
-_LABELS = ("fine_label", "label", "labels")
+IMAGES = ("img", "image")
+LABELS = ("fine_label", "label", "labels")
 _SUBFOLDERS = (".", "data", "plain_text", "cropped_digits", "mnist", "fashion_mnist", "cifar100")
 _SHARD = re.compile(r"-of-(\d+)\.parquet$")
 _BATCH = 1000  # images decoded between two reports of progress
@@ -72,16 +72,24 @@ def _check_complete(paths: list[Path]) -> None:
         )
 
 
-def _decode(paths: list[Path], shape: Shape, progress: Progress) -> LabelledInputs:
+def pyarrow_parquet(path: Path) -> tuple[Any, Any]:
+    """The modules `pyarrow` and `pyarrow.parquet`, which are an extra.
+
+    Raises:
+        DataError: they are not installed; the sentence names `path`.
+    """
     try:
-        import pyarrow as pa  # an extra
+        import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
         raise DataError(
-            f"{paths[0]} needs the package pyarrow.",
-            Advice("run `pip install 'clonecost[parquet]'`"),
+            f"{path} needs the package pyarrow.", Advice("run `pip install 'clonecost[parquet]'`")
         ) from error
+    return pa, pq
 
+
+def _decode(paths: list[Path], shape: Shape, progress: Progress) -> LabelledInputs:
+    pa, pq = pyarrow_parquet(paths[0])
     parts: list[LabelledInputs] = []
     for path in paths:
         regular_file(path)
@@ -127,12 +135,12 @@ def _must_fit(file: "pq.ParquetFile", path: Path, shape: Shape) -> None:
 
 def _columns(path: Path, names: list[str]) -> tuple[str, str]:
     """The names of the image and the label column."""
-    found = [next((name for name in usual if name in names), None) for usual in (_IMAGES, _LABELS)]
+    found = [next((name for name in usual if name in names), None) for usual in (IMAGES, LABELS)]
     image, label = found
     if image is None or label is None:
         raise DataError(
-            f"{path} has the columns {', '.join(names)}; want one of {'/'.join(_IMAGES)} and one "
-            f"of {'/'.join(_LABELS)}.",
+            f"{path} has the columns {', '.join(names)}; want one of {'/'.join(IMAGES)} and one "
+            f"of {'/'.join(LABELS)}.",
             Advice("rename the columns"),
         )
     return image, label

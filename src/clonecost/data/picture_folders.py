@@ -11,14 +11,11 @@ from torch import Tensor
 from clonecost.data.catalogue import Split
 from clonecost.data.class_names import is_index, numbered_folders
 from clonecost.data.fitting import fit
-from clonecost.data.pictures import OTHER_SUFFIXES, SUFFIXES, Background, decode
+from clonecost.data.pictures import LEFT_BEHIND, OTHER_SUFFIXES, SUFFIXES, Background, decode
 from clonecost.data.values import listed
 from clonecost.errors import Advice, DataError, SetKey
 from clonecost.persistence.file_limits import must_fit_memory, regular_file
 from clonecost.types import LabelledInputs, Progress, Shape
-
-# What operating systems and servers leave in folders; names that start with a dot are left out too.
-_LEFT_BEHIND = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin")
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ def _list(folder: Path) -> _Listing:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name.casefold() in _LEFT_BEHIND:
+                if entry.name.startswith(".") or entry.name.casefold() in LEFT_BEHIND:
                     continue
                 suffix = Path(entry.name).suffix.lower()
                 if entry.is_dir():

@@ -8,7 +8,8 @@
 | CMYK | by the file's own colour profile to sRGB, else 255 (1 - ink) (1 - black) |
 | opaque alpha | dropped |
 | transparency | on the background that is given; refused without one |
-| several frames or pages, float, 32-bit integer, Lab | refused by name |
+| several frames or pages | refused by name; of a pool, the first |
+| float, 32-bit integer, Lab | refused by name |
 """
 
 import io
@@ -35,6 +36,8 @@ OTHER_SUFFIXES = (
     ".avif", ".heic", ".heif", ".jxl", ".jp2", ".j2k", ".exr", ".hdr", ".tga", ".psd", ".svg",
     ".dng", ".cr2", ".nef", ".arw", ".apng", ".pfm", ".dcm", ".ico",
 )  # fmt: skip
+# What operating systems and servers leave in folders; names that start with a dot are left out too.
+LEFT_BEHIND = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin")
 # Pillow's other formats start programs (EPS), or are rare. A phone's MPO is opened as JPEG.
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
 _GREY = ("1", "L", "LA", "La")
@@ -43,13 +46,17 @@ _PHOTOMETRIC, _BITS = 262, 258  # tags of TIFF
 _REMEDY = Advice("remove or replace the picture")
 
 
-def decode(source: Path | BinaryIO, where: str, background: Background | None) -> Tensor:
+def decode(
+    source: Path | BinaryIO, where: str, background: Background | None, *,
+    first_frame: bool = False,
+) -> Tensor:  # fmt: skip
     """(C, H, W) uint8, with 1 channel if the picture is stored as grey, else 3 (RGB).
 
     Args:
         source: the file; its size in pixels is checked before it is decoded.
         where: its name, for messages.
         background: what is seen behind transparent pixels; None: such a picture is refused.
+        first_frame: take the first frame or page of several, which are else refused.
 
     Raises:
         DataError: the picture is damaged, too large, or has no one meaning.
@@ -58,14 +65,23 @@ def decode(source: Path | BinaryIO, where: str, background: Background | None) -
         >>> decode(Path("cat.jpg"), "cat.jpg", None).shape  # doctest: +SKIP
         torch.Size([3, 480, 640])
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, on odd metadata: the pixels decide
+        return decode_aloud(source, where, background, first_frame=first_frame)
+
+
+def decode_aloud(
+    source: Path | BinaryIO, where: str, background: Background | None, *, first_frame: bool
+) -> Tensor:
+    """As `decode`, with Pillow's warnings, which no thread can silence for itself alone."""
     from PIL import Image, ImageOps  # imported for pictures only
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, on odd metadata: the pixels decide
-            with Image.open(source, formats=FORMATS) as image:
-                _must_be_one_of_this_size(image, where)
-                pixels = _pixels(ImageOps.exif_transpose(image), image, where, background)
+        with Image.open(source, formats=FORMATS) as image:
+            _must_be_of_this_size(image, where)
+            if not first_frame:
+                _must_be_one(image, where)
+            pixels = _pixels(ImageOps.exif_transpose(image), image, where, background)
     except DataError:
         raise
     except Image.DecompressionBombError as error:
@@ -75,10 +91,13 @@ def decode(source: Path | BinaryIO, where: str, background: Background | None) -
     return torch.from_numpy(pixels.copy() if not pixels.flags.owndata else pixels)
 
 
-def _must_be_one_of_this_size(image: "Image", where: str) -> None:
+def _must_be_of_this_size(image: "Image", where: str) -> None:
     width, height = image.size
     if width * height > PICTURE_PIXELS:
         raise _too_large(where, f"{width:,} x {height:,}")
+
+
+def _must_be_one(image: "Image", where: str) -> None:
     # a phone's JPEG may hold a second view, which no viewer shows
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise DataError(

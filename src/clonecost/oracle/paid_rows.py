@@ -1,5 +1,6 @@
 """The paid rows of a ledger as tensors: answers always, inputs where they were kept."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -54,6 +55,31 @@ class PaidRows(Record):
             answers.append(decode(encoding, blob, self.num_classes)[cut])
             at = start + cut.stop
         return Recorded(b"".join(digests), torch.cat(answers)) if answers else None
+
+    def digests(self, account: Account) -> set[bytes]:
+        """The digests of all settled rows of an account."""
+        found: set[bytes] = set()
+        for (digests,) in self._db.execute(
+            "SELECT digests FROM batches WHERE account = ? AND state = 'settled'", (account,)
+        ):
+            found.update(
+                digests[start : start + DIGEST_BYTES]
+                for start in range(0, len(digests), DIGEST_BYTES)
+            )
+        return found
+
+    def asked_places(self) -> Iterator[tuple[int, int]]:
+        """Each row that the attack asked from its pool: its number, and its place there.
+
+        Raises:
+            LedgerError: the kept inputs are missing.
+        """
+        for position, count, offset in self._db.execute(
+            "SELECT position, count, offset FROM batches WHERE account = 'attack' "
+            "AND state = 'settled' AND form = 'index' ORDER BY position"
+        ).fetchall():
+            payload = self._inputs.payload("index", offset, count)
+            yield from enumerate(memoryview(payload).cast("i").tolist(), position)
 
     def bought(self, pool: Rows | None = None) -> tuple[Tensor, Tensor]:
         """All rows that the victim answered: inputs (n, *shape), uint8 or float32, answers (n, K).

@@ -29,6 +29,7 @@ TABLE_HEADER = 1 << 22  # bytes of a CSV file's first line
 # letters, each another one, take 32, which is still within the free memory, of which `MEMORY_SHARE`
 # may be used.
 TABLE_CELL, TABLE_WORD, TABLE_GROWTH = 46, 150, 24
+ROW_GROUP = 1 << 28  # bytes of a Parquet file that are read for one picture; four are kept
 CLASSES = 100_000  # the highest class index
 NAMES_FILE = 1 << 24  # bytes of a file of class names
 SPEC_FILE = 1 << 24  # bytes of a TOML file

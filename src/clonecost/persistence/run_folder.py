@@ -20,11 +20,11 @@ LEDGER, RESULT, SPEC = "ledger.sqlite", "result.json", "spec.toml"
 CLONE, SAMPLES = "clone.safetensors", "samples.safetensors"
 SEARCH, SNAPSHOTS, ROWS = "search.safetensors", "snapshots", "rows.safetensors"
 TRANSFER, TRANSFERS, INPUTS = "transfer.json", "transfers", "inputs.bin"
-REPLAYS = "replays"
+REPLAYS, POOL = "replays", "pool.csv"
 DETECTION, BENIGN = "detection.json", "benign"
 LEDGERS = (TRANSFERS, BENIGN)  # folders of ledgers of their own
 # the sources of a report
-REPORTED = (RESULT, SPEC, CLONE, SAMPLES, SEARCH, TRANSFER, ROWS, DETECTION)
+REPORTED = (RESULT, SPEC, CLONE, SAMPLES, SEARCH, TRANSFER, ROWS, DETECTION, POOL)
 
 
 def make(run: Path, *inside: str) -> Path:

@@ -1,28 +1,31 @@
 """Active selection: scores and choices of rows to query, from a surrogate's answers.
 
 All functions run the student in eval mode and restore its mode; inputs are (n, *shape), uint8
-0..255 or float32 in [0, 1], on the student's device. Rows are processed in chunks; nothing is
-copied to the host meanwhile. No query is sent.
+0..255 or float32 in [0, 1], on the student's device, or rows that are read from elsewhere. Rows
+are processed in chunks; nothing is copied to the host meanwhile. No query is sent.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from clonecost.training.losses import entropy
-from clonecost.types import Progress, as_pixels, no_progress
+from clonecost.training.read_ahead import batches_of
+from clonecost.types import Progress, Rows, as_pixels, no_progress
 
 CHUNK = 512  # rows per forward pass outside training: it fits the processor's caches
+VALUES = 1 << 24  # values of a chunk of large rows
 OVERSHOOT = 0.02  # DeepFool's: each step starts slightly beyond the linearised boundary
 
 
 @torch.no_grad()
-def probabilities(student: nn.Module, inputs: Tensor) -> Tensor:
+def probabilities(student: nn.Module, inputs: Rows) -> Tensor:
     """The softmax of the student's logits, (n, K)."""
     with _eval_mode(student):
-        return torch.cat([student(as_pixels(x)).softmax(1) for x in inputs.split(CHUNK)])
+        return torch.cat([student(as_pixels(x)).softmax(1) for x in _chunks(student, inputs)])
 
 
 def k_centre(points: Tensor, centres: Tensor, count: int) -> Tensor:
@@ -53,7 +56,7 @@ def k_centre(points: Tensor, centres: Tensor, count: int) -> Tensor:
 
 
 def boundary_distance(
-    student: nn.Module, inputs: Tensor, *, steps: int = 3, rivals: int = 3,
+    student: nn.Module, inputs: Rows, *, steps: int = 3, rivals: int = 3,
     progress: Progress = no_progress,
 ) -> Tensor:  # fmt: skip
     """(n,) L2 distances by DeepFool to the nearest boundary of the student's predicted class.
@@ -102,7 +105,7 @@ def boundary_distance(
     return _each_chunk(student, inputs, distance, progress)
 
 
-def entropy_gradients(student: nn.Module, inputs: Tensor) -> Tensor:
+def entropy_gradients(student: nn.Module, inputs: Rows) -> Tensor:
     """(n, d): the gradient of the entropy of the student's answer to each row, by its d pixels."""
 
     def slope(x: Tensor) -> Tensor:
@@ -114,14 +117,24 @@ def entropy_gradients(student: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def _each_chunk(
-    student: nn.Module, inputs: Tensor, score: Callable[[Tensor], Tensor], progress: Progress
+    student: nn.Module, inputs: Rows, score: Callable[[Tensor], Tensor], progress: Progress
 ) -> Tensor:
     scores: list[Tensor] = []
+    done = 0
     with _eval_mode(student), torch.enable_grad():
-        for chunk in inputs.split(CHUNK):
+        for chunk in _chunks(student, inputs):
             scores.append(score(as_pixels(chunk).detach().clone()))
-            progress("selecting rows", min(len(scores) * CHUNK, len(inputs)), len(inputs))
+            done += len(chunk)
+            progress("selecting rows", done, len(inputs))
     return torch.cat(scores)
+
+
+def _chunks(student: nn.Module, inputs: Rows) -> Iterator[Tensor]:
+    """The rows on the student's device, in their order."""
+    on = inputs if isinstance(inputs, Tensor) else next(student.parameters())
+    step = min(CHUNK, max(16, VALUES // prod(inputs.shape[1:])))
+    for _, rows in batches_of(inputs, torch.arange(len(inputs)).split(step), on.device):
+        yield rows
 
 
 @contextmanager

@@ -3,15 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from clonecost.data.part_rows import PartRows
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.augmentation import Augment, augment
 from clonecost.training.losses import STUDENT_LOSSES, StudentLoss, kl
-from clonecost.types import Progress, answered, as_pixels, no_progress
+from clonecost.training.read_ahead import batches_of
+from clonecost.types import Progress, Rows, answered, as_pixels, no_progress
+
+CHUNK = 1 << 24  # values that a student is asked about at a time, when it is only measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +48,7 @@ class Recipe:
 
 def distill(
     student: nn.Module,
-    inputs: Tensor,
+    inputs: Rows,
     answers: Tensor,
     recipe: Recipe,
     *,
@@ -55,9 +60,10 @@ def distill(
 
     Args:
         student: (n, *shape) pixels in [0, 1] -> (n, K) logits.
-        inputs: (n, *shape), uint8 0..255 or float32 in [0, 1], on the student's device.
-        answers: (n, K), rows on the simplex (hard labels are one-hot), on the same device. Rows
-            without an answer, all zeros, take no part.
+        inputs: (n, *shape), uint8 0..255 or float32 in [0, 1], on the student's device; or rows
+            that are read from elsewhere, one batch ahead.
+        answers: (n, K), rows on the simplex (hard labels are one-hot), on the student's device.
+            Rows without an answer, all zeros, take no part.
         rng: on the same device; draws the split, the order, the augmentation and dropout.
         progress: is called after each epoch, with the number of epochs done and of all epochs.
         loop: runs the epochs; `AttackerKit.loop` continues a training that was killed.
@@ -67,11 +73,9 @@ def distill(
         >>> x, y = torch.rand(20, 1, 2, 2), torch.eye(2).repeat(10, 1)
         >>> distill(student, x, y, Recipe(epochs=1), rng=torch.Generator())
     """
-    told = answered(answers)
-    if not told.all():
-        inputs, answers = inputs[told], answers[told]
-    order = torch.randperm(len(inputs), generator=rng, device=rng.device)
-    validation = int(recipe.validation * len(inputs))
+    told = answered(answers).nonzero().flatten()
+    order = told[torch.randperm(len(told), generator=rng, device=rng.device)]
+    validation = int(recipe.validation * len(told))
     held_out, training = order[:validation], order[validation:]
     steps = -(-len(training) // recipe.batch_size)
     optimizer = _optimizer(student, recipe)
@@ -84,12 +88,14 @@ def distill(
         for epoch in loop(lambda epoch: epoch < recipe.epochs, **state, rng=rng):
             student.train()
             order = training[torch.randperm(len(training), generator=rng, device=rng.device)]
-            for batch in order.split(recipe.batch_size):
-                if len(batch) == 1:  # batch norm needs two rows
-                    if recipe.batch_size > 1 and len(training) > 1:
-                        continue  # the next epoch's order differs
-                    batch = batch.repeat(2)
-                x = as_pixels(augment(inputs.index_select(0, batch), recipe.augment, rng))
+            batches = list(order.split(recipe.batch_size))
+            if len(batches[-1]) == 1:  # batch norm needs two rows
+                if recipe.batch_size > 1 and len(training) > 1:
+                    del batches[-1]  # the next epoch's order differs
+                else:
+                    batches = [batch.repeat(2) for batch in batches]
+            for batch, rows in batches_of(inputs, batches, answers.device):
+                x = as_pixels(augment(rows, recipe.augment, rng))
                 loss = loss_of(student(x), answers.index_select(0, batch)).mean()
                 optimizer.zero_grad()
                 loss.backward()
@@ -97,7 +103,7 @@ def distill(
                 scheduler.step()
             progress("training the student", epoch + 1, recipe.epochs)
             if validation and epoch >= recipe.epochs // 2:  # the rate is high before
-                score = mean_kl(student, inputs[held_out], answers[held_out])
+                score = mean_kl(student, _at(inputs, held_out), answers[held_out])
                 if score < best["kl"]:
                     weights = {name: w.clone() for name, w in student.state_dict().items()}
                     best.update(kl=score, weights=weights)
@@ -106,19 +112,27 @@ def distill(
 
 
 @torch.no_grad()
-def mean_kl(student: nn.Module, inputs: Tensor, answers: Tensor) -> float:
+def mean_kl(student: nn.Module, inputs: Rows, answers: Tensor) -> float:
     """Mean KL(answers || student) in nats, in eval mode; the student's mode is restored.
 
     Args:
-        inputs: (n, *shape), uint8 or float32 in [0, 1].
+        inputs: (n, *shape), uint8 or float32 in [0, 1], as of `distill`.
         answers: (n, K), rows on the simplex.
     """
     was_training = student.training
     student.eval()
-    parts = zip(inputs.split(1024), answers.split(1024), strict=True)
-    total = sum(kl(student(as_pixels(x)), a).sum() for x, a in parts)
+    index = torch.arange(len(answers), device=answers.device)
+    step = min(1024, max(16, CHUNK // prod(inputs.shape[1:])))
+    total = sum(
+        kl(student(as_pixels(rows)), answers.index_select(0, part)).sum()
+        for part, rows in batches_of(inputs, index.split(step), answers.device)
+    )
     student.train(was_training)
-    return float(total) / len(inputs)
+    return float(total) / len(index)
+
+
+def _at(rows: Rows, index: Tensor) -> Rows:
+    return rows[index] if isinstance(rows, Tensor) else PartRows(rows, index.cpu())
 
 
 def _optimizer(student: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -62,7 +62,9 @@ def ask_benign(
     must_consent(spec, agreed, where=str(run / run_folder.SPEC))
     remember(run, spec)
     shape = tuple(result.threat.input_shape)
-    data = load(name, "test", root=spec.data, shape=shape, progress=progress)
+    data = load(
+        name, "test", root=spec.data, shape=shape, progress=progress, background=spec.background
+    )
     data = data.take(
         torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:rows]
     )

@@ -152,7 +152,9 @@ def _pool(spec: Spec, ledger: PaidRows, progress: Progress) -> Rows | None:
     if of_table(spec) or not sends_proxy(spec):
         return None
     name, shape = proxy_name(spec), ledger.input_shape
-    return load_proxy(name, root=spec.data, shape=shape, progress=progress).inputs
+    return load_proxy(
+        name, root=spec.data, shape=shape, progress=progress, background=spec.background
+    ).inputs
 
 
 def _of_test(

@@ -386,8 +386,9 @@ class _Session:
         if proxy_name(single) == proxy_name(self.spec):
             return self.parts.proxy
         return load_proxy(
-            proxy_name(single), root=self.spec.data, shape=self.parts.threat.input_shape
-        )
+            proxy_name(single), root=self.spec.data, shape=self.parts.threat.input_shape,
+            background=self.spec.background,
+        )  # fmt: skip
 
 
 def _with(spec: Spec, rows: int) -> Spec:

@@ -281,15 +281,19 @@ def survey(
     for data, split in dict.fromkeys(needed):
         try:
             found[data, split] = load(
-                data, split, root=spec.data, shape=victim_shape(spec), download=False
-            )
+                data, split, root=spec.data, shape=victim_shape(spec), download=False,
+                background=spec.background,
+            )  # fmt: skip
         except DataError as error:  # the error of an unknown name is raised, not listed
             missing.append(words(error))
     test = test or found.get((name, "test"))
     if needs_proxy(spec):
         shape = victim_shape(spec) or (test.shape if test else None)
         try:
-            proxy = load_proxy(proxy_name(spec), root=spec.data, shape=shape, download=False)
+            proxy = load_proxy(
+                proxy_name(spec), root=spec.data, shape=shape, download=False,
+                background=spec.background,
+            )  # fmt: skip
         except DataError as error:
             missing.append(words(error))
     missing += _untrained(spec, proxy)

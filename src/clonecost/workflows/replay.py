@@ -90,9 +90,15 @@ def replay(
         shape, classes = ledger.input_shape, ledger.num_classes
         proxy = None
         if sends_proxy(spec):
-            proxy = load_proxy(proxy_name(spec), root=spec.data, shape=shape, progress=progress)
+            proxy = load_proxy(
+                proxy_name(spec), root=spec.data, shape=shape, progress=progress,
+                background=spec.background,
+            )  # fmt: skip
         inputs, answers = ledger.bought(proxy.inputs if proxy else None)
-        test = load(test_name(spec), "test", root=spec.data, shape=shape, progress=progress)
+        test = load(
+            test_name(spec), "test", root=spec.data, shape=shape, progress=progress,
+            background=spec.background,
+        )  # fmt: skip
         loaded = student_of(student, shape, classes)
         victim_answers = ledger.recorded("evaluation", 0, len(test))
     if victim_answers is None or len(victim_answers.answers) != len(test):
