@@ -38,6 +38,7 @@ SMALL: dict[str, dict[str, object]] = {
                   "generator_width": 8, "generator_lr": 1e-3, "student_lr": 0.02},
     "zskd": {"impressions": 1_200, "steps": 40, "impression_lr": 0.05, "epochs": 12,
              "augment": False},
+    "single_image": {"epochs": 8, "scale": 0.5, "jitter": 0.9, "temperature": 1.0},
     # more rows for each unknown than the budget holds: it is spent to the end
     "tramer_lr": {"alpha": 1_000.0},
     "tramer_mlp": {"alpha": 1_000.0, "hidden": 4, "iterations": 60},

@@ -235,4 +235,6 @@ def _owns(entry: Entry, spec: Spec, *, uses: bool) -> str:
     if entry.data == "kind":
         return "a few pictures of the victim's kind"
     name = proxy_name(spec)
+    if entry.data == "picture":
+        return f"one public picture ({name})"
     return f"public pictures ({name})" if name.partition(":")[0] in DATASETS else f"the data {name}"

@@ -13,7 +13,7 @@ from typing import Literal
 from clonecost.result.panel import Level
 from clonecost.types import AnswerKind
 
-Data = Literal["pool", "kind"]
+Data = Literal["pool", "kind", "picture"]
 
 SCORES: tuple[AnswerKind, ...] = ("probs", "top_k")
 LABELS: tuple[AnswerKind, ...] = ("label",)
@@ -28,7 +28,8 @@ class Entry:
         attack: its name, with its profile.
         answers: the kinds of answers with which the panel runs it.
         data: the proxy data of an attack that needs some. pool: those of the spec, by default the
-            pictures that come with clonecost; kind: pictures like the victim's own training data.
+            pictures that come with clonecost; picture: one of these; kind: pictures like the
+            victim's own training data.
         settings: of the attack, unless the spec sets them.
         pieces: it needs probabilities that are constant in pieces, as those of a tree are.
     """
@@ -66,6 +67,7 @@ _MORE_IMAGES = (
     *_IMAGES,
     Entry(attack="jbda", data="kind"),
     Entry(attack="active_thief:shared"),
+    Entry(attack="single_image", data="picture"),
     Entry(attack="disguide"),
 )
 _TABLE = (

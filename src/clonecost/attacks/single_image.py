@@ -1,0 +1,160 @@
+"""Single Image: asks patches of one public picture, each once, and trains on the very same views.
+
+Asano, Saeed, ICLR 2023, https://arxiv.org/abs/2112.00725; here with a query budget.
+
+    1. x = a view of the picture: patch, turn, shear, colour; half of them CutMix of two patches
+    2. y = victim(x)                                                      one query a view
+    3. min over S of  mean of T^2 KL(softmax(log y / T) || softmax(S(x) / T))    from scratch
+
+Differs from the paper: see docs/attacks/single_image.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.base import (
+    AttackerKit,
+    Clone,
+    Declaration,
+    DeferredClone,
+    at_least,
+    at_most,
+    out_of_range,
+)
+from clonecost.data.fitting import fit_rows
+from clonecost.data.part_rows import part
+from clonecost.data.whole_picture import pictures_in, whole_picture
+from clonecost.errors import ChooseFrom, SpecError
+from clonecost.oracle import Oracle
+from clonecost.query_synthesis.picture_views import NUMBERS, PictureViews, ViewSettings, views_of
+from clonecost.training.distill import Recipe, distill
+from clonecost.types import Shape, answered, as_pixels
+
+SMALLEST = 1e-7  # probabilities below it are raised to it: a rounded one may be 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleImage:
+    """Asks views of one picture once each, then trains each clone from scratch on these views.
+
+    Example:
+        >>> SingleImage(temperature=8.0, cutmix=0.5)
+    """
+
+    picture: int = 0  # its place in the proxy data; of `photos`: 0 the temple, 1 the flower
+    scale: float = 0.01  # smallest share of the picture that a patch shows
+    turn: float = 30.0  # largest angle and largest slant of a patch, in degrees
+    jitter: float = 0.4  # largest change of brightness, contrast and each channel
+    invert: float = 0.0  # share of the patches whose light and dark are exchanged
+    cutmix: float = 0.5  # share of the views in which a box shows another patch
+    mixup: float = 0.0  # share of the views that are a weighted mean of two patches
+    temperature: float = 8.0  # T of the student's loss; labels alone are taken with 1
+    epochs: int = 60  # epochs of each scored clone
+    batch_size: int = 256  # rows per call of the victim
+
+    declares: ClassVar = Declaration(
+        needs="label", proxy="changed", skips_refused=True, by_settings=("clone_epochs",)
+    )
+
+    def __post_init__(self) -> None:
+        at_least(0, self, "picture", "turn", "jitter", "invert", "cutmix", "mixup")
+        at_least(1, self, "temperature", "epochs", "batch_size")
+        at_least(1e-6, self, "scale")
+        at_most(1, self, "scale", "jitter", "invert", "cutmix", "mixup")
+        at_most(80, self, "turn")
+        if self.cutmix + self.mixup > 1:
+            raise out_of_range(self, "mixup", f"at most {1 - self.cutmix:g}, the rest of cutmix")
+
+    @property
+    def clone_epochs(self) -> int:
+        return self.epochs
+
+    def plan(self, budget: int) -> str:
+        return (
+            f"queries {budget:,} views of one picture once each, then trains each scored clone for "
+            f"{self.epochs} epochs"
+        )
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
+        shape, soft = oracle.threat.input_shape, oracle.threat.answers != "label"
+        picture = self._picture(shape, kit)
+        numbers: list[Tensor] = []
+        answers: list[Tensor] = []
+
+        def clone(bought: int, kit: AttackerKit) -> nn.Module:
+            views = self._views(picture, shape, torch.cat(numbers)[:bought])
+            return self._clone(views, torch.cat(answers)[:bought], kit, soft=soft)
+
+        for _ in kit.loop(lambda _: oracle.remaining > 0, numbers=numbers, answers=answers):
+            # a whole batch is drawn also where the budget ends: a larger one goes on from there
+            drawn = torch.rand(self.batch_size, NUMBERS, generator=kit.rng, device=kit.device)
+            numbers.append(drawn[: oracle.remaining])
+            answers.append(oracle(as_pixels(self._views(picture, shape, numbers[-1])[:])))
+            yield DeferredClone(clone)
+
+    def _picture(self, shape: Shape, kit: AttackerKit) -> Tensor:
+        """(C, h, w) uint8, with the victim's channels and in the picture's own size."""
+        pool = kit.required_proxy(self, "photos")
+        if len(shape) != 3:
+            raise SpecError(
+                "single_image does not fit the shape of the victim's inputs",
+                ChooseFrom("attacks"), got=shape, want="images (C, H, W)",
+            )  # fmt: skip
+        if self.picture >= (held := pictures_in(pool)):
+            raise out_of_range(self, "picture", f"at most {held - 1:,}: {pool.name} holds {held:,}")
+        whole = whole_picture(pool, self.picture)
+        return fit_rows(whole[None], (shape[0], *whole.shape[1:]))[0]
+
+    def _views(self, picture: Tensor, shape: Shape, numbers: Tensor) -> PictureViews:
+        settings = ViewSettings(
+            scale=self.scale, turn=self.turn, jitter=self.jitter, invert=self.invert,
+            cutmix=self.cutmix, mixup=self.mixup,
+        )  # fmt: skip
+        return views_of(picture, shape, settings, numbers)
+
+    def _clone(
+        self, views: PictureViews, answers: Tensor, kit: AttackerKit, *, soft: bool
+    ) -> nn.Module:
+        student, temperature = kit.new_student(), self.temperature if soft else 1.0
+        inputs = part(views, torch.arange(len(views)), kit.device)
+        distill(
+            Cooled(student, temperature), inputs, cooled(answers, temperature),
+            Recipe(epochs=self.epochs), rng=kit.rng, progress=kit.progress, loop=kit.loop,
+        )  # fmt: skip
+        return student
+
+
+class Cooled(nn.Module):
+    """A student whose logits are divided by T.
+
+    Adam takes the same steps whatever the factor T^2 of the loss, so that it is left out.
+    """
+
+    def __init__(self, student: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.student, self.temperature = student, temperature
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.student(inputs)
+        return logits / self.temperature
+
+
+def cooled(answers: Tensor, temperature: float) -> Tensor:
+    """softmax(log y / T) = softmax(z / T) of the victim's logits z; rows of zeros stay zeros.
+
+    Args:
+        answers: (n, K), rows on the simplex.
+        temperature: T >= 1; 1 changes nothing.
+
+    Example:
+        >>> cooled(torch.tensor([[0.8, 0.2]]), 2.0)
+        tensor([[0.6667, 0.3333]])
+    """
+    if temperature == 1:
+        return answers
+    soft = (answers.clamp_min(SMALLEST).log() / temperature).softmax(1)
+    return torch.where(answered(answers)[:, None], soft, 0)
