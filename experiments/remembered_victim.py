@@ -5,8 +5,9 @@
 
 The cells of a grid with one seed ask about the same rows of the proxy data, and a ResNet-18 answers
 some 30 rows a second. The account of every cell counts every row, as for `cifar10-resnet18` itself;
-only the processor is spared, also after a kill: the cache keeps what was computed. `python -m experiments.remembered_victim FILE.npz` writes the test
-rows: the first 2,000 of CIFAR-10's.
+only the processor is spared, also after a kill: the cache keeps what was computed.
+`python -m experiments.remembered_victim FILE.npz` writes the test rows, the first 2,000 of
+CIFAR-10's.
 """
 
 import hashlib
