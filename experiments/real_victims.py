@@ -144,9 +144,8 @@ def main() -> None:
     seeds = [int(one) for one in given.seeds.split(",")] if given.seeds else case.seeds
     for name, attack in case.attacks.items():
         if given.only in (None, name):
-            _audit(
-                work / name, arguments, [one.replace("WORK", str(work)) for one in attack], seeds
-            )
+            line = [*arguments, *(one.replace("WORK", str(work)) for one in attack)]
+            _audit(work / name, line, seeds)
     found = {
         "victim": given.victim,
         "package": f"{case.package} {version(case.package)}" if _installed(case.package) else None,
