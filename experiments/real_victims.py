@@ -74,7 +74,7 @@ def _nsfw(work: Path) -> list[str]:
 
 def _cifar(work: Path) -> list[str]:
     real_rows.cifar_rows(work)
-    return [f"{HERE / 'remembered_victim.py'}:cifar10_resnet18", "--test",
+    return [f"{HERE / 'remembered.py'}:cifar10_resnet18", "--test",
             str(work / "cifar10.npz")]  # fmt: skip
 
 
@@ -109,8 +109,9 @@ CASES = {
     "cifar10-resnet18": Case(
         package="pyautoattack", licence="MIT", rows=_cifar,
         attacks={
-            "cifar100": [*KNOCKOFF, "--proxy", "cifar100", "--budget", "2000"],
-            "cifar10": [*KNOCKOFF, "--proxy", "cifar10", "--budget", "2000"],
+            "half-lenet": [*KNOCKOFF, "--proxy", "cifar100", "--budget", "1000"],
+            "backbone": ["--attack", "knockoff:shared", "--proxy", "cifar100", "--budget", "1000",
+                         "--student", f"{HERE / 'remembered.py'}:probe"],
         },
     ),
     "magika": Case(
