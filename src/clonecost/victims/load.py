@@ -14,13 +14,14 @@ from clonecost.networks.weights import load_weights as load_weights
 from clonecost.persistence.disk import file_digest
 from clonecost.persistence.file_limits import at_home
 from clonecost.safe_text import first_line
-from clonecost.types import Feature, Shape
+from clonecost.types import Feature, InputPrecision, Shape
 from clonecost.victims.answer_form import Outputs
 from clonecost.victims.asking import Scores, asked
 from clonecost.victims.digests import code_digest, estimator_digest, weights_digest
 from clonecost.victims.endpoints import endpoint_victim, is_url, must_be_no_other_address
 from clonecost.victims.estimator_columns import must_classify
 from clonecost.victims.file_kinds import MODELS, must_be_readable
+from clonecost.victims.image_pipeline import image_pipeline, is_pipeline
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded_victim import LoadedVictim, must_exist
 from clonecost.victims.onnx import onnx_victim
@@ -54,7 +55,9 @@ def load_victim(
     """Load the victim that `where` names:
 
     - `package.module:name`: an nn.Module, a scikit-learn estimator, or a callable inputs ->
-      scores; with `()` at the end a factory of one. The current folder is searched, too.
+      scores, or a pipeline from PIL images to labels with scores, as Hugging Face's
+      `pipeline("image-classification")`; with `()` at the end a factory of one. The current folder
+      is searched, too.
     - `path/to/file.py:name`: the same, from a file.
     - `weights.safetensors`: weights for `network` (see `clonecost.networks.NETWORKS`), which needs
       `input_shape` and `num_classes`.
@@ -144,7 +147,7 @@ def load_victim(
         raise VictimError(f"{where} was fitted on another number of columns", SetKey("features"),
                           got=len(features), want=stated.count)  # fmt: skip
     assert facts.scores is not None
-    classes = len(stated.classes) or num_classes
+    classes = len(stated.classes) or len(facts.classes) or num_classes
     shape = input_shape or ((stated.count,) if stated.count else None)
     outputs = outputs or facts.outputs
     found = asked(
@@ -160,7 +163,7 @@ def load_victim(
         input_shape=shape,
         num_classes=gives.num_classes if gives else classes,
         features=tuple(features) if features else about.features() if about else None,
-        classes=stated.classes,
+        classes=stated.classes or facts.classes,
         table=about,
         served=about.served if about else "",
         weights=facts.weights,
@@ -173,6 +176,7 @@ def load_victim(
         shows=found.shows,
         free_rows=facts.free,
         trains=facts.trains,
+        takes=facts.takes,
     )
 
 
@@ -187,6 +191,8 @@ class _Facts:
     table: TableModel | None = None
     outputs: Outputs | None = None  # what its answers are, where the object's methods say so
     trains: bool = False  # a function of a network that is in training mode
+    classes: tuple[str, ...] = ()  # by the victim itself
+    takes: InputPrecision = "float32"
     free: bool = True  # rows of our own may be asked; a function may send its rows to anywhere
 
 
@@ -201,6 +207,12 @@ def _of_object(
     if is_estimator(thing) and not isinstance(thing, type):
         facts = _of_estimator(thing, features)
         return replace(facts, code=code, weights=estimator_digest(thing))
+    if is_pipeline(thing):
+        pipe = image_pipeline(thing, where)
+        return _Facts(
+            callable_scores(pipe), code=code, takes="uint8", classes=pipe.classes,
+            weights=weights_digest(pipe.model) if pipe.model else None, free=bool(pipe.model),
+        )  # fmt: skip
     check_callable(thing, where)
     function = cast(Callable[[Tensor], object], thing)
     scores = callable_scores(function, wanted)

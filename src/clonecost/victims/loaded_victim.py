@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from clonecost.errors import VictimError
+from clonecost.errors import SetKey, VictimError
 from clonecost.persistence.file_limits import regular_file
 from clonecost.result import EndpointCard
 from clonecost.types import (
@@ -22,6 +22,7 @@ from clonecost.types import (
 from clonecost.victims.answer_form import AnswerForm, Outputs
 from clonecost.victims.asking import asked
 from clonecost.victims.digests import code_digest, estimator_digest, weights_digest
+from clonecost.victims.image_pipeline import image_pipeline, is_pipeline
 from clonecost.victims.raw_scores import Wanted
 from clonecost.victims.sklearn_model import EstimatorApi, TableModel
 from clonecost.victims.torch_model import callable_scores, module_scores, open_network
@@ -111,8 +112,14 @@ def as_loaded(
         return replace(victim, weights=weights_digest(victim.network))
     module = victim.to(device) if isinstance(victim, nn.Module) else None
     wanted = Wanted(columns=api.num_classes)
+    pipe = image_pipeline(victim, "victim") if is_pipeline(victim) else None
+    if pipe and api.input_precision != "uint8":
+        raise VictimError(
+            "The images of a pipeline have 8 bits, and would be rounded after the ledger has "
+            "recorded finer pixels", SetKey("input_precision", "uint8"),
+        )  # fmt: skip
     found = asked(
-        callable_scores(victim, wanted)
+        callable_scores(pipe or victim, wanted)
         if module is None
         else module_scores(module, device=device, wanted=wanted),
         where="the victim", num_classes=api.num_classes, input_shape=api.input_shape,
@@ -124,7 +131,7 @@ def as_loaded(
     return LoadedVictim(
         name=NAMELESS, answer=found.answer, form=found.form, shows=found.shows,
         code=code_digest(victim), free_rows=module is not None or served is not None,
-        trains=module is None and trains(victim), classes=served.classes if served else (),
+        trains=module is None and trains(victim), classes=getattr(served or pipe, "classes", ()),
         weights=estimator_digest(served.estimator) if served else weights,
         network=open_network(module, form, wanted)
         if white_box and module is not None and form

@@ -146,6 +146,12 @@ def _as_tensor(value: object) -> Tensor | None:
                 Advice("return the class as its number, or one score for each class"),
                 got=repr(str(array.reshape(-1)[0]))[:40],
             )
+        if array.dtype == object and _of_labels(array):
+            raise VictimError(
+                "The victim's model answers with labels and scores",
+                Advice("give the pipeline itself as the victim, as it takes PIL images"),
+                Advice("return one score for each class, in the order of the classes"),
+            )
         if array.dtype.kind in "fiub":
             return torch.from_numpy(np.ascontiguousarray(array))
     return None
@@ -153,3 +159,10 @@ def _as_tensor(value: object) -> Tensor | None:
 
 def _of_words(array: np.ndarray[Any, Any]) -> bool:
     return array.size > 0 and all(isinstance(item, str) for item in array.reshape(-1)[:8])
+
+
+def _of_labels(array: np.ndarray[Any, Any]) -> bool:
+    """Whether the answers are as a pipeline of Hugging Face gives them."""
+    some = list(array.reshape(-1)[:8])
+    flat = [one for item in some for one in (item if isinstance(item, list) else [item])]
+    return bool(flat) and all(isinstance(one, Mapping) and "label" in one for one in flat)

@@ -1,0 +1,59 @@
+"""A double of transformers' `pipeline("image-classification")`: its interface to the letter.
+
+transformers is not installed for the tests. As its `ImageClassificationPipeline`, the double takes
+one PIL image or a list, gives a list of {"label", "score"} for each, highest first, at most `top_k`
+(5 unless stated), and refuses anything else in transformers' own words.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+
+class Classifier(nn.Module):
+    """A model of transformers: its configuration, and logits in an output with attributes."""
+
+    def __init__(self, names: list[str], pixels: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(pixels, len(names))
+        self.config = SimpleNamespace(id2label=dict(enumerate(names)), num_labels=len(names))
+
+    def forward(self, pixel_values: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(loss=None, logits=self.head(pixel_values.flatten(1)))
+
+
+class Pipeline:
+    def __init__(self, names: list[str], shape: tuple[int, int, int], *, sigmoid: bool = False):
+        torch.manual_seed(0)
+        self.task, self.model = "image-classification", Classifier(names, int(np.prod(shape)))
+        self.shape, self.sigmoid = shape, sigmoid
+
+    def __call__(self, inputs: Any = None, top_k: int = 5) -> list[Any]:
+        images = inputs if isinstance(inputs, list) else [inputs]
+        if not all(isinstance(one, Image.Image) for one in images):
+            raise TypeError("Incorrect format used for image. Should be an url linking to an "
+                            "image, a base64 string, a local path, or a PIL image.")  # fmt: skip
+        found = [self._postprocess(self.scores(self._preprocess(one))[0], top_k) for one in images]
+        return found if isinstance(inputs, list) else found[0]
+
+    def _preprocess(self, image: Image.Image) -> Tensor:
+        mode = "L" if self.shape[0] == 1 else "RGB"
+        resized = image.convert(mode).resize((self.shape[2], self.shape[1]))
+        pixels = torch.tensor(np.asarray(resized), dtype=torch.float32) / 255
+        return pixels.view(1, *self.shape[1:], -1).permute(0, 3, 1, 2)
+
+    @torch.no_grad()
+    def scores(self, pixels: Tensor) -> Tensor:
+        """(n, C, H, W) -> (n, K)."""
+        logits: Tensor = self.model(pixels).logits
+        return logits.sigmoid() if self.sigmoid else logits.softmax(1)
+
+    def _postprocess(self, scores: Tensor, top_k: int) -> list[dict[str, Any]]:
+        top_k = min(top_k, self.model.config.num_labels)
+        order = scores.argsort(descending=True)[:top_k].tolist()
+        names = self.model.config.id2label
+        return [{"label": names[k], "score": float(scores[k])} for k in order]

@@ -1,0 +1,68 @@
+"""A pipeline of Hugging Face is a victim as it is."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.support.hugging_face import Pipeline
+
+from clonecost.errors import VictimError
+from clonecost.types import PredictionApi
+from clonecost.victims import load_victim
+from clonecost.victims.loaded_victim import as_loaded
+
+NAMES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu"]  # more than its usual five answers
+SHAPE = (3, 6, 8)
+MODULE = """
+from tests.support.hugging_face import Pipeline
+
+def pipe():
+    return Pipeline({names}, {shape})
+
+def wrapped(inputs):
+    from PIL import Image
+    rows = (inputs.permute(0, 2, 3, 1) * 255).byte().numpy()
+    return pipe()([Image.fromarray(row) for row in rows])
+"""
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pipe") / "theirs.py"
+    path.write_text(MODULE.format(names=NAMES, shape=SHAPE))
+    return path
+
+
+def test_scores_are_in_the_order_of_its_own_classes(module: Path) -> None:
+    victim = load_victim(f"{module}:pipe()", input_shape=SHAPE)
+    rows = torch.randint(256, (5, *SHAPE)) / 255
+    torch.testing.assert_close(victim.answer(rows), Pipeline(NAMES, SHAPE).scores(rows))
+    torch.testing.assert_close(victim.answer(rows[:1]), victim.answer(rows)[:1])
+    assert (victim.classes, victim.num_classes, victim.takes) == (tuple(NAMES), 7, "uint8")
+    assert victim.weights is not None
+    assert victim.format.startswith("gives probabilities")
+
+
+def test_labels_without_the_pipeline_are_named_as_such(module: Path) -> None:
+    with pytest.raises(VictimError, match=r"answers with labels and scores. Give the pipeline"):
+        load_victim(f"{module}:wrapped", input_shape=SHAPE).answer(torch.rand(2, *SHAPE))
+
+
+def test_classes_without_names_of_their_own_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.py"
+    path.write_text(MODULE.format(names=["cat", "cat"], shape=SHAPE))
+    with pytest.raises(VictimError, match=r"does not state its classes, .*got cat, cat"):
+        load_victim(f"{path}:pipe()", input_shape=SHAPE)
+
+
+def test_python_gives_it_to_an_audit() -> None:
+    given, api = Pipeline(NAMES, SHAPE), PredictionApi(input_shape=SHAPE, num_classes=7)
+    how: Any = {"device": torch.device("cpu"), "white_box": False}
+    with pytest.raises(VictimError, match="have 8 bits"):
+        as_loaded(given, api=api, **how)
+    victim = as_loaded(given, api=replace(api, input_precision="uint8"), **how)
+    rows = torch.randint(256, (5, *SHAPE)) / 255
+    torch.testing.assert_close(victim.answer(rows), given.scores(rows))
+    assert victim.classes == tuple(NAMES)
