@@ -98,6 +98,9 @@ class PredictionApi:
     input_precision: InputPrecision = "float32"  # a real image API takes 8 bits
     features: tuple[Feature, ...] | None = None  # for a table, in order; None: pixels
     incomplete: bool = False  # for a table: rows with missing values (NaN) are answered, too
+    # several labels a row: K is 2 L, the L labels as present and then as absent, and an answer
+    # gives each label 1 / L of the whole (`clonecost.networks.per_label`)
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         check_choice("answers", self.answers, get_args(AnswerKind))
@@ -119,6 +122,12 @@ class PredictionApi:
                 got=f"top_k={self.top_k}", want="None",
             )  # fmt: skip
         self._check_kind()
+        if self.multi_label and (self.num_classes % 2 or self.answers == "top_k"):
+            raise SpecError(
+                "A multi-label model has 2 L classes, its labels as present and as absent, and "
+                "answers with the probabilities of all labels or with the labels alone",
+                got=f"{self.num_classes} classes, answers {self.answers}",
+            )  # fmt: skip
 
     def _check_kind(self) -> None:
         """Refuse settings of a table for an API of images, and the other way round."""

@@ -73,6 +73,8 @@ class Declaration:
     proxy_labels: bool = False  # the proxy data need labels of at least two classes
     # goes on without rows that the victim refuses for good: their answers are zeros (`answered`)
     skips_refused: bool = False
+    # trains on answers as distributions alone, so that those of several labels a row suit it
+    multi_label: bool = False
     white_box: bool = False  # reads the victim's network: a reference, no attack through the API
     # estimates gradients from answers to nearby inputs; coarse answers spoil the estimates
     finite_differences: bool = False

@@ -43,7 +43,11 @@ class Knockoff:
     batch_size: int = 256  # rows per call of the victim (the released code's 8 is slower)
 
     declares: ClassVar = Declaration(
-        needs="label", proxy="asked", skips_refused=True, by_settings=("clone_epochs",)
+        needs="label",
+        proxy="asked",
+        skips_refused=True,
+        multi_label=True,
+        by_settings=("clone_epochs",),
     )
 
     def __post_init__(self) -> None:

@@ -71,7 +71,9 @@ def findings(
     threat = ThreatCard.model_validate(json.loads(json.dumps(facts)))
     totals, asked = ledger.totals("attack"), ledger.totals("evaluation")
     named = list(audit.test.classes or audit.loaded.classes)
-    classes = named or [str(k) for k in range(audit.threat.num_classes)]
+    several = audit.threat.multi_label  # then the victim's classes are its labels
+    number = audit.threat.num_classes // 2 if several else audit.threat.num_classes
+    classes = named or [str(k) for k in range(number)]
     settings = settings_of(audit.attack)
     defences = [
         DefenceCard(name=snake_case(name_of(d)), settings=settings_of(d)) for d in audit.defences
@@ -179,6 +181,8 @@ def about_clone(audit: Audit, clone: nn.Module) -> dict[str, str]:
     vote = {}
     if isinstance(clone, SoftVote):  # members.0.*, members.1.*: each a `network`
         vote = {"vote": "mean of softmax", "members": str(len(clone.members))}
+    if audit.threat.multi_label:  # network.*: one with a logit a label
+        vote = {"per_label": "logsigmoid(z), logsigmoid(-z)"}
     return vote | {
         "network": audit.student_name,
         "input_shape": json.dumps(audit.threat.input_shape),

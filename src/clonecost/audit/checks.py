@@ -37,6 +37,8 @@ def check(audit: Audit) -> None:
     if threat.access == "white-box":
         _check_white_box(audit)
     _check_kind(audit)
+    if threat.multi_label:
+        _check_multi_label(audit)
     must_fit(audit.defences, threat)
     needs = attack.declares.needs
     _must_show(
@@ -142,6 +144,22 @@ def _check_counter(audit: Audit, counter: Countermeasure) -> None:
         raise refused
 
 
+def _check_multi_label(audit: Audit) -> None:
+    """Refuse what takes an answer as one class a row."""
+    threat = audit.threat
+    if not audit.attack.declares.multi_label or threat.access == "white-box":
+        raise SpecError(
+            f"{audit.attack_name} takes one class a row, and the victim gives several labels",
+            SetKey("attack"), got=audit.attack_name,
+            want=" or ".join(_declaring(multi_label=True)),
+        )  # fmt: skip
+    for key, given in (("defence", audit.defences), ("counter", audit.counter)):
+        if given:
+            raise SpecError(
+                f"A {key} takes one class a row, and the victim gives several labels", DropKey(key)
+            )
+
+
 def _check_white_box(audit: Audit) -> None:
     if audit.loaded.network is None:
         raise SpecError(
@@ -217,7 +235,7 @@ def skipping(threat: ThreatModel) -> list[str]:
 
 def _declaring(**wanted: object) -> list[str]:
     """The attacks that declare these values, read without importing one."""
-    usual = {"takes": "images"}
+    usual = {"takes": "images", "multi_label": False}
     return [
         name for name in ATTACKS
         if wanted.items() <= {**usual, **ATTACKS.source(name).declared}.items()

@@ -26,6 +26,7 @@ from clonecost.generators import TrainedGenerator
 from clonecost.oracle import Oracle
 from clonecost.persistence.intervals import EVERY
 from clonecost.students import Student, student_of
+from clonecost.students.load import of_labels
 from clonecost.types import (
     Compiled,
     Defence,
@@ -39,6 +40,7 @@ from clonecost.victims.loaded_victim import LoadedVictim, as_loaded
 from clonecost.victims.steadiness import Steadiness, steadiness
 
 OWN_MODEL = "a model of the attack's own"  # for a table: the attack solves for the clone
+_LATER = ("features", "incomplete", "multi_label")
 KEEP_UNDER = 256 * 1024**2  # bytes: "auto" keeps the inputs when all of them fit into this
 
 
@@ -106,7 +108,7 @@ class Audit:
         out: the run folder.
         student: a name as `clonecost.students.parse_student` reads it; a function of
             (input_shape, num_classes) or of nothing that makes a network; or a network, of which
-            every student is a copy, its weights included.
+            every student is a copy, its weights included; of a multi-label victim one of L logits.
         proxy: the attacker's own data, if the attack needs any.
         generators: trained on the attacker's own data, by their names in the attack's settings; an
             RGB generator also serves a grey victim.
@@ -207,7 +209,10 @@ class Audit:
         Raises:
             SpecError: it cannot be made, or does not fit the victim's inputs and classes.
         """
-        return student_of(self.student, self.threat.input_shape, self.threat.num_classes)
+        shape, classes = self.threat.input_shape, self.threat.num_classes
+        if self.threat.multi_label:
+            return of_labels(student_of(self.student, shape, classes // 2))
+        return student_of(self.student, shape, classes)
 
     def fitted_generators(self) -> dict[str, TrainedGenerator]:
         """The generators that the attack needs, for the victim's shape.
@@ -241,8 +246,8 @@ class Audit:
     def identity(self) -> str:
         """The facts that identify this audit, as JSON: all but the budget, which may grow."""
         threat = {k: v for k, v in asdict(self.threat).items() if k != "query_budget"}
-        # left out for images, so that the identity of an audit on images does not depend on tables
-        threat = {k: v for k, v in threat.items() if k not in ("features", "incomplete") or v}
+        # left out where they say nothing, so that the identity of an audit on images is unchanged
+        threat = {k: v for k, v in threat.items() if k not in _LATER or v}
         facts = {
             "victim": [self.loaded.name, self.loaded.weights],
             "threat": threat,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clonecost.networks.per_label import chances_of
 from clonecost.result import Span, Traffic
 from clonecost.training.losses import entropy
 from clonecost.types import Purpose, as_bytes
@@ -24,12 +25,15 @@ class TrafficLog:
             purposes, training rows are preferred: a sampled row of another purpose is replaced by
             the next training row.
         num_classes: K.
+        multi_label: the answers are those of a multi-label model: the statistics are of its labels
+            (how many answers have each, the mean binary entropy), over all rows alone.
     """
 
-    def __init__(self, budget: int, num_classes: int) -> None:
+    def __init__(self, budget: int, num_classes: int, *, multi_label: bool = False) -> None:
         self._starts = [-(-budget * k // SPANS) for k in range(SPANS + 1)]  # the last one ends it
         self._pending = sorted({budget * k // SAMPLES for k in range(SAMPLES)})
-        self._classes = num_classes
+        self._several = multi_label
+        self._classes = num_classes // 2 if multi_label else num_classes
         self._rows = [0] * SPANS
         self._purposes: Counter[Purpose] = Counter()
         self._sums: list[Sums | None] = [None] * SPANS
@@ -39,8 +43,15 @@ class TrafficLog:
 
     def __call__(self, position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
         self._purposes[purpose] += len(answers)
-        self._confident += (answers.amax(1) > 0.9).sum()
-        tops, entropies = answers.argmax(1), entropy(answers).double()
+        if self._several:
+            answers = chances_of(answers)
+            pairs = torch.stack([answers, 1 - answers], 2)
+            self._confident += (pairs.amax(2) > 0.9).double().mean(1).sum()
+            tops, entropies = answers > 0.5, entropy(pairs.flatten(0, 1)).double()
+            entropies = entropies.view(len(answers), -1).mean(1)
+        else:
+            self._confident += (answers.amax(1) > 0.9).sum()
+            tops, entropies = answers.argmax(1), entropy(answers).double()
         for span, part in self._cut(position, len(answers)):
             sums = self._sums[span] or Sums.empty(self._classes, answers.device)
             sums.add(tops[part], entropies[part])
@@ -111,7 +122,7 @@ class TrafficLog:
             mean_entropy=sum(span.rows * span.mean_entropy for span in spans) / total,
             confident=float(self._confident) / total,
             purposes=dict(self._purposes),
-            over_time=spans,
+            over_time=[] if self._several else spans,
         )
 
     def samples(self) -> dict[str, Tensor]:
@@ -144,6 +155,13 @@ class Sums:
         )
 
     def add(self, tops: Tensor, entropies: Tensor) -> None:
-        """Add a batch: `tops` (n,) predicted classes, `entropies` (n,) in nats."""
+        """Add a batch: `tops` (n,) predicted classes, `entropies` (n,) in nats.
+
+        Of a multi-label model `tops` are the labels that are present, (n, L) bool.
+        """
+        if tops.ndim == 2:
+            self.histogram += tops.sum(0)
+            self.entropy += entropies.sum()
+            return
         self.histogram.index_add_(0, tops, torch.ones_like(tops))  # bincount waits for the device
         self.entropy += entropies.sum()

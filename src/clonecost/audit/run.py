@@ -165,7 +165,9 @@ def _run(
     if history.resumed:
         _check_spots(audit, watcher, ledger, reference, ending=False)
     _keep_form(audit, ledger)
-    traffic = TrafficLog(audit.threat.query_budget, audit.threat.num_classes)
+    traffic = TrafficLog(
+        audit.threat.query_budget, audit.threat.num_classes, multi_label=audit.threat.multi_label
+    )
     oracle = _open_oracle(audit, watcher, ledger, traffic)
     stops = {*audit.milestones, *history.stops}  # the curve keeps the points of smaller budgets
     ledger.note(stops=json.dumps(sorted(stops)))
@@ -195,8 +197,9 @@ def _run(
 
     about = about_clone(audit, outcome.clone)
     run_folder.write_network(audit.folder / run_folder.CLONE, outcome.clone, about)
-    rows = row_scores(outcome.clone, reference, audit.test)
-    run_folder.write_tensors(audit.folder / run_folder.ROWS, rows, {})
+    if not audit.threat.multi_label:  # a row has no one class that two runs could agree on
+        rows = row_scores(outcome.clone, reference, audit.test)
+        run_folder.write_tensors(audit.folder / run_folder.ROWS, rows, {})
     if audit.threat.features is None and (samples := traffic.samples()):
         run_folder.write_tensors(audit.folder / run_folder.SAMPLES, samples, {})
     if shown.pictures:
@@ -232,6 +235,7 @@ def _buy_reference(
         num_classes=audit.threat.num_classes,
         query_budget=len(audit.test) + uniform,
         features=audit.threat.features,
+        multi_label=audit.threat.multi_label,
     )
     oracle = Oracle(
         taken or audit.loaded.answer, threat, ledger, account="evaluation", observe=observe,

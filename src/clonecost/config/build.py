@@ -18,6 +18,7 @@ from clonecost.config.defaults import (
     features_of,
     generators_of,
     lost_limit,
+    multi_label,
     needs_proxy,
     of_table,
     proxy_name,
@@ -49,6 +50,7 @@ from clonecost.types import (
     no_progress,
 )
 from clonecost.victims import LoadedVictim, load_victim
+from clonecost.victims.answer_form import answered_classes
 from clonecost.victims.endpoints import RATE, endpoint_victim, must_be_allowed
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
@@ -162,11 +164,14 @@ def load_test(spec: Spec, progress: Progress = no_progress) -> LabelledInputs:
     Raises:
         CloneCostError: they cannot be loaded, or have other classes than the victim.
     """
+    several = multi_label(spec)
     names = class_names(spec)  # first: a mistake in them must show before images are read
     test = load(
         test_name(spec), "test", root=spec.data, shape=victim_shape(spec), progress=progress,
         background=spec.background,
     )  # fmt: skip
+    if several:  # a row's one label says nothing of the others
+        return replace(test, labels=torch.full_like(test.labels, -1), classes=names)
     if names:
         return renumbered(test, names)
     if Path(spec.victim).suffix.lower() != ".onnx":  # such a file may name its classes
@@ -182,6 +187,8 @@ def numbered_for(spec: Spec, test: LabelledInputs, victim: LoadedVictim) -> Labe
     """
     if test.features is not None:
         return numbered_as(test, victim.classes)
+    if multi_label(spec):
+        return replace(test, classes=victim.classes)
     if not victim.classes or not test.classes or class_names(spec):
         return test
     return renumbered(test, victim.classes)
@@ -205,8 +212,9 @@ def load_attacked(
     if url := endpoint_url(spec):
         must_be_allowed(url, spec.authorisation)
     names = class_names(spec)
+    several = multi_label(spec)  # then classes are labels, and an answer has two of each
     stated = stated_classes(spec) or (victim.num_classes if victim else None)
-    classes = stated or _count_classes(test)
+    classes = stated or (None if several else _count_classes(test))
     # the test rows show the least number of classes only, and an ONNX file has its own
     asked = None if not stated and Path(spec.victim).suffix.lower() == ".onnx" else classes
     known = names or test.classes
@@ -215,7 +223,7 @@ def load_attacked(
         described, test.shape, asked, make_device(spec.device), progress, test.features,
         consent=consent,
     )  # fmt: skip
-    if test.features is None and not names and not victim.classes:
+    if test.features is None and not names and not victim.classes and not several:
         must_be_all(test, victim.num_classes)
     # by the owner's own list the test rows are numbered
     victim = replace(victim, classes=(names if spec.class_names else ()) or victim.classes or names)
@@ -226,7 +234,7 @@ def load_attacked(
             SetKey("input_precision", "uint8"), got=f"input_precision {spec.input_precision}",
             want="uint8",
         )  # fmt: skip
-    num_classes = victim.num_classes or classes
+    num_classes = victim.num_classes or (classes and answered_classes(classes, spec.outputs))
     if num_classes is None:
         raise SpecError(
             f"{victim.name} does not say how many classes it has, and {test.name} has no labels "
@@ -238,6 +246,7 @@ def load_attacked(
         input_shape=test.shape, num_classes=num_classes,
         query_budget=spec.budget, answers=kind, top_k=top_k, access=spec.access,
         input_precision=spec.input_precision, features=test.features, incomplete=spec.incomplete,
+        multi_label=several,
     )  # fmt: skip
     return victim, threat
 

@@ -95,6 +95,11 @@ def with_class_names(spec: Spec, names: Sequence[str]) -> Spec:
     return spec.model_copy(update={"endpoint": named})
 
 
+def multi_label(spec: Spec) -> bool:
+    """Whether the victim gives several labels a row, which only its owner states."""
+    return spec.outputs == "multi_label"
+
+
 def class_names(spec: Spec) -> tuple[str, ...]:
     """The names of the victim's classes in its own order, as far as the spec knows them.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from clonecost.attacks.base import Attack
 from clonecost.audit.attack_traits import least_budget
-from clonecost.config.defaults import answers_of, of_table, proxy_name, stated_classes
+from clonecost.config.defaults import answers_of, multi_label, of_table, proxy_name, stated_classes
 from clonecost.config.lookup import make_attack
 from clonecost.config.panels import Entry, panel_level
 from clonecost.config.schema import Spec
@@ -102,6 +102,8 @@ def entries_of(spec: Spec) -> list[PlannedEntry]:
 
 def watch_rows(spec: Spec, parts: int) -> int:
     """Rows of each of the kinds of watch rows; 0: the budget is too small for any."""
+    if multi_label(spec):  # detectors read one class of an answer
+        return 0
     each = min(WATCH_PART, int(spec.budget * WATCH_SHARE / parts))
     return each if each >= LEAST_PART else 0
 
@@ -212,13 +214,14 @@ def check_panel(written: Mapping[str, Any], spec: Spec) -> None:
 def _entries(spec: Spec) -> list[Entry]:
     if spec.panel is None:
         return []
-    table, (kind, _) = of_table(spec), answers_of(spec)
+    table, (kind, _), several = of_table(spec), answers_of(spec), multi_label(spec)
     level = panel_level(spec.panel)
     return [
         entry
         for entry in (level.table if table else level.images)
         if kind in entry.answers
         and richness(make_attack(entry.attack, {}).declares.needs) <= richness(kind)
+        and (make_attack(entry.attack, {}).declares.multi_label or not several)
     ]
 
 

@@ -210,7 +210,7 @@ def _outcome(
     one_sided = largest_share > ONE_SIDED and 1 - largest_share < (1 - majority) / 2
     # an attack on a table solves equations for all classes, whichever is the predicted one
     solved = threat.features is not None and threat.answers == "probs"
-    if one_sided and not solved:
+    if one_sided and not solved and not threat.multi_label:
         yield _warning(
             "one-sided-questions",
             f"{percent(largest_share)} of the answers predict the same class. The clone was "

@@ -8,6 +8,13 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from clonecost.evaluation.chance import balanced, corrected, learnt
+from clonecost.evaluation.label_scores import (
+    balanced_labels,
+    label_agreement,
+    label_majority,
+    per_label,
+)
+from clonecost.networks.per_label import present
 from clonecost.oracle import Oracle
 from clonecost.result import ClassAgreement, Rate, Score, TableScore
 from clonecost.tabular.features import uniform_rows
@@ -43,11 +50,13 @@ class Reference:
         answers: (n, K) probabilities.
         uniform: for a table, rows drawn uniformly from the ranges of its features, (u, d), and
             their answers, (u, K).
+        multi_label: the answers are those of a multi-label model.
     """
 
     test: LabelledInputs
     answers: Tensor
     uniform: tuple[Tensor, Tensor] | None = None
+    multi_label: bool = False
 
     @classmethod
     def buy(
@@ -74,7 +83,7 @@ class Reference:
         features = oracle.threat.features
         test = replace(test, features=features)
         if features is None or not uniform:
-            return cls(test.to(device), answers)
+            return cls(test.to(device), answers, multi_label=oracle.threat.multi_label)
         rng = torch.Generator().manual_seed(UNIFORM_SEED)
         rows = uniform_rows(features, uniform, rng).to(device)
         uniform_answers = torch.cat([oracle(part) for part in rows.split(BATCH)])
@@ -95,7 +104,9 @@ class Reference:
         return self.accuracy_of(self.predictions)
 
     def majority(self) -> float:
-        """The majority-class baseline of agreement, in (0, 1]."""
+        """The majority-class baseline of agreement, in (0, 1]; of labels, the mean over them."""
+        if self.multi_label:
+            return label_majority(present(self.answers))
         return _largest_share(self.predictions)
 
     def majority_accuracy(self) -> float | None:
@@ -136,6 +147,8 @@ def score(clone: nn.Module, reference: Reference, *, queries: int) -> Score:
         0.913
     """
     logits = _logits(clone, reference)
+    if reference.multi_label:
+        return _on_labels(logits, reference, queries)
     predicted = logits.argmax(1)
     accuracy, victim_accuracy = reference.accuracy_of(predicted), reference.victim_accuracy()
     relative = None
@@ -155,6 +168,25 @@ def score(clone: nn.Module, reference: Reference, *, queries: int) -> Score:
         relative_accuracy=relative,
         kl=float(kl(logits, reference.answers).mean().clamp_min(0)),  # -1e-17 is rounding
         table=_on_table(clone, logits, reference),
+    )
+
+
+def _on_labels(logits: Tensor, reference: Reference, queries: int) -> Score:
+    """The score of a clone of a multi-label model, whose rows have no one true class."""
+    victim = present(reference.answers)
+    agrees = present(logits) == victim
+    agreement = label_agreement(agrees)
+    scale = corrected(agreement, reference.majority())
+    mean = balanced_labels(agrees, victim)
+    return Score(
+        queries=queries,
+        accuracy=None,
+        agreement=agreement,
+        corrected_agreement=scale,
+        balanced_agreement=mean or agreement,
+        learnt=mean is not None and learnt(scale, mean, 2),
+        relative_accuracy=None,
+        kl=float(kl(logits, reference.answers).mean().clamp_min(0)),
     )
 
 
@@ -190,8 +222,12 @@ def _total_variation(logits: Tensor, answers: Tensor) -> float:
 def per_class(clone: nn.Module, reference: Reference) -> list[ClassAgreement]:
     """Agreement on the rows of each class that the victim predicts, in the order of the classes.
 
-    The agreement is None for a class that the victim never predicts.
+    The agreement is None for a class that the victim never predicts. Of a multi-label model each
+    label's agreement is over all rows.
     """
+    if reference.multi_label:
+        victim, names = present(reference.answers), dict(enumerate(reference.test.classes))
+        return per_label(present(_logits(clone, reference)) == victim, victim, names)
     return _by_class(_logits(clone, reference).argmax(1), reference)
 
 

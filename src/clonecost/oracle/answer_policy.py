@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clonecost.errors import SetKey, VictimError
+from clonecost.networks.per_label import paired, present
 from clonecost.types import AnswerKind, PredictionApi
 
 
@@ -34,6 +35,8 @@ def api_answers(answers: Tensor, count: int, api: PredictionApi) -> Tensor:
     """
     exact = api.features is not None
     probs = check_answers(answers, count, api.num_classes, exact=exact)
+    if api.multi_label and api.answers == "label":
+        return paired(present(probs).to(probs.dtype))
     return restrict(probs, api.answers, api.top_k)
 
 

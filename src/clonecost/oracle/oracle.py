@@ -242,8 +242,8 @@ class Oracle:
             answers[sorted(refusals)] = 0
         first = bool(refusals) and not self._ledger.refused
         self._ledger.settle(
-            batch, answers, labels_only=self.threat.answers == "label", refused=len(refusals),
-            reason=words,
+            batch, answers, refused=len(refusals), reason=words,
+            labels_only=self.threat.answers == "label" and not self.threat.multi_label,
         )  # fmt: skip
         if refusals:
             self._must_be_answered(answers, position)

@@ -21,6 +21,8 @@ class ClassRow:
     rows: int
     agreement: Estimate | None  # None: the victim puts no test input into this class
     share: float | None  # of the answers to the attack; None without answers
+    # of a multi-label model's label: agreement of a clone that always decides the same on it
+    majority: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def class_rows(group: Group) -> list[ClassRow]:
         named = sum(sum(r.traffic.class_histogram[index : index + 1]) for r in results)
         agreement = estimate(known) if known else None
         share = named / answers if answers else None
-        rows.append(ClassRow(card.name, card.rows, agreement, share))
+        rows.append(ClassRow(card.name, card.rows, agreement, share, card.majority))
     return rows
 
 

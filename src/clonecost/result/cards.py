@@ -89,6 +89,10 @@ class ThreatCard(Model):
     access: Access
     features: list[FeatureCard] | None = Field(default=None, description="null: pixels in [0, 1]")
     incomplete: bool = Field(default=False, description="a table's rows may have missing values")
+    multi_label: bool = Field(
+        default=False,
+        description="several labels a row: num_classes is 2 L, the labels as present and as absent",
+    )
 
 
 class CounterCard(Model):

@@ -95,3 +95,8 @@ class ClassAgreement(Model):
     name: str
     rows: int
     agreement: Rate | None = Field(description="null if the victim never predicts this class")
+    majority: float | None = Field(
+        default=None,
+        description="of a multi-label model, whose agreement is over all rows and whose `rows` "
+        "have the label: the agreement of a clone that always decides the same on the label",
+    )

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from clonecost.backbones import load_backbone
 from clonecost.errors import Advice, SetKey, SpecError
 from clonecost.networks import build
+from clonecost.networks.per_label import PerLabel
 from clonecost.networks.pretrained import Pretrained
 from clonecost.persistence.file_limits import at_home, check_safetensors
 from clonecost.persistence.python_import import imported
@@ -96,6 +97,11 @@ def student_of(
     name = getattr(source, "__name__", type(source).__name__)
     make = made_by(source, name, input_shape, num_classes)
     return _checked(name, make, input_shape, num_classes)
+
+
+def of_labels(student: Student) -> Student:
+    """A student of one logit a label as one of 2 L classes: present, then absent."""
+    return replace(student, make=lambda: PerLabel(student.make()))
 
 
 def made_by(found: object, name: str, input_shape: Shape, num_classes: int) -> Make:

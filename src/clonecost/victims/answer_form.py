@@ -15,7 +15,9 @@ from clonecost.victims.score_facts import FEW, Scores
 if TYPE_CHECKING:  # the schema of a spec imports this module, and help texts need no torch
     from torch import Tensor
 
-Outputs = Literal["probs", "logits", "log_probs", "percent", "bytes", "sigmoid", "logit", "label"]
+Outputs = Literal[
+    "probs", "logits", "log_probs", "percent", "bytes", "sigmoid", "logit", "label", "multi_label"
+]  # fmt: skip
 NAMES: dict[Outputs, str] = {
     "probs": "probabilities",
     "logits": "logits",
@@ -25,6 +27,7 @@ NAMES: dict[Outputs, str] = {
     "sigmoid": "the probability of the second of two classes",
     "logit": "the logit of the second of two classes",
     "label": "class numbers",
+    "multi_label": "the probability of each of several labels",
 }
 TOLERANCE = 0.01  # of a sum of probabilities from 1: models in float16 are that inexact
 
@@ -61,6 +64,8 @@ class AnswerForm:
         """
         import torch
 
+        from clonecost.networks.per_label import paired
+
         if self.outputs == "label":
             return _one_hot(scores, self.num_classes)
         if not scores.is_floating_point() or scores.element_size() < 4:
@@ -74,6 +79,8 @@ class AnswerForm:
                 return torch.cat([1 - scores, scores], 1)
             case "bytes":
                 return scores / scores.sum(1, keepdim=True)
+            case "multi_label":
+                return paired(scores.clamp(0, 1))
             case "percent":
                 shares = scores / 100
                 return torch.cat([1 - shares, shares], 1) if shares.shape[1] == 1 else shares
@@ -120,8 +127,19 @@ def decide(
         if problem := _contradiction(seen, beyond, outputs, num_classes):
             raise _no_fit(seen, beyond, outputs, problem, num_classes)
     columns = max(2, seen.columns)
-    classes = num_classes or columns if chosen == "label" else columns
+    classes = num_classes or columns if chosen == "label" else answered_classes(columns, chosen)
     return AnswerForm(outputs=chosen, num_classes=classes, reason=why)
+
+
+def answered_classes(scores: int, outputs: Outputs | None) -> int:
+    """K of the probabilities that are made of this number of scores: twice the labels of a
+    multi-label model, each present or absent.
+
+    Example:
+        >>> answered_classes(10, "probs"), answered_classes(10, "multi_label")
+        (10, 20)
+    """
+    return 2 * scores if outputs == "multi_label" else scores
 
 
 def must_still_be(form: AnswerForm, scores: "Tensor", where: str) -> None:
@@ -153,7 +171,7 @@ def must_still_be(form: AnswerForm, scores: "Tensor", where: str) -> None:
 def _misfit(seen: Scores, form: Outputs, num_classes: int | None) -> str | None:
     """Why the scores do not have this form; None: they can have it."""
     many = seen.columns > 1
-    if form in ("probs", "bytes", "log_probs", "logits") and not many:
+    if form in ("probs", "bytes", "log_probs", "logits", "multi_label") and not many:
         return "it is one number a row"
     if form in ("sigmoid", "logit") and many:
         return f"they are {seen.columns} numbers a row"
@@ -177,6 +195,7 @@ def _misfit(seen: Scores, form: Outputs, num_classes: int | None) -> str | None:
         "logit": lambda: True,
         "sigmoid": lambda: seen.within(-1e-4, 1 + 1e-4),
         "label": lambda: _can_be_labels(seen, num_classes),
+        "multi_label": lambda: seen.within(-1e-4, 1 + 1e-4),
     }
     return None if tests[form]() else f"they are {seen.range}"
 
@@ -192,6 +211,9 @@ def _contradiction(
         for other in ("probs", "percent"):
             if _misfit(seen, other, num_classes) is None and not seen.whole:
                 return f"every row is non-negative and sums to {round(seen.sums[0])}"
+    one_class = stated == "multi_label" and len(seen.values) >= FEW
+    if one_class and _misfit(seen, "probs", num_classes) is None:
+        return "every row sums to 1, as of a model that gives each row one class"
     if stated == "logit" and far and seen.within(0, 1) and far.within(0, 1):
         return "they stay between 0 and 1 for inputs far out of range"
     return None
@@ -297,20 +319,17 @@ def _refuse_other_scales(seen: Scores) -> None:
 
 
 def _multi_label(seen: Scores, *, certain: bool) -> VictimError:
-    alone = Advice(
-        "for a multi-label model, audit one label at a time: wrap it in a function that returns "
-        "the probability of that label as (n, 1)"
-    )
+    several = SetKey("outputs", "multi_label")
     if certain:
         return VictimError(
             f"{seen.where} is a multi-label model: {seen.columns} values between 0 and 1, also for "
-            f"inputs far out of range, and their sum is not 1 ({seen.range}), while an audit needs "
-            f"one class a row. First rows: {seen.shown()}", alone, SetKey("outputs", "logits"),
+            f"inputs far out of range, and their sum is not 1 ({seen.range}). First rows: "
+            f"{seen.shown()}", several, SetKey("outputs", "logits"),
         )  # fmt: skip
     return VictimError(
         f"The answers of {seen.where} are between 0 and 1, their sum is not 1 ({seen.range}), and "
         "two readings fit: one sigmoid a class (a multi-label model), or logits. First rows: "
-        f"{seen.shown()}", SetKey("outputs", "logits"), alone,
+        f"{seen.shown()}", several, SetKey("outputs", "logits"),
     )  # fmt: skip
 
 

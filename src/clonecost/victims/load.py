@@ -15,7 +15,7 @@ from clonecost.persistence.disk import file_digest
 from clonecost.persistence.file_limits import at_home
 from clonecost.safe_text import first_line
 from clonecost.types import Feature, InputPrecision, Shape
-from clonecost.victims.answer_form import Outputs
+from clonecost.victims.answer_form import Outputs, answered_classes
 from clonecost.victims.asking import Scores, asked
 from clonecost.victims.digests import code_digest, estimator_digest, weights_digest
 from clonecost.victims.endpoints import endpoint_victim, is_url, must_be_no_other_address
@@ -161,7 +161,7 @@ def load_victim(
         name=path.name if suffix in MODELS else where,
         answer=found.answer,
         input_shape=shape,
-        num_classes=gives.num_classes if gives else classes,
+        num_classes=gives.num_classes if gives else classes and answered_classes(classes, outputs),
         features=tuple(features) if features else about.features() if about else None,
         classes=stated.classes or facts.classes,
         table=about,

@@ -111,7 +111,8 @@ def as_loaded(
             return victim
         return replace(victim, weights=weights_digest(victim.network))
     module = victim.to(device) if isinstance(victim, nn.Module) else None
-    wanted = Wanted(columns=api.num_classes)
+    columns = api.num_classes // 2 if api.multi_label else api.num_classes
+    wanted = Wanted(columns=columns)
     pipe = image_pipeline(victim, "victim") if is_pipeline(victim) else None
     if pipe and api.input_precision != "uint8":
         raise VictimError(
@@ -122,7 +123,8 @@ def as_loaded(
         callable_scores(pipe or victim, wanted)
         if module is None
         else module_scores(module, device=device, wanted=wanted),
-        where="the victim", num_classes=api.num_classes, input_shape=api.input_shape,
+        where="the victim", num_classes=columns, input_shape=api.input_shape,
+        outputs="multi_label" if api.multi_label else None,
         features=api.features, local=module is not None,
     )  # fmt: skip
     form = found.form()

@@ -36,6 +36,11 @@ CLASSES_RULE = (
     "A test input belongs to the class that the victim gives. The share of answers counts the "
     "attack's queries by the answer's top class."
 )
+LABELS_RULE = (
+    "The agreement on a label is over all test inputs; its baseline is that of a clone that always "
+    "decides the same. Chance-corrected agreement puts the baseline at 0 and a perfect clone at 1. "
+    "The share of answers counts the attack's queries by the labels that are present."
+)
 CONTROLS_RULE = "Controls train a student in the same way, but without the victim's answers."
 NO_CONTROLS = "Controls were not run: the audit did not request them."
 
@@ -55,7 +60,8 @@ def _blocks(group: Group, index: int) -> list[Block]:
     drift = answer_drift(group)
     if drift is not None:
         blocks += _drift(group, drift, f"answers-{index}")
-    return [*blocks, *_classes(class_rows(group)), *_controls(group)]
+    classes = _classes(class_rows(group), labels=group.first.threat.multi_label)
+    return [*blocks, *classes, *_controls(group)]
 
 
 def _answer_words(group: Group) -> str:
@@ -63,6 +69,13 @@ def _answer_words(group: Group) -> str:
     if found is None:
         return "The attack sent no query."
     seeds = " to all seeds" if len(group.runs) > 1 else ""
+    if group.first.threat.multi_label:
+        return (
+            f"The victim gave {count(found.rows, 'answer')}{seeds}. The mean entropy of a label "
+            f"was {nats(found.mean_entropy)} nats (0 for a certain one), and "
+            f"{percent(found.confident)} of the labels were present or absent with a probability "
+            "above 0.9."
+        )
     return (
         f"The victim gave {count(found.rows, 'answer')}{seeds}. The mean entropy of an answer was "
         f"{nats(found.mean_entropy)} nats (0 for a certain answer). {percent(found.confident)} of "
@@ -104,10 +117,13 @@ def _drift(group: Group, drift: AnswerDrift, name: str) -> list[Block]:
     ]
 
 
-def _classes(rows: Sequence[ClassRow]) -> list[Block]:
+def _classes(rows: Sequence[ClassRow], *, labels: bool) -> list[Block]:
     if not rows:
         return []
-    head: list[Block] = [Heading("Agreement by class"), fine(CLASSES_RULE)]
+    head: list[Block] = [
+        Heading(f"Agreement by {'label' if labels else 'class'}"),
+        fine(LABELS_RULE if labels else CLASSES_RULE),
+    ]
     if len(rows) <= CLASSES_SHOWN:
         return [*head, _class_grid(rows)]
     half = CLASSES_SHOWN // 2
@@ -128,20 +144,40 @@ def _classes(rows: Sequence[ClassRow]) -> list[Block]:
 
 
 def _class_grid(rows: Sequence[ClassRow]) -> Grid:
+    if rows[0].majority is not None:
+        columns = ("Label", "Agreement", "Baseline", "Chance-corrected", "Share of answers",
+                   "Test inputs with it")  # fmt: skip
+        return Grid("Agreement by label", columns, tuple(GridRow(_label_cells(r)) for r in rows))
     columns = ("Class", "Agreement", "Share of answers", "Test inputs")
     return Grid("Agreement by class", columns, tuple(GridRow(_class_cells(row)) for row in rows))
 
 
 def _class_cells(row: ClassRow) -> tuple[Cell, ...]:
-    rate = row.agreement
+    return Words(row.name), _agreement(row), _share(row), Count(row.rows)
+
+
+def _label_cells(row: ClassRow) -> tuple[Cell, ...]:
+    rate, base = row.agreement, row.majority or 0
+    above = (rate.value - base) / (1 - base) if rate is not None and base < 1 else None
     return (
         Words(row.name),
-        Missing("no test input")
-        if rate is None
-        else Measured(rate.value, rate.low, rate.high, bar=rate.value),
-        Missing("no query") if row.share is None else Share(row.share, bar=row.share),
+        _agreement(row),
+        Share(base),
+        Missing("always the same") if above is None else Share(above),
+        _share(row),
         Count(row.rows),
     )
+
+
+def _agreement(row: ClassRow) -> Cell:
+    rate = row.agreement
+    if rate is None:
+        return Missing("no test input")
+    return Measured(rate.value, rate.low, rate.high, bar=rate.value)
+
+
+def _share(row: ClassRow) -> Cell:
+    return Missing("no query") if row.share is None else Share(row.share, bar=row.share)
 
 
 def _controls(group: Group) -> list[Block]:

@@ -86,6 +86,11 @@ def _tabular_words(result: Result) -> str:
 
 def _answers(result: Result) -> str:
     threat = result.threat
+    if threat.multi_label:
+        labels = threat.num_classes // 2
+        probs = f"the probability of each of {labels} labels"
+        said = probs if threat.answers == "probs" else f"which of {labels} labels are present"
+        return f"An answer gives {said}."
     said = {
         "label": "the top class only (hard label)",
         "top_k": f"the {threat.top_k} most likely classes with their probabilities",

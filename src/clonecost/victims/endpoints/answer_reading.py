@@ -33,7 +33,7 @@ from clonecost.victims.endpoints.server_words import document_of, error_words, k
 EXACT = 1e-12  # a sum this close to its total is not rescaled: a division would change last bits
 ROUNDING = 0.05  # answers printed with few digits, whose sum is this close to 1, are rescaled
 COLUMNS = ("sigmoid", "logit", "percent")  # forms of one number a row
-UNSCALED = ("logits", "log_probs", "logit", "bytes")  # forms whose sums say nothing
+UNSCALED = ("logits", "log_probs", "logit", "bytes", "multi_label")  # forms whose sums say nothing
 LARGEST = 1e300  # no score
 EXCERPT = 200  # characters of a server's text in a message
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from clonecost.errors import Advice, SetKey, SpecError, VictimError
 from clonecost.result import Authorisation, EndpointCard
 from clonecost.types import Feature, Progress, Shape, no_progress
-from clonecost.victims.answer_form import Outputs
+from clonecost.victims.answer_form import Outputs, answered_classes
 from clonecost.victims.asking import asked
 from clonecost.victims.endpoints.calling import Caller, UnansweredError, exchange, open_caller
 from clonecost.victims.endpoints.open_inference import ROWS, connect, is_open_inference
@@ -154,7 +154,7 @@ def endpoint_victim(
         name=name,
         answer=found.answer,
         input_shape=input_shape,
-        num_classes=num_classes,
+        num_classes=num_classes and answered_classes(num_classes, outputs),
         classes=tuple(settings.classes) or dialect.classes,
         weights=None,
         served=dialect.served + through,
