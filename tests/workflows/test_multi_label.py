@@ -11,6 +11,8 @@ from clonecost.config import EVERYTHING, make_spec
 from clonecost.errors import CloneCostError
 from clonecost.report import group_runs, html, load_runs
 from clonecost.result import Result
+from clonecost.workflows.detect import detect
+from clonecost.workflows.replay import replay
 from clonecost.workflows.run import run_spec
 
 NAMES = ["sky", "sea", "sand"]
@@ -33,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "theirs.py").write_text(MODULE)
     (path / "names.txt").write_text("\n".join(NAMES))
     rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (700, 1, 2, 2), dtype=np.uint8).repeat(8, 2).repeat(8, 3)
+    pixels = rng.integers(0, 256, (440, 1, 2, 2), dtype=np.uint8).repeat(8, 2).repeat(8, 3)
     # labels of one class a row say nothing of several labels, and are left out
     np.savez(path / "test.npz", inputs=pixels[:200], labels=rng.integers(0, 3, 200))
     np.savez(path / "proxy.npz", inputs=pixels[200:])
@@ -43,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def audit(folder: Path, out: Path, **keys: Any) -> Result:
     spec = make_spec({
         "victim": f"{folder / 'theirs.py'}:photos", "test": str(folder / "test.npz"),
-        "proxy": str(folder / "proxy.npz"), "attack": "knockoff:shared", "budget": 400,
+        "proxy": str(folder / "proxy.npz"), "attack": "knockoff:shared", "budget": 240,
         "milestones": [], "student": "half-lenet", "device": "cpu", "outputs": "multi_label",
         "class_names": str(folder / "names.txt"), "set": {"knockoff": {"epochs": 12}}, **keys,
     })  # fmt: skip
@@ -69,8 +71,12 @@ def test_the_clone_learns_each_label(folder: Path, tmp_path: Path) -> None:
     page = html(group_runs(load_runs([out])) and load_runs([out]))
     assert "Agreement by label" in page
     assert "the probability of each of 3 labels" in page
-    resumed = audit(folder, out, budget=420)  # a ledger of labels is taken up again
-    assert resumed.spent == 420
+    _, again = replay(out, "half-lenet", epochs=12)
+    assert again.score.learnt
+    with pytest.raises(CloneCostError, match="A detector takes one class a row"):
+        detect(out)
+    resumed = audit(folder, out, budget=250)  # a ledger of labels is taken up again
+    assert resumed.spent == 250
 
 
 def test_labels_alone_are_enough_for_a_worse_clone(folder: Path, tmp_path: Path) -> None:

@@ -100,6 +100,22 @@ def multi_label(spec: Spec) -> bool:
     return spec.outputs == "multi_label"
 
 
+def must_give_one_class(spec: Spec, what: str) -> None:
+    """Refuse a multi-label victim where an answer is taken as one class a row.
+
+    Args:
+        what: takes it so, as the subject of the sentence.
+
+    Raises:
+        SpecError: the victim gives several labels.
+    """
+    if multi_label(spec):
+        raise SpecError(
+            f"{what} takes one class a row, and {spec.victim} gives several labels",
+            Advice("wrap one of its labels in a function that returns the label's probability"),
+        )
+
+
 def class_names(spec: Spec) -> tuple[str, ...]:
     """The names of the victim's classes in its own order, as far as the spec knows them.
 

@@ -19,6 +19,7 @@ from clonecost.config import (
     of_table,
     victim_shape,
 )
+from clonecost.config.defaults import must_give_one_class
 from clonecost.defences import defend, must_fit
 from clonecost.errors import Advice, SetKey, SpecError
 from clonecost.oracle.answer_policy import api_answers, to_eight_bits
@@ -86,6 +87,7 @@ def served_model(
             f"{spec.victim} is an endpoint, and no ledger would record the rows sent through "
             "another server", Advice("audit the endpoint itself"),
         )  # fmt: skip
+    must_give_one_class(spec, "A served model")
     if name is not None:
         must_fit_url(name)
     zoo = VICTIMS.get(spec.victim)

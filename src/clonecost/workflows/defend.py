@@ -15,6 +15,7 @@ from clonecost.config import (
     must_consent,
 )
 from clonecost.config.build import Parts
+from clonecost.config.defaults import must_give_one_class
 from clonecost.errors import Advice, SpecError
 from clonecost.oracle.payer import paid_evaluation
 from clonecost.persistence import run_folder
@@ -96,6 +97,7 @@ def prepare(
     agreed = Either(consent, remembered(out, spec))
     must_consent(spec, agreed, where=where)
     _must_be_named(spec, defences, counters)
+    must_give_one_class(spec, "A defence")
     parts = load_parts(spec, progress, consent=agreed)
     return Grid(spec, out, grid_rows(spec, defences, counters, parts.threat), parts)
 

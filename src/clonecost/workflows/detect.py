@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from clonecost.config import load_test, make_defence, of_table, proxy_name, sends_proxy
+from clonecost.config.defaults import must_give_one_class
 from clonecost.config.schema import Spec
 from clonecost.data import load_proxy
 from clonecost.detectors import DETECTORS
@@ -76,6 +77,7 @@ def detect(
         raise SpecError("The number of honest rows is out of range", SetKey("benign_rows"),
                         got=benign_rows, want="at least 1")  # fmt: skip
     result, spec = read_result(run), spec_of(run)
+    must_give_one_class(spec, "A detector")
     with closing(PaidRows.read(run / run_folder.LEDGER)) as ledger:
         watched = attack_stream(ledger, result.threat.answers, inputs=False)
         seen = _with_inputs(ledger, spec, result, progress)

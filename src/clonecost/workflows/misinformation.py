@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from clonecost.config import Spec, bring_victim, endpoint_url, make_device, victim_shape
-from clonecost.config.defaults import proxy_name
+from clonecost.config.defaults import must_give_one_class, proxy_name
 from clonecost.data import load
 from clonecost.errors import Advice, SetKey, SpecError
 from clonecost.networks import build
@@ -84,6 +84,7 @@ def train_misinformation(
         proxy_name(spec), "train", root=spec.data, shape=rows.shape, progress=progress,
         background=spec.background,
     )  # fmt: skip
+    must_give_one_class(spec, "Adaptive misinformation")
     device = make_device(spec.device)
     stated = recipe.num_classes if recipe else spec.classes
     victim = bring_victim(spec, rows.shape, stated, device, progress, consent=consent)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from torch import nn
 
 from clonecost.config import make_device, of_table, proxy_name, sends_proxy, test_name
+from clonecost.config.defaults import multi_label
 from clonecost.data import load, load_proxy
 from clonecost.errors import Advice, LedgerError, RunError, RunWorkflow
 from clonecost.evaluation.scoring import Reference, score
@@ -21,6 +22,7 @@ from clonecost.oracle.tensor_codec import row_digests
 from clonecost.persistence import run_folder
 from clonecost.result import Score
 from clonecost.students import student_of
+from clonecost.students.load import of_labels
 from clonecost.training.distill import Recipe, distill
 from clonecost.types import Progress, no_progress
 from clonecost.workflows.run import spec_of
@@ -99,7 +101,12 @@ def replay(
             test_name(spec), "test", root=spec.data, shape=shape, progress=progress,
             background=spec.background,
         )  # fmt: skip
-        loaded = student_of(student, shape, classes)
+        several = multi_label(spec)
+        loaded = (
+            of_labels(student_of(student, shape, classes // 2))
+            if several
+            else student_of(student, shape, classes)
+        )
         victim_answers = ledger.recorded("evaluation", 0, len(test))
     if victim_answers is None or len(victim_answers.answers) != len(test):
         raise LedgerError(
@@ -117,7 +124,7 @@ def replay(
         torch.manual_seed(seed)
         net = loaded.make().to(device)
     distill(net, inputs.to(device), answers.to(device), recipe, rng=rng, progress=progress)
-    reference = Reference(test.to(device), victim_answers.answers.to(device))
+    reference = Reference(test.to(device), victim_answers.answers.to(device), multi_label=several)
     result = Replay(
         student=loaded.name, recipe=json.loads(json.dumps(vars(recipe))), seed=seed,
         rows=len(inputs), score=score(net, reference, queries=len(inputs)),

@@ -26,6 +26,7 @@ from clonecost.config import (
     of_table,
     student_name,
 )
+from clonecost.config.defaults import must_give_one_class
 from clonecost.defences import defend, must_fit
 from clonecost.errors import Advice, RunError, RunWorkflow, SetKey, SpecError, suggest
 from clonecost.evaluation.adversarial_transfer import METHODS, Method, max_queries
@@ -83,6 +84,7 @@ def transfer(
             f"{run} attacked a table, and adversarial examples are made of images",
             Advice("choose a run that attacked images"),
         )
+    must_give_one_class(spec, "An adversarial example")
     result = read_result(run)  # raises if the run has not finished
     agreed = Either(consent, remembered(run, spec))
     must_consent(spec, agreed, where=str(run / run_folder.SPEC))
