@@ -282,3 +282,25 @@ def test_an_endpoint_whose_first_answer_misled_is_refused_at_the_next() -> None:
     stated = asked(lambda _: replies.pop(0), where="m", local=False, outputs="logits")
     for _ in range(2):
         stated.answer(ROWS[:8])  # the owner has said so
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "amount"),
+    [(37, 42, True), (-900, -850, True), (9, 300, True), (-3, -0.6, False), (-9, 4, False)],
+)
+def test_an_amount_is_no_logit(low: float, high: float, amount: bool) -> None:
+    """A regression model is refused, and a classifier that sees one class alone is not."""
+    values = torch.linspace(low, high, 16)[:, None] + 0.01
+    if amount:
+        with pytest.raises(VictimError, match=r"as a regression model does \(an age, a price\)"):
+            decide(values, where="m", far=10 * values)
+        assert decide(values, where="m", outputs="logit").outputs == "logit"
+    else:
+        assert decide(values, where="m").outputs == "logit"
+
+
+def test_a_model_of_one_class_a_row_is_no_multi_label_model() -> None:
+    with pytest.raises(VictimError, match=r"every row sums to 1, as of a model.*`outputs='probs'`"):
+        decide(softmax(torch.randn(8, 5)), where="m", outputs="multi_label")
+    form = decide(torch.rand(8, 5), where="m", outputs="multi_label", num_classes=5)
+    assert (form.num_classes, form.columns) == (10, 5)

@@ -58,7 +58,8 @@ def test_classes_without_names_of_their_own_are_refused(tmp_path: Path) -> None:
 
 
 def test_python_gives_it_to_an_audit() -> None:
-    given, api = Pipeline(NAMES, SHAPE), PredictionApi(input_shape=SHAPE, num_classes=7)
+    given: Any = Pipeline(NAMES, SHAPE)
+    api = PredictionApi(input_shape=SHAPE, num_classes=7)
     how: Any = {"device": torch.device("cpu"), "white_box": False}
     with pytest.raises(VictimError, match="have 8 bits"):
         as_loaded(given, api=api, **how)

@@ -29,6 +29,7 @@ NAMES: dict[Outputs, str] = {
     "label": "class numbers",
     "multi_label": "the probability of each of several labels",
 }
+CERTAIN = 8.0  # a logit of this size is a probability of .9997; an amount is larger for all rows
 TOLERANCE = 0.01  # of a sum of probabilities from 1: models in float16 are that inexact
 
 
@@ -50,6 +51,11 @@ class AnswerForm:
     outputs: Outputs
     num_classes: int
     reason: str
+
+    @property
+    def columns(self) -> int:
+        """The number of the victim's classes, or of its labels if it gives several a row."""
+        return self.num_classes // 2 if self.outputs == "multi_label" else self.num_classes
 
     @property
     def words(self) -> str:
@@ -282,7 +288,19 @@ def _derive_column(
             f"fit: a percentage, or a logit. First rows: {seen.shown()}",
             SetKey("outputs", "percent"), SetKey("outputs", "logit"),
         )  # fmt: skip
+    if _looks_like_an_amount(seen):
+        raise VictimError(
+            f"{seen.where} answers with one number a row that stays far from 0 ({seen.range}), as "
+            "a regression model does (an age, a price), while an audit is of a classifier: a logit "
+            f"changes its sign between two classes. First rows: {seen.shown()}",
+            Advice("return the probability of a class"), SetKey("outputs", "logit"),
+        )  # fmt: skip
     return "logit", seen.range
+
+
+def _looks_like_an_amount(seen: Scores) -> bool:
+    """Whether a column is as certain of one class on varied rows as no classifier is."""
+    return max(seen.low, -seen.high) > CERTAIN  # the distance from 0 on one side
 
 
 def _refuse_other_scales(seen: Scores) -> None:

@@ -118,7 +118,7 @@ def onnx_victim(
         answer=found.answer,
         input_shape=input_shape,
         num_classes=answer_form.num_classes,
-        classes=names_of(session.get_modelmeta().custom_metadata_map, answer_form.num_classes),
+        classes=names_of(session.get_modelmeta().custom_metadata_map, answer_form.columns),
         weights=digest,
         served=f"ONNX Runtime on {processor}, {arrangement}",
         form=found.form,

@@ -1,10 +1,11 @@
 from typing import Any
 
-from tests.support.synthetic_runs import made_control, run
+from tests.support.synthetic_runs import made_control, run, wilson
 
 from clonecost.report import group_runs
 from clonecost.report.model import Block, Details, Grid, Missing, Paragraph
 from clonecost.report.sections.answers_and_controls import NO_CONTROLS, answers_and_controls
+from clonecost.report.sections.threat_model import threat_words
 
 
 def blocks_of(**changes: Any) -> tuple[Block, ...]:
@@ -38,3 +39,19 @@ def test_controls_that_were_not_run_are_named_as_such() -> None:
     assert [row.cells[0].shown for row in grid.rows] == [
         "Trained on true labels", "The clone itself",
     ]  # fmt: skip
+
+
+def test_labels_stand_beside_a_clone_that_always_decides_the_same() -> None:
+    sea = {"name": "sea", "rows": 30, "agreement": wilson(0.95), "majority": 0.9}
+    sand = {"name": "sand", "rows": 0, "agreement": wilson(1.0), "majority": 1.0}
+    several = {"multi_label": True, "num_classes": 4}
+    found = blocks_of(per_class=[sea, sand], threat=several)
+    (grid,) = (block for block in found if isinstance(block, Grid))
+    assert grid.label == "Agreement by label"
+    assert [cell.shown for cell in grid.rows[0].cells[2:4]] == ["90.0 %", "50.0 %"]
+    assert grid.rows[1].cells[3] == Missing("always the same")
+    assert any("The mean entropy of a label was" in str(block) for block in found)
+    said = threat_words(run(threat=several).result)
+    assert "An answer gives the probability of each of 2 labels." in said
+    alone = threat_words(run(threat={**several, "answers": "label"}).result)
+    assert "An answer gives which of 2 labels are present." in alone

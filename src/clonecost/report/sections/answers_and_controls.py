@@ -145,9 +145,9 @@ def _classes(rows: Sequence[ClassRow], *, labels: bool) -> list[Block]:
 
 def _class_grid(rows: Sequence[ClassRow]) -> Grid:
     if rows[0].majority is not None:
-        columns = ("Label", "Agreement", "Baseline", "Chance-corrected", "Share of answers",
-                   "Test inputs with it")  # fmt: skip
-        return Grid("Agreement by label", columns, tuple(GridRow(_label_cells(r)) for r in rows))
+        labels = ("Label", "Agreement", "Baseline", "Chance-corrected", "Share of answers",
+                  "Test inputs with it")  # fmt: skip
+        return Grid("Agreement by label", labels, tuple(GridRow(_label_cells(r)) for r in rows))
     columns = ("Class", "Agreement", "Share of answers", "Test inputs")
     return Grid("Agreement by class", columns, tuple(GridRow(_class_cells(row)) for row in rows))
 
