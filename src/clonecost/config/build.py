@@ -275,7 +275,8 @@ def bring_student(spec: Spec, threat: ThreatModel, *, consent: Container[str] = 
     """
     if left := [one for one in consents_of_student(spec) if str(one) not in consent]:
         raise asking_for(left, where=SPEC)
-    return load_student(student_name(spec), threat.input_shape, threat.num_classes)
+    classes = threat.num_classes // 2 if threat.multi_label else threat.num_classes
+    return load_student(student_name(spec), threat.input_shape, classes)
 
 
 def _count_classes(test: LabelledInputs) -> int | None:
