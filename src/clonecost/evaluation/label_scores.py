@@ -1,6 +1,6 @@
 """Scores of a clone of a multi-label model: agreement per label, and the mean over the labels.
 
-A label is present or absent at the threshold .5. The decisions on one row are no sample of their
+A label is present or absent at the threshold 0.5. The decisions on one row are no sample of their
 own, so every interval takes the rows, and not the decisions, as the sample.
 """
 

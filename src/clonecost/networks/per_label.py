@@ -33,7 +33,7 @@ def chances_of(answers: Tensor) -> Tensor:
 
 
 def present(answers: Tensor) -> Tensor:
-    """(n, 2 L) answers or logits -> (n, L) bool: whether a label is present, at the threshold .5.
+    """(n, 2 L) answers or logits -> (n, L) bool: whether a label is present, at the threshold 0.5.
 
     Example:
         >>> present(torch.tensor([[0.5, 0.125, 0.0, 0.375]]))

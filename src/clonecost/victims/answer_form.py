@@ -29,7 +29,7 @@ NAMES: dict[Outputs, str] = {
     "label": "class numbers",
     "multi_label": "the probability of each of several labels",
 }
-CERTAIN = 8.0  # a logit of this size is a probability of .9997; an amount is larger for all rows
+CERTAIN = 8.0  # a logit of this size is a probability of 0.9997; an amount is larger for all rows
 TOLERANCE = 0.01  # of a sum of probabilities from 1: models in float16 are that inexact
 
 
