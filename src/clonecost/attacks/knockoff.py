@@ -20,7 +20,8 @@ from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClon
 from clonecost.data.part_rows import part
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe, distill
-from clonecost.types import Rows
+from clonecost.training.read_ahead import batches_of
+from clonecost.types import Rows, as_pixels
 
 # SGD 0.01, momentum 0.5, no weight decay, x 0.1 every 60 of 200 epochs, batch 64, no augmentation.
 PAPER = Recipe(
@@ -74,9 +75,13 @@ class Knockoff:
             inputs = part(pool.inputs, order[:bought], kit.device)
             return self._train(inputs, torch.cat(answers)[:bought], kit)
 
+        batches: Iterator[tuple[Tensor, Tensor]] | None = None
         for _ in kit.loop(lambda _: oracle.remaining > 0, answers=answers):
-            rows = order[oracle.spent :][: self.batch_size]
-            answers.append(oracle(pool.rows(rows, kit.device), index=rows))
+            # rows on a disk are read while the victim answers; a resumed run begins here, too
+            left = order[oracle.spent :].split(self.batch_size)
+            batches = batches or batches_of(pool.inputs, left, kit.device)
+            rows, inputs = next(batches)
+            answers.append(oracle(as_pixels(inputs), index=rows))
             yield DeferredClone(clone)
 
     def _train(self, inputs: Rows, answers: Tensor, kit: AttackerKit) -> nn.Module:

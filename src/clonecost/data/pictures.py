@@ -43,6 +43,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
 _GREY = ("1", "L", "LA", "La")
 _SCALE = 257  # from 16 bits to 8: 65535 / 255
 _PHOTOMETRIC, _BITS = 262, 258  # tags of TIFF
+_AT_ONCE = 1 << 20  # pixels that are laid over a background at a time
 _REMEDY = Advice("remove or replace the picture")
 
 
@@ -183,6 +184,11 @@ def _on(
             f"{where} has transparent pixels, and what is seen behind them is unknown",
             SetKey("background", "white"), SetKey("background", "black"),
         )  # fmt: skip
-    share = opacity.astype(np.float32) / 255
     behind = 255.0 if background == "white" else 0.0
-    return np.rint(colours * share + behind * (1 - share)).astype(np.uint8)
+    mixed = np.empty_like(colours)
+    lines = max(1, _AT_ONCE // colours.shape[2])
+    for top in range(0, colours.shape[1], lines):  # float32 takes sixteen times the memory
+        part = np.s_[:, top : top + lines]
+        share = opacity[part].astype(np.float32) / 255
+        mixed[part] = np.rint(colours[part] * share + behind * (1 - share))
+    return mixed
