@@ -12,7 +12,7 @@ from clonecost.attacks import copycat
 from clonecost.attacks.copycat import PAPER, Copycat, balanced
 from clonecost.audit import run_audit
 from clonecost.query_synthesis.copycat_augmentation import VIEWS
-from clonecost.training.distill import distill
+from clonecost.training.recipes import train
 from clonecost.types import Victim
 
 
@@ -73,9 +73,9 @@ def test_copies_cost_nothing_and_only_labels_are_learnt(
 
     def remember(student: nn.Module, x: Tensor, answers: Tensor, *rest: Any, **more: Any) -> None:
         seen.append((x, answers))
-        distill(student, x, answers, *rest, **more)
+        train(student, x, answers, *rest, **more)
 
-    monkeypatch.setattr(copycat, "distill", remember)
+    monkeypatch.setattr(copycat, "train", remember)
     counting = RecordingVictim(victim)
     audit = make_audit(Copycat(recipe="shared", epochs=1), victim=counting, milestones=())
     result = run_audit(audit)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from clonecost.attacks.knockoff import PAPER, Knockoff
 from clonecost.audit import run_audit
 from clonecost.persistence.run_folder import CLONE
-from clonecost.training.distill import distill
+from clonecost.training.recipes import train
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 
 
@@ -61,9 +61,9 @@ def test_trains_on_exactly_what_was_answered(
 
     def remember(student: nn.Module, x: Tensor, answers: Tensor, *rest: Any, **more: Any) -> None:
         seen.append((x, answers))
-        distill(student, x, answers, *rest, **more)
+        train(student, x, answers, *rest, **more)
 
-    monkeypatch.setattr(module, "distill", remember)
+    monkeypatch.setattr(module, "train", remember)
     audit = make_audit(milestones=(500,))
     run_audit(audit)
     assert [len(x) for x, _ in seen] == [500, 1500]

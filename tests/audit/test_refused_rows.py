@@ -74,7 +74,7 @@ def test_copycat_gives_no_label_to_a_refused_row(
 ) -> None:  # fmt: skip
     trained = list[int]()
     monkeypatch.setattr(
-        "clonecost.attacks.copycat.distill",
+        "clonecost.attacks.copycat.train",
         lambda student, inputs, *_, **__: trained.append(len(inputs)),
     )
     attack = Copycat(balance=False)

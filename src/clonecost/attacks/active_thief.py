@@ -26,8 +26,9 @@ from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClon
 from clonecost.data.part_rows import part
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import boundary_distance, k_centre, probabilities
-from clonecost.training.distill import Recipe, distill
+from clonecost.training.distill import Recipe
 from clonecost.training.losses import entropy
+from clonecost.training.recipes import shared_recipe, train
 from clonecost.types import ProxyData
 
 Strategy = Literal["uncertainty", "k_centre", "dfal", "dfal+k_centre", "random"]
@@ -129,11 +130,11 @@ class ActiveThief:
         epochs: int | None,
     ) -> nn.Module:  # fmt: skip
         """A student trained from scratch on the rows `asked` and their answers."""
-        recipe = PAPER if self.recipe == "paper" else Recipe()
-        recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
         student = kit.new_student()
+        paper = PAPER if epochs is None else replace(PAPER, epochs=epochs)
+        recipe = paper if self.recipe == "paper" else shared_recipe(student, epochs)
         inputs = part(pool.inputs, asked, kit.device)
-        distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
+        train(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student
 
 

@@ -22,7 +22,8 @@ from torch.nn import functional as F
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.copycat_augmentation import VIEWS, vary
-from clonecost.training.distill import Recipe, distill
+from clonecost.training.distill import Recipe
+from clonecost.training.recipes import shared_recipe, train
 from clonecost.types import answered, as_bytes
 
 REFUSED = -1  # the label of a row that the victim refused
@@ -84,17 +85,18 @@ class Copycat:
             yield DeferredClone(clone)
 
     def _recipe(self) -> Recipe:
+        """Of a student from scratch."""
         recipe = PAPER if self.recipe == "paper" else Recipe()
         return recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
 
     def _clone(self, inputs: Tensor, labels: Tensor, classes: int, kit: AttackerKit) -> nn.Module:
-        recipe = self._recipe()
         inputs, labels = inputs[labels != REFUSED], labels[labels != REFUSED]
         if self.balance:
             inputs, labels = balanced(inputs, labels, self.per_class, kit.rng)
         student = kit.new_student()
         answers = F.one_hot(labels, classes).float()
-        distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
+        recipe = self._recipe() if self.recipe == "paper" else shared_recipe(student, self.epochs)
+        train(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student
 
 

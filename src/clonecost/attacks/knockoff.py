@@ -18,10 +18,13 @@ from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.data.part_rows import part
+from clonecost.errors import SetKey, SpecError
 from clonecost.oracle import Oracle
-from clonecost.training.distill import Recipe, distill
+from clonecost.training.distill import Recipe
+from clonecost.training.fine_tune import FineTune
 from clonecost.training.read_ahead import batches_of
-from clonecost.types import Rows, as_pixels
+from clonecost.training.recipes import shared_recipe, train
+from clonecost.types import Rows, ThreatModel, as_pixels
 
 # SGD 0.01, momentum 0.5, no weight decay, x 0.1 every 60 of 200 epochs, batch 64, no augmentation.
 PAPER = Recipe(
@@ -38,9 +41,13 @@ class Knockoff:
         >>> run_audit(Audit(attack=Knockoff(recipe="shared"), proxy=load("cifar10"), ...))
     """
 
-    # training of the clone; shared: clonecost's own recipe
-    recipe: Literal["paper", "shared"] = "paper"
+    # training of the clone; shared: clonecost's own recipe, by whether the student is pretrained;
+    # fine_tune and linear_probe: stages of it, for a student with a backbone
+    recipe: Literal["paper", "shared", "fine_tune", "linear_probe"] = "paper"
     epochs: int | None = None  # epochs of the clone; None: those of the recipe
+    # T of E3's loss, T^2 KL(softmax(log p / T) || softmax(s / T)); sweep: chosen on bought rows;
+    # None: cross-entropy
+    temperature: float | Literal["sweep"] | None = None
     batch_size: int = 256  # rows per call of the victim (the released code's 8 is slower)
 
     declares: ClassVar = Declaration(
@@ -48,21 +55,33 @@ class Knockoff:
         proxy="asked",
         skips_refused=True,
         multi_label=True,
-        by_settings=("clone_epochs",),
+        by_settings=("clone_epochs", "unfit"),
     )
 
     def __post_init__(self) -> None:
         at_least(1, self, "epochs", "batch_size")
+        if self.temperature != "sweep":
+            at_least(1e-3, self, "temperature")
 
     @property
     def clone_epochs(self) -> int:
-        return self._recipe().epochs
+        recipe = self._recipe(None)
+        return max(1, recipe.passes) if isinstance(recipe, FineTune) else recipe.epochs
+
+    def unfit(self, threat: ThreatModel) -> SpecError | None:
+        if self.temperature is None or threat.answers == "probs":
+            return None
+        return SpecError(
+            "its temperature needs the probabilities of all classes",
+            SetKey("answers", "probs"), got=threat.answers,
+        )  # fmt: skip
 
     def plan(self, budget: int) -> str:
-        recipe = self._recipe()
+        recipe = self._recipe(None)
+        how = recipe.plan if isinstance(recipe, FineTune) else f"for {recipe.epochs} epochs"
         return (
             f"queries {budget:,} rows of the proxy data once each (again if there are "
-            f"fewer), then trains each scored clone for {recipe.epochs} epochs"
+            f"fewer), then trains each scored clone {how}"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
@@ -87,15 +106,28 @@ class Knockoff:
     def _train(self, inputs: Rows, answers: Tensor, kit: AttackerKit) -> nn.Module:
         """A clone trained from scratch, so that no smaller budget's clone warms it up."""
         student = kit.new_student()
-        distill(
-            student, inputs, answers, self._recipe(), rng=kit.rng,
+        train(
+            student, inputs, answers, self._recipe(student), rng=kit.rng,
             progress=kit.progress, loop=kit.loop,
         )  # fmt: skip
         return student
 
-    def _recipe(self) -> Recipe:
-        recipe = PAPER if self.recipe == "paper" else Recipe()
-        return recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
+    def _recipe(self, student: nn.Module | None) -> Recipe | FineTune:
+        """Of this student; None: of one from scratch, unless the recipe says otherwise."""
+        found: Recipe | FineTune = PAPER
+        if self.recipe == "linear_probe":
+            return FineTune(epochs=0, low_epochs=0)
+        if self.recipe == "fine_tune":
+            found = FineTune()
+        elif self.recipe == "shared":
+            found = Recipe() if student is None else shared_recipe(student)
+        epochs = found.epochs if self.epochs is None else self.epochs
+        return replace(found, epochs=epochs, temperature=self.temperature)
 
 
-PROFILES = {"shared": Knockoff(recipe="shared")}
+PROFILES = {
+    "shared": Knockoff(recipe="shared"),
+    "fine_tune": Knockoff(recipe="fine_tune"),
+    "linear_probe": Knockoff(recipe="linear_probe"),
+    "e3": Knockoff(recipe="shared", temperature="sweep"),
+}

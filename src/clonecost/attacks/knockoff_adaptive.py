@@ -28,7 +28,8 @@ from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClon
 from clonecost.attacks.knockoff import PAPER
 from clonecost.data.part_rows import part
 from clonecost.oracle import Oracle
-from clonecost.training.distill import Recipe, distill
+from clonecost.training.distill import Recipe
+from clonecost.training.recipes import shared_recipe, train
 from clonecost.types import Rows, answered
 
 LEAST = 1e-6  # least pi: every class can be drawn when no other class has rows left
@@ -146,9 +147,9 @@ class KnockoffAdaptive:
         return recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
 
     def _clone(self, inputs: Rows, answers: Tensor, kit: AttackerKit) -> nn.Module:
-        recipe = self._recipe()
         student = kit.new_student()
-        distill(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
+        recipe = self._recipe() if self.recipe == "paper" else shared_recipe(student, self.epochs)
+        train(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student
 
 

@@ -15,7 +15,7 @@ marich.md lists what was added, and how this differs from the paper.
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -35,6 +35,7 @@ from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import entropy_gradients, k_centre, probabilities
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import entropy
+from clonecost.training.recipes import shared_recipe, train
 from clonecost.types import ProxyData
 
 
@@ -152,9 +153,9 @@ class Marich:
         if self.recipe == "paper":
             return self._trained(student, pool, asked, answers, kit, past)
         fresh = kit.new_student()
-        recipe = Recipe() if self.epochs is None else replace(Recipe(), epochs=self.epochs)
+        recipe = shared_recipe(fresh, self.epochs)
         inputs = part(pool.inputs, asked, kit.device)
-        distill(fresh, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
+        train(fresh, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return fresh
 
 

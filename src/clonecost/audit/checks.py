@@ -22,6 +22,7 @@ from clonecost.errors import (
     SpecError,
 )
 from clonecost.tabular.features import check_rows
+from clonecost.training.recipes import NEED_BACKBONE, no_backbone
 from clonecost.types import AnswerKind, ThreatModel, richness
 
 
@@ -68,7 +69,9 @@ def check(audit: Audit) -> None:
             )  # fmt: skip
     _check_data(audit)
     if threat.features is None:
-        _ = audit.loaded_student  # raises if it does not fit
+        student = audit.loaded_student  # raises if it does not fit
+        if getattr(attack, "recipe", None) in NEED_BACKBONE and not student.backbone:
+            raise no_backbone()
     least = least_budget(attack)
     if own_rows(threat.query_budget, audit.repeats) < least:
         part = "iteration" if queries_per_iteration(attack) == least else "clone"
@@ -178,17 +181,17 @@ def _check_kind(audit: Audit) -> None:
     """Attack, victim and test rows must all be of images, or all of a table."""
     threat, attack = audit.threat, audit.attack
     check_takes(audit.attack_name, attack, table=threat.features is not None)
+    if refused := refusal(attack, threat):
+        raise SpecError(
+            f"{audit.attack_name} cannot attack {audit.loaded.name}: {refused.fact}",
+            *refused.remedies,
+        )
     if threat.features is None:
         return
     if audit.options.controls:
         raise SpecError(
             "Controls train a student network, and an attack on a table has none",
             DropKey("controls"),
-        )
-    if refused := refusal(attack, threat):
-        raise SpecError(
-            f"{audit.attack_name} cannot attack {audit.loaded.name}: {refused.fact}",
-            *refused.remedies,
         )
     try:
         check_rows(threat.features, audit.test.inputs)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from clonecost.evaluation.scoring import Reference, score
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.result import Control
-from clonecost.training.distill import Recipe, distill
+from clonecost.training.recipes import shared_recipe, train
 from clonecost.types import LabelledInputs, Progress
 
 
@@ -26,7 +26,7 @@ def run_controls(
     progress: Progress,
     loop: Loop = plain,
 ) -> list[Control]:
-    """Score each control for which the data are given, with the shared `Recipe`.
+    """Score each control for which the data are given, with the recipe of `shared_recipe`.
 
     The controls are `untrained_student`, `shuffled_answers` (needs `bought`) and `true_labels`
     (needs `true_labels`), in this order.
@@ -43,9 +43,9 @@ def run_controls(
 
     def trained(inputs: Tensor, answers: Tensor) -> nn.Module:
         student = new_student()
-        distill(
-            student, inputs.to(rng.device), answers.to(rng.device), Recipe(), rng=rng,
-            progress=progress, loop=loop,
+        train(
+            student, inputs.to(rng.device), answers.to(rng.device), shared_recipe(student),
+            rng=rng, progress=progress, loop=loop,
         )  # fmt: skip
         return student
 

@@ -41,11 +41,13 @@ class Student:
             logits. Random weights come from torch's global random state.
         digest: sha256 of one that is made with a fixed seed, by which code and initial weights are
             known again; empty for a network of the catalogue.
+        backbone: it has an encoder and a new last layer, which recipes tell apart.
     """
 
     name: str
     make: Make
     digest: str = ""
+    backbone: bool = False
 
 
 def load_student(name: str, input_shape: Shape, num_classes: int) -> Student:
@@ -254,4 +256,4 @@ def _checked(name: str, make: Make, shape: Shape, classes: int) -> Student:
     if not any(one.requires_grad for one in network.parameters()):
         raise SpecError(f"The student {name!r} has no weights to train", SetKey("student"))
     digest = hashlib.sha256(f"{type(network).__name__} {digest}".encode()).hexdigest()
-    return Student(name=name, make=make, digest=digest)
+    return Student(name=name, make=make, digest=digest, backbone=isinstance(network, Pretrained))

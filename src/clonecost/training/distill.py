@@ -1,8 +1,9 @@
 """Train a student on the victim's answers (distillation). It sends no query."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any, Literal
 
@@ -10,13 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.data.part_rows import PartRows
+from clonecost.errors import SpecError
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.augmentation import Augment, augment
-from clonecost.training.losses import STUDENT_LOSSES, StudentLoss, kl
+from clonecost.training.losses import STUDENT_LOSSES, StudentLoss, floor_of, kl, tempered
 from clonecost.training.read_ahead import batches_of
 from clonecost.types import Progress, Rows, answered, as_pixels, no_progress
 
 CHUNK = 1 << 24  # values that a student is asked about at a time, when it is only measured
+
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,9 @@ class Recipe:
     """
 
     loss: StudentLoss = "kl"  # a key of `STUDENT_LOSSES`, mean over a batch
+    # T of E3's loss (`losses.tempered`) in the place of `loss`; sweep: of `TEMPERATURES`, the best
+    # on a held-out tenth of the rows; None: `loss`
+    temperature: float | Literal["sweep"] | None = None
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = 2e-3
     momentum: float = 0.9  # of SGD
@@ -80,11 +87,17 @@ def distill(
     steps = -(-len(training) // recipe.batch_size)
     optimizer = _optimizer(student, recipe)
     scheduler = _scheduler(optimizer, recipe, steps)
-    loss_of = STUDENT_LOSSES[recipe.loss]
+    loss_of: Loss = STUDENT_LOSSES[recipe.loss]
+    if recipe.temperature == "sweep":
+        raise SpecError("The temperature of a recipe must be chosen before it is used")
+    if recipe.temperature is not None:
+        loss_of = partial(
+            tempered, temperature=recipe.temperature, smallest=floor_of(answers)
+        )  # fmt: skip
     best: dict[str, Any] = {"kl": float("inf"), "weights": None}
     state = {"student": student, "optimizer": optimizer, "scheduler": scheduler, "best": best}
 
-    with _seeded(rng):
+    with seeded(rng):
         for epoch in loop(lambda epoch: epoch < recipe.epochs, **state, rng=rng):
             student.train()
             order = training[torch.randperm(len(training), generator=rng, device=rng.device)]
@@ -156,7 +169,7 @@ def _scheduler(
 
 
 @contextmanager
-def _seeded(rng: torch.Generator) -> Iterator[None]:
+def seeded(rng: torch.Generator) -> Iterator[None]:
     """Set torch's global state, which dropout draws from, by one draw of `rng`; restore it."""
     seed = int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
     with torch.random.fork_rng(devices=[rng.device] if rng.device.type == "cuda" else []):

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 Recovery = Literal["mean", "min", "none"]
 StudentLoss = Literal["kl", "bce", "l1", "l2"]
+TEMPERATURES = (1.0, 4.0, 20.0, 1000.0)  # of `tempered`, that a sweep tries
+ROUNDED = 4  # decimals up to which rounding is recognised
 
 
 def kl(logits: Tensor, answers: Tensor) -> Tensor:
@@ -37,6 +39,51 @@ def kl_at(logits: Tensor, victims: Tensor, temperature: float) -> Tensor:
         temperature: T > 0.
     """
     return temperature**2 * kl(logits / temperature, (victims / temperature).softmax(1))
+
+
+def tempered(
+    logits: Tensor, answers: Tensor, temperature: float, smallest: float = 1e-30
+) -> Tensor:
+    """T^2 KL(softmax(log p / T) || softmax(s / T)): E3's loss, from probabilities alone.
+
+    softmax(log p / T) is softmax(z / T) of the victim's logits z, because log p = z - const. For
+    large T the value approaches (1/2K) sum_k (s_k - z_k)^2 of centred logits. It is computed in
+    float64, because at T = 1000 the two distributions differ in the last digits of float32.
+
+    Args:
+        logits: (n, K), the student's.
+        answers: (n, K), rows on the simplex.
+        temperature: T > 0.
+        smallest: probabilities below it are raised to it before the logarithm, see `floor_of`.
+
+    Example:
+        >>> tempered(torch.zeros(1, 2), torch.tensor([[0.5, 0.5]]), 20.0)
+        tensor([0.])
+    """
+    exact = torch.float32 if logits.device.type == "mps" else torch.float64
+    wanted = answers.to(exact).clamp_min(smallest).log()
+    return kl_at(logits.to(exact), wanted, temperature).to(logits.dtype)
+
+
+def floor_of(answers: Tensor) -> float:
+    """The probability to which smaller ones are raised before a logarithm.
+
+    For answers that are rounded to d decimals, half of the last one: a rounded zero says no more.
+    Else the smallest probability that is seen, so that a zero is never further away than it.
+
+    Args:
+        answers: (n, K), rows on the simplex.
+
+    Example:
+        >>> floor_of(torch.tensor([[0.25, 0.75]]))
+        0.005
+    """
+    for decimals in range(1, ROUNDED + 1):
+        scaled = answers.double() * 10**decimals
+        if bool(((scaled - scaled.round()).abs() < 1e-6 * 10**decimals).all()):
+            return 0.5 * 10**-decimals
+    seen = answers[answers > 0]
+    return max(float(seen.min()), 1e-30) if len(seen) else 1e-30
 
 
 def bce(logits: Tensor, answers: Tensor) -> Tensor:

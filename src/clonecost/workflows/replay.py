@@ -23,7 +23,7 @@ from clonecost.persistence import run_folder
 from clonecost.result import Score
 from clonecost.students import student_of
 from clonecost.students.load import of_labels
-from clonecost.training.distill import Recipe, distill
+from clonecost.training.recipes import shared_recipe, train
 from clonecost.types import Progress, no_progress
 from clonecost.workflows.run import spec_of
 
@@ -118,12 +118,12 @@ def replay(
             f"{test.name} has other rows than the test set of {run}",
             Advice("restore the test set of the run"),
         )
-    recipe = Recipe() if epochs is None else Recipe(epochs=epochs)
     rng = torch.Generator(device).manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = loaded.make().to(device)
-    distill(net, inputs.to(device), answers.to(device), recipe, rng=rng, progress=progress)
+    recipe = shared_recipe(net, epochs)
+    train(net, inputs.to(device), answers.to(device), recipe, rng=rng, progress=progress)
     reference = Reference(test.to(device), victim_answers.answers.to(device), multi_label=several)
     result = Replay(
         student=loaded.name, recipe=json.loads(json.dumps(vars(recipe))), seed=seed,

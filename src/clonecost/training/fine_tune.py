@@ -1,0 +1,235 @@
+"""Train a student that starts from weights of others: linear probing, then fine-tuning.
+
+Everything is decided on a tenth of the rows that were paid for: the penalty of the probe, whether
+rows are augmented, and which of the candidates is handed over.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.networks.pretrained import Pretrained
+from clonecost.persistence.resumable_loop import Loop, plain
+from clonecost.training.augmentation import Augment, augment
+from clonecost.training.distill import mean_kl, seeded
+from clonecost.training.linear_head import features_of, probe_head
+from clonecost.training.losses import TEMPERATURES, floor_of, kl, tempered
+from clonecost.training.mixed_precision import autocast_bfloat16
+from clonecost.training.weight_averaging import WeightAverages
+from clonecost.types import Progress, answered, as_pixels, no_progress
+
+GROUPS = 8  # of layers, each with its own rate
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+LEAST = 32  # pixels: a low-resolution stage never goes below
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTune:
+    """Settings of the training of a pretrained student.
+
+    Example:
+        >>> FineTune(epochs=0).plan
+        'by linear probing'
+    """
+
+    epochs: int = 4  # at the student's own size; 0 and no low epochs: linear probing only
+    low_epochs: int = 4  # before them, at a lower resolution
+    low_resolution: float = 0.6  # the side of those, as a share of the student's own
+    lr: float = 5e-4  # of the last group of layers
+    layer_decay: float = 0.75  # the rate of a group is that of the next one times this
+    weight_decay: float = 0.01
+    batch_size: int = 32
+    warm_up: float = 0.1  # share of the steps in which the rate rises from 0; then cosine to 0
+    # probe: two short trainings with and without flips and shifts, and the better one's way
+    augment: Augment | Literal["probe"] = "probe"
+    # T of E3's loss (`losses.tempered`); sweep: by short trainings, one each; None: KL
+    temperature: float | Literal["sweep"] | None = None
+    bfloat16: bool = True  # where this machine trains faster with it
+    validation: float = 0.1  # share of the rows, by which everything is decided
+
+    @property
+    def passes(self) -> int:
+        """Epochs of all stages."""
+        return self.epochs + self.low_epochs
+
+    @property
+    def plan(self) -> str:
+        """The stages in words."""
+        if not self.passes:
+            return "by linear probing"
+        return (
+            f"by linear probing, {self.low_epochs} epochs at a lower resolution, {self.epochs} more"
+        )
+
+
+def fine_tune(
+    student: Pretrained, inputs: Tensor, answers: Tensor, recipe: FineTune, *,
+    rng: torch.Generator, progress: Progress = no_progress, loop: Loop = plain,
+) -> None:  # fmt: skip
+    """Train `student` in place, as `distill` does for a student from scratch. Sends no query.
+
+    1. Linear probing: the head is fitted to the features of all rows, computed once.
+    2. If the student is not frozen: all layers, with rates that fall towards the input, a warm-up
+       and a cosine; batch norm keeps its statistics; an average of the weights goes along.
+    3. Of the probed student, the trained one and its average, the one with the lowest KL on the
+       held-out rows remains.
+
+    Args:
+        inputs: (n, C, H, W), uint8 or pixels in [0, 1], on the student's device.
+        answers: (n, K), rows on the simplex; rows without an answer, all zeros, take no part.
+        rng: draws the split, the order and the augmentation.
+    """
+    told = answered(answers)
+    if not told.all():
+        inputs, answers = inputs[told], answers[told]
+    order = torch.randperm(len(inputs), generator=rng, device=rng.device)
+    held = order[: int(recipe.validation * len(inputs))]
+    held_out = torch.zeros(len(inputs), dtype=torch.bool, device=answers.device)
+    held_out[held.to(answers.device)] = True
+    probe_head(student, features_of(student, inputs, progress), answers, held_out)
+    if student.frozen or not recipe.passes or not held_out.any():
+        return
+    training = (~held_out).nonzero().flatten()
+    rows = _Rows(inputs, answers, training, held_out, floor_of(answers))
+    if recipe.temperature == "sweep":
+        plain_rows = replace(recipe, augment="none")
+        found = [replace(plain_rows, temperature=one) for one in TEMPERATURES]
+        best = _best_short(student, rows, found, rng, progress)
+        recipe = replace(recipe, temperature=best.temperature)
+    if recipe.augment == "probe":
+        ways: tuple[Augment, ...] = ("none", "crop+flip")
+        found = [replace(recipe, augment=way) for way in ways]
+        recipe = _best_short(student, rows, found, rng, progress)
+    _train(student, rows, recipe, rng, progress, loop, others=[deepcopy(student)])
+
+
+@dataclass(frozen=True)
+class _Rows:
+    inputs: Tensor
+    answers: Tensor
+    training: Tensor
+    held_out: Tensor
+    floor: float
+
+    def kl(self, student: nn.Module) -> float:
+        """In nats, on the held-out rows."""
+        return mean_kl(student, self.inputs[self.held_out], self.answers[self.held_out])
+
+
+def _best_short(
+    student: Pretrained, rows: _Rows, recipes: list[FineTune], rng: torch.Generator,
+    progress: Progress,
+) -> FineTune:  # fmt: skip
+    """The recipe whose short training from the same start does best on the held-out rows."""
+    seed = int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
+    scores = []
+    for recipe in recipes:
+        copy, branch = deepcopy(student), torch.Generator(rng.device).manual_seed(seed)
+        low = min(1, recipe.low_epochs)
+        short = replace(recipe, epochs=1 - low, low_epochs=low)
+        _train(copy, rows, short, branch, progress, plain, others=[])
+        scores.append(rows.kl(copy))
+    return recipes[scores.index(min(scores))]
+
+
+def _train(
+    student: Pretrained, rows: _Rows, recipe: FineTune, rng: torch.Generator, progress: Progress,
+    loop: Loop, others: list[nn.Module],
+) -> None:  # fmt: skip
+    """All layers; the student becomes the best of itself, its average and `others`."""
+    steps = -(-len(rows.training) // recipe.batch_size) * recipe.passes
+    optimizer = torch.optim.AdamW(layer_groups(student, recipe), fused=True)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(recipe, steps))
+    average = WeightAverages(student, [1 - min(0.1, 10 / steps)])
+    state = {"student": student, "optimizer": optimizer, "scheduler": scheduler, "ema": average}
+    with seeded(rng):
+        for epoch in loop(lambda epoch: epoch < recipe.passes, **state, rng=rng):
+            _train_mode(student)
+            share = recipe.low_resolution if epoch < recipe.low_epochs else 1.0
+            order = torch.randperm(len(rows.training), generator=rng, device=rng.device)
+            with _at_resolution(student, share):
+                for batch in rows.training[order].split(recipe.batch_size):
+                    _step(student, rows, batch, recipe, rng)
+                    optimizer.step()
+                    optimizer.zero_grad()
+                    scheduler.step()
+                    average.update()
+            progress("fine-tuning the student", epoch + 1, recipe.passes)
+    best = _best_of([*average.networks(), *others], rows)
+    student.load_state_dict(best.state_dict())
+    student.train()
+
+
+def _step(
+    student: nn.Module, rows: _Rows, batch: Tensor, recipe: FineTune, rng: torch.Generator
+) -> None:
+    how: Augment = "none" if recipe.augment == "probe" else recipe.augment
+    x = as_pixels(augment(rows.inputs.index_select(0, batch), how, rng))
+    with autocast_bfloat16(x.device, recipe.bfloat16):
+        logits = student(x).float()
+    wanted = rows.answers.index_select(0, batch)
+    if isinstance(recipe.temperature, float):
+        each = tempered(logits, wanted, recipe.temperature, rows.floor)
+    else:
+        each = kl(logits, wanted)
+    each.mean().backward()
+
+
+def layer_groups(student: Pretrained, recipe: FineTune) -> list[dict[str, Any]]:
+    """The parameters in groups from the input to the head, each with its own rate.
+
+    The encoder's parameters, in the order in which it lists them, are cut into equal groups.
+    """
+    body = [one for one in student.encoder.parameters() if one.requires_grad]
+    size = max(1, -(-len(body) // GROUPS))
+    cuts = [body[at : at + size] for at in range(0, len(body), size)]
+    groups = [*cuts, list(student.head.parameters())]
+    return [
+        {"params": group, "weight_decay": recipe.weight_decay,
+         "lr": recipe.lr * recipe.layer_decay ** (len(groups) - 1 - depth)}
+        for depth, group in enumerate(groups)
+    ]  # fmt: skip
+
+
+def _schedule(recipe: FineTune, steps: int) -> Callable[[int], float]:
+    warm = max(1, int(recipe.warm_up * steps))
+
+    def share(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+    return share
+
+
+def _train_mode(student: nn.Module) -> None:
+    """Train mode, but batch norm keeps its statistics, which few rows would spoil."""
+    student.train()
+    for part in student.modules():
+        if isinstance(part, BATCH_NORMS):
+            part.eval()
+
+
+@contextmanager
+def _at_resolution(student: Pretrained, share: float) -> Iterator[None]:
+    """The student resizes pictures to a share of its own side, where its encoder resizes."""
+    encoder, own = student.encoder, getattr(student.encoder, "input_shape", None)
+    if own is None or share == 1.0:
+        yield
+        return
+    sides = [max(min(LEAST, side), int(side * share)) for side in own[1:]]
+    encoder.input_shape = (own[0], *sides)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        encoder.input_shape = own
+
+
+def _best_of(networks: list[nn.Module], rows: _Rows) -> nn.Module:
+    return min(networks, key=rows.kl)

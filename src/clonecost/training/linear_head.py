@@ -1,0 +1,89 @@
+"""Linear probing: the last layer of a student is fitted to features that are computed once."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clonecost.networks.pretrained import Pretrained
+from clonecost.types import Progress, as_pixels, no_progress
+
+CHUNK = 64  # rows of a pass through the encoder
+STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4)  # of the penalty on the weights, strongest first
+STEPS = 60  # of L-BFGS, each strength from the solution of the one before
+
+
+@torch.no_grad()
+def features_of(
+    student: Pretrained, inputs: Tensor, progress: Progress = no_progress
+) -> Tensor:  # fmt: skip
+    """(n, C, H, W), uint8 or pixels in [0, 1] -> (n, d) float32, in eval mode; the mode is kept."""
+    was_training = student.training
+    student.eval()
+    parts = []
+    for part in inputs.split(CHUNK):
+        parts.append(student.encoder(as_pixels(part)).float())
+        progress("computing features", len(parts) * CHUNK, len(inputs))
+    student.train(was_training)
+    return torch.cat(parts)
+
+
+def probe_head(
+    student: Pretrained, features: Tensor, answers: Tensor, held_out: Tensor,
+    strengths: Sequence[float] = STRENGTHS,
+) -> None:  # fmt: skip
+    """Fit the student's head in place: mean KL(answers || softmax(W f + b)) + c/2 |W|^2.
+
+    c is the strength with the lowest KL on the rows `held_out`, and the head is fitted to all rows
+    again with it. Features are standardised for the fit, so that c means the same for every
+    encoder. The problem is convex: random numbers play no part.
+
+    Args:
+        features: (n, d).
+        answers: (n, K), rows on the simplex.
+        held_out: (n,) bool; rows that were paid for, as all are. Without any, c is the middle one.
+    """
+    mean, scale = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
+    rows = (features - mean) / scale
+    strengths = sorted(strengths, reverse=True)
+    chosen = strengths[len(strengths) // 2]
+    if held_out.any():
+        weights, best = _zeros(rows, answers), float("inf")
+        for strength in strengths:
+            weights = _fitted(rows[~held_out], answers[~held_out], strength, weights)
+            found = _kl(weights, rows[held_out], answers[held_out]).item()
+            if found < best:
+                chosen, best = strength, found
+    weights = _fitted(rows, answers, chosen, _zeros(rows, answers))
+    with torch.no_grad():
+        slope = weights[:-1] / scale.unsqueeze(1)
+        student.head.weight.copy_(slope.T)
+        student.head.bias.copy_(weights[-1] - mean @ slope)
+
+
+def _zeros(rows: Tensor, answers: Tensor) -> Tensor:
+    return rows.new_zeros(rows.shape[1] + 1, answers.shape[1])
+
+
+def _fitted(rows: Tensor, answers: Tensor, strength: float, start: Tensor) -> Tensor:
+    """(d + 1, K): the weights, and the bias as the last row."""
+    weights = nn.Parameter(start.clone())
+    optimizer = torch.optim.LBFGS(
+        [weights], max_iter=STEPS, history_size=10, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        total = _kl(weights, rows, answers) + strength / 2 * weights[:-1].square().sum()
+        total.backward()
+        return total
+
+    with torch.enable_grad():
+        optimizer.step(loss)
+    return weights.detach()
+
+
+def _kl(weights: Tensor, rows: Tensor, answers: Tensor) -> Tensor:
+    logits = torch.addmm(weights[-1], rows, weights[:-1])
+    return F.kl_div(logits.log_softmax(1), answers, reduction="batchmean")
