@@ -124,7 +124,9 @@ def test_the_head_is_exact_where_features_decide_all() -> None:
     net, inputs = student(), rows(300)
     wanted = answers(victim(frozen=True), inputs)
     held_out = torch.arange(300) < 30
-    probe_head(net, features_of(net, inputs), wanted, held_out, strengths=(1e-1, 1e-6))
+    probe_head(
+        net, features_of(net, inputs, torch.arange(300)), wanted, held_out, strengths=(1e-1, 1e-6)
+    )
     assert net.training
     assert mean_kl(net, inputs, wanted) < 1e-3
 

@@ -103,7 +103,7 @@ def student_of(
 
 def of_labels(student: Student) -> Student:
     """A student of one logit a label as one of 2 L classes: present, then absent."""
-    return replace(student, make=lambda: PerLabel(student.make()))
+    return replace(student, make=lambda: PerLabel(student.make()), backbone=False)
 
 
 def made_by(found: object, name: str, input_shape: Shape, num_classes: int) -> Make:

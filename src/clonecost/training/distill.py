@@ -116,7 +116,7 @@ def distill(
                 scheduler.step()
             progress("training the student", epoch + 1, recipe.epochs)
             if validation and epoch >= recipe.epochs // 2:  # the rate is high before
-                score = mean_kl(student, _at(inputs, held_out), answers[held_out])
+                score = mean_kl(student, at_places(inputs, held_out), answers[held_out])
                 if score < best["kl"]:
                     weights = {name: w.clone() for name, w in student.state_dict().items()}
                     best.update(kl=score, weights=weights)
@@ -144,7 +144,8 @@ def mean_kl(student: nn.Module, inputs: Rows, answers: Tensor) -> float:
     return float(total) / len(index)
 
 
-def _at(rows: Rows, index: Tensor) -> Rows:
+def at_places(rows: Rows, index: Tensor) -> Rows:
+    """The rows at (m,) places."""
     return rows[index] if isinstance(rows, Tensor) else PartRows(rows, index.cpu())
 
 

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from clonecost.networks.pretrained import Pretrained
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.augmentation import Augment, augment
-from clonecost.training.distill import mean_kl, seeded
+from clonecost.training.distill import at_places, mean_kl, seeded
 from clonecost.training.linear_head import features_of, probe_head
 from clonecost.training.losses import TEMPERATURES, floor_of, kl, tempered
 from clonecost.training.mixed_precision import autocast_bfloat16
+from clonecost.training.read_ahead import batches_of
 from clonecost.training.weight_averaging import WeightAverages
-from clonecost.types import Progress, answered, as_pixels, no_progress
+from clonecost.types import Progress, Rows, answered, as_pixels, no_progress
 
 GROUPS = 8  # of layers, each with its own rate
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -69,7 +70,7 @@ class FineTune:
 
 
 def fine_tune(
-    student: Pretrained, inputs: Tensor, answers: Tensor, recipe: FineTune, *,
+    student: Pretrained, inputs: Rows, answers: Tensor, recipe: FineTune, *,
     rng: torch.Generator, progress: Progress = no_progress, loop: Loop = plain,
 ) -> None:  # fmt: skip
     """Train `student` in place, as `distill` does for a student from scratch. Sends no query.
@@ -81,22 +82,19 @@ def fine_tune(
        held-out rows remains.
 
     Args:
-        inputs: (n, C, H, W), uint8 or pixels in [0, 1], on the student's device.
+        inputs: (n, C, H, W), uint8 or pixels in [0, 1], as of `distill`.
         answers: (n, K), rows on the simplex; rows without an answer, all zeros, take no part.
         rng: draws the split, the order and the augmentation.
     """
-    told = answered(answers)
-    if not told.all():
-        inputs, answers = inputs[told], answers[told]
-    order = torch.randperm(len(inputs), generator=rng, device=rng.device)
-    held = order[: int(recipe.validation * len(inputs))]
-    held_out = torch.zeros(len(inputs), dtype=torch.bool, device=answers.device)
-    held_out[held.to(answers.device)] = True
-    probe_head(student, features_of(student, inputs, progress), answers, held_out)
-    if student.frozen or not recipe.passes or not held_out.any():
+    told = answered(answers).nonzero().flatten()
+    order = told[torch.randperm(len(told), generator=rng, device=rng.device).to(told.device)]
+    count = int(recipe.validation * len(told))
+    held_out = torch.arange(len(told), device=told.device) < count
+    probe_head(student, features_of(student, inputs, order, progress), answers[order], held_out)
+    if student.frozen or not recipe.passes or not count:
         return
-    training = (~held_out).nonzero().flatten()
-    rows = _Rows(inputs, answers, training, held_out, floor_of(answers))
+    held, training = order[:count], order[count:]
+    rows = _Rows(inputs, answers, training, held, floor_of(answers[told]))
     if recipe.temperature == "sweep":
         plain_rows = replace(recipe, augment="none")
         found = [replace(plain_rows, temperature=one) for one in TEMPERATURES]
@@ -111,7 +109,7 @@ def fine_tune(
 
 @dataclass(frozen=True)
 class _Rows:
-    inputs: Tensor
+    inputs: Rows
     answers: Tensor
     training: Tensor
     held_out: Tensor
@@ -119,7 +117,7 @@ class _Rows:
 
     def kl(self, student: nn.Module) -> float:
         """In nats, on the held-out rows."""
-        return mean_kl(student, self.inputs[self.held_out], self.answers[self.held_out])
+        return mean_kl(student, at_places(self.inputs, self.held_out), self.answers[self.held_out])
 
 
 def _best_short(
@@ -154,8 +152,9 @@ def _train(
             share = recipe.low_resolution if epoch < recipe.low_epochs else 1.0
             order = torch.randperm(len(rows.training), generator=rng, device=rng.device)
             with _at_resolution(student, share):
-                for batch in rows.training[order].split(recipe.batch_size):
-                    _step(student, rows, batch, recipe, rng)
+                batches = rows.training[order].split(recipe.batch_size)
+                for batch, x in batches_of(rows.inputs, batches, rows.answers.device):
+                    _step(student, x, rows, batch, recipe, rng)
                     optimizer.step()
                     optimizer.zero_grad()
                     scheduler.step()
@@ -167,10 +166,11 @@ def _train(
 
 
 def _step(
-    student: nn.Module, rows: _Rows, batch: Tensor, recipe: FineTune, rng: torch.Generator
-) -> None:
+    student: nn.Module, inputs: Tensor, rows: _Rows, batch: Tensor, recipe: FineTune,
+    rng: torch.Generator,
+) -> None:  # fmt: skip
     how: Augment = "none" if recipe.augment == "probe" else recipe.augment
-    x = as_pixels(augment(rows.inputs.index_select(0, batch), how, rng))
+    x = as_pixels(augment(inputs, how, rng))
     with autocast_bfloat16(x.device, recipe.bfloat16):
         logits = student(x).float()
     wanted = rows.answers.index_select(0, batch)

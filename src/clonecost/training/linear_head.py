@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clonecost.networks.pretrained import Pretrained
-from clonecost.types import Progress, as_pixels, no_progress
+from clonecost.training.read_ahead import batches_of
+from clonecost.types import Progress, Rows, as_pixels, no_progress
 
 CHUNK = 64  # rows of a pass through the encoder
 STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4)  # of the penalty on the weights, strongest first
@@ -16,15 +17,19 @@ STEPS = 60  # of L-BFGS, each strength from the solution of the one before
 
 @torch.no_grad()
 def features_of(
-    student: Pretrained, inputs: Tensor, progress: Progress = no_progress
+    student: Pretrained, inputs: Rows, places: Tensor, progress: Progress = no_progress
 ) -> Tensor:  # fmt: skip
-    """(n, C, H, W), uint8 or pixels in [0, 1] -> (n, d) float32, in eval mode; the mode is kept."""
+    """The features of the rows at (m,) places: (m, d) float32, in eval mode; the mode is kept.
+
+    Args:
+        inputs: (n, C, H, W), uint8 or pixels in [0, 1], as of `distill`.
+    """
     was_training = student.training
     student.eval()
     parts = []
-    for part in inputs.split(CHUNK):
-        parts.append(student.encoder(as_pixels(part)).float())
-        progress("computing features", len(parts) * CHUNK, len(inputs))
+    for _, rows in batches_of(inputs, places.split(CHUNK), places.device):
+        parts.append(student.encoder(as_pixels(rows)).float())
+        progress("computing features", min(len(parts) * CHUNK, len(places)), len(places))
     student.train(was_training)
     return torch.cat(parts)
 

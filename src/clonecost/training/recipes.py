@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from clonecost.errors import SetKey, SpecError
 from clonecost.networks.pretrained import Pretrained
 from clonecost.persistence.resumable_loop import Loop, plain
-from clonecost.training.distill import Recipe, distill, mean_kl
+from clonecost.training.distill import Recipe, at_places, distill, mean_kl
 from clonecost.training.fine_tune import FineTune, fine_tune
 from clonecost.training.losses import TEMPERATURES
-from clonecost.types import Progress, answered, no_progress
+from clonecost.types import Progress, Rows, answered, no_progress
 
 NEED_BACKBONE = ("fine_tune", "linear_probe")  # recipes of attacks, by their setting `recipe`
 SHORT = 4  # a training of the sweep has this part of the recipe's epochs
@@ -35,13 +35,13 @@ def shared_recipe(student: nn.Module, epochs: int | None = None) -> Recipe | Fin
 
 
 def train(
-    student: nn.Module, inputs: Tensor, answers: Tensor, recipe: Recipe | FineTune, *,
+    student: nn.Module, inputs: Rows, answers: Tensor, recipe: Recipe | FineTune, *,
     rng: torch.Generator, progress: Progress = no_progress, loop: Loop = plain,
 ) -> None:  # fmt: skip
     """Train `student` in place by the recipe: `distill`, or `fine_tune` for a pretrained one.
 
     Args:
-        inputs: (n, *shape), uint8 or pixels in [0, 1], on the student's device.
+        inputs: (n, *shape), uint8 or pixels in [0, 1], as of `distill`.
         answers: (n, K), rows on the simplex; rows without an answer, all zeros, take no part.
         rng: draws everything that is random.
 
@@ -68,7 +68,7 @@ def no_backbone() -> SpecError:
 
 
 def best_temperature(
-    student: nn.Module, inputs: Tensor, answers: Tensor, recipe: Recipe, *,
+    student: nn.Module, inputs: Rows, answers: Tensor, recipe: Recipe, *,
     rng: torch.Generator, progress: Progress = no_progress,
 ) -> float:  # fmt: skip
     """The T of `TEMPERATURES` whose short training has the lowest KL on a held-out tenth.
@@ -76,9 +76,8 @@ def best_temperature(
     All start from the same weights and see the same batches. The rows were paid for; no test row
     takes part. The student stays as it is.
     """
-    told = answered(answers)
-    inputs, answers = inputs[told], answers[told]
-    order = torch.randperm(len(inputs), generator=rng, device=rng.device).to(inputs.device)
+    told = answered(answers).nonzero().flatten()
+    order = told[torch.randperm(len(told), generator=rng, device=rng.device).to(told.device)]
     held, rest = order.split([int(HELD_OUT * len(order)), len(order) - int(HELD_OUT * len(order))])
     if not len(held):
         return TEMPERATURES[0]
@@ -88,9 +87,9 @@ def best_temperature(
     for done, temperature in enumerate(TEMPERATURES, start=1):
         copy = deepcopy(student)
         distill(
-            copy, inputs[rest], answers[rest], replace(short, temperature=temperature),
+            copy, at_places(inputs, rest), answers[rest], replace(short, temperature=temperature),
             rng=torch.Generator(rng.device).manual_seed(seed),
         )  # fmt: skip
-        found[temperature] = mean_kl(copy, inputs[held], answers[held])
+        found[temperature] = mean_kl(copy, at_places(inputs, held), answers[held])
         progress("choosing the temperature", done, len(TEMPERATURES))
     return min(found, key=lambda one: found[one])
