@@ -69,10 +69,10 @@ class Knockoff:
         return max(1, recipe.passes) if isinstance(recipe, FineTune) else recipe.epochs
 
     def unfit(self, threat: ThreatModel) -> SpecError | None:
-        if self.temperature is None or threat.answers == "probs":
+        if self.temperature is None or (threat.answers == "probs" and not threat.multi_label):
             return None
         return SpecError(
-            "its temperature needs the probabilities of all classes",
+            "its temperature needs the probabilities of all classes, of which one is right",
             SetKey("answers", "probs"), got=threat.answers,
         )  # fmt: skip
 
