@@ -1,6 +1,7 @@
 """Students of an audit in Python: any network, refused before a row is sent if it does not fit."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -24,16 +25,23 @@ def student(threat: ThreatModel) -> Pretrained:
         return Pretrained(encoder, 12, threat.num_classes)
 
 
-@pytest.mark.parametrize("recipe", ["linear_probe", "fine_tune", "shared"])
+RECIPES: tuple[Literal["linear_probe", "fine_tune", "shared"], ...] = (
+    "linear_probe", "fine_tune", "shared",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_network_in_python_is_probed_and_tuned(
-    recipe: str, threat: ThreatModel, make_audit: MakeAudit
+    recipe: Literal["linear_probe", "fine_tune", "shared"],
+    threat: ThreatModel,
+    make_audit: MakeAudit,
 ) -> None:
     small = replace(threat, query_budget=120)
     audit = make_audit(
         Knockoff(recipe=recipe, epochs=1),
         threat=small,
         student=student(threat),
-        milestones=(),  # type: ignore[arg-type]
+        milestones=(),
     )
     result = run_audit(audit)
     assert result.attack.student == "Pretrained"
