@@ -85,7 +85,7 @@ class Copycat:
             yield DeferredClone(clone)
 
     def _recipe(self) -> Recipe:
-        """Of a student from scratch."""
+        """The recipe of a student from scratch."""
         recipe = PAPER if self.recipe == "paper" else Recipe()
         return recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
 

@@ -113,7 +113,7 @@ class Knockoff:
         return student
 
     def _recipe(self, student: nn.Module | None) -> Recipe | FineTune:
-        """Of this student; None: of one from scratch, unless the recipe says otherwise."""
+        """The recipe of this student; None: of one from scratch, or as the setting says."""
         found: Recipe | FineTune = PAPER
         if self.recipe == "linear_probe":
             return FineTune(epochs=0, low_epochs=0)
