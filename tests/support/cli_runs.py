@@ -41,6 +41,16 @@ def run(*words: object) -> Said:
     return Said(result.exit_code, result.stdout, result.stderr)
 
 
+def assert_one_sentence(said: Said, part: str) -> None:
+    """A refusal, whose last line holds this part."""
+    assert said.status == 2
+    last = said.err.strip().splitlines()[-1]
+    assert last.startswith("clonecost: ")
+    assert part in last
+    assert "unexpected" not in last
+    assert "Traceback" not in said.err
+
+
 def agree(*things: str) -> list[str]:
     """The flags that consent to each thing, KIND:WHAT, of a file."""
     return [word for thing in things for word in ("--consent", thing)]
