@@ -74,7 +74,7 @@ test: $(VENV)/dev $(MLSERVER)/ready  ## the whole test suite
 	$(BIN)/python -m pytest -n 3
 
 test-all: export CLONECOST_KILLS = all
-test-all: test  ## the same, but every attack is killed again and again, not a third of them by the date
+test-all: test  ## the same, but every attack is killed again and again, not a sixth of them by the date
 
 # New examples each time; SEED=... repeats those of a failure.
 fuzz: SEED ?= $(shell date +%s)

@@ -3,8 +3,8 @@
 import json
 import subprocess
 import sys
-
-import pytest
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from clonecost.attacks import ATTACKS
 from clonecost.defences import DEFENCES
@@ -19,46 +19,52 @@ LIGHT = {
     "list defences rounding": ["list", "defences", "rounding"],
     "list networks lenet": ["list", "networks", "lenet"],
 }  # fmt: skip
+# After each command, what this process has imported since it began.
 CODE = """
-import json, sys
+import contextlib, io, json, sys
 from clonecost.cli import main
-sys.argv = ["clonecost", *sys.argv[1:]]
-try:
-    main()
-finally:
-    top = {name.partition(".")[0] for name in sys.modules}
-    parts = [name for name in sys.modules if name.startswith("clonecost.")]
-    print(json.dumps([sorted(top), sorted(parts)]), file=sys.stderr)
+for name, words in json.loads(sys.argv[1]).items():
+    sys.argv = ["clonecost", *words]
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            main()
+        except SystemExit as end:
+            assert not end.code, (name, end.code)
+    print(json.dumps([name, sorted(sys.modules), out.getvalue()]), flush=True)
 """
 
 
-def imported(*words: str) -> tuple[set[str], set[str], str]:
-    """The libraries and the modules of clonecost that a command imports, and what it prints."""
+def imported(commands: Mapping[str, Sequence[str]], code: str = CODE) -> Iterator[Any]:
+    """(name, modules imported so far, what it printed) of commands that one process runs."""
     done = subprocess.run(
-        [sys.executable, "-c", CODE, *words], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    libraries, modules = json.loads(done.stderr.splitlines()[-1])
-    return set(libraries), set(modules), done.stdout
+    return map(json.loads, done.stdout.splitlines())
 
 
-@pytest.mark.parametrize("command", LIGHT)
-def test_a_light_command_imports_no_heavy_library(command: str) -> None:
-    libraries, modules, said = imported(*LIGHT[command])
-    assert not libraries & HEAVY
+def test_a_light_command_imports_no_heavy_library() -> None:
     parts = {f"clonecost.attacks.{name}" for name in ATTACKS}
     parts |= {f"clonecost.defences.{name}" for name in DEFENCES}
-    assert not modules & parts
-    assert said.strip()
+    ran = []
+    for name, modules, said in imported(LIGHT):
+        assert not {one.partition(".")[0] for one in modules} & HEAVY, name
+        assert not set(modules) & parts, name
+        assert said.strip(), name
+        ran.append(name)
+    assert ran == list(LIGHT)
 
 
 def test_the_test_would_see_torch() -> None:
     code = CODE.replace("main()", "import clonecost.attacks.base")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "torch" in json.loads(done.stderr.splitlines()[-1])[0]
+    ((_, modules, _),) = imported({"torch": []}, code)
+    assert "torch" in modules
 
 
-@pytest.mark.parametrize("module", ["types", "result", "errors", "registry"])
-def test_the_shared_vocabulary_imports_no_heavy_library(module: str) -> None:
-    code = f"import sys, clonecost.{module}; print(sorted({HEAVY} & set(sys.modules)))"
+def test_the_shared_vocabulary_imports_no_heavy_library() -> None:
+    modules = ", ".join(f"clonecost.{name}" for name in ("types", "result", "errors", "registry"))
+    code = f"import sys, {modules}; print(sorted({HEAVY} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

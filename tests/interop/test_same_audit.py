@@ -31,7 +31,7 @@ from clonecost.victims.zoo.catalogue import VICTIMS
 from clonecost.victims.zoo.images import zoo_model
 from clonecost.workflows.run import run_spec
 
-VICTIM, BUDGET = "digits-lenet", 600
+VICTIM, BUDGET = "digits-lenet", 400
 SHAPE, CLASSES = VICTIMS[VICTIM].input_shape, VICTIMS[VICTIM].num_classes
 ANSWERS, CURVE, WEIGHTS = 1e-5, 0.01, 1e-4  # of the weights 5e-6 was measured
 # As many rows as a torch model gets at once in memory: sums of another batch may round otherwise.
@@ -50,7 +50,7 @@ class Run:
 
 def audit(folder: Path, **victim: Any) -> Run:
     spec = make_spec({
-        "attack": "knockoff:shared", "set": {"knockoff": {"epochs": 8}}, "proxy": "photos",
+        "attack": "knockoff:shared", "set": {"knockoff": {"epochs": 3}}, "proxy": "photos",
         "budget": BUDGET, "milestones": [200], "student": "half-lenet", "device": "cpu", **victim,
     })  # fmt: skip
     ((_, result),) = run_spec(spec, folder, watch=lambda _: Watcher(), consent=EVERYTHING)

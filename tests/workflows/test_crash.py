@@ -54,10 +54,11 @@ EVERY = sorted(
     name for name, attack in ATTACKS.items()
     if not attack.declares.white_box and attack.declares.takes == "images"
 )  # fmt: skip
-# A third of the attacks each day, by the date in UTC. CLONECOST_KILLS=0, 1 or 2 names the third,
-# whose number the ids of the tests have; CLONECOST_KILLS=all takes every attack.
-KILLS_OF = os.environ.get("CLONECOST_KILLS") or str(datetime.now(UTC).toordinal() % 3)
-KILLED = EVERY if KILLS_OF == "all" else EVERY[int(KILLS_OF) :: 3]
+# A part of the attacks each day, by the date in UTC. CLONECOST_KILLS=0 to 5 names the part, whose
+# number the ids of the tests have; CLONECOST_KILLS=all takes every attack.
+PARTS = 6
+KILLS_OF = os.environ.get("CLONECOST_KILLS") or str(datetime.now(UTC).toordinal() % PARTS)
+KILLED = EVERY if KILLS_OF == "all" else EVERY[int(KILLS_OF) :: PARTS]
 
 Undisturbed = Callable[[str], tuple[Path, list[str]]]
 
