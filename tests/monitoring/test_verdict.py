@@ -46,7 +46,7 @@ def test_the_first_alarm_that_counts_makes_the_sentence() -> None:
     words = said(finding("features", 20, 12), finding("labels", 240), finding("confidence", 60))
     assert words == (
         "Yes: confidence alarmed after 60 of 720 rows, before the first score of the clone; at any "
-        "of 3 detectors at most 3.0 % of honest accounts alarm by then."
+        "of the 2 detectors that decide at most 2.0 % of honest accounts alarm by then."
     )
     assert "at it at most 1.0 % of honest accounts" in said(finding("labels", 60))
 
@@ -60,8 +60,14 @@ def test_a_late_alarm_that_most_honest_accounts_give_decides_nothing() -> None:
 
 
 def test_honest_accounts_alarm_anew_in_every_stretch() -> None:
-    assert [honest_alarms(rows, 1, 0.01, 100) for rows in (1, 100, 101)] == [0.01, 0.01, 0.02]
-    assert honest_alarms(1_000_000, 5, 0.01, 100) == 1
+    assert [honest_alarms(rows, [0.01], 100) for rows in (1, 100, 101)] == [0.01, 0.01, 0.02]
+    assert honest_alarms(1_000_000, [0.01] * 5, 100) == 1
+
+
+def test_a_measured_rate_above_the_one_asked_for_is_counted() -> None:
+    """4 of 200 honest accounts are 2 %, and 1 % lies within the interval."""
+    words = said(finding("features", None, 4), finding("labels", 60))
+    assert "any of the 2 detectors that decide at most 3.0 % of honest accounts" in words
 
 
 def test_without_a_detector_that_can_judge_nothing_is_known() -> None:

@@ -20,10 +20,10 @@ def set_aside(
     stream is expected of honest accounts, too: each stretch of `account_rows` rows has the rate
     anew.
     """
-    detectors = sum(one.why_not is None for one in findings)
+    rates = _rates(findings, rate)
     return [
         one.model_copy(update={
-            "set_aside": _too_low(one, rate) or _by_chance(one, detectors, rate, account_rows)
+            "set_aside": _too_low(one, rate) or _by_chance(one, rates, account_rows)
         })
         for one in findings
     ]  # fmt: skip
@@ -55,8 +55,9 @@ def verdict(findings: Sequence[DetectorFinding], rows: int, rate: float, account
                 f"when the clone's agreement was {percent(first.agreement.value)} or more "
                 f"(at {first.milestone:,} rows)"
             )
-        honest = percent(honest_alarms(alarm, len(judged), rate, account_rows))
-        any_of = "it" if len(judged) == 1 else f"any of {len(judged)} detectors"
+        rates = _rates(judged, rate)
+        honest = percent(honest_alarms(alarm, rates, account_rows))
+        any_of = "it" if len(rates) == 1 else f"any of the {len(rates)} detectors that decide"
         return (
             f"Yes: {first.name} alarmed after {alarm:,} of {rows:,} rows, {clone}; at {any_of} at "
             f"most {honest} of honest accounts alarm by then."
@@ -74,16 +75,32 @@ def verdict(findings: Sequence[DetectorFinding], rows: int, rate: float, account
     )
 
 
-def honest_alarms(rows: int, detectors: int, rate: float, account_rows: int) -> float:
+def honest_alarms(rows: int, rates: Sequence[float], account_rows: int) -> float:
     """The largest share of honest accounts that alarm at any of the detectors within `rows` rows.
 
     By the union bound over detectors and stretches.
 
+    Args:
+        rates: the false-alarm rate of each detector within one stretch.
+
     Example:
-        >>> honest_alarms(101, 2, 0.01, 100)
+        >>> honest_alarms(101, [0.01, 0.01], 100)
         0.04
     """
-    return min(1.0, detectors * ceil(rows / account_rows) * rate)
+    return min(1.0, ceil(rows / account_rows) * sum(rates))
+
+
+def _rates(findings: Sequence[DetectorFinding], rate: float) -> list[float]:
+    """The false-alarm rate of each detector whose alarms may decide.
+
+    The rate that was asked for, or the measured one where it is higher: within its interval it may
+    be true.
+    """
+    return [
+        max(rate, one.false_alarms.value if one.false_alarms else 0.0)
+        for one in findings
+        if one.why_not is None and _too_low(one, rate) is None
+    ]
 
 
 def _too_low(one: DetectorFinding, rate: float) -> str | None:
@@ -96,10 +113,10 @@ def _too_low(one: DetectorFinding, rate: float) -> str | None:
     )
 
 
-def _by_chance(one: DetectorFinding, detectors: int, rate: float, account_rows: int) -> str | None:
+def _by_chance(one: DetectorFinding, rates: Sequence[float], account_rows: int) -> str | None:
     if one.first_alarm is None:
         return None
-    honest = honest_alarms(one.first_alarm, detectors, rate, account_rows)
+    honest = honest_alarms(one.first_alarm, rates, account_rows)
     if honest <= CHANCE:
         return None
     return f"up to {percent(honest)} of honest accounts alarm within so many rows, too"
