@@ -54,7 +54,7 @@ def test_an_unusable_victim_is_one_sentence(victim: str, out: Path) -> None:
 WRONG = {
     "attack": (["--attack", "knockof"], "unknown attack 'knockof'; did you mean 'knockoff'"),
     "profile": (["--attack", "knockoff:papers"], "unknown profile of knockoff 'papers'"),
-    "student": (["--student", "lenett"], "unknown student 'lenett'; did you mean 'lenet'"),
+    "student": (["--student", "lenett"], "unknown network 'lenett'; did you mean 'lenet'"),
     "defence": (["--defence", "round"], "unknown defence 'round'; did you mean 'rounding'"),
     "defence setting": (["--defence", "rounding:decimal=2"], "did you mean 'decimals'"),
     "defence form": (["--defence", "rounding:2"], "got '2', want key=value"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
-from tests.support.cli_runs import KNOCKOFF, MINE, command, environment
+from tests.support.cli_runs import KNOCKOFF, MINE, command, environment, run
 from tests.support.hostile_text import controls, names
 
 from clonecost.cli.progress_display import Display
@@ -77,15 +77,16 @@ def test_no_color_is_respected(no_color: bool, monkeypatch: pytest.MonkeyPatch) 
     assert bool(COLOUR.search(shown)) != no_color
 
 
-def test_a_pipe_gets_plain_lines_and_the_result_apart(bench: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        command(*AUDIT, "--out", tmp_path / "run"), cwd=bench, capture_output=True, text=True,
-        env=environment(bench), stdin=subprocess.DEVNULL, check=True,
-    )  # fmt: skip
-    assert "\x1b" not in done.stdout + done.stderr
-    assert len(done.stdout.splitlines()) == 1
-    assert "queries: 100 spent, 0 left" in done.stderr
-    assert len(done.stderr.splitlines()) < 30
+def test_a_pipe_gets_plain_lines_and_the_result_apart(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench)
+    said = run(*AUDIT, "--out", tmp_path / "run")
+    assert said.status == 0, said.err
+    assert "\x1b" not in said.out + said.err
+    assert len(said.out.splitlines()) == 1
+    assert "queries: 100 spent, 0 left" in said.err
+    assert len(said.err.splitlines()) < 30
 
 
 def test_an_ascii_terminal_gets_what_it_can_show(bench: Path, tmp_path: Path) -> None:

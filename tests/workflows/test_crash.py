@@ -30,7 +30,7 @@ SMALLER: dict[str, dict[str, object]] = {
     "black_box_ripper": {"generator": GENERATOR, "population": 9, "elite": 3, "max_generations": 3,
                          "slots": 4, "epochs": 3, "loss": "kl"},
     "copycat": {"recipe": "shared", "epochs": 2, "batch_size": 32},
-    "dfme": {"batch_size": 8, "latent_dim": 4, "generator_width": 4, "student_steps": 2},
+    "dfme": {"batch_size": 16, "latent_dim": 4, "generator_width": 4, "student_steps": 2},
     "dfms": {"batch_size": 20, "gan_width": 4, "gan_epochs": 1, "div_gan_epochs": 1,
              "pretraining_epochs": 2},
     "disguide": {"batch_size": 16, "latent_dim": 4, "generator_width": 4},
