@@ -58,6 +58,11 @@ def test_the_price_is_that_of_answered_rows_and_noise_tied_to_the_row_draws_noth
     assert fresh is not None
     assert (none.flips.value, none.l1_max) == (0, 0)
     assert fresh.l1_mean > 0.1
+    assert none.auroc_outliers is not None  # the attacker's own rows, from a pool
+    assert fresh.auroc_outliers is not None
+    assert none.auroc_outliers.difference == 0
+    assert fresh.auroc_outliers.before == none.auroc_outliers.before
+    assert fresh.auroc_outliers.after != fresh.auroc_outliers.before
     assert [(row.random, row.resume_safe) for row in grid.rows] == [
         (False, True), (False, True), (True, False), (False, True)
     ]  # fmt: skip

@@ -27,7 +27,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 class Recipe:
     """Settings of a student's training. The defaults are the shared student recipe.
 
-    The best epoch is chosen on rows that were *paid for*; no test row takes part. By default rows
+    The best epoch is chosen on rows that were *paid for*; no test row takes part. Of labels the KL
+    is the cross-entropy, so that it chooses among epochs there, too. By default rows
     are not augmented: an answer belongs to the row that was sent, and far from its training data a
     victim answers a shifted row differently (LOG.md, 2026-11-23).
 
@@ -50,7 +51,7 @@ class Recipe:
     step_epochs: int = 60  # epochs after which the step schedule multiplies the rate ...
     step_decay: float = 0.1  # ... by this factor
     augment: Augment = "none"
-    validation: float = 0.1  # share held out to choose the epoch (lowest KL); 0: the last epoch
+    validation: float = 0.1  # share held out to choose the epoch by the lowest KL; 0: the last
 
 
 def distill(

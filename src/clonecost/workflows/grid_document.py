@@ -21,6 +21,7 @@ from clonecost.report.load_runs import Run, load_runs
 from clonecost.result import Measured
 from clonecost.result.defence_grid import (
     LABEL,
+    NAIVE,
     NONE,
     Attacker,
     DefenceGrid,
@@ -31,6 +32,7 @@ from clonecost.result.utility import Latency, Utility
 from clonecost.types import LabelledInputs, ThreatModel, answered
 from clonecost.workflows.grid_cells import AttackerCells, Row
 
+OTHERS = 5_000  # inputs of the attacker, at most
 Bits = NDArray[np.bool_]  # (seeds, test rows): the clone gives the victim's class
 
 
@@ -60,7 +62,7 @@ def document(
     worst = {name: _worst(found) for name, found in attackers.items()}
     floor = runs[LABEL, worst[LABEL].counter], worst[LABEL]
     none = runs[NONE, worst[NONE].counter], worst[NONE]
-    prices = {row.name: _utility(row, clean, test, threat) for row in rows}
+    prices = {row.name: _utility(row, clean, test, threat, _others(runs, row.name)) for row in rows}
     found = [
         DefenceRow(
             defence=row.name,
@@ -122,14 +124,39 @@ def _worst(attackers: Sequence[Attacker]) -> Attacker:
     return max((one for one in attackers if not one.bound), key=lambda one: one.agreement.value)
 
 
-def _utility(row: Row, clean: Tensor, test: LabelledInputs, threat: ThreatModel) -> Utility:
+def _others(
+    runs: Mapping[tuple[str, str], Sequence[Run]], name: str
+) -> tuple[Tensor, Tensor] | None:
+    """What the undefended victim and a row of the grid answered to the same inputs of the attacker.
+
+    An attack that does not depend on the answers, such as one with a pool, asks the same inputs in
+    every cell. None: this one does not, or its data may be of the victim's own classes.
+    """
+    pair = [runs[one, NAIVE][0] for one in (NONE, name) if (one, NAIVE) in runs]
+    if len(pair) < 2 or pair[0].result.attack.proxy is None:
+        return None
+    bought = []
+    for run in pair:
+        with closing(Ledger.read(run.path / run_folder.LEDGER)) as ledger:
+            bought.append(ledger.recorded("attack", 0, OTHERS))
+    clean, served = bought
+    if clean is None or served is None or clean.digests != served.digests:
+        return None
+    told = answered(clean.answers) & answered(served.answers)
+    return clean.answers[told], served.answers[told]
+
+
+def _utility(
+    row: Row, clean: Tensor, test: LabelledInputs, threat: ThreatModel,
+    others: tuple[Tensor, Tensor] | None,
+) -> Utility:  # fmt: skip
     """From the clean answers to the test rows; the victim is not asked."""
     kind, top_k = ("label", None) if row.name == LABEL else (threat.answers, threat.top_k)
     rows = test.rows(slice(None))
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(0)
         served = restrict(defend(lambda _: clean, *row.defences)(rows), kind, top_k)
-    return utility(clean, served, test.labels if test.labelled else None)
+    return utility(clean, served, test.labels if test.labelled else None, others)
 
 
 def _latency(row: Row, clean: Tensor, test: LabelledInputs) -> Latency:
