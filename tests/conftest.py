@@ -11,6 +11,14 @@ from hypothesis import HealthCheck, settings
 from tests.support import workbench
 from tests.support.attack_settings import toy_attack
 from tests.support.table_toys import TABLE_TOYS, TableToy
+from tests.support.text_toys import (
+    FEW,
+    LENGTH,
+    TEXT_ATTACKS,
+    TextToy,
+    text_toy,
+    word_model,
+)
 from tests.support.toys import BUDGET, CLASSES, SHAPE, MakeAudit, toy_generator, toy_student
 from torch import nn
 
@@ -43,6 +51,20 @@ def table_toy(request: pytest.FixtureRequest) -> TableToy | None:
     return make() if make else None
 
 
+@pytest.fixture(scope="session")
+def text_toys() -> dict[str, TextToy]:
+    return {"tfidf_exact": text_toy(), "text_knockoff": text_toy(word_model(known=FEW))}
+
+
+@pytest.fixture
+def text_of_attack(request: pytest.FixtureRequest) -> TextToy | None:
+    """Of a test that is parametrised with the name of an attack on texts; else None."""
+    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    name = parameters.get("name", "")
+    toys: dict[str, TextToy] = request.getfixturevalue("text_toys") if name in TEXT_ATTACKS else {}
+    return toys.get(name)
+
+
 @pytest.fixture
 def network() -> nn.Module:
     """Linear on centred pixels, so that every class owns its share of the cube."""
@@ -56,12 +78,20 @@ def network() -> nn.Module:
 
 
 @pytest.fixture
-def victim(network: nn.Module, table_toy: TableToy | None) -> Victim:
+def victim(
+    network: nn.Module, table_toy: TableToy | None, text_of_attack: TextToy | None
+) -> Victim:
+    if text_of_attack:
+        return text_of_attack.answer
     return table_toy.answer if table_toy else torch_victim(network)
 
 
 @pytest.fixture
-def threat(table_toy: TableToy | None) -> ThreatModel:
+def threat(table_toy: TableToy | None, text_of_attack: TextToy | None) -> ThreatModel:
+    if text_of_attack:
+        return ThreatModel(
+            input_shape=(LENGTH,), num_classes=CLASSES, query_budget=BUDGET, text=True
+        )
     if table_toy:
         return ThreatModel(
             input_shape=(len(table_toy.features),), num_classes=table_toy.classes,
@@ -71,7 +101,11 @@ def threat(table_toy: TableToy | None) -> ThreatModel:
 
 
 @pytest.fixture
-def test_set(victim: Victim, table_toy: TableToy | None) -> LabelledInputs:
+def test_set(
+    victim: Victim, table_toy: TableToy | None, text_of_attack: TextToy | None
+) -> LabelledInputs:
+    if text_of_attack:
+        return text_of_attack.test
     if table_toy:
         rows = uniform_rows(table_toy.features, 400, torch.Generator().manual_seed(1))
         names = tuple("abc"[: table_toy.classes])
@@ -81,7 +115,9 @@ def test_set(victim: Victim, table_toy: TableToy | None) -> LabelledInputs:
 
 
 @pytest.fixture
-def proxy() -> LabelledInputs:
+def proxy(text_of_attack: TextToy | None) -> LabelledInputs:
+    if text_of_attack:
+        return text_of_attack.pool
     inputs = torch.rand(4_000, *SHAPE, generator=torch.Generator().manual_seed(2))
     pixels = inputs.mul(255).round().to(torch.uint8)
     return LabelledInputs(pixels, torch.arange(4_000) % 4, ("p", "q", "r", "s"), "noise")

@@ -46,10 +46,11 @@ def test_the_public_names_are_pinned() -> None:
         "ThreatModel", "TramerAdaptiveRetrain",
         "TramerKernelLr", "TramerLr", "TramerMlp", "TramerTree", "TramerTreeTopDown",
         "Victim", "Watcher", "Zskd",
-        "defend", "headline", "load", "load_proxy", "load_table", "names", "ready_generator",
+        "defend", "headline", "load", "load_proxy", "load_table", "load_texts", "names",
+        "ready_generator",
         "run_audit",
-        "sklearn_victim", "stated_table", "table", "table_victim", "torch_victim", "zoo_model",
-        "zoo_victim",
+        "sklearn_victim", "stated_table", "table", "table_victim", "text_victim", "torch_victim",
+        "TextOptions", "zoo_model", "zoo_text_victim", "zoo_victim",
     }  # fmt: skip
     assert set(PUBLIC) <= set(dir(clonecost))
 

@@ -35,6 +35,8 @@ from .data import load as load
 from .data import load_proxy as load_proxy
 from .data.tables import load_table as load_table
 from .data.tables import table as table
+from .data.texts import TextOptions as TextOptions
+from .data.texts import load_texts as load_texts
 from .defences import DEFENCES as DEFENCES
 from .defences import defend as defend
 from .defences.rounding import Rounding as Rounding
@@ -54,8 +56,10 @@ from .victims import LoadedVictim as LoadedVictim
 from .victims import sklearn_victim as sklearn_victim
 from .victims import stated_table as stated_table
 from .victims import torch_victim as torch_victim
+from .victims.load_text import text_victim as text_victim
 from .victims.zoo.images import zoo_model as zoo_model
 from .victims.zoo.images import zoo_victim as zoo_victim
 from .victims.zoo.tabular import table_victim as table_victim
+from .victims.zoo.texts import zoo_text_victim as zoo_text_victim
 
 __version__: str

@@ -28,8 +28,16 @@ T = TypeVar("T")
 # module lies below all of them.
 _LISTS: dict[Listed, tuple[str, ...]] = {
     "attacks": ("attacks.ATTACKS",),
-    "victims": ("victims.zoo.catalogue.VICTIMS", "victims.zoo.catalogue.TABLE_VICTIMS"),
-    "datasets": ("data.catalogue.DATASETS", "data.bundled_tables.TABLES"),
+    "victims": (
+        "victims.zoo.catalogue.VICTIMS",
+        "victims.zoo.catalogue.TABLE_VICTIMS",
+        "victims.zoo.catalogue.TEXT_VICTIMS",
+    ),
+    "datasets": (
+        "data.catalogue.DATASETS",
+        "data.bundled_tables.TABLES",
+        "data.text_catalogue.TEXTS",
+    ),
     "networks": ("networks.catalogue.NETWORKS",),
     "defences": ("defences.DEFENCES",),
     "countermeasures": ("countermeasures.COUNTERMEASURES",),

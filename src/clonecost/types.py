@@ -22,6 +22,7 @@ InputPrecision = Literal["float32", "uint8"]
 # White box: the attacker also has the network; a reference, not an audit of an API.
 Access = Literal["black-box", "white-box"]
 Shape = tuple[int, ...]
+Takes = Literal["images", "table", "text"]  # the kind of the rows that are sent
 Compiled = Literal["no", "generator", "all"]  # which networks of an attack torch.compile speeds up
 # The purpose of a query: an attack states it, and the query costs are split by it. Only answers to
 # "training" queries are used for training directly.
@@ -91,7 +92,8 @@ class PredictionApi:
         SpecError: the fields contradict each other.
     """
 
-    input_shape: Shape  # (C, H, W) or (d,) pixels in [0, 1], or (d,) values of `features`
+    # (C, H, W) or (d,) pixels in [0, 1], (d,) values of `features`, or (bytes,) of a text
+    input_shape: Shape
     num_classes: int  # K, at least 2
     answers: AnswerKind = "probs"
     top_k: int | None = None  # how many classes a "top_k" answer names: 1 to K - 1
@@ -101,6 +103,12 @@ class PredictionApi:
     # several labels a row: K is 2 L, the L labels as present and then as absent, and an answer
     # gives each label 1 / L of the whole (`clonecost.networks.per_label`)
     multi_label: bool = False
+    text: bool = False  # a row is a string, see `clonecost.data.text_rows`
+
+    @property
+    def takes(self) -> Takes:
+        """The kind of the rows."""
+        return "text" if self.text else "images" if self.features is None else "table"
 
     def __post_init__(self) -> None:
         check_choice("answers", self.answers, get_args(AnswerKind))
@@ -130,11 +138,13 @@ class PredictionApi:
             )  # fmt: skip
 
     def _check_kind(self) -> None:
-        """Refuse settings of a table for an API of images, and the other way round."""
+        """Refuse settings of one kind of rows for an API of another kind."""
+        if self.text:
+            self._check_text()
         if self.features is None:
             if self.incomplete:
-                raise SpecError("incomplete is for rows of a table, and this API takes images",
-                                DropKey("incomplete"))  # fmt: skip
+                raise SpecError(f"incomplete is for rows of a table, and this API takes "
+                                f"{self.takes}", DropKey("incomplete"))  # fmt: skip
             return
         if self.input_shape != (len(self.features),):
             raise SpecError(
@@ -144,6 +154,18 @@ class PredictionApi:
         if self.input_precision == "uint8":
             raise SpecError("8-bit inputs are pixels, and rows of a table are float32",
                             DropKey("input_precision"))  # fmt: skip
+
+    def _check_text(self) -> None:
+        if self.features is not None:
+            raise SpecError("An API of texts has no columns of a table", DropKey("features"))
+        if self.input_precision != "float32":
+            raise SpecError("input_precision is of pixels, and this API takes text",
+                            DropKey("input_precision"))  # fmt: skip
+        if len(self.input_shape) != 1:
+            raise SpecError(
+                "The shape of a text is the number of bytes that the longest one takes",
+                DropKey("shape"), got=self.input_shape, want="(bytes,)",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,8 +318,8 @@ class LabelledInputs:
     """A data set in memory.
 
     `inputs` is (n, *shape): uint8 pixels 0..255 (a quarter of the memory), or float32 in [0, 1];
-    for a table (n, d) float32, unscaled. `labels` is (n,) int64. `rows` takes a batch, always as
-    float32.
+    for a table (n, d) float32, unscaled; for texts (n, bytes) uint8. `labels` is (n,) int64.
+    `rows` takes a batch, always as float32.
 
     Example:
         >>> import torch
@@ -311,7 +333,8 @@ class LabelledInputs:
     labels: Tensor
     classes: tuple[str, ...] = ()  # names of the labels; empty when the data set has none
     name: str = ""
-    features: tuple[Feature, ...] | None = None  # the columns of a table; None: pixels
+    features: tuple[Feature, ...] | None = None  # the columns of a table; None: pixels, or text
+    text: bool = False  # rows are texts, as `clonecost.data.text_rows.encode` makes them
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -44,7 +44,7 @@ def test_nothing_asked_is_a_summary_too() -> None:
     log = TrafficLog(10, 3)
     assert log.summary().model_dump() == {
         "rows": 0, "class_histogram": [0, 0, 0], "mean_entropy": 0, "confident": 0, "purposes": {},
-        "over_time": [],
+        "characters": None, "over_time": [],
     }  # fmt: skip
     assert log.samples() == {}
 

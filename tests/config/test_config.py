@@ -73,14 +73,24 @@ OF_TABLE = {
                  {"name": "colour", "categories": ["red", "green"]}],
 }  # fmt: skip
 
+OF_TEXT = {
+    "victim": "own:model",
+    "attack": ["text_knockoff"],
+    "test": "rows.csv",
+    "text_column": "review",
+    "label_column": "stars",
+    "longest": 200,
+    "price_characters": 0.5,
+}
+
 
 def test_the_examples_have_every_key() -> None:
     # a white box has no --defence; a panel names no attack
     apart = {"access", "features", "panel", "minutes", "max_usd"}
-    assert set(FULL) | set(REMOTE) | apart == set(Spec.model_fields)
+    assert set(FULL) | set(REMOTE) | set(OF_TEXT) | apart == set(Spec.model_fields)
     assert set(REMOTE["endpoint"]) == set(EndpointSettings.model_fields)
     defaults = Spec(victim="x").model_dump()
-    for example in (FULL, REMOTE):
+    for example in (FULL, REMOTE, OF_TEXT):
         whole = make_spec(example).model_dump()
         assert [key for key in example if whole[key] == defaults[key]] == []
     usual, told = EndpointSettings().model_dump(), REMOTE["endpoint"]
@@ -90,7 +100,7 @@ def test_the_examples_have_every_key() -> None:
 def test_what_is_written_reads_back(tmp_path: Path) -> None:
     panel = {"victim": "digits-lenet", "panel": "standard", "budget": 10_000, "price": 1.0,
              "minutes": 5.0, "max_usd": 9.0}  # fmt: skip
-    for written in (FULL, REMOTE, OF_TABLE, {"victim": "digits-lenet"}, panel):
+    for written in (FULL, REMOTE, OF_TABLE, OF_TEXT, {"victim": "digits-lenet"}, panel):
         spec = make_spec(written)
         (tmp_path / "spec.toml").write_text(to_toml(spec), encoding="utf-8")
         assert read_spec(tmp_path / "spec.toml") == spec
@@ -178,9 +188,14 @@ def test_the_default_folder_depends_on_what_is_asked_and_on_nothing_else() -> No
     free = {"price": 1.0, "milestones": [5], "controls": True, "data": "x", "keep": "all",
             "snapshot_every": 1.0, "spot_check": 3, "max_lost": 5, "max_hours": 2.0,
             "threads": 2}  # fmt: skip
-    assert set(free) | {"budget", "rate", "authorisation", "minutes", "max_usd"} == {
-        name for name, key in keys(Spec).items() if key.free
-    }
+    assert set(free) | {
+        "budget",
+        "rate",
+        "authorisation",
+        "minutes",
+        "max_usd",
+        "price_characters",
+    } == {name for name, key in keys(Spec).items() if key.free}
     assert default_out(make_spec({"victim": "digits-lenet", **free})) == default_out(plain)
     others: list[dict[str, Any]] = [
         {"seed": 1}, {"answers": "label"}, {"defence": "rounding"}, {"student": "lenet"},

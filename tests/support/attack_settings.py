@@ -36,6 +36,7 @@ SMALL: dict[str, dict[str, object]] = {
                 "generator_width": 8, "generator_lr": 1e-3, "student_lr": 0.02, "seeds": 160},
     "maze_star": {"batch_size": 16, "latent_dim": 8, "directions": 2, "student_steps": 4,
                   "generator_width": 8, "generator_lr": 1e-3, "student_lr": 0.02},
+    "text_knockoff": {"ngrams": 1},
     "zskd": {"impressions": 1_200, "steps": 40, "impression_lr": 0.05, "epochs": 12,
              "augment": False},
     "single_image": {"epochs": 8, "scale": 0.5, "jitter": 0.9, "temperature": 1.0},

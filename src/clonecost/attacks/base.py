@@ -20,11 +20,11 @@ from clonecost.types import (
     Feature,
     Progress,
     ProxyData,
+    Takes,
     ThreatModel,
     no_progress,
 )
 
-Takes = Literal["images", "table"]
 UseOfProxy = Literal["none", "asked", "changed"]
 BySettings = Literal[
     "queries_per_iteration",
@@ -67,7 +67,7 @@ class Declaration:
     """
 
     needs: AnswerKind  # least informative answers that suffice
-    takes: Takes = "images"  # kind of the queried rows: images, or rows of a table
+    takes: Takes = "images"  # kind of the queried rows: images, rows of a table, or texts
     # use of the proxy data: none, queried as they are (asked), or used in another way (changed)
     proxy: UseOfProxy = "none"
     proxy_labels: bool = False  # the proxy data need labels of at least two classes

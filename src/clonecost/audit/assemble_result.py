@@ -13,6 +13,7 @@ from clonecost.audit.attack_traits import published_wiring, required_generators,
 from clonecost.audit.definition import Audit, name_of, settings_of
 from clonecost.audit.pool_record import overlap_with
 from clonecost.countermeasures.base import is_bound, name_of_countermeasure
+from clonecost.data.text_rows import characters
 from clonecost.defences import declaration_of
 from clonecost.evaluation.red_flags import Traits, flags
 from clonecost.evaluation.scoring import Reference, per_class
@@ -112,12 +113,14 @@ def findings(
         lost=totals.lost,
         refused=totals.refused,
         evaluation=asked.paid,
+        evaluation_characters=characters(audit.test.inputs) if audit.threat.text else None,
         taken_over=asked.taken,
         ended=outcome.ended,
         majority_agreement=reference.majority(),
         price=Price(
             usd_per_1000=audit.price,
-            usd=None if audit.price is None else paid * audit.price / 1000,
+            usd_per_1000_characters=audit.price_characters,
+            usd=_usd(audit, paid, traffic.characters or 0),
         ),
         traffic=traffic,
         spot_check=spot,
@@ -132,6 +135,13 @@ def findings(
             resumed=history.resumed,
         ),
     )  # fmt: skip
+
+
+def _usd(audit: Audit, rows: int, characters: int) -> float | None:
+    """The price of paid rows and characters; None without a price."""
+    if audit.price is None and audit.price_characters is None:
+        return None
+    return (rows * (audit.price or 0.0) + characters * (audit.price_characters or 0.0)) / 1000
 
 
 def _traits(audit: Audit) -> Traits:

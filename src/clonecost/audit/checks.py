@@ -23,7 +23,7 @@ from clonecost.errors import (
 )
 from clonecost.tabular.features import check_rows
 from clonecost.training.recipes import NEED_BACKBONE, no_backbone
-from clonecost.types import AnswerKind, ThreatModel, richness
+from clonecost.types import AnswerKind, Takes, ThreatModel, richness
 
 
 def check(audit: Audit) -> None:
@@ -68,7 +68,7 @@ def check(audit: Audit) -> None:
                 SetKey("proxy"), ChooseFrom("attacks"),
             )  # fmt: skip
     _check_data(audit)
-    if threat.features is None:
+    if threat.takes == "images":
         student = audit.loaded_student  # raises if it does not fit
         if getattr(attack, "recipe", None) in NEED_BACKBONE and not student.backbone:
             raise no_backbone()
@@ -180,19 +180,30 @@ def _check_white_box(audit: Audit) -> None:
 def _check_kind(audit: Audit) -> None:
     """Attack, victim and test rows must all be of images, or all of a table."""
     threat, attack = audit.threat, audit.attack
-    check_takes(audit.attack_name, attack, table=threat.features is not None)
+    check_takes(audit.attack_name, attack, threat.takes)
+    for data in (audit.test, audit.proxy):
+        if data is not None and getattr(data, "text", False) != threat.text:
+            raise SpecError(
+                f"{data.name or 'The data set'} and the threat model are of two kinds",
+                Advice("texts are loaded by `clonecost.data.texts.load_texts`, for a threat model "
+                       "with `text=True`"),
+                got="images or a table" if threat.text else "texts", want=threat.takes,
+            )  # fmt: skip
     if refused := refusal(attack, threat):
         raise SpecError(
             f"{audit.attack_name} cannot attack {audit.loaded.name}: {refused.fact}",
             *refused.remedies,
         )
-    if threat.features is None:
+    if threat.takes == "images":
         return
     if audit.options.controls:
+        kind = "texts" if threat.text else "a table"
         raise SpecError(
-            "Controls train a student network, and an attack on a table has none",
+            f"Controls train a student network, and an attack on {kind} has none",
             DropKey("controls"),
         )
+    if threat.features is None:
+        return
     try:
         check_rows(threat.features, audit.test.inputs)
     except QueryError as error:
@@ -202,21 +213,24 @@ def _check_kind(audit: Audit) -> None:
         ) from error  # fmt: skip
 
 
-def check_takes(name: str, attack: Attack, *, table: bool) -> None:
-    """Refuse an attack on images against a table, and the other way round.
+def check_takes(name: str, attack: Attack, takes: Takes) -> None:
+    """Refuse an attack on one kind of rows against a victim of another kind.
 
     Raises:
-        SpecError: with the attacks that fit a table.
+        SpecError: with the attacks that fit.
     """
-    if attack.declares.takes == ("table" if table else "images"):
+    theirs = attack.declares.takes
+    if theirs == takes:
         return
-    if not table:
+    attacks = {"images": "images", "table": "tables", "text": "texts"}[theirs]
+    victim = {"images": "images", "table": "rows of a table", "text": "texts"}[takes]
+    if takes == "images":
         raise SpecError(
-            f"{name} attacks tables, and the victim takes images", ChooseFrom("attacks")
+            f"{name} attacks {attacks}, and the victim takes {victim}", ChooseFrom("attacks")
         )
     raise SpecError(
-        f"{name} attacks images, and the victim takes rows of a table",
-        SetKey("attack"), got=name, want=" or ".join(_declaring(takes="table")),
+        f"{name} attacks {attacks}, and the victim takes {victim}",
+        SetKey("attack"), got=name, want=" or ".join(_declaring(takes=takes)),
     )  # fmt: skip
 
 
@@ -227,8 +241,7 @@ def skipping(threat: ThreatModel) -> list[str]:
         >>> skipping(ThreatModel(input_shape=(1, 8, 8), num_classes=10, query_budget=500))
         ['active_thief', 'copycat', 'knockoff', 'knockoff_adaptive', 'marich']
     """
-    takes = "images" if threat.features is None else "table"
-    found = {name: ATTACKS[name]() for name in _declaring(takes=takes, skips_refused=True)}
+    found = {name: ATTACKS[name]() for name in _declaring(takes=threat.takes, skips_refused=True)}
     return [
         name for name, attack in found.items()
         if richness(attack.declares.needs) <= richness(threat.answers)

@@ -39,8 +39,8 @@ from clonecost.types import (
 from clonecost.victims.loaded_victim import LoadedVictim, as_loaded
 from clonecost.victims.steadiness import Steadiness, steadiness
 
-OWN_MODEL = "a model of the attack's own"  # for a table: the attack solves for the clone
-_LATER = ("features", "incomplete", "multi_label")
+OWN_MODEL = "a model of the attack's own"  # for a table or texts
+_LATER = ("features", "incomplete", "multi_label", "text")
 KEEP_UNDER = 256 * 1024**2  # bytes: "auto" keeps the inputs when all of them fit into this
 
 
@@ -115,6 +115,7 @@ class Audit:
         defences: the first is closest to the victim.
         counter: what the attacker does about the defences; every repeat of a row is a query.
         price: USD per 1,000 rows.
+        price_characters: for texts, USD per 1,000 characters, beside `price`.
         milestones: numbers of rows after which the clone is scored; it is also scored at the end.
         options: of the run and the evaluation.
         origin: for the record.
@@ -138,6 +139,7 @@ class Audit:
     milestones: Sequence[int] = ()
     seed: int = 0
     price: float | None = None
+    price_characters: float | None = None
     options: RunOptions = RunOptions()
     origin: Origin = Origin()
 
@@ -171,7 +173,7 @@ class Audit:
     @property
     def student_name(self) -> str:
         """The student's name as it was given, or that of its function or class."""
-        if self.threat.features is not None:
+        if self.threat.takes != "images":
             return OWN_MODEL
         if isinstance(self.student, Student):
             return self.student.name
@@ -259,7 +261,7 @@ class Audit:
             "seed": self.seed,
             "device": self.options.device.type,
         }
-        if self.threat.features is None and self.loaded_student.digest:  # none of the catalogue
+        if self.threat.takes == "images" and self.loaded_student.digest:  # none of the catalogue
             facts["student_weights"] = self.loaded_student.digest
         if names := required_generators(self.attack):  # no key without generators
             facts["generators"] = {name: self._generator(name).weights for name in names}

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clonecost.data.text_rows import characters
 from clonecost.networks.per_label import chances_of
 from clonecost.result import Span, Traffic
 from clonecost.training.losses import entropy
@@ -27,9 +28,13 @@ class TrafficLog:
         num_classes: K.
         multi_label: the answers are those of a multi-label model: the statistics are of its labels
             (how many answers have each, the mean binary entropy), over all rows alone.
+        text: rows are texts, whose characters are counted, too.
     """
 
-    def __init__(self, budget: int, num_classes: int, *, multi_label: bool = False) -> None:
+    def __init__(
+        self, budget: int, num_classes: int, *, multi_label: bool = False, text: bool = False
+    ) -> None:
+        self._characters = 0 if text else None
         self._starts = [-(-budget * k // SPANS) for k in range(SPANS + 1)]  # the last one ends it
         self._pending = sorted({budget * k // SAMPLES for k in range(SAMPLES)})
         self._several = multi_label
@@ -43,6 +48,8 @@ class TrafficLog:
 
     def __call__(self, position: int, inputs: Tensor, answers: Tensor, purpose: Purpose) -> None:
         self._purposes[purpose] += len(answers)
+        if self._characters is not None:
+            self._characters += characters(inputs)
         if self._several:
             answers = chances_of(answers)
             pairs = torch.stack([answers, 1 - answers], 2)
@@ -92,6 +99,7 @@ class TrafficLog:
             "wanted": self._pending, "rows": self._rows, "purposes": dict(self._purposes),
             "sums": [s and {"histogram": s.histogram, "entropy": s.entropy} for s in self._sums],
             "confident": self._confident, "samples": self._samples, "makeshift": self._replaceable,
+            "characters": self._characters,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -100,6 +108,7 @@ class TrafficLog:
         self._sums = [s and Sums(s["histogram"], s["entropy"]) for s in state["sums"]]
         self._confident, self._samples = state["confident"], list(state["samples"])
         self._replaceable = state["makeshift"]
+        self._characters = state["characters"]
 
     def summary(self) -> Traffic:
         """The statistics over all rows and over each span of the budget."""
@@ -122,6 +131,7 @@ class TrafficLog:
             mean_entropy=sum(span.rows * span.mean_entropy for span in spans) / total,
             confident=float(self._confident) / total,
             purposes=dict(self._purposes),
+            characters=self._characters,
             over_time=[] if self._several else spans,
         )
 

@@ -166,7 +166,10 @@ def _run(
         _check_spots(audit, watcher, ledger, reference, ending=False)
     _keep_form(audit, ledger)
     traffic = TrafficLog(
-        audit.threat.query_budget, audit.threat.num_classes, multi_label=audit.threat.multi_label
+        audit.threat.query_budget,
+        audit.threat.num_classes,
+        multi_label=audit.threat.multi_label,
+        text=audit.threat.text,
     )
     oracle = _open_oracle(audit, watcher, ledger, traffic)
     stops = {*audit.milestones, *history.stops}  # the curve keeps the points of smaller budgets
@@ -236,6 +239,7 @@ def _buy_reference(
         query_budget=len(audit.test) + uniform,
         features=audit.threat.features,
         multi_label=audit.threat.multi_label,
+        text=audit.threat.text,
     )
     oracle = Oracle(
         taken or audit.loaded.answer, threat, ledger, account="evaluation", observe=observe,

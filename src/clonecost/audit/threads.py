@@ -27,9 +27,9 @@ class Threads:
 
 def threads_of(audit: Audit) -> Threads:
     """The number of threads of a new run of an audit."""
-    options, table = audit.options, audit.threat.features is not None
+    options, networks = audit.options, audit.threat.takes == "images"
     return threads_for(
-        options.threads, options.device, None if table else audit.new_student,
+        options.threads, options.device, audit.new_student if networks else None,
         audit.loaded.network, audit.threat.input_shape,
     )  # fmt: skip
 

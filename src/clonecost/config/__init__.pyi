@@ -7,6 +7,7 @@ from .build import default_milestones as default_milestones
 from .build import default_out as default_out
 from .build import load_attacked as load_attacked
 from .build import load_parts as load_parts
+from .build import load_pool as load_pool
 from .build import load_table_parts as load_table_parts
 from .build import load_test as load_test
 from .build import numbered_for as numbered_for
@@ -27,10 +28,12 @@ from .defaults import generators_of as generators_of
 from .defaults import lost_limit as lost_limit
 from .defaults import needs_proxy as needs_proxy
 from .defaults import of_table as of_table
+from .defaults import of_text as of_text
 from .defaults import proxy_name as proxy_name
 from .defaults import sends_proxy as sends_proxy
 from .defaults import stated_classes as stated_classes
 from .defaults import student_name as student_name
+from .defaults import takes_of as takes_of
 from .defaults import test_name as test_name
 from .defaults import victim_shape as victim_shape
 from .key import Key as Key

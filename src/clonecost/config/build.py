@@ -21,10 +21,12 @@ from clonecost.config.defaults import (
     multi_label,
     needs_proxy,
     of_table,
+    of_text,
     proxy_name,
     stated_classes,
     student_name,
     test_name,
+    text_options,
     victim_shape,
     with_class_names,
 )
@@ -36,6 +38,7 @@ from clonecost.data.class_names import must_be_all, renumbered
 from clonecost.data.stated import StatedTable
 from clonecost.data.table_labels import numbered_as
 from clonecost.data.tables import check_table, load_table
+from clonecost.data.texts import load_texts
 from clonecost.errors import SetKey, SpecError
 from clonecost.generators import TrainedGenerator, is_path, ready_generator
 from clonecost.students import Student, load_student
@@ -53,9 +56,11 @@ from clonecost.victims import LoadedVictim, load_victim
 from clonecost.victims.answer_form import answered_classes
 from clonecost.victims.endpoints import RATE, endpoint_victim, must_be_allowed
 from clonecost.victims.input_form import InputForm
-from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
+from clonecost.victims.load_text import load_text_victim
+from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, TEXT_VICTIMS, VICTIMS
 from clonecost.victims.zoo.images import zoo_victim
 from clonecost.victims.zoo.tabular import table_victim
+from clonecost.victims.zoo.texts import zoo_text_victim
 
 SPEC = "The spec"
 LONGEST = 100  # characters of a victim in the name of a folder
@@ -86,7 +91,7 @@ class Parts:
     test: LabelledInputs
     proxy: ProxyData | None
     generators: dict[str, TrainedGenerator]
-    student: Student | None  # None: of a table, whose attack makes a model of its own
+    student: Student | None  # None: of a table or texts, whose attacks make their own
 
 
 def load_parts(
@@ -114,18 +119,33 @@ def load_parts(
     test = load_test(spec, progress)
     shape, proxy = test.shape, None
     if needs_proxy(spec):
-        proxy = load_proxy(
-            proxy_name(spec), root=spec.data, shape=shape, progress=progress,
-            background=spec.background,
-        )  # fmt: skip
+        proxy = load_pool(spec, shape, progress)
     own_data = None
     if spec.controls and spec.victim in VICTIMS:
         own_data = load(test_name(spec), "train", root=spec.data, shape=shape, progress=progress)
     generators = _generators(spec, proxy, make_device(spec.device), progress)
     victim, threat = load_attacked(spec, test, progress, consent=consent)
     test, victim = numbered_for(spec, test, victim), replace(victim, true_labels=own_data)
-    student = bring_student(spec, threat, consent=consent)
+    student = None if threat.text else bring_student(spec, threat, consent=consent)
     return Parts(victim, threat, test, proxy, generators, student)
+
+
+def load_pool(
+    spec: Spec, shape: Shape | None, progress: Progress = no_progress, *, download: bool = True
+) -> ProxyData:
+    """The proxy data of a spec for rows of a shape; texts that are longer are cut.
+
+    Raises:
+        CloneCostError: they cannot be loaded, or do not fit.
+    """
+    if of_text(spec):
+        options = replace(text_options(spec), longest=shape[0] if shape else None, cut=True,
+                          labels=False)  # fmt: skip
+        return load_texts(proxy_name(spec), "train", options)
+    return load_proxy(
+        proxy_name(spec), root=spec.data, shape=shape, progress=progress, download=download,
+        background=spec.background,
+    )  # fmt: skip
 
 
 def load_table_parts(
@@ -159,13 +179,16 @@ def load_table_parts(
 
 
 def load_test(spec: Spec, progress: Progress = no_progress) -> LabelledInputs:
-    """The test images of a spec, in the victim's shape and with the victim's class numbers.
+    """The test images or texts of a spec, in the victim's shape, with the victim's class numbers.
 
     Raises:
         CloneCostError: they cannot be loaded, or have other classes than the victim.
     """
     several = multi_label(spec)
     names = class_names(spec)  # first: a mistake in them must show before images are read
+    if of_text(spec):
+        texts = load_texts(test_name(spec), "test", text_options(spec))
+        return renumbered(texts, names) if names else texts
     test = load(
         test_name(spec), "test", root=spec.data, shape=victim_shape(spec), progress=progress,
         background=spec.background,
@@ -185,7 +208,7 @@ def numbered_for(spec: Spec, test: LabelledInputs, victim: LoadedVictim) -> Labe
     Raises:
         DataError: the rows have a class that the victim does not have.
     """
-    if test.features is not None:
+    if test.features is not None or test.text:
         return numbered_as(test, victim.classes)
     if multi_label(spec):
         return replace(test, classes=victim.classes)
@@ -223,7 +246,8 @@ def load_attacked(
         described, test.shape, asked, make_device(spec.device), progress, test.features,
         consent=consent,
     )  # fmt: skip
-    if test.features is None and not names and not victim.classes and not several:
+    names_needed = test.features is None and not test.text and not several
+    if names_needed and not names and not victim.classes:
         must_be_all(test, victim.num_classes)
     # by the owner's own list the test rows are numbered
     victim = replace(victim, classes=(names if spec.class_names else ()) or victim.classes or names)
@@ -247,6 +271,7 @@ def load_attacked(
         query_budget=spec.budget, answers=kind, top_k=top_k, access=spec.access,
         input_precision=spec.input_precision, features=test.features, incomplete=spec.incomplete,
         multi_label=several,
+        text=test.text,
     )  # fmt: skip
     return victim, threat
 
@@ -302,7 +327,8 @@ def audits(spec: Spec, parts: Parts, out: Path, command: str = "") -> list[Audit
             test=parts.test, out=folder, student=parts.student or OWN_MODEL, proxy=parts.proxy,
             generators=parts.generators, defences=[make_defence(text) for text in spec.defence],
             counter=make_counter(spec.counter),
-            milestones=milestones_of(spec), seed=seed, price=spec.price, options=options,
+            milestones=milestones_of(spec), seed=seed, price=spec.price,
+            price_characters=spec.price_characters, options=options,
             origin=Origin(attack=name, command=command, spec=to_toml(single)),
         ))  # fmt: skip
     return found
@@ -388,6 +414,8 @@ def bring_victim(
         )
     if spec.victim in TABLE_VICTIMS:
         return table_victim(spec.victim)[0]
+    if spec.victim in TEXT_VICTIMS:
+        return zoo_text_victim(spec.victim, shape[0] if shape else None)[0]
     form = InputForm(
         layout=spec.layout, pixels=spec.pixels or "0..1", channels=spec.channels or "rgb",
         mean=tuple(spec.mean or ()), std=tuple(spec.std or ()),
@@ -396,7 +424,14 @@ def bring_victim(
         return endpoint_victim(
             spec.victim, input_shape=shape, num_classes=classes, settings=spec.endpoint,
             authorisation=spec.authorisation, outputs=spec.outputs, form=form,
-            features=features, rate=spec.rate or RATE, progress=progress,
+            features=features, rate=spec.rate or RATE, progress=progress, text=of_text(spec),
+        )  # fmt: skip
+    if of_text(spec):
+        if shape is None:
+            raise SpecError(f"The test texts for {spec.victim} are missing", SetKey("test"))
+        return load_text_victim(
+            spec.victim, input_shape=shape, num_classes=classes, outputs=spec.outputs,
+            allow=spec.allow,
         )  # fmt: skip
     return load_victim(
         spec.victim, form=form, network=spec.network, input_shape=shape, num_classes=classes,

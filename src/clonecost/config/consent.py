@@ -16,7 +16,7 @@ from clonecost.config.schema import Spec
 from clonecost.errors import ConsentError, SetKey, SpecError
 from clonecost.students.naming import parse_student
 from clonecost.victims.endpoints.secret_shapes import VARIABLE
-from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
+from clonecost.victims.zoo.catalogue import NAMES
 
 Kind = Literal["code", "program", "type", "address", "secret"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -59,7 +59,7 @@ def consents_needed(spec: Spec) -> list[Consent]:
 
 
 def _of_victim(spec: Spec) -> list[Consent]:
-    if spec.victim in VICTIMS or spec.victim in TABLE_VICTIMS:
+    if spec.victim in NAMES:
         return []
     if url := endpoint_url(spec):
         asked = [Consent("address", url, f"send rows to {url}")]

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from clonecost.data.bundled_tables import TABLES
-from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
+from clonecost.data.text_catalogue import TEXTS
+from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, TEXT_VICTIMS, VICTIMS
 
 ON_IMAGES = "knockoff:shared"  # proxy images, labelled by the victim
 ON_TABLES = "tramer_adaptive_retrain"  # rows of the columns' ranges: fits every model of a table
+ON_TEXTS = "text_knockoff"  # texts of the pool, labelled by the victim
 TABLE_FILES = (".csv", ".parquet")
+TEXT_FILE = ".txt"  # one text a line
 
 
 def default_attack(keys: Mapping[str, Any]) -> str:
@@ -22,7 +25,27 @@ def default_attack(keys: Mapping[str, Any]) -> str:
         >>> default_attack({"victim": "model.skops", "test": "rows.csv"})
         'tramer_adaptive_retrain'
     """
+    if says_text(keys):
+        return ON_TEXTS
     return ON_TABLES if says_table(keys) else ON_IMAGES
+
+
+def says_text(keys: Mapping[str, Any]) -> bool:
+    """Whether the victim takes texts, as the keys of its spec state: columns are never guessed.
+
+    Example:
+        >>> says_text({"victim": "m:f", "test": "rows.csv", "text_column": "review"})
+        True
+    """
+    victim, test = str(keys.get("victim") or ""), str(keys.get("test") or "")
+    if victim in VICTIMS or victim in TABLE_VICTIMS:
+        return False
+    return (
+        victim in TEXT_VICTIMS
+        or bool(keys.get("text_column"))
+        or test in TEXTS
+        or Path(test).suffix.lower() == TEXT_FILE
+    )
 
 
 def says_table(keys: Mapping[str, Any]) -> bool:
@@ -33,7 +56,7 @@ def says_table(keys: Mapping[str, Any]) -> bool:
         (False, True)
     """
     victim, test = str(keys.get("victim") or ""), str(keys.get("test") or "")
-    if victim in VICTIMS:
+    if victim in VICTIMS or says_text(keys):
         return False
     return (
         victim in TABLE_VICTIMS

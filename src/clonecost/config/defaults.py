@@ -4,29 +4,54 @@ from collections.abc import Sequence
 
 from clonecost.audit import OWN_MODEL
 from clonecost.audit.attack_traits import required_generators
-from clonecost.config.default_attack import says_table
+from clonecost.config.default_attack import says_table, says_text
 from clonecost.config.lookup import answer_kind, make_attack
 from clonecost.config.schema import Spec
 from clonecost.data.catalogue import DATASETS
 from clonecost.data.class_names import read_class_names
+from clonecost.data.texts import TextOptions
 from clonecost.errors import Advice, DropKey, SetKey, SpecError
 from clonecost.generators import is_path
 from clonecost.persistence.file_limits import at_home
-from clonecost.types import Feature, Shape, Shown, narrower
+from clonecost.types import Feature, Shape, Shown, Takes, narrower
 from clonecost.victims.endpoints import is_url
-from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
+from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, TEXT_VICTIMS, VICTIMS
 
 # An audit takes two fifths of the time that resnet20 takes (docs/decisions/default_student.md).
 STUDENT = "resnet8"
 
 
+def takes_of(spec: Spec) -> Takes:
+    """The kind of the victim's rows, by the zoo, files, columns, else by the attacks."""
+    keys = {
+        "victim": spec.victim, "test": spec.test, "features": spec.features,
+        "text_column": spec.text_column,
+    }  # fmt: skip
+    if says_text(keys):
+        return "text"
+    if says_table(keys):
+        return "table"
+    kinds = {make_attack(a, spec.set).declares.takes for a in spec.attack}
+    if spec.victim in VICTIMS or "table" not in kinds:
+        return "images"
+    return "table"
+
+
 def of_table(spec: Spec) -> bool:
-    """Whether the victim takes rows of a table, by the zoo, files, features, else the attacks."""
-    if says_table({"victim": spec.victim, "test": spec.test, "features": spec.features}):
-        return True
-    if spec.victim in VICTIMS:
-        return False
-    return any(make_attack(a, spec.set).declares.takes == "table" for a in spec.attack)
+    """Whether the victim takes rows of a table."""
+    return takes_of(spec) == "table"
+
+
+def of_text(spec: Spec) -> bool:
+    """Whether the victim takes texts."""
+    return takes_of(spec) == "text"
+
+
+def text_options(spec: Spec) -> TextOptions:
+    """How the spec's own files of texts are read."""
+    return TextOptions(
+        text_column=spec.text_column, label_column=spec.label_column, longest=spec.longest
+    )
 
 
 def features_of(spec: Spec) -> tuple[Feature, ...] | None:
@@ -51,8 +76,8 @@ def generators_of(spec: Spec) -> list[str]:
 
 
 def proxy_name(spec: Spec) -> str:
-    """The proxy data; by default the photographs that come with clonecost."""
-    return spec.proxy or "photos"
+    """The proxy data; by default the photographs, or the sentences, that come with clonecost."""
+    return spec.proxy or ("docs-sentences" if of_text(spec) else "photos")
 
 
 def test_name(spec: Spec) -> str:
@@ -67,6 +92,8 @@ def test_name(spec: Spec) -> str:
         return VICTIMS[spec.victim].dataset
     if spec.victim in TABLE_VICTIMS:
         return TABLE_VICTIMS[spec.victim].table
+    if spec.victim in TEXT_VICTIMS:
+        return TEXT_VICTIMS[spec.victim].dataset
     raise SpecError(
         f"{spec.victim} is not in the zoo, and the test rows for its agreement are missing",
         SetKey("test"),
@@ -153,7 +180,7 @@ def victim_shape(spec: Spec) -> Shape | None:
 
 def student_name(spec: Spec) -> str:
     """The clone's network: the spec's, else the zoo victim's student, else `STUDENT`."""
-    if of_table(spec):
+    if takes_of(spec) != "images":
         return OWN_MODEL
     if spec.student:
         return spec.student

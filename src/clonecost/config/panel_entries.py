@@ -10,7 +10,13 @@ from typing import Any
 
 from clonecost.attacks.base import Attack
 from clonecost.audit.attack_traits import least_budget
-from clonecost.config.defaults import answers_of, multi_label, of_table, proxy_name, stated_classes
+from clonecost.config.defaults import (
+    answers_of,
+    multi_label,
+    proxy_name,
+    stated_classes,
+    takes_of,
+)
 from clonecost.config.lookup import make_attack
 from clonecost.config.panels import Entry, panel_level
 from clonecost.config.schema import Spec
@@ -110,7 +116,10 @@ def watch_rows(spec: Spec, parts: int) -> int:
 
 def watch_parts(spec: Spec) -> tuple[str, ...]:
     """The kinds of watch rows, by name."""
-    return ("uniform rows",) if of_table(spec) else ("public pictures", "drawings")
+    return {
+        "images": ("public pictures", "drawings"), "table": ("uniform rows",),
+        "text": ("public sentences", "random words"),
+    }[takes_of(spec)]  # fmt: skip
 
 
 def measures_labels(spec: Spec) -> bool:
@@ -214,11 +223,12 @@ def check_panel(written: Mapping[str, Any], spec: Spec) -> None:
 def _entries(spec: Spec) -> list[Entry]:
     if spec.panel is None:
         return []
-    table, (kind, _), several = of_table(spec), answers_of(spec), multi_label(spec)
+    takes, (kind, _), several = takes_of(spec), answers_of(spec), multi_label(spec)
     level = panel_level(spec.panel)
+    of_kind = {"images": level.images, "table": level.table, "text": level.text}
     return [
         entry
-        for entry in (level.table if table else level.images)
+        for entry in of_kind[takes]
         if kind in entry.answers
         and richness(make_attack(entry.attack, {}).declares.needs) <= richness(kind)
         and (make_attack(entry.attack, {}).declares.multi_label or not several)
@@ -231,8 +241,12 @@ def _own_kind(spec: Spec) -> str | None:
 
 
 def _owns(entry: Entry, spec: Spec, *, uses: bool) -> str:
-    if of_table(spec):
+    takes = takes_of(spec)
+    if takes == "table":
         return "the ranges of the columns"
+    if takes == "text":
+        words = "words of" if entry.words else "the texts of"
+        return f"{words} {proxy_name(spec)}"
     if not uses:
         return "nothing"
     if entry.data == "kind":

@@ -32,6 +32,7 @@ class Entry:
             victim's own training data.
         settings: of the attack, unless the spec sets them.
         pieces: it needs probabilities that are constant in pieces, as those of a tree are.
+        words: of texts, the attacker needs their words only.
     """
 
     attack: str
@@ -39,6 +40,7 @@ class Entry:
     data: Data = "pool"
     settings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     pieces: bool = False
+    words: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class PanelLevel:
     minutes: float | None
     images: tuple[Entry, ...]
     table: tuple[Entry, ...]
+    text: tuple[Entry, ...]
 
 
 _IMAGES = (
@@ -83,21 +86,27 @@ _MORE_TABLE = (
     Entry(attack="tramer_tree_top_down", answers=SCORES, pieces=True),
 )
 
+_TEXT = (
+    Entry(attack="text_knockoff:salad", words=True),
+    Entry(attack="text_knockoff"),
+    Entry(attack="tfidf_exact", answers=SCORES, words=True),
+)
+
 LEVELS: dict[Level, PanelLevel] = {
     "quick": PanelLevel(
         summary="the strongest attack for each thing that an attacker may own, in 10 minutes",
-        budget=10_000, minutes=10, images=_IMAGES, table=_TABLE,
+        budget=10_000, minutes=10, images=_IMAGES, table=_TABLE, text=_TEXT,
     ),
     "standard": PanelLevel(
         summary="more attacks and pictures of the victim's kind, in an hour",
-        budget=50_000, minutes=60, images=_MORE_IMAGES, table=_MORE_TABLE,
+        budget=50_000, minutes=60, images=_MORE_IMAGES, table=_MORE_TABLE, text=_TEXT,
     ),
     "thorough": PanelLevel(
         summary="all of these and the published attacks without data, without a time limit",
         budget=300_000, minutes=None,
         images=(*_MORE_IMAGES, Entry(attack="marich:shared", answers=LABELS),
                 Entry(attack="dual_students"), Entry(attack="maze", answers=SCORES)),
-        table=_MORE_TABLE,
+        table=_MORE_TABLE, text=_TEXT,
     ),
 }  # fmt: skip
 

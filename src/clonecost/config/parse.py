@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from clonecost.attacks.base import check_access
 from clonecost.audit import check_takes
-from clonecost.config.defaults import endpoint_url, generators_of, of_table
+from clonecost.config.defaults import endpoint_url, generators_of, takes_of
 from clonecost.config.key import keys, refused
 from clonecost.config.lookup import answer_kind, make_attack, make_defence, make_device
 from clonecost.config.panel_entries import (
@@ -20,6 +20,7 @@ from clonecost.config.panel_entries import (
     panel_settings,
 )
 from clonecost.config.schema import Spec
+from clonecost.config.text_keys import check_text_keys
 from clonecost.errors import (
     Advice,
     ChooseFrom,
@@ -40,7 +41,7 @@ from clonecost.victims.endpoints import (
     must_be_no_other_address,
 )
 from clonecost.victims.file_kinds import READ, must_be_readable
-from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
+from clonecost.victims.zoo.catalogue import NAMES
 
 S = TypeVar("S", bound=BaseModel)
 # Each start is at the start of a word, and no repetition gives back what it took: linear time.
@@ -168,6 +169,7 @@ def _table_in(annotation: Any) -> type[BaseModel] | None:
 
 def _check_names(spec: Spec, attacks: bool) -> None:
     _check_victim(spec)
+    check_text_keys(spec)
     for key in ("attack", "seed"):
         given = getattr(spec, key)
         if len(set(given)) < len(given):
@@ -177,7 +179,7 @@ def _check_names(spec: Spec, attacks: bool) -> None:
             )  # fmt: skip
     _check_access(spec)
     for name in spec.attack if attacks else ():
-        check_takes(name, make_attack(name, spec.set), table=of_table(spec))
+        check_takes(name, make_attack(name, spec.set), takes_of(spec))
     for name in generators_of(spec):
         if not is_path(name):
             row_and_epochs(name)  # raises if the name is wrong
@@ -212,7 +214,7 @@ def _check_access(spec: Spec) -> None:
 def _check_victim(spec: Spec) -> None:
     if endpoint_url(spec) is None:
         must_be_no_other_address(spec.victim)
-    if spec.victim in VICTIMS or spec.victim in TABLE_VICTIMS:
+    if spec.victim in NAMES:
         if given := _given(spec, "own victim", "endpoint"):
             raise SpecError(
                 f"The key {given} describes your own victim, and {spec.victim} is in the zoo",
@@ -230,7 +232,7 @@ def _check_victim(spec: Spec) -> None:
         raise SpecError(f"{spec.victim} is a run folder", RunWorkflow("resume", spec.victim))
     elif ":" not in spec.victim and not Path(spec.victim).suffix and not _is_there(spec.victim):
         raise SpecError(
-            suggest("victim", spec.victim, [*VICTIMS, *TABLE_VICTIMS]),
+            suggest("victim", spec.victim, list(NAMES)),
             Advice(
                 "give your own: package.module:name, weights.safetensors, model.onnx, "
                 "program.pt2, model.skops, or the address of an endpoint"

@@ -151,6 +151,10 @@ class Spec(BaseModel):
     price: Annotated[Amount | None, Key(
         "Price per 1,000 queries.", metavar="USD", panel=API, free=True,
     )] = None  # fmt: skip
+    price_characters: Annotated[Amount | None, Key(
+        "For texts: price per 1,000 characters, beside `price`.",
+        metavar="USD", panel=API, free=True,
+    )] = None  # fmt: skip
 
     minutes: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, Key(
         "Time limit of a panel: an attack that cannot end in time is not begun, one that runs ends "
@@ -242,6 +246,21 @@ class Spec(BaseModel):
         "File with the names of your model's classes in its own order: one a line, a JSON list, "
         "or a JSON object from class numbers to names. The test rows' classes are matched by name.",
         metavar="FILE", panel=OWN_VICTIM, describes="own victim",
+    )] = None  # fmt: skip
+    text_column: Annotated[str | None, Key(
+        "The model takes texts: the column that holds them, in test rows and proxy data that are a "
+        "CSV, JSON Lines or Parquet file. A .txt file has a text in each line.",
+        metavar="COLUMN", panel=OWN_VICTIM, describes="own victim",
+    )] = None  # fmt: skip
+    label_column: Annotated[str | None, Key(
+        "For texts: the column of the classes.",
+        metavar="COLUMN", default="`label`, else the only other column", panel=OWN_VICTIM,
+        describes="own victim",
+    )] = None  # fmt: skip
+    longest: Annotated[Count | None, Key(
+        "For texts: bytes of UTF-8 that the longest one may have. Longer proxy texts are cut, "
+        "longer test texts are refused.",
+        metavar="BYTES", default="those of the longest test text", panel=OWN_VICTIM,
     )] = None  # fmt: skip
     background: Annotated[Literal["white", "black"] | None, Key(
         "Colour behind the transparent pixels of images in a folder.",

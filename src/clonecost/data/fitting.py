@@ -69,6 +69,9 @@ def overlap(proxy: ProxyData, test: LabelledInputs) -> int:
         >>> overlap(load("digits", "train"), load("digits", "test"))
         0
     """
+    if test.text:
+        texts = proxy.inputs[torch.arange(len(proxy))]
+        return len(set(_digests(texts)) & set(_digests(test.inputs)))
     must_fit(proxy.shape, test.shape, proxy.name)
     proxy_digests: set[bytes] = set()
     step = _step(proxy.inputs, test.shape)

@@ -21,7 +21,8 @@ def to_eight_bits(pixels: Tensor) -> Tensor:
 def api_answers(answers: Tensor, count: int, api: PredictionApi) -> Tensor:
     """The answers of the API, from a victim's answers to `count` rows: (count, K) on the simplex.
 
-    A table's float64 answers stay float64, because equations are solved from them.
+    Float64 answers to rows of a table and to texts stay float64, because equations are solved from
+    them.
 
     Raises:
         VictimError: the answers have another shape, or are no probabilities.
@@ -33,7 +34,7 @@ def api_answers(answers: Tensor, count: int, api: PredictionApi) -> Tensor:
         >>> api_answers(torch.tensor([[0.2, 0.7, 0.1]]), 1, api)
         tensor([[0., 1., 0.]])
     """
-    exact = api.features is not None
+    exact = api.takes != "images"
     probs = check_answers(answers, count, api.num_classes, exact=exact)
     if api.multi_label and api.answers == "label":
         return paired(present(probs).to(probs.dtype))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clonecost.data.text_rows import must_be_texts
 from clonecost.errors import (
     Advice,
     BudgetError,
@@ -123,8 +124,9 @@ class Oracle:
     ) -> Tensor:
         """(n, *input_shape) inputs -> (n, K) answers on the simplex; costs n queries.
 
-        Inputs are float32: pixels in [0, 1], or a table's rows within the ranges of its features.
-        Answers are float32; those of a table's victim stay float64 if they are float64.
+        Inputs are float32: pixels in [0, 1], a table's rows within the ranges of its features, or
+        texts as `clonecost.data.text_rows` encodes them. Answers are float32; those to rows of a
+        table and to texts stay float64 if they are float64.
 
         Hard labels are one-hot and top-k answers are renormalised, so that a caller never branches
         on the kind of answer. If the input precision is uint8, inputs are rounded to k/255 before
@@ -325,6 +327,9 @@ class Oracle:
             )  # fmt: skip
         if self.threat.features is not None:
             check_rows(self.threat.features, inputs, incomplete=self.threat.incomplete)
+            return
+        if self.threat.text:
+            must_be_texts(inputs)
             return
         low, high = inputs.amin(), inputs.amax()  # four times as fast as aminmax, channels-last
         if not (low >= 0 and high <= 1):  # also true for nan

@@ -107,7 +107,7 @@ class Group:
 
     def cost_of(self, queries: int) -> float | None:
         """US dollars for that number of answered queries; None without a price."""
-        unit = self.first.price.usd_per_1000
+        unit = self.first.usd_per_1000_queries
         return None if unit is None else queries * unit / 1000
 
 

@@ -105,10 +105,11 @@ def _depth(paths: Sequence[tuple[str, ...]]) -> int:
 
 
 def _read(path: Path, depth: int) -> Run:
+    result = read_result(path)
     return Run(
         path=path,
-        result=read_result(path),
-        samples=_read_samples(path / SAMPLES),
+        result=result,
+        samples=_read_samples(path / SAMPLES, text=result.threat.text),
         search_images=_read_search_images(path / SEARCH),
         transfer=read_transfer(path),
         detection=read_detection(path),
@@ -125,8 +126,11 @@ def _read_head(path: Path) -> str:
         return record.head
 
 
-def _read_samples(path: Path) -> Samples | None:
-    kinds = {"inputs": (np.uint8, 4), "answers": (np.float32, 2), "positions": (np.int64, 1)}
+def _read_samples(path: Path, *, text: bool) -> Samples | None:
+    kinds = {
+        "inputs": (np.uint8, 2 if text else 4), "answers": (np.float32, 2),
+        "positions": (np.int64, 1),
+    }  # fmt: skip
     tensors = _read_tensors(path, kinds)
     if tensors is None:
         return None

@@ -46,7 +46,7 @@ def query_costs(group: Group) -> QueryCosts | None:
         spent=largest.spent,
         purposes=dict(traffic.purposes),
         unused=max(0, largest.spent - used),
-        usd_per_1000=largest.price.usd_per_1000,
+        usd_per_1000=largest.usd_per_1000_queries,
     )
 
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clonecost.report.load_runs import Run
+from clonecost.data.text_rows import decode_array
+from clonecost.report.load_runs import Run, Samples
+from clonecost.safe_text import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
+LONGEST = 160  # characters of a text that is shown
 LARGEST_PX = 96  # a larger image is shrunk; the ledger holds the proof
 
 
@@ -27,18 +30,53 @@ class Tile:
     pixelated: bool  # enlarge with hard pixels
 
 
+@dataclass(frozen=True)
+class Said:
+    """One query's text, and the top class of its answer."""
+
+    text: str  # on one line, cut
+    row: int  # number in the attack's stream, from 0
+    answer: str
+    probability: float
+
+
+def said(run: Run, most: int) -> list[Said]:
+    """Up to `most` of the texts in a run's samples, as `tiles`; a stranger may be their author."""
+    samples = run.samples
+    if samples is None:
+        return []
+    chosen = _spread(samples, most)
+    texts = decode_array(samples.inputs[chosen], "replace") if len(chosen) else []
+    tops = samples.answers[chosen].argmax(1) if len(chosen) else []
+    return [
+        Said(_cut(one_line(text)), int(samples.positions[place]), run.class_name(int(top)),
+             float(samples.answers[place, top]))
+        for text, place, top in zip(texts, chosen, tops, strict=True)
+    ]  # fmt: skip
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
 def tiles(run: Run, most: int) -> list[Tile]:
     """Up to `most` of the run's samples, evenly spread over the stream; [] without samples."""
     samples = run.samples
-    if samples is None or len(samples) == 0:
+    if samples is None:
         return []
-    order = np.argsort(samples.positions, kind="stable")
-    chosen = order[
-        np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int))
-    ]
     return [
-        _tile(samples.inputs[i], samples.answers[i], int(samples.positions[i]), run) for i in chosen
+        _tile(samples.inputs[i], samples.answers[i], int(samples.positions[i]), run)
+        for i in _spread(samples, most)
     ]
+
+
+def _spread(samples: Samples, most: int) -> NDArray[np.int64]:
+    """The places of up to `most` samples, evenly spread over the stream."""
+    if not len(samples):
+        return np.zeros(0, np.int64)
+    order = np.argsort(samples.positions, kind="stable")
+    places = np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int)
+    return order[np.unique(places)]
 
 
 def _tile(image: NDArray[np.uint8], answer: NDArray[np.float32], position: int, run: Run) -> Tile:

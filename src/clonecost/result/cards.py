@@ -93,6 +93,7 @@ class ThreatCard(Model):
         default=False,
         description="several labels a row: num_classes is 2 L, the labels as present and as absent",
     )
+    text: bool = Field(default=False, description="rows are texts; input_shape is their most bytes")
 
 
 class CounterCard(Model):
@@ -127,10 +128,15 @@ class DefenceCard(Model):
 
 
 class Price(Model):
-    """The price of the clone: the price per 1,000 queries times all paid rows."""
+    """The price of the clone: all paid rows, and the characters of texts, at their prices."""
 
     usd_per_1000: float | None
-    usd: float | None = Field(description="(spent + lost) rows at that price; null without a price")
+    usd_per_1000_characters: float | None = Field(
+        default=None, description="for texts, beside the price of a query"
+    )
+    usd: float | None = Field(
+        description="(spent + lost) rows and the answered characters at these prices; null without"
+    )
 
 
 class Flag(Model):

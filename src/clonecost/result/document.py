@@ -50,6 +50,9 @@ class Result(Model):
         description="rows of the test set, and uniform rows of a table, paid apart and answered by "
         "the undefended victim"
     )
+    evaluation_characters: int | None = Field(
+        default=None, description="characters of the test texts; null: rows are no texts"
+    )
     taken_over: int = Field(
         default=0, description="rows of the evaluation whose answers another run of the same panel "
         "or grid paid for: nothing was sent, and they are not in `evaluation`"
@@ -74,6 +77,15 @@ class Result(Model):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True
     )
+
+    @property
+    def usd_per_1000_queries(self) -> float | None:
+        """The price of 1,000 queries, texts at the mean length of those that were sent."""
+        price, characters = self.price, self.traffic.characters or 0
+        if price.usd_per_1000 is None and price.usd_per_1000_characters is None:
+            return None
+        each = characters / max(1, self.traffic.rows)
+        return (price.usd_per_1000 or 0.0) + each * (price.usd_per_1000_characters or 0.0)
 
     @property
     def learnt(self) -> bool:

@@ -26,6 +26,9 @@ class Traffic(Model):
         default_factory=dict,
         description="rows by purpose; only the answers of training rows are used for training",
     )
+    characters: int | None = Field(
+        default=None, description="characters of the answered texts; null: rows are no texts"
+    )
     over_time: list[Span] = Field(
         default_factory=list,
         description="equal spans of the budget in order, without those that have no query",

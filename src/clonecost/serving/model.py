@@ -17,6 +17,7 @@ from clonecost.config import (
     make_defence,
     make_device,
     of_table,
+    of_text,
     victim_shape,
 )
 from clonecost.config.defaults import must_give_one_class
@@ -88,6 +89,11 @@ def served_model(
             "another server", Advice("audit the endpoint itself"),
         )  # fmt: skip
     must_give_one_class(spec, "A served model")
+    if of_text(spec):
+        raise SpecError(
+            f"{spec.victim} takes texts, and models of images and tables are served here",
+            Advice("audit it directly: it needs no server"),
+        )
     if name is not None:
         must_fit_url(name)
     zoo = VICTIMS.get(spec.victim)

@@ -15,7 +15,7 @@ from clonecost.config import (
     lost_limit,
     make_defence,
     must_consent,
-    of_table,
+    takes_of,
 )
 from clonecost.data import load
 from clonecost.defences import defend
@@ -53,10 +53,11 @@ def ask_benign(
         CloneCostError: the data cannot be loaded, or the victim cannot be queried.
     """
     spec = spec_of(run)
-    if of_table(spec):
+    if (takes := takes_of(spec)) != "images":
+        kind = "texts" if takes == "text" else "a table"
         raise RunError(
-            f"{run} attacked a table, and honest rows of a data set are images",
-            Advice("take another run on the table as honest traffic"),
+            f"{run} attacked {kind}, and honest rows of a data set are images",
+            Advice("take another run on the same model as honest traffic"),
         )
     agreed = Either(consent, remembered(run, spec))
     must_consent(spec, agreed, where=str(run / run_folder.SPEC))

@@ -23,9 +23,11 @@ from clonecost.config import (
     load_table_parts,
     needs_proxy,
     of_table,
+    takes_of,
 )
 from clonecost.config.build import Parts, load_attacked, load_test, numbered_for
 from clonecost.config.panel_entries import must_fit, of_one_entry
+from clonecost.data.text_rows import decode
 from clonecost.errors import CloneCostError, RunWorkflow
 from clonecost.types import LabelledInputs, Progress, ThreatModel, no_progress
 from clonecost.victims import LoadedVictim
@@ -43,6 +45,7 @@ from clonecost.workflows.costs import (
 from clonecost.workflows.estimate import Clock, Estimate, Speed, gib
 from clonecost.workflows.plan import survey
 
+SHOWN = 120  # characters of a text that is shown
 Words = Callable[[CloneCostError], str]
 
 
@@ -128,7 +131,7 @@ def check_victim(
             found.problems.append(words(error))
         return found
     student = None
-    if not of_table(spec):
+    if takes_of(spec) == "images":
         try:
             student = bring_student(spec, threat, consent=EVERYTHING)
         except CloneCostError as error:
@@ -241,6 +244,8 @@ def _test_facts(test: LabelledInputs) -> Iterator[tuple[str, str]]:
 
 
 def _row_words(test: LabelledInputs, row: Tensor) -> str:
+    if test.text:
+        return repr(decode(row[None])[0][:SHOWN])
     if test.features is None:
         size = " x ".join(map(str, row.shape))
         return f"{size}, float32, values {float(row.min()):.3g} to {float(row.max()):.3g}"
@@ -254,7 +259,10 @@ def _row_words(test: LabelledInputs, row: Tensor) -> str:
 
 def _victim_facts(victim: LoadedVictim, threat: ThreatModel) -> Iterator[tuple[str, str]]:
     shape = " x ".join(map(str, threat.input_shape))
-    kind = "columns of a table" if threat.features is not None else "channels x height x width"
+    kind = {
+        "images": "channels x height x width", "table": "columns of a table",
+        "text": "bytes of the longest text",
+    }[threat.takes]  # fmt: skip
     yield "input", f"{shape} ({kind})"
     if victim.format:
         yield "model", victim.format
@@ -277,8 +285,9 @@ def _contradictions(spec: Spec, parts: Parts, words: Words) -> Iterator[str]:
             "is never reached"
         )
     stand_in = LabelledInputs(
-        torch.zeros(2, *threat.input_shape, dtype=torch.uint8), torch.tensor([0, 1]), (), "proxy"
-    )
+        torch.zeros(2, *threat.input_shape, dtype=torch.uint8), torch.tensor([0, 1]), (), "proxy",
+        text=threat.text,
+    )  # fmt: skip
     proxy = stand_in if needs_proxy(spec) and threat.features is None else None
     parts = replace(parts, proxy=proxy)
     if spec.panel:

@@ -26,7 +26,7 @@ from clonecost.training.distill import Recipe, distill
 from clonecost.types import Shape, ThreatModel
 from clonecost.victims import LoadedVictim
 from clonecost.victims.endpoints import RATE, EndpointSettings, least_seconds
-from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
+from clonecost.victims.zoo.catalogue import NAMES
 from clonecost.workflows.estimate import Clock, Estimate, Speed, estimate, per_row
 
 BATCH = 256  # rows of a call that is timed
@@ -177,6 +177,6 @@ def in_words(found: Sequence[Estimate], runs: int) -> Iterator[tuple[str, str]]:
 
 def is_free(victim: LoadedVictim, spec: Spec) -> bool:
     """Whether rows cost nothing: a model of this process, and no function of the owner's."""
-    if spec.victim in VICTIMS or spec.victim in TABLE_VICTIMS:
+    if spec.victim in NAMES:
         return True
     return not endpoint_url(spec) and (victim.free_rows or victim.table is not None)

@@ -5,10 +5,9 @@ from collections.abc import Container, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from clonecost.config import load_test, make_defence, of_table, proxy_name, sends_proxy
+from clonecost.config import load_pool, load_test, make_defence, of_table, sends_proxy, takes_of
 from clonecost.config.defaults import must_give_one_class
 from clonecost.config.schema import Spec
-from clonecost.data import load_proxy
 from clonecost.detectors import DETECTORS
 from clonecost.detectors.base import Detector, Stream
 from clonecost.errors import Advice, ChooseFrom, LedgerError, RunError, SetKey, SpecError, suggest
@@ -100,7 +99,7 @@ def detect(
     traffic, digests_only = (
         accounts_of(
             part, accounts=accounts, rate=rate, source=source, users=tuple(users),
-            account_rows=account_rows, seed=seed, pixels=not of_table(spec),
+            account_rows=account_rows, seed=seed, pixels=takes_of(spec) == "images",
         )
         for part in (rows, without_inputs(rows))
     )  # fmt: skip
@@ -153,10 +152,7 @@ def _pool(spec: Spec, ledger: PaidRows, progress: Progress) -> Rows | None:
     """The proxy data, if the attack sent rows of them as they are: the ledger has their indices."""
     if of_table(spec) or not sends_proxy(spec):
         return None
-    name, shape = proxy_name(spec), ledger.input_shape
-    return load_proxy(
-        name, root=spec.data, shape=shape, progress=progress, background=spec.background
-    ).inputs
+    return load_pool(spec, ledger.input_shape, progress).inputs
 
 
 def _of_test(

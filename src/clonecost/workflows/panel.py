@@ -19,6 +19,7 @@ from clonecost.config import (
     audits,
     generators_of,
     load_parts,
+    load_pool,
     must_consent,
     needs_proxy,
     proxy_name,
@@ -35,7 +36,6 @@ from clonecost.config.panel_entries import (
     watch_parts,
     watch_rows,
 )
-from clonecost.data import load_proxy
 from clonecost.errors import (
     CloneCostError,
     RunError,
@@ -385,10 +385,7 @@ class _Session:
             return None
         if proxy_name(single) == proxy_name(self.spec):
             return self.parts.proxy
-        return load_proxy(
-            proxy_name(single), root=self.spec.data, shape=self.parts.threat.input_shape,
-            background=self.spec.background,
-        )  # fmt: skip
+        return load_pool(single, self.parts.threat.input_shape)
 
 
 def _with(spec: Spec, rows: int) -> Spec:

@@ -12,6 +12,9 @@ from clonecost.config import Spec, lost_limit, make_device
 from clonecost.config.build import Parts
 from clonecost.config.panel_entries import watch_parts, watch_rows
 from clonecost.data import load
+from clonecost.data.text_rows import decode, encode
+from clonecost.data.text_words import words_of
+from clonecost.data.texts import TextOptions, load_texts
 from clonecost.evaluation.scoring import Reference, score
 from clonecost.oracle.ledger import Ledger
 from clonecost.oracle.oracle import Oracle
@@ -28,6 +31,8 @@ SMOOTH = (
     "a tiny step of one number changes the probabilities, which a tree's do not: the attack reads "
     "the leaves of a tree"
 )
+SENTENCES = "docs-sentences"  # its test split, as of pictures
+WORDS_FROM, LENGTH = 2_000, 12  # sentences whose words are drawn, and words of a random text
 PICTURES = "photos"  # its test split, which no attack asks: a proxy is a train split
 
 
@@ -84,7 +89,7 @@ def buy_watch(
             parts.victim.answer,
             ThreatModel(
                 input_shape=threat.input_shape, num_classes=threat.num_classes,
-                query_budget=total, features=threat.features,
+                query_budget=total, features=threat.features, text=threat.text,
             ),
             ledger, account="evaluation", max_lost=lost_limit(spec),
             rows_in_flight=parts.victim.rows_in_flight,
@@ -125,15 +130,31 @@ def _rows(name: str, spec: Spec, parts: Parts, count: int) -> LabelledInputs:
         "uniform rows": lambda: uniform_rows(parts.threat.features or (), count, _rng()),
         "drawings": lambda: as_bytes(drawings(count, parts.threat.input_shape, _rng())),
         "public pictures": lambda: _pictures(spec, parts, count),
+        "public sentences": lambda: _texts(SENTENCES, parts, count),
+        "random words": lambda: _random_words(parts, count),
     }
     inputs = makers[name]()
     labels = torch.full((len(inputs),), -1)
-    return LabelledInputs(inputs, labels, name=name, features=parts.threat.features)
+    return LabelledInputs(inputs, labels, name=name, features=parts.threat.features,
+                          text=parts.threat.text)  # fmt: skip
 
 
 def _pictures(spec: Spec, parts: Parts, count: int) -> torch.Tensor:
     held = load(PICTURES, "test", root=spec.data, shape=parts.threat.input_shape)
     return held.inputs[torch.randperm(len(held), generator=_rng())[:count]]
+
+
+def _texts(name: str, parts: Parts, count: int) -> torch.Tensor:
+    options = TextOptions(longest=parts.threat.input_shape[0], cut=True)
+    held = load_texts(name, "test", options)
+    return held.inputs[torch.randperm(len(held), generator=_rng())[:count]]
+
+
+def _random_words(parts: Parts, count: int) -> torch.Tensor:
+    words = words_of(decode(_texts(SENTENCES, parts, WORDS_FROM)))
+    draws = torch.randint(len(words), (count, LENGTH), generator=_rng())
+    texts = [" ".join(words[k] for k in row) for row in draws.tolist()]
+    return encode(texts, parts.threat.input_shape[0], cut=True)
 
 
 def _rng() -> torch.Generator:

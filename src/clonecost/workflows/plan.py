@@ -16,16 +16,20 @@ from clonecost.config import (
     features_of,
     generators_of,
     load_attacked,
+    load_pool,
     load_table_parts,
+    load_test,
     lost_limit,
     make_attack,
     make_counter,
     needs_proxy,
     of_table,
+    of_text,
     proxy_name,
     singles,
     stated_classes,
     student_name,
+    takes_of,
     test_name,
     victim_shape,
 )
@@ -37,8 +41,9 @@ from clonecost.config.panel_entries import (
     watch_rows,
 )
 from clonecost.countermeasures.base import own_rows
-from clonecost.data import Split, load, load_proxy
+from clonecost.data import Split, load
 from clonecost.data.tables import load_table
+from clonecost.data.text_rows import characters
 from clonecost.errors import CloneCostError, DataError, VictimError
 from clonecost.generators import cached_generator, is_path, row_and_epochs
 from clonecost.persistence.file_limits import at_home
@@ -126,6 +131,8 @@ def plan(
         lines.append(
             ("evaluation", f"{count:,} rows of {test}{even}, to the undefended victim, apart{once}")
         )
+    if found.test is not None and found.test.text:
+        lines.append(("characters", _characters(spec, found.test, count)))
     if spec.price is not None:
         lines.append(
             ("money", f"at most ${rows * spec.price / 1000:,.2f} for the attacks' queries")
@@ -148,6 +155,17 @@ def plan(
     except (VictimError, DataError) as error:
         missing.append(words(error))
     return Plan(lines, missing)
+
+
+def _characters(spec: Spec, test: LabelledInputs, rows: int) -> str:
+    """The characters of the evaluation, what an attack's texts may have, and their price."""
+    each = characters(test.inputs) / len(test)
+    said = f"{round(each * rows):,} of the evaluation; an attack's texts have at most "
+    said += f"{test.shape[0]:,} bytes each"
+    if spec.price_characters is None:
+        return said
+    usd = spec.budget * each * spec.price_characters / 1000
+    return f"{said}; at the mean of {each:.0f} a test text, about ${usd:,.2f} a run"
 
 
 def _panel(spec: Spec) -> Iterator[tuple[str, str]]:
@@ -190,10 +208,10 @@ def _costs(spec: Spec, found: Survey, runs: int, clock: Clock) -> Iterator[tuple
         return
     threat = ThreatModel(
         input_shape=found.test.shape, num_classes=classes, query_budget=spec.budget,
-        access=spec.access, features=found.test.features,
+        access=spec.access, features=found.test.features, text=found.test.text,
     )  # fmt: skip
     student = None
-    if not (of_table(spec) or consents_of_student(spec)):
+    if takes_of(spec) == "images" and not consents_of_student(spec):
         student = bring_student(spec, threat)
     yield "threads", threads_in_words(spec, threat, victim, student)
     speed = Speed()
@@ -209,7 +227,7 @@ def _costs(spec: Spec, found: Survey, runs: int, clock: Clock) -> Iterator[tuple
 
 def _is_local(spec: Spec) -> bool:
     """Whether the victim is a model of images here, which loads without anyone's code."""
-    return not (of_table(spec) or endpoint_url(spec) or consents_needed(spec))
+    return not (takes_of(spec) != "images" or endpoint_url(spec) or consents_needed(spec))
 
 
 def _classes(spec: Spec, test: LabelledInputs) -> int | None:
@@ -280,7 +298,7 @@ def survey(
     missing += _victim_missing(spec)
     for data, split in dict.fromkeys(needed):
         try:
-            found[data, split] = load(
+            found[data, split] = load_test(spec) if of_text(spec) else load(
                 data, split, root=spec.data, shape=victim_shape(spec), download=False,
                 background=spec.background,
             )  # fmt: skip
@@ -290,10 +308,8 @@ def survey(
     if needs_proxy(spec):
         shape = victim_shape(spec) or (test.shape if test else None)
         try:
-            proxy = load_proxy(
-                proxy_name(spec), root=spec.data, shape=shape, download=False,
-                background=spec.background,
-            )  # fmt: skip
+            if shape or not of_text(spec):
+                proxy = load_pool(spec, shape, download=False)
         except DataError as error:
             missing.append(words(error))
     missing += _untrained(spec, proxy)

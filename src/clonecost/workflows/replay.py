@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, JsonValue
 from torch import nn
 
-from clonecost.config import make_device, of_table, proxy_name, sends_proxy, test_name
+from clonecost.config import make_device, proxy_name, sends_proxy, takes_of, test_name
 from clonecost.config.defaults import multi_label
 from clonecost.data import load, load_proxy
 from clonecost.errors import Advice, LedgerError, RunError, RunWorkflow
@@ -75,9 +75,11 @@ def replay(
         >>> path, half = replay(Path("runs/lenet"), "half-lenet")  # doctest: +SKIP
     """
     spec = spec_of(run)
-    if of_table(spec):
+    if (takes := takes_of(spec)) != "images":
+        kind = "texts" if takes == "text" else "a table"
         raise RunError(
-            f"{run} attacked a table, whose clone is solved for: no other student can be trained",
+            f"{run} attacked {kind}, whose clone is the attack's own: no other student can be "
+            "trained",
             Advice("choose a run that attacked images"),
         )
     if spec.counter:

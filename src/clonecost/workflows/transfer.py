@@ -23,8 +23,8 @@ from clonecost.config import (
     make_device,
     must_consent,
     numbered_for,
-    of_table,
     student_name,
+    takes_of,
 )
 from clonecost.config.defaults import must_give_one_class
 from clonecost.defences import defend, must_fit
@@ -79,9 +79,10 @@ def transfer(
     """
     chosen = _checked(methods, epsilons, rows)
     spec = spec_of(run, max_lost=max_lost)
-    if of_table(spec):
+    if (takes := takes_of(spec)) != "images":
+        kind = "texts" if takes == "text" else "a table"
         raise RunError(
-            f"{run} attacked a table, and adversarial examples are made of images",
+            f"{run} attacked {kind}, and adversarial examples are made of images",
             Advice("choose a run that attacked images"),
         )
     must_give_one_class(spec, "An adversarial example")

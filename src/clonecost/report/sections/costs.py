@@ -25,11 +25,27 @@ def costs(groups: Sequence[Group]) -> Section:
         "Price per 1,000 queries",
     )
     rows = tuple(GridRow(_cells(group)) for group in groups)
-    return Section(TITLE, (Grid(TITLE, columns, rows), fine(RULE)))
+    lines = [fine(RULE), *(fine(said) for group in groups if (said := characters_of(group)))]
+    return Section(TITLE, (Grid(TITLE, columns, rows), *lines))
+
+
+def characters_of(group: Group) -> str:
+    """How many characters a run's texts had, in words; empty: rows are no texts."""
+    largest = max((run.result for run in group.runs), key=lambda result: result.spent)
+    if largest.traffic.characters is None:
+        return ""
+    unit = largest.price.usd_per_1000_characters
+    priced = "" if unit is None else f", at {usd(unit)} per 1,000 characters"
+    each = largest.traffic.characters / max(1, largest.traffic.rows)
+    return (
+        f"{group.label}: {count(largest.traffic.characters, 'character')} in "
+        f"{count(largest.traffic.rows, 'text')}, {each:.0f} each{priced}. A level's price is of "
+        "texts of this mean length."
+    )
 
 
 def _cells(group: Group) -> tuple[Cell, ...]:
-    unit = group.first.price.usd_per_1000
+    unit = group.first.usd_per_1000_queries
     return (
         Words(group.label, note=count(len(group.runs), "seed")),
         queries_to(group, WARNING),

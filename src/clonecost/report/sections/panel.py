@@ -119,7 +119,7 @@ def _is_other_seed(entry: PanelEntry, groups: Sequence[Group]) -> bool:
 
 
 def _charts(groups: Sequence[Group]) -> Charts:
-    unit = groups[0].first.price.usd_per_1000
+    unit = groups[0].first.usd_per_1000_queries
     series = tuple(
         Series(
             tuple(point.queries for point in group.points),

@@ -61,6 +61,11 @@ def threat_words(result: Result) -> str:
     counter = _counter(result)
     if threat.features is not None:
         return f"{access} {_tabular_words(result)} {_answers(result)} {proxy}.{counter}"
+    if threat.text:
+        return (
+            f"{access} The attacker may send {count(threat.query_budget, 'text')} of at most "
+            f"{threat.input_shape[0]:,} bytes. {_answers(result)} {proxy}.{counter}"
+        )
     size = " × ".join(map(str, threat.input_shape))
     if not threat.query_budget:
         return f"{access} The attack sends no query; inputs have the shape {size}. {student}"
@@ -138,6 +143,8 @@ def _input_words(result: Result) -> str:
     if threat.features is not None:
         missing = ", missing values allowed" if threat.incomplete else ""
         return f"a row of {count(len(threat.features), 'feature')}{missing}"
+    if threat.text:
+        return f"a text of at most {threat.input_shape[0]:,} bytes"
     return " × ".join(map(str, threat.input_shape)) + f", {threat.input_precision}"
 
 

@@ -26,6 +26,7 @@ from clonecost.victims.endpoints.wire import HEAD_LENGTH
 ONE, MANY = "$input", "$inputs"
 TYPE = "content-type"
 COUNTED = ("content-length", "transfer-encoding", HEAD_LENGTH.lower())  # of each body
+_ROWS = {"image": "row of this image", "table": "row of this table", "text": "text"}
 _MARKERS = {ONE: re.compile(r"\$input\b"), MANY: re.compile(r"\$inputs\b")}
 
 
@@ -149,8 +150,9 @@ def check_encoding(settings: EndpointSettings, encoding: RowEncoding) -> None:
     name = encoding.name
     if settings.send in ("multipart", "file") and name not in FILES:
         kind = "image" if encoding.features is None else "table"
+        kind = "text" if name == "text" else kind
         raise SpecError(
-            f"endpoint.send is {settings.send}, and a row of this {kind} is no file",
+            f"endpoint.send is {settings.send}, and a {_ROWS[kind]} is no file",
             SetKey("endpoint.encoding", "png") if kind == "image" else SetKey("endpoint.send",
                                                                               "json"),
             got=f"endpoint.encoding {name}", want=" or ".join(FILES),
@@ -160,7 +162,7 @@ def check_encoding(settings: EndpointSettings, encoding: RowEncoding) -> None:
                         SetKey("endpoint.encoding", "array"), SetKey("endpoint.encoding", "uint8"),
                         got=f"endpoint.encoding {name}")  # fmt: skip
     in_text = not (_whole(settings.body, ONE) and _whole(settings.row, ONE))
-    if in_text and name not in FILES:
+    if in_text and name not in (*FILES, "text"):
         raise SpecError('"$input" stands in a longer text, and a row is no text',
                         SetKey("endpoint.encoding", "png"), SetKey("endpoint.body"),
                         got=f"endpoint.encoding {name}")  # fmt: skip
@@ -199,7 +201,8 @@ def _csv(rows: Sequence[Any]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for row in rows:
-        cells = list(row.values()) if isinstance(row, dict) else _flat(row)
+        whole = [row] if isinstance(row, str) else row  # a text is one cell
+        cells = list(whole.values()) if isinstance(whole, dict) else _flat(whole)
         writer.writerow(["" if cell is None else cell for cell in cells])
     return text.getvalue().encode()
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clonecost.data.text_rows import decode
 from clonecost.data.values import meaning
 from clonecost.errors import Advice, DropKey, SetKey, SpecError
 from clonecost.types import Feature, InputPrecision, Shape, as_bytes
@@ -60,6 +61,8 @@ class RowEncoding:
 
     def values(self, inputs: Tensor) -> list[Any]:
         """(n, *input_shape) rows -> n pieces of JSON; a file is text in base64."""
+        if self.name == "text":
+            return list(decode(inputs))
         if self.name in FILES:
             return [base64.b64encode(file).decode("ascii") for file in self.files(inputs)]
         rows = self.form.apply(inputs, self.arrangement)
@@ -87,16 +90,24 @@ class RowEncoding:
 
 
 def row_encoding(
-    name: Encoding | None, form: InputForm, input_shape: Shape, features: Sequence[Feature] | None
-) -> RowEncoding:
+    name: Encoding | None, form: InputForm, input_shape: Shape,
+    features: Sequence[Feature] | None, *, text: bool = False,
+) -> RowEncoding:  # fmt: skip
     """Check that an encoding fits the rows.
 
     Args:
-        name: None: `png` for images, `record` for rows of a table.
+        name: None: `png` for images, `record` for rows of a table, `text` for texts.
+        text: the rows are texts.
 
     Raises:
         SpecError: it does not.
     """
+    if text or name == "text":
+        if not text or name not in (None, "text"):
+            kind = "texts" if text else "images" if features is None else "a table"
+            raise SpecError(f"endpoint.encoding does not fit {kind}", DropKey("endpoint.encoding"),
+                            got=repr(name))  # fmt: skip
+        return RowEncoding(name="text", form=InputForm(), arrangement="nchw")
     encoding = name or ("png" if features is None else "record")
     fitting: Sequence[str] = PIXELS if features is None else TABLES
     if encoding not in fitting:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 FileEncoding = Literal["png", "jpeg"]
 PixelEncoding = Literal[FileEncoding, "uint8", "array"]
 TableEncoding = Literal["record", "array", "codes", "one_hot"]
-Encoding = Literal[PixelEncoding, TableEncoding]
+Encoding = Literal[PixelEncoding, TableEncoding, "text"]
 Send = Literal["json", "multipart", "file", "csv"]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

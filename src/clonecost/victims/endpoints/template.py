@@ -67,13 +67,14 @@ class Template:
 def make_template(
     url: str, settings: EndpointSettings, secrets: Secrets, form: InputForm, input_shape: Shape,
     num_classes: int | None, features: Sequence[Feature] | None = None,
-    outputs: str | None = None,
+    outputs: str | None = None, *, text: bool = False,
 ) -> Template:  # fmt: skip
     """Check the description and make a dialect of it. Sends nothing.
 
     Args:
         features: the columns, if the API takes rows of a table.
         outputs: the form of the scores, as the owner states it.
+        text: the API takes texts.
 
     Raises:
         SpecError: the description contradicts itself, or `num_classes` is None.
@@ -94,7 +95,7 @@ def make_template(
             f"{settings.batch_size}", DropKey("endpoint.batch_size"),
             Advice("write $inputs in `endpoint.body`, which takes a list of rows"),
         )  # fmt: skip
-    encoding = row_encoding(settings.encoding, form, input_shape, features)
+    encoding = row_encoding(settings.encoding, form, input_shape, features, text=text)
     check_encoding(settings, encoding)
     quote: Callable[[str, int], str] = secrets.excerpt
     return Template(
@@ -108,7 +109,7 @@ def make_template(
             url=url, path=settings.answers or "@", many=many, csv=settings.send == "csv",
             label=settings.label, score=settings.score,
             labels=ClassLabels(url, settings.classes, num_classes), top_k=settings.top_k,
-            outputs=outputs, exact=features is not None, quote=quote,
+            outputs=outputs, exact=features is not None or text, quote=quote,
         ),
         rows_per_request=(settings.batch_size or ROWS) if many else 1,
     )  # fmt: skip

@@ -63,6 +63,7 @@ def endpoint_victim(
     features: Sequence[Feature] | None = None,
     rate: float = RATE,
     progress: Progress = no_progress,
+    text: bool = False,
 ) -> LoadedVictim:
     """The model behind `settings.url`, or behind `name` if that is its address.
 
@@ -77,6 +78,7 @@ def endpoint_victim(
             float64.
         rate: rows a second at most, retries included.
         progress: called when a request waits for a retry, and when the retry has succeeded.
+        text: the model takes texts; float64 answers then stay float64.
 
     Raises:
         SpecError: the endpoint may not be queried, or its description is wrong; nothing was sent.
@@ -97,7 +99,9 @@ def endpoint_victim(
     if not (rate > 0 and math.isfinite(rate)):
         raise SpecError("The rate is no number of rows a second", SetKey("rate", RATE), got=rate,
                         want="a number above 0")  # fmt: skip
-    if features is None:
+    if text:
+        must_take_texts(url, settings, form)
+    elif features is None:
         form.check(input_shape[0])
     elif form != InputForm():
         raise SpecError(
@@ -114,8 +118,9 @@ def endpoint_victim(
         if settings.body is not None:
             filled = settings.model_copy(update={"row": secrets.fill(settings.row)})
             dialect = make_template(
-                url, filled, secrets, form, input_shape, num_classes, features, outputs
-            )
+                url, filled, secrets, form, input_shape, num_classes, features, outputs,
+                text=text,
+            )  # fmt: skip
         else:
             dialect = _connected(
                 caller, url, settings, form, input_shape, num_classes, features, outputs
@@ -164,6 +169,24 @@ def endpoint_victim(
         rows_in_flight=sender.rows_in_flight,
         endpoint=card,
     )
+
+
+def must_take_texts(url: str, settings: EndpointSettings, form: InputForm) -> None:
+    """Refuse a description that cannot send texts.
+
+    Raises:
+        SpecError: names the key.
+    """
+    if settings.body is None:
+        raise SpecError(
+            f"{url} takes texts, and how it reads one is not described",
+            SetKey("endpoint.body"), SetKey("endpoint.answers"),
+        )  # fmt: skip
+    if form != InputForm():
+        raise SpecError(
+            f"{url} takes texts, and layout, pixels, channels, mean and std describe images",
+            Advice("leave layout, pixels, channels, mean and std out"),
+        )
 
 
 def least_seconds(rows: int, settings: EndpointSettings, rate: float) -> float:

@@ -164,3 +164,29 @@ TABLE_VICTIMS: dict[str, TableVictim] = {
     "cancer-plain-tree": _on("breast_cancer", "plain-tree"),
     "digits-plain-tree": _on("digits-flat", "plain-tree"),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextVictim:
+    """A classifier of the zoo for texts, trained in a second or two at every call."""
+
+    summary: str
+    dataset: str  # in `clonecost.data.text_catalogue`
+    longest: int  # words of the longest sequence that is a feature
+    counts: bool = False  # naive Bayes on counts, and no logistic regression on TF-IDF
+
+
+def _on_topics(model: str, longest: int, *, counts: bool = False) -> TextVictim:
+    return TextVictim(
+        summary=f"which topic a sentence of Python's documentation is about, {model}",
+        dataset="docs-topics", longest=longest, counts=counts,
+    )  # fmt: skip
+
+
+TEXT_VICTIMS: dict[str, TextVictim] = {
+    "topics-tfidf": _on_topics("logistic regression on TF-IDF of words", 1),
+    "topics-pairs": _on_topics("logistic regression on TF-IDF of words and word pairs", 2),
+    "topics-counts": _on_topics("naive Bayes on counts of words", 1, counts=True),
+}
+
+NAMES = (*VICTIMS, *TABLE_VICTIMS, *TEXT_VICTIMS)  # of all victims of the zoo

@@ -1,0 +1,90 @@
+"""Knockoff for texts: labels texts of a pool with the victim, then fits a student of its own.
+
+Orekondy, Schiele, Fritz, CVPR 2019, https://arxiv.org/abs/1812.02766, §4, with texts in the place
+of images; Krishna et al., ICLR 2020, https://arxiv.org/abs/1910.12366, §4, for `rows="salad"`:
+
+    1. x_1 ... x_B: texts drawn from the pool without replacement, or random sequences of its words
+    2. y_i = victim(x_i)                                                  one query a text
+    3. the student is fitted to (x_i, y_i) anew
+
+Differs from the papers: see docs/attacks/text_knockoff.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
+from clonecost.data.text_rows import decode, encode
+from clonecost.data.text_words import words_of
+from clonecost.errors import SetKey, SpecError
+from clonecost.oracle import Oracle
+from clonecost.text.ngram_model import fit_ngrams
+from clonecost.types import ProxyData, answered, as_bytes, as_pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextKnockoff:
+    """Labels texts of the proxy data, or random sequences of their words, then fits a student.
+
+    Example:
+        >>> TextKnockoff(rows="salad", words=8)
+    """
+
+    # what is asked: texts of the pool, or salad: random sequences of its words
+    rows: Literal["texts", "salad"] = "texts"
+    words: int = 12  # of a random sequence
+    ngrams: int = 2  # words of the longest sequence that is a feature of the student
+    batch_size: int = 256  # rows per call of the victim
+
+    declares: ClassVar = Declaration(needs="label", takes="text", proxy="asked", skips_refused=True)
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "words", "ngrams", "batch_size")
+
+    def plan(self, budget: int) -> str:
+        what = (
+            f"random sequences of {self.words} words of the proxy data"
+            if self.rows == "salad"
+            else "texts of the proxy data, each once (again if there are fewer)"
+        )
+        return f"queries {budget:,} {what}, then fits a regression on words and word pairs"
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
+        pool = kit.required_proxy(self)
+        budget, length = oracle.threat.query_budget, oracle.threat.input_shape[0]
+        texts = self._sequences(pool, budget, length, kit) if self.rows == "salad" else None
+        order = torch.randperm(len(pool), generator=kit.rng, device=kit.rng.device).cpu()
+        order = order[torch.arange(budget) % len(pool)]
+        answers: list[Tensor] = []
+
+        def asked(part: slice) -> Tensor:
+            return texts[part] if texts is not None else as_bytes(pool.rows(order[part]))
+
+        def clone(bought: int, kit: AttackerKit) -> nn.Module:
+            told = torch.cat(answers)[:bought]
+            some = answered(told).cpu()
+            rows = asked(slice(0, bought))[some]
+            return fit_ngrams(rows, told.cpu()[some], self.ngrams, kit.progress).to(kit.device)
+
+        for _ in kit.loop(lambda _: oracle.remaining > 0, answers=answers):
+            part = slice(oracle.spent, oracle.spent + self.batch_size)
+            index = None if texts is not None else order[part]
+            answers.append(oracle(as_pixels(asked(part)).to(kit.device), index=index))
+            yield DeferredClone(clone)
+
+    def _sequences(self, pool: ProxyData, count: int, length: int, kit: AttackerKit) -> Tensor:
+        """(count, length) random sequences of the pool's words."""
+        known = words_of(decode(as_bytes(pool.rows(slice(0, len(pool))))))
+        if not known:
+            raise SpecError("The proxy data have no word of two letters", SetKey("proxy"))
+        draws = torch.randint(
+            len(known), (count, self.words), generator=kit.rng, device=kit.rng.device
+        )
+        return encode([" ".join(known[k] for k in row) for row in draws.tolist()], length, cut=True)
+
+
+PROFILES = {"salad": TextKnockoff(rows="salad")}

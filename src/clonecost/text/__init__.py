@@ -1,0 +1,1 @@
+"""What attacks on classifiers of texts share: models over words, and their fit to paid answers."""
