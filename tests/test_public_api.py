@@ -43,7 +43,7 @@ def test_the_public_names_are_pinned() -> None:
         "DualStudents", "ExNihilo", "Feature", "FrugalRipper", "Ideal", "Jbda", "Knockoff",
         "KnockoffAdaptive", "LabelledInputs", "LoadedVictim", "LowdMeek", "Marich", "Maze",
         "MazePd", "MazeStar", "Oracle", "Recipe", "Result", "Rounding", "RunOptions",
-        "ThreatModel", "TramerAdaptiveRetrain",
+        "ThreatModel", "ThresholdHarvest", "TramerAdaptiveRetrain",
         "TramerKernelLr", "TramerLr", "TramerMlp", "TramerTree", "TramerTreeTopDown",
         "Victim", "Watcher", "Zskd",
         "defend", "headline", "load", "load_proxy", "load_table", "load_texts", "names",

@@ -40,6 +40,7 @@ SMALL: dict[str, dict[str, object]] = {
     "zskd": {"impressions": 1_200, "steps": 40, "impression_lr": 0.05, "epochs": 12,
              "augment": False},
     "single_image": {"epochs": 8, "scale": 0.5, "jitter": 0.9, "temperature": 1.0},
+    "threshold_harvest": {"iterations": 3, "rounds": 1, "places": 9, "epsilon": 1e-3},
     # more rows for each unknown than the budget holds: it is spent to the end
     "tramer_lr": {"alpha": 1_000.0},
     "tramer_mlp": {"alpha": 1_000.0, "hidden": 4, "iterations": 60},

@@ -53,6 +53,7 @@ def tree_toy(features: tuple[Feature, ...], leaves: int = 60) -> TableToy:
 # The victim of an attack on tables is of the kind that it solves for.
 TABLE_TOYS: dict[str, Callable[[], TableToy]] = {
     "lowd_meek": lambda: linear_toy(numbers(60), 2),
+    "threshold_harvest": lambda: tree_toy((*numbers(6), COLOUR)),
     "tramer_adaptive_retrain": lambda: linear_toy((*numbers(6), COLOUR), CLASSES),
     "tramer_kernel_lr": lambda: linear_toy(numbers(4), CLASSES),
     "tramer_lr": lambda: linear_toy((*numbers(6), COLOUR), CLASSES),

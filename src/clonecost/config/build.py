@@ -55,6 +55,7 @@ from clonecost.types import (
 from clonecost.victims import LoadedVictim, load_victim
 from clonecost.victims.answer_form import answered_classes
 from clonecost.victims.endpoints import RATE, endpoint_victim, must_be_allowed
+from clonecost.victims.file_kinds import OF_TABLES
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.load_text import load_text_victim
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, TEXT_VICTIMS, VICTIMS
@@ -153,8 +154,8 @@ def load_table_parts(
 ) -> tuple[LoadedVictim | None, LabelledInputs]:
     """The victim of a table, if it is loaded before its rows, and the test rows.
 
-    A model in Python or in a .skops file states its columns, categories and classes, by which the
-    rows are read; all other victims are loaded for the rows: None.
+    A model in Python, in a .skops file or in a booster's file states its columns, categories and
+    classes, by which the rows are read; all other victims are loaded for the rows: None.
 
     Args:
         consent: what the person agreed to, see `must_consent`.
@@ -164,7 +165,7 @@ def load_table_parts(
     """
     check_table(test_name(spec))  # a mistake in its name must show before a victim is trained
     in_python = ":" in spec.victim and not endpoint_url(spec)
-    if Path(spec.victim).suffix.lower() != ".skops" and not in_python:
+    if Path(spec.victim).suffix.lower() not in OF_TABLES and not in_python:
         return None, load_table(
             test_name(spec), "test", features_of(spec), incomplete=spec.incomplete
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from clonecost.data.bundled_tables import TABLES
 from clonecost.data.text_catalogue import TEXTS
+from clonecost.victims.file_kinds import OF_TABLES
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, TEXT_VICTIMS, VICTIMS
 
 ON_IMAGES = "knockoff:shared"  # proxy images, labelled by the victim
@@ -61,7 +62,7 @@ def says_table(keys: Mapping[str, Any]) -> bool:
     return (
         victim in TABLE_VICTIMS
         or bool(keys.get("features"))
-        or Path(victim).suffix.lower() == ".skops"
+        or Path(victim).suffix.lower() in OF_TABLES
         or test in TABLES
         or (Path(test).suffix.lower() in TABLE_FILES and not Path(test).is_dir())
     )

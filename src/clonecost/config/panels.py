@@ -78,6 +78,7 @@ _TABLE = (
     Entry(attack="lowd_meek", answers=("top_k", *LABELS)),
     Entry(attack="tramer_adaptive_retrain"),
     Entry(attack="tramer_tree", answers=SCORES, pieces=True),
+    Entry(attack="threshold_harvest", answers=SCORES, pieces=True),
 )
 _MORE_TABLE = (
     *_TABLE,

@@ -88,7 +88,8 @@ class Spec(BaseModel):
     victim: Annotated[str, Key(
         "The model under audit: a name in `clonecost list victims`, `package.module:name`, "
         "`file.py:name`, `weights.safetensors` (with `network`), `model.onnx`, `program.pt2` "
-        "(with `trust`), `model.skops` (a table), `http://127.0.0.1:8000/v2/models/NAME`, or "
+        "(with `trust`), `model.skops`, `model.txt`, `model.ubj` or `model.cbm` (a table), "
+        "`http://127.0.0.1:8000/v2/models/NAME`, or "
         "a TOML file with these keys.",
         metavar="VICTIM|SPEC.toml", choices="victims",
     )]  # fmt: skip

@@ -144,5 +144,7 @@ def must_fit_url(name: str) -> None:
 
 def url_name(victim: str) -> str:
     """A victim's name as one segment of a URL: `own:net` -> own-net, `a/net.onnx` -> net."""
-    last = re.sub(r"\.(safetensors|pt2|onnx|skops)$", "", re.split(r"[/\\]", victim)[-1])
+    last = re.sub(
+        r"\.(safetensors|pt2|onnx|skops|txt|json|ubj|cbm)$", "", re.split(r"[/\\]", victim)[-1]
+    )
     return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-.") or "model"

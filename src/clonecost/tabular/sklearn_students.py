@@ -11,10 +11,12 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clonecost.tabular.features import Extraction
 from clonecost.tabular.models import LinearModel, RbfModel, SameAnswer, TanhModel
+from clonecost.tabular.trees import TreeSum, tree_sum
 from clonecost.types import Feature
 
-Family = Literal["softmax", "mlp", "rbf_svm"]
+Family = Literal["softmax", "mlp", "rbf_svm", "boosted"]
 ABSENT = -1e3  # the logit of a class without a training row
 
 
@@ -25,7 +27,7 @@ def train_student(
     """Train a model of the family; it maps (n, d) rows to (n, K) logits, in float64.
 
     Args:
-        family: softmax regression, a perceptron, or a support vector machine.
+        family: softmax regression, a perceptron, a support vector machine, or boosted trees.
         features: the d features of the table.
         rows: (n, d) as sent.
         labels: (n,) int64, the victim's classes.
@@ -50,6 +52,8 @@ def train_student(
         model: nn.Module = _softmax(features, rows, y, penalty, seed)
     elif family == "mlp":
         model = _mlp(features, rows, y, hidden, penalty, seed)
+    elif family == "boosted":
+        model = _boosted(features, rows, y, seed)
     else:
         model = _rbf_svm(features, rows, y, gamma, penalty)
     return _SeenClasses(model, seen, num_classes).to(rows.device)
@@ -124,6 +128,29 @@ def _rbf_svm(
         )
     _set(model.out, _both(weights), _both(np.concatenate([svm.intercept_ for svm in svms])))
     return model
+
+
+class BoostedModel(nn.Module):
+    """Histogram boosting, fitted to rows after feature extraction."""
+
+    def __init__(self, extract: Extraction, trees: TreeSum) -> None:
+        super().__init__()
+        self.extract, self.trees = extract, trees
+
+    def forward(self, rows: Tensor) -> Tensor:
+        scores = self.trees(self.extract(rows))
+        return torch.cat([-scores / 2, scores / 2], 1) if scores.shape[1] == 1 else scores
+
+
+def _boosted(features: Sequence[Feature], rows: Tensor, y: NDArray[Any], seed: int) -> nn.Module:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    extract = Extraction(features)
+    least = max(1, min(20, len(y) // 50))  # rows in a leaf: scikit-learn's 20 is for many rows
+    estimator = HistGradientBoostingClassifier(
+        min_samples_leaf=least, early_stopping=False, random_state=seed
+    )
+    return BoostedModel(extract, tree_sum([_fit(estimator, extract(rows.cpu()).numpy(), y)]))
 
 
 def _fit(estimator: Any, x: NDArray[Any], y: NDArray[Any]) -> Any:

@@ -113,6 +113,9 @@ def fitted_columns(estimator: Any) -> FittedColumns:
         >>> fitted_columns(model.fit([[1], [3]], ["no", "yes"])).values
         {0: [1, 3]}
     """
+    own = getattr(estimator, "known_categories", None)  # of a booster from its own file
+    if isinstance(own, dict):
+        return FittedColumns(dict(own))
     names = names_of(estimator)
     count = int(getattr(estimator, "n_features_in_", 0) or len(names or ()))
     values: dict[int, list[Any]] = {}

@@ -13,7 +13,9 @@ from clonecost.persistence.file_limits import at_home
 
 WHOLE = (".onnx", ".pt2", ".skops")  # models with their computation
 MODELS = (*WHOLE, ".safetensors")
-READ = (*MODELS, ".toml")  # the description of an endpoint, and no model itself
+BOOSTERS = (".txt", ".lgb", ".json", ".ubj", ".cbm")  # LightGBM, XGBoost and CatBoost
+OF_TABLES = (".skops", *BOOSTERS)  # models that state the columns of their table
+READ = (*MODELS, *BOOSTERS, ".toml")  # the description of an endpoint, and no model itself
 SOURCE = 1 << 20  # bytes of a Python file whose names are listed
 BEGIN, END = "<!-- kinds of files -->\n", "<!-- end of the kinds -->\n"
 OWN_CODE = "load it in a Python file of your own and give FILE.py:NAME"
@@ -71,20 +73,8 @@ KINDS: tuple[FileKind, ...] = (
         "exported/model.onnx",
         OWN_CODE,
     )),
-    FileKind((".json", ".ubj", ".bst", ".xgb"), "no ONNX file; perhaps it is an XGBoost booster", (
-        'write model = xgboost.XGBClassifier(); model.load_model("{path}") in a Python file of '
-        "your own, and give FILE.py:model",
-        'call onnxmltools.convert_xgboost(model, initial_types=[("x", FloatTensorType([None, '
-        "d]))]) for d columns",
-    )),
-    FileKind((".txt", ".lgb"), "no ONNX file; perhaps it is a LightGBM booster", (
-        'call onnxmltools.convert_lightgbm(lightgbm.Booster(model_file="{path}"), initial_types=['
-        '("x", FloatTensorType([None, d]))], zipmap=False) for d columns',
-        OWN_CODE,
-    )),
-    FileKind((".cbm",), "a CatBoost model", (
-        'write model = catboost.CatBoostClassifier().load_model("{path}") in a Python file of '
-        "your own, and give FILE.py:model",
+    FileKind((".bst", ".xgb"), "an XGBoost booster of an old format", (
+        'load it with the XGBoost that wrote it, and call booster.save_model("model.ubj")',
     )),
     FileKind((".bin",), "a file of weights alone", (
         "give the model itself: for a Hugging Face folder, optimum-cli export onnx --model FOLDER "

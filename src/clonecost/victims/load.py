@@ -17,10 +17,11 @@ from clonecost.safe_text import first_line
 from clonecost.types import Feature, InputPrecision, Shape
 from clonecost.victims.answer_form import Outputs, answered_classes
 from clonecost.victims.asking import Scores, asked
+from clonecost.victims.boosters import booster
 from clonecost.victims.digests import code_digest, estimator_digest, weights_digest
 from clonecost.victims.endpoints import endpoint_victim, is_url, must_be_no_other_address
 from clonecost.victims.estimator_columns import must_classify
-from clonecost.victims.file_kinds import MODELS, must_be_readable
+from clonecost.victims.file_kinds import BOOSTERS, MODELS, must_be_readable
 from clonecost.victims.image_pipeline import image_pipeline, is_pipeline
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded_victim import LoadedVictim, must_exist
@@ -67,6 +68,8 @@ def load_victim(
     - `program.pt2`: a program saved by `torch.export.save`, exported in eval mode and with a
       dynamic batch. **torch unpickles such a file, which can run any code in it**: give
       `trust=True` only for one that you made yourself.
+    - `model.txt`, `model.json`, `model.ubj`, `model.cbm`: boosted trees in LightGBM's, XGBoost's or
+      CatBoost's own file (extra `trees`), for a table.
     - `model.skops`: a scikit-learn estimator or pipeline saved by skops, for a table.
 
     Args:
@@ -122,6 +125,11 @@ def load_victim(
         must_exist(path)
         facts = _of_estimator(skops_victim(path, allow), features)
         facts = replace(facts, weights=file_digest(path))
+    elif suffix in BOOSTERS:
+        must_exist(path)
+        trees = booster(path)
+        facts = _of_estimator(trees, features)
+        facts = replace(facts, weights=file_digest(path), count=trees.outputs)
     elif suffix == ".onnx":
         return onnx_victim(
             path, input_shape=input_shape, num_classes=num_classes, outputs=outputs,
@@ -132,8 +140,8 @@ def load_victim(
     else:
         raise VictimError(
             "The victim's name has an unknown form", SetKey("victim"), got=repr(where),
-            want="package.module:name, a .safetensors, .onnx, .pt2 or .skops file, or the address "
-            "of an endpoint",
+            want="package.module:name, a .safetensors, .onnx, .pt2, .skops, LightGBM, XGBoost or "
+            "CatBoost file, or the address of an endpoint",
         )  # fmt: skip
     if white_box and facts.module is None:
         raise VictimError(
@@ -147,7 +155,7 @@ def load_victim(
         raise VictimError(f"{where} was fitted on another number of columns", SetKey("features"),
                           got=len(features), want=stated.count)  # fmt: skip
     assert facts.scores is not None
-    classes = len(stated.classes) or len(facts.classes) or num_classes
+    classes = facts.count or len(stated.classes) or len(facts.classes) or num_classes
     shape = input_shape or ((stated.count,) if stated.count else None)
     outputs = outputs or facts.outputs
     found = asked(
@@ -158,7 +166,7 @@ def load_victim(
     if white_box and gives is None:
         raise VictimError(f"The input shape of {where} is missing", SetKey("shape"))
     return LoadedVictim(
-        name=path.name if suffix in MODELS else where,
+        name=path.name if suffix in (*MODELS, *BOOSTERS) else where,
         answer=found.answer,
         input_shape=shape,
         num_classes=gives.num_classes if gives else classes and answered_classes(classes, outputs),
@@ -189,6 +197,7 @@ class _Facts:
     weights: str | None = None
     code: str | None = None
     table: TableModel | None = None
+    count: int | None = None  # of its classes, where its file does not name them
     outputs: Outputs | None = None  # what its answers are, where the object's methods say so
     trains: bool = False  # a function of a network that is in training mode
     classes: tuple[str, ...] = ()  # by the victim itself

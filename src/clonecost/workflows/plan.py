@@ -59,6 +59,7 @@ from clonecost.victims.endpoints import (
     proxy_of,
     refusal,
 )
+from clonecost.victims.file_kinds import OF_TABLES
 from clonecost.victims.zoo.catalogue import VICTIMS, Training
 from clonecost.victims.zoo.images import first_step, is_trained
 from clonecost.workflows.costs import (
@@ -335,7 +336,8 @@ def _survey_table(
         return Survey(missing, test)
     try:
         # a plan runs no code of the owner's
-        if missing or Path(spec.victim).suffix.lower() != ".skops" or consents_needed(spec):
+        unread = Path(spec.victim).suffix.lower() not in OF_TABLES
+        if missing or unread or consents_needed(spec):
             rows = load_table(name, "test", features_of(spec), incomplete=spec.incomplete)
             return Survey(missing, rows)
         victim, rows = load_table_parts(spec)
