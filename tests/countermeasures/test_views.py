@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.support.refusing_victim import refused, refusing
 from tests.support.toys import CLASSES, SHAPE, MakeAudit, toy_student
 from torch import Tensor
 
@@ -13,12 +14,16 @@ from clonecost.audit import Audit, run_audit
 from clonecost.countermeasures import COUNTERMEASURES, Countermeasure, Known, View
 from clonecost.countermeasures.averaging import Averaging
 from clonecost.countermeasures.base import OWN_KEY, affordable, own_rows
+from clonecost.countermeasures.inverse import Inverse
 from clonecost.countermeasures.jitter import Jitter
 from clonecost.countermeasures.label_only import LabelOnly
+from clonecost.countermeasures.recovery_net import RecoveryNet
+from clonecost.countermeasures.recovery_table import RecoveryTable
 from clonecost.defences.noise import Noise
 from clonecost.defences.temperature import Temperature
 from clonecost.errors import AnswersError, BudgetError, SpecError
 from clonecost.oracle import Oracle
+from clonecost.oracle.delivery import current
 from clonecost.oracle.ledger import Ledger
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 
@@ -68,6 +73,42 @@ def test_the_copies_of_a_row_come_one_after_the_other(
     View(oracle, repeats=repeats)(pool[[4, 2]], index=torch.tensor([4, 2]))
     inputs, _ = Ledger.read(tmp_path / "ledger.sqlite").bought(pool)
     assert torch.equal(inputs, pool[[4] * repeats + [2] * repeats])
+
+
+REFUSED: list[Countermeasure] = [
+    LabelOnly(), Averaging(repeats=3), Averaging(repeats=3, kind="vote"), Inverse(),
+    RecoveryTable(rows=100), RecoveryNet(rows=100, epochs=1, batch_size=50),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("counter", REFUSED, ids=repr)
+def test_a_refused_row_has_no_answer_behind_a_countermeasure_either(
+    counter: Countermeasure, victim: Victim, threat: ThreatModel, tmp_path: Path
+) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite", audit="t", input_shape=SHAPE, num_classes=CLASSES)
+    oracle = Oracle(refusing(victim), threat, ledger, skips_refused=True)
+    rows = torch.rand(40, *SHAPE, generator=torch.Generator().manual_seed(0))
+    lost = refused(rows)
+    assert 0 < lost.sum() < 40
+    view = counter.view(oracle, Known.of([Temperature()], 0))
+    answers = view(rows)
+    assert not answers[lost].any()
+    assert torch.allclose(answers[~lost].sum(1), torch.ones(int((~lost).sum())), atol=1e-5)
+    assert not view(rows[lost][:1]).any()  # nothing else in the batch
+
+
+def test_of_a_row_that_is_refused_in_part_the_answered_copies_count(
+    threat: ThreatModel, tmp_path: Path
+) -> None:
+    def first_copy_refused(rows: Tensor, /) -> Tensor:
+        for row in range(0, len(rows), 3):
+            current().refused_for_good(row, "422 Unprocessable")
+        return torch.eye(CLASSES)[[0, 1, 2]].repeat(len(rows) // 3, 1)
+
+    ledger = Ledger(tmp_path / "ledger.sqlite", audit="t", input_shape=SHAPE, num_classes=CLASSES)
+    oracle = Oracle(first_copy_refused, threat, ledger, skips_refused=True)
+    answers = Averaging(repeats=3).view(oracle, Known(()))(torch.rand(2, *SHAPE))
+    assert answers[0].tolist() == pytest.approx([0, 2 / 3, 1 / 3])
 
 
 def small(

@@ -17,7 +17,7 @@ from clonecost.oracle.answer_policy import restrict
 from clonecost.persistence.resumable_loop import Stateful
 from clonecost.registry import snake_case
 from clonecost.tabular.features import uniform_rows
-from clonecost.types import AnswerKind, Defence, Purpose, ThreatModel
+from clonecost.types import AnswerKind, Defence, Purpose, ThreatModel, answered
 
 OWN_KEY = "the attacker's own word"
 CHUNK = 1_000  # rows that a defence is simulated on at once
@@ -154,6 +154,18 @@ def first_answer(served: Tensor) -> Tensor:
     return served[:, 0]
 
 
+def _without_gaps(served: Tensor, told: Tensor) -> Tensor:
+    """(n, m, K) answers in which the answered copies of a row stand for its refused ones, in turn.
+
+    Args:
+        told: (n, m) whether a copy was answered; at least one of each row.
+    """
+    first = torch.argsort(told.int(), dim=1, descending=True, stable=True)  # the answered copies
+    turn = torch.arange(told.shape[1], device=told.device) % told.sum(1, keepdim=True)
+    place = first.gather(1, turn)
+    return served.gather(1, place[..., None].expand_as(served))
+
+
 class View:
     """What an attack uses instead of the oracle: the same calls, in its own rows.
 
@@ -209,6 +221,9 @@ class View:
     ) -> Tensor:
         """(n, *input_shape) -> (n, K); costs n * repeats queries.
 
+        A row of which every copy was refused has no answer: zeros, as the oracle gives them. Of
+        another row, the answered copies count.
+
         Raises:
             BudgetError: they do not fit; nothing was sent.
             CloneCostError: as the oracle.
@@ -219,7 +234,17 @@ class View:
         if index is not None and not self._altered:
             places = index.repeat_interleave(self._repeats)
         served = self._oracle(rows, index=places, purpose=purpose)
-        return self._made(served.view(len(inputs), self._repeats, -1))
+        told = answered(served).view(len(inputs), self._repeats)
+        served = served.view(len(inputs), self._repeats, -1)
+        if told.all():
+            return self._made(served)
+        some = told.any(1)
+        if not some.any():
+            return served.new_zeros(len(inputs), served.shape[2])
+        made = self._made(_without_gaps(served[some], told[some]))
+        answers = made.new_zeros(len(inputs), made.shape[1])
+        answers[some] = made
+        return answers
 
     def state_dict(self) -> dict[str, Any]:
         return self._made.state_dict() if isinstance(self._made, Stateful) else {}
