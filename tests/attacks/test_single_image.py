@@ -8,6 +8,7 @@ import torch
 from tests.support.recording_oracle import RecordingVictim
 from tests.support.toys import MakeAudit
 
+from clonecost.attacks import single_image
 from clonecost.attacks.single_image import SingleImage, cooled
 from clonecost.audit import run_audit
 from clonecost.errors import SpecError
@@ -65,3 +66,23 @@ def test_a_picture_that_the_pool_lacks_is_refused_before_a_query(
     with pytest.raises(SpecError, match=r"single_image\.picture.*holds"):
         run_audit(make_audit(attack, victim=recording))
     assert recording.seen <= 400  # the test rows
+
+
+@pytest.mark.parametrize("sharp", [False, True])
+def test_the_temperature_is_chosen_on_bought_views(
+    sharp: bool, victim: Victim, threat: ThreatModel, make_audit: MakeAudit,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A loss that teaches other classes is not chosen."""
+    seen: list[float] = []
+
+    def noted(answers: torch.Tensor, temperature: float) -> torch.Tensor:
+        seen.append(temperature)
+        wrong = (temperature == 1) == sharp
+        return cooled(answers.roll(1, 1) if wrong else answers, temperature)
+
+    monkeypatch.setattr(single_image, "cooled", noted)
+    attack = dataclasses.replace(FEW, epochs=40, jitter=0.9)
+    few = dataclasses.replace(threat, query_budget=400)
+    run_audit(make_audit(attack, victim=victim, milestones=(), threat=few))
+    assert seen == [1.0, 8.0, 8.0 if sharp else 1.0]
