@@ -16,6 +16,7 @@ from clonecost.countermeasures.jitter import Jitter
 from clonecost.countermeasures.label_only import LabelOnly
 from clonecost.countermeasures.recovery_net import RecoveryNet
 from clonecost.countermeasures.recovery_table import RecoveryTable
+from clonecost.countermeasures.sharpen import Sharpen
 from clonecost.defences import DEFENCES, defend
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
@@ -87,6 +88,19 @@ def test_a_wrong_guess_of_the_temperature_is_not(clean: Tensor, tmp_path: Path) 
     defences = [DEFENCES["temperature"](temperature=3)]
     found, _ = seen(Inverse(temperature=2), defences, clean, tmp_path)
     assert error(found, clean) > 0.05
+
+
+def test_a_temperature_that_nobody_told_is_fitted(clean: Tensor, tmp_path: Path) -> None:
+    defences = [DEFENCES["temperature"](temperature=3)]
+    served = defend(lambda _: clean, *defences)(torch.rand(ROWS, *SHAPE))
+    errors = {}
+    for sure in (float(clean.amax(1).mean()), 0.95):
+        (tmp_path / str(sure)).mkdir()
+        found, _ = seen(Sharpen(confidence=sure), defences, clean, tmp_path / str(sure))
+        errors[sure] = error(found, clean)
+        assert torch.equal(found.argmax(1), served.argmax(1))
+    assert errors.pop(float(clean.amax(1).mean())) < 1e-4  # a right guess gives T itself
+    assert errors[0.95] < 0.5 * error(served, clean)
 
 
 def test_averaging_comes_nearer_to_the_answer_behind_fresh_noise(
@@ -260,6 +274,7 @@ def test_labels_beat_the_naive_attacker_behind_a_reverse_sigmoid(
     ("recovery_table", {"tolerance": -1.0}), ("recovery_table", {"centres": "true"}),
     ("recovery_net", {"epochs": 0}), ("recovery_net", {"lr": 0.0}), ("recovery_net", {"rows": 1}),
     ("recovery_net", {"batch_size": 1}), ("inverse", {"temperature": 0.0}),
+    ("sharpen", {"confidence": 1.0}),
 ])  # fmt: skip
 def test_a_bad_setting_is_refused(name: str, settings: dict[str, object]) -> None:
     with pytest.raises(SpecError):

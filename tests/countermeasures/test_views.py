@@ -19,6 +19,7 @@ from clonecost.countermeasures.jitter import Jitter
 from clonecost.countermeasures.label_only import LabelOnly
 from clonecost.countermeasures.recovery_net import RecoveryNet
 from clonecost.countermeasures.recovery_table import RecoveryTable
+from clonecost.countermeasures.sharpen import Sharpen
 from clonecost.defences.noise import Noise
 from clonecost.defences.temperature import Temperature
 from clonecost.errors import AnswersError, BudgetError, SpecError
@@ -76,7 +77,7 @@ def test_the_copies_of_a_row_come_one_after_the_other(
 
 
 REFUSED: list[Countermeasure] = [
-    LabelOnly(), Averaging(repeats=3), Averaging(repeats=3, kind="vote"), Inverse(),
+    LabelOnly(), Averaging(repeats=3), Averaging(repeats=3, kind="vote"), Inverse(), Sharpen(),
     RecoveryTable(rows=100), RecoveryNet(rows=100, epochs=1, batch_size=50),
 ]  # fmt: skip
 

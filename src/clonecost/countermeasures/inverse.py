@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from clonecost.countermeasures.base import Declaration, Known, View, out_of_range
+from clonecost.countermeasures.sharpen import raised
 from clonecost.errors import SetKey, SpecError
 from clonecost.oracle import Oracle
 from clonecost.types import ThreatModel
@@ -66,9 +67,8 @@ class Inverse:
 
 
 def _of_temperature(own: Inverse, defence: Any, answers: Tensor) -> Tensor:
-    """y^T / sum, relative to the largest, so that no power underflows for every class."""
-    powers = (answers / answers.amax(1, keepdim=True)) ** (own.temperature or defence.temperature)
-    return powers / powers.sum(1, keepdim=True)
+    """y^T / sum."""
+    return raised(answers, own.temperature or defence.temperature)
 
 
 INVERSES: Mapping[str, Callable[[Inverse, Any, Tensor], Tensor]] = {"temperature": _of_temperature}
