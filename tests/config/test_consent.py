@@ -198,3 +198,15 @@ def test_a_secret_in_the_address_is_asked_for() -> None:
         "endpoint": {"body": {"x": "$input"}, "answers": "p"},
     })  # fmt: skip
     assert "secret:SHOP_KEY" in map(str, consents_needed(spec))
+
+
+def test_a_backbone_of_own_code_needs_consent_with_any_victim() -> None:
+    for victim in ("digits-lenet", "model.onnx"):
+        keys = {"victim": victim, "attack": "frozen_head", "test": "t.npz", "set": {"frozen_head":
+                {"backbone": "stranger:encoder"}}}  # fmt: skip
+        spec = make_spec(keys)
+        assert [str(one) for one in consents_needed(spec)] == ["code:stranger:encoder"]
+        with pytest.raises(ConsentError, match="run the Python code of stranger:encoder"):
+            must_consent(spec, (), where="The spec")
+    listed = {**keys, "set": {"frozen_head": {"backbone": "efficientnet-lite0"}}}
+    assert consents_needed(make_spec(listed)) == []

@@ -58,6 +58,24 @@ def test_what_the_attacker_owns_is_said_and_what_only_the_owner_has_is_missing()
     assert "only you have" in own["jbda"].missing
 
 
+def test_a_public_backbone_is_guessed_for_large_colour_pictures_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def guess(shape: list[int], **keys: Any) -> list[str]:
+        spec = make_spec(
+            {"victim": "m:net", "test": "t.npz", "shape": shape, "panel": "quick", **keys}
+        )
+        return [one.missing for one in entries_of(spec) if one.attack == "frozen_head"]
+
+    assert guess([3, 224, 224]) == [""]
+    assert guess([3, 32, 32]) == guess([1, 224, 224]) == []
+    (why,) = guess([3, 64, 64], set={"frozen_head": {"backbone": "nothing"}})
+    assert "unknown backbone 'nothing'" in why
+    monkeypatch.setattr("clonecost.backbones.catalogue.find_spec", lambda name: None)
+    (why,) = guess([3, 64, 64])
+    assert "pip install 'clonecost[backbones]'" in why
+
+
 def test_settings_and_seeds_reach_each_entry() -> None:
     spec = make_spec({
         "victim": "digits-lenet", "panel": "quick", "seed": [3, 4],

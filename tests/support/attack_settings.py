@@ -23,6 +23,7 @@ SMALL: dict[str, dict[str, object]] = {
                       "generator_lr": 1e-3, "student_steps": 1},
     "ex_nihilo": {"round_size": 100, "epochs": 8, "batch_size": 32},
     "frugal_ripper": {"round_size": 100, "epochs": 8, "batch_size": 32},
+    "frozen_head": {"backbone": "tests.support.toy_backbone:encoder"},
     "ideal": {"batch_size": 50, "latent_dim": 16, "generator_width": 8, "generator_steps": 4,
               "student_steps": 20, "student_batch": 32, "student_lr": 0.05},
     "jbda": {"seeds": 100, "epochs": 5, "batch_size": 32},

@@ -18,13 +18,13 @@ from clonecost.attacks._stages import Bought, BuySteps
 from clonecost.attacks._usable_rows import buy_usable, equations, usable
 from clonecost.attacks.base import AttackerKit, Clone, DeferredClone, table_of
 from clonecost.oracle import Oracle
+from clonecost.tabular.answer_digits import step_of
 from clonecost.tabular.features import uniform_rows
 from clonecost.types import Feature, answered
 
 Solve = Callable[[AttackerKit, Tensor, Tensor], nn.Module]  # (kit, rows, answers) -> clone
 
 RIGHT = 1e-2  # of a probability: the largest error of a solution's answer to a further row
-ROUNDED = 0.5  # share of the answers that are multiples of a step: the others are renormalised
 MISSED = 0.01  # share of the further rows whose class a right solution may miss
 TIE = 1e-9  # of two probabilities: the predicted class is chance
 EXACT = 1e-4  # with smaller errors a few further rows suffice ...
@@ -177,22 +177,6 @@ class _Checked:
 def _solution(system: System, kit: AttackerKit, rows: Tensor, answers: Tensor) -> nn.Module:
     told = answered(answers)
     return system.solve(kit, rows[told], answers[told])
-
-
-def step_of(answers: Tensor) -> float:
-    """The step to which most answers are rounded, 1 to 1e-5; 0 if they are not rounded.
-
-    Example:
-        >>> step_of(torch.tensor([[0.25, 0.75], [0.5, 0.5]]))
-        0.01
-    """
-    parts = answers[(answers > 0) & (answers < 1)].double()
-    for digits in range(6):
-        scaled = parts * 10**digits
-        multiple = (scaled - scaled.round()).abs() < 1e-6 * 10**digits
-        if multiple.sum() >= ROUNDED * len(parts):
-            return float(10.0**-digits)
-    return 0.0
 
 
 def _capital(sentence: str) -> str:

@@ -13,6 +13,7 @@ from clonecost.cli.audit import app, audit, plan
 from clonecost.cli.check import check
 from clonecost.cli.defend import defend
 from clonecost.cli.detect import detect
+from clonecost.cli.fingerprint import fingerprint
 from clonecost.cli.report import report
 from clonecost.cli.runs import export, replay, transfer, verify
 from clonecost.cli.serve import serve
@@ -26,6 +27,7 @@ __all__ = [
     "defend",
     "detect",
     "export",
+    "fingerprint",
     "main",
     "plan",
     "replay",

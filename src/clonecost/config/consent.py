@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from clonecost.backbones.catalogue import is_code
 from clonecost.config.defaults import endpoint_url
 from clonecost.config.schema import Spec
 from clonecost.errors import ConsentError, SetKey, SpecError
@@ -55,7 +56,16 @@ def consents_needed(spec: Spec) -> list[Consent]:
         >>> [str(one) for one in consents_needed(Spec(victim="my_models:net"))]
         ['code:my_models:net']
     """
-    return [*_of_victim(spec), *consents_of_student(spec)]
+    of_backbones = [
+        Consent("code", one, f"run the Python code of {one}") for one in _own_backbones(spec)
+    ]
+    return [*_of_victim(spec), *consents_of_student(spec), *of_backbones]
+
+
+def _own_backbones(spec: Spec) -> list[str]:
+    """The backbones in attacks' settings that are code of whoever wrote the spec."""
+    named = (own.get("backbone") for own in spec.set.values())
+    return list(dict.fromkeys(one for one in named if isinstance(one, str) and is_code(one)))
 
 
 def _of_victim(spec: Spec) -> list[Consent]:

@@ -10,19 +10,21 @@ from typing import Any
 
 from clonecost.attacks.base import Attack
 from clonecost.audit.attack_traits import least_budget
+from clonecost.backbones.catalogue import kind_of
 from clonecost.config.defaults import (
     answers_of,
     multi_label,
     proxy_name,
     stated_classes,
     takes_of,
+    victim_shape,
 )
 from clonecost.config.lookup import make_attack
-from clonecost.config.panels import Entry, panel_level
+from clonecost.config.panels import LARGE, Entry, panel_level
 from clonecost.config.schema import Spec
 from clonecost.data.catalogue import DATASETS
-from clonecost.errors import DropKey, SetKey, SpecError
-from clonecost.types import richness
+from clonecost.errors import Advice, DropKey, SetKey, SpecError
+from clonecost.types import Shape, richness
 from clonecost.victims.zoo.catalogue import VICTIMS
 
 WATCH_SHARE = 0.04  # of the budget: what the watch rows may cost
@@ -92,6 +94,8 @@ def entries_of(spec: Spec) -> list[PlannedEntry]:
                 "it needs a few pictures of the kind that the model was trained on, which only you "
                 f"have: an audit with the attack {entry.attack} and them as proxy data runs it"
             )
+        if entry.large:
+            missing = _no_backbone(entry, spec)
         own = {base: spec.set[base]} if base in spec.set else {}
         for seed in spec.seed:
             single = spec.model_copy(update={
@@ -224,15 +228,37 @@ def _entries(spec: Spec) -> list[Entry]:
     if spec.panel is None:
         return []
     takes, (kind, _), several = takes_of(spec), answers_of(spec), multi_label(spec)
-    level = panel_level(spec.panel)
+    level, shape = panel_level(spec.panel), victim_shape(spec)
     of_kind = {"images": level.images, "table": level.table, "text": level.text}
     return [
         entry
         for entry in of_kind[takes]
         if kind in entry.answers
+        and (not entry.large or (shape is not None and is_large(shape)))
         and richness(make_attack(entry.attack, {}).declares.needs) <= richness(kind)
         and (make_attack(entry.attack, {}).declares.multi_label or not several)
     ]
+
+
+def is_large(shape: Shape) -> bool:
+    """Whether inputs of this shape are colour pictures of a public backbone's size.
+
+    Example:
+        >>> is_large((3, 224, 224)), is_large((1, 28, 28))
+        (True, False)
+    """
+    return len(shape) == 3 and shape[0] == 3 and min(shape[1:]) >= LARGE
+
+
+def _no_backbone(entry: Entry, spec: Spec) -> str:
+    """Why the entry has no backbone; empty: it has one."""
+    name = str(getattr(make_attack(entry.attack, spec.set), "backbone", ""))
+    try:
+        kind_of(name)
+    except SpecError as problem:
+        advice = "; ".join(one.sentence for one in problem.remedies if isinstance(one, Advice))
+        return f"{problem.fact.removesuffix('.')} ({advice})" if advice else problem.fact
+    return ""
 
 
 def _own_kind(spec: Spec) -> str | None:

@@ -17,6 +17,7 @@ Data = Literal["pool", "kind", "picture"]
 
 SCORES: tuple[AnswerKind, ...] = ("probs", "top_k")
 LABELS: tuple[AnswerKind, ...] = ("label",)
+LARGE = 64  # pixels of the shorter side of a picture that may be fit for a public backbone
 DEFAULT: Level = "quick"  # of an audit that names no attack
 
 
@@ -33,6 +34,8 @@ class Entry:
         settings: of the attack, unless the spec sets them.
         pieces: it needs probabilities that are constant in pieces, as those of a tree are.
         words: of texts, the attacker needs their words only.
+        large: it needs a victim of colour pictures of at least `LARGE` pixels a side, on which
+            public backbones are trained.
     """
 
     attack: str
@@ -41,6 +44,7 @@ class Entry:
     settings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     pieces: bool = False
     words: bool = False
+    large: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +65,7 @@ class PanelLevel:
 
 
 _IMAGES = (
+    Entry(attack="frozen_head", large=True),
     Entry(attack="knockoff:shared", answers=SCORES),
     Entry(attack="copycat:shared", answers=LABELS),
     Entry(attack="ex_nihilo"),

@@ -25,10 +25,12 @@ from clonecost.config import (
     proxy_name,
     to_toml,
 )
-from clonecost.config.build import Parts, milestones_of
+from clonecost.config.build import Parts, load_test, milestones_of
+from clonecost.config.defaults import takes_of, victim_shape
 from clonecost.config.panel_entries import (
     PlannedEntry,
     entries_of,
+    is_large,
     least_of,
     least_share,
     must_fit,
@@ -79,17 +81,18 @@ def run_panel(
         ConsentError: the spec would run or contact what the person has not agreed to.
         CloneCostError: no entry can be run, or the victim fails; every paid answer is kept.
     """
-    planned = entries_of(spec)
     must_be_same_audit(out, spec)
-    book = Book(out, spec, planned)
+    sized = _sized(spec)
+    planned = entries_of(sized)
+    book = Book(out, sized, planned)
     if not book.decided:
         agreed = Either(consent, remembered(out, spec))
         must_consent(spec, agreed, where=where)
         run_folder.make(out)
         remember(out, spec)
         session = _Session(
-            spec, book, planned, load_parts(spec, progress, consent=agreed), command, notice, clock,
-            began=clock() - book.document.seconds,
+            sized, book, planned, load_parts(spec, progress, consent=agreed), command, notice,
+            clock, began=clock() - book.document.seconds,
         )  # fmt: skip
         first = session.must_have_one()
         run_folder.write(out / run_folder.SPEC, to_toml(spec))
@@ -109,6 +112,17 @@ def run_panel(
             f"No attack of the panel has a clone. {book.entries[0].name}: {book.entries[0].why}",
             SetKey("budget"), SetKey("attack"),
         )  # fmt: skip
+
+
+def _sized(spec: Spec) -> Spec:
+    """The spec with the shape of its test rows, if only they show that pictures are large."""
+    if takes_of(spec) != "images" or victim_shape(spec):
+        return spec
+    try:
+        shape = load_test(spec).shape
+    except CloneCostError:  # it is said where the parts are loaded
+        return spec
+    return spec.model_copy(update={"shape": list(shape)}) if is_large(shape) else spec
 
 
 def _result(book: Book, place: int) -> tuple[Path, Result] | None:

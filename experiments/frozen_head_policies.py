@@ -1,0 +1,148 @@
+"""What an answer policy costs the attacker of a frozen backbone: queries x policy, by algebra.
+
+    python -m experiments.frozen_head_policies --features FEATURES --out RESULT.json
+
+The victim is EfficientNet-Lite0 at 224 pixels, frozen, with a softmax head fitted on 1,500 training
+images of CIFAR-10. The attacker has the same backbone and pictures of something else. FEATURES are
+those of `frozen_head_features`; with them every cell is a system of equations. The attack of the
+package sends float32 pixels and sees float32 answers; float64 answers are made here only.
+
+Agreement is that of the predicted class on 1,500 test images of CIFAR-10; each seed has a head, a
+training set and an order of the pool of its own.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clonecost.evaluation.seed_interval import t_interval
+from clonecost.tabular.linear_head import pivoted_rows, solve_head
+from clonecost.types import AnswerKind
+
+SEEDS = (0, 1, 2)
+TRAINING, CLASSES = 1_500, 10
+D = 1_280
+
+
+@dataclass(frozen=True)
+class Policy:
+    kind: AnswerKind
+    step: float = 0.0
+    dtype: torch.dtype = torch.float32
+
+    def of(self, p: Tensor) -> Tensor:
+        """The answers, as an attack gets them."""
+        if self.kind == "label":
+            return F.one_hot(p.argmax(1), CLASSES).float()
+        if self.kind == "top_k":
+            p = p * (p >= p.topk(5, 1).values[:, 4:])
+        if self.step:
+            p = (p / self.step).round() * self.step
+        return (p / p.sum(1, keepdim=True)).to(self.dtype)
+
+
+POLICIES = {
+    "float64": Policy("probs", dtype=torch.float64),
+    "float32": Policy("probs"),
+    "4 decimals": Policy("probs", 1e-4),
+    "3 decimals": Policy("probs", 1e-3),
+    "2 decimals": Policy("probs", 1e-2),
+    "top 5": Policy("top_k"),
+    "label": Policy("label"),
+}
+CELLS = [
+    *[("random", name, budget) for budget in (400, 1_538) for name in POLICIES],
+    *[("random", "float32", budget) for budget in (100, 200, 800, 1_281)],
+    *[("pivoted", name, 1_538) for name in ("float32", "2 decimals")],
+    *[("pivoted", "float32", 1_281)],
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--features", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    told = parser.parse_args()
+    torch.set_num_threads(1)
+    train, labels = read(told.features / "train.npz")
+    test, truth = read(told.features / "test.npz")
+    pool, _ = read(told.features / "clipart.npz")
+    cells: dict[tuple[str, str, int], list[float]] = {}
+    accuracies = []
+    for seed in SEEDS:
+        rows = slice(seed * TRAINING, (seed + 1) * TRAINING)
+        weight, bias = fitted(train[rows], labels[rows])
+        right = answers(test, weight, bias)
+        accuracies.append(float((right.argmax(1) == truth).double().mean()))
+        mine = pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))]
+        orders = {"random": torch.arange(len(mine)), "pivoted": pivoted_rows(mine, len(mine))}
+        for order, name, budget in CELLS:
+            began, policy = time.perf_counter(), POLICIES[name]
+            asked = mine[orders[order][:budget]]
+            p = policy.of(answers(asked, weight, bias))
+            head = solve_head(asked, p, policy.kind, step=policy.step)
+            same = head.logits(test).argmax(1) == right.argmax(1)
+            agreement = float(same.double().mean())
+            cells.setdefault((order, name, budget), []).append(agreement)
+            print(
+                seed, order, name, budget, f"{agreement:.4f}", f"explained {head.explained:.6f}",
+                f"held out {head.held_out:.3f}", f"{time.perf_counter() - began:.1f} s", flush=True,
+            )  # fmt: skip
+        told.out.write_text(json.dumps(document(cells, accuracies, len(test)), indent=1) + "\n")
+
+
+def read(file: Path) -> tuple[Tensor, Tensor]:
+    with np.load(file) as held:
+        return torch.from_numpy(held["features"]), torch.from_numpy(held["labels"])
+
+
+def fitted(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The owner's head: multinomial regression with weight decay, in float64."""
+    x = features.double()
+    mean = x.mean(0)
+    weight = torch.zeros(CLASSES, D, dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(CLASSES, dtype=torch.float64, requires_grad=True)
+    search = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        search.zero_grad()
+        z = (x - mean) @ weight.T + bias
+        value = F.cross_entropy(z, labels) + 1e-3 * weight.square().sum()
+        value.backward()
+        return value
+
+    search.step(loss)
+    return weight.detach(), (bias - weight @ mean).detach()
+
+
+def answers(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return (features.double() @ weight.T + bias).softmax(1)
+
+
+def document(
+    cells: dict[tuple[str, str, int], list[float]], accuracies: list[float], rows: int
+) -> dict[str, object]:
+    found = []
+    for (order, policy, budget), values in cells.items():
+        low, high = t_interval(values) if len(values) > 1 else (0.0, 1.0)
+        found.append({
+            "order": order, "policy": policy, "queries": budget,
+            "agreement": sum(values) / len(values), "seeds": values,
+            "low": max(0.0, low), "high": min(1.0, high),
+        })  # fmt: skip
+    return {
+        "what": "agreement with a frozen EfficientNet-Lite0 whose head is private",
+        "features": D, "classes": CLASSES, "test_rows": rows, "victim_accuracy": accuracies,
+        "interval": "Student's, 95 %, over the seeds", "cells": found,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

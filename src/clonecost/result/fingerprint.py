@@ -1,0 +1,69 @@
+"""`OUT/fingerprint.json`: what a few hundred answers show of a victim of pictures."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from clonecost.result.rates import Model
+
+Sign = Literal["recognised", "likely", "no sign"]
+
+
+class BackboneSign(Model):
+    """How well the features of one backbone explain the answers."""
+
+    name: str
+    normalisation: str = Field(description="of its pixels: own, imagenet, half or none")
+    features: int
+    explained: float = Field(
+        description="share of the variation of the centred log-probabilities on rows left out, at "
+        "most 1; of labels: share of left-out rows whose class was right, above the majority's"
+    )
+    sign: Sign
+
+
+class Applies(Model):
+    """One attack, whether it applies, and what it costs."""
+
+    attack: str
+    applies: bool
+    why: str
+    queries: int | None = Field(description="null: not known from these answers")
+
+
+class Fingerprint(Model):
+    """What a few hundred answers show. No row of it is a test row."""
+
+    schema_: Literal["clonecost/fingerprint/1"] = Field(
+        default="clonecost/fingerprint/1", alias="schema"
+    )
+    victim: str
+    input_shape: tuple[int, ...]
+    classes: int
+    asked: int = Field(description="rows that were paid for, those asked twice included")
+    pool: str = Field(description="the public pictures that were asked")
+    answers: Literal["label", "top_k", "probs"]
+    changed: float = Field(description="the largest change of a probability of a row asked twice")
+    step: float = Field(description="to which probabilities are rounded; 0: they are not")
+    zeros: float = Field(description="share of the probabilities that are 0")
+    confidence: list[float] = Field(
+        description="of the likeliest class: its 10, 50 and 90 % quantiles over the rows"
+    )
+    width: int | None = Field(
+        description="features of the last layer by the rank of the answers, or a lower bound; "
+        "null: the answers cannot show it"
+    )
+    width_seen: bool = Field(description="whether `width` is more than a lower bound")
+    colours: float = Field(
+        description="what 8 x 8 mean colours explain: a backbone must explain far more"
+    )
+    backbones: list[BackboneSign] = Field(description="the best first")
+    attacks: list[Applies]
+
+    model_config = Model.model_config | {"populate_by_name": True, "serialize_by_alias": True}
+
+    @property
+    def best(self) -> BackboneSign | None:
+        """The backbone that is recognised or likely; None: there is no sign of any."""
+        found = self.backbones[0] if self.backbones else None
+        return found if found and found.sign != "no sign" else None

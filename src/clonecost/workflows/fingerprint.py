@@ -1,0 +1,241 @@
+"""Fingerprint: what a few hundred answers show of a victim of pictures, before any attack.
+
+Every row is counted in the ledger of a folder of its own. The rows are public pictures; none is a
+test row. The first rows are asked twice.
+"""
+
+import json
+from collections.abc import Container, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clonecost.audit.definition import name_of, settings_of
+from clonecost.backbones import load_backbone
+from clonecost.backbones.catalogue import BACKBONES, NORMALISATIONS, Normalisation, kind_of
+from clonecost.config import Spec, load_parts, lost_limit, make_defence, must_consent
+from clonecost.config.defaults import takes_of
+from clonecost.defences import defend, must_fit
+from clonecost.errors import RunWorkflow, SetKey, SpecError
+from clonecost.oracle import Oracle
+from clonecost.oracle.ledger import Ledger
+from clonecost.persistence import run_folder
+from clonecost.result.fingerprint import Applies, BackboneSign, Fingerprint, Sign
+from clonecost.tabular.answer_digits import Width, step_of, width_of
+from clonecost.tabular.linear_head import solve_head
+from clonecost.types import AnswerKind, Progress, ProxyData, answered, no_progress
+
+DOCUMENT = "fingerprint.json"
+BUDGET, LEAST = 300, 40  # rows: the default, and the fewest of which anything can be said
+TWICE = 8  # rows that are asked twice
+BATCH = 64  # rows of a call
+SEED = 16_2026  # draws the rows of the pool
+EXACT = 1e-4  # share of the variation that a recognised backbone leaves
+LIKELY, ABOVE = 0.4, 0.25  # explained by a likely backbone, and by so much more than by colours
+STEADY = 1e-5  # of a probability: the change of float32 arithmetic
+SIDE = 8  # of the mean colours
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One entry of the dictionary: a backbone, and how its pixels are normalised."""
+
+    name: str
+    normalisation: Normalisation | None  # None: its own
+
+
+def dictionary(own: Sequence[str]) -> list[Guess]:
+    """The listed backbones that are installed and those of the caller, with each normalisation.
+
+    Own code normalises its pixels itself.
+
+    Raises:
+        SpecError: a name is no backbone.
+    """
+    listed = [name for name, card in BACKBONES.items() if card.installed]
+    found: list[Guess] = []
+    for name in dict.fromkeys([*own, *listed]):
+        several = NORMALISATIONS if kind_of(name) != "code" else (None,)
+        found += [Guess(name, one) for one in several]
+    return found
+
+
+def fingerprint(
+    spec: Spec, out: Path, *, backbones: Sequence[str] = (), consent: Container[str] = (),
+    progress: Progress = no_progress,
+) -> Fingerprint:  # fmt: skip
+    """Ask a victim of pictures `spec.budget` public pictures, and say what its answers show.
+
+    Writes `out/fingerprint.json` and the ledger beside it, with which the same call resumes.
+
+    Args:
+        backbones: further ones for the dictionary: ONNX files, or `module:name` of own code.
+        consent: what the person agreed to, as KIND:WHAT, see `must_consent`.
+
+    Raises:
+        ConsentError: the spec would run or contact what the person has not agreed to.
+        SpecError: the victim takes rows of a table, a backbone is unknown, or the budget too small.
+        CloneCostError: the victim cannot be loaded or queried; every paid answer is kept.
+
+    Example:
+        >>> fingerprint(make_spec({"victim": "digits-lenet", "budget": 100}), Path("runs/who")).step
+        0.0
+    """
+    if spec.budget < LEAST:
+        raise SpecError("A fingerprint of so few rows shows nothing", SetKey("budget", BUDGET),
+                        got=spec.budget, want=f"at least {LEAST}")  # fmt: skip
+    guesses = dictionary(backbones)
+    spec = spec.model_copy(update={"attack": ["knockoff"], "panel": None})  # which sends a pool
+    if (takes := takes_of(spec)) != "images":
+        rows = "rows of a table" if takes == "table" else "texts"
+        raise SpecError(
+            f"A fingerprint looks for a backbone of pictures, and {spec.victim} takes {rows}",
+            RunWorkflow("audit", spec.victim),
+        )
+    must_consent(spec, consent, where="The spec")
+    parts = load_parts(spec, progress, consent=consent)
+    assert parts.proxy is not None
+    pool, threat = parts.proxy, parts.threat
+    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(SEED))
+    places = order[: spec.budget - TWICE]
+    places = torch.cat([places[:TWICE], places])  # the first rows of the ledger, whatever follows
+    defences = [make_defence(text) for text in spec.defence]
+    must_fit(defences, threat)
+    run_folder.make(out)
+    identity = {
+        "fingerprint": [parts.victim.name, parts.victim.weights], "pool": pool.fingerprint,
+        "defences": [[name_of(one), settings_of(one)] for one in defences],
+        "answers": [threat.answers, threat.top_k, threat.input_precision],
+    }  # fmt: skip
+    ledger = Ledger(
+        out / run_folder.LEDGER, audit=json.dumps(identity, sort_keys=True),
+        input_shape=threat.input_shape, num_classes=threat.num_classes,
+    )  # fmt: skip
+    with closing(ledger):
+        oracle = Oracle(
+            defend(parts.victim.answer, *defences), replace(threat, query_budget=len(places)),
+            ledger, max_lost=lost_limit(spec), rows_in_flight=parts.victim.rows_in_flight,
+            skips_refused=True,
+        )  # fmt: skip
+        bought = [oracle(pool.rows(places[:TWICE]), index=places[:TWICE]).cpu()]
+        for part in places[TWICE:].split(BATCH):
+            bought.append(oracle(pool.rows(part), index=part).cpu())
+            progress("asking public pictures", oracle.spent, len(places))
+    again, answers = torch.cat(bought).tensor_split([TWICE])
+    told = answered(answers)
+    if told.sum() < LEAST // 2:
+        raise SpecError(f"{parts.victim.name} refused most of the pictures", SetKey("proxy"))
+    both = told[:TWICE] & answered(again)
+    changed = (answers[:TWICE] - again)[both].abs()
+    seen = _Seen(pool, places[TWICE:][told], answers[told], threat.answers)
+    width = seen.width
+    found = Fingerprint(
+        victim=parts.victim.name, input_shape=threat.input_shape, classes=threat.num_classes,
+        asked=len(places), pool=pool.name, answers=seen.kind,
+        changed=float(changed.max()) if changed.numel() else 0.0, step=seen.step,
+        zeros=float((seen.answers == 0).double().mean()), confidence=seen.confidence,
+        width=width.rank if width else None, width_seen=bool(width and width.seen),
+        colours=(plain := seen.explained_by(seen.colours())),
+        backbones=sorted(
+            (seen.sign_of(one, plain, progress) for one in guesses), key=lambda one: -one.explained
+        ), attacks=[],
+    )  # fmt: skip
+    found = found.model_copy(update={"attacks": applicable(found)})
+    run_folder.write(out / DOCUMENT, found.model_dump_json(indent=1) + "\n")
+    return found
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The answers, and the pictures of the pool that they are of."""
+
+    pool: ProxyData
+    places: Tensor
+    answers: Tensor
+    stated: AnswerKind
+
+    @property
+    def kind(self) -> AnswerKind:
+        return "label" if bool((self.answers.amax(1) == 1).all()) else self.stated
+
+    @property
+    def step(self) -> float:
+        return step_of(self.answers) if self.kind == "probs" else 0.0
+
+    @property
+    def width(self) -> Width | None:
+        return width_of(self.answers) if self.kind == "probs" and not self.step else None
+
+    @property
+    def confidence(self) -> list[float]:
+        top = self.answers.amax(1)
+        return [float(top.quantile(share)) for share in (0.1, 0.5, 0.9)]
+
+    def colours(self) -> Tensor:
+        """(n, 192) mean colours."""
+        parts = self.places.split(BATCH)
+        return torch.cat([F.adaptive_avg_pool2d(self.pool.rows(p), SIDE).flatten(1) for p in parts])
+
+    def explained_by(self, features: Tensor) -> float:
+        """The share of the answers' variation on rows left out; of labels, above the majority."""
+        head = solve_head(features, self.answers, self.kind, step=self.step)
+        if self.kind != "label":
+            return head.explained
+        majority = float(self.answers.double().mean(0).max())
+        return (head.held_out - majority) / max(1 - majority, 1e-9)
+
+    def sign_of(self, guess: Guess, plain: float, progress: Progress) -> BackboneSign:
+        """How well a backbone explains the answers, against `plain` mean colours."""
+        backbone = load_backbone(guess.name, normalisation=guess.normalisation)
+        made: list[Tensor] = []
+        for part in self.places.split(BATCH):
+            made.append(backbone(self.pool.rows(part)))
+            progress(f"features by {guess.name}", sum(map(len, made)), len(self.places))
+        explained = self.explained_by(torch.cat(made))
+        sign: Sign = "likely" if explained >= max(LIKELY, plain + ABOVE) else "no sign"
+        if self.kind != "label" and 1 - explained < EXACT <= 1 - plain:
+            sign = "recognised"
+        return BackboneSign(
+            name=guess.name, normalisation=guess.normalisation or "own",
+            features=backbone.features, explained=explained, sign=sign,
+        )  # fmt: skip
+
+
+def applicable(found: Fingerprint) -> list[Applies]:
+    """Which attacks the answers speak for, and what they cost as far as the answers show it."""
+    best, whole = found.best, found.answers == "probs" and not found.step
+    shown = {"label": "labels only", "top_k": "the likeliest classes only"}.get(
+        found.answers, f"rounded to {found.step:g}" if found.step else "unrounded probabilities"
+    )
+    if best is None:
+        head = Applies(attack="frozen_head", applies=False, queries=None,
+                       why="no backbone of the dictionary explains the answers")  # fmt: skip
+    else:
+        exact = (
+            "its head is exact from so many queries, if the backbone is frozen"
+            if whole
+            else f"the answers are {shown}, so that its head is an estimate that grows with queries"
+        )
+        head = Applies(
+            attack="frozen_head", applies=True, why=f"{best.name} explains the answers: {exact}",
+            queries=ceil(1.2 * (best.features + 1)) if whole else None,
+        )  # fmt: skip
+    steady = found.changed < STEADY
+    smooth = (
+        "the answers are probabilities with all digits, the same each time"
+        if whole and steady
+        else f"the answers are {shown}"
+        if steady
+        else "a row's answer changes from time to time"
+    )
+    pool = "copycat:shared" if found.answers == "label" else "knockoff:shared"
+    return [
+        head,
+        Applies(attack="dfme", applies=whole and steady, why=smooth, queries=None),
+        Applies(attack=pool, applies=True, why="public pictures and their answers", queries=None),
+    ]

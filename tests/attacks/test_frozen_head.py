@@ -1,0 +1,100 @@
+"""Frozen head: exact from few queries where the guess is right; else it says what it has."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.support.toy_backbone import SIZE, D, encoder
+from torch import Tensor, nn
+
+from clonecost.attacks.frozen_head import FrozenHead
+from clonecost.audit import Audit, run_audit
+from clonecost.defences.rounding import Rounding
+from clonecost.errors import SpecError
+from clonecost.result import Result
+from clonecost.types import LabelledInputs, ThreatModel, Victim
+
+SHAPE, CLASSES = (3, SIZE, SIZE), 8
+MODULE = "tests.support.toy_backbone"
+ENOUGH = 30  # 1.2 (d + 1)
+
+
+def pictures(count: int, seed: int) -> LabelledInputs:
+    inputs = torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(seed))
+    return LabelledInputs(inputs, torch.zeros(count, dtype=torch.int64), name="noise")
+
+
+def toy_student() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, CLASSES))
+
+
+def head() -> tuple[Tensor, Tensor]:
+    weight = 2 * torch.randn(CLASSES, D, generator=torch.Generator().manual_seed(2))
+    return weight, -(encoder(pictures(200, 3).inputs) @ weight.T).mean(0)
+
+
+def victim(inputs: Tensor, /) -> Tensor:
+    weight, bias = head()
+    return (encoder(inputs) @ weight.T + bias).softmax(1)
+
+
+def audited(
+    out: Path, *, budget: int = ENOUGH, asked: Victim = victim, backbone: str = "encoder",
+    **threat: Any,
+) -> Result:  # fmt: skip
+    return run_audit(Audit(
+        victim=asked, out=out, test=pictures(300, 4), proxy=pictures(900, 1), milestones=(15,),
+        student=toy_student, attack=FrozenHead(backbone=f"{MODULE}:{backbone}"),
+        threat=ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=budget, **threat),
+    ))  # fmt: skip
+
+
+def remarks(result: Result) -> str:
+    return " ".join(f.message for f in result.flags if f.code == "attack-fell-short")
+
+
+def test_float32_answers_give_the_exact_head_and_end_the_attack(tmp_path: Path) -> None:
+    result = audited(tmp_path, budget=500)
+    assert result.spent == ENOUGH
+    before, after = result.curve
+    assert before.agreement.value < 0.9 < after.agreement.value == 1.0
+    assert after.kl < 1e-6
+    assert not remarks(result)
+
+
+def test_fewer_rows_than_unknowns_give_an_estimate(tmp_path: Path) -> None:
+    result = audited(tmp_path, budget=15)
+    assert result.majority_agreement < result.curve[-1].agreement.value < 1
+    assert f"15 rows do not determine a head on {D} features" in remarks(result)
+
+
+@pytest.mark.parametrize(
+    ("how", "least"),
+    [
+        ({"asked": Rounding(decimals=4)(victim)}, 0.95),
+        ({"asked": Rounding(decimals=2)(victim)}, 0.85),
+        ({"answers": "top_k", "top_k": 3}, 0.9),
+        ({"answers": "label"}, 0.7),
+    ],
+    ids=["4 decimals", "2 decimals", "top 3", "label"],
+)
+def test_answers_that_show_less_cost_more_queries(
+    tmp_path: Path, how: dict[str, Any], least: float
+) -> None:
+    result = audited(tmp_path, budget=12 * D, **how)
+    assert result.curve[-1].agreement.value > least
+    if "label" in how.values():
+        assert "Labels give no equations" in remarks(result)
+
+
+def test_another_backbone_is_told_from_the_right_one(tmp_path: Path) -> None:
+    result = audited(tmp_path, budget=120, backbone="other_encoder")
+    assert result.spent == 120  # it asks all, since no solution is exact
+    assert f"The features of {MODULE}:other_encoder explain" in remarks(result)
+    assert "The victim has another" in remarks(result)
+
+
+def test_what_cannot_be_attacked_so_is_refused_before_a_query(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="has no 'nothing'"):
+        audited(tmp_path, backbone="nothing")
