@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clonecost.attacks._equations import step_of
 from clonecost.data.text_rows import encode
 from clonecost.data.text_words import words_in
+from clonecost.tabular.answer_digits import step_of
 from clonecost.text.word_equations import Form, centred, form_of, ratios
 from clonecost.text.word_model import WordModel
 from clonecost.types import as_pixels
