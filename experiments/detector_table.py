@@ -2,7 +2,7 @@
 
     for each attack: clonecost audit fmnist-lenet --attack ... --keep all --out LEDGERS/NAME
                      clonecost detect LEDGERS/NAME
-    python -m experiments.detector_table LEDGERS suites/results/grids/detectors-fmnist-lenet.json
+    python -m experiments.detector_table LEDGERS suites/results/detectors/fmnist-lenet.json
 
 A run without `detection.json` is left out.
 """

@@ -184,7 +184,7 @@ def _numbers(folder: Path) -> dict[str, Any]:
     first = group.first
     return {
         "attack": first.attack.name,
-        "student": first.attack.student,
+        "student": first.attack.student.rsplit("/", 1)[-1],
         "proxy": Path(first.attack.proxy or "").name or None,
         "seeds": list(group.seeds),
         "test_rows": first.victim.test_rows,

@@ -31,6 +31,12 @@ def test_runs_that_differ_in_the_seed_only_are_one_group() -> None:
     assert group.label == "knockoff"
 
 
+def test_what_the_first_answers_showed_is_no_part_of_the_experiment() -> None:
+    seen = ("gives probabilities (0.1 to 1)", "gives probabilities (0.2 to 1)")
+    (group,) = group_runs([run(seed=n, victim={"served": one}) for n, one in enumerate(seen)])
+    assert group.seeds == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

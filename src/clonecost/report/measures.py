@@ -119,7 +119,9 @@ def _of_groups(groups: Sequence[Group]) -> list[Measure]:
     for other in groups:
         plain = next((one for one in groups if _is_plain(one.first, other.first)), None)
         if plain is not None:
-            served = other.first.model_dump_json(include={"victim", "threat", "defences"})
+            served = other.first.model_dump_json(
+                include={"victim", "threat", "defences"}, exclude={"victim": {"served"}}
+            )
             tried.setdefault(served, []).append((plain, other))
     return [_of_pairs(pairs) for pairs in tried.values()]
 
