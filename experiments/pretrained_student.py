@@ -28,9 +28,9 @@ from clonecost.training.fine_tune import FineTune, fine_tune
 from clonecost.training.losses import TEMPERATURES
 from clonecost.training.recipes import train
 
-SIDE = 64  # pixels that the encoder sees; two shared cores do not allow 224
+SIDE = 48  # pixels that the encoder sees; two shared cores do not allow 224
 SHAPE, CLASSES = (3, 32, 32), 10
-OWNER, TEST = 3_000, 1_000  # rows: of the owner's training, of the test
+OWNER, TEST = 1_500, 600  # rows: of the owner's training, of the test
 BACKBONE = f"backbone:efficientnet-lite0,size={SIDE}"
 STUDENTS: dict[str, tuple[str, Recipe | FineTune]] = {
     "resnet8 from scratch": ("resnet8", Recipe()),
@@ -67,7 +67,7 @@ def owner_model(cache: Path) -> nn.Module:
         network.load_state_dict(torch.load(cache, weights_only=True))
         return network.eval()
     smooth = F.one_hot(train_set.labels[rows], CLASSES).float() * 0.9 + 0.01
-    fine_tune(network, train_set.inputs[rows], smooth, FineTune(epochs=3, low_epochs=3), rng=rng)
+    fine_tune(network, train_set.inputs[rows], smooth, FineTune(epochs=3, low_epochs=2), rng=rng)
     torch.save(network.state_dict(), cache)
     return network.eval()
 
