@@ -35,6 +35,9 @@ encoder.input_shape = (3, 8, 8)
 def three_classes(): return Net(classes=3)
 def rgb(): return nn.Sequential(nn.Conv2d(3, 4, 16), nn.Flatten())
 def a_list(): return []
+class Aux(Net):
+    def forward(self, x):
+        return (self.layers(x), x) if self.training else self.layers(x)
 def falls(): raise OSError("no such disk")
 def nothing_to_train(): return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
 text = "net"
@@ -86,6 +89,7 @@ def test_other_weights_or_code_have_another_digest(own: str) -> None:
     [
         ("three_classes", r"each of the model's classes: got \(2, 3\), want \(2, 4\)"),
         ("rgb", r"does not take the model's inputs of shape \(1, 16, 16\)"),
+        ("Aux", "in train mode: got tuple"),
         ("a_list", "makes no network: got list"),
         ("text", "makes no network: got str"),
         ("falls", "raised OSError: no such disk"),
@@ -198,7 +202,7 @@ def test_a_librarys_model_is_a_student_where_it_is_installed(
     assert not any(torch.equal(first[key], second[key]) for key in first if "weight" in key)
     with pytest.raises(SpecError, match=r"not on this machine: OSError.*backbone:efficientnet"):
         load_student(f"{library}:small,pretrained=true", SHAPE, CLASSES)
-    with pytest.raises(SpecError, match="did you mean 'small'"):
+    with pytest.raises(SpecError, match=f"{library} has no model 'smal'; did you mean 'small'"):
         load_student(f"{library}:smal", SHAPE, CLASSES)
 
 

@@ -137,3 +137,27 @@ def test_the_shared_recipe_goes_by_the_students_start() -> None:
     assert shared_recipe(student(), 9).epochs == 9
     with pytest.raises(SpecError, match="backbone"):
         train(nn.Flatten(), rows(4), torch.eye(3)[:1].repeat(4, 1), QUICK, rng=rng())
+
+
+LARGE = (1, 48, 48)
+
+
+class OneSize(nn.Module):
+    """An encoder that takes pictures of its own size only, as a vision transformer does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input_shape, self.layer = LARGE, nn.Linear(144, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.input_shape != LARGE:
+            raise ValueError(f"Input height {self.input_shape} does not match")
+        return self.layer(nn.functional.adaptive_avg_pool2d(x, 12).flatten(1))
+
+
+def test_an_encoder_of_one_size_is_trained_at_that_size() -> None:
+    inputs, encoder = rows(60), OneSize()
+    net = Pretrained(encoder, 6, CLASSES)
+    smaller = replace(QUICK, low_resolution=0.5, augment="none")
+    fine_tune(net, inputs, answers(victim(frozen=True), inputs), smaller, rng=rng())
+    assert encoder.input_shape == LARGE

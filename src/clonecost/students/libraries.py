@@ -1,12 +1,13 @@
 """Networks of timm and torchvision as encoders, where those packages are installed."""
 
+from difflib import get_close_matches
 from typing import Any
 
 import torch
 from torch import nn
 
 from clonecost.backbones.backbone import Encoder
-from clonecost.errors import Advice, SetKey, SpecError, suggest
+from clonecost.errors import Advice, SetKey, SpecError
 from clonecost.networks.normalise import Normalise
 from clonecost.safe_text import first_line
 from clonecost.students.naming import StudentName
@@ -36,7 +37,7 @@ def _timm(
 ) -> tuple[nn.Module, int, tuple[float, ...], tuple[float, ...]]:
     timm = _package("timm")
     if not timm.is_model(asked.name):
-        raise SpecError(suggest("model of timm", asked.name, timm.list_models()), SetKey("student"))
+        raise _unknown(asked, timm.list_models())
     network = _made(
         asked, lambda: timm.create_model(asked.name, pretrained=asked.pretrained, num_classes=0)
     )
@@ -50,15 +51,27 @@ def _torchvision(
     models = _package("torchvision").models
     known = models.list_models(module=models)
     if asked.name not in known:
-        raise SpecError(suggest("model of torchvision", asked.name, known), SetKey("student"))
+        raise _unknown(asked, known)
     chosen = "DEFAULT" if asked.pretrained else None
     network = _made(asked, lambda: models.get_model(asked.name, weights=chosen))
     _cut(asked, network)
+    for name in ("AuxLogits", "aux1", "aux2"):  # second outputs in train mode
+        if hasattr(network, name):
+            setattr(network, name, None)
+    if hasattr(network, "aux_logits"):
+        network.aux_logits = False  # type: ignore[assignment]
     side, (mean, std) = SIDE, IMAGENET
     if asked.pretrained:
         about = models.get_model_weights(asked.name).DEFAULT.transforms()
         side, mean, std = int(about.crop_size[0]), tuple(about.mean), tuple(about.std)
     return network, side, mean, std
+
+
+def _unknown(asked: StudentName, known: list[str]) -> SpecError:
+    """The error for a model that the library lacks; its list is long, so the nearest are named."""
+    near = get_close_matches(asked.name, known, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return SpecError(f"{asked.kind} has no model {asked.name!r}{hint}", SetKey("student"))
 
 
 def _cut(asked: StudentName, network: nn.Module) -> None:
@@ -82,6 +95,12 @@ def _package(name: str) -> Any:
             f"The package {name} is not installed, which the student needs",
             Advice(f"install it: pip install {name}"), SetKey("student"),
         ) from error  # fmt: skip
+    except Exception as error:  # builds for other versions of torch fail in many ways
+        raise SpecError(
+            f"The package {name} does not work with this torch: {first_line(error)}",
+            Advice(f"install the build of {name} that was made for this version of torch"),
+            SetKey("student"),
+        ) from error
     return package
 
 

@@ -231,29 +231,35 @@ def _checked(name: str, make: Make, shape: Shape, classes: int) -> Student:
     """The student with its digest, after it has answered two rows of the victim's shape."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        network = make().to("cpu").eval()
+        network = make().to("cpu")
         digest = weights_digest(network)
-        rows = torch.rand(2, *shape)
-        try:
-            found: Any = network(rows)
-        except Exception as error:  # anybody's network may raise anything
-            raise SpecError(
-                f"The student {name!r} does not take the model's inputs of shape {shape}: "
-                f"{type(error).__name__}: {first_line(error)}",
-                Advice("let its first layers resize the pictures and fit their channels"),
-                SetKey("student"),
-            ) from error
+        for training in (False, True):  # some answer with more than logits in train mode
+            _must_answer(network.train(training), name, shape, classes)
+    if not any(one.requires_grad for one in network.parameters()):
+        raise SpecError(f"The student {name!r} has no weights to train", SetKey("student"))
+    digest = hashlib.sha256(f"{type(network).__name__} {digest}".encode()).hexdigest()
+    return Student(name=name, make=make, digest=digest, backbone=isinstance(network, Pretrained))
+
+
+def _must_answer(network: nn.Module, name: str, shape: Shape, classes: int) -> None:
+    rows = torch.rand(2, *shape)
+    try:
+        found: Any = network(rows)
+    except Exception as error:  # anybody's network may raise anything
+        raise SpecError(
+            f"The student {name!r} does not take the model's inputs of shape {shape}: "
+            f"{type(error).__name__}: {first_line(error)}",
+            Advice("let its first layers resize the pictures and fit their channels"),
+            SetKey("student"),
+        ) from error
     got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
     if got != (2, classes):
+        mode = " in train mode" if network.training else ""
         raise SpecError(
-            f"The student {name!r} does not answer with a logit for each of the model's classes",
-            SetKey("student"), got=got, want=f"{(2, classes)} for two rows",
+            f"The student {name!r} does not answer with a logit for each of the model's classes"
+            f"{mode}", SetKey("student"), got=got, want=f"{(2, classes)} for two rows",
         )  # fmt: skip
     if not found.is_floating_point() or not bool(torch.isfinite(found).all()):
         raise SpecError(
             f"The student {name!r} answers with what is no finite number", SetKey("student")
         )
-    if not any(one.requires_grad for one in network.parameters()):
-        raise SpecError(f"The student {name!r} has no weights to train", SetKey("student"))
-    digest = hashlib.sha256(f"{type(network).__name__} {digest}".encode()).hexdigest()
-    return Student(name=name, make=make, digest=digest, backbone=isinstance(network, Pretrained))

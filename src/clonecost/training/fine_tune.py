@@ -23,7 +23,7 @@ from clonecost.training.losses import TEMPERATURES, floor_of, kl, tempered
 from clonecost.training.mixed_precision import autocast_bfloat16
 from clonecost.training.read_ahead import batches_of
 from clonecost.training.weight_averaging import WeightAverages
-from clonecost.types import Progress, Rows, answered, as_pixels, no_progress
+from clonecost.types import Progress, Rows, Shape, answered, as_pixels, no_progress
 
 GROUPS = 8  # of layers, each with its own rate
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -211,24 +211,45 @@ def _schedule(recipe: FineTune, steps: int) -> Callable[[int], float]:
 def _train_mode(student: nn.Module) -> None:
     """Train mode, but batch norm keeps its statistics, which few rows would spoil."""
     student.train()
-    for part in student.modules():
+    _keep_statistics(student)
+
+
+def _keep_statistics(network: nn.Module) -> None:
+    for part in network.modules():
         if isinstance(part, BATCH_NORMS):
             part.eval()
 
 
 @contextmanager
 def _at_resolution(student: Pretrained, share: float) -> Iterator[None]:
-    """The student resizes pictures to a share of its own side, where its encoder resizes."""
+    """The student resizes pictures to a share of its own side, where its encoder takes that."""
     encoder, own = student.encoder, getattr(student.encoder, "input_shape", None)
     if own is None or share == 1.0:
         yield
         return
     sides = [max(min(LEAST, side), int(side * share)) for side in own[1:]]
     encoder.input_shape = (own[0], *sides)  # type: ignore[assignment]
+    if not _answers(encoder, own):
+        encoder.input_shape = own
     try:
         yield
     finally:
         encoder.input_shape = own
+
+
+@torch.no_grad()
+def _answers(encoder: nn.Module, shape: Shape) -> bool:
+    """Whether it gives features of a picture at its present size; transformers take one size."""
+    was_training = encoder.training
+    device = next(encoder.parameters()).device
+    try:
+        encoder.eval()(torch.zeros(1, *shape, device=device))
+    except Exception:  # any library's network
+        return False
+    finally:
+        encoder.train(was_training)
+        _keep_statistics(encoder)
+    return True
 
 
 def _best_of(networks: list[nn.Module], rows: _Rows) -> nn.Module:
