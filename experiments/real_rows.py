@@ -110,15 +110,15 @@ def word_texts(work: Path) -> None:
 
     words = np.array(sorted(vocabulary()))
     rng = np.random.default_rng(7)
-    texts = [" ".join(rng.choice(words, rng.integers(1, 7))) for _ in range(6_000)]
-    flagged = profanity(texts).argmax(1)
+    texts = [" ".join(rng.choice(words, rng.integers(1, 7))) for _ in range(12_000)]
+    owner, attacker = texts[:6_000], texts[6_000:]  # the pool is as it comes
+    flagged = profanity(owner).argmax(1)
     # as many of both classes: the filter has more harmless words than others
-    places = [np.flatnonzero(flagged == k)[:300] for k in (0, 1)]
+    places = [np.flatnonzero(flagged == k)[:200] for k in (0, 1)]
     _write(work / "texts.jsonl", [
-        {"text": texts[i], "label": str(k)} for k, some in enumerate(places) for i in some
+        {"text": owner[i], "label": str(k)} for k, some in enumerate(places) for i in some
     ])  # fmt: skip
-    rest = np.setdiff1d(np.arange(len(texts)), np.concatenate(places))
-    _write(work / "pool.jsonl", [{"text": texts[i]} for i in rest])
+    _write(work / "pool.jsonl", [{"text": text} for text in attacker])
 
 
 def _write(path: Path, rows: list[dict[str, str]]) -> None:
