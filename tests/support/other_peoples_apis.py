@@ -193,6 +193,11 @@ APIS: dict[str, OtherApi] = {
             "class", "confidence", 100)}),
         "percentages",
     ),
+    "several labels": OtherApi(
+        _json(lambda sent: {"labels": dict(zip(DIGITS, np.sqrt(
+            of_base64([sent["image"]])[0]).tolist(), strict=True))}),
+        "multi_label",
+    ),
     "one number": OtherApi(
         _json(lambda sent: {"score": float(of_base64([sent["image"]])[0, 5:].sum())}),
         "binary_score",

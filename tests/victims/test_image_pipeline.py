@@ -9,6 +9,7 @@ import torch
 from tests.support.hugging_face import Pipeline
 
 from clonecost.errors import VictimError
+from clonecost.networks.per_label import chances_of
 from clonecost.types import PredictionApi
 from clonecost.victims import load_victim
 from clonecost.victims.loaded_victim import as_loaded
@@ -67,3 +68,17 @@ def test_python_gives_it_to_an_audit() -> None:
     rows = torch.randint(256, (5, *SHAPE)) / 255
     torch.testing.assert_close(victim.answer(rows), given.scores(rows))
     assert victim.classes == tuple(NAMES)
+
+
+def test_a_pipeline_of_sigmoids_gives_several_labels(module: Path) -> None:
+    path = module.with_name("sigmoids.py")
+    path.write_text(MODULE.format(names=NAMES, shape=f"{SHAPE}, sigmoid=True"))
+    with pytest.raises(VictimError, match="is a multi-label model"):
+        load_victim(f"{path}:pipe()", input_shape=SHAPE)
+    victim = load_victim(f"{path}:pipe()", input_shape=SHAPE, outputs="multi_label")
+    rows = torch.randint(256, (5, *SHAPE)) / 255
+    answers = victim.answer(rows)
+    torch.testing.assert_close(
+        chances_of(answers), Pipeline(NAMES, SHAPE, sigmoid=True).scores(rows)
+    )
+    assert (victim.classes, victim.num_classes) == (tuple(NAMES), 14)

@@ -217,7 +217,8 @@ def _contradiction(
         for other in ("probs", "percent"):
             if _misfit(seen, other, num_classes) is None and not seen.whole:
                 return f"every row is non-negative and sums to {round(seen.sums[0])}"
-    one_class = stated == "multi_label" and len(seen.values) >= FEW
+    # whole numbers are labels by name: a batch of rows with one label each may come
+    one_class = stated == "multi_label" and len(seen.values) >= FEW and not seen.integral()
     if one_class and _misfit(seen, "probs", num_classes) is None:
         return "every row sums to 1, as of a model that gives each row one class"
     if stated == "logit" and far and seen.within(0, 1) and far.within(0, 1):

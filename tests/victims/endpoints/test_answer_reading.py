@@ -233,3 +233,22 @@ def test_numbers_as_texts() -> None:
     texts = ["0.5", " 1e-3 ", "12.5 %", "%", "nan", "inf", "", "0x10", "07"]
     assert [number_of(one) for one in texts] == [0.5, 0.001, 0.125, *[None] * 6]
     assert [number_of(one) for one in (10**400, True, None, float("nan"))] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("items", "want"),
+    [
+        ([[{"label": "bee", "score": 0.9}, {"label": "dog", "score": 0.2}],
+          [{"label": "ant", "score": 0.7}], []], [[0, 0.9, 0, 0.2], [0.7, 0, 0, 0], [0] * 4]),
+        ([["bee", "dog"], ["ant"], []], [[0, 1, 0, 1], [1, 0, 0, 0], [0] * 4]),
+        ([[0.9, 0.8, 0.1, 0.3]] * 3, [[0.9, 0.8, 0.1, 0.3]] * 3),
+    ],
+)  # fmt: skip
+def test_labels_that_an_answer_does_not_name_are_absent(items: list[Any], want: Any) -> None:
+    several = reader(outputs="multi_label")
+    scores = several.read(answer({"predictions": items}), 3)
+    torch.testing.assert_close(scores, torch.tensor(want, dtype=torch.float64))
+    alone = reader(outputs="multi_label", many=False)
+    for item, row in zip(items, want, strict=True):
+        scores = alone.read(answer({"predictions": item}), 1)
+        torch.testing.assert_close(scores, torch.tensor([row], dtype=torch.float64))

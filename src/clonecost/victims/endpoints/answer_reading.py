@@ -9,6 +9,9 @@ A JMESPath expression selects the answers; the answer to a row is one of
     {"label": "cat", "score": 0.7}        the predicted class and its score
     "cat" or 1                            the predicted class only, by name or number
     0.3                                   one number, of the second of two classes
+    ["sky", "sea"]                        of several labels a row, those that are present
+
+Of several labels a row, those that an answer does not name have the probability 0.
 
 Numbers may be texts, also with a percent sign. A list of one element is that element.
 """
@@ -141,7 +144,7 @@ class AnswerReader:
             raise VictimError(f"The answer of {self.url} is no JSON that {self.path} applies to",
                               SetKey("endpoint.answers"),
                               got=self._shown(document)) from error  # fmt: skip
-        if selected is None or selected in ([], {}):
+        if selected is None or (selected in ([], {}) and not self._several):
             if words := error_words(document):
                 raise self._error_under_success(response, words)
             raise VictimError(f"The answer of {self.url} has nothing at {self.path}",
@@ -165,6 +168,8 @@ class AnswerReader:
     def _answer(self, answer: Any) -> Winner | Scored:
         """The answer to one row."""
         answer = _element(unfolded(answer) if isinstance(answer, str) else answer)
+        if self._several and (answer in ([], {}) or _are_words(answer)):
+            return Scored([1.0] * len(answer), list(answer))
         if isinstance(answer, bool | str | int | float):
             return Winner(answer)
         if isinstance(answer, list) and answer:
@@ -187,12 +192,17 @@ class AnswerReader:
             raise self._no_key(self.label, "label", answer)
         return Scored([self._number(one, answer) for one in values], list(answer))
 
+    @property
+    def _several(self) -> bool:
+        """Several labels a row: those that an answer does not name are absent."""
+        return self.outputs == "multi_label"
+
     def _named(self, answer: dict[str, Any]) -> bool:
         """Whether every key is a class: "label" may be one."""
         return min(self.labels.find(list(answer))) >= 0
 
     def _of_pairs(self, pairs: list[tuple[Any, Any]]) -> Winner | Scored:
-        if len(pairs) == 1:
+        if len(pairs) == 1 and not self._several:
             ((label, score),) = pairs
             if score is not None:
                 self._number(score, {str(label): score})
@@ -233,6 +243,8 @@ class AnswerReader:
 
     def _check_count(self, answer: Scored) -> None:
         got, classes = len(answer.values), self.labels.num_classes
+        if self._several and answer.labels is not None:
+            return
         if got != (self.top_k or classes):
             raise VictimError(
                 f"The answer of {self.url} has the wrong number of classes",
@@ -323,6 +335,12 @@ def _element(value: Any) -> Any:
     while isinstance(value, list) and len(value) == 1:
         (value,) = value
     return value
+
+
+def _are_words(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, str) and number_of(one) is None for one in value
+    )
 
 
 def _has(value: Any, rows: int) -> bool:
