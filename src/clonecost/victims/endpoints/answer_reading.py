@@ -11,7 +11,7 @@ A JMESPath expression selects the answers; the answer to a row is one of
     0.3                                   one number, of the second of two classes
     ["sky", "sea"]                        of several labels a row, those that are present
 
-Of several labels a row, those that an answer does not name have the probability 0.
+A row of several labels has the probability 0 for those that its answer does not name.
 
 Numbers may be texts, also with a percent sign. A list of one element is that element.
 """
