@@ -32,8 +32,9 @@ def noise(rows: int, seed: int, classes: int) -> LabelledInputs:
 
 def main(classes: int) -> None:
     torch.manual_seed(0)
-    victim = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, classes))
-    victim[1].weight.data.normal_(0, 0.25)
+    layer = nn.Linear(3 * 32 * 32, classes)
+    nn.init.normal_(layer.weight, 0, 0.25)
+    victim = nn.Sequential(nn.Flatten(), layer)
     with tempfile.TemporaryDirectory() as folder:
         run, before = Path(folder) / "run", peak()
         audit = Audit(
