@@ -96,6 +96,7 @@ def threat(table_toy: TableToy | None, text_of_attack: TextToy | None) -> Threat
         return ThreatModel(
             input_shape=(len(table_toy.features),), num_classes=table_toy.classes,
             query_budget=BUDGET, features=table_toy.features, incomplete=table_toy.incomplete,
+            input_precision=table_toy.precision,
         )  # fmt: skip
     return ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=BUDGET)
 

@@ -42,7 +42,7 @@ def test_the_public_names_are_pinned() -> None:
         "CloneCostError", "Copycat", "DEFENCES", "Defence", "Degan", "Dfme", "Dfms", "Disguide",
         "DualStudents", "ExNihilo", "Feature", "FrugalRipper", "Ideal", "Jbda", "Knockoff",
         "KnockoffAdaptive", "LabelledInputs", "LoadedVictim", "LowdMeek", "Marich", "Maze",
-        "MazePd", "MazeStar", "Oracle", "Recipe", "Result", "Rounding", "RunOptions",
+        "MazePd", "MazeStar", "Oracle", "Recipe", "ReluExact", "Result", "Rounding", "RunOptions",
         "ThreatModel", "ThresholdHarvest", "TramerAdaptiveRetrain",
         "TramerKernelLr", "TramerLr", "TramerMlp", "TramerTree", "TramerTreeTopDown",
         "Victim", "Watcher", "Zskd",

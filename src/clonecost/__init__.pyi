@@ -20,6 +20,7 @@ from .attacks.marich import Marich as Marich
 from .attacks.maze import Maze as Maze
 from .attacks.maze_pd import MazePd as MazePd
 from .attacks.maze_star import MazeStar as MazeStar
+from .attacks.relu_exact import ReluExact as ReluExact
 from .attacks.threshold_harvest import ThresholdHarvest as ThresholdHarvest
 from .attacks.tramer_adaptive_retrain import TramerAdaptiveRetrain as TramerAdaptiveRetrain
 from .attacks.tramer_kernel_lr import TramerKernelLr as TramerKernelLr

@@ -18,7 +18,7 @@ from clonecost.errors import DropKey, SetKey, SpecError
 
 AnswerKind = Literal["label", "top_k", "probs"]
 Shown = tuple[AnswerKind, int | None]  # how much an answer shows, and k of "top_k"
-InputPrecision = Literal["float32", "uint8"]
+InputPrecision = Literal["float32", "float64", "uint8"]
 # White box: the attacker also has the network; a reference, not an audit of an API.
 Access = Literal["black-box", "white-box"]
 Shape = tuple[int, ...]
@@ -97,7 +97,8 @@ class PredictionApi:
     num_classes: int  # K, at least 2
     answers: AnswerKind = "probs"
     top_k: int | None = None  # how many classes a "top_k" answer names: 1 to K - 1
-    input_precision: InputPrecision = "float32"  # a real image API takes 8 bits
+    # a real image API takes 8 bits, and a model of a table may compute with the digits of float64
+    input_precision: InputPrecision = "float32"
     features: tuple[Feature, ...] | None = None  # for a table, in order; None: pixels
     incomplete: bool = False  # for a table: rows with missing values (NaN) are answered, too
     # several labels a row: K is 2 L, the L labels as present and then as absent, and an answer
@@ -142,6 +143,9 @@ class PredictionApi:
         if self.text:
             self._check_text()
         if self.features is None:
+            if self.input_precision == "float64":
+                raise SpecError("float64 inputs are rows of a table, and this API takes images",
+                                DropKey("input_precision"))  # fmt: skip
             if self.incomplete:
                 raise SpecError(f"incomplete is for rows of a table, and this API takes "
                                 f"{self.takes}", DropKey("incomplete"))  # fmt: skip

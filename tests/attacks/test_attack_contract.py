@@ -30,7 +30,7 @@ every_white_box = pytest.mark.parametrize("name", WHITE_BOXES)
 # These attacks on tables have no loop with a checkpoint and compute for seconds at most: a resumed
 # run computes everything again from the ledger's answers.
 COMPUTED_AGAIN_IN_SECONDS = {
-    "lowd_meek", "threshold_harvest", "tramer_adaptive_retrain", "tramer_tree",
+    "lowd_meek", "relu_exact", "threshold_harvest", "tramer_adaptive_retrain", "tramer_tree",
     "tramer_tree_top_down",
 }  # fmt: skip
 every_attack_with_snapshots = pytest.mark.parametrize(

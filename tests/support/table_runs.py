@@ -26,6 +26,7 @@ def steal(
     threat = ThreatModel(
         input_shape=(len(toy.features),), num_classes=toy.classes, query_budget=budget,
         answers=answers, features=toy.features, incomplete=toy.incomplete,
+        input_precision=toy.precision,
     )  # fmt: skip
     ledger = Ledger(
         tmp_path / f"ledger{len(list(tmp_path.iterdir()))}.sqlite", audit="toy",

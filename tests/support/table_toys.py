@@ -8,7 +8,7 @@ from tests.support.toys import CLASSES
 
 from clonecost.tabular.features import uniform_rows
 from clonecost.tabular.models import LinearModel
-from clonecost.types import Feature, Victim
+from clonecost.types import Feature, InputPrecision, Victim
 from clonecost.victims import sklearn_victim
 from clonecost.victims.zoo.estimators import SmoothedTree
 
@@ -21,6 +21,7 @@ class TableToy:
     classes: int
     answer: Victim
     incomplete: bool = False  # rows with missing values are answered
+    precision: InputPrecision = "float32"
 
 
 def numbers(count: int) -> tuple[Feature, ...]:
@@ -50,9 +51,31 @@ def tree_toy(features: tuple[Feature, ...], leaves: int = 60) -> TableToy:
     return TableToy(features, CLASSES, sklearn_victim(tree), incomplete=True)
 
 
+def relu_toy(numbers_of_row: int, hidden: int, classes: int) -> TableToy:
+    """A random network of one hidden layer, whose two classes have one output as scikit-learn's."""
+    rng = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=rng, dtype=torch.float64)
+
+    features = numbers(numbers_of_row)
+    w, b = 2 * drawn(hidden, numbers_of_row) / numbers_of_row**0.5, drawn(hidden)
+    outputs = classes if classes > 2 else 1
+    a, c = 3 * drawn(outputs, hidden) / hidden**0.5, drawn(outputs)
+
+    def answer(rows: torch.Tensor, /) -> torch.Tensor:
+        z = (rows.double() @ w.T + b).relu() @ a.T + c
+        if classes > 2:
+            return z.softmax(1)
+        return torch.cat([1 - z.sigmoid(), z.sigmoid()], 1)
+
+    return TableToy(features, classes, answer, precision="float64")
+
+
 # The victim of an attack on tables is of the kind that it solves for.
 TABLE_TOYS: dict[str, Callable[[], TableToy]] = {
     "lowd_meek": lambda: linear_toy(numbers(60), 2),
+    "relu_exact": lambda: relu_toy(10, 24, CLASSES),
     "threshold_harvest": lambda: tree_toy((*numbers(6), COLOUR)),
     "tramer_adaptive_retrain": lambda: linear_toy((*numbers(6), COLOUR), CLASSES),
     "tramer_kernel_lr": lambda: linear_toy(numbers(4), CLASSES),

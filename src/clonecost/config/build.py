@@ -259,6 +259,13 @@ def load_attacked(
             SetKey("input_precision", "uint8"), got=f"input_precision {spec.input_precision}",
             want="uint8",
         )  # fmt: skip
+    of_zoo = spec.victim in TABLE_VICTIMS
+    if spec.input_precision == "float64" and test.features and not (of_zoo or victim.table):
+        raise SpecError(
+            f"{victim.name} is not known to take rows in float64, and would round them after the "
+            "ledger has recorded them",
+            SetKey("input_precision", "float32"), got="input_precision float64", want="float32",
+        )  # fmt: skip
     num_classes = victim.num_classes or (classes and answered_classes(classes, spec.outputs))
     if num_classes is None:
         raise SpecError(

@@ -142,7 +142,8 @@ class Spec(BaseModel):
         metavar="probs|top_k:K|label", panel=API,
     )] = "probs"  # fmt: skip
     input_precision: Annotated[InputPrecision, Key(
-        "Precision of the inputs; an image API takes uint8.", panel=API,
+        "Precision of the inputs; an image API takes uint8, an estimator of a table float64.",
+        panel=API,
     )] = "float32"  # fmt: skip
     defence: Annotated[Several[str], Key(
         "A defence that changes the answers (`clonecost list defences`); several may be given, and "

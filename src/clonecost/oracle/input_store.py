@@ -1,9 +1,9 @@
 """The inputs that a run keeps, in `inputs.bin` beside its ledger, each in its smallest exact form.
 
 A row of the proxy pool is kept as its index (4 bytes), any other image whose values are all k/255
-as bytes, and anything else as float32. The ledger holds the offset of each batch. The inputs of a
-batch are written before it is sent, so that a full disk is noticed while nothing is paid; bytes of
-a batch that was not settled are never read.
+as bytes, and anything else as it was sent, in float32 or float64. The ledger holds the offset of
+each batch. The inputs of a batch are written before it is sent, so that a full disk is noticed
+while nothing is paid; bytes of a batch that was not settled are never read.
 """
 
 import os
@@ -20,8 +20,8 @@ from clonecost.oracle.hash_chain import array_digests
 from clonecost.persistence.disk import sync_folder
 from clonecost.persistence.own_files import must_be_file, open_file, write_all
 
-Form = Literal["index", "uint8", "float32"]
-_DTYPES = {"uint8": np.uint8, "float32": np.float32}
+Form = Literal["index", "uint8", "float32", "float64"]
+_DTYPES = {"uint8": np.uint8, "float32": np.float32, "float64": np.float64}
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,10 @@ class KeptInputs:
     def size_of(self, form: Form, count: int) -> int:
         """The number of bytes that `count` rows take."""
         values = prod(self.shape)
-        return count * {"index": 4, "uint8": values, "float32": 4 * values}[form]
+        return (
+            count
+            * {"index": 4, "uint8": values, "float32": 4 * values, "float64": 8 * values}[form]
+        )
 
     def payload(self, form: Form, offset: int, count: int) -> bytes:
         """The stored bytes of a batch.
@@ -122,7 +125,9 @@ class KeptInputs:
             )
         return payload
 
-    def digests(self, form: Literal["uint8", "float32"], offset: int, count: int) -> bytes:
+    def digests(
+        self, form: Literal["uint8", "float32", "float64"], offset: int, count: int
+    ) -> bytes:
         """The digests of a batch's rows, as of `tensor_codec.row_digests`.
 
         Raises:

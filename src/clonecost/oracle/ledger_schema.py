@@ -31,7 +31,7 @@ BATCHES = """CREATE TABLE batches (
     refused  INTEGER NOT NULL DEFAULT 0,          -- of a settled batch: rows without an answer
     encoding TEXT,                                -- of the answers: 'float32', 'float64', 'label'
     answers  BLOB,
-    form     TEXT,                                -- of kept inputs: 'index', 'uint8' or 'float32'
+    form     TEXT,                                -- of kept inputs: 'index', 'uint8' or a float
     offset   INTEGER                              -- of kept inputs, in inputs.bin
 )"""
 BY_POSITION = "CREATE INDEX by_position ON batches (account, position)"
@@ -58,7 +58,7 @@ MOST_VALUES = 1 << 31  # of one row
 _KEPT = """(
     encoding IS NOT NULL AND typeof(answers) = 'blob' AND length(answers) = count * CASE encoding
         WHEN 'label' THEN 2 WHEN 'float32' THEN 4 * :classes WHEN 'float64' THEN 8 * :classes END
-    AND (form IS NULL AND offset IS NULL OR form IN ('index', 'uint8', 'float32')
+    AND (form IS NULL AND offset IS NULL OR form IN ('index', 'uint8', 'float32', 'float64')
          AND typeof(offset) = 'integer' AND offset >= 0)
 )"""
 _FITS = {

@@ -124,7 +124,8 @@ class Oracle:
     ) -> Tensor:
         """(n, *input_shape) inputs -> (n, K) answers on the simplex; costs n queries.
 
-        Inputs are float32: pixels in [0, 1], a table's rows within the ranges of its features, or
+        Inputs are float32: pixels in [0, 1], a table's rows within the ranges of its features
+        (float64, if the input precision is), or
         texts as `clonecost.data.text_rows` encodes them. Answers are float32; those to rows of a
         table and to texts stay float64 if they are float64.
 
@@ -153,6 +154,8 @@ class Oracle:
         inputs = inputs.detach()
         if self.threat.input_precision == "uint8":
             inputs = to_eight_bits(inputs)
+        elif self.threat.input_precision == "float64":
+            inputs = inputs.double()
         count = len(inputs)
         if count > self.remaining:
             budget = self.threat.query_budget
@@ -320,7 +323,8 @@ class Oracle:
                 Advice("reshape them to the threat model's `input_shape`"),
                 got=tuple(inputs.shape), want=f"(n, {', '.join(map(str, shape))}) with n > 0",
             )  # fmt: skip
-        if inputs.dtype != torch.float32:
+        exact = self.threat.input_precision == "float64" and inputs.dtype == torch.float64
+        if inputs.dtype != torch.float32 and not exact:
             raise QueryError(
                 "The inputs have the wrong dtype", Advice("convert them with `inputs.float()`"),
                 got=inputs.dtype, want=torch.float32,

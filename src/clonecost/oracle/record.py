@@ -284,7 +284,8 @@ class Record:
         self._must_fit()
         return self._db.execute(
             "SELECT position, count FROM batches WHERE form IS NOT NULL AND offset + count * "
-            "CASE form WHEN 'index' THEN 4 WHEN 'uint8' THEN ?1 ELSE 4 * ?1 END > ?2 "
+            "CASE form WHEN 'index' THEN 4 WHEN 'uint8' THEN ?1 WHEN 'float64' THEN 8 * ?1 "
+            "ELSE 4 * ?1 END > ?2 "
             "ORDER BY position", (prod(self.input_shape), self._inputs.size()),
         ).fetchall()  # fmt: skip
 
@@ -357,7 +358,7 @@ class Record:
         count, digests, form, offset = self._db.execute(
             "SELECT count, digests, form, offset FROM batches WHERE id = ?", (batch,)
         ).fetchone()
-        if form not in ("uint8", "float32"):
+        if form not in ("uint8", "float32", "float64"):
             return True
         return self._inputs.digests(form, offset, count) == digests
 

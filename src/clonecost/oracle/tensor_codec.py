@@ -13,7 +13,7 @@ _FLOATS = {"float32": torch.float32, "float64": torch.float64}
 
 
 def row_digests(inputs: Tensor) -> bytes:
-    """BLAKE2b-128 of each row as float32, one after the other: (n, ...) -> 16 n bytes."""
+    """BLAKE2b-128 of each row as it is sent, one after the other: (n, ...) -> 16 n bytes."""
     return array_digests(as_pixels(inputs).cpu().contiguous().numpy())
 
 
@@ -43,11 +43,13 @@ def pack(inputs: Tensor, index: Tensor | None) -> Packed:
     """Inputs in their smallest exact form.
 
     Args:
-        inputs: (n, *shape), contiguous float32 on the CPU.
+        inputs: (n, *shape), contiguous float32 or float64 on the CPU.
         index: (n,) rows of the proxy pool, if the inputs come from it.
     """
     if index is not None:
         return Packed("index", index.to(torch.int32).numpy().tobytes())
+    if inputs.dtype == torch.float64:  # its digests are of float64
+        return Packed("float64", inputs.numpy().tobytes())
     # the first row almost always decides, and its test is cheap
     if _as_bytes(inputs[:1]) is not None and (as_bytes := _as_bytes(inputs)) is not None:
         return Packed("uint8", as_bytes.numpy().tobytes())
@@ -55,7 +57,7 @@ def pack(inputs: Tensor, index: Tensor | None) -> Packed:
 
 
 def unpack(form: Form, payload: bytes, shape: Shape, pool: Rows | None) -> Tensor:
-    """A batch as it was sent, (count, *shape): uint8 for 8-bit images, else float32.
+    """A batch as it was sent, (count, *shape): uint8 for 8-bit images, else as sent.
 
     Args:
         payload: the bytes of `Packed`.
@@ -65,7 +67,7 @@ def unpack(form: Form, payload: bytes, shape: Shape, pool: Rows | None) -> Tenso
         LedgerError: the pool is needed and missing, or too small.
     """
     if form != "index":
-        dtype = torch.uint8 if form == "uint8" else torch.float32
+        dtype = torch.uint8 if form == "uint8" else _FLOATS[form]
         return torch.frombuffer(bytearray(payload), dtype=dtype).view(-1, *shape)
     if pool is None:
         raise LedgerError(

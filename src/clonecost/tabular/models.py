@@ -131,3 +131,35 @@ class RuleModel(nn.Module):
             member = self.sets[:, torch.arange(rows.shape[1]), indices]  # (L, n, d)
             inside = torch.where(self.category, member.transpose(0, 1), inside)
         return inside.sum(2).argmax(1)
+
+
+class ReluModel(nn.Module):
+    """One hidden layer of ReLU units and a linear part: z = A relu(W x + b) + M x + c.
+
+    Args:
+        features: the d features of the table, all numbers.
+        weight: (h, d) W, on rows that are scaled to [-1, 1].
+        bias: (h,) b.
+        out: (K, h + d + 1): A, M and c side by side.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    out: Tensor
+
+    def __init__(
+        self, features: Sequence[Feature], weight: Tensor, bias: Tensor, out: Tensor
+    ) -> None:
+        super().__init__()
+        self.extract = Extraction(features)
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.register_buffer("out", out)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return relu_columns(self.extract(rows), self.weight, self.bias) @ self.out.T
+
+
+def relu_columns(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(n, d) -> (n, h + d + 1): the h units, the values themselves, and 1."""
+    return torch.cat([(x @ weight.T + bias).relu(), x, torch.ones_like(x[:, :1])], 1)

@@ -72,6 +72,7 @@ def threat_words(result: Result) -> str:
     pixels = {
         "uint8": "8-bit pixels (as an image API accepts them)",
         "float32": "float32 pixels",
+        "float64": "float64 values",
     }[threat.input_precision]
     return (
         f"{access} The attacker may send {count(threat.query_budget, 'input')} of shape {size} "
