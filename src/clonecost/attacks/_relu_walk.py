@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from clonecost.attacks._equations import step_of
 from clonecost.attacks._kinks import kinks
 from clonecost.attacks._stages import Bought
 from clonecost.attacks.base import AttackerKit, Clone, DeferredClone, table_of
 from clonecost.oracle import Oracle
+from clonecost.tabular.answer_digits import step_of
 from clonecost.tabular.features import Extraction, bounds
 from clonecost.tabular.models import ReluModel, SameAnswer, relu_columns
 
