@@ -9,6 +9,7 @@ from clonecost.oracle.hash_chain import array_digests
 from clonecost.oracle.input_store import Form, Packed
 from clonecost.types import Rows, Shape, answered, as_pixels
 
+LABELS = 2**15  # classes whose numbers two bytes hold, with -1; of more, one-hot rows are kept
 _FLOATS = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -18,11 +19,11 @@ def row_digests(inputs: Tensor) -> bytes:
 
 
 def encode(answers: Tensor, labels_only: bool) -> tuple[str, bytes]:
-    """(n, K) answers as (encoding, bytes): two bytes a row for labels.
+    """(n, K) answers as (encoding, bytes): two bytes a row for labels of up to 32,768 classes.
 
     A refused row, of zeros, has the label -1.
     """
-    if labels_only:
+    if labels_only and answers.shape[1] <= LABELS:
         labels = torch.where(answered(answers), answers.argmax(1), -1)
         return "label", labels.to("cpu", torch.int16).numpy().tobytes()
     # equation solving on tables needs digits that float32 does not hold
