@@ -38,9 +38,9 @@ def test_the_panels_name_attacks_that_exist_and_grow_with_their_level() -> None:
     for kind in ("images", "table"):
         sizes = []
         for level in LEVELS.values():
-            names = [entry.attack.partition(":")[0] for entry in getattr(level, kind)]
-            assert set(names) <= set(ATTACKS)
-            assert len(names) == len(set(names))  # settings are by the attack's name
+            names = [entry.attack for entry in getattr(level, kind)]
+            assert {name.partition(":")[0] for name in names} <= set(ATTACKS)
+            assert len(names) == len(set(names))
             sizes.append(len(names))
         assert sizes == sorted(sizes)
 
@@ -61,11 +61,11 @@ def test_what_the_attacker_owns_is_said_and_what_only_the_owner_has_is_missing()
 def test_a_public_backbone_is_guessed_for_large_colour_pictures_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def guess(shape: list[int], **keys: Any) -> list[str]:
+    def guess(shape: list[int], attack: str = "frozen_head", **keys: Any) -> list[str]:
         spec = make_spec(
             {"victim": "m:net", "test": "t.npz", "shape": shape, "panel": "quick", **keys}
         )
-        return [one.missing for one in entries_of(spec) if one.attack == "frozen_head"]
+        return [one.missing for one in entries_of(spec) if one.attack == attack]
 
     assert guess([3, 224, 224]) == [""]
     assert guess([3, 32, 32]) == guess([1, 224, 224]) == []
@@ -74,6 +74,25 @@ def test_a_public_backbone_is_guessed_for_large_colour_pictures_only(
     monkeypatch.setattr("clonecost.backbones.catalogue.find_spec", lambda name: None)
     (why,) = guess([3, 64, 64])
     assert "pip install 'clonecost[backbones]'" in why
+
+
+def test_large_colour_pictures_meet_an_attacker_with_a_pretrained_student(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def found(**keys: Any) -> dict[str, tuple[str | None, str]]:
+        spec = make_spec({"victim": "m:net", "test": "t.npz", "panel": "standard", **keys})
+        entries = entries_of(spec)
+        assert len({one.name for one in entries}) == len(entries)
+        return {one.attack: (one.spec.student, one.missing) for one in entries}
+
+    large = found(shape=[3, 224, 224])
+    for attack in ("knockoff:linear_probe", "knockoff:fine_tune"):
+        assert large[attack] == ("backbone:efficientnet-lite0", "")
+        assert attack not in found(shape=[3, 32, 32])
+        assert "yours is resnet8" in found(shape=[3, 64, 64], student="resnet8")[attack][1]
+    assert large["knockoff:shared"] == (None, "")
+    monkeypatch.setattr("clonecost.backbones.catalogue.find_spec", lambda name: None)
+    assert "clonecost[backbones]" in found(shape=[3, 64, 64])["knockoff:linear_probe"][1]
 
 
 def test_settings_and_seeds_reach_each_entry() -> None:

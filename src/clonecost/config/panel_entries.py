@@ -24,6 +24,7 @@ from clonecost.config.panels import LARGE, Entry, panel_level
 from clonecost.config.schema import Spec
 from clonecost.data.catalogue import DATASETS
 from clonecost.errors import Advice, DropKey, SetKey, SpecError
+from clonecost.students.naming import parse_student
 from clonecost.types import Shape, richness
 from clonecost.victims.zoo.catalogue import VICTIMS
 
@@ -71,9 +72,10 @@ def panel_attacks(spec: Spec) -> list[str]:
 
 def panel_settings(spec: Spec) -> dict[str, dict[str, Any]]:
     """The settings of the panel's attacks: those of the spec over those of the panel."""
-    found: dict[str, dict[str, Any]] = {
-        entry.attack.partition(":")[0]: dict(entry.settings) for entry in _entries(spec)
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for entry in _entries(spec):
+        base = entry.attack.partition(":")[0]
+        found[base] = {**found.get(base, {}), **entry.settings}
     for name, own in spec.set.items():
         found[name] = {**found.get(name, {}), **own}
     return {name: own for name, own in found.items() if own}
@@ -101,6 +103,7 @@ def entries_of(spec: Spec) -> list[PlannedEntry]:
             single = spec.model_copy(update={
                 "panel": None, "minutes": None, "max_usd": None, "budget": 1, "attack":
                 [entry.attack], "seed": [seed], "set": own, "proxy": proxy if uses else None,
+                "student": spec.student or entry.student,
             })  # fmt: skip
             found.append(PlannedEntry(
                 name=f"{entry.attack}, seed {seed}" if several else entry.attack,
@@ -237,6 +240,7 @@ def _entries(spec: Spec) -> list[Entry]:
         and (not entry.large or (shape is not None and is_large(shape)))
         and richness(make_attack(entry.attack, {}).declares.needs) <= richness(kind)
         and (make_attack(entry.attack, {}).declares.multi_label or not several)
+        and not (entry.student and several)
     ]
 
 
@@ -253,6 +257,12 @@ def is_large(shape: Shape) -> bool:
 def _no_backbone(entry: Entry, spec: Spec) -> str:
     """Why the entry has no backbone; empty: it has one."""
     name = str(getattr(make_attack(entry.attack, spec.set), "backbone", ""))
+    if entry.student:
+        if spec.student and parse_student(spec.student).kind in ("catalogue", "code"):
+            return f"it needs a student with a public backbone, and yours is {spec.student}"
+        name = parse_student(entry.student).name if spec.student is None else ""
+    if not name:
+        return ""
     try:
         kind_of(name)
     except SpecError as problem:
@@ -280,4 +290,7 @@ def _owns(entry: Entry, spec: Spec, *, uses: bool) -> str:
     name = proxy_name(spec)
     if entry.data == "picture":
         return f"one public picture ({name})"
-    return f"public pictures ({name})" if name.partition(":")[0] in DATASETS else f"the data {name}"
+    data = f"public pictures ({name})"
+    if name.partition(":")[0] not in DATASETS:
+        data = f"the data {name}"
+    return f"{data} and a public backbone" if entry.student else data

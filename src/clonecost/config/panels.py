@@ -18,6 +18,7 @@ Data = Literal["pool", "kind", "picture"]
 SCORES: tuple[AnswerKind, ...] = ("probs", "top_k")
 LABELS: tuple[AnswerKind, ...] = ("label",)
 LARGE = 64  # pixels of the shorter side of a picture that may be fit for a public backbone
+PUBLIC = "backbone:efficientnet-lite0"  # the student of an attacker who owns a public backbone
 DEFAULT: Level = "quick"  # of an audit that names no attack
 
 
@@ -36,6 +37,7 @@ class Entry:
         words: of texts, the attacker needs their words only.
         large: it needs a victim of colour pictures of at least `LARGE` pixels a side, on which
             public backbones are trained.
+        student: of the entry, unless the spec names one; None: the spec's.
     """
 
     attack: str
@@ -45,6 +47,7 @@ class Entry:
     pieces: bool = False
     words: bool = False
     large: bool = False
+    student: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,7 @@ class PanelLevel:
 
 _IMAGES = (
     Entry(attack="frozen_head", large=True),
+    Entry(attack="knockoff:linear_probe", large=True, student=PUBLIC),
     Entry(attack="knockoff:shared", answers=SCORES),
     Entry(attack="copycat:shared", answers=LABELS),
     Entry(attack="ex_nihilo"),
@@ -73,6 +77,7 @@ _IMAGES = (
 )
 _MORE_IMAGES = (
     *_IMAGES,
+    Entry(attack="knockoff:fine_tune", large=True, student=PUBLIC),
     Entry(attack="jbda", data="kind"),
     Entry(attack="active_thief:shared"),
     Entry(attack="single_image", data="picture"),

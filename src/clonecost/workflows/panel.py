@@ -17,6 +17,7 @@ from clonecost.audit.halt import Halt
 from clonecost.config import (
     Spec,
     audits,
+    bring_student,
     generators_of,
     load_parts,
     load_pool,
@@ -47,6 +48,7 @@ from clonecost.errors import (
 from clonecost.persistence import run_folder
 from clonecost.report.number_format import duration
 from clonecost.result import Result, read_result
+from clonecost.students import Student
 from clonecost.types import Progress, ProxyData, no_progress
 from clonecost.workflows.agreements import Either, remember, remembered
 from clonecost.workflows.costs import evaluation_rows, known_speed, speed_of_student
@@ -146,6 +148,8 @@ class _Session:
     began: float  # by the clock, earlier sessions included
     watch: Watch | None = None
     speed: Speed = field(default_factory=Speed)
+    students: dict[str | None, Student] = field(default_factory=dict)  # of entries, by name
+    speeds: dict[str | None, float] = field(default_factory=dict)
 
     @property
     def _classes(self) -> int:
@@ -362,7 +366,7 @@ class _Session:
         passes = (clone_epochs(attack) or UNKNOWN_EPOCHS) * (sum(stops) + rows)
         if queries_per_iteration(attack):
             passes = OF_A_STREAM * rows
-        student = passes * (self.speed.student or 0.0)
+        student = passes * self._student_speed(one.spec)
         return student + (rows + self._evaluation_to_pay()) * (self.speed.victim or 0.0)
 
     # -- its audit -------------------------------------------------------------------------------
@@ -390,9 +394,29 @@ class _Session:
         single = self._spec(place, rows)
         return replace(
             self.parts, threat=replace(self.parts.threat, query_budget=rows),
-            proxy=self._proxy(single),
+            proxy=self._proxy(single), student=self._student(single),
             generators={name: self.parts.generators[name] for name in generators_of(single)},
         )  # fmt: skip
+
+    def _student(self, single: Spec) -> Student | None:
+        """The entry's student: the spec's, or one that the panel chooses for it."""
+        if single.student == self.spec.student or self.parts.student is None:
+            return self.parts.student
+        if single.student not in self.students:
+            self.students[single.student] = bring_student(single, self.parts.threat)
+        return self.students[single.student]
+
+    def _student_speed(self, single: Spec) -> float:
+        """Seconds that a row of a training step takes; 0 without a limit of time."""
+        if single.student == self.spec.student or self.speed.student is None:
+            return self.speed.student or 0.0
+        if single.student not in self.speeds:
+            student = self._student(single)
+            assert student is not None
+            self.speeds[single.student] = speed_of_student(
+                single, self.parts.threat, student, time.perf_counter
+            )
+        return self.speeds[single.student]
 
     def _proxy(self, single: Spec) -> ProxyData | None:
         if not needs_proxy(single):
