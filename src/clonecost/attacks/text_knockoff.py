@@ -22,7 +22,9 @@ from clonecost.data.text_rows import decode, encode
 from clonecost.data.text_words import words_of
 from clonecost.errors import SetKey, SpecError
 from clonecost.oracle import Oracle
+from clonecost.text.embedding_model import fit_head
 from clonecost.text.ngram_model import fit_ngrams
+from clonecost.text.sentence_embedding import sentence_encoder
 from clonecost.types import ProxyData, answered, as_bytes, as_pixels
 
 
@@ -37,7 +39,9 @@ class TextKnockoff:
     # what is asked: texts of the pool, or salad: random sequences of its words
     rows: Literal["texts", "salad"] = "texts"
     words: int = 12  # of a random sequence
-    ngrams: int = 2  # words of the longest sequence that is a feature of the student
+    # what the student sees of a text: words and word pairs, or a public sentence embedding
+    student: Literal["ngrams", "embedding"] = "ngrams"
+    ngrams: int = 2  # words of the longest sequence that is a feature of the student "ngrams"
     batch_size: int = 256  # rows per call of the victim
 
     declares: ClassVar = Declaration(needs="label", takes="text", proxy="asked", skips_refused=True)
@@ -51,7 +55,8 @@ class TextKnockoff:
             if self.rows == "salad"
             else "texts of the proxy data, each once (again if there are fewer)"
         )
-        return f"queries {budget:,} {what}, then fits a regression on words and word pairs"
+        on = "words and word pairs" if self.student == "ngrams" else "their sentence embeddings"
+        return f"queries {budget:,} {what}, then fits a regression on {on}"
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         pool = kit.required_proxy(self)
@@ -60,6 +65,9 @@ class TextKnockoff:
         order = torch.randperm(len(pool), generator=kit.rng, device=kit.rng.device).cpu()
         order = order[torch.arange(budget) % len(pool)]
         answers: list[Tensor] = []
+        embedded: list[Tensor] = []  # of the first rows, each embedded once
+        if self.student == "embedding":
+            sentence_encoder()  # refused before any query where it is not installed
 
         def asked(part: slice) -> Tensor:
             return texts[part] if texts is not None else as_bytes(pool.rows(order[part]))
@@ -67,6 +75,10 @@ class TextKnockoff:
         def clone(bought: int, kit: AttackerKit) -> nn.Module:
             told = torch.cat(answers)[:bought]
             some = answered(told).cpu()
+            if self.student == "embedding":
+                new = asked(slice(sum(map(len, embedded)), bought))
+                embedded.append(sentence_encoder()(decode(new)))
+                return fit_head(torch.cat(embedded)[:bought][some], told.cpu()[some], kit.progress)
             rows = asked(slice(0, bought))[some]
             return fit_ngrams(rows, told.cpu()[some], self.ngrams, kit.progress).to(kit.device)
 
@@ -87,4 +99,4 @@ class TextKnockoff:
         return encode([" ".join(known[k] for k in row) for row in draws.tolist()], length, cut=True)
 
 
-PROFILES = {"salad": TextKnockoff(rows="salad")}
+PROFILES = {"salad": TextKnockoff(rows="salad"), "embedding": TextKnockoff(student="embedding")}
