@@ -30,7 +30,7 @@ from clonecost.victims import LoadedVictim
 from clonecost.victims.zoo.catalogue import TEXT_VICTIMS
 from clonecost.victims.zoo.texts import text_pipeline, zoo_text_victim
 
-MILESTONES = (500, 1_000, 2_000, 5_000, 10_000, 20_000)
+MILESTONES = (1_000, 2_000, 5_000, 10_000, 20_000)
 KNOCKOFF, EXACT = 10_000, 40_000  # query budgets
 
 
