@@ -63,9 +63,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     other.parent.mkdir(parents=True)
     transferred = Ledger(other, audit="two", input_shape=SHAPE, num_classes=CLASSES)
     buy(transferred, "attack", 0, rng)
+    head = transferred.head
     transferred.close()
     files = {name: digest_of((folder / name).read_bytes()) for name in FILES}
-    ledger.record_files({**files, LEDGERS[1]: f"chain:{transferred.head}"})
+    ledger.record_files({**files, LEDGERS[1]: f"chain:{head}"})
     ledger.close()
     for path in (folder / "ledger.lock", other.with_name("ledger.lock")):
         path.unlink(missing_ok=True)
