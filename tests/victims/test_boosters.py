@@ -71,8 +71,8 @@ def test_categories_in_words_and_missing_values_reach_lightgbm(tmp_path: Path) -
     """A CSV with words and gaps, and a model that was fitted on such a data frame."""
     pandas = pytest.importorskip("pandas")
     colours = np.array(["blue", "green", "red"])[RNG.integers(0, 3, len(X))]
-    frame = pandas.DataFrame({"size": X[:, 0], "colour": pandas.Categorical(colours)})
-    frame.loc[:30, "size"] = np.nan
+    frame = pandas.DataFrame({"mean size": X[:, 0], "colour": pandas.Categorical(colours)})
+    frame.loc[:30, "mean size"] = np.nan
     labels = (colours == "red") | (X[:, 0] > 0.7)
     model = lightgbm.LGBMClassifier(verbose=-1, min_child_samples=5, **SMALL).fit(frame, labels)
     model.booster_.save_model(str(tmp_path / "model.txt"))
@@ -84,11 +84,11 @@ def test_categories_in_words_and_missing_values_reach_lightgbm(tmp_path: Path) -
     victim, rows = load_table_parts(spec)
     assert victim is not None
     assert rows.features is not None
-    assert [one.name for one in rows.features] == ["size", "colour"]
+    assert [one.name for one in rows.features] == ["mean_size", "colour"]
     assert rows.features[1].categories == ("blue", "green", "red")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        truth = model.predict_proba(frame.astype({"size": np.float32}))
+        truth = model.predict_proba(frame.astype({"mean size": np.float32}))
     assert np.allclose(victim.answer(rows.inputs).numpy(), truth, atol=1e-12)
 
 

@@ -1,5 +1,6 @@
 """Data frames as tables: columns are found by name, words are categories, sent as their numbers."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -64,6 +65,24 @@ def label_column(
             Advice(f"call the column of the classes {LABEL!r}, or leave the others out"),
         )
     return others[-1] if others else None
+
+
+def respelled(names: Sequence[str], stated: StatedTable) -> list[str]:
+    """The columns' names in the model's spelling: LightGBM saves a space as an underscore.
+
+    A name that the model has stays, and so does one that two columns would share.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> respelled(["mean area", "label"], replace(NOTHING_STATED, names=("mean_area",)))
+        ['mean_area', 'label']
+    """
+    known = set(stated.names or ()) - set(names)
+    written = [re.sub(r"\s", "_", name) for name in names]
+    return [
+        spelt if spelt in known and written.count(spelt) == 1 else name
+        for name, spelt in zip(names, written, strict=True)
+    ]
 
 
 def chosen(

@@ -6,7 +6,7 @@ from typing import Any
 
 from clonecost.data.csv_size import must_be_small_enough
 from clonecost.data.csv_text import read_cells, typed
-from clonecost.data.frames import chosen, label_column
+from clonecost.data.frames import chosen, label_column, respelled
 from clonecost.data.npz import read_npz
 from clonecost.data.stated import StatedTable
 from clonecost.errors import Advice, DataError
@@ -47,6 +47,7 @@ def _from_csv(
     path: Path, features: Sequence[Feature] | None, stated: StatedTable
 ) -> dict[str, Any]:
     cells = read_cells(path, stated.names or ())
+    cells.columns = respelled(list(cells.columns), stated)
     label = label_column(list(cells.columns), features, stated, str(path))
     labels = None if label is None else cells.pop(label).to_numpy(dtype=object)
     names, known = chosen(list(cells.columns), features, stated, str(path))
@@ -82,7 +83,7 @@ def _from_parquet(
             f"{path} cannot be read as Parquet ({first_line(error)}).",
             Advice("get the file again"),
         ) from error
-    frame.columns = frame.columns.map(str)
+    frame.columns = respelled([str(name) for name in frame.columns], stated)
     if not len(frame):
         raise DataError(f"{path} has no rows.", Advice("add rows"))
     label = label_column(list(frame.columns), features, stated, str(path))

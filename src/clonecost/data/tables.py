@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clonecost.data.bundled_tables import TABLES
 from clonecost.data.catalogue import Split
-from clonecost.data.frames import NOTHING_STATED, chosen, numbered, without_pandas
+from clonecost.data.frames import NOTHING_STATED, chosen, numbered, respelled, without_pandas
 from clonecost.data.stated import StatedTable
 from clonecost.data.table_files import read_table_file
 from clonecost.data.table_labels import numbered_as, numbered_labels
@@ -69,8 +69,9 @@ def table(
     known: Sequence[Feature | None] = list(features or ())
     if hasattr(inputs, "columns"):
         frame = cast("DataFrame", inputs)
-        names, known = chosen([str(c) for c in frame.columns], features, stated, name)
-        frame = frame.set_axis([str(c) for c in frame.columns], axis=1)[names]
+        columns = respelled([str(c) for c in frame.columns], stated)
+        names, known = chosen(columns, features, stated, name)
+        frame = frame.set_axis(columns, axis=1)[names]
         inputs, known = numbered(frame, known, name, _open(names, stated))
     elif features is None and stated.count:
         inputs, names, known = _by_position(np.asarray(inputs), names, stated, name)
