@@ -97,9 +97,7 @@ def test_an_attack_that_needs_every_answer_ends_in_a_sentence(
         with pytest.raises(VictimError, match=r"refuses row \d+ of the queries.*no face found"):
             run_audit(audit)
     first = counting.seen
-    with pytest.raises(
-        VictimError, match=r"cannot go on without .*: active_thief or copycat or kn"
-    ):
+    with pytest.raises(VictimError, match=r"cannot go on without .*: active_thief or copycat or "):
         run_audit(audit)
     assert counting.seen == first
 

@@ -182,7 +182,9 @@ def test_one_source_of_the_fields_that_identify_an_audit(make_audit: MakeAudit) 
     audit = make_audit()
     known = json.loads(audit.identity())["threat"]
     fields = {one.name for one in dataclasses.fields(audit.threat)}
-    assert fields - set(known) <= {"query_budget", "features", "incomplete"}
+    assert fields - set(known) <= {
+        "query_budget", "features", "incomplete", "multi_label", "text"
+    }  # fmt: skip
 
 
 def test_a_ledger_without_a_table_yet_is_begun(

@@ -8,12 +8,16 @@ no text. The length is the same for a whole audit and part of its identity, so t
 text does not change within it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:  # the report decodes texts, and needs no torch
+    from torch import Tensor
 
 from clonecost.errors import Advice, DataError, QueryError, SetKey
 
@@ -54,6 +58,8 @@ def encode(texts: Sequence[str], length: int, *, cut: bool = False) -> Tensor:
         >>> encode(["cat", ""], 5).tolist()
         [[99, 97, 116, 0, 0], [0, 0, 0, 0, 0]]
     """
+    import torch
+
     found = [text.encode() for text in texts]
     longest = max((len(one) for one in found), default=0)
     if longest > length and not cut:
@@ -108,6 +114,8 @@ def must_be_texts(rows: Tensor) -> None:
     Raises:
         QueryError: a value is no byte, a zero stands within a text, or the bytes are no UTF-8.
     """
+    import torch
+
     advice = Advice("make rows with `clonecost.data.text_rows.encode`")
     found = _as_bytes(rows)
     if not torch.equal(found.float().div_(255), rows):
@@ -122,4 +130,6 @@ def must_be_texts(rows: Tensor) -> None:
 
 
 def _as_bytes(rows: Tensor) -> Tensor:
+    import torch
+
     return rows if rows.dtype == torch.uint8 else rows.mul(255).round_().to(torch.uint8)
