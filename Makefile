@@ -71,7 +71,7 @@ demo: $(VENV)/user  ## audit the embedded victim with two attacks, and write a r
 	$(BIN)/clonecost report runs/demo
 
 test: $(VENV)/dev $(MLSERVER)/ready  ## the whole test suite
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 test-all: export CLONECOST_KILLS = all
 test-all: test  ## the same, but every attack is killed again and again, not a sixth of them by the date
@@ -85,7 +85,7 @@ fuzz: $(VENV)/dev  ## damaged and hostile files and messages, EXAMPLES of them f
 
 check: $(VENV)/dev  ## format, lint, imports, types, prose, docs, then the tests
 	$(MAKE) --jobs=2 --output-sync=target $(MLSERVER)/ready types static
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 static: $(VENV)/dev
 	$(BIN)/ruff format --check
