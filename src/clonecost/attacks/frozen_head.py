@@ -152,8 +152,10 @@ class _Steps:
         self.asked.append(rows[: len(index)])
 
     def _make_features(self, count: int) -> None:
-        made = [self.features]
         whole = ceil(count / BATCH) * BATCH  # so that a row has the same neighbours in any run
+        if whole <= len(self.features):
+            return
+        made = [self.features]
         for part in self.places[len(self.features) : whole].split(BATCH):
             made.append(self.backbone(self.pool.rows(part, self.kit.device)).cpu())
             self.kit.progress("making features", sum(map(len, made)), min(whole, len(self.pool)))
