@@ -161,3 +161,17 @@ def test_an_encoder_of_one_size_is_trained_at_that_size() -> None:
     smaller = replace(QUICK, low_resolution=0.5, augment="none")
     fine_tune(net, inputs, answers(victim(frozen=True), inputs), smaller, rng=rng())
     assert encoder.input_shape == LARGE
+
+
+def test_a_whole_number_is_a_temperature_too() -> None:
+    """The type of the number never chooses the loss."""
+    inputs = rows(40)
+    wanted = answers(victim(frozen=False), inputs)
+    tuned = []
+    for temperature in (20, 20.0, None):
+        net = student()
+        how = replace(QUICK, augment="none", temperature=temperature)
+        fine_tune(net, inputs, wanted, how, rng=rng())
+        tuned.append(net.head.weight)
+    assert torch.equal(tuned[0], tuned[1])
+    assert not torch.equal(tuned[0], tuned[2])

@@ -1,9 +1,8 @@
 """Train a student on the victim's answers (distillation). It sends no query."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from math import prod
 from typing import Any, Literal
 
@@ -11,16 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.data.part_rows import PartRows
-from clonecost.errors import SpecError
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.augmentation import Augment, augment
-from clonecost.training.losses import STUDENT_LOSSES, StudentLoss, floor_of, kl, tempered
+from clonecost.training.losses import StudentLoss, kl, student_loss
 from clonecost.training.read_ahead import batches_of
 from clonecost.types import Progress, Rows, answered, as_pixels, no_progress
 
 CHUNK = 1 << 24  # values that a student is asked about at a time, when it is only measured
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +84,7 @@ def distill(
     steps = -(-len(training) // recipe.batch_size)
     optimizer = _optimizer(student, recipe)
     scheduler = _scheduler(optimizer, recipe, steps)
-    loss_of: Loss = STUDENT_LOSSES[recipe.loss]
-    if recipe.temperature == "sweep":
-        raise SpecError("The temperature of a recipe must be chosen before it is used")
-    if recipe.temperature is not None:
-        loss_of = partial(
-            tempered, temperature=recipe.temperature, smallest=floor_of(answers)
-        )  # fmt: skip
+    loss_of = student_loss(recipe.loss, recipe.temperature, answers)
     best: dict[str, Any] = {"kl": float("inf"), "weights": None}
     state = {"student": student, "optimizer": optimizer, "scheduler": scheduler, "best": best}
 

@@ -19,7 +19,7 @@ from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.augmentation import Augment, augment
 from clonecost.training.distill import at_places, mean_kl, seeded
 from clonecost.training.linear_head import features_of, probe_head
-from clonecost.training.losses import TEMPERATURES, floor_of, kl, tempered
+from clonecost.training.losses import TEMPERATURES, Loss, student_loss
 from clonecost.training.mixed_precision import autocast_bfloat16
 from clonecost.training.read_ahead import batches_of
 from clonecost.training.weight_averaging import WeightAverages
@@ -94,7 +94,7 @@ def fine_tune(
     if student.frozen or not recipe.passes or not count:
         return
     held, training = order[:count], order[count:]
-    rows = _Rows(inputs, answers, training, held, floor_of(answers[told]))
+    rows = _Rows(inputs, answers, training, held)
     if recipe.temperature == "sweep":
         plain_rows = replace(recipe, augment="none")
         found = [replace(plain_rows, temperature=one) for one in TEMPERATURES]
@@ -113,7 +113,6 @@ class _Rows:
     answers: Tensor
     training: Tensor
     held_out: Tensor
-    floor: float
 
     def kl(self, student: nn.Module) -> float:
         """In nats, on the held-out rows."""
@@ -141,6 +140,7 @@ def _train(
     loop: Loop, others: list[nn.Module],
 ) -> None:  # fmt: skip
     """All layers; the student becomes the best of itself, its average and `others`."""
+    loss_of = student_loss("kl", recipe.temperature, rows.answers)
     steps = -(-len(rows.training) // recipe.batch_size) * recipe.passes
     optimizer = torch.optim.AdamW(layer_groups(student, recipe), fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(recipe, steps))
@@ -154,7 +154,8 @@ def _train(
             with _at_resolution(student, share):
                 batches = rows.training[order].split(recipe.batch_size)
                 for batch, x in batches_of(rows.inputs, batches, rows.answers.device):
-                    _step(student, x, rows, batch, recipe, rng)
+                    wanted = rows.answers.index_select(0, batch)
+                    _step(student, x, wanted, loss_of, recipe, rng)
                     optimizer.step()
                     optimizer.zero_grad()
                     scheduler.step()
@@ -166,19 +167,14 @@ def _train(
 
 
 def _step(
-    student: nn.Module, inputs: Tensor, rows: _Rows, batch: Tensor, recipe: FineTune,
+    student: nn.Module, inputs: Tensor, wanted: Tensor, loss_of: Loss, recipe: FineTune,
     rng: torch.Generator,
 ) -> None:  # fmt: skip
     how: Augment = "none" if recipe.augment == "probe" else recipe.augment
     x = as_pixels(augment(inputs, how, rng))
     with autocast_bfloat16(x.device, recipe.bfloat16):
         logits = student(x).float()
-    wanted = rows.answers.index_select(0, batch)
-    if isinstance(recipe.temperature, float):
-        each = tempered(logits, wanted, recipe.temperature, rows.floor)
-    else:
-        each = kl(logits, wanted)
-    each.mean().backward()
+    loss_of(logits, wanted).mean().backward()
 
 
 def layer_groups(student: Pretrained, recipe: FineTune) -> list[dict[str, Any]]:

@@ -1,12 +1,16 @@
 """Distances between a student's logits and the victim's answers. One value per row, shape (n,)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clonecost.errors import SpecError
+
+Loss = Callable[[Tensor, Tensor], Tensor]
 Recovery = Literal["mean", "min", "none"]
 StudentLoss = Literal["kl", "bce", "l1", "l2"]
 TEMPERATURES = (1.0, 4.0, 20.0, 1000.0)  # of `tempered`, that a sweep tries
@@ -106,9 +110,29 @@ def l2(logits: Tensor, answers: Tensor) -> Tensor:
     return torch.linalg.vector_norm(logits.softmax(1) - answers, dim=1)
 
 
-STUDENT_LOSSES: dict[StudentLoss, Callable[[Tensor, Tensor], Tensor]] = {
-    "kl": kl, "bce": bce, "l1": l1, "l2": l2,
-}  # fmt: skip
+STUDENT_LOSSES: dict[StudentLoss, Loss] = {"kl": kl, "bce": bce, "l1": l1, "l2": l2}
+
+
+def student_loss(
+    loss: StudentLoss, temperature: float | Literal["sweep"] | None, answers: Tensor
+) -> Loss:
+    """The loss of a recipe: E3's where it has a temperature, else the named one.
+
+    Args:
+        answers: (n, K), all rows that the student is trained on, by which `floor_of` decides.
+
+    Raises:
+        SpecError: the temperature is still to be chosen.
+
+    Example:
+        >>> student_loss("kl", None, torch.eye(2)) is kl
+        True
+    """
+    if temperature is None:
+        return STUDENT_LOSSES[loss]
+    if temperature == "sweep":
+        raise SpecError("The temperature of a recipe must be chosen before it is used")
+    return partial(tempered, temperature=temperature, smallest=floor_of(answers))
 
 
 def recover_logits(answers: Tensor, how: Recovery = "mean", *, smallest: float = 1e-30) -> Tensor:
