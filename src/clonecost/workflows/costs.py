@@ -17,7 +17,7 @@ from clonecost.config import (
     needs_proxy,
     proxy_name,
 )
-from clonecost.config.build import milestones_of
+from clonecost.config.audits import milestones_of
 from clonecost.data.catalogue import DATASETS
 from clonecost.errors import SetKey, SpecError
 from clonecost.report.number_format import duration

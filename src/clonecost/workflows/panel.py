@@ -26,7 +26,8 @@ from clonecost.config import (
     proxy_name,
     to_toml,
 )
-from clonecost.config.build import Parts, load_test, milestones_of
+from clonecost.config.audits import milestones_of
+from clonecost.config.build import Parts, load_test
 from clonecost.config.defaults import takes_of, victim_shape
 from clonecost.config.panel_entries import (
     PlannedEntry,
