@@ -127,8 +127,10 @@ def test_weights_that_do_not_fit_are_refused_by_their_keys(tmp_path: Path) -> No
 
 
 def test_a_backbone_gets_a_new_head_and_may_stay_frozen(own: str) -> None:
-    student = load_student(f"backbone:{own}:encoder", SHAPE, CLASSES).make()
-    frozen = load_student(f"backbone:{own}:encoder,frozen=true", SHAPE, CLASSES).make()
+    loaded = load_student(f"backbone:{own}:encoder", SHAPE, CLASSES)
+    kept = load_student(f"backbone:{own}:encoder,frozen=true", SHAPE, CLASSES)
+    assert (loaded.start, kept.start) == ("pretrained", "frozen")
+    student, frozen = loaded.make(), kept.make()
     assert isinstance(student, Pretrained)
     assert isinstance(frozen, Pretrained)
     assert student(torch.rand(2, *SHAPE)).shape == (2, CLASSES)

@@ -54,8 +54,9 @@ class Declaration:
     - `rows_per_unknown: float` (None): rows queried for each unknown, if it solves equations.
     - `published_wiring: bool` (False): its generator makes the victim's normalised inputs, which an
       attacker who sends pixels cannot do.
-    - `clone_epochs: int` (None): epochs of each scored clone, if it is trained from scratch on all
-      rows bought so far; from them `clonecost check` knows how long an audit takes.
+    - `clone_epochs(start) -> int` (None): how often a row is trained on for each scored clone, if
+      that is trained on all rows bought so far, for a student of this `Start`; from it `clonecost
+      check` knows how long an audit takes.
 
     Raises:
         SpecError: a value is not one of those listed, `by_settings` lists a name that the class

@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
+from clonecost.networks.pretrained import Start, start_of
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.copycat_augmentation import VIEWS, vary
 from clonecost.training.distill import Recipe
-from clonecost.training.recipes import shared_recipe, train
+from clonecost.training.fine_tune import FineTune
+from clonecost.training.recipes import passes_of, recipe_from, train
 from clonecost.types import answered, as_bytes
 
 REFUSED = -1  # the label of a row that the victim refused
@@ -57,9 +59,8 @@ class Copycat:
     def __post_init__(self) -> None:
         at_least(1, self, "per_class", "epochs", "batch_size")
 
-    @property
-    def clone_epochs(self) -> int:
-        return self._recipe().epochs
+    def clone_epochs(self, start: Start) -> int:
+        return passes_of(self._recipe(start), start)
 
     def plan(self, budget: int) -> str:
         return (
@@ -84,10 +85,10 @@ class Copycat:
             labels.append(torch.where(answered(answers), answers.argmax(1), REFUSED))
             yield DeferredClone(clone)
 
-    def _recipe(self) -> Recipe:
-        """The recipe of a student from scratch."""
-        recipe = PAPER if self.recipe == "paper" else Recipe()
-        return recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
+    def _recipe(self, start: Start) -> Recipe | FineTune:
+        if self.recipe == "shared":
+            return recipe_from(start, self.epochs)
+        return PAPER if self.epochs is None else replace(PAPER, epochs=self.epochs)
 
     def _clone(self, inputs: Tensor, labels: Tensor, classes: int, kit: AttackerKit) -> nn.Module:
         inputs, labels = inputs[labels != REFUSED], labels[labels != REFUSED]
@@ -95,7 +96,7 @@ class Copycat:
             inputs, labels = balanced(inputs, labels, self.per_class, kit.rng)
         student = kit.new_student()
         answers = F.one_hot(labels, classes).float()
-        recipe = self._recipe() if self.recipe == "paper" else shared_recipe(student, self.epochs)
+        recipe = self._recipe(start_of(student))
         train(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student
 

@@ -27,6 +27,7 @@ from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClon
 from clonecost.backbones import Backbone, load_backbone, with_head
 from clonecost.backbones.catalogue import kind_of
 from clonecost.errors import ChooseFrom, SpecError
+from clonecost.networks.pretrained import Start
 from clonecost.oracle import Oracle
 from clonecost.tabular.answer_digits import step_of
 from clonecost.tabular.linear_head import Head, pivoted_rows, solve_head
@@ -55,12 +56,12 @@ class FrozenHead:
     order: Literal["random", "pivoted"] = "random"  # how rows are chosen before any is asked
     batch_size: int = 128  # rows per call of the victim
 
-    # features of the candidates take about as long as so many epochs of a student on the rows
-    clone_epochs: ClassVar = 2
-
     declares: ClassVar = Declaration(
         needs="label", proxy="asked", skips_refused=True, by_settings=("unfit", "clone_epochs")
     )
+
+    def clone_epochs(self, start: Start) -> int:
+        return 2  # features of the candidates take about as long as so many epochs on the rows
 
     def __post_init__(self) -> None:
         at_least(0.01, self, "rows")

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.data.part_rows import part
 from clonecost.errors import SetKey, SpecError
+from clonecost.networks.pretrained import Start, start_of
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe
 from clonecost.training.fine_tune import FineTune
 from clonecost.training.read_ahead import batches_of
-from clonecost.training.recipes import shared_recipe, train
+from clonecost.training.recipes import passes_of, recipe_from, train
 from clonecost.types import Rows, ThreatModel, as_pixels
 
 # SGD 0.01, momentum 0.5, no weight decay, x 0.1 every 60 of 200 epochs, batch 64, no augmentation.
@@ -63,10 +64,8 @@ class Knockoff:
         if self.temperature != "sweep":
             at_least(1e-3, self, "temperature")
 
-    @property
-    def clone_epochs(self) -> int:
-        recipe = self._recipe(None)
-        return max(1, recipe.passes) if isinstance(recipe, FineTune) else recipe.epochs
+    def clone_epochs(self, start: Start) -> int:
+        return passes_of(self._recipe(start), start)
 
     def unfit(self, threat: ThreatModel) -> SpecError | None:
         if self.temperature is None or (threat.answers == "probs" and not threat.multi_label):
@@ -77,7 +76,7 @@ class Knockoff:
         )  # fmt: skip
 
     def plan(self, budget: int) -> str:
-        recipe = self._recipe(None)
+        recipe = self._recipe("scratch")
         how = recipe.plan if isinstance(recipe, FineTune) else f"for {recipe.epochs} epochs"
         return (
             f"queries {budget:,} rows of the proxy data once each (again if there are "
@@ -107,20 +106,19 @@ class Knockoff:
         """A clone trained from scratch, so that no smaller budget's clone warms it up."""
         student = kit.new_student()
         train(
-            student, inputs, answers, self._recipe(student), rng=kit.rng,
+            student, inputs, answers, self._recipe(start_of(student)), rng=kit.rng,
             progress=kit.progress, loop=kit.loop,
         )  # fmt: skip
         return student
 
-    def _recipe(self, student: nn.Module | None) -> Recipe | FineTune:
-        """The recipe of this student; None: of one from scratch, or as the setting says."""
+    def _recipe(self, start: Start) -> Recipe | FineTune:
         found: Recipe | FineTune = PAPER
         if self.recipe == "linear_probe":
             return FineTune(epochs=0, low_epochs=0)
         if self.recipe == "fine_tune":
             found = FineTune()
         elif self.recipe == "shared":
-            found = Recipe() if student is None else shared_recipe(student)
+            found = recipe_from(start)
         epochs = found.epochs if self.epochs is None else self.epochs
         return replace(found, epochs=epochs, temperature=self.temperature)
 

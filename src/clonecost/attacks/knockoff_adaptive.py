@@ -27,9 +27,11 @@ from torch.nn import functional as F
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.attacks.knockoff import PAPER
 from clonecost.data.part_rows import part
+from clonecost.networks.pretrained import Start, start_of
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe
-from clonecost.training.recipes import shared_recipe, train
+from clonecost.training.fine_tune import FineTune
+from clonecost.training.recipes import passes_of, recipe_from, train
 from clonecost.types import Rows, answered
 
 LEAST = 1e-6  # least pi: every class can be drawn when no other class has rows left
@@ -63,9 +65,8 @@ class KnockoffAdaptive:
         at_least(1, self, "window", "epochs")
         at_least(0, self, "lr", "momentum")
 
-    @property
-    def clone_epochs(self) -> int:
-        return self._recipe().epochs
+    def clone_epochs(self, start: Start) -> int:
+        return passes_of(self._recipe(start), start)
 
     def plan(self, budget: int) -> str:
         return (
@@ -142,13 +143,14 @@ class KnockoffAdaptive:
         unused[chosen] = False
         return chosen
 
-    def _recipe(self) -> Recipe:
-        recipe = PAPER if self.recipe == "paper" else Recipe()
-        return recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
+    def _recipe(self, start: Start) -> Recipe | FineTune:
+        if self.recipe == "shared":
+            return recipe_from(start, self.epochs)
+        return PAPER if self.epochs is None else replace(PAPER, epochs=self.epochs)
 
     def _clone(self, inputs: Rows, answers: Tensor, kit: AttackerKit) -> nn.Module:
         student = kit.new_student()
-        recipe = self._recipe() if self.recipe == "paper" else shared_recipe(student, self.epochs)
+        recipe = self._recipe(start_of(student))
         train(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student
 

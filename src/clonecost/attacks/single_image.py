@@ -29,6 +29,7 @@ from clonecost.data.fitting import fit_rows
 from clonecost.data.part_rows import part
 from clonecost.data.whole_picture import pictures_in, whole_picture
 from clonecost.errors import ChooseFrom, SpecError
+from clonecost.networks.pretrained import Start
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import probabilities
 from clonecost.query_synthesis.picture_views import NUMBERS, PictureViews, ViewSettings, views_of
@@ -74,9 +75,14 @@ class SingleImage:
         if self.cutmix + self.mixup > 1:
             raise out_of_range(self, "mixup", f"at most {1 - self.cutmix:g}, the rest of cutmix")
 
+    def clone_epochs(self, start: Start) -> int:
+        tried = len(CHOICES) * self._short if self.temperature is None else 0
+        return self.epochs + tried
+
     @property
-    def clone_epochs(self) -> int:
-        return self.epochs
+    def _short(self) -> int:
+        """Epochs after which a temperature is chosen."""
+        return max(1, self.epochs // 5)
 
     def plan(self, budget: int) -> str:
         return (
@@ -137,7 +143,7 @@ class SingleImage:
         held, rest = told[: len(told) // 5], told[len(told) // 5 :]
         if len(held) < FEWEST:
             return CHOICES[0]
-        recipe = Recipe(epochs=max(1, self.epochs // 5), validation=0.0)
+        recipe = Recipe(epochs=self._short, validation=0.0)
         inputs, top = part(views, held, kit.device), answers[held.to(kit.device)].argmax(1)
         agreed = []
         for temperature in CHOICES:

@@ -5,6 +5,7 @@ from typing import TypeVar, cast
 
 from clonecost.attacks.base import Attack, BySettings
 from clonecost.errors import SpecError
+from clonecost.networks.pretrained import Start
 from clonecost.types import ThreatModel
 
 T = TypeVar("T")
@@ -30,9 +31,14 @@ def rows_per_unknown(attack: Attack) -> float | None:
     return _by_settings(attack, "rows_per_unknown", None)
 
 
-def clone_epochs(attack: Attack) -> int | None:
-    """Epochs of each scored clone that is trained from scratch; None: it is trained otherwise."""
-    return _by_settings(attack, "clone_epochs", None)
+def clone_epochs(attack: Attack, start: Start = "scratch") -> int | None:
+    """How often each bought row is trained on for a scored clone; None: it is trained otherwise.
+
+    Args:
+        start: of the student; `knockoff:shared` fine-tunes a pretrained one in fewer epochs.
+    """
+    found: Callable[[Start], int | None] = _by_settings(attack, "clone_epochs", lambda start: None)
+    return found(start)
 
 
 def published_wiring(attack: Attack) -> bool:

@@ -1,8 +1,10 @@
 """A student on an encoder that was trained by others: its features, and a new linear last layer."""
 
-from typing import Self
+from typing import Literal, Self
 
 from torch import Tensor, nn
+
+Start = Literal["scratch", "pretrained", "frozen"]  # of a student, by which recipes differ
 
 
 class Pretrained(nn.Module):
@@ -44,3 +46,15 @@ class Pretrained(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         logits: Tensor = self.head(self.encoder(inputs))
         return logits
+
+
+def start_of(student: nn.Module) -> Start:
+    """Whether a student starts from weights of others, and whether they stay as they are.
+
+    Example:
+        >>> start_of(nn.Linear(2, 2))
+        'scratch'
+    """
+    if not isinstance(student, Pretrained) or not student.pretrained:
+        return "scratch"
+    return "frozen" if student.frozen else "pretrained"

@@ -18,7 +18,7 @@ from clonecost.backbones import load_backbone
 from clonecost.errors import Advice, SetKey, SpecError
 from clonecost.networks import build
 from clonecost.networks.per_label import PerLabel
-from clonecost.networks.pretrained import Pretrained
+from clonecost.networks.pretrained import Pretrained, Start, start_of
 from clonecost.persistence.file_limits import at_home, check_safetensors
 from clonecost.persistence.python_import import imported
 from clonecost.safe_text import first_line
@@ -42,12 +42,14 @@ class Student:
         digest: sha256 of one that is made with a fixed seed, by which code and initial weights are
             known again; empty for a network of the catalogue.
         backbone: it has an encoder and a new last layer, which recipes tell apart.
+        start: what its initial weights are.
     """
 
     name: str
     make: Make
     digest: str = ""
     backbone: bool = False
+    start: Start = "scratch"
 
 
 def load_student(name: str, input_shape: Shape, num_classes: int) -> Student:
@@ -103,7 +105,7 @@ def student_of(
 
 def of_labels(student: Student) -> Student:
     """A student of one logit a label as one of 2 L classes: present, then absent."""
-    return replace(student, make=lambda: PerLabel(student.make()), backbone=False)
+    return replace(student, make=lambda: PerLabel(student.make()), backbone=False, start="scratch")
 
 
 def made_by(found: object, name: str, input_shape: Shape, num_classes: int) -> Make:
@@ -238,7 +240,10 @@ def _checked(name: str, make: Make, shape: Shape, classes: int) -> Student:
     if not any(one.requires_grad for one in network.parameters()):
         raise SpecError(f"The student {name!r} has no weights to train", SetKey("student"))
     digest = hashlib.sha256(f"{type(network).__name__} {digest}".encode()).hexdigest()
-    return Student(name=name, make=make, digest=digest, backbone=isinstance(network, Pretrained))
+    return Student(
+        name=name, make=make, digest=digest, backbone=isinstance(network, Pretrained),
+        start=start_of(network),
+    )  # fmt: skip
 
 
 def _must_answer(network: nn.Module, name: str, shape: Shape, classes: int) -> None:

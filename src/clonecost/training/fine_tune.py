@@ -28,6 +28,7 @@ from clonecost.types import Progress, Rows, Shape, answered, as_pixels, no_progr
 GROUPS = 8  # of layers, each with its own rate
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 LEAST = 32  # pixels: a low-resolution stage never goes below
+WAYS: tuple[Augment, ...] = ("none", "crop+flip")  # of augmentation, that are tried out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +102,7 @@ def fine_tune(
         best = _best_short(student, rows, found, rng, progress)
         recipe = replace(recipe, temperature=best.temperature)
     if recipe.augment == "probe":
-        ways: tuple[Augment, ...] = ("none", "crop+flip")
-        found = [replace(recipe, augment=way) for way in ways]
+        found = [replace(recipe, augment=way) for way in WAYS]
         recipe = _best_short(student, rows, found, rng, progress)
     _train(student, rows, recipe, rng, progress, loop, others=[deepcopy(student)])
 

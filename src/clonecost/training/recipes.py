@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.errors import SetKey, SpecError
-from clonecost.networks.pretrained import Pretrained
+from clonecost.networks.pretrained import Pretrained, Start, start_of
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.distill import Recipe, at_places, distill, mean_kl
-from clonecost.training.fine_tune import FineTune, fine_tune
+from clonecost.training.fine_tune import WAYS, FineTune, fine_tune
 from clonecost.training.losses import TEMPERATURES
 from clonecost.types import Progress, Rows, answered, no_progress
 
@@ -29,9 +29,34 @@ def shared_recipe(student: nn.Module, epochs: int | None = None) -> Recipe | Fin
         >>> shared_recipe(nn.Linear(2, 2)).epochs
         60
     """
-    if isinstance(student, Pretrained) and student.pretrained:
-        return FineTune() if epochs is None else FineTune(epochs=epochs)
-    return Recipe() if epochs is None else Recipe(epochs=epochs)
+    return recipe_from(start_of(student), epochs)
+
+
+def recipe_from(start: Start, epochs: int | None = None) -> Recipe | FineTune:
+    """The `shared_recipe` of a student that is known by its start only."""
+    found = Recipe() if start == "scratch" else FineTune()
+    return found if epochs is None else replace(found, epochs=epochs)
+
+
+def passes_of(recipe: Recipe | FineTune, start: Start) -> int:
+    """How often a row goes through a student in its training, all that is tried out included.
+
+    Example:
+        >>> passes_of(Recipe(epochs=8, temperature="sweep"), "scratch")
+        16
+    """
+    swept = len(TEMPERATURES) * (recipe.temperature == "sweep")
+    if isinstance(recipe, Recipe):
+        return recipe.epochs + swept * _short(recipe)
+    features = 1
+    if start == "frozen" or not recipe.passes:
+        return features
+    return features + swept + len(WAYS) * (recipe.augment == "probe") + recipe.passes
+
+
+def _short(recipe: Recipe) -> int:
+    """Epochs of a training of the sweep."""
+    return max(1, recipe.epochs // SHORT)
 
 
 def train(
@@ -82,7 +107,7 @@ def best_temperature(
     if not len(held):
         return TEMPERATURES[0]
     seed = int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
-    short = replace(recipe, epochs=max(1, recipe.epochs // SHORT), validation=0.0)
+    short = replace(recipe, epochs=_short(recipe), validation=0.0)
     found: dict[float, float] = {}
     for done, temperature in enumerate(TEMPERATURES, start=1):
         copy = deepcopy(student)

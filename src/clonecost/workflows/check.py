@@ -142,7 +142,7 @@ def check_victim(
     found.facts.append(("threads", threads_in_words(spec, threat, victim, student)))
     if found.speed.victim is None:
         found.speed = known_speed(spec, found.speed)
-    found.estimates = estimates(of_one_entry(spec), threat, len(test), found.speed)
+    found.estimates = estimates(of_one_entry(spec), threat, len(test), found.speed, student)
     found.peak_memory = peak_memory()
     return found
 

@@ -51,14 +51,15 @@ def must_be_quick_enough(
     Raises:
         SpecError: a run would take longer than `max_hours`.
     """
-    found = estimates(spec, threat, test, known_speed(spec, Speed()))
+    found = estimates(spec, threat, test, known_speed(spec, Speed()), student)
     if student and _is_work(found, threat):
         speed = speed_of_student(spec, threat, student, clock)
-        if max(one.seconds for one in estimates(spec, threat, test, Speed(student=speed))) > (
-            3600 * spec.max_hours
+        sure = estimates(spec, threat, test, Speed(student=speed), student)
+        if (
+            max(one.seconds for one in sure) > 3600 * spec.max_hours
         ):  # another program may have had the cores: nobody is refused for that
             speed = min(speed, speed_of_student(spec, threat, student, clock))
-        found = estimates(spec, threat, test, known_speed(spec, Speed(student=speed)))
+        found = estimates(spec, threat, test, known_speed(spec, Speed(student=speed)), student)
         for one in found:
             notice(f"{one.attack}: {one.words}")
     for one in found:
@@ -84,8 +85,14 @@ def known_speed(spec: Spec, speed: Speed) -> Speed:
     return replace(speed, victim=least_seconds(1_000, settings, rate) / 1_000)
 
 
-def estimates(spec: Spec, threat: ThreatModel, test: int, speed: Speed) -> list[Estimate]:
-    """The estimate of each attack of a spec."""
+def estimates(
+    spec: Spec, threat: ThreatModel, test: int, speed: Speed, student: Student | None
+) -> list[Estimate]:
+    """The estimate of each attack of a spec.
+
+    Args:
+        student: None: of a table, or not loaded; it counts as one from scratch.
+    """
     card = DATASETS.get(proxy_name(spec))
     proxy = 0
     if needs_proxy(spec):  # rows of a larger shape than stored are made when they are asked for
@@ -99,6 +106,7 @@ def estimates(spec: Spec, threat: ThreatModel, test: int, speed: Speed) -> list[
             keep=spec.keep,
             evaluation=evaluation, proxy=proxy, shape=threat.input_shape,
             num_classes=threat.num_classes, speed=speed,
+            start=student.start if student else "scratch",
         )
         for name in spec.attack
     ]  # fmt: skip

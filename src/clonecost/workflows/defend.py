@@ -132,7 +132,9 @@ def preview(grid: Grid, *, clock: Clock = time.perf_counter) -> list[tuple[str, 
         speed = replace(
             speed, student=speed_of_student(spec, grid.parts.threat, grid.parts.student, clock)
         )
-    found = estimates(spec, grid.parts.threat, len(grid.parts.test), known_speed(spec, speed))
+    found = estimates(
+        spec, grid.parts.threat, len(grid.parts.test), known_speed(spec, speed), grid.parts.student
+    )
     return [*lines, *in_words(found, count)]
 
 

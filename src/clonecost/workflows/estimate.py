@@ -9,6 +9,7 @@ from clonecost.attacks import Attack
 from clonecost.audit.attack_traits import clone_epochs
 from clonecost.audit.defaults import Keep
 from clonecost.audit.definition import kept_bytes
+from clonecost.networks.pretrained import Start
 from clonecost.report.number_format import duration
 from clonecost.types import Shape
 
@@ -85,6 +86,7 @@ def estimate(
     num_classes: int,
     keep: Keep,
     speed: Speed,
+    start: Start = "scratch",
 ) -> Estimate:
     """The estimate of one run.
 
@@ -93,6 +95,7 @@ def estimate(
         evaluation: rows of the evaluation, which the victim answers too.
         proxy: bytes of the proxy data in memory.
         keep: whether inputs are kept, as in the audit's options.
+        start: of the student.
 
     Example:
         >>> estimate(Knockoff(epochs=10), "knockoff", budget=100, milestones=[50], evaluation=0,
@@ -102,7 +105,7 @@ def estimate(
     """
     values = prod(shape)
     stops = [stop for stop in milestones if 0 < stop < budget] + [budget]
-    epochs = clone_epochs(attack)
+    epochs = clone_epochs(attack, start)
     passes = budget if epochs is None else epochs * sum(stops)
     trains = attack.declares.takes == "images"
     row = values if trains else 4 * values  # 8-bit pixels; values of a table are float32

@@ -364,11 +364,14 @@ class _Session:
         """A rough estimate of an entry's time."""
         attack = one.made
         stops = [stop for stop in milestones_of(_with(one.spec, rows)) if stop < rows]
-        passes = (clone_epochs(attack) or UNKNOWN_EPOCHS) * (sum(stops) + rows)
+        of_step = self._student_speed(one.spec)
+        student = self._student(one.spec) if of_step else None
+        start = student.start if student else "scratch"
+        passes = (clone_epochs(attack, start) or UNKNOWN_EPOCHS) * (sum(stops) + rows)
         if queries_per_iteration(attack):
             passes = OF_A_STREAM * rows
-        student = passes * self._student_speed(one.spec)
-        return student + (rows + self._evaluation_to_pay()) * (self.speed.victim or 0.0)
+        training = passes * of_step
+        return training + (rows + self._evaluation_to_pay()) * (self.speed.victim or 0.0)
 
     # -- its audit -------------------------------------------------------------------------------
 

@@ -222,7 +222,8 @@ def _costs(spec: Spec, found: Survey, runs: int, clock: Clock) -> Iterator[tuple
     if student:
         speed = replace(speed, student=speed_of_student(spec, threat, student, clock))
     count = len(found.test)
-    for name, fact in in_words(estimates(spec, threat, count, known_speed(spec, speed)), runs):
+    costs = estimates(spec, threat, count, known_speed(spec, speed), student)
+    for name, fact in in_words(costs, runs):
         yield f"{name}: cost" if name in spec.attack else name, fact
 
 
