@@ -100,6 +100,11 @@ def test_bad_input_is_one_sentence_and_sends_nothing(what: str, out: Path, log: 
     assert not (out / "ledger.sqlite").exists()
 
 
+def test_a_model_that_is_not_there_comes_before_its_missing_test_rows() -> None:
+    assert_one_sentence(run("audit", "nowhere.onnx"), "There is no file nowhere.onnx")
+    assert_one_sentence(run("audit", "own.py:model"), "the test rows for its agreement are missing")
+
+
 def test_flags_of_ones_own_victim_do_not_go_with_the_zoos() -> None:
     said = run("plan", "digits-lenet", "--network", "lenet")
     assert_one_sentence(said, "Leave --network out.")

@@ -10,11 +10,12 @@ from clonecost.config.schema import Spec
 from clonecost.data.catalogue import DATASETS
 from clonecost.data.class_names import read_class_names
 from clonecost.data.texts import TextOptions
-from clonecost.errors import Advice, DropKey, SetKey, SpecError
+from clonecost.errors import Advice, DropKey, SetKey, SpecError, VictimError
 from clonecost.generators import is_path
-from clonecost.persistence.file_limits import at_home
+from clonecost.persistence.file_limits import at_home, regular_file
 from clonecost.types import Feature, Shape, Shown, Takes, narrower
 from clonecost.victims.endpoints import is_url
+from clonecost.victims.file_kinds import READ
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, TEXT_VICTIMS, VICTIMS
 
 # An audit takes two fifths of the time that resnet20 takes (docs/decisions/default_student.md).
@@ -85,6 +86,7 @@ def test_name(spec: Spec) -> str:
 
     Raises:
         SpecError: the victim is the user's own and the spec has no test rows.
+        VictimError: the victim is a file that is not there.
     """
     if spec.test is not None:
         return spec.test
@@ -94,6 +96,8 @@ def test_name(spec: Spec) -> str:
         return TABLE_VICTIMS[spec.victim].table
     if spec.victim in TEXT_VICTIMS:
         return TEXT_VICTIMS[spec.victim].dataset
+    if not is_url(spec.victim) and (path := at_home(spec.victim)).suffix in READ:
+        regular_file(path, VictimError)  # a missing model comes before its missing test rows
     raise SpecError(
         f"{spec.victim} is not in the zoo, and the test rows for its agreement are missing",
         SetKey("test"),
