@@ -65,8 +65,8 @@ def test_a_curved_victim_is_told_and_the_budget_left(tmp_path: Path) -> None:
 
     toy = TableToy(numbers(3), 3, curved, precision="float64")
     clones, spent = steal(ReluExact(), toy, tmp_path, budget=20_000, remark=remarks.append)
-    assert spent <= 20_000
-    assert remarks[-1]
+    assert spent < 5_000
+    assert "are curved" in remarks[-1]
     assert agreement(clones[-1], toy) > 0.3
 
 

@@ -1,9 +1,10 @@
-"""Kinks of a function that is linear in pieces, on many lines at once.
+"""Kinks of a function that is linear in pieces, on a line.
 
-A line is x(t) = start + t direction, and the function has `outputs` columns. An interval of a line
-is asked at three inner points. On the chord: no kink. Else the straight pieces from both ends cross
+The line is x(t) = start + t direction, and the function has `outputs` columns. An interval of it is
+asked at three inner points. On the chord: no kink. Else the straight pieces from both ends cross
 at t*; if the function is there, and on both sides of it, what these pieces say, t* is its only
-kink. Else the interval is halved. The unequal fractions keep two kinks from hiding each other.
+kink. Else the interval is halved. The unequal fractions keep two kinks from hiding each other. All
+intervals are asked at once.
 """
 
 from collections.abc import Callable, Generator
@@ -19,43 +20,38 @@ MARGIN = 1e-4  # of an interval: nearer to the first or last inner point t* is n
 BESIDE = 0.1  # of an interval: further points on both sides of t*
 NARROWEST = 1e-9  # of the line: an interval that is not halved any more
 MOST_INTERVALS = 3_000  # more are open in curved functions only
-# asks (line, t), (m,) each: the values (m, O) and their errors (m,), infinite for unusable ones
-Ask = Callable[[Tensor, Tensor], Generator[Clone, None, tuple[Tensor, Tensor]]]
+OFTEN, FEW = 16, 0.01  # so many times the first intervals are open, and a kink in so few: curved
+# asks t, (m,): the values (m, O) and their errors (m,), infinite for unusable ones
+Ask = Callable[[Tensor], Generator[Clone, None, tuple[Tensor, Tensor]]]
 
 
 @dataclass
 class Found:
-    """The line and the place of each kink, (k,); `curved`: it is not linear in pieces."""
+    """The place of each kink, (k,); `curved`: it is not linear in pieces."""
 
-    line: Tensor
     t: Tensor
     curved: bool = False
 
 
-def kinks(ask: Ask, length: Tensor, first: int, *, floor: float) -> Generator[Clone, None, Found]:
-    """Find the kinks on lines of the lengths (p,), which start with `first` equal intervals.
+def kinks(ask: Ask, length: float, first: int, *, floor: float) -> Generator[Clone, None, Found]:
+    """Find the kinks on a line of that length, which starts with `first` equal intervals.
 
     Args:
         floor: errors below this are not looked at, in the unit of the values.
     """
-    lines = torch.arange(len(length)).repeat_interleave(first + 1)
-    t = torch.linspace(0, 1, first + 1, dtype=torch.float64).repeat(len(length)) * length[lines]
-    f, error = yield from ask(lines, t)
-    inside = torch.arange(len(t)) % (first + 1) != first
-    a = inside.nonzero()[:, 0]
-    line, left, right, f_left, f_right = lines[a], t[a], t[a + 1], f[a], f[a + 1]
-    usable = (error[a] < torch.inf) & (error[a + 1] < torch.inf)
-    line, left, right, f_left, f_right = (
-        one[usable] for one in (line, left, right, f_left, f_right)
-    )
-    found_line, found_t = [line[:0]], [left[:0]]
-    while len(line):
-        if len(line) > MOST_INTERVALS:
-            return Found(torch.cat(found_line), torch.cat(found_t), curved=True)
+    t = torch.linspace(0, 1, first + 1, dtype=torch.float64) * length
+    f, error = yield from ask(t)
+    usable = (error[:-1] < torch.inf) & (error[1:] < torch.inf)
+    left, right, f_left, f_right = (one[usable] for one in (t[:-1], t[1:], f[:-1], f[1:]))
+    found = [left[:0]]
+    while len(left):
+        few = sum(map(len, found)) < FEW * len(left)
+        if len(left) > MOST_INTERVALS or (few and len(left) >= OFTEN * first):
+            return Found(torch.cat(found), curved=True)
         wide = right - left
         q = left[:, None] + wide[:, None] * torch.tensor(INNER, dtype=torch.float64)
-        f, error = yield from ask(line.repeat_interleave(3), q.flatten())
-        f, error = f.view(len(line), 3, -1), error.view(-1, 3)
+        f, error = yield from ask(q.flatten())
+        f, error = f.view(len(left), 3, -1), error.view(-1, 3)
         told = (error < torch.inf).all(1)
         noise = (50 * error.amax(1)).clamp_min(floor)[:, None]
         share = torch.tensor(INNER, dtype=torch.float64)[:, None]
@@ -75,7 +71,7 @@ def kinks(ask: Ask, length: Tensor, first: int, *, floor: float) -> Generator[Cl
         if one.any():
             k = one.nonzero()[:, 0]
             places = at[k][:, None] + wide[k][:, None] * torch.tensor([-BESIDE, 0.0, BESIDE])
-            g, error = yield from ask(line[k].repeat_interleave(3), places.flatten())
+            g, error = yield from ask(places.flatten())
             g = torch.cat([g.view(len(k), 3, -1), f[k, 1:2]], 1)
             error = error.view(-1, 3)
             places = torch.cat([places, q[k, 1:2]], 1)[..., None]
@@ -88,25 +84,12 @@ def kinks(ask: Ask, length: Tensor, first: int, *, floor: float) -> Generator[Cl
             # at t* both pieces hold
             both = ((before[:, 1] - after[:, 1]).abs() <= near[:, 0]).all(1)
             accepted[k] = right_here & both & (error < torch.inf).all(1)
-        found_line.append(line[accepted])
-        found_t.append(at[accepted])
-        go = (bent | ~told) & ~accepted & (wide > NARROWEST * length[line])
-        go &= told | (wide > length[line] / (8 * first))
-        middle_told = error_free(f[:, 1])
-        go &= middle_told
-        line, left, right, f_left, f_right = (
+        found.append(at[accepted])
+        go = (bent | ~told) & ~accepted & (wide > NARROWEST * length)
+        go &= told | (wide > length / (8 * first))
+        go &= f[:, 1].isfinite().all(1)  # the middle becomes an end
+        left, right, f_left, f_right = (
             torch.cat([a[go], b[go]])
-            for a, b in (
-                (line, line),
-                (left, q[:, 1]),
-                (q[:, 1], right),
-                (f_left, f[:, 1]),
-                (f[:, 1], f_right),
-            )
+            for a, b in ((left, q[:, 1]), (q[:, 1], right), (f_left, f[:, 1]), (f[:, 1], f_right))
         )
-    return Found(torch.cat(found_line), torch.cat(found_t))
-
-
-def error_free(values: Tensor) -> Tensor:
-    """(n,) bool: whether all values of a row, (n, O), are finite."""
-    return values.isfinite().all(1)
+    return Found(torch.cat(found))

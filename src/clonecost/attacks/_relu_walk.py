@@ -121,21 +121,21 @@ class ReluWalk:
 
         Returns how many were new, and whether the function is no such network.
         """
-        length = (end - start).norm()
+        length = float((end - start).norm())
         direction = (end - start) / length
 
-        def ask(_: Tensor, t: Tensor) -> Generator[Clone, None, tuple[Tensor, Tensor]]:
+        def ask(t: Tensor) -> Generator[Clone, None, tuple[Tensor, Tensor]]:
             x = start + t[:, None] * direction
             values, error = yield from self.log_ratios(x)
             return values - self.known(x), error
 
         floor = FLOOR if len(self.known.b) else 1e-12
-        found = yield from kinks(ask, length[None], max(2, places), floor=floor)
+        found = yield from kinks(ask, length, max(2, places), floor=floor)
         t = found.t.sort().values
         if found.curved or not len(t):
             return 0, found.curved
         # beside each kink: halfway to the next one, on both sides
-        ends = torch.cat([t.new_zeros(1), t, length[None]])
+        ends = torch.cat([t.new_zeros(1), t, t.new_tensor([length])])
         gap = ends.diff()
         between = start + (ends[:-1] + gap / 2)[:, None] * direction
         jacobian, _, sure = yield from self.gradients(between, gap / 2 * self.difference)
