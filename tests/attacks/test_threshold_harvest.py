@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.support.recording_oracle import RecordingVictim
 from tests.support.table_runs import agreement, steal, total_variation
 from tests.support.table_toys import COLOUR, TableToy, linear_toy, numbers
 from torch import Tensor
@@ -96,10 +95,16 @@ def test_missing_values_are_a_bin_of_their_own(tmp_path: Path) -> None:
         return torch.stack([1 - p, p], 1)
 
     toy = TableToy(numbers(3), 2, gaps, incomplete=True)
-    recorded = RecordingVictim(toy.answer)
-    clones, _ = steal(SMALL, toy, tmp_path, budget=3_000, victim=recorded)
+    clones, _ = steal(SMALL, toy, tmp_path, budget=3_000)
     rows = torch.tensor([[0.1, 0.0, 0.0], [0.1, torch.nan, 0.0], [0.9, torch.nan, torch.nan]])
     assert (clones[-1](rows).softmax(1) - gaps(rows)).abs().max() < 1e-6
+
+
+def test_a_clone_of_one_boosting_step_is_fitted_in_every_round(tmp_path: Path) -> None:
+    attack = ThresholdHarvest(iterations=1, places=9, checks=30, rounds=2)
+    clones, spent = steal(attack, TableToy(numbers(3), 2, pairs), tmp_path, budget=600)
+    assert spent == 600
+    assert agreement(clones[-1], TableToy(numbers(3), 2, pairs)) > 0.5
 
 
 def test_a_share_above_one_is_refused() -> None:

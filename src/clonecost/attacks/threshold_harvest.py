@@ -162,7 +162,7 @@ class _Walk:
         rows = self.harvest.rows_of(points)
         both = []
         for part in order.chunk(2):
-            fit = Fit(iterations=self.attack.iterations // 3, leaves=self.attack.leaves)
+            fit = Fit(iterations=-(-self.attack.iterations // 3), leaves=self.attack.leaves)
             scale = self._scale(self.bought.answers)
             model = self._fit(self.bought.rows[part], self.bought.answers[part], at, scale, fit)
             both.append(model(rows).softmax(1))
