@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clonecost.data.parquet import pyarrow_parquet
 from clonecost.data.text_rows import clean
 from clonecost.data.values import is_number, listed
 from clonecost.errors import Advice, DataError, DropKey, SetKey
@@ -143,21 +144,14 @@ def _of_json_lines(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _of_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    pa, pq = pyarrow_parquet(path)
     try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise DataError(
-            f"{path} needs the package pyarrow",
-            Advice("run `pip install 'clonecost[parquet]'`"),
-        ) from error
-    try:
-        file = ParquetFile(path)
+        file = pq.ParquetFile(path)
         about = file.metadata
         sizes = [about.row_group(k).total_byte_size for k in range(about.num_row_groups)]
         must_fit_memory(str(path), GROWTH * sum(sizes))
         table = file.read()
-    except (ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet ({first_line(error)})",
                         Advice("get the file again")) from error  # fmt: skip
     return list(table.column_names), table.to_pylist()
