@@ -66,9 +66,9 @@ def hashed(texts: Sequence[str], longest: int) -> csr_array:
 
 def _weighted(counts: csr_array, columns: NDArray[np.int64], scale: Matrix) -> csr_array:
     """(n, m) weights of the used buckets, each row of length 1."""
-    v = csr_array(counts[:, columns] * scale[None, :])
-    size = np.sqrt(np.asarray(v.power(2).sum(axis=1)))
-    return csr_array(v * (1 / np.where(size > 0, size, 1.0))[:, None])
+    from sklearn.preprocessing import normalize
+
+    return csr_array(normalize(csr_array(counts[:, columns] * scale[None, :])))
 
 
 def fit_ngrams(

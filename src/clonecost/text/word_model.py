@@ -75,6 +75,7 @@ class WordModel(nn.Module):
             return self.bias.expand(len(rows), -1)
         from scipy.sparse import csr_array
         from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.preprocessing import normalize
 
         norm = get_args(Norm)[int(self.kind[0])]
         counts: Counts = get_args(Counts)[int(self.kind[1])]
@@ -84,11 +85,7 @@ class WordModel(nn.Module):
         most = int(found.data.max(initial=1))
         weight = np.array([1.0, *(repeats(counts, k) for k in range(1, most + 1))])
         found.data = weight[found.data.astype(int)] * self.scale.cpu().numpy()[found.indices]
+        if norm != "none":
+            found = normalize(found, norm=norm)
         z = cast(NDArray[np.float64], found @ self.theta.cpu().numpy())
-        size = {
-            "none": lambda: np.ones(len(z)),
-            "l1": lambda: np.asarray(found.sum(axis=1)),
-            "l2": lambda: np.sqrt(np.asarray(found.power(2).sum(axis=1))),
-        }[norm]()
-        z = z / np.where(size > 0, size, 1.0)[:, None]
         return torch.from_numpy(z).to(self.bias.device) + self.bias
