@@ -11,6 +11,7 @@ import argparse
 import json
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -56,31 +57,28 @@ def fitted(kind: str, train: cc.LabelledInputs) -> Any:
 
 
 def one(
-    model: Any, test: cc.LabelledInputs, attack: tuple[Any, str], budgets: list[int], seed: int
-) -> list[dict[str, Any]]:
-    """The scores at the budgets, which are runs of their own."""
-    found = []
-    for budget in budgets:
-        threat = cc.ThreatModel(
-            input_shape=test.shape, num_classes=len(model.classes_), query_budget=budget,
-            features=test.features, answers=attack[1],  # type: ignore[arg-type]
-        )  # fmt: skip
-        start = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            result = cc.run_audit(cc.Audit(
-                victim=cc.sklearn_victim(model), threat=threat, attack=attack[0], test=test,
-                seed=seed, out=Path(folder) / "run",
-                options=cc.RunOptions(uniform=2_000),
-            ))  # fmt: skip
-        score = result.curve[-1]
-        unif = score.table.r_unif if score.table else None
-        found.append({
-            "budget": budget, "seed": seed, "spent": result.spent,
-            "agreement": score.agreement.value,
-            "uniform": 1 - unif.value if unif else None,
-            "seconds": round(time.monotonic() - start, 1),
-        })  # fmt: skip
-    return found
+    model: Any, test: cc.LabelledInputs, attack: tuple[Any, str], budget: int, seed: int
+) -> dict[str, Any]:
+    """The scores of one run at its end."""
+    threat = cc.ThreatModel(
+        input_shape=test.shape, num_classes=len(model.classes_), query_budget=budget,
+        features=test.features, answers=attack[1],  # type: ignore[arg-type]
+    )  # fmt: skip
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        result = cc.run_audit(cc.Audit(
+            victim=cc.sklearn_victim(model), threat=threat, attack=attack[0], test=test,
+            seed=seed, out=Path(folder) / "run",
+            options=cc.RunOptions(uniform=2_000),
+        ))  # fmt: skip
+    score = result.curve[-1]
+    unif = score.table.r_unif if score.table else None
+    return {
+        "budget": budget, "seed": seed, "spent": result.spent,
+        "agreement": score.agreement.value,
+        "uniform": 1 - unif.value if unif else None,
+        "seconds": round(time.monotonic() - start, 1),
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -95,17 +93,15 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
-    for budget in asked.budgets:
-        for table in asked.tables:
-            train, test = data(table)
-            for kind in asked.victims:
-                model = fitted(kind, train)
-                for name, attack in ATTACKS.items():
-                    for seed in asked.seeds:
-                        for row in one(model, test, attack, [budget], seed):
-                            rows.append({"table": table, "victim": kind, "attack": name, **row})
-                            asked.out.write_text(json.dumps(rows, indent=1) + "\n")
-                            print(rows[-1], flush=True)
+    # the cheap budgets of everything come first
+    for budget, table, kind in product(asked.budgets, asked.tables, asked.victims):
+        train, test = data(table)
+        model = fitted(kind, train)
+        for (name, attack), seed in product(ATTACKS.items(), asked.seeds):
+            row = one(model, test, attack, budget, seed)
+            rows.append({"table": table, "victim": kind, "attack": name, **row})
+            asked.out.write_text(json.dumps(rows, indent=1) + "\n")
+            print(rows[-1], flush=True)
 
 
 if __name__ == "__main__":
