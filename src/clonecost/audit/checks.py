@@ -205,7 +205,7 @@ def _check_kind(audit: Audit) -> None:
     if threat.features is None:
         return
     try:
-        check_rows(threat.features, audit.test.inputs)
+        check_rows(threat.features, audit.test.inputs, incomplete=threat.incomplete)
     except QueryError as error:
         raise SpecError(
             f"The test set {audit.test.name} does not fit the victim: {error.fact}",

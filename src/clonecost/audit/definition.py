@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -285,6 +285,14 @@ def kept_bytes(attack: Attack, shape: Shape, budget: int, keep: Keep, altered: b
     from_pool = attack.declares.proxy == "asked" and not altered
     most = budget * (4 if from_pool else 4 * prod(shape))
     return most if keep == "all" or (keep == "auto" and most <= KEEP_UNDER) else 0
+
+
+def of_evaluation(threat: ThreatModel, rows: int) -> ThreatModel:
+    """The threat model as the owner asks test rows by: whole answers to rows as they are."""
+    return replace(
+        threat, query_budget=rows, answers="probs", top_k=None, input_precision="float32",
+        access="black-box",
+    )  # fmt: skip
 
 
 def _facts_of(data: ProxyData) -> list[str | int]:

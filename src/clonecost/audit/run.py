@@ -15,7 +15,7 @@ from clonecost.attacks.base import AttackerKit, Clone
 from clonecost.audit.assemble_result import History, Outcome, about_clone, findings, recorded_files
 from clonecost.audit.checks import check, skipping
 from clonecost.audit.curve import Curve, follow
-from clonecost.audit.definition import Audit, kept_bytes
+from clonecost.audit.definition import Audit, kept_bytes, of_evaluation
 from clonecost.audit.halt import Halt, KeptHalt, never
 from clonecost.audit.pool_record import record_pool
 from clonecost.audit.provenance import release
@@ -39,7 +39,7 @@ from clonecost.persistence import run_folder
 from clonecost.persistence.atomic_write import remove_partial
 from clonecost.persistence.snapshots import GlobalRandomness, Snapshots
 from clonecost.result import Control, Result, Score
-from clonecost.types import Purpose, ThreatModel
+from clonecost.types import Purpose
 from clonecost.version import __version__
 
 _OF_A_CLONE = (
@@ -233,14 +233,7 @@ def _buy_reference(
         watcher.step("querying the test set", position + len(inputs), threat.query_budget)
 
     uniform = audit.options.uniform if audit.threat.features is not None else 0
-    threat = ThreatModel(
-        input_shape=audit.threat.input_shape,
-        num_classes=audit.threat.num_classes,
-        query_budget=len(audit.test) + uniform,
-        features=audit.threat.features,
-        multi_label=audit.threat.multi_label,
-        text=audit.threat.text,
-    )
+    threat = of_evaluation(audit.threat, len(audit.test) + uniform)
     oracle = Oracle(
         taken or audit.loaded.answer, threat, ledger, account="evaluation", observe=observe,
         rows_in_flight=audit.loaded.rows_in_flight, max_lost=audit.options.max_lost,

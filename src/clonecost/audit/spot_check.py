@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from clonecost.audit.definition import Audit
+from clonecost.audit.definition import Audit, of_evaluation
 from clonecost.errors import CloneCostError
 from clonecost.evaluation.scoring import Reference
 from clonecost.oracle.ledger import Ledger
@@ -48,9 +48,7 @@ def spot_check(audit: Audit, ledger: Ledger, reference: Reference, *, ending: bo
         attack_rows = ledger.sample_bought(count // 2, rng, pool)
     of_test = torch.randperm(len(reference.test), generator=rng)[: count - count // 2]
     before = findings_of(ledger) or NOTHING
-    plain = replace(  # as the evaluation sends test rows
-        audit.threat, answers="probs", top_k=None, input_precision="float32", incomplete=False
-    )
+    plain = of_evaluation(audit.threat, count)
     of_test = of_test.to(audit.options.device)
     changes: list[Tensor] = []
     failed = None
