@@ -92,6 +92,19 @@ def test_categories_in_words_and_missing_values_reach_lightgbm(tmp_path: Path) -
     assert np.allclose(victim.answer(rows.inputs).numpy(), truth, atol=1e-12)
 
 
+def test_numbers_as_categories_and_a_column_without_use_keep_their_codes(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    sizes = np.array([3, 5, 7])[RNG.integers(0, 3, len(X))]
+    same = pandas.Categorical(["z"] * len(X), categories=["y", "z"])
+    frame = pandas.DataFrame({"same": same, "x": X[:, 0], "size": pandas.Categorical(sizes)})
+    model = lightgbm.LGBMClassifier(verbose=-1, min_child_samples=5, **SMALL)
+    model.fit(frame, (sizes == 7) | (X[:, 0] > 0.7)).booster_.save_model(tmp_path / "model.txt")
+    found = booster(tmp_path / "model.txt")
+    assert found.known_categories == {0: ["y", "z"], 2: [3, 5, 7]}
+    answers = found.predict_proba(frame.astype(object))
+    assert np.allclose(answers, model.predict_proba(frame), atol=1e-12)
+
+
 @pytest.mark.parametrize("objective", ["regression", "lambdarank"])
 def test_a_file_that_is_no_classifier_is_refused_with_its_objective(
     objective: str, tmp_path: Path

@@ -57,7 +57,7 @@ class Booster:
 
     def _coded(self, column: int, values: NDArray[Any]) -> NDArray[Any]:
         known = self.known_categories.get(column)
-        if known is None or all(isinstance(value, int) for value in known):
+        if known is None or known == list(range(len(known))):
             return values
         code = {value: float(k) for k, value in enumerate(known)}
         return np.array([code.get(value, np.nan) for value in values.tolist()])
@@ -133,19 +133,30 @@ def _lightgbm(path: Path) -> Booster:
     else:
         raise _refused(path, kind)
     names = model.feature_name()
-    infos = [told["feature_infos"].get(name, {}).get("values", []) for name in names]
-    pandas = iter(model.pandas_categorical or [])
-    known: dict[int, list[Any]] = {}
-    for k, codes in enumerate(infos):
-        if codes and (words_of := next(pandas, None)) is not None:
-            known[k] = list(words_of)
-        elif codes:
-            known[k] = list(range(max(codes) + 1))
     return Booster(
         library="LightGBM", scores=partial(model.predict, num_threads=1),
         outputs=classes, n_features_in_=len(names),
-        feature_names_in_=_given(names, "Column_"), known_categories=known,
+        feature_names_in_=_given(names, "Column_"),
+        known_categories=_categories(path, model, told["feature_infos"]),
     )  # fmt: skip
+
+
+def _categories(path: Path, model: Any, infos: dict[str, Any]) -> dict[int, list[Any]]:
+    """The values of each categorical column of a LightGBM model, in the order of their codes."""
+    words = model.pandas_categorical or []
+    if not words:  # codes themselves; a column that no tree can use has none
+        codes = {
+            k: infos.get(name, {}).get("values") for k, name in enumerate(model.feature_name())
+        }
+        return {k: list(range(max(some) + 1)) for k, some in codes.items() if some}
+    columns = model.params.get("categorical_feature") or []
+    if len(columns) != len(words):
+        raise VictimError(
+            f"{path} does not tell which columns its lists of categories belong to",
+            Advice("fit the model with `categorical_feature='auto'`"),
+            got=f"{len(words)} lists and {len(columns)} columns", want="as many",
+        )  # fmt: skip
+    return {column: list(some) for column, some in zip(sorted(columns), words, strict=True)}
 
 
 def _xgboost(path: Path) -> Booster:
