@@ -2,29 +2,21 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 from tests.support.recording_oracle import RecordingVictim
 from tests.support.toys import MakeAudit
+from torch import Tensor, nn
 
 from clonecost.attacks import single_image
-from clonecost.attacks.single_image import SingleImage, cooled
+from clonecost.attacks.single_image import SingleImage
 from clonecost.audit import run_audit
 from clonecost.errors import SpecError
-from clonecost.types import ThreatModel, Victim
+from clonecost.training.distill import Recipe, distill
+from clonecost.types import Rows, ThreatModel, Victim
 
 FEW = SingleImage(epochs=1, batch_size=100, scale=0.5)
-
-
-def test_answers_at_a_temperature_are_those_of_the_logits() -> None:
-    logits = torch.randn(5, 4) * 3
-    for temperature in (1.0, 8.0, 50.0):
-        soft = cooled(logits.softmax(1), temperature)
-        assert torch.allclose(soft, (logits / temperature).softmax(1), atol=1e-5)
-    refused = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
-    assert cooled(refused, 8.0)[0].tolist() == [0.0, 0.0]
-    assert cooled(refused, 8.0)[1].isfinite().all()  # a rounded zero
 
 
 def test_no_view_is_asked_twice_and_the_picture_decides_them(
@@ -74,15 +66,17 @@ def test_the_temperature_is_chosen_on_bought_views(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """A loss that teaches other classes is not chosen."""
-    seen: list[float] = []
+    seen: list[object] = []
 
-    def noted(answers: torch.Tensor, temperature: float) -> torch.Tensor:
-        seen.append(temperature)
-        wrong = (temperature == 1) == sharp
-        return cooled(answers.roll(1, 1) if wrong else answers, temperature)
+    def noted(
+        student: nn.Module, inputs: Rows, answers: Tensor, recipe: Recipe, **how: Any
+    ) -> None:  # fmt: skip
+        seen.append(recipe.temperature)
+        wrong = (recipe.temperature is None) == sharp
+        distill(student, inputs, answers.roll(1, 1) if wrong else answers, recipe, **how)
 
-    monkeypatch.setattr(single_image, "cooled", noted)
+    monkeypatch.setattr(single_image, "distill", noted)
     attack = dataclasses.replace(FEW, epochs=40, jitter=0.9)
     few = dataclasses.replace(threat, query_budget=400)
     run_audit(make_audit(attack, victim=victim, milestones=(), threat=few))
-    assert seen == [1.0, 8.0, 8.0 if sharp else 1.0]
+    assert seen == [None, 8.0, 8.0 if sharp else None]

@@ -10,7 +10,7 @@ Differs from the paper: see docs/attacks/single_image.md.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -38,7 +38,6 @@ from clonecost.types import Shape, answered, as_pixels
 
 CHOICES = (1.0, 8.0)  # no temperature, and the published one
 FEWEST = 50  # bought views on which a choice is made
-SMALLEST = 1e-7  # probabilities below it are raised to it: a rounded one may be 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +130,7 @@ class SingleImage:
         self, views: PictureViews, answers: Tensor, kit: AttackerKit, *, soft: bool
     ) -> nn.Module:
         every = torch.arange(len(views))
-        temperature = self._temperature(views, answers, kit) if soft else 1.0
+        temperature = self._temperature(views, answers, kit) if soft else CHOICES[0]
         return _trained(views, every, answers, temperature, Recipe(epochs=self.epochs), kit)
 
     def _temperature(self, views: PictureViews, answers: Tensor, kit: AttackerKit) -> float:
@@ -157,41 +156,10 @@ def _trained(
     kit: AttackerKit,
 ) -> nn.Module:  # fmt: skip
     """A student trained from scratch on the views at `places`, (m,) on the CPU."""
-    student, own = kit.new_student(), answers[places.to(kit.device)]
+    student = kit.new_student()
     distill(
-        Cooled(student, temperature), part(views, places, kit.device), cooled(own, temperature),
-        recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop,
+        student, part(views, places, kit.device), answers[places.to(kit.device)],
+        replace(recipe, temperature=None if temperature == 1 else temperature),
+        rng=kit.rng, progress=kit.progress, loop=kit.loop,
     )  # fmt: skip
     return student
-
-
-class Cooled(nn.Module):
-    """A student whose logits are divided by T.
-
-    Adam takes the same steps whatever the factor T^2 of the loss, so that it is left out.
-    """
-
-    def __init__(self, student: nn.Module, temperature: float) -> None:
-        super().__init__()
-        self.student, self.temperature = student, temperature
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        logits: Tensor = self.student(inputs)
-        return logits / self.temperature
-
-
-def cooled(answers: Tensor, temperature: float) -> Tensor:
-    """softmax(log y / T) = softmax(z / T) of the victim's logits z; rows of zeros stay zeros.
-
-    Args:
-        answers: (n, K), rows on the simplex.
-        temperature: T >= 1; 1 changes nothing.
-
-    Example:
-        >>> cooled(torch.tensor([[0.8, 0.2]]), 2.0)
-        tensor([[0.6667, 0.3333]])
-    """
-    if temperature == 1:
-        return answers
-    soft = (answers.clamp_min(SMALLEST).log() / temperature).softmax(1)
-    return torch.where(answered(answers)[:, None], soft, 0)

@@ -55,9 +55,8 @@ def must_be_quick_enough(
     if student and _is_work(found, threat):
         speed = speed_of_student(spec, threat, student, clock)
         sure = estimates(spec, threat, test, Speed(student=speed), student)
-        if (
-            max(one.seconds for one in sure) > 3600 * spec.max_hours
-        ):  # another program may have had the cores: nobody is refused for that
+        # another program may have had the cores: nobody is refused for that
+        if max(one.seconds for one in sure) > 3600 * spec.max_hours:
             speed = min(speed, speed_of_student(spec, threat, student, clock))
         found = estimates(spec, threat, test, known_speed(spec, Speed(student=speed)), student)
         for one in found:
