@@ -145,7 +145,9 @@ class Small(nn.Module):
 
     def __init__(self, num_classes: int = 1000) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        first = nn.Conv2d(3, 5, 3)
+        nn.init.constant_(first.weight[:, :, 0, 0], 7.0)
+        self.body = nn.Sequential(first, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.classifier = nn.Linear(5, num_classes) if num_classes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -201,6 +203,8 @@ def test_a_librarys_model_is_a_student_where_it_is_installed(
     assert one.head.in_features == 5
     assert not one.pretrained
     first, second = (dict(net.named_parameters()) for net in (one, two))
+    own = [value for key, value in second.items() if key.endswith("body.0.weight")]
+    assert [bool((value[:, :, 0, 0] == 7).all()) for value in own] == [True]  # the library's way
     assert not any(torch.equal(first[key], second[key]) for key in first if "weight" in key)
     with pytest.raises(SpecError, match=r"not on this machine: OSError.*backbone:efficientnet"):
         load_student(f"{library}:small,pretrained=true", SHAPE, CLASSES)

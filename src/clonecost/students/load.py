@@ -152,7 +152,7 @@ def _takes_two(call: Callable[..., object]) -> bool:
 
 
 def _with_new_head(asked: StudentName, num_classes: int) -> Make:
-    """A backbone or a library's model, loaded once, with a new last layer for every student."""
+    """A backbone or a library's model with a new last layer; weights of others are loaded once."""
     if asked.kind in LIBRARIES:
         encoder, features = library_encoder(asked)
         template: nn.Module = encoder
@@ -163,20 +163,11 @@ def _with_new_head(asked: StudentName, num_classes: int) -> Make:
     known = known or asked.weights is not None
 
     def make() -> nn.Module:
-        body = deepcopy(template)
-        if not known:
-            _draw_anew(body)
+        # from scratch the library draws the weights in its own way
+        body = deepcopy(template) if known else library_encoder(asked)[0]
         return Pretrained(body, features, num_classes, frozen=asked.frozen, pretrained=known)
 
     return make
-
-
-def _draw_anew(network: nn.Module) -> None:
-    """New random weights, so that two students from scratch differ."""
-    for part in network.modules():
-        reset = getattr(part, "reset_parameters", None)
-        if callable(reset):
-            reset()
 
 
 def _started(asked: StudentName, make: Make) -> Make:
