@@ -41,7 +41,6 @@ _LOOKED_AT = 64  # pictures that are decoded when a pool is opened
 _TOO_MANY = 6  # unusable ones among these: far above the share
 _AT_ONCE = 256  # rows that are decoded between two stores
 SUFFIXES = (".tar", ".tgz", ".parquet")
-SINGLE = [[suffix] for suffix in PICTURES]
 
 
 @dataclass
@@ -203,7 +202,7 @@ def _workers() -> ThreadPoolExecutor:
 def is_pool(path: Path) -> bool:
     """Whether `opened` reads this path: a folder, or a TAR, Parquet or picture by its name."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    return path.is_dir() or not {*suffixes}.isdisjoint(SUFFIXES) or suffixes[-1:] in SINGLE
+    return path.is_dir() or not {*suffixes}.isdisjoint(SUFFIXES) or path.suffix.lower() in PICTURES
 
 
 def opened(
