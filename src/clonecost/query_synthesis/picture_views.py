@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from clonecost.types import Shape, as_bytes, as_pixels
 
-_OF_PATCH = 13  # uniform numbers of one patch
-NUMBERS = 2 * _OF_PATCH + 5  # of a view: two patches, and how they are mixed
+_OF_PATCH = 12  # uniform numbers of one patch
+NUMBERS = 2 * _OF_PATCH + 4  # of a view: two patches, and how they are mixed
 CHUNK = 1 << 22  # values rendered at a time
 
 
@@ -84,7 +84,7 @@ class PictureViews:
     def _views(self, numbers: Tensor) -> Tensor:
         """(n, C, H, W) in [0, 1], not rounded."""
         first, second, mix = numbers.split([_OF_PATCH, _OF_PATCH, NUMBERS - 2 * _OF_PATCH], 1)
-        how, share, down, right, _ = mix.unbind(1)
+        how, share, down, right = mix.unbind(1)
         own, other = self._patches(first), self._patches(second)
         share = share.view(-1, 1, 1, 1)
         cut = _boxes(1 - share.flatten(), down, right, self.row_shape[1:])
@@ -94,7 +94,7 @@ class PictureViews:
         return torch.lerp(other, own, weight)
 
     def _patches(self, numbers: Tensor) -> Tensor:
-        area, down, right, angle, slant, mirror, bright, contrast, red, green, blue, inverse, _ = (
+        area, down, right, angle, slant, mirror, bright, contrast, red, green, blue, inverse = (
             numbers.unbind(1)
         )
         channels, height, width = self.row_shape
