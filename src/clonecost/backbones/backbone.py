@@ -1,5 +1,6 @@
 """A backbone: pixels of any size -> features, with its resize and normalisation inside."""
 
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -13,6 +14,8 @@ from clonecost.errors import Advice, SpecError
 from clonecost.types import Shape
 
 BATCH = 32  # pictures at a time: some 300 MB at 224 x 224
+# pixels at a time on a processor: an array above 32 MiB goes back to the system after each layer
+PASS = 4 * 224 * 224
 CONSTANTS: dict[Normalisation, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "half": ((0.5,), (0.5,)),
@@ -24,7 +27,8 @@ class Encoder(nn.Module):
     """(n, C, H, W) pixels in [0, 1] -> (n, d): channels, resize, normalisation, then the network.
 
     A picture of another size is resized bilinearly, with antialiasing when it shrinks; grey pixels
-    are repeated for three channels, and three are averaged for one.
+    are repeated for three channels, and three are averaged for one. Without training and gradients
+    a processor computes a few pictures at a time.
 
     Args:
         network: (n, *input_shape) normalised pixels -> (n, d), or (n, d, 1, 1).
@@ -46,6 +50,13 @@ class Encoder(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
+        outside = isinstance(self.network, Outside)  # it has a memory and batches of its own
+        if pixels.device.type != "cpu" or self.training or torch.is_grad_enabled() or outside:
+            return self._features(pixels)
+        rows = max(1, PASS // math.prod(self.input_shape[1:]))
+        return torch.cat([self._features(part) for part in pixels.split(rows)])
+
+    def _features(self, pixels: Tensor) -> Tensor:
         x = (self.fitted(pixels) - self.mean) / self.std
         if x.device.type == "cpu":  # convolutions are faster in this layout
             x = x.contiguous(memory_format=torch.channels_last)
