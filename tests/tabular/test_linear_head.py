@@ -73,6 +73,18 @@ def test_rounded_and_top_answers_and_labels_give_more_with_more_rows() -> None:
         assert found[1] > least
 
 
+def test_the_fit_of_all_rows_goes_on_from_the_measured_one() -> None:
+    rng = torch.Generator().manual_seed(2)
+    mix = (10.0 ** (-2 * torch.arange(D) / D)).double().diag()  # as of a network's features
+    mix = mix.T @ torch.randn(D, D, generator=rng).double()
+    weight = torch.randn(CLASSES, D, generator=rng).double()
+    rows, new = (torch.randn(n, D, generator=rng).double() @ mix for n in (int(1.2 * (D + 1)), 999))
+    p = (100 * (rows @ weight.T).softmax(1)).round() / 100
+    head = solve_head(rows, p / p.sum(1, keepdim=True), "probs", step=0.01)
+    same = head.logits(new).argmax(1) == (new @ weight.T).argmax(1)
+    assert same.double().mean() > 0.6  # from zeros it was 0.5
+
+
 def test_pivoted_rows_span_the_space_and_repeat_none() -> None:
     rows = torch.cat([features(20), features(20), features(60)])
     chosen = pivoted_rows(rows, D + 1)

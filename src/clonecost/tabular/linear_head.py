@@ -117,7 +117,8 @@ def solve_head(features: Tensor, answers: Tensor, kind: AnswerKind, *, step: flo
             break
     assert best is not None
     _, share, measured = best
-    head, _ = _fit(make, _Basis.of(features), seen, share)
+    whole = _Basis.of(features)  # from the head that was measured: few steps go a short way
+    head, _ = _fit(make, whole, seen, share, whole.unknowns(measured))
     return replace(head, explained=measured.explained, held_out=measured.held_out)
 
 
@@ -173,6 +174,16 @@ class _Basis:
         """The head of weights (r, K) in these coordinates, and of the logits at the mean, (K,)."""
         weight = (self.vt.T @ solution).T
         return Head(weight, level - weight @ self.mean, way)
+
+    @property
+    def level(self) -> Tensor:
+        """() the value of the bias's own feature, in the size of the others."""
+        return self.s[0] / len(self.u) ** 0.5
+
+    def unknowns(self, head: Head) -> Tensor:
+        """(r + 1, K): a head in these coordinates, the bias last."""
+        level = head.weight @ self.mean + head.bias
+        return torch.cat([self.vt @ head.weight.T, level[None] / self.level])
 
 
 def _by_equations(basis: _Basis, d: int, answers: Tensor, floor: float) -> Head:
@@ -274,14 +285,13 @@ def _fit(
         start: unknowns of another penalty.
     """
     n, classes = seen.answers.shape
-    level = basis.s[0] / n**0.5  # the bias, as a further feature
-    design = torch.cat([basis.u * basis.s, level.expand(n, 1)], 1)
+    design = torch.cat([basis.u * basis.s, basis.level.expand(n, 1)], 1)
     penalty = share * basis.s[0] ** 2
     scale = (torch.cat([basis.s, basis.s[:1]]) ** 2 + penalty).sqrt()[:, None]
     begin = torch.zeros(len(scale), classes).double() if start is None else start
     found = make(design / scale.T, penalty / scale**2, seen, begin * scale) / scale
     way: Way = "likelihood" if seen.kind == "label" else "bounded equations"
-    return basis.head(found[:-1], found[-1] * level, way), found
+    return basis.head(found[:-1], found[-1] * basis.level, way), found
 
 
 def _bounded(design: Tensor, penalty: Tensor, seen: _Seen, start: Tensor) -> Tensor:
