@@ -184,20 +184,16 @@ class _Steps:
         self.kit.remark("")
         if not self.spent or self._exact():
             return
-        head, name, unknowns = (
-            self._head(self.spent),
-            self.backbone.name,
-            self.features.shape[1] + 1,
-        )
+        head, unknowns = self._head(self.spent), self.backbone.features + 1
         if self.oracle.threat.answers == "label":
             why = "Labels give no equations, so that the head is an estimate"
         elif self.spent <= unknowns:
             why = f"{self.spent:,} rows do not determine a head on {unknowns - 1:,} features"
         else:
             why = (
-                f"The features of {name} explain {max(0.0, head.explained):.1%} of the answers, "
-                "and of a frozen backbone all. The victim has another, was fine-tuned with it, or "
-                "gives altered answers"
+                f"The features of {self.backbone.name} explain {max(0.0, head.explained):.1%} of "
+                "the answers, and of a frozen backbone all. The victim has another, was fine-tuned "
+                "with it, or gives altered answers"
             )
         right = f"; the class was right on {head.held_out:.0%} of the paid rows left out"
         self.kit.remark(why + right if head.held_out >= 0 else why)  # nan: it was not measured
