@@ -42,6 +42,7 @@ FULL: dict[str, Any] = {
             "knockoff": {"epochs": "none"}},
     "defence": ["rounding:decimals=1"], "price": 2.5, "milestones": [3, 1], "seed": [4, 5],
     "device": "cpu", "keep": "all", "controls": True, "compile": "all", "snapshot_every": 60.0,
+    "retrain": True, "retrain_epochs": 3,
     "spot_check": 5, "data": "somewhere", "test": "digits", "allow": ["sklearn.tree._tree.Tree"],
     "uniform": 7, "incomplete": True,
     "network": "lenet", "outputs": "logits", "output": "scores", "shape": [1, 16, 16],
@@ -187,6 +188,7 @@ def test_the_default_folder_depends_on_what_is_asked_and_on_nothing_else() -> No
     assert default_out(plain) == Path("runs/digits-lenet-knockoff-shared")
     free = {"price": 1.0, "milestones": [5], "controls": True, "data": "x", "keep": "all",
             "snapshot_every": 1.0, "spot_check": 3, "max_lost": 5, "max_hours": 2.0,
+            "retrain": True, "retrain_epochs": 2,
             "threads": 2}  # fmt: skip
     assert set(free) | {
         "budget",

@@ -44,6 +44,26 @@ def test_it_goes_on_where_it_was_stopped(toy: Path, tmp_path: Path) -> None:
     assert len(asked(log)) == 3 * before
 
 
+def test_fresh_clones_stand_beside_the_attacks_own(toy: Path, tmp_path: Path) -> None:
+    own = 'proxy = "proxy.npz"\n'
+    edited(toy, own, own + "retrain = true\nretrain_epochs = 1\n")
+    out = tmp_path / "out"
+    words = ["--row", "ours", "--seed", "0", "--seed", "1"]
+    assert run("suite", toy, *AGREED, "--out", out, *words).status == 0
+    table = read_results(out / "small" / "results.json")
+    again = table.cell("ours", "mine").retrained
+    assert again is not None
+    assert again.accuracy is not None
+    assert len(again.agreement.values) == len(again.accuracy.values) == 2
+    page = markdown(table)
+    lines = page.partition("## Mine")[2].splitlines()
+    head = next(line for line in lines if line.startswith("| Attack"))
+    row = next(line for line in lines if line.startswith("| Ours"))
+    cells = dict(zip(head.split(" | "), row.split(" | "), strict=True))
+    assert "%" in cells["Agreement, retrained"]
+    assert "costs no further query" in page
+
+
 def test_a_suite_asks_for_all_its_consents_before_the_first_run(toy: Path, tmp_path: Path) -> None:
     edited(toy, 'not_run = "no time"', 'not_run = ""')
     out = tmp_path / "out"

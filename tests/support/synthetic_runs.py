@@ -115,6 +115,7 @@ def result(
             "confident": 0.42,
         },
         "search": None,
+        "retrained": None,
         "controls": [],
         "flags": [],
         "seconds": 312.0,

@@ -114,6 +114,28 @@ def test_controls_can_be_asked_for_later(out: Path, log: Path) -> None:
     assert asked(log) == []
 
 
+def test_a_fresh_clone_of_the_bought_rows_can_be_asked_for_later(out: Path, log: Path) -> None:
+    assert read_result(out).retrained is None
+    words = [*AUDIT, "--budget", "100", "--out", out, "--retrain", "--retrain-epochs", "2"]
+    said = run(*words)
+    assert said.status == 0, said.err
+    again = read_result(out).retrained
+    assert again is not None
+    assert again.queries == 100
+    assert again.learnt
+    assert asked(log) == []
+
+
+def test_a_run_that_kept_no_inputs_says_why_it_trains_no_fresh_clone(
+    out: Path, tmp_path: Path
+) -> None:
+    words = [*AUDIT, "--budget", "40", "--keep", "none", "--retrain", "--out", tmp_path / "bare"]
+    said = run(*words)
+    assert said.status == 0, said.err
+    assert "No fresh clone was trained" in said.err + said.out
+    assert read_result(tmp_path / "bare").retrained is None
+
+
 def test_a_full_disk_is_named_and_the_run_goes_on(
     out: Path, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

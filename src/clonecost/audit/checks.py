@@ -196,11 +196,17 @@ def _check_kind(audit: Audit) -> None:
         )
     if threat.takes == "images":
         return
+    kind = "texts" if threat.text else "a table"
     if audit.options.controls:
-        kind = "texts" if threat.text else "a table"
         raise SpecError(
             f"Controls train a student network, and an attack on {kind} has none",
             DropKey("controls"),
+        )
+    if audit.options.retrain:
+        raise SpecError(
+            f"An attack on {kind} makes a model of its own, and there is no student network to "
+            "train again on the rows that it bought",
+            DropKey("retrain"),
         )
     if threat.features is None:
         return

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from clonecost.attacks.base import Attack, name_of_attack
 from clonecost.audit.attack_traits import required_generators
-from clonecost.audit.defaults import UNIFORM, Keep
+from clonecost.audit.defaults import UNIFORM, Keep, kept_when
 from clonecost.countermeasures import Countermeasure, Known, View
 from clonecost.countermeasures.base import is_bound, name_of_countermeasure
 from clonecost.errors import (
@@ -56,6 +56,9 @@ class RunOptions:
             torch.compile. It rounds differently, so the run is another one; it saves time from
             some 100,000 rows on.
         controls: also train the controls (`clonecost.result.Control`).
+        retrain: also train a fresh student by the shared recipe on all rows that the attack bought
+            (`Result.retrained`); their inputs are then kept, unless `keep` is "none".
+        retrain_epochs: of that training; None: those of the recipe.
         snapshot_every: seconds between snapshots, from which a killed run resumes.
         spot_check: rows that are sent again when a run resumes and when it ends; None: 20, for a
             model in this process only when a run resumes.
@@ -73,11 +76,18 @@ class RunOptions:
     keep: Keep = "auto"
     compile: Compiled = "no"
     controls: bool = False
+    retrain: bool = False
+    retrain_epochs: int | None = None
     snapshot_every: float = EVERY
     spot_check: int | None = None
     max_lost: int | None = None
     uniform: int = UNIFORM
     threads: int | None = None
+
+    @property
+    def keeps(self) -> Keep:
+        """`keep`; a training on the bought rows keeps all of them."""
+        return kept_when(self.keep, self.retrain)
 
 
 @dataclass(frozen=True, kw_only=True)

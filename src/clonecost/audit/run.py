@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from clonecost.attacks.base import AttackerKit, Clone
+from clonecost.audit.after_attack import controls_of, retrained
 from clonecost.audit.assemble_result import History, Outcome, about_clone, findings, recorded_files
 from clonecost.audit.checks import check, skipping
 from clonecost.audit.curve import Curve, follow
@@ -29,7 +30,6 @@ from clonecost.countermeasures import View
 from clonecost.countermeasures.base import own_rows
 from clonecost.defences import defend
 from clonecost.errors import LedgerError, RunWorkflow, SetKey, SpecError, VictimError
-from clonecost.evaluation.controls import run_controls
 from clonecost.evaluation.row_scores import row_scores
 from clonecost.evaluation.scoring import Reference
 from clonecost.networks import build_generator
@@ -38,7 +38,7 @@ from clonecost.oracle.oracle import Oracle, OraclePosition
 from clonecost.persistence import run_folder
 from clonecost.persistence.atomic_write import remove_partial
 from clonecost.persistence.snapshots import GlobalRandomness, Snapshots
-from clonecost.result import Control, Result, Score
+from clonecost.result import Result, Score
 from clonecost.types import Purpose
 from clonecost.version import __version__
 
@@ -191,12 +191,13 @@ def _run(
     _keep_form(audit, ledger)
     seconds = float(ledger.fact("seconds") or 0) + time.monotonic() - began
     ledger.note(seconds=seconds, stops=json.dumps(sorted({*stops, oracle.spent})))
-    controls = _controls(audit, ledger, kit, reference) if audit.options.controls else []
+    controls = controls_of(audit, ledger, kit, reference)
+    again = retrained(audit, ledger, kit, reference, watcher.notice)
     result = findings(
         audit, ledger, reference, traffic.summary(), outcome, history, seconds,
         findings_of(ledger), controls,
     )  # fmt: skip
-    result = result.model_copy(update={"search": shown.search})
+    result = result.model_copy(update={"search": shown.search, "retrained": again})
 
     about = about_clone(audit, outcome.clone)
     run_folder.write_network(audit.folder / run_folder.CLONE, outcome.clone, about)
@@ -294,23 +295,6 @@ def _kit(audit: Audit, watcher: Watcher, horizon: int, shown: Shown, remark: Rem
     )
 
 
-def _controls(
-    audit: Audit, ledger: Ledger, kit: AttackerKit, reference: Reference
-) -> list[Control]:
-    pool = audit.proxy.inputs if audit.proxy else None
-    branch = kit.branch(-1)
-    kept = ledger.fact("keep") == "all" and ledger.totals("attack").settled > 0
-    return run_controls(
-        new_student=branch.new_student,
-        bought=ledger.bought(pool) if kept else None,
-        true_labels=audit.loaded.true_labels,
-        reference=reference,
-        rng=branch.rng,
-        progress=kit.progress,
-        loop=kit.loop,
-    )
-
-
 def _snapshots(
     audit: Audit, watcher: Watcher, ledger: Ledger, kit: AttackerKit, milestones: Sequence[int],
     parts: dict[str, Any],
@@ -362,9 +346,9 @@ def _continue(ledger: Ledger, audit: Audit) -> History:
         )  # fmt: skip
     if ledger.fact("horizon") is None:
         kept = kept_bytes(
-            audit.attack, audit.threat.input_shape, budget, audit.options.keep, audit.alters_rows
+            audit.attack, audit.threat.input_shape, budget, audit.options.keeps, audit.alters_rows
         )
-        keep = "all" if kept or audit.options.keep == "all" else "none"
+        keep = "all" if kept or audit.options.keeps == "all" else "none"
         threads = threads_of(audit)
         ledger.note(horizon=budget, resumed=0, threads=threads.number, threads_why=threads.why,
                     keep=keep, releases=json.dumps([release()]))  # fmt: skip

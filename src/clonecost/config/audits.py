@@ -56,7 +56,8 @@ def run_options(spec: Spec) -> RunOptions:
     """The run options of the audits of a spec."""
     return RunOptions(
         device=make_device(spec.device), keep=spec.keep, compile=spec.compile,
-        controls=spec.controls, snapshot_every=spec.snapshot_every, spot_check=spec.spot_check,
+        controls=spec.controls, retrain=spec.retrain, retrain_epochs=spec.retrain_epochs,
+        snapshot_every=spec.snapshot_every, spot_check=spec.spot_check,
         max_lost=lost_limit(spec), uniform=spec.uniform,
         threads=None if spec.threads == "auto" else spec.threads,
     )  # fmt: skip

@@ -183,6 +183,15 @@ class Spec(BaseModel):
         "Also train the clone without the victim's knowledge, for comparison; sends no query.",
         panel=RUN, free=True,
     )] = False  # fmt: skip
+    retrain: Annotated[bool, Key(
+        "When the attack has ended, also train a fresh clone by the shared recipe on every row "
+        "that it bought; sends no query.",
+        panel=RUN, free=True,
+    )] = False  # fmt: skip
+    retrain_epochs: Annotated[Count | None, Key(
+        "Epochs of that training.",
+        default="those of the recipe", panel=RUN, free=True,
+    )] = None  # fmt: skip
     max_hours: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)], Key(
         "An audit in which a run would take longer than this, by the speed of this machine, stops "
         "before its first query.",

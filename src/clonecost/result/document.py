@@ -69,6 +69,10 @@ class Result(Model):
     traffic: Traffic
     search: Search | None = Field(default=None, description="null for an attack without a search")
     spot_check: SpotCheck | None = Field(default=None, description="null when none was made")
+    retrained: Score | None = Field(
+        default=None, description="a fresh student, trained by clonecost's own recipe on every row "
+        "that the attack bought, without a further query; null when none was trained"
+    )  # fmt: skip
     controls: list[Control]
     flags: list[Flag]
     seconds: float

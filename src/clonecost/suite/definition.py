@@ -154,7 +154,7 @@ def _cell(suite: Suite, scale: Scale, column: Column, row: Row, seeds: list[int]
         scale.column.get(column.name, nothing), scale.row.get(row.name, nothing),
         scale.cell.get(column.name, {}).get(row.name, nothing),
     ]  # fmt: skip
-    values: dict[str, Any] = {"keep": "none"}  # a table needs no replay
+    values: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     reasons: list[str] = []
     for layer in layers:
@@ -181,6 +181,8 @@ def _cell(suite: Suite, scale: Scale, column: Column, row: Row, seeds: list[int]
         )  # fmt: skip
     if row.white_box:
         values |= {"access": "white-box", "budget": 0, "milestones": []}
+    # a table needs no replay, but a training on all bought rows reads them
+    values.setdefault("keep", "all" if values.get("retrain") else "none")
     own = {_name(attack): settings} if settings else {}
     spec = make_spec({**values, "attack": attack, "seed": seeds, "set": own}, where=where)
     return Cell(column=column, row=row, spec=spec, not_run=reasons[-1] or None if reasons else None)

@@ -58,6 +58,11 @@ AGREEMENTS: dict[Agreement, str] = {  # the heads of their columns
     "chance-corrected": "Chance-corrected agreement",
     "balanced": "Balanced agreement",
 }
+RETRAINED = ("Accuracy, retrained", "Agreement, retrained")
+RETRAINED_RULE = (
+    "Retrained is a fresh student, trained by clonecost's own recipe on all rows that the attack "
+    "bought, when it has ended: it costs no further query."
+)
 EXPLAINED: dict[Agreement, str] = {
     "plain": "",
     "chance-corrected": "Chance-corrected agreement is 0 for a clone that always gives the "
@@ -122,11 +127,12 @@ def _overview_cell(results: SuiteResults, row: RowCard, column: ColumnCard) -> C
 def _victim(results: SuiteResults, column: ColumnCard) -> Section:
     published = _published(results)
     agreements = [AGREEMENTS[kind] for kind in results.agreement]
-    columns = ["Attack", "Accuracy", *agreements, "Queries", "Time of one run"]
+    again = RETRAINED if _any_retrained(results) else ()
+    columns = ["Attack", "Accuracy", *agreements, *again, "Queries", "Time of one run"]
     rows = []
     for row in results.rows_of(column.name):
         cell = results.cell(row.name, column.name)
-        cells = [_label(row), *_measures(row, column, cell, results.agreement)]
+        cells = [_label(row), *_measures(row, column, cell, results.agreement, bool(again))]
         rows.append(GridRow((*cells, *([_paper(cell)] if published else [])), marked=row.ours))
     if published:
         columns.append("Accuracy in the paper")
@@ -143,10 +149,14 @@ def _label(row: RowCard) -> Words:
 
 
 def _measures(
-    row: RowCard, column: ColumnCard, cell: CellCard, agreement: Sequence[Agreement]
+    row: RowCard, column: ColumnCard, cell: CellCard, agreement: Sequence[Agreement], again: bool
 ) -> tuple[Cell, ...]:
-    """Accuracy, the agreements, queries and time; without runs, one cell with the reason."""
-    measures = 3 + len(agreement)
+    """Accuracy, the agreements, queries and time; without runs, one cell with the reason.
+
+    Args:
+        again: whether the fresh clones of `CellCard.retrained` have columns.
+    """
+    measures = 3 + len(agreement) + (len(RETRAINED) if again else 0)
     accuracy = _accuracy(row, column, cell) or (NOT_KNOWN if cell.runs else None)
     if accuracy is None:
         return (Missing(f"not run: {cell.not_run}", span=measures),)
@@ -156,6 +166,7 @@ def _measures(
     return (
         accuracy,
         *(_agreement(cell, kind) for kind in agreement),
+        *(_retrained(cell) if again else ()),
         Count(cell.queries.mean, note=f"and {lost:,} lost in all seeds" if lost else ""),
         Words(duration(cell.seconds.mean)),
     )
@@ -167,6 +178,22 @@ def _agreement(cell: CellCard, kind: Agreement) -> Cell:
     }  # fmt: skip
     found = kinds[kind]
     return NOT_KNOWN if found is None else Measured(found.mean, found.low, found.high)
+
+
+def _any_retrained(results: SuiteResults) -> bool:
+    return any(cell.retrained for cell in results.cells)
+
+
+def _retrained(cell: CellCard) -> tuple[Cell, Cell]:
+    """Accuracy and agreement of the fresh clones, as the columns of `RETRAINED`."""
+    found = cell.retrained
+    if found is None:
+        return Missing("–"), Missing("–")
+    accuracy, agreement = found.accuracy, found.agreement
+    return (
+        NOT_KNOWN if accuracy is None else Measured(accuracy.mean, accuracy.low, accuracy.high),
+        Measured(agreement.mean, agreement.low, agreement.high),
+    )
 
 
 def _accuracy(row: RowCard, column: ColumnCard, cell: CellCard) -> Measured | None:
@@ -256,6 +283,7 @@ def _estimate(found: Interval) -> Estimate:
 def _how_to_read(results: SuiteResults) -> Section:
     sources = [fine(f"Source of the papers' numbers: {one}") for one in _published(results)]
     more = [EXPLAINED[kind] for kind in results.agreement if EXPLAINED[kind]]
+    more += [RETRAINED_RULE] if _any_retrained(results) else []
     return Section("How to read this page", (text(" ".join([RULES, *more])), *sources))
 
 

@@ -13,7 +13,7 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from clonecost.errors import Advice, RunError
 from clonecost.report.aggregate import Estimate, estimate, points_of
-from clonecost.result import Measured, Model, Rate, Result
+from clonecost.result import Measured, Model, Rate, Result, Score
 from clonecost.suite.definition import Agreement
 
 SCHEMA: Literal["clonecost/suite/1"] = "clonecost/suite/1"
@@ -90,6 +90,13 @@ class RunCard(Model):
     resumed: int
 
 
+class Retrained(Model):
+    """Fresh clones, each trained by the shared recipe on all rows that one seed's attack bought."""
+
+    accuracy: Spread | None = Field(description="null without labels")
+    agreement: Spread
+
+
 class CellCard(Model):
     """One cell: its numbers over the seeds and their runs, or the reason why there is no run."""
 
@@ -103,6 +110,9 @@ class CellCard(Model):
     )
     balanced: Spread | None = Field(
         default=None, description="balanced agreement; null of runs before it was kept"
+    )
+    retrained: Retrained | None = Field(
+        default=None, description="null where the suite does not ask for it, or no row was bought"
     )
     queries: Amount | None = Field(description="rows answered to the attack")
     seconds: Amount | None
@@ -299,6 +309,7 @@ def make_cell(
         agreement=_spread([score.agreement for score in last]),
         corrected=_corrected([score.corrected_agreement for score in last]),
         balanced=_spread([score.balanced_agreement for score in last]),
+        retrained=_retrained([result.retrained for result in results]),
         queries=_amount([result.spent for result in results]),
         seconds=_amount([result.seconds for result in results]),
         victim_accuracy=first.victim.accuracy if first else None,
@@ -329,6 +340,14 @@ def _spread(rates: Sequence[Rate | None]) -> Spread | None:
         return None
     found = _interval(estimate(known), len(known))
     return Spread(**found.model_dump(), values=[rate.value for rate in known])
+
+
+def _retrained(scores: Sequence[Score | None]) -> Retrained | None:
+    known = [score for score in scores if score is not None]
+    agreement = _spread([score.agreement for score in known])
+    if agreement is None or len(known) < len(scores):
+        return None
+    return Retrained(accuracy=_spread([score.accuracy for score in known]), agreement=agreement)
 
 
 def _corrected(rates: Sequence[Measured]) -> Corrected | None:

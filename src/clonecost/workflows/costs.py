@@ -8,6 +8,7 @@ from math import ceil, prod
 import torch
 from torch import Tensor, nn
 
+from clonecost.audit.defaults import kept_when
 from clonecost.audit.threads import threads_for
 from clonecost.config import (
     Spec,
@@ -20,9 +21,11 @@ from clonecost.config import (
 from clonecost.config.audits import milestones_of
 from clonecost.data.catalogue import DATASETS
 from clonecost.errors import SetKey, SpecError
+from clonecost.networks.pretrained import Start
 from clonecost.report.number_format import duration
 from clonecost.students import Student
 from clonecost.training.distill import Recipe, distill
+from clonecost.training.recipes import passes_of, recipe_from
 from clonecost.types import Shape, ThreatModel
 from clonecost.victims import LoadedVictim
 from clonecost.victims.endpoints import RATE, EndpointSettings, least_seconds
@@ -99,13 +102,15 @@ def estimates(
         stored = min(stored, prod(card.shape)) if card else stored
         proxy = stored * (card.train if card else spec.budget)
     evaluation = evaluation_rows(spec, threat, test)
+    start: Start = student.start if student else "scratch"
+    again = passes_of(recipe_from(start, spec.retrain_epochs), start) if spec.retrain else 0
     return [
         estimate(
             make_attack(name, spec.set), name, budget=spec.budget, milestones=milestones_of(spec),
-            keep=spec.keep,
+            keep=kept_when(spec.keep, spec.retrain), again=again,
             evaluation=evaluation, proxy=proxy, shape=threat.input_shape,
             num_classes=threat.num_classes, speed=speed,
-            start=student.start if student else "scratch",
+            start=start,
         )
         for name in spec.attack
     ]  # fmt: skip

@@ -87,6 +87,7 @@ def estimate(
     keep: Keep,
     speed: Speed,
     start: Start = "scratch",
+    again: int = 0,
 ) -> Estimate:
     """The estimate of one run.
 
@@ -96,6 +97,7 @@ def estimate(
         proxy: bytes of the proxy data in memory.
         keep: whether inputs are kept, as in the audit's options.
         start: of the student.
+        again: how often a row is trained on after the attack has ended.
 
     Example:
         >>> estimate(Knockoff(epochs=10), "knockoff", budget=100, milestones=[50], evaluation=0,
@@ -106,7 +108,7 @@ def estimate(
     values = prod(shape)
     stops = [stop for stop in milestones if 0 < stop < budget] + [budget]
     epochs = clone_epochs(attack, start)
-    passes = budget if epochs is None else epochs * sum(stops)
+    passes = (budget if epochs is None else epochs * sum(stops)) + again * budget
     trains = attack.declares.takes == "images"
     row = values if trains else 4 * values  # 8-bit pixels; values of a table are float32
     kept = kept_bytes(attack, shape, budget, keep)

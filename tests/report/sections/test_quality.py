@@ -1,9 +1,9 @@
 from typing import Any
 
-from tests.support.synthetic_runs import run, wilson
+from tests.support.synthetic_runs import run, score, wilson
 
 from clonecost.report import Group, Run, group_runs
-from clonecost.report.sections.quality import tabular_errors
+from clonecost.report.sections.quality import retrained_words, tabular_errors
 
 
 def with_errors(**errors: Any) -> Group:
@@ -35,3 +35,13 @@ def test_an_unknown_distance_is_left_out_and_not_zero() -> None:
     known = tabular_errors(with_errors(**errors, r_unif=wilson(0.5), tv_unif=0.04))
     assert known is not None
     assert "50.00 % (R_unif) and 4.0e-02. These" in known
+
+
+def test_a_fresh_clone_is_named_where_every_seed_has_one() -> None:
+    again = score(19_712, 0.834, 0.4)
+    runs = [run(seed=0, retrained=again), run(seed=1, retrained=again)]
+    said = retrained_words(group_runs(runs)[0])
+    assert said is not None
+    assert "19,712 rows" in said
+    assert "agreement is 83.4 %" in said
+    assert retrained_words(group_runs([runs[0], run(seed=1)])[0]) is None

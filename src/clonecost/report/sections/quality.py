@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from clonecost.report.aggregate import OTHERS, Estimate, Group, Point
+from clonecost.report.aggregate import OTHERS, Estimate, Group, Point, estimate, estimate_known
 from clonecost.report.model import (
     Cell,
     Grid,
@@ -18,7 +18,7 @@ from clonecost.report.model import (
     fine,
     text,
 )
-from clonecost.report.number_format import count, percent
+from clonecost.report.number_format import count, percent, percent_range
 from clonecost.result import metrics
 
 TITLE = "Quality of the final clone"
@@ -63,19 +63,41 @@ def quality(groups: Sequence[Group]) -> Section:
         for group in groups
         if (said := tabular_errors(group))
     ]
+    again = [
+        text(Strong(f"{group.label}."), f" {said}")
+        for group in groups
+        if (said := retrained_words(group))
+    ]
     left_out = [fine(said) for group in groups if (said := classes_left_out(group))]
     return Section(
-        TITLE, (Grid(TITLE, columns, rows), fine(RULE), *dict.fromkeys(left_out), *errors)
+        TITLE, (Grid(TITLE, columns, rows), fine(RULE), *dict.fromkeys(left_out), *again, *errors)
     )
 
 
-def measured(estimate: Estimate) -> Measured:
-    return Measured(estimate.value, estimate.low, estimate.high)
+def retrained_words(group: Group) -> str | None:
+    """How good a fresh clone of the rows that the attack bought is; None if none was trained."""
+    found = [run.result.retrained for run in group.runs]
+    scores = [score for score in found if score is not None]
+    if len(scores) < len(found):
+        return None
+    agreement = estimate([score.agreement for score in scores])
+    accuracy = estimate_known([score.accuracy for score in scores])
+    rows = max(score.queries for score in scores)
+    right = "" if accuracy is None else f" and its accuracy is {percent(accuracy.value, 1)}"
+    return (
+        f"A fresh clone, trained by clonecost's own recipe on the {count(rows, 'row')} that the "
+        f"attack bought, sent no further query. Its agreement is {percent(agreement.value, 1)} "
+        f"({percent_range(agreement.low, agreement.high, 1)}){right}."
+    )
 
 
-def known(estimate: Estimate | None) -> Cell:
+def measured(found: Estimate) -> Measured:
+    return Measured(found.value, found.low, found.high)
+
+
+def known(found: Estimate | None) -> Cell:
     """A number that needs true labels."""
-    return NOT_KNOWN if estimate is None else measured(estimate)
+    return NOT_KNOWN if found is None else measured(found)
 
 
 def classes_left_out(group: Group) -> str | None:
