@@ -18,7 +18,7 @@ from clonecost.attacks import ATTACKS
 from clonecost.attacks.copycat import Copycat
 from clonecost.attacks.tramer_lr import TramerLr
 from clonecost.audit import run_audit
-from clonecost.audit.run import Watcher
+from clonecost.audit.watcher import Watcher
 from clonecost.errors import VictimError
 from clonecost.oracle.delivery import current
 from clonecost.oracle.ledger import Ledger

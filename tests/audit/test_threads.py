@@ -10,8 +10,8 @@ from torch import nn
 
 from clonecost.attacks.knockoff import Knockoff
 from clonecost.audit import run_audit, threads
-from clonecost.audit.run import Watcher
 from clonecost.audit.threads import choose_threads, multiply_adds
+from clonecost.audit.watcher import Watcher
 from clonecost.result import read_result
 from clonecost.types import LabelledInputs, ThreatModel
 

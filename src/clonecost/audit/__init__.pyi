@@ -7,5 +7,5 @@ from .definition import OWN_MODEL as OWN_MODEL
 from .definition import Audit as Audit
 from .definition import Origin as Origin
 from .definition import RunOptions as RunOptions
-from .run import Watcher as Watcher
 from .run import run_audit as run_audit
+from .watcher import Watcher as Watcher

@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from clonecost.audit.assemble_result import History, Outcome, about_clone, findi
 from clonecost.audit.checks import check, skipping
 from clonecost.audit.curve import Curve, follow
 from clonecost.audit.definition import Audit, kept_bytes, of_evaluation
+from clonecost.audit.event_log import event_log
 from clonecost.audit.halt import Halt, KeptHalt, never
 from clonecost.audit.pool_record import record_pool
 from clonecost.audit.provenance import release
@@ -26,6 +27,7 @@ from clonecost.audit.shown import Remark, Shown
 from clonecost.audit.spot_check import findings_of, spot_check
 from clonecost.audit.taken_over import taken_over
 from clonecost.audit.threads import threads_of, words_on_threads
+from clonecost.audit.watcher import Watcher
 from clonecost.countermeasures import View
 from clonecost.countermeasures.base import own_rows
 from clonecost.defences import defend
@@ -38,7 +40,7 @@ from clonecost.oracle.oracle import Oracle, OraclePosition
 from clonecost.persistence import run_folder
 from clonecost.persistence.atomic_write import remove_partial
 from clonecost.persistence.snapshots import GlobalRandomness, Snapshots
-from clonecost.result import Result, Score
+from clonecost.result import Result
 from clonecost.types import Purpose
 from clonecost.version import __version__
 
@@ -46,26 +48,6 @@ _OF_A_CLONE = (
     run_folder.RESULT, run_folder.TRANSFER, run_folder.DETECTION, run_folder.SAMPLES,
     run_folder.SEARCH, run_folder.ROWS, run_folder.POOL,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """Callbacks that report the progress of an audit, without an effect on it.
-
-    Attributes:
-        spent: (rows spent, budget) after each batch.
-        step: (name, parts done, parts in all) of any other long step.
-        scored: every score of the clone, also those of a resumed run's earlier milestones.
-        notice: a warning, one sentence.
-
-    Example:
-        >>> watcher = Watcher(scored=lambda score: print(score.queries, score.agreement.value))
-    """
-
-    spent: Callable[[int, int], None] = lambda spent, budget: None
-    step: Callable[[str, int, int], None] = lambda what, done, total: None
-    scored: Callable[[Score], None] = lambda score: None
-    notice: Callable[[str], None] = lambda sentence: None
 
 
 def run_audit(
@@ -105,7 +87,7 @@ def run_audit(
         if lost := take_up(audit.folder, audit.identity()):  # raises if the folder is not free
             watcher.notice(lost)
         ledger = _open_ledger(audit)
-    try:
+    with closing(ledger), event_log(audit, watcher) as watcher:
         remedies = SetKey("out"), RunWorkflow("replay", audit.folder)
         if warning := must_recall(audit.defences, audit.threat, ledger, *remedies):
             watcher.notice(warning)
@@ -124,8 +106,6 @@ def run_audit(
             run_folder.write(audit.folder / run_folder.SPEC, audit.origin.spec)
         with _deterministic(audit.seed, int(ledger.fact("threads") or 1)):
             return _run(audit, watcher, ledger, history, began, halt, evaluation_of)
-    finally:
-        ledger.close()
 
 
 def _ask_twice(audit: Audit, watcher: Watcher) -> None:

@@ -19,6 +19,7 @@ from clonecost.cli.runs import export, replay, transfer, verify
 from clonecost.cli.serve import serve
 from clonecost.cli.suite import suite
 from clonecost.cli.train_misinformation import train_misinformation
+from clonecost.cli.watch import watch
 
 __all__ = [
     "app",
@@ -37,6 +38,7 @@ __all__ = [
     "train_misinformation",
     "transfer",
     "verify",
+    "watch",
 ]
 
 

@@ -22,6 +22,7 @@ SEARCH, SNAPSHOTS, ROWS = "search.safetensors", "snapshots", "rows.safetensors"
 TRANSFER, TRANSFERS, INPUTS = "transfer.json", "transfers", "inputs.bin"
 REPLAYS, POOL = "replays", "pool.csv"
 DETECTION, BENIGN = "detection.json", "benign"
+EVENTS = "events.jsonl"  # without a digest: nothing is decided by it
 LEDGERS = (TRANSFERS, BENIGN)  # folders of ledgers of their own
 # the sources of a report
 REPORTED = (RESULT, SPEC, CLONE, SAMPLES, SEARCH, TRANSFER, ROWS, DETECTION, POOL)

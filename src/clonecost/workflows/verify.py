@@ -20,9 +20,10 @@ from clonecost.oracle.record import TAKEN_OVER, Record
 from clonecost.persistence import run_folder
 from clonecost.persistence.sqlite_file import BESIDE
 
-# Files without a digest: the database is read row by row, and SQLite makes and deletes the others.
+# Files without a digest: the database is read row by row, SQLite makes and deletes the others, and
+# events are for the eye alone.
 _OF_THE_LEDGER = {run_folder.LEDGER, *(run_folder.LEDGER + end for end in BESIDE),
-                  "ledger.lock", PENDING}  # fmt: skip
+                  "ledger.lock", PENDING, run_folder.EVENTS}  # fmt: skip
 
 LARGEST_RESULT = 1 << 28  # bytes
 

@@ -1,0 +1,90 @@
+"""The command `clonecost watch`: runs as they go on, in the terminal or as a page."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group
+from rich.table import Table
+
+from clonecost.cli.audit import app
+from clonecost.cli.errors import errors, sentences
+from clonecost.cli.options import AsJson
+from clonecost.cli.terminal import Terminal, write_out
+from clonecost.errors import Advice, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clonecost.report.live import LiveRun
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(metavar="RUN|FOLDER", help="A run folder, or a folder "
+                                           "with run folders in it, at any depth.")],
+    once: Annotated[bool, typer.Option("--once", help="Show the runs as they stand, and end.")]
+    = False,
+    every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.1,
+                                         help="Between two looks.")] = 2.0,
+    port: Annotated[int | None, typer.Option("--port", metavar="N", min=0, max=65535, help="Show a "
+                    "page at this port of this machine instead; 0 takes a free one. Needs `pip "
+                    "install 'clonecost[serve]'`.")] = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Show runs while they go on: rows, cost, agreement, rows a second, time left.
+
+    Reads run folders only, also those that other machines write. Ends when no run goes on.
+    """
+    with sentences():
+        from clonecost.report.live import live_runs
+
+        runs = live_runs(folder)
+        if port is not None:
+            _serve(folder, port, every)
+            return
+        if as_json:
+            write_out(json.dumps([asdict(run) for run in runs], indent=2) + "\n")
+            return
+        console = Terminal(highlight=False)
+        if once or not console.is_terminal:
+            console.print(_table(runs))
+            return
+        from rich.live import Live
+
+        with Live(_table(runs), console=console, auto_refresh=False) as shown:
+            while any(run.state == "running" for run in runs):
+                time.sleep(every)
+                runs = live_runs(folder)
+                shown.update(_table(runs), refresh=True)
+
+
+def _table(runs: "Sequence[LiveRun]") -> Group:
+    from rich.text import Text
+
+    from clonecost.report.live import COLUMNS, totals
+
+    table = Table(box=None, pad_edge=False)
+    for name in COLUMNS:
+        table.add_column(name, no_wrap=name != "run")
+    for run in runs:
+        table.add_row(*map(Text, run.cells()))
+    doing = [Text(f"{run.name}: {run.doing}", style="dim") for run in runs if run.doing]
+    return Group(table, *doing, Text(totals(runs)))
+
+
+def _serve(folder: Path, port: int, every: float) -> None:
+    try:
+        from clonecost import serving
+    except ModuleNotFoundError as error:
+        raise SpecError(
+            f"The page needs the package {error.name}, which is not installed",
+            Advice("run `pip install 'clonecost[serve]'`"),
+        ) from error
+    with serving.bind("127.0.0.1", port) as listening:
+        write_out(f"{serving.address_of(listening)}/\n")
+        errors.print("Ctrl-C stops the page; /runs.json has the same as data", markup=False)
+        serving.run(serving.live_page(folder, every), listening, serving.Limits())
