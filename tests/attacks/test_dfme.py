@@ -72,7 +72,9 @@ def test_pixels_reach_the_whole_range_and_published_wiring_does_not() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"loss": "kl"}, {"recovery": "none"}, {"recovery": "min"},
-                                      {"scale_by_dim": False}, {"generator_steps": 2}])  # fmt: skip
+                                      {"scale_by_dim": False}, {"generator_steps": 2},
+                                      {"student_optimizer": "adam", "student_lr": 1e-3},
+                                      {"replay_steps": 2}])  # fmt: skip
 def test_variants_run(settings: dict[str, object]) -> None:
     attack = dataclasses.replace(toy_attack("dfme"), **settings)  # type: ignore[type-var]
     assert isinstance(attack, Dfme)

@@ -153,8 +153,16 @@ def test_imitation_sums_over_students() -> None:
     torch.testing.assert_close(imitation(s, answers, hard=True), hard)
 
 
-def test_images_are_rounded_before_they_are_asked() -> None:
-    asked_three_times = run(small("disguide"), 3).oracle.asked
+def test_kl_is_the_other_loss_of_students() -> None:
+    logits, answers = [torch.zeros(1, 2)], torch.tensor([[1.0, 0.0]])
+    found = imitation(logits, answers, hard=False, loss="kl")
+    torch.testing.assert_close(found, torch.tensor(math.log(2)))
+
+
+@both
+def test_images_are_rounded_before_they_are_asked(name: str) -> None:
+    more: dict[str, object] = {} if name == "disguide" else {"replay_steps": 2}
+    asked_three_times = run(small(name, **more), 3).oracle.asked
     assert len(asked_three_times) == 3
     for asked in asked_three_times:
         assert torch.equal(as_pixels(as_bytes(asked)), asked)
@@ -163,9 +171,9 @@ def test_images_are_rounded_before_they_are_asked() -> None:
 @both
 def test_students_batch_norm_stands_still_in_the_generator_step(name: str) -> None:
     """Counted where the victim is asked: only student steps and replay have moved it."""
-    attack = small(name, generator_steps=4)
+    replays = 3 if name == "disguide" else 2
+    attack = small(name, generator_steps=4, replay_steps=replays, student_optimizer="adam")
     ran = run(attack, 3)
-    replays = 3 if name == "disguide" else 0
     steps = attack.clone_steps if isinstance(attack, Disguide) else attack.student_steps
     assert ran.counted == [[k * (steps + replays)] * 2 for k in range(3)]
 

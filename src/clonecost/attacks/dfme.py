@@ -20,10 +20,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from clonecost.attacks._replayed import Replayed
 from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.zeroth_order import forward_difference, full_float32
 from clonecost.training.losses import Recovery, kl, logit_l1, recover_logits
+from clonecost.training.student_optimizer import StudentOptimizer, student_optimizer
 
 EPOCH = 50  # iterations between two steps of the schedule
 
@@ -42,12 +44,11 @@ class Dfme:
     student_steps: int = 5  # s, steps of the student in an iteration
     directions: int = 1  # m, random directions of a gradient estimate
     step: float = 1e-3  # epsilon, length of a finite difference
+    replay_steps: int = 0  # further steps of the student on rows that trained it before
     student_lr: float = 0.1  # learning rate of the student
-    generator_lr: float = (
-        1e-4  # learning rate of the generator; 5e-5 in the released script for SVHN
-    )
-    # shares of the budget at which both rates fall; SVHN: (0.5, 0.8)
-    decay_at: tuple[float, ...] = (0.1, 0.3, 0.5)
+    student_optimizer: StudentOptimizer = "sgd"  # adam: for budgets that leave few steps
+    generator_lr: float = 1e-4  # learning rate of the generator; 5e-5 in SVHN's released script
+    decay_at: tuple[float, ...] = (0.1, 0.3, 0.5)  # shares of the budget at which both rates fall
     decay: float = 0.3  # factor of both learning rates at each fall
     loss: Literal["l1", "kl"] = "l1"  # distance between the victim's answers and the student's
     # recovery of logits from probabilities; "none": the paper's Log-Probabilities
@@ -75,7 +76,7 @@ class Dfme:
                  "generator_width")  # fmt: skip
         at_least(2, self, "batch_size")  # batch norm
         at_least(1e-38, self, "step", "smallest_probability")
-        at_least(0, self, "student_lr", "generator_lr", "decay")
+        at_least(0, self, "student_lr", "generator_lr", "decay", "replay_steps")
 
     @property
     def queries_per_iteration(self) -> int:
@@ -96,15 +97,14 @@ class Dfme:
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
         student = kit.new_student()
         generator = kit.new_generator(self.latent_dim, width=self.generator_width)
-        student_opt = torch.optim.SGD(
-            student.parameters(), lr=self.student_lr, momentum=0.9, weight_decay=5e-4, fused=True
-        )
+        student_opt = student_optimizer(student, self.student_optimizer, self.student_lr)
         generator_opt = self.generator_optimizer(generator)
         decays = self.decay_epochs(kit.horizon)
         schedules = [
             torch.optim.lr_scheduler.LambdaLR(o, lambda past: self.rate(past + 1, decays))
             for o in (student_opt, generator_opt)
         ]
+        bought = Replayed(self.replay_steps, oracle.threat, kit.device)
 
         def draw() -> Tensor:
             """A batch of images before tanh. G's batch norm sees batches of B, as published."""
@@ -118,7 +118,7 @@ class Dfme:
 
         for iteration in kit.loop(
             lambda _: oracle.remaining >= self.queries_per_iteration, schedules=schedules,
-            networks=[student, generator], optimizers=[student_opt, generator_opt],
+            networks=[student, generator], optimizers=[student_opt, generator_opt], bought=bought,
         ):  # fmt: skip
             if iteration and iteration % EPOCH == 0:
                 for schedule in schedules:
@@ -141,11 +141,8 @@ class Dfme:
             student.train()
             with torch.no_grad():
                 images = self.pixels(torch.cat([draw() for _ in range(self.student_steps)]))
-                answers = self.recover(oracle(images))
-            for x, v in zip(
-                images.split(self.batch_size), answers.split(self.batch_size), strict=True
-            ):
-                loss = self.distance(student(x), v).mean()
+            for x, v in bought.batches(oracle, images, self.batch_size, kit.rng):
+                loss = self.distance(student(x), self.recover(v)).mean()
                 student_opt.zero_grad()
                 loss.backward()
                 student_opt.step()
@@ -195,5 +192,9 @@ PROFILES = {
     "svhn": Dfme(
         wiring="published", generator_lr=5e-5, decay_at=(0.5, 0.8),
         mean=(0.43768206, 0.44376972, 0.47280434), std=(0.19803014, 0.20101564, 0.19703615),
+    ),
+    # chosen for 10,000 to 100,000 queries: docs/attacks/small_budgets.md
+    "small-budget": Dfme(
+        batch_size=64, replay_steps=10, student_lr=1e-3, student_optimizer="adam", loss="kl",
     ),
 }  # fmt: skip

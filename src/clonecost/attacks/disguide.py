@@ -15,7 +15,7 @@ Differs from the paper: see docs/attacks/disguide.md.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle import Oracle
 from clonecost.training.replay_buffer import Replay
 from clonecost.training.student_loss import imitation
+from clonecost.training.student_optimizer import StudentOptimizer, student_optimizer
 from clonecost.types import as_bytes, as_pixels
 
 EPOCH = 150  # iterations, between steps of the schedule
@@ -48,6 +49,8 @@ class Disguide:
     diversity: float = 0.2  # lambda, weight of the diversity loss; 0.04 for CIFAR-100
     grey_every: int = 8  # one of this many RGB images is grey; 0: none
     student_lr: float = 0.03  # learning rate of the clones
+    student_optimizer: StudentOptimizer = "sgd"  # adam: for budgets that leave few steps
+    loss: Literal["l1", "kl"] = "l1"  # distance between the victim's probabilities and a clone's
     generator_lr: float = 1e-4  # learning rate of the generator
     decay_at: tuple[float, ...] = (0.4, 0.8)  # shares of the epochs after which both rates fall
     decay: float = 0.3  # factor of both learning rates at each fall
@@ -83,9 +86,7 @@ class Disguide:
         clones = SoftVote([kit.new_student() for _ in range(self.clones)])
         generator = kit.new_generator(self.latent_dim, width=self.generator_width)
         weights = list(generator.parameters())
-        clones_opt = torch.optim.SGD(
-            clones.parameters(), lr=self.student_lr, momentum=0.9, weight_decay=5e-4, fused=True
-        )
+        clones_opt = student_optimizer(clones, self.student_optimizer, self.student_lr)
         generator_opt = torch.optim.Adam(weights, lr=self.generator_lr, fused=True)
         decays = self.decay_epochs(kit.horizon)
         schedules = [
@@ -102,7 +103,9 @@ class Disguide:
 
         def learn(images: Tensor, answers: Tensor) -> None:
             logits = [clone(images) for clone in clones.members]
-            loss = imitation(logits, answers, hard=hard, smallest=self.smallest_probability)
+            loss = imitation(
+                logits, answers, hard=hard, loss=self.loss, smallest=self.smallest_probability
+            )
             clones_opt.zero_grad()
             loss.backward()
             clones_opt.step()
@@ -184,4 +187,8 @@ def grey(images: Tensor, every: int, rng: torch.Generator) -> Tensor:
     return whole
 
 
-PROFILES = {"cifar100": Disguide(diversity=0.04)}
+PROFILES = {
+    "cifar100": Disguide(diversity=0.04),
+    # chosen for 10,000 to 100,000 queries: docs/attacks/small_budgets.md
+    "small-budget": Disguide(batch_size=32),
+}

@@ -15,15 +15,17 @@ The constants are the released code's; the paper was not consulted: docs/attacks
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from clonecost.attacks._replayed import Replayed
 from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.oracle import Oracle
 from clonecost.training.losses import l1, logit_l1
 from clonecost.training.student_loss import imitation
+from clonecost.training.student_optimizer import StudentOptimizer, student_optimizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +40,13 @@ class DualStudents:
     latent_dim: int = 256  # dimension of the latents
     generator_steps: int = 1  # steps of the generator in an iteration
     student_steps: int = 5  # s, steps of both students in an iteration
+    replay_steps: int = 0  # further steps of both students on rows that trained them before
     student_lr: float = 0.3  # learning rate of both students
+    student_optimizer: StudentOptimizer = "sgd"  # adam: for budgets that leave few steps
+    loss: Literal["l1", "kl"] = "l1"  # distance between the victim's probabilities and a student's
     generator_lr: float = 1e-4  # learning rate of the generator
-    decay_at: tuple[float, ...] = (
-        0.1,
-        0.3,
-        0.5,
-    )  # shares of the budget at which both learning rates fall
+    # shares of the budget at which both learning rates fall
+    decay_at: tuple[float, ...] = (0.1, 0.3, 0.5)
     decay: float = 0.3  # factor of both learning rates at each fall
     # floor of a probability before the logarithm; for an API that rounds: half its resolution
     smallest_probability: float = 1e-30
@@ -55,7 +57,7 @@ class DualStudents:
     def __post_init__(self) -> None:
         at_least(1, self, "latent_dim", "generator_steps", "student_steps", "generator_width")
         at_least(2, self, "batch_size")  # batch norm
-        at_least(0, self, "student_lr", "generator_lr", "decay")
+        at_least(0, self, "student_lr", "generator_lr", "decay", "replay_steps")
         at_least(1e-38, self, "smallest_probability")
 
     @property
@@ -74,15 +76,15 @@ class DualStudents:
         students = nn.ModuleList([kit.new_student(), kit.new_student()])
         generator = kit.new_generator(self.latent_dim, width=self.generator_width)
         weights = list(generator.parameters())
-        students_opt = torch.optim.SGD(
-            students.parameters(), lr=self.student_lr, momentum=0.9, weight_decay=5e-4, fused=True
-        )
+        students_opt = student_optimizer(students, self.student_optimizer, self.student_lr)
         generator_opt = torch.optim.Adam(weights, lr=self.generator_lr, fused=True)
         decays = self.decays(kit.horizon)
         schedules = [
             torch.optim.lr_scheduler.LambdaLR(o, lambda past: self.rate(past, decays))
             for o in (students_opt, generator_opt)
         ]
+
+        bought = Replayed(self.replay_steps, oracle.threat, kit.device)
 
         def draw() -> Tensor:
             """A batch of images in [0, 1]."""
@@ -92,6 +94,7 @@ class DualStudents:
         for _ in kit.loop(
             lambda _: oracle.remaining >= self.queries_per_iteration, schedules=schedules,
             networks=[students, generator], optimizers=[students_opt, generator_opt],
+            bought=bought,
         ):  # fmt: skip
             # G step: ascend the disagreement, with exact gradients through both students
             generator.train()
@@ -109,12 +112,11 @@ class DualStudents:
             students.train()
             with torch.no_grad():
                 images = torch.cat([draw() for _ in range(self.student_steps)])
-            answers = oracle(images)
-            for x, v in zip(
-                images.split(self.batch_size), answers.split(self.batch_size), strict=True
-            ):
+            for x, v in bought.batches(oracle, images, self.batch_size, kit.rng):
                 logits = [student(x) for student in students]
-                loss = imitation(logits, v, hard=hard, smallest=self.smallest_probability)
+                loss = imitation(
+                    logits, v, hard=hard, loss=self.loss, smallest=self.smallest_probability
+                )
                 students_opt.zero_grad()
                 loss.backward()
                 students_opt.step()
@@ -139,3 +141,11 @@ def disagreement(one: Tensor, two: Tensor, *, hard: bool) -> Tensor:
     """
     distance = l1(one, two.softmax(1)) if hard else logit_l1(one, two)
     return distance.mean()
+
+
+# chosen for 10,000 to 100,000 queries: docs/attacks/small_budgets.md
+PROFILES = {
+    "small-budget": DualStudents(
+        batch_size=64, replay_steps=10, student_lr=1e-3, student_optimizer="adam"
+    )
+}

@@ -28,6 +28,7 @@ from clonecost.oracle import Oracle
 from clonecost.query_synthesis.zeroth_order import forward_difference, full_float32
 from clonecost.training.losses import kl
 from clonecost.training.replay_buffer import Replay
+from clonecost.training.student_optimizer import StudentOptimizer, student_optimizer
 from clonecost.types import as_bytes, as_pixels
 
 
@@ -59,6 +60,7 @@ class Maze:
     directions: int = 10  # m, random directions of a gradient estimate
     step: float = 1e-3  # mu, length of a finite difference
     student_lr: float = 0.1  # learning rate of the clone
+    student_optimizer: StudentOptimizer = "sgd"  # adam: for budgets that leave few steps
     generator_lr: float = 1e-4  # learning rate of the generator
     memory: int | None = None  # rows of the replay memory D; None: all kept rows, as published
     generator_width: int = 64  # channels of the generator's narrowest layer
@@ -101,7 +103,8 @@ class Maze:
         network = kit.initialised(lambda: Conv3Generator(shape, latent_dim, width=width))
         generator = kit.compiled(network)
         planned = self.planned_iterations(oracle, kit)
-        student_opt, student_schedule = annealed(student, self.student_lr, planned)
+        student_opt = student_optimizer(student, self.student_optimizer, self.student_lr)
+        student_schedule = CosineAnnealingLR(student_opt, max(1, planned))
         generator_opt, generator_schedule = annealed(generator, self.generator_lr, planned)
         base: tuple[Tensor, ...]  # points of the last estimate: before tanh, pixels, answers
 
@@ -188,4 +191,10 @@ def annealed(
     return optimizer, CosineAnnealingLR(optimizer, max(1, iterations))
 
 
-PROFILES = {"fmnist": Maze(generator_lr=1e-3)}  # the authors' instructions for Fashion-MNIST
+PROFILES = {
+    "fmnist": Maze(generator_lr=1e-3),  # the authors' instructions for Fashion-MNIST
+    # chosen for 10,000 to 100,000 queries: docs/attacks/small_budgets.md
+    "small-budget": Maze(
+        batch_size=32, directions=1, student_lr=1e-3, student_optimizer="adam", generator_lr=1e-3
+    ),
+}

@@ -45,4 +45,11 @@ def _as_dfme(profile: str) -> MazeStar:
     return MazeStar(wiring=made.wiring, decay_at=made.decay_at, mean=made.mean, std=made.std)
 
 
-PROFILES = {"cifar10": _as_dfme("cifar10"), "svhn": _as_dfme("svhn")}
+PROFILES = {
+    "cifar10": _as_dfme("cifar10"),
+    "svhn": _as_dfme("svhn"),
+    # chosen for 10,000 to 100,000 queries: docs/attacks/small_budgets.md
+    "small-budget": MazeStar(
+        batch_size=32, directions=1, replay_steps=10, student_lr=1e-3, student_optimizer="adam"
+    ),
+}
