@@ -13,6 +13,8 @@ HASHES := --python-version 3.11.5 --universal --generate-hashes --no-annotate --
 # A server that we did not write, for the tests; its pins exclude ours.
 MLSERVER := .venv-mlserver
 export CLONECOST_MLSERVER ?= $(CURDIR)/$(MLSERVER)/bin/python
+# Every process of the tests reads the bytecode that the first one has written.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup setup-hashed demo test test-all fuzz lock sbom audit check static types prose docs bench clean
 

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clonecost.evaluation.chance import corrected
-from clonecost.evaluation.scoring import proportion
+from clonecost.result import Rate
 
 ROWS, SETS = 1_000, 20_000
-RATES = [proportion(hits, ROWS) for hits in range(ROWS + 1)]
+RATES = [Rate.of(hits, ROWS) for hits in range(ROWS + 1)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from clonecost.evaluation.chance import balanced, corrected
 from clonecost.evaluation.red_flags import Traits, flags
-from clonecost.evaluation.scoring import Reference, proportion, score
+from clonecost.evaluation.scoring import Reference, score
 from clonecost.report import Group, group_runs, headline, verdict
-from clonecost.result import Score
+from clonecost.result import Rate, Score
 from clonecost.types import LabelledInputs
 
 
@@ -136,7 +136,7 @@ def test_more_agreement_is_more_on_one_test_set_in_value_and_interval(
     rows: int, low: int, high: int, majority: float
 ) -> None:
     one, two = (
-        corrected(proportion(hits, rows), majority)
+        corrected(Rate.of(hits, rows), majority)
         for hits in sorted((min(low, rows), min(high, rows)))
     )
     assert (one.value, one.low, one.high) <= (two.value, two.low, two.high)
@@ -170,13 +170,13 @@ def test_the_fraud_model_of_the_bug_report_is_not_vulnerable() -> None:
 
 
 def test_one_predicted_class_has_no_scale() -> None:
-    found = corrected(proportion(9, 9), 1.0)
+    found = corrected(Rate.of(9, 9), 1.0)
     assert (found.value, found.low, found.high) == (0, 0, 0)
     assert not found.above_chance
 
 
 def test_balanced_agreement_of_one_class_has_its_interval() -> None:
-    one = proportion(8, 10)
+    one = Rate.of(8, 10)
     found = balanced([one])
     assert (found.value, found.low, found.high) == pytest.approx((one.value, one.low, one.high))
 
@@ -190,8 +190,8 @@ def test_the_intervals_hold_the_truth_19_times_of_20(common: float, rare: float)
     held = {"corrected": 0, "balanced": 0}
     pairs, counts = np.unique(hits, axis=0, return_counts=True)  # each interval once
     for (first, second), times in zip(pairs.tolist(), counts.tolist(), strict=True):
-        scale = corrected(proportion(first + second, 1_000), majority)
-        mean = balanced([proportion(first, 970), proportion(second, 30)])
+        scale = corrected(Rate.of(first + second, 1_000), majority)
+        mean = balanced([Rate.of(first, 970), Rate.of(second, 30)])
         truth = (agreement - majority) / (1 - majority)
         held["corrected"] += times * (scale.low <= truth <= scale.high)
         held["balanced"] += times * (mean.low <= (common + rare) / 2 <= mean.high)

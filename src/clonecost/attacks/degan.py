@@ -27,6 +27,7 @@ from clonecost.networks.image_range import to_pixels
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.class_balanced_gan import DivGan
 from clonecost.training.losses import kl_at
+from clonecost.training.optimisers import Adam
 
 STEPS_AN_EPOCH = 25  # as published: 50,000 rows in batches of 2,048, reduced to the proxy's classes
 AT_ONCE = 1024  # images in one forward pass of G or V
@@ -101,7 +102,7 @@ class Degan:
         kit: AttackerKit,
     ) -> None:  # fmt: skip
         """Stage 2 at one rate; the student ends with the weights of its best agreement."""
-        optimizer = torch.optim.Adam(student.parameters(), rate, (0.5, 0.999), fused=True)
+        optimizer = Adam(student.parameters(), rate, (0.5, 0.999), fused=True)
 
         def fresh(batches: int) -> tuple[Tensor, Tensor]:
             return answered(generator, victim, batches * self.batch_size, kit.rng)

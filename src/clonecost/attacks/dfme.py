@@ -25,6 +25,7 @@ from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.zeroth_order import forward_difference, full_float32
 from clonecost.training.losses import Recovery, kl, logit_l1, recover_logits
+from clonecost.training.optimisers import Adam
 from clonecost.training.student_optimizer import StudentOptimizer, student_optimizer
 
 EPOCH = 50  # iterations between two steps of the schedule
@@ -149,7 +150,7 @@ class Dfme:
             yield student
 
     def generator_optimizer(self, generator: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.Adam(generator.parameters(), lr=self.generator_lr, fused=True)
+        return Adam(generator.parameters(), lr=self.generator_lr, fused=True)
 
     def decay_epochs(self, horizon: int) -> list[int]:
         """floor(Q / 50 c) + 1 epochs of 50 iterations; decays at floor(share * epochs)."""

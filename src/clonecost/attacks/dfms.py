@@ -39,6 +39,7 @@ from clonecost.oracle import Oracle
 from clonecost.query_synthesis.class_balanced_gan import DivGan
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import kl
+from clonecost.training.optimisers import SGD
 from clonecost.training.rand_augment import rand_augment
 from clonecost.training.weight_averaging import WeightAverages, per_class_agreement
 from clonecost.types import Purpose, as_bytes, as_pixels
@@ -138,7 +139,7 @@ class Dfms:
         yield current
 
         gan = new_gan()  # 5
-        optimizer = torch.optim.SGD(
+        optimizer = SGD(
             clone.parameters(), lr=self.clone_lr, momentum=0.9, weight_decay=5e-4, fused=True
         )
         steps = max(1, (kit.horizon - oracle.spent) // self.batch_size)

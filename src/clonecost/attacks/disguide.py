@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle import Oracle
+from clonecost.training.optimisers import Adam
 from clonecost.training.replay_buffer import Replay
 from clonecost.training.student_loss import imitation
 from clonecost.training.student_optimizer import StudentOptimizer, student_optimizer
@@ -87,7 +88,7 @@ class Disguide:
         generator = kit.new_generator(self.latent_dim, width=self.generator_width)
         weights = list(generator.parameters())
         clones_opt = student_optimizer(clones, self.student_optimizer, self.student_lr)
-        generator_opt = torch.optim.Adam(weights, lr=self.generator_lr, fused=True)
+        generator_opt = Adam(weights, lr=self.generator_lr, fused=True)
         decays = self.decay_epochs(kit.horizon)
         schedules = [
             torch.optim.lr_scheduler.LambdaLR(o, lambda epoch: self.rate(epoch, decays))

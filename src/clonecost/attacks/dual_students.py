@@ -24,6 +24,7 @@ from clonecost.attacks._replayed import Replayed
 from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.oracle import Oracle
 from clonecost.training.losses import l1, logit_l1
+from clonecost.training.optimisers import Adam
 from clonecost.training.student_loss import imitation
 from clonecost.training.student_optimizer import StudentOptimizer, student_optimizer
 
@@ -77,7 +78,7 @@ class DualStudents:
         generator = kit.new_generator(self.latent_dim, width=self.generator_width)
         weights = list(generator.parameters())
         students_opt = student_optimizer(students, self.student_optimizer, self.student_lr)
-        generator_opt = torch.optim.Adam(weights, lr=self.generator_lr, fused=True)
+        generator_opt = Adam(weights, lr=self.generator_lr, fused=True)
         decays = self.decays(kit.horizon)
         schedules = [
             torch.optim.lr_scheduler.LambdaLR(o, lambda past: self.rate(past, decays))

@@ -25,6 +25,7 @@ from clonecost.attacks.base import AttackerKit, Declaration, at_least
 from clonecost.oracle import Oracle
 from clonecost.training.class_balance import imbalance
 from clonecost.training.losses import kl
+from clonecost.training.optimisers import SGD, Adam
 from clonecost.training.replay_buffer import Replay
 from clonecost.types import as_bytes, as_pixels
 
@@ -69,7 +70,7 @@ class Ideal:
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[nn.Module]:
         threat = oracle.threat
         student = kit.new_student()
-        student_opt = torch.optim.SGD(
+        student_opt = SGD(
             student.parameters(), lr=self.student_lr, momentum=0.9, weight_decay=5e-4, fused=True
         )
         rounds = max(1, kit.horizon // self.batch_size)
@@ -86,7 +87,7 @@ class Ideal:
             student.eval()
             generator = kit.new_generator(self.latent_dim, width=self.generator_width)
             parameters = list(generator.parameters())
-            generator_opt = torch.optim.Adam(parameters, self.generator_lr, fused=True)
+            generator_opt = Adam(parameters, self.generator_lr, fused=True)
             z = torch.randn(self.batch_size, self.latent_dim, generator=kit.rng, device=kit.device)
             for _ in range(self.generator_steps):
                 logits = student((generator(z).tanh() + 1) / 2)

@@ -31,6 +31,7 @@ from clonecost.networks.pretrained import Start, start_of
 from clonecost.oracle import Oracle
 from clonecost.training.distill import Recipe
 from clonecost.training.fine_tune import FineTune
+from clonecost.training.optimisers import SGD
 from clonecost.training.recipes import passes_of, recipe_from, train
 from clonecost.types import Rows, answered
 
@@ -81,7 +82,7 @@ class KnockoffAdaptive:
         arms = len(labels)
         classes = oracle.threat.num_classes
         student = kit.new_student()
-        learner = torch.optim.SGD(student.parameters(), self.lr, self.momentum, fused=True)
+        learner = SGD(student.parameters(), self.lr, self.momentum, fused=True)
         asked: list[Tensor] = []
         answers = [torch.empty(0, classes, device=kit.device)]
         bandit = {

@@ -27,6 +27,7 @@ from clonecost.networks.maze import Conv3Generator
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.zeroth_order import forward_difference, full_float32
 from clonecost.training.losses import kl
+from clonecost.training.optimisers import SGD
 from clonecost.training.replay_buffer import Replay
 from clonecost.training.student_optimizer import StudentOptimizer, student_optimizer
 from clonecost.types import as_bytes, as_pixels
@@ -185,9 +186,7 @@ def annealed(
     network: nn.Module, lr: float, iterations: int
 ) -> tuple[torch.optim.Optimizer, CosineAnnealingLR]:
     """SGD whose rate falls by half a cosine from lr to 0 over `iterations`, then rises again."""
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4, fused=True
-    )
+    optimizer = SGD(network.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4, fused=True)
     return optimizer, CosineAnnealingLR(optimizer, max(1, iterations))
 
 

@@ -18,6 +18,7 @@ from torch import nn
 
 from clonecost.attacks.dfme import PROFILES as DFME_PROFILES
 from clonecost.attacks.dfme import Dfme
+from clonecost.training.optimisers import SGD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class MazeStar(Dfme):
     loss: Literal["l1", "kl"] = "kl"  # distance between the victim's answers and the student's
 
     def generator_optimizer(self, generator: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
+        return SGD(
             generator.parameters(), lr=self.generator_lr, momentum=0.9, weight_decay=5e-4,
             fused=True,
         )  # fmt: skip

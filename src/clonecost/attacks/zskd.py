@@ -26,6 +26,7 @@ from clonecost.attacks.base import AttackerKit, Declaration, at_least, out_of_ra
 from clonecost.errors import Advice, ChooseFrom, SetKey, SpecError
 from clonecost.oracle import Oracle
 from clonecost.training.losses import kl, kl_at
+from clonecost.training.optimisers import Adam
 from clonecost.training.rand_augment import rand_augment
 from clonecost.types import Shape, as_bytes, as_pixels
 
@@ -96,7 +97,7 @@ class Zskd:
             target = parts[number]
             x = torch.rand(len(target), *shape, generator=kit.rng, device=kit.device)
             x.requires_grad_()
-            optimizer = torch.optim.Adam([x], self.impression_lr, fused=True)
+            optimizer = Adam([x], self.impression_lr, fused=True)
             for step in range(self.steps):
                 stretch(x)
                 # a sum, so that no impression's gradient depends on the size of the batch
@@ -113,7 +114,7 @@ class Zskd:
 
     def distil(self, images: Tensor, victim: nn.Module, kit: AttackerKit) -> nn.Module:
         student = kit.new_student()
-        optimizer = torch.optim.Adam(student.parameters(), self.lr, fused=True)
+        optimizer = Adam(student.parameters(), self.lr, fused=True)
         for epoch in kit.loop(
             lambda done: done < self.epochs, student=student, optimizer=optimizer
         ):

@@ -19,6 +19,7 @@ from clonecost.countermeasures.base import (
 from clonecost.errors import SpecError
 from clonecost.oracle import Oracle
 from clonecost.training.losses import l1
+from clonecost.training.optimisers import SGD
 from clonecost.types import ThreatModel
 
 # hidden layers by the largest number of classes
@@ -81,7 +82,7 @@ class RecoveryNet:
         return lambda answers: net(answers.float()).softmax(1).to(answers.dtype)
 
     def _train(self, net: nn.Module, served: Tensor, clean: Tensor) -> None:
-        optimizer = torch.optim.SGD(net.parameters(), lr=self.lr, momentum=0.9, weight_decay=1e-4)
+        optimizer = SGD(net.parameters(), lr=self.lr, momentum=0.9, weight_decay=1e-4)
         halves = max(1, self.epochs // 2)
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, halves, 0.5)
         for _ in range(self.epochs):

@@ -4,7 +4,6 @@ import copy
 from dataclasses import dataclass, replace
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from clonecost.evaluation.chance import balanced, corrected, learnt
@@ -32,13 +31,7 @@ def rate(hits: Tensor) -> Rate:
         >>> rate(torch.tensor([True] * 8 + [False] * 2))
         Rate(value=0.8, low=0.49..., high=0.94...)
     """
-    return proportion(int(hits.sum()), len(hits))
-
-
-def proportion(successes: int, rows: int) -> Rate:
-    """`successes` of `rows`, rows > 0, as a share with its 95 % Wilson interval."""
-    interval = binomtest(successes, rows).proportion_ci(0.95, method="wilson")
-    return Rate(value=successes / rows, low=max(0.0, interval.low), high=min(1.0, interval.high))
+    return Rate.of(int(hits.sum()), len(hits))
 
 
 @dataclass(frozen=True)
@@ -240,7 +233,7 @@ def _by_class(predicted: Tensor, reference: Reference) -> list[ClassAgreement]:
     return [
         ClassAgreement(
             name=names.get(k, str(k)), rows=count,
-            agreement=proportion(hits, count) if count else None,
+            agreement=Rate.of(hits, count) if count else None,
         )
         for k, (hits, count) in enumerate(zip(agreed, rows, strict=True))
     ]  # fmt: skip

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
-from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
 from clonecost.generators import gan_training as gan
@@ -22,6 +21,7 @@ from clonecost.networks.dcgan import LATENT_DIM, DcganDiscriminator, DcganGenera
 from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.mixed_precision import autocast_bfloat16
+from clonecost.training.optimisers import Adam
 from clonecost.types import LabelledInputs, Progress, Shape
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
 from clonecost.generators import gan_training as gan
@@ -23,6 +22,7 @@ from clonecost.networks.progan import GROWTH, LATENT_DIM, ProganCritic, ProganGe
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.gradient_penalty import gradient_penalty
 from clonecost.training.mixed_precision import autocast_bfloat16
+from clonecost.training.optimisers import Adam
 from clonecost.types import LabelledInputs, Progress, Shape
 
 STAGES = [

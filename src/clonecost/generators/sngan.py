@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
@@ -30,6 +29,7 @@ from clonecost.networks.sngan import (
 )
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.mixed_precision import autocast_bfloat16
+from clonecost.training.optimisers import Adam
 from clonecost.types import LabelledInputs, Progress, Shape
 
 

@@ -8,7 +8,6 @@ from math import log, pi
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from clonecost.generators.base import Family, TrainingResult, standard_normal
 from clonecost.generators.recipes import VaeRecipe
@@ -16,6 +15,7 @@ from clonecost.networks.image_range import to_pixels, to_space
 from clonecost.networks.vae import LATENT_DIM, Vae, VaeOutput, elbo_terms
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.mixed_precision import autocast_bfloat16
+from clonecost.training.optimisers import Adam
 from clonecost.types import LabelledInputs, Progress, Shape
 
 CYCLE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0, 1.0, 1.0)

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from scipy.stats import binomtest
-from sklearn.metrics import roc_auc_score
 
 from clonecost.detectors.base import NO_VERDICT, Detector, Numbers, Stream, Watch, looks
 from clonecost.monitoring.benign import BenignTraffic, accounts_needed
@@ -108,12 +106,13 @@ def conformal(statistics: Numbers, rate: float) -> float:
 
 def share(hits: "np.typing.NDArray[np.bool_]") -> Rate:
     """A share with its 95 % interval (Wilson's)."""
-    low, high = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
-    return Rate(value=float(hits.mean()), low=max(0.0, float(low)), high=min(1.0, float(high)))
+    return Rate.of(int(hits.sum()), len(hits))
 
 
 def auroc(attack: Numbers, benign: Numbers) -> float:
     """The chance that an attack account has a larger statistic than a benign one; ties are half."""
+    from sklearn.metrics import roc_auc_score  # a second, which no audit needs
+
     truth = np.concatenate([np.ones(len(attack)), np.zeros(len(benign))])
     ranks = np.unique(np.concatenate([attack, benign]), return_inverse=True)[1]
     return float(roc_auc_score(truth, ranks))

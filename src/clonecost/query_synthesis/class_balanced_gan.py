@@ -21,6 +21,7 @@ from clonecost.persistence.resumable_loop import Stateful
 from clonecost.training.augmentation import Augment, augment
 from clonecost.training.class_balance import imbalance
 from clonecost.training.losses import entropy
+from clonecost.training.optimisers import Adam
 from clonecost.types import LabelledInputs, as_bytes, as_pixels
 
 
@@ -44,8 +45,7 @@ class DivGan:
         self._augment: Augment = augment
         self._generator, self._discriminator = generator, discriminator
         self._opt_g, self._opt_d = (
-            torch.optim.Adam(n.parameters(), lr, (0.5, 0.999), fused=True)
-            for n in (generator, discriminator)
+            Adam(n.parameters(), lr, (0.5, 0.999), fused=True) for n in (generator, discriminator)
         )
         self._batch_size, self._rng, self._data = batch_size, rng, data
         self.epoch = max(1, len(data) // batch_size)  # steps

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from clonecost.query_synthesis.active_selection import CHUNK as CHUNK
 from clonecost.query_synthesis.active_selection import probabilities
 from clonecost.training.losses import kl
+from clonecost.training.optimisers import AdamW
 from clonecost.types import as_pixels
 
 
@@ -36,7 +37,7 @@ class Surrogate:
         self, student: nn.Module, *, lr: float, batch_size: int, rng: torch.Generator
     ) -> None:
         self.student, self._batch_size, self._rng = student, batch_size, rng
-        self._optimizer = torch.optim.AdamW(student.parameters(), lr, weight_decay=0.01, fused=True)
+        self._optimizer = AdamW(student.parameters(), lr, weight_decay=0.01, fused=True)
 
     def learn(self, inputs: Tensor, answers: Tensor, *, seen: int) -> None:
         """Train on `seen` rows, rounded up to whole batches, drawn from the given ones.

@@ -13,6 +13,7 @@ from clonecost.data.part_rows import PartRows
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.augmentation import Augment, augment
 from clonecost.training.losses import StudentLoss, kl, student_loss
+from clonecost.training.optimisers import SGD, Adam, AdamW
 from clonecost.training.read_ahead import batches_of
 from clonecost.types import Progress, Rows, answered, as_pixels, no_progress
 
@@ -142,11 +143,11 @@ def at_places(rows: Rows, index: Tensor) -> Rows:
 
 def _optimizer(student: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
+        return SGD(
             student.parameters(), lr=recipe.lr, momentum=recipe.momentum,
             weight_decay=recipe.weight_decay, fused=True,
         )  # fmt: skip
-    adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    adam = Adam if recipe.optimizer == "adam" else AdamW
     return adam(student.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
 
 

@@ -21,6 +21,7 @@ from clonecost.training.distill import at_places, mean_kl, seeded
 from clonecost.training.linear_head import features_of, probe_head
 from clonecost.training.losses import TEMPERATURES, Loss, student_loss
 from clonecost.training.mixed_precision import autocast_bfloat16
+from clonecost.training.optimisers import AdamW
 from clonecost.training.read_ahead import batches_of
 from clonecost.training.weight_averaging import WeightAverages
 from clonecost.types import Progress, Rows, Shape, answered, as_pixels, no_progress
@@ -142,7 +143,7 @@ def _train(
     """All layers; the student becomes the best of itself, its average and `others`."""
     loss_of = student_loss("kl", recipe.temperature, rows.answers)
     steps = -(-len(rows.training) // recipe.batch_size) * recipe.passes
-    optimizer = torch.optim.AdamW(layer_groups(student, recipe), fused=True)
+    optimizer = AdamW(layer_groups(student, recipe), fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(recipe, steps))
     average = WeightAverages(student, [1 - min(0.1, 10 / steps)])
     state = {"student": student, "optimizer": optimizer, "scheduler": scheduler, "ema": average}

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clonecost.networks.pretrained import Pretrained
+from clonecost.training.optimisers import LBFGS
 from clonecost.training.read_ahead import batches_of
 from clonecost.types import Progress, Rows, as_pixels, no_progress
 
@@ -74,9 +75,7 @@ def _zeros(rows: Tensor, answers: Tensor) -> Tensor:
 def _fitted(rows: Tensor, answers: Tensor, strength: float, start: Tensor) -> Tensor:
     """(d + 1, K): the weights, and the bias as the last row."""
     weights = nn.Parameter(start.clone())
-    optimizer = torch.optim.LBFGS(
-        [weights], max_iter=STEPS, history_size=10, line_search_fn="strong_wolfe"
-    )
+    optimizer = LBFGS([weights], max_iter=STEPS, history_size=10, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from clonecost.training.optimisers import Adam
 from clonecost.types import Progress, as_pixels, no_progress
 
 FLOOR = 1e-7  # inside the logarithm, as in the released code
@@ -55,7 +56,7 @@ def train_to_be_wrong(
         >>> train_to_be_wrong(net, rows, torch.zeros(20).long(), epochs=99, lr=0.1, rng=rng)
         0.0
     """
-    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+    optimizer = Adam(network.parameters(), lr=lr)
     for epoch in range(epochs):
         network.train()
         order = torch.randperm(len(inputs), generator=rng)

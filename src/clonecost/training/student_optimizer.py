@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from clonecost.training.optimisers import SGD, Adam
+
 StudentOptimizer = Literal["sgd", "adam"]
 
 
@@ -23,5 +25,5 @@ def student_optimizer(
         0.001
     """
     if kind == "adam":
-        return torch.optim.Adam(student.parameters(), lr=lr, fused=True)
-    return torch.optim.SGD(student.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4, fused=True)
+        return Adam(student.parameters(), lr=lr, fused=True)
+    return SGD(student.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4, fused=True)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
 
 from clonecost.errors import Advice, VictimError
 from clonecost.persistence.file_limits import regular_file
@@ -161,6 +160,7 @@ def _categories(path: Path, model: Any, infos: dict[str, Any]) -> dict[int, list
 
 def _xgboost(path: Path) -> Booster:
     import xgboost
+    from scipy.special import expit, softmax
 
     model = xgboost.Booster({"nthread": 1})
     model.load_model(path)

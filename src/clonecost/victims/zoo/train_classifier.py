@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from clonecost.training.augmentation import augment
 from clonecost.training.mixed_precision import autocast_bfloat16
+from clonecost.training.optimisers import SGD
 from clonecost.types import LabelledInputs, Progress, as_pixels, no_progress
 from clonecost.victims.zoo.catalogue import Training
 
@@ -66,7 +67,7 @@ def _train(
     batch_size = min(training.batch_size, len(data))
     steps = len(data) // batch_size
     total = steps * training.epochs
-    optimiser = torch.optim.SGD(
+    optimiser = SGD(
         model.parameters(), training.lr, MOMENTUM, weight_decay=training.weight_decay, nesterov=True
     )
     schedule = _SCHEDULES[training.schedule]
