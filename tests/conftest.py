@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from clonecost.tabular.features import uniform_rows
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 from clonecost.victims import LoadedVictim, torch_victim
 
+MEMORY = Path("/dev/shm")  # a file system in memory, on Linux
 torch.set_num_threads(1)  # tiny tensors: threads only wait for each other
 
 # Always the same examples, however slow the machine is; `tests/support/fuzzing.py` has its own.
@@ -39,8 +41,13 @@ settings.load_profile("clonecost")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What tests train is kept beside pytest's own cache, not in the user's."""
+    """What tests train is kept beside pytest's own cache, not in the user's.
+
+    Their folders are in memory where there is room: a ledger waits for the disk after every batch.
+    """
     os.environ.setdefault("CLONECOST_CACHE", str(config.rootpath / ".pytest_cache" / "clonecost"))
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2 * 1024**3:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @pytest.fixture
