@@ -39,8 +39,8 @@ from clonecost.oracle import Oracle
 from clonecost.query_synthesis.class_balanced_gan import DivGan
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import kl
-from clonecost.training.optimisers import SGD
 from clonecost.training.rand_augment import rand_augment
+from clonecost.training.student_optimizer import student_optimizer
 from clonecost.training.weight_averaging import WeightAverages, per_class_agreement
 from clonecost.types import Purpose, as_bytes, as_pixels
 
@@ -139,9 +139,7 @@ class Dfms:
         yield current
 
         gan = new_gan()  # 5
-        optimizer = SGD(
-            clone.parameters(), lr=self.clone_lr, momentum=0.9, weight_decay=5e-4, fused=True
-        )
+        optimizer = student_optimizer(clone, "sgd", self.clone_lr)
         steps = max(1, (kit.horizon - oracle.spent) // self.batch_size)
         schedule = LambdaLR(optimizer, lambda past: self.rate(past, steps))
         for step in kit.loop(
