@@ -2,4 +2,5 @@
 
 from clonecost.cli import main
 
-main()
+if __name__ == "__main__":  # a worker of `--workers` imports this file, too
+    main()

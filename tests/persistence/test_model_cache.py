@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock, Timeout
 from safetensors.torch import load_file
 from torch import nn
 
@@ -59,3 +60,11 @@ def test_weights_of_another_card_are_refused(place: Cached) -> None:
         DataError, match=r"cached thing in .* does not match .* [Dd]elete that folder"
     ):
         place.weights()
+
+
+def test_two_processes_do_not_train_the_same(place: Cached) -> None:
+    lock = FileLock(place.folder / "training.lock")
+    with place.alone(), pytest.raises(Timeout), lock.acquire(timeout=0):
+        pass
+    with lock.acquire(timeout=0):
+        pass

@@ -2,9 +2,11 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -16,11 +18,14 @@ from clonecost.cli.list import names
 from clonecost.cli.options import Consent
 from clonecost.cli.progress_display import Display
 from clonecost.cli.terminal import Terminal, write_out
-from clonecost.errors import Advice, CloneCostError, SpecError
+from clonecost.cli.watch import live_table
+from clonecost.errors import Advice, CloneCostError, RunError, SpecError
 
 if TYPE_CHECKING:  # torch takes a second to import, and `--help` must not
     from clonecost.audit import Audit, Watcher
     from clonecost.suite import Job, SuiteResults
+
+    Ended = Iterator[tuple[Job, CloneCostError | None]]
 
 
 @app.command()
@@ -46,6 +51,8 @@ def suite(
                            "finished runs, or from a results file. Runs nothing.")] = False,
     merge: Annotated[Path | None, typer.Option("--merge", metavar="FILE.json", help="With a "
                      "results file: add to it the cells of this newer results file.")] = None,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Runs at the same "
+                       "time, each in a process of its own.")] = 1,
     consent: Consent = None,
 ) -> None:  # fmt: skip
     """Run a suite, a grid of audits, and write its results as Markdown, HTML and JSON.
@@ -86,7 +93,7 @@ def suite(
 
             _run(
                 todo, faults, lambda: suites.write_results(gather(), folder / chosen), _place(name),
-                checked_consent(consent or []),
+                checked_consent(consent or []), workers, folder / chosen,
             )  # fmt: skip
         results = gather()
         suites.write_results(results, folder / chosen)
@@ -118,14 +125,25 @@ def _plan(todo: "list[Job]", place: Place) -> None:
 
 def _run(
     todo: "list[Job]", faults: dict[Path, str], write: Callable[[], None], place: Place,
-    consent: Container[str],
+    consent: Container[str], workers: int, folder: Path,
 ) -> None:  # fmt: skip
-    """Run every job; `write` updates the results' files after each of them."""
+    """Run every job; `write` updates the results' files in the folder after each of them."""
+    if not todo:
+        errors.print("nothing to run: each cell of the table has the reason", style="yellow")
+    command = shlex.join(["clonecost", *sys.argv[1:]])
+    write()  # the runs that finished earlier: the first job may take hours
+    run = _one_by_one if workers == 1 else partial(_at_once, workers=workers, folder=folder)
+    for job, error in run(todo, command=command, consent=consent, where=place.file):
+        if error is not None:
+            faults[job.folder] = error.fact
+            errors.print(f"{job.title}: {in_words(error, place)}", style="red", markup=False)
+        write()
+
+
+def _one_by_one(todo: "list[Job]", **settings: Any) -> "Ended":
     from clonecost.audit import Watcher
     from clonecost.suite import run_suite
 
-    if not todo:
-        errors.print("nothing to run: each cell of the table has the reason", style="yellow")
     with Display() as display:
 
         def watch(job: "Job") -> "Callable[[Audit], Watcher]":
@@ -137,16 +155,27 @@ def _run(
 
             return of_audit
 
-        command = shlex.join(["clonecost", *sys.argv[1:]])
-        write()  # the runs that finished earlier: the first job may take hours
-        for job, result in run_suite(
-            todo, watch=watch, progress=display.step, command=command, consent=consent,
-            where=place.file,
-        ):  # fmt: skip
-            if isinstance(result, CloneCostError):
-                faults[job.folder] = result.fact
-                errors.print(f"{job.title}: {in_words(result, place)}", style="red", markup=False)
-            write()
+        yield from run_suite(todo, watch=watch, progress=display.step, **settings)
+
+
+def _at_once(todo: "list[Job]", *, workers: int, folder: Path, **settings: Any) -> "Ended":
+    """On a terminal the runs of the folder are shown as `watch` shows them."""
+    from rich.live import Live
+
+    from clonecost.report.live import live_runs
+    from clonecost.suite import run_at_once
+
+    with Live(console=errors, auto_refresh=False, transient=True) as shown:
+
+        def beat() -> None:
+            if errors.is_terminal:
+                with suppress(RunError):  # none has begun
+                    shown.update(live_table(live_runs(folder)), refresh=True)
+
+        runs = run_at_once(todo, workers, beat=beat, **settings)
+        for ended, (job, error) in enumerate(runs, 1):
+            errors.print(f"{job.title}: ended ({ended} of {len(todo)})", markup=False)
+            yield job, error
 
 
 def _render(path: Path, out: Path | None, merge: Path | None, *, only: bool) -> None:

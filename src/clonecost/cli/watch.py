@@ -51,18 +51,19 @@ def watch(
             return
         console = Terminal(highlight=False)
         if once or not console.is_terminal:
-            console.print(_table(runs))
+            console.print(live_table(runs))
             return
         from rich.live import Live
 
-        with Live(_table(runs), console=console, auto_refresh=False) as shown:
+        with Live(live_table(runs), console=console, auto_refresh=False) as shown:
             while any(run.state == "running" for run in runs):
                 time.sleep(every)
                 runs = live_runs(folder)
-                shown.update(_table(runs), refresh=True)
+                shown.update(live_table(runs), refresh=True)
 
 
-def _table(runs: "Sequence[LiveRun]") -> Group:
+def live_table(runs: "Sequence[LiveRun]") -> Group:
+    """A table of runs, then what each of them does, then the totals."""
     from rich.text import Text
 
     from clonecost.report.live import COLUMNS, totals

@@ -8,7 +8,12 @@ import torch
 from clonecost.errors import Advice, ChooseFrom, SetKey, SpecError, suggest
 from clonecost.generators.base import TrainedGenerator
 from clonecost.generators.catalogue import GENERATORS
-from clonecost.generators.store import cached_generator, load_generator, train_generator
+from clonecost.generators.store import (
+    cached_generator,
+    load_generator,
+    train_generator,
+    training_alone,
+)
 from clonecost.persistence.file_limits import at_home
 from clonecost.types import LabelledInputs, Progress, no_progress
 
@@ -55,9 +60,13 @@ def ready_generator(
             SetKey("proxy"), FOLDER,
         )  # fmt: skip
     folder = cached_generator(row, proxy, epochs=epochs, seed=seed, cache=cache)
-    folder = folder or train_generator(
-        row, proxy, epochs=epochs, seed=seed, cache=cache, device=device, progress=progress
-    )
+    if folder is None:
+        with training_alone(row, proxy, epochs=epochs, seed=seed, cache=cache):
+            # another process may have trained it meanwhile
+            folder = cached_generator(row, proxy, epochs=epochs, seed=seed, cache=cache)
+            folder = folder or train_generator(
+                row, proxy, epochs=epochs, seed=seed, cache=cache, device=device, progress=progress
+            )
     return load_generator(folder, device=device, low_precision=low_precision)
 
 

@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 import time
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,17 @@ def train_generator(
     place.write(made.network, card, {SAMPLES: sample_sheet(panels)})
     snapshots.forget()
     return place.folder
+
+
+def training_alone(
+    name: str, proxy: LabelledInputs, *, epochs: int | None, seed: int, cache: Path | None
+) -> AbstractContextManager[None]:
+    """While it is held, no other process that asks for it trains this generator.
+
+    Raises:
+        SpecError, DataError: as `train_generator`.
+    """
+    return _cached(name, proxy, epochs, seed, cache).alone()
 
 
 def cached_generator(

@@ -5,12 +5,14 @@ weights), and possibly further files.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from filelock import FileLock
 from safetensors.torch import save_file
 from torch import nn
 
@@ -20,7 +22,7 @@ from clonecost.persistence.disk import cache_root, file_digest
 
 __all__ = ["CARD", "WEIGHTS", "Cached", "cache_root"]
 
-WEIGHTS, CARD = "weights.safetensors", "card.json"
+WEIGHTS, CARD, LOCK = "weights.safetensors", "card.json", "training.lock"
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,17 @@ class Cached:
                 f"The {self.what} cannot be kept in {self.folder} ({error.strerror}).",
                 Advice("name a folder that can be written with CLONECOST_CACHE"),
             ) from error
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Train here while no other process does; it may have done so meanwhile.
+
+        Raises:
+            error: as `must_be_writable`.
+        """
+        self.must_be_writable()
+        with FileLock(self.folder / LOCK):
+            yield
 
     def write(
         self, model: nn.Module, card: Mapping[str, Any], beside: Mapping[str, bytes] | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from clonecost.audit import Watcher
 from clonecost.config import Spec, asking_for, not_consented
 from clonecost.errors import Advice, CloneCostError, SetKey, SpecError, suggest
 from clonecost.persistence import run_folder
@@ -94,8 +95,8 @@ def _jobs(cell: Cell, folder: Path) -> list[Job]:
 def run_suite(
     todo: Sequence[Job], *, watch: Callable[[Job], Watch], progress: Progress = no_progress,
     command: str = "", consent: Container[str] = (), where: str = "The suite",
-) -> Iterator[tuple[Job, Result | CloneCostError]]:  # fmt: skip
-    """Run the unfinished jobs in order; yields each job with its result, or its error.
+) -> Iterator[tuple[Job, CloneCostError | None]]:  # fmt: skip
+    """Run the unfinished jobs in order; yields each job, and why it failed if it did.
 
     A job that fails does not stop the others; Ctrl-C does, and the same call resumes the suite.
 
@@ -107,28 +108,45 @@ def run_suite(
     Raises:
         ConsentError: a job would run or contact what the person has not agreed to; no job was run.
     """
-    agreed = {job.folder: Either(consent, remembered(job.folder, job.spec)) for job in todo}
+    must_agree(todo, consent, where)
+    for job in todo:
+        yield (
+            job,
+            run_job(job, watch=watch(job), progress=progress, command=command, consent=consent),
+        )
+
+
+def must_agree(todo: Sequence[Job], consent: Container[str], where: str) -> None:
+    """Refuse jobs that would run or contact what the person has not agreed to.
+
+    Raises:
+        ConsentError: with all that is lacking.
+    """
     left = [
         one
         for job in todo
         if job.result() is None
-        for one in not_consented(job.spec, agreed[job.folder])
+        for one in not_consented(job.spec, Either(consent, remembered(job.folder, job.spec)))
     ]
     if left:
         raise asking_for(left, where=where)
-    for job in todo:
-        yield job, _run(job, watch(job), progress, command, agreed[job.folder])
 
 
-def _run(
-    job: Job, watch: Watch, progress: Progress, command: str, consent: Container[str]
-) -> Result | CloneCostError:
+def run_job(
+    job: Job, *, watch: Watch = lambda _: Watcher(), progress: Progress = no_progress,
+    command: str = "", consent: Container[str] = (),
+) -> CloneCostError | None:  # fmt: skip
+    """Run a job, or go on with it; its result is in its folder then.
+
+    Returns:
+        Why it failed; None: it did not.
+    """
     try:
         run_folder.make(job.folder)
-        runs = run_spec(
+        for _ in run_spec(
             job.spec, job.folder, watch=watch, progress=progress, command=command, consent=consent
-        )
-        return [result for _, result in runs][-1]
+        ):
+            pass
     except CloneCostError as error:
         return error
     except Exception as error:  # a fault in one cell must not stop the others
@@ -138,6 +156,7 @@ def _run(
             f"Unexpected {type(error).__name__}: {first_line(error)}",
             Advice("set CLONECOST_TRACEBACK=1, which shows where it arose"),
         )
+    return None
 
 
 # -- the table -----------------------------------------------------------------------------------

@@ -75,12 +75,13 @@ def zoo_model(
     """
     recipe = _recipe(name, epochs)
     kept = _cached(name, cache, seed, epochs)
-    card = kept.card()
-    if card is None or card.get("recipe") != _as_json(recipe):
-        train_victim(
-            name, root=root, cache=cache, seed=seed, device=device, epochs=epochs,
-            progress=progress,
-        )  # fmt: skip
+    if not _holds(kept, recipe):
+        with kept.alone():
+            if not _holds(kept, recipe):  # by another process, meanwhile
+                train_victim(
+                    name, root=root, cache=cache, seed=seed, device=device, epochs=epochs,
+                    progress=progress,
+                )  # fmt: skip
     weights = kept.weights()
     return load_weights(weights, recipe.network, recipe.input_shape, recipe.num_classes).to(device)
 
@@ -121,8 +122,12 @@ def zoo_victim(
 
 def is_trained(name: str, *, cache: Path | None = None, seed: int = 0) -> bool:
     """Whether `zoo_victim` would find this victim in the cache."""
-    card = _cached(name, cache, seed, None).card()
-    return card is not None and card.get("recipe") == _as_json(_recipe(name, None))
+    return _holds(_cached(name, cache, seed, None), _recipe(name, None))
+
+
+def _holds(kept: Cached, recipe: VictimRecipe) -> bool:
+    card = kept.card()
+    return card is not None and card.get("recipe") == _as_json(recipe)
 
 
 def train_victim(

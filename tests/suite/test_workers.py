@@ -1,0 +1,46 @@
+"""Several jobs at once: the table is that of one after the other, also when a process is killed."""
+
+from pathlib import Path
+
+import pytest
+from tests.support.cli_runs import agree, asked, run
+from tests.support.toy_suite import edited
+from tests.support.workbench import TEST_ROWS
+
+ONCE = """
+import os, signal
+from pathlib import Path
+import own
+
+def probs(inputs):
+    mark = Path(__file__).with_name("killed")
+    log = Path(os.environ["OWN_LOG"])
+    if log.exists() and len(log.read_text().splitlines()) > 200 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return own.probs(inputs)
+"""
+
+
+def clones(out: Path) -> dict[str, bytes]:
+    """The file of each clone, by its run."""
+    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("clone.*")}
+
+
+def test_a_killed_process_changes_nothing(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "once.py").write_text(ONCE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    edited(toy, '"own:probs"', '"once:probs"')
+    words = ["suite", toy, *agree("code:once:probs"), "--row", "ours", "--seed", "0", "--seed", "1"]
+    said = run(*words, "--out", tmp_path / "two", "--workers", "2")
+    assert said.status == 0, said.err
+    assert "ended (2 of 2)" in said.err
+    assert (tmp_path / "killed").exists()
+    rows = len(asked(tmp_path / "asked"))
+    assert run(*words, "--out", tmp_path / "one").status == 0
+    assert len(clones(tmp_path / "one")) == 2
+    assert clones(tmp_path / "one") == clones(tmp_path / "two")
+    undisturbed = len(asked(tmp_path / "asked")) - rows
+    assert rows <= undisturbed + TEST_ROWS  # a batch in flight, at most, is asked again
