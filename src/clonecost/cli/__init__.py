@@ -14,6 +14,7 @@ from clonecost.cli.check import check
 from clonecost.cli.defend import defend
 from clonecost.cli.detect import detect
 from clonecost.cli.fingerprint import fingerprint
+from clonecost.cli.huge_pages import ask_for_huge_pages
 from clonecost.cli.report import report
 from clonecost.cli.runs import export, replay, transfer, verify
 from clonecost.cli.serve import serve
@@ -47,6 +48,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # of what the terminal's encoding cannot show
+    ask_for_huge_pages()
     app(args=[with_home(word) for word in sys.argv[1:]])
 
 

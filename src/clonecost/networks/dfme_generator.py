@@ -5,6 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from clonecost.errors import Advice, SpecError
+from clonecost.networks.feature_maps import FeatureMaps
 from clonecost.networks.upsample_conv import EnlargingConv2d
 from clonecost.types import Shape
 
@@ -40,7 +41,7 @@ class GeneratorA(nn.Module):
 
         self.body = nn.Sequential(
             nn.Linear(latent_dim, wide * (h // 4) * (w // 4)),
-            nn.Unflatten(1, (wide, h // 4, w // 4)),
+            FeatureMaps(wide, h // 4, w // 4),
             nn.BatchNorm2d(wide),
             enlarge(wide, wide), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2),
             enlarge(wide, width), nn.BatchNorm2d(width), nn.LeakyReLU(0.2),

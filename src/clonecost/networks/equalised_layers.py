@@ -9,6 +9,7 @@ from math import prod, sqrt
 
 from torch import Tensor, nn
 
+from clonecost.networks.feature_maps import FeatureMaps
 from clonecost.types import Shape
 
 SLOPE = 0.2  # of every LeakyReLU
@@ -48,7 +49,7 @@ class PixelNorm(nn.Module):
 def entry(latent_dim: int, width: int, inner: tuple[int, int]) -> list[nn.Module]:
     """The first layers of a decoder: (n, latent_dim) -> (n, width, *inner)."""
     return [
-        EqualisedLinear(latent_dim, width * prod(inner)), nn.Unflatten(1, (width, *inner)),
+        EqualisedLinear(latent_dim, width * prod(inner)), FeatureMaps(width, *inner),
         PixelNorm(), nn.LeakyReLU(SLOPE),
         *normed(width, width),
     ]  # fmt: skip

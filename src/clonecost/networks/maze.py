@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from clonecost.errors import Advice, SpecError
+from clonecost.networks.feature_maps import FeatureMaps
 from clonecost.networks.image_range import smallest_maps
 from clonecost.networks.upsample_conv import EnlargingConv2d
 from clonecost.types import Shape
@@ -36,7 +37,7 @@ class Conv3Generator(nn.Module):
         channels, wide = image_shape[0], 2 * width
         self.body = nn.Sequential(
             nn.Linear(latent_dim, wide * height * breadth),
-            nn.Unflatten(1, (wide, height, breadth)),
+            FeatureMaps(wide, height, breadth),
             nn.BatchNorm2d(wide),
             EnlargingConv2d(wide, wide), nn.BatchNorm2d(wide), nn.LeakyReLU(SLOPE),
             EnlargingConv2d(wide, width), nn.BatchNorm2d(width), nn.LeakyReLU(SLOPE),

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from clonecost.errors import Advice, SpecError
+from clonecost.networks.feature_maps import FeatureMaps
 from clonecost.networks.image_range import smallest_maps
 from clonecost.networks.upsample_conv import EnlargingConv2d
 from clonecost.types import Shape
@@ -87,7 +88,7 @@ class SnganGenerator(nn.Module):
         channels, inner = image_shape[0], smallest_maps("SNGAN", image_shape, HALVINGS)
         self.latent_dim, self.classes = LATENT_DIM + classes, classes
         self.enter = nn.Linear(LATENT_DIM, width * inner[0] * inner[1])
-        self.unflatten = nn.Unflatten(1, (width, *inner))
+        self.unflatten = FeatureMaps(width, *inner)
         self.blocks = nn.ModuleList(UpBlock(width, classes) for _ in range(3))
         self.norm = nn.BatchNorm2d(width)
         self.leave = nn.Conv2d(width, channels, 3, padding=1)
