@@ -1,5 +1,8 @@
 """Several jobs at once: the table is that of one after the other, also when a process is killed."""
 
+import os
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,9 @@ from tests.support.workbench import TEST_ROWS
 
 ONCE = """
 import os, signal
+import os
+import sys
+from functools import partial
 from pathlib import Path
 import own
 
@@ -44,3 +50,37 @@ def test_a_killed_process_changes_nothing(
     assert clones(tmp_path / "one") == clones(tmp_path / "two")
     undisturbed = len(asked(tmp_path / "asked")) - rows
     assert rows <= undisturbed + TEST_ROWS  # a batch in flight, at most, is asked again
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two", ""])
+def test_unknown_workers_are_refused(workers: str, toy: Path) -> None:
+    said = run("suite", toy, *agree("code:own:probs"), "--out", toy.parent, "--workers", workers)
+    assert said.status == 2
+    assert "a number from 1 on, ray" in said.err
+
+
+@pytest.mark.parametrize(("name", "workers"), [("ray", "ray"), ("submitit", "slurm")])
+def test_workers_that_are_not_installed_name_the_extra(
+    name: str, workers: str, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    said = run("suite", toy, *agree("code:own:probs"), "--out", toy.parent, "--workers", workers)
+    assert said.status == 2
+    assert f"pip install 'clonecost[{workers}]'" in said.err
+
+
+@pytest.mark.parametrize("pool", ["ray", "slurm"])
+def test_other_pools_give_the_same_clones(
+    pool: str, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip({"ray": "ray", "slurm": "submitit"}[pool])
+    from clonecost.suite import slurm_workers
+
+    monkeypatch.setattr(slurm_workers, "on_slurm", partial(slurm_workers.on_slurm, cluster="local"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    words = ["suite", toy, *agree("code:own:probs"), "--row", "ours", "--seed", "0", "--seed", "1"]
+    said = run(*words, "--out", tmp_path / "two", "--workers", pool)
+    assert said.status == 0, said.err
+    assert run(*words, "--out", tmp_path / "one").status == 0
+    assert len(clones(tmp_path / "one")) == 2
+    assert clones(tmp_path / "one") == clones(tmp_path / "two")

@@ -51,8 +51,9 @@ def suite(
                            "finished runs, or from a results file. Runs nothing.")] = False,
     merge: Annotated[Path | None, typer.Option("--merge", metavar="FILE.json", help="With a "
                      "results file: add to it the cells of this newer results file.")] = None,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Runs at the same "
-                       "time, each in a process of its own.")] = 1,
+    workers: Annotated[str, typer.Option("--workers", metavar="N|ray|ADDRESS|slurm", help=
+                       "Run cells at the same time: in N processes, on Ray on this machine or at "
+                       "an address (ray://HOST:10001), or as jobs of SLURM.")] = "1",
     consent: Consent = None,
 ) -> None:  # fmt: skip
     """Run a suite, a grid of audits, and write its results as Markdown, HTML and JSON.
@@ -125,14 +126,14 @@ def _plan(todo: "list[Job]", place: Place) -> None:
 
 def _run(
     todo: "list[Job]", faults: dict[Path, str], write: Callable[[], None], place: Place,
-    consent: Container[str], workers: int, folder: Path,
+    consent: Container[str], workers: str, folder: Path,
 ) -> None:  # fmt: skip
     """Run every job; `write` updates the results' files in the folder after each of them."""
     if not todo:
         errors.print("nothing to run: each cell of the table has the reason", style="yellow")
     command = shlex.join(["clonecost", *sys.argv[1:]])
     write()  # the runs that finished earlier: the first job may take hours
-    run = _one_by_one if workers == 1 else partial(_at_once, workers=workers, folder=folder)
+    run = _one_by_one if workers == "1" else partial(_at_once, workers=workers, folder=folder)
     for job, error in run(todo, command=command, consent=consent, where=place.file):
         if error is not None:
             faults[job.folder] = error.fact
@@ -158,13 +159,14 @@ def _one_by_one(todo: "list[Job]", **settings: Any) -> "Ended":
         yield from run_suite(todo, watch=watch, progress=display.step, **settings)
 
 
-def _at_once(todo: "list[Job]", *, workers: int, folder: Path, **settings: Any) -> "Ended":
+def _at_once(todo: "list[Job]", *, workers: str, folder: Path, **settings: Any) -> "Ended":
     """On a terminal the runs of the folder are shown as `watch` shows them."""
     from rich.live import Live
 
     from clonecost.report.live import live_runs
-    from clonecost.suite import run_at_once
+    from clonecost.suite import pool_of, run_at_once
 
+    pool = pool_of(workers)
     with Live(console=errors, auto_refresh=False, transient=True) as shown:
 
         def beat() -> None:
@@ -172,7 +174,7 @@ def _at_once(todo: "list[Job]", *, workers: int, folder: Path, **settings: Any) 
                 with suppress(RunError):  # none has begun
                     shown.update(live_table(live_runs(folder)), refresh=True)
 
-        runs = run_at_once(todo, workers, beat=beat, **settings)
+        runs = run_at_once(todo, pool, beat=beat, **settings)
         for ended, (job, error) in enumerate(runs, 1):
             errors.print(f"{job.title}: ended ({ended} of {len(todo)})", markup=False)
             yield job, error

@@ -1,27 +1,53 @@
-"""Several jobs of a suite at once, each in a process of its own on this machine.
+"""Several jobs of a suite at once: in processes of this machine, on Ray, or on SLURM.
 
 A job is a run folder with a budget, so that any process can go on with it: a job whose process was
-killed starts again from its last checkpoint, and buys nothing twice but the rows in flight.
+killed, or whose machine was lost, starts again from its last checkpoint, and buys nothing twice but
+the rows in flight.
 """
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import get_context
 
-from clonecost.errors import CloneCostError, RunError, RunWorkflow
+from clonecost.errors import Advice, CloneCostError, RunError, RunWorkflow, SetKey, SpecError
+from clonecost.suite.pool import Pool, in_processes
 from clonecost.suite.run import Job, must_agree, run_job
 
-ATTEMPTS = 3  # pools of processes, of which the last ones take what earlier ones left undone
-LOOK = 1.0  # seconds between two calls of `beat`
+ATTEMPTS = 3  # of a job, the later ones where a process or a machine was lost
+
+
+def pool_of(workers: str) -> Pool:
+    """The pool that a text names: a number of processes, `ray`, the address of a Ray cluster, or
+    `slurm`.
+
+    Raises:
+        SpecError: it is none of them, or the extra that it needs is not installed.
+
+    Example:
+        >>> pool_of("2")  # doctest: +ELLIPSIS
+        functools.partial(<function in_processes at ...>, 2)
+    """
+    if workers.isdecimal() and int(workers):
+        return partial(in_processes, int(workers))
+    if workers == "slurm":
+        from clonecost.suite.slurm_workers import on_slurm
+
+        return on_slurm
+    if workers == "ray" or workers.startswith("ray://") or ":" in workers:
+        from clonecost.suite.ray_workers import on_ray
+
+        return partial(on_ray, workers)
+    raise SpecError(
+        "The workers are not known", Advice("give a number of processes, or one of the others"),
+        got=workers, want="a number from 1 on, ray, ray://HOST:10001, HOST:PORT of a cluster, or "
+        "slurm",
+    )  # fmt: skip
 
 
 def run_at_once(
-    todo: Sequence[Job], workers: int, *, beat: Callable[[], object] = lambda: None,
+    todo: Sequence[Job], pool: Pool, *, beat: Callable[[], object] = lambda: None,
     command: str = "", consent: Container[str] = (), where: str = "The suite",
 ) -> Iterator[tuple[Job, CloneCostError | None]]:  # fmt: skip
-    """Run the unfinished jobs, `workers` at a time; yields each as it ends, and why it failed.
+    """Run the unfinished jobs in a pool; yields each as it ends, and why it failed.
 
     Args:
         beat: called about once a second in this process, to show what goes on.
@@ -31,44 +57,35 @@ def run_at_once(
         ConsentError: a job would run or contact what the person has not agreed to; no job was run.
 
     Example:
-        >>> list(run_at_once([], workers=2))
+        >>> list(run_at_once([], pool_of("2")))
         []
     """
     must_agree(todo, consent, where)
     left = list(range(len(todo)))
+    work = partial(run_job, command=command, consent=consent)
     for _ in range(ATTEMPTS):
         if not left:
             return
-        for place, error in _pool([(place, todo[place]) for place in left], workers, beat,
-                                  partial(run_job, command=command, consent=consent)):  # fmt: skip
+        for place, error in pool([(place, todo[place]) for place in left], work, beat):
             left.remove(place)
-            yield todo[place], error
-    for place in left:
-        yield todo[place], _killed(todo[place])
+            yield todo[place], error or _not_here(todo[place])
+    for job in (todo[place] for place in left):
+        yield job, _lost(job)
 
 
-def _pool(
-    jobs: Sequence[tuple[int, Job]], workers: int, beat: Callable[[], object],
-    work: Callable[[Job], CloneCostError | None],
-) -> Iterator[tuple[int, CloneCostError | None]]:  # fmt: skip
-    """Jobs that ended in one pool; when one of its processes is killed, all of them end."""
-    with ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn")) as pool:
-        running: dict[Future[CloneCostError | None], int] = {
-            pool.submit(work, job): place for place, job in jobs
-        }
-        try:
-            while running:
-                for future in wait(running, LOOK, FIRST_COMPLETED).done:
-                    place = running.pop(future)
-                    if not isinstance(future.exception(), BrokenProcessPool):
-                        yield place, future.result()
-                beat()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _killed(job: Job) -> RunError:
+def _lost(job: Job) -> RunError:
     return RunError(
-        f"The process of {job.title} was killed {ATTEMPTS} times, perhaps for want of memory.",
+        f"The process of {job.title} was lost {ATTEMPTS} times, perhaps for want of memory.",
         RunWorkflow("resume", job.folder),
     )
+
+
+def _not_here(job: Job) -> RunError | None:
+    """The error for a run that another machine finished in a folder of its own."""
+    if job.result() is not None:
+        return None
+    return RunError(
+        f"{job.title} ended, and {job.folder} has no result of it: the machine that ran it does "
+        "not write there.",
+        SetKey("out"), Advice("name a folder on a disk that all machines share"),
+    )  # fmt: skip

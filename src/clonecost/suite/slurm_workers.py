@@ -1,0 +1,63 @@
+"""Jobs of a suite on SLURM, by submitit (extra `slurm`): each is a job of the queue.
+
+What the queue needs to know (partition, time, memory) is read from the variables SBATCH_* that
+sbatch itself reads. The run folders have to lie on a disk that all machines share.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from clonecost.errors import Advice, SpecError
+from clonecost.suite.pool import LOOK, Ended, Work
+from clonecost.suite.run import Job
+
+LOGS = Path("slurm-logs")
+
+
+def on_slurm(
+    jobs: Sequence[tuple[int, Job]], work: Work, beat: Callable[[], object], *,
+    cluster: str = "slurm",
+) -> Iterator[Ended]:  # fmt: skip
+    """A `Pool` of SLURM; the logs of its jobs are in `slurm-logs`.
+
+    Args:
+        cluster: of submitit; `local` runs processes of this machine.
+
+    Raises:
+        SpecError: submitit is not installed, or there is no `sbatch`.
+    """
+    running = _submitted(jobs, work, cluster)
+    try:
+        while running:
+            for place, job in list(running.items()):
+                if not job.done():
+                    continue
+                del running[place]
+                if job.exception() is None:  # else it was lost: cancelled, or its machine died
+                    yield place, job.result()
+            beat()
+            time.sleep(LOOK)
+    finally:
+        for job in running.values():
+            job.cancel()
+
+
+def _submitted(jobs: Sequence[tuple[int, Job]], work: Work, cluster: str) -> dict[int, Any]:
+    try:
+        import submitit
+    except ModuleNotFoundError as error:
+        raise SpecError(
+            "These workers need the package submitit, which is not installed",
+            Advice("run `pip install 'clonecost[slurm]'`"),
+        ) from error
+    try:
+        executor = submitit.AutoExecutor(folder=LOGS, cluster=cluster)
+        executor.update_parameters(cpus_per_task=1, name="clonecost")
+        return {place: executor.submit(work, job) for place, job in jobs}
+    except (RuntimeError, OSError) as error:
+        raise SpecError(
+            f"Jobs cannot be handed to SLURM ({error})",
+            Advice("run the command on a machine that has `sbatch`"),
+        ) from error
