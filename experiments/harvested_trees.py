@@ -4,7 +4,7 @@
 
 Each victim is fitted to the training rows of a table, with its library's default settings, and
 attacked at several budgets with several seeds. Agreement is on the table's test rows, and on
-uniform rows.
+uniform rows. What is in the file already is kept.
 """
 
 import argparse
@@ -28,6 +28,7 @@ ATTACKS: dict[str, tuple[Any, str]] = {
     "without thresholds": (ThresholdHarvest(harvest=0), "probs"),
     "labels, boosted": (TramerAdaptiveRetrain(model="boosted"), "label"),
 }
+KEYS = ("table", "victim", "attack", "budget", "seed")
 
 
 def data(name: str) -> tuple[cc.LabelledInputs, cc.LabelledInputs]:
@@ -68,7 +69,7 @@ def one(
     with tempfile.TemporaryDirectory() as folder:
         result = cc.run_audit(cc.Audit(
             victim=cc.sklearn_victim(model), threat=threat, attack=attack[0], test=test,
-            seed=seed, out=Path(folder) / "run",
+            seed=seed, out=Path(folder) / "run", milestones=(),
             options=cc.RunOptions(uniform=2_000),
         ))  # fmt: skip
     score = result.curve[-1]
@@ -90,15 +91,19 @@ def main() -> None:
     )
     parser.add_argument("--budgets", nargs="+", type=int, default=[1_000, 5_000, 20_000])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--attacks", nargs="+", choices=tuple(ATTACKS), default=list(ATTACKS))
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = json.loads(asked.out.read_text()) if asked.out.exists() else []
+    known = {tuple(row[key] for key in KEYS) for row in rows}
     # the cheap budgets of everything come first
     for budget, table, kind in product(asked.budgets, asked.tables, asked.victims):
         train, test = data(table)
         model = fitted(kind, train)
-        for (name, attack), seed in product(ATTACKS.items(), asked.seeds):
-            row = one(model, test, attack, budget, seed)
+        for name, seed in product(asked.attacks, asked.seeds):
+            if (table, kind, name, budget, seed) in known:
+                continue
+            row = one(model, test, ATTACKS[name], budget, seed)
             rows.append({"table": table, "victim": kind, "attack": name, **row})
             asked.out.write_text(json.dumps(rows, indent=1) + "\n")
             print(rows[-1], flush=True)

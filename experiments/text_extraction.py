@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python -m experiments.text_extraction OUT.json [--victim topics-tfidf ...]
 
 Each victim with its test sentences; `text_knockoff` with three seeds, `tfidf_exact`, which draws
-nothing, once for each answer policy. No row of a test set is shown to an attack.
+nothing, once for each answer policy. No row of a test set is shown to an attack. `--attack` runs
+only some of them; what is in the file already is kept.
 """
 
 import argparse
@@ -39,24 +40,32 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("out", type=Path)
     options.add_argument("--victim", nargs="*", default=list(TEXT_VICTIMS))
+    options.add_argument("--attack", nargs="*", help="names as they are printed; default: all")
+    options.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     given = options.parse_args()
     torch.set_num_threads(1)
     found: list[dict[str, Any]] = []
+    if given.out.exists():
+        found = json.loads(given.out.read_text(encoding="utf-8"))
+    known = {(one["victim"], one["attack"], one["seed"]) for one in found if "attack" in one}
     for name in given.victim:
         victim, test = zoo_text_victim(name)
         pool = load_texts("docs-sentences", "train",
                           TextOptions(longest=test.shape[0], cut=True))  # fmt: skip
-        found.append({"victim": name, "rows_a_second": speed(name, victim, pool)})
-        print(found[-1], flush=True)
+        if not given.attack:
+            found.append({"victim": name, "rows_a_second": speed(name, victim)})
+            print(found[-1], flush=True)
         attacks: list[tuple[str, Attack, int, Sequence[Defence], int]] = [
             ("tfidf_exact", TfidfExact(), EXACT, [], 0),
             *((f"tfidf_exact, {d} decimals", TfidfExact(), EXACT, [Rounding(decimals=d)], 0)
               for d in (4, 2)),
-            *(("text_knockoff", TextKnockoff(), KNOCKOFF, [], s) for s in range(3)),
+            *(("text_knockoff", TextKnockoff(), KNOCKOFF, [], s) for s in given.seeds),
             *(("text_knockoff:salad", TextKnockoff(rows="salad"), KNOCKOFF, [], s)
-              for s in range(3)),
+              for s in given.seeds),
         ]  # fmt: skip
         for said, attack, budget, defences, seed in attacks:
+            if (given.attack and said not in given.attack) or (name, said, seed) in known:
+                continue
             found.append(audited(said, attack, budget, defences, seed, victim, test, pool))
             print(found[-1], flush=True)
             given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -88,7 +97,7 @@ def audited(
     }  # fmt: skip
 
 
-def speed(name: str, victim: LoadedVictim, pool: LabelledInputs) -> dict[str, float]:
+def speed(name: str, victim: LoadedVictim) -> dict[str, float]:
     """Words alone a second: through the oracle with its ledger, and through the bare pipeline."""
     words = load_texts("docs-words", "train", TextOptions(longest=32, cut=True))
     rows, texts = words.rows(slice(0, 16_384)), decode(words.inputs[:16_384])
