@@ -79,6 +79,19 @@ def test_the_search_for_thresholds_keeps_to_its_share(tmp_path: Path) -> None:
     assert agreement(clones[-1], toy) >= agreement(clones[0], toy) - 0.02
 
 
+def test_many_numbers_leave_rows_for_the_clone(tmp_path: Path) -> None:
+    """33 places on each of 20 lines are more rows than the budget has."""
+
+    def steps(rows: Tensor, /) -> Tensor:
+        p = (rows.double()[:, :4] > 0.1).double().sum(1).sub(1.8).sigmoid()
+        return torch.stack([1 - p, p], 1)
+
+    toy = TableToy(numbers(20), 2, steps)
+    clones, spent = steal(ThresholdHarvest(iterations=40), toy, tmp_path, budget=400)
+    assert spent < 400  # a sum over features, which is exact
+    assert agreement(clones[-1], toy) > 0.99
+
+
 def test_a_smooth_victim_is_told_and_costs_no_search(tmp_path: Path) -> None:
     remarks = [""]
     toy = linear_toy(numbers(4), 3)

@@ -109,7 +109,7 @@ class _Walk:
         self.kit.remark(INSTEAD if self.smooth else "")
         if self.smooth:
             return
-        yield from harvest.along_lines(points[0], self.attack.places)
+        yield from harvest.along_lines(points[0], self._places())
         cells = FIRST_CELLS
         while not harvest.over:
             before = sum(map(len, harvest.cuts))
@@ -120,6 +120,11 @@ class _Walk:
             alike = new < share * cells / 2
             cells = max(FIRST_CELLS, cells // 2) if alike else min(MOST_CELLS, 2 * cells)
             self.kit.progress("thresholds found", before + new, before + new)
+
+    def _places(self) -> int:
+        """Rows on a line: all lines together take at most half of what the search may spend."""
+        rows = (self.harvest.limit - self.oracle.spent) // (2 * int((~self.harvest.category).sum()))
+        return max(2, min(self.attack.places, rows))
 
     def is_additive(self) -> Generator[Clone, None, bool]:
         """Whether a sum over features answers fresh rows exactly."""
@@ -191,6 +196,5 @@ class _Walk:
         self, rows: Tensor, answers: Tensor, at: int, scale: Scale, fit: Fit | None
     ) -> BinnedModel:
         return fit_binned(
-            self.harvest.features, self._edges(at), rows, answers, seed=0, fit=fit,
-            scale=scale,
+            self.harvest.features, self._edges(at), rows, answers, seed=0, fit=fit, scale=scale,
         )  # fmt: skip

@@ -59,12 +59,12 @@ def _diabetes() -> dict[str, Any]:
     }
 
 
-def _generated(maker: str, **settings: Any) -> Read:
+def _generated(maker: str, name: str = "", **settings: Any) -> Read:
     def read() -> dict[str, Any]:
         from sklearn import datasets
 
         x, y = getattr(datasets, maker)(5_000, random_state=0, **settings)
-        return {"inputs": x, "labels": y, "name": maker.removeprefix("make_")}
+        return {"inputs": x, "labels": y, "name": name or maker.removeprefix("make_")}
 
     return read
 
@@ -91,4 +91,15 @@ TABLES: dict[str, TableCard] = {
         _generated("make_circles", noise=0.1, factor=0.5),
     ),
     "blobs": TableCard("three clouds: 5,000 rows, 2 numbers, 3 classes", _generated("make_blobs")),
+    "clusters": TableCard(
+        "six clusters in 50 numbers, of which 15 tell: 5,000 rows, 3 classes",
+        _generated(
+            "make_classification",
+            "clusters",
+            n_features=50,
+            n_informative=15,
+            n_redundant=10,
+            n_classes=3,
+        ),
+    ),
 }

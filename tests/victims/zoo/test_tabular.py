@@ -6,9 +6,11 @@ from clonecost.victims.digests import estimator_digest
 from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 from clonecost.victims.zoo.tabular import table_estimator, table_victim
 
+ONE_OF_EACH = {recipe.family: name for name, recipe in reversed(TABLE_VICTIMS.items())}
 
-@pytest.mark.parametrize("name", TABLE_VICTIMS)
-def test_every_victim_is_above_the_majority_class_baseline(name: str) -> None:
+
+@pytest.mark.parametrize("name", sorted(ONE_OF_EACH.values()))
+def test_a_victim_of_each_kind_is_above_the_majority_class_baseline(name: str) -> None:
     victim, test = table_victim(name)
     answers = victim.answer(test.inputs)
     accuracy = (answers.argmax(1) == test.labels).double().mean()

@@ -128,10 +128,13 @@ _DESCRIPTIONS: "dict[Family, str]" = {
     "lr": "logistic regression; softmax of more than two classes",
     "ovr": "logistic regressions, each class against the rest",
     "mlp": "perceptron with 20 tanh units",
+    "relu": "scikit-learn's default perceptron, one hidden layer of 100 ReLU units",
     "klr": "kernel logistic regression with 20 representers",
     "svm": "RBF support vector machine, which answers labels only",
     "tree": "decision tree with a different answer for each leaf",
     "plain-tree": "decision tree whose pure leaves have the same answer",
+    "forest": "random forest of 100 trees",
+    "boosted": "100 rounds of LightGBM's boosted trees (extra `trees`)",
 }
 
 
@@ -163,6 +166,15 @@ TABLE_VICTIMS: dict[str, TableVictim] = {
     "digits-tree": _on("digits-flat", "tree", 100),
     "cancer-plain-tree": _on("breast_cancer", "plain-tree"),
     "digits-plain-tree": _on("digits-flat", "plain-tree"),
+    "cancer-relu": _on("breast_cancer", "relu"),
+    "wine-relu": _on("wine", "relu"),
+    "digits-relu": _on("digits-flat", "relu"),
+    "cancer-forest": _on("breast_cancer", "forest"),
+    "cancer-boosted": _on("breast_cancer", "boosted"),
+    "wine-boosted": _on("wine", "boosted"),
+    "diabetes-boosted": _on("diabetes", "boosted"),
+    "digits-boosted": _on("digits-flat", "boosted"),
+    "clusters-boosted": _on("clusters", "boosted"),
 }
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.multiclass import OneVsRestClassifier
@@ -13,23 +14,33 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+from clonecost.errors import Advice, SpecError
 from clonecost.types import Feature
 
 Matrix = NDArray[np.float64]
-Family = Literal["lr", "ovr", "mlp", "klr", "svm", "tree", "plain-tree"]
+Family = Literal[
+    "lr", "ovr", "mlp", "relu", "klr", "svm", "tree", "plain-tree", "forest", "boosted"
+]  # fmt: skip
 
 
 def unfitted(family: Family, features: tuple[Feature, ...], size: float, seed: int) -> Any:
-    """An unfitted estimator for these features. It scales numbers itself, except for a tree.
+    """An unfitted estimator for these features. It scales numbers itself, except for trees.
 
     Args:
         features: the columns, with their ranges.
         size: gamma of a "klr", the greatest number of leaves of a "tree"; ignored by the others.
+
+    Raises:
+        SpecError: boosted trees, and LightGBM is not installed.
     """
     if family == "tree":
         return SmoothedTree(leaves=round(size), seed=seed)
     if family == "plain-tree":
         return StoppingTree(random_state=seed)
+    if family == "forest":
+        return RandomForestClassifier(random_state=seed, n_jobs=1)
+    if family == "boosted":
+        return _boosted(seed)
     low, high = (np.array([getattr(one, end) for one in features]) for end in ("low", "high"))
     regression = LogisticRegression(max_iter=2_000, random_state=seed)
     if family == "lr":
@@ -40,10 +51,24 @@ def unfitted(family: Family, features: tuple[Feature, ...], size: float, seed: i
         return make_pipeline(Scale(low, high), Representers(20, size, seed), regression)
     if family == "svm":
         return make_pipeline(Scale(low, high), SVC(kernel="rbf", gamma=1.0, C=10.0))
+    if family == "relu":  # scikit-learn's default network, with more steps
+        default = MLPClassifier(max_iter=1_000, random_state=seed)
+        return make_pipeline(Scale(low, high), default)
     perceptron = MLPClassifier(
         (20,), activation="tanh", alpha=1e-2, solver="lbfgs", max_iter=2_000, random_state=seed
     )
     return make_pipeline(Scale(low, high), perceptron)
+
+
+def _boosted(seed: int) -> Any:
+    try:
+        from lightgbm import LGBMClassifier
+    except ImportError as error:
+        raise SpecError(
+            "This victim is trained by LightGBM, which is not installed",
+            Advice("install it: pip install 'clonecost[trees]'"),
+        ) from error
+    return LGBMClassifier(random_state=seed, n_jobs=1, deterministic=True, verbose=-1)
 
 
 class Scale(TransformerMixin, BaseEstimator):
