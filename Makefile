@@ -16,6 +16,11 @@ export CLONECOST_MLSERVER ?= $(CURDIR)/$(MLSERVER)/bin/python
 # Every process of the tests reads the bytecode that the first one has written.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Without pytest's rewriting of asserts, which each worker would do anew in a fresh checkout; what
+# fails is run once more, with it, to show the values. That it passes then changes nothing.
+TESTS = $(BIN)/python -m pytest -n 3 --dist worksteal --assert=plain \
+	|| { $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; exit 1; }
+
 .PHONY: setup setup-hashed demo test test-all fuzz lock sbom audit check static types prose docs bench clean
 
 setup: $(VENV)/user  ## the environment, from pinned versions
@@ -73,7 +78,7 @@ demo: $(VENV)/user  ## audit the embedded victim with two attacks, and write a r
 	$(BIN)/clonecost report runs/demo
 
 test: $(VENV)/dev $(MLSERVER)/ready  ## the whole test suite
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(TESTS)
 
 test-all: export CLONECOST_KILLS = all
 test-all: test  ## the same, but every attack is killed again and again, not a sixth of them by the date
@@ -87,7 +92,7 @@ fuzz: $(VENV)/dev  ## damaged and hostile files and messages, EXAMPLES of them f
 
 check: $(VENV)/dev  ## format, lint, imports, types, prose, docs, then the tests
 	$(MAKE) --jobs=2 --output-sync=target $(MLSERVER)/ready types static
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(TESTS)
 
 static: $(VENV)/dev
 	$(BIN)/ruff format --check

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,12 @@ settings.load_profile("clonecost")
 def pytest_configure(config: pytest.Config) -> None:
     """What tests train is kept beside pytest's own cache, not in the user's.
 
-    Their folders are in memory where there is room: a ledger waits for the disk after every batch.
+    Folders are in memory where there is room: a ledger waits for the disk after every batch.
     """
     os.environ.setdefault("CLONECOST_CACHE", str(config.rootpath / ".pytest_cache" / "clonecost"))
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2 * 1024**3:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+        os.environ.setdefault("TMPDIR", str(MEMORY))
+        tempfile.tempdir = None  # it was asked for before
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from tests.support.attack_settings import toy_attack
 from tests.support.recording_oracle import RecordingVictim
+from tests.support.table_toys import TABLE_TOYS
 from tests.support.toys import BUDGET, MakeAudit
 from tests.support.undisturbed_runs import LITTLE, Undisturbed, counted, few_rows, undisturbed
 from torch import nn
@@ -56,13 +57,15 @@ def few(threat: ThreatModel, proxy: LabelledInputs) -> Settings:
 
 @pytest.fixture
 def whole(
-    name: str, victim: Victim, make_audit: MakeAudit, made: Made,
+    name: str, victim: Victim, make_audit: MakeAudit, proxy: LabelledInputs, made: Made,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Undisturbed:  # fmt: skip
-    """The run of the toy's budget."""
+    """The run of the toy's budget; who queries has as many proxy rows, GANs train on them all."""
     if (name, "whole") not in made:
         folder = tmp_path_factory.mktemp(name)
-        made[name, "whole"] = undisturbed(make_audit, name, victim, folder)
+        all_rows = name in WHITE_BOXES or TABLE_TOYS.get(name)
+        rows = {} if all_rows else {"proxy": proxy.take(slice(0, BUDGET))}
+        made[name, "whole"] = undisturbed(make_audit, name, victim, folder, **rows)
     return made[name, "whole"]
 
 

@@ -21,22 +21,7 @@ from tests.support.workbench import PROXY_ROWS, SHAPE, TEST_ROWS, export
 from clonecost.result import json_schema
 from clonecost.victims import load_weights
 
-
-@pytest.fixture(autouse=True)
-def at_the_bench(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(bench)
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "run"
-
-
-@pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every row that reaches the newcomer's victim."""
-    monkeypatch.setenv("OWN_LOG", str(tmp_path / "asked"))
-    return tmp_path / "asked"
+pytestmark = pytest.mark.usefixtures("at_the_bench")
 
 
 def test_an_audit_of_ones_own_victim(out: Path, log: Path) -> None:

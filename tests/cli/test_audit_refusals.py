@@ -7,22 +7,7 @@ from tests.support.cli_runs import MINE, SMALL_DFME, asked, assert_one_sentence,
 
 from clonecost.errors import DataError
 
-
-@pytest.fixture(autouse=True)
-def at_the_bench(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(bench)
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "run"
-
-
-@pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every row that reaches the newcomer's victim."""
-    monkeypatch.setenv("OWN_LOG", str(tmp_path / "asked"))
-    return tmp_path / "asked"
+pytestmark = pytest.mark.usefixtures("at_the_bench")
 
 
 UNUSABLE = {

@@ -18,9 +18,7 @@ WEIGHTS = ["lenet.safetensors", "--network", "lenet", "--shape", ",".join(map(st
            "--classes", "4", *MINE[1:]]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def at_the_bench(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(bench)
+pytestmark = pytest.mark.usefixtures("at_the_bench")
 
 
 @pytest.fixture

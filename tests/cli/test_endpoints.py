@@ -21,9 +21,11 @@ SECRET = "pa55w0rd-of-the-shop"
 DATA = MINE[1:-2]  # test set, proxy, student, and the spot check of an endpoint
 
 
+pytestmark = pytest.mark.usefixtures("at_the_bench")
+
+
 @pytest.fixture(autouse=True)
-def at_the_bench(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(bench)
+def a_short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clonecost.victims.endpoints.sending.FIRST_PAUSE", 0.01)
 
 

@@ -21,9 +21,7 @@ from clonecost.victims import load_victim
 OWN = ["own:probs", "--shape", "1,16,16", "--classes", "4"]
 
 
-@pytest.fixture(autouse=True)
-def at_the_bench(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(bench)
+pytestmark = pytest.mark.usefixtures("at_the_bench")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

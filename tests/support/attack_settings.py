@@ -8,7 +8,7 @@ SMALL: dict[str, dict[str, object]] = {
                      "round_rows": 400, "candidates": 1_000, "deepfool_steps": 2},
     "black_box_ripper": {"generator": "toy", "population": 12, "elite": 4, "threshold": 0.1,
                          "max_generations": 4, "slots": 8, "reuse": "all", "loss": "kl",
-                         "epochs": 8, "batch_size": 32},
+                         "epochs": 5, "batch_size": 32},
     "copycat": {"recipe": "shared", "epochs": 8},
     "degan": {"gan_epochs": 1, "gan_batch": 80, "gan_width": 4, "batches": 20, "epochs": 6,
               "validation_batches": 5, "patience": 2, "batch_size": 32},
@@ -21,8 +21,8 @@ SMALL: dict[str, dict[str, object]] = {
     # with five student steps, its default, the budget would hold nine iterations
     "dual_students": {"batch_size": 32, "latent_dim": 8, "generator_width": 8,
                       "generator_lr": 1e-3, "student_steps": 1},
-    "ex_nihilo": {"round_size": 100, "epochs": 8, "batch_size": 32},
-    "frugal_ripper": {"round_size": 100, "epochs": 8, "batch_size": 32},
+    "ex_nihilo": {"round_size": 100, "epochs": 4, "batch_size": 32},
+    "frugal_ripper": {"round_size": 100, "epochs": 4, "batch_size": 32},
     "frozen_head": {"backbone": "tests.support.toy_backbone:encoder"},
     "ideal": {"batch_size": 50, "latent_dim": 16, "generator_width": 8, "generator_steps": 4,
               "student_steps": 20, "student_batch": 32, "student_lr": 0.05},
@@ -44,8 +44,8 @@ SMALL: dict[str, dict[str, object]] = {
     "threshold_harvest": {"iterations": 3, "rounds": 1, "places": 9, "epsilon": 1e-3},
     # more rows for each unknown than the budget holds: it is spent to the end
     "tramer_lr": {"alpha": 1_000.0},
-    "tramer_mlp": {"alpha": 1_000.0, "hidden": 4, "iterations": 60},
-    "tramer_kernel_lr": {"alpha": 1_000.0, "representers": 6, "iterations": 60},
+    "tramer_mlp": {"alpha": 1_000.0, "hidden": 4, "iterations": 30},
+    "tramer_kernel_lr": {"alpha": 1_000.0, "representers": 4, "iterations": 20},
 }  # fmt: skip
 
 

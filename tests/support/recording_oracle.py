@@ -20,8 +20,6 @@ from clonecost.oracle import Oracle
 from clonecost.oracle.ledger import Ledger
 from clonecost.types import Access, AnswerKind, Purpose, ThreatModel, Victim
 
-IN_MEMORY = Path("/dev/shm")  # on a disk each of a ledger's synced commits takes milliseconds
-
 
 class RecordingVictim:
     """Records every row that reaches the victim, then answers it.
@@ -88,7 +86,7 @@ class RecordingOracle(Oracle):
         self, budget: int, victim: Victim = linear_answers, *, answers: AnswerKind = "probs",
         access: Access = "black-box", before: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        folder = Path(tempfile.mkdtemp(dir=IN_MEMORY if IN_MEMORY.is_dir() else None))
+        folder = Path(tempfile.mkdtemp())
         ledger = Ledger(
             folder / "ledger.sqlite", audit="toy", input_shape=SHAPE, num_classes=CLASSES
         )
