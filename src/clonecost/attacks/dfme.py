@@ -19,6 +19,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from clonecost.attacks._replayed import Replayed
 from clonecost.attacks.base import AttackerKit, Declaration, at_least
@@ -101,10 +102,8 @@ class Dfme:
         student_opt = student_optimizer(student, self.student_optimizer, self.student_lr)
         generator_opt = self.generator_optimizer(generator)
         decays = self.decay_epochs(kit.horizon)
-        schedules = [
-            torch.optim.lr_scheduler.LambdaLR(o, lambda past: self.rate(past + 1, decays))
-            for o in (student_opt, generator_opt)
-        ]
+        both = student_opt, generator_opt
+        schedules = [LambdaLR(o, lambda past: self.rate(past + 1, decays)) for o in both]
         bought = Replayed(self.replay_steps, oracle.threat, kit.device)
 
         def draw() -> Tensor:
