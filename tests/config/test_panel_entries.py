@@ -87,7 +87,9 @@ def test_large_colour_pictures_meet_an_attacker_with_a_pretrained_student(
 
     large = found(shape=[3, 224, 224])
     for attack in ("knockoff:linear_probe", "knockoff:fine_tune"):
-        assert large[attack] == ("backbone:efficientnet-lite0", "")
+        student, missing = large[attack]
+        assert str(student).startswith("backbone:efficientnet-lite0")
+        assert not missing
         assert attack not in found(shape=[3, 32, 32])
         assert "yours is resnet8" in found(shape=[3, 64, 64], student="resnet8")[attack][1]
     assert large["knockoff:shared"] == (None, "")

@@ -282,7 +282,7 @@ def test_money_counts_the_evaluation_and_is_refused_before_anything_is_sent(
 ) -> None:
     with pytest.raises(SpecError, match="The limit of money fits no attack") as refused:
         panel(tmp_path / "little", price=1_000.0, max_usd=252.0)
-    assert "the evaluation of 200 rows and 52 watch rows" in str(refused.value)
+    assert "the evaluation of 200 rows and the panel's own 52 rows" in str(refused.value)
     assert not (tmp_path / "little" / "panel.json").exists()
     _, book = panel(tmp_path / "more", price=1_000.0, max_usd=900.0)
     paid = book.spent + TEST_ROWS  # the first attack buys them for all

@@ -53,7 +53,7 @@ class FrozenHead:
     normalisation: Literal["own", "imagenet", "half", "none"] = "own"
     rows: float = 1.2  # rows asked first, for each of the d + 1 unknowns of a class
     candidates: float = 1.5  # pictures whose features are made, for each row of the rounds so far
-    order: Literal["random", "pivoted"] = "random"  # how rows are chosen before any is asked
+    order: Literal["random", "pivoted"] = "pivoted"  # how rows are chosen before any is asked
     batch_size: int = 128  # rows per call of the victim
 
     declares: ClassVar = Declaration(

@@ -4,6 +4,8 @@ import csv
 import io
 from collections.abc import Callable
 
+from torch import Tensor
+
 from clonecost.audit.definition import Audit
 from clonecost.data import overlap
 from clonecost.data.picture_pool import PoolRows
@@ -41,12 +43,14 @@ def record_pool(audit: Audit, ledger: Ledger, notice: Callable[[str], None]) -> 
 def overlap_with(audit: Audit, proxy: ProxyData | None, ledger: Ledger) -> int:
     """The number of test rows that the attacker has: in the proxy data, pixel by pixel.
 
-    Only the asked rows of a pool on disk are compared: reading all others would take hours, and no
-    clone was trained on them.
+    Of a pool on disk, and of one whose rows are made when they are asked for, only the asked rows
+    are compared: to read or make all others would take minutes to hours, and no clone was trained
+    on them.
     """
     if proxy is None:
         return 0
-    if not isinstance(proxy.inputs, PoolRows):
+    made = not isinstance(proxy.inputs, Tensor) and audit.attack.declares.proxy == "asked"
+    if not isinstance(proxy.inputs, PoolRows) and not made:
         return overlap(proxy, audit.test)
     asked = ledger.digests("attack")
     of_test = row_digests(audit.test.inputs)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clonecost.backbones.catalogue import Normalisation
+from clonecost.backbones.memo import FeatureMemo
 from clonecost.errors import Advice, SpecError
 from clonecost.types import Shape
 
@@ -30,6 +31,8 @@ class Encoder(nn.Module):
     are repeated for three channels, and three are averaged for one. Without training and gradients
     a processor computes a few pictures at a time.
 
+    While its weights stay as they are, it remembers features that it made (`backbones.memo`).
+
     Args:
         network: (n, *input_shape) normalised pixels -> (n, d), or (n, d, 1, 1).
         input_shape: (C, H, W) of the network's own input.
@@ -43,6 +46,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.input_shape = network, input_shape
+        self.memo: FeatureMemo | None = None  # only of weights that stay as they are
         mean, std = CONSTANTS[normalisation]
         if input_shape[0] == 1:
             mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
@@ -50,11 +54,20 @@ class Encoder(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        outside = isinstance(self.network, Outside)  # it has a memory and batches of its own
-        if pixels.device.type != "cpu" or self.training or torch.is_grad_enabled() or outside:
-            return self._features(pixels)
+        make, memo = self._features, self.memo
+        if pixels.device.type != "cpu" or self.training or torch.is_grad_enabled():
+            return make(pixels)
         rows = max(1, PASS // math.prod(self.input_shape[1:]))
-        return torch.cat([self._features(part) for part in pixels.split(rows)])
+        if isinstance(self.network, Outside):  # it has a memory and batches of its own
+            rows = len(pixels)
+        parts = pixels.split(rows)
+        return torch.cat(
+            [make(part) if memo is None else memo.features(part, make) for part in parts]
+        )
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        self.memo = None  # other weights may come
+        super()._load_from_state_dict(*args)
 
     def _features(self, pixels: Tensor) -> Tensor:
         x = (self.fitted(pixels) - self.mean) / self.std
@@ -134,6 +147,7 @@ class Backbone:
         copied = deepcopy(self._encoder).to("cpu")
         if frozen:
             return copied
+        copied.memo = None
         if not any(True for _ in copied.network.parameters()):
             raise SpecError(
                 f"The backbone {self.name!r} cannot be trained: it has no weights that torch knows",

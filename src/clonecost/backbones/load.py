@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from clonecost.backbones.backbone import Backbone, Encoder, Outside
 from clonecost.backbones.catalogue import BACKBONES, SIDE, Normalisation, kind_of
 from clonecost.backbones.efficientnet import efficientnet_lite0, weights_file
+from clonecost.backbones.memo import memo_of
 from clonecost.backbones.onnx_file import onnx_network
 from clonecost.errors import Advice, SpecError
 from clonecost.persistence.disk import file_digest
@@ -60,7 +61,10 @@ def load_backbone(
     else:
         network, shape, digest = _of_code(name, size)
         normalisation = normalisation or "none"
-    encoder = Encoder(network, shape, normalisation or "imagenet")
+    pixels = normalisation or "imagenet"
+    encoder = Encoder(network, shape, pixels)
+    if kind != "code":  # which may be more than its weights
+        encoder.memo = memo_of(digest, shape, pixels)
     return Backbone(name, encoder, features=_width(name, encoder), weights=digest)
 
 

@@ -30,6 +30,7 @@ from clonecost.victims.zoo.catalogue import VICTIMS
 
 WATCH_SHARE = 0.04  # of the budget: what the watch rows may cost
 WATCH_PART = 200  # rows of one kind, at most
+FINGERPRINT, LEAST_FINGERPRINT = 300, 40  # rows of the look for a public backbone
 LEAST_PART = 25  # rows of one kind: of fewer, the stop rule could never tell two clones apart
 ROWS_OF_A_CLASS = 2  # from fewer rows of an entry no clone of `digits-lenet` learns anything
 
@@ -68,6 +69,25 @@ def panel_attacks(spec: Spec) -> list[str]:
         ['lowd_meek', 'tramer_adaptive_retrain']
     """
     return [entry.attack for entry in _entries(spec)]
+
+
+def possible_attacks(spec: Spec) -> list[str]:
+    """The panel's attacks, those included that the size of the test rows may add; [] without one.
+
+    Example:
+        >>> "frozen_head" in possible_attacks(Spec(victim="model.onnx", panel="quick"))
+        True
+    """
+    if spec.panel is None or takes_of(spec) != "images" or victim_shape(spec):
+        return panel_attacks(spec)
+    return panel_attacks(spec.model_copy(update={"shape": [3, LARGE, LARGE]}))
+
+
+def sized(spec: Spec, shape: Shape) -> Spec:
+    """The spec with the shape of its test rows, if only they show that pictures are large."""
+    if takes_of(spec) != "images" or victim_shape(spec) or not is_large(shape):
+        return spec
+    return spec.model_copy(update={"shape": list(shape)})
 
 
 def panel_settings(spec: Spec) -> dict[str, dict[str, Any]]:
@@ -129,6 +149,24 @@ def watch_parts(spec: Spec) -> tuple[str, ...]:
     }[takes_of(spec)]  # fmt: skip
 
 
+def looking_entry(spec: Spec) -> PlannedEntry | None:
+    """The first entry whose attack needs the victim's backbone, which rows can show; None: none."""
+    found = (one for one in entries_of(spec) if one.attack == "frozen_head" and not one.missing)
+    return next(found, None)
+
+
+def fingerprint_rows(spec: Spec) -> int:
+    """Rows by which the panel looks for a public backbone; 0: it does not look for one."""
+    rows = min(FINGERPRINT, int(spec.budget * WATCH_SHARE))
+    return rows if rows >= LEAST_FINGERPRINT and looking_entry(spec) else 0
+
+
+def rows_before(spec: Spec) -> int:
+    """Rows that the panel buys before its attacks: watch rows and the look for a backbone."""
+    names = watch_parts(spec)
+    return len(names) * watch_rows(spec, len(names)) + fingerprint_rows(spec)
+
+
 def measures_labels(spec: Spec) -> bool:
     """Whether the panel runs an attack again with labels only, to measure what that takes.
 
@@ -150,7 +188,7 @@ def of_one_entry(spec: Spec) -> Spec:
     """
     if spec.panel is None:
         return spec
-    rows = spec.budget - len(watch_parts(spec)) * watch_rows(spec, len(watch_parts(spec)))
+    rows = spec.budget - rows_before(spec)
     return spec.model_copy(update={"budget": max(1, rows // parts_of(spec))})
 
 
@@ -183,8 +221,9 @@ def must_fit(spec: Spec, classes: int | None = None) -> None:
     share, least, parts = of_one_entry(spec).budget, least_share(spec, classes), parts_of(spec)
     if spec.budget < parts or share < least:
         want = spec.model_copy(update={"budget": least * parts})
-        if of_one_entry(want).budget < least:  # such a budget buys watch rows, too
-            want = want.model_copy(update={"budget": ceil(least * parts / (1 - WATCH_SHARE))})
+        if of_one_entry(want).budget < least:  # such a budget buys other rows, too
+            part = 1 - WATCH_SHARE * (1 + (looking_entry(spec) is not None))
+            want = want.model_copy(update={"budget": ceil(least * parts / part)})
         raise SpecError(
             f"The budget fits no attack of the panel: it is divided among {parts} runs, and of "
             f"fewer than {least:,} rows each none learns to tell {classes:,} classes apart",

@@ -19,6 +19,7 @@ SCORES: tuple[AnswerKind, ...] = ("probs", "top_k")
 LABELS: tuple[AnswerKind, ...] = ("label",)
 LARGE = 64  # pixels of the shorter side of a picture that may be fit for a public backbone
 PUBLIC = "backbone:efficientnet-lite0"  # the student of an attacker who owns a public backbone
+PROBED = f"{PUBLIC},frozen=true"  # of one who trains its last layer only
 DEFAULT: Level = "quick"  # of an audit that names no attack
 
 
@@ -69,7 +70,7 @@ class PanelLevel:
 
 _IMAGES = (
     Entry(attack="frozen_head", large=True),
-    Entry(attack="knockoff:linear_probe", large=True, student=PUBLIC),
+    Entry(attack="knockoff:linear_probe", large=True, student=PROBED),
     Entry(attack="knockoff:shared", answers=SCORES),
     Entry(attack="copycat:shared", answers=LABELS),
     Entry(attack="ex_nihilo"),

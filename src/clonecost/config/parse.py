@@ -18,6 +18,7 @@ from clonecost.config.panel_entries import (
     must_fit,
     panel_attacks,
     panel_settings,
+    possible_attacks,
 )
 from clonecost.config.schema import Spec
 from clonecost.config.text_keys import check_text_keys
@@ -183,9 +184,9 @@ def _check_names(spec: Spec, attacks: bool) -> None:
     for name in generators_of(spec):
         if not is_path(name):
             row_and_epochs(name)  # raises if the name is wrong
+    known = [name.partition(":")[0] for name in possible_attacks(spec) or spec.attack]
     for name in spec.set:
-        if name not in {attack.partition(":")[0] for attack in spec.attack}:
-            known = [attack.partition(":")[0] for attack in spec.attack]
+        if name not in known:
             raise SpecError(
                 f"The key set has settings of an attack that is not run; "
                 f"{suggest('attack', name, known)}",

@@ -13,7 +13,9 @@ from clonecost.evaluation.seed_interval import CONFIDENCE
 from clonecost.report.aggregate import Estimate, Group, Point
 from clonecost.report.number_format import about_usd, count, percent, percent_range
 from clonecost.result import PanelDocument, PanelEntry
+from clonecost.result.fingerprint import Fingerprint
 
+EXACTLY = "an exact copy of the last layer, if the backbone is frozen"
 LEVELS = (0.5, 0.75, 0.9, 0.95, 0.99)  # of chance-corrected agreement
 
 
@@ -140,7 +142,30 @@ def entry_lines(groups: Sequence[Group], panel: PanelDocument) -> list[str]:
             f"{result.curve[-1].agreement} for {count(entry.spent, 'query')}; " if result else ""
         )
         lines.append(f"{entry.name}, owns {entry.owns}: {found}{ended_words(entry)}")
-    return [*lines, *measure_lines(groups, panel)]
+    return [*fingerprint_lines(panel.fingerprint), *lines, *measure_lines(groups, panel)]
+
+
+def fingerprint_lines(found: Fingerprint | None) -> list[str]:
+    """What public pictures showed of the model's backbone, and what follows; [] without."""
+    if found is None or not found.backbones:
+        return []
+    best = found.backbones[0]
+    share = percent(max(0.0, best.explained))
+    signs = {
+        "recognised": f"the model has the public backbone {best.name}, which explains {share} of "
+        "the answers",
+        "likely": f"the model probably has the public backbone {best.name}, which explains "
+        f"{share} of the answers",
+        "no sign": f"no sign of a public backbone: {best.name} explains {share} of the answers",
+    }
+    kinds = {"label": "labels only", "top_k": "the likeliest classes", "probs": "probabilities"}
+    digits = f"rounded to {found.step:g}" if found.step else "with all digits of float32"
+    shows = kinds[found.answers] + (f" {digits}" if found.answers == "probs" else "")
+    lines = [f"fingerprint, {count(found.asked, 'query')}: {signs[best.sign]}; it shows {shows}"]
+    told = next((one for one in found.attacks if one.attack == "frozen_head"), None)
+    if told is not None and told.queries:
+        lines.append(f"fingerprint: {count(told.queries, 'query')} give frozen_head {EXACTLY}")
+    return lines
 
 
 def measure_lines(groups: Sequence[Group], panel: PanelDocument) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from clonecost.errors import Advice
+from clonecost.result.fingerprint import Fingerprint
 from clonecost.result.rates import Corrected, Model
 from clonecost.result.reading import read_document
 
@@ -83,7 +84,8 @@ class PanelLimits(Model):
     """What the panel may spend; null: no limit."""
 
     budget: int = Field(
-        ge=0, description="rows of all entries, measures and of the watch account together"
+        ge=0,
+        description="rows of the panel in all, the evaluation apart",
     )
     minutes: float | None = None
     max_usd: float | None = None
@@ -102,10 +104,16 @@ class PanelDocument(Model):
     entries: list[PanelEntry] = Field(description="in the order in which they run, cheapest first")
     measures: list[PanelMeasure] = Field(default=[], description="taken after the attacks")
     watch: WatchRows
+    fingerprint: Fingerprint | None = Field(
+        default=None,
+        description="what public pictures showed of the model before the attacks; "
+        "null: the panel has no attack that needs it, or the budget is too small",
+    )
     rule: str = Field(description="the stop rule in words")
     limits: PanelLimits
     spent: int = Field(
-        ge=0, description="rows of all entries, measures and of the watch account so far"
+        ge=0,
+        description="rows of entries, measures, watch account and fingerprint so far",
     )
     usd_per_1000: float | None = None
     seconds: float = Field(default=0, ge=0, description="of all sessions so far")

@@ -89,10 +89,13 @@ def fine_tune(
         rng: draws the split, the order and the augmentation.
     """
     told = answered(answers).nonzero().flatten()
-    order = told[torch.randperm(len(told), generator=rng, device=rng.device).to(told.device)]
+    mixed = torch.randperm(len(told), generator=rng, device=rng.device).to(told.device)
+    order = told[mixed]
     count = int(recipe.validation * len(told))
     held_out = torch.arange(len(told), device=told.device) < count
-    probe_head(student, features_of(student, inputs, order, progress), answers[order], held_out)
+    # in the order of buying: a later clone's features begin with those of an earlier one
+    features = features_of(student, inputs, told, progress)[mixed]
+    probe_head(student, features, answers[order], held_out)
     if student.frozen or not recipe.passes or not count:
         return
     held, training = order[:count], order[count:]

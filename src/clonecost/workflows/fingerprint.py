@@ -19,9 +19,10 @@ from clonecost.audit.definition import name_of, settings_of
 from clonecost.backbones import load_backbone
 from clonecost.backbones.catalogue import BACKBONES, NORMALISATIONS, Normalisation, kind_of
 from clonecost.config import Spec, load_parts, lost_limit, make_defence, must_consent
+from clonecost.config.build import Parts
 from clonecost.config.defaults import takes_of
 from clonecost.defences import defend, must_fit
-from clonecost.errors import RunWorkflow, SetKey, SpecError
+from clonecost.errors import DataError, RunWorkflow, SetKey, SpecError
 from clonecost.oracle import Oracle
 from clonecost.oracle.ledger import Ledger
 from clonecost.persistence import run_folder
@@ -33,6 +34,7 @@ from clonecost.types import AnswerKind, Progress, ProxyData, answered, no_progre
 DOCUMENT = "fingerprint.json"
 BUDGET, LEAST = 300, 40  # rows: the default, and the fewest of which anything can be said
 TWICE = 8  # rows that are asked twice
+SCREENED = 100  # rows by which a backbone's normalisation is chosen
 BATCH = 64  # rows of a call
 SEED = 16_2026  # draws the rows of the pool
 EXACT = 1e-4  # share of the variation that a recognised backbone leaves
@@ -47,6 +49,7 @@ class Guess:
 
     name: str
     normalisation: Normalisation | None  # None: its own
+    size: int | None = None  # likewise
 
 
 def dictionary(own: Sequence[str]) -> list[Guess]:
@@ -100,20 +103,41 @@ def fingerprint(
     must_consent(spec, consent, where="The spec")
     parts = load_parts(spec, progress, consent=consent)
     assert parts.proxy is not None
-    pool, threat = parts.proxy, parts.threat
+    run_folder.make(out)
+    found = examine(
+        spec, parts, parts.proxy, out / run_folder.LEDGER, guesses, rows=spec.budget,
+        progress=progress,
+    )  # fmt: skip
+    run_folder.write(out / DOCUMENT, found.model_dump_json(indent=1) + "\n")
+    return found
+
+
+def examine(
+    spec: Spec, parts: Parts, pool: ProxyData, file: Path, guesses: Sequence[Guess], *, rows: int,
+    progress: Progress,
+) -> Fingerprint:  # fmt: skip
+    """Ask loaded parts `rows` pictures of a pool, and say what the answers show.
+
+    Args:
+        file: the ledger.
+        guesses: the dictionary.
+
+    Raises:
+        CloneCostError: as the oracle, or the victim refused most of the pictures.
+    """
+    threat = parts.threat
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(SEED))
-    places = order[: spec.budget - TWICE]
+    places = order[: rows - TWICE]
     places = torch.cat([places[:TWICE], places])  # the first rows of the ledger, whatever follows
     defences = [make_defence(text) for text in spec.defence]
     must_fit(defences, threat)
-    run_folder.make(out)
     identity = {
         "fingerprint": [parts.victim.name, parts.victim.weights], "pool": pool.fingerprint,
         "defences": [[name_of(one), settings_of(one)] for one in defences],
         "answers": [threat.answers, threat.top_k, threat.input_precision],
     }  # fmt: skip
     ledger = Ledger(
-        out / run_folder.LEDGER, audit=json.dumps(identity, sort_keys=True),
+        file, audit=json.dumps(identity, sort_keys=True),
         input_shape=threat.input_shape, num_classes=threat.num_classes,
     )  # fmt: skip
     with closing(ledger):
@@ -129,25 +153,39 @@ def fingerprint(
     again, answers = torch.cat(bought).tensor_split([TWICE])
     told = answered(answers)
     if told.sum() < LEAST // 2:
-        raise SpecError(f"{parts.victim.name} refused most of the pictures", SetKey("proxy"))
+        raise DataError(f"{parts.victim.name} refused most of the pictures", SetKey("proxy"))
     both = told[:TWICE] & answered(again)
     changed = (answers[:TWICE] - again)[both].abs()
     seen = _Seen(pool, places[TWICE:][told], answers[told], threat.answers)
     width = seen.width
+    plain = seen.explained_by(seen.colours())
     found = Fingerprint(
         victim=parts.victim.name, input_shape=threat.input_shape, classes=threat.num_classes,
         asked=len(places), pool=pool.name, answers=seen.kind,
         changed=float(changed.max()) if changed.numel() else 0.0, step=seen.step,
         zeros=float((seen.answers == 0).double().mean()), confidence=seen.confidence,
         width=width.rank if width else None, width_seen=bool(width and width.seen),
-        colours=(plain := seen.explained_by(seen.colours())),
-        backbones=sorted(
-            (seen.sign_of(one, plain, progress) for one in guesses), key=lambda one: -one.explained
-        ), attacks=[],
+        colours=plain, backbones=_signs(seen, guesses, plain, progress), attacks=[],
     )  # fmt: skip
-    found = found.model_copy(update={"attacks": applicable(found)})
-    run_folder.write(out / DOCUMENT, found.model_dump_json(indent=1) + "\n")
-    return found
+    return found.model_copy(update={"attacks": applicable(found)})
+
+
+def _signs(
+    seen: "_Seen", guesses: Sequence[Guess], plain: float, progress: Progress
+) -> list[BackboneSign]:
+    """The sign of each backbone of the dictionary, the best first.
+
+    Of its normalisations the one that explains most of the first rows is compared on all.
+    """
+    first = replace(seen, places=seen.places[:SCREENED], answers=seen.answers[:SCREENED])
+    chosen: dict[str, tuple[float, Guess]] = {}
+    several = {one.name for one in guesses if one.normalisation}  # of own code it is one
+    for guess in guesses:
+        share = first.sign_of(guess, plain, progress).explained if guess.name in several else 0.0
+        if guess.name not in chosen or share > chosen[guess.name][0]:
+            chosen[guess.name] = share, guess
+    found = [seen.sign_of(guess, plain, progress) for _, guess in chosen.values()]
+    return sorted(found, key=lambda one: -one.explained)
 
 
 @dataclass(frozen=True)
@@ -191,7 +229,7 @@ class _Seen:
 
     def sign_of(self, guess: Guess, plain: float, progress: Progress) -> BackboneSign:
         """How well a backbone explains the answers, against `plain` mean colours."""
-        backbone = load_backbone(guess.name, normalisation=guess.normalisation)
+        backbone = load_backbone(guess.name, size=guess.size, normalisation=guess.normalisation)
         made: list[Tensor] = []
         for part in self.places.split(BATCH):
             made.append(backbone(self.pool.rows(part)))

@@ -17,13 +17,8 @@ from clonecost.audit.halt import Halt
 from clonecost.config import (
     Spec,
     audits,
-    bring_student,
-    generators_of,
     load_parts,
-    load_pool,
     must_consent,
-    needs_proxy,
-    proxy_name,
     to_toml,
 )
 from clonecost.config.audits import milestones_of
@@ -32,13 +27,14 @@ from clonecost.config.defaults import takes_of, victim_shape
 from clonecost.config.panel_entries import (
     PlannedEntry,
     entries_of,
-    is_large,
+    fingerprint_rows,
     least_of,
     least_share,
+    looking_entry,
     must_fit,
     parts_of,
-    watch_parts,
-    watch_rows,
+    rows_before,
+    sized,
 )
 from clonecost.errors import (
     CloneCostError,
@@ -48,14 +44,16 @@ from clonecost.errors import (
 )
 from clonecost.persistence import run_folder
 from clonecost.report.number_format import duration
+from clonecost.report.panel import fingerprint_lines
 from clonecost.result import Result, read_result
-from clonecost.students import Student
-from clonecost.types import Progress, ProxyData, no_progress
+from clonecost.types import Progress, no_progress
 from clonecost.workflows.agreements import Either, remember, remembered
 from clonecost.workflows.costs import evaluation_rows, known_speed, speed_of_student
 from clonecost.workflows.estimate import Clock, Speed
 from clonecost.workflows.panel_book import OF_ONE_ENTRY, WITH_CLONE, Book
+from clonecost.workflows.panel_fingerprint import ITS_PART, Known, look
 from clonecost.workflows.panel_measures import Means, take_measures
+from clonecost.workflows.panel_parts import EntryParts
 from clonecost.workflows.panel_rule import look_at
 from clonecost.workflows.panel_watch import SMOOTH, Watch, buy_watch
 from clonecost.workflows.run import Watch as Callbacks
@@ -101,6 +99,7 @@ def run_panel(
         run_folder.write(out / run_folder.SPEC, to_toml(spec))
         book.write()
         session.buy(progress)
+        session.look(progress)
         for place in range(first, len(planned)):
             session.run(place, watch)
             if (found := _result(book, place)) is not None:
@@ -118,14 +117,12 @@ def run_panel(
 
 
 def _sized(spec: Spec) -> Spec:
-    """The spec with the shape of its test rows, if only they show that pictures are large."""
     if takes_of(spec) != "images" or victim_shape(spec):
         return spec
     try:
-        shape = load_test(spec).shape
+        return sized(spec, load_test(spec).shape)
     except CloneCostError:  # it is said where the parts are loaded
         return spec
-    return spec.model_copy(update={"shape": list(shape)}) if is_large(shape) else spec
 
 
 def _result(book: Book, place: int) -> tuple[Path, Result] | None:
@@ -149,8 +146,10 @@ class _Session:
     began: float  # by the clock, earlier sessions included
     watch: Watch | None = None
     speed: Speed = field(default_factory=Speed)
-    students: dict[str | None, Student] = field(default_factory=dict)  # of entries, by name
-    speeds: dict[str | None, float] = field(default_factory=dict)
+    known: Known = field(default_factory=Known)  # of the victim's backbone
+
+    def __post_init__(self) -> None:
+        self.own = EntryParts(self.spec, self.parts)
 
     @property
     def _classes(self) -> int:
@@ -167,13 +166,12 @@ class _Session:
         if all(problems) and problems[0] is not None and not begun:
             raise problems[0]
         must_fit(self.spec, self._classes)
-        names = watch_parts(self.spec)
-        watched = len(names) * watch_rows(self.spec, len(names))
+        watched = rows_before(self.spec)
         share = (self._affordable() - watched) / parts_of(self.spec)
         if share < least_share(self.spec, self._classes) and not begun:
             raise SpecError(
                 "The limit of money fits no attack of the panel beside the evaluation of "
-                f"{self._evaluation():,} rows and {watched:,} watch rows",
+                f"{self._evaluation():,} rows and the panel's own {watched:,} rows",
                 SetKey("max_usd"), SetKey("price"), got=f"${self.spec.max_usd:g}",
             )  # fmt: skip
         undecided = (k for k, entry in enumerate(self.book.entries) if entry.ended is None)
@@ -193,6 +191,28 @@ class _Session:
                 self.spec, self.parts.threat, self.parts.student, time.perf_counter
             )
         self.speed = known_speed(self.spec, Speed(victim=victim, student=student))
+        self.own.speed = self.speed.student
+
+    def look(self, progress: Progress) -> None:
+        """Ask public pictures what backbone the victim has, if an attack needs it."""
+        entry = looking_entry(self.spec)
+        pool = self.own.proxy(entry.spec) if entry else None
+        if entry is None or pool is None:
+            return
+        held = self.book.document.fingerprint
+        try:
+            self.known = look(
+                entry, self.spec, self.parts, pool, self.book.out, held=held, progress=progress,
+                rows=min(fingerprint_rows(self.spec), len(pool), self._rows_left()),
+                left=self._left(), victim=self.speed.victim or 0.0,
+            )  # fmt: skip
+        except OF_ONE_ENTRY as error:
+            self.notice(f"The look for a public backbone failed: {error.fact}")
+        if (found := self.known.found) is not None and held is None:
+            self._took()
+            self.book.looked(found)
+        for line in fingerprint_lines(self.known.found):
+            self.notice(line)
 
     def run(self, place: int, watch: Callbacks) -> None:
         """Run the entry at this place unless it has ended, and record how it ends."""
@@ -279,7 +299,7 @@ class _Session:
     def _with_labels(self, place: int, rows: int, watch: Callbacks) -> Result:
         """Run an entry again on an API that gives labels only, as far as it ran before."""
         spec = self._spec(place, rows).model_copy(update={"answers": "label"})
-        parts = self._parts(place, rows)
+        parts = self.own.of(self._spec(place, rows))
         parts = replace(parts, threat=replace(parts.threat, answers="label", top_k=None))
         (audit,) = audits(spec, parts, self.book.folder_of_labels, self.command)
         remember(audit.folder, spec)
@@ -302,12 +322,16 @@ class _Session:
             return 0, f"{max(0, rows):,} rows are left for it, and it needs {least:,}"
         if problem := self._problem(place, rows):
             return 0, problem.fact.removesuffix(".")
+        if why := self.known.refusal(one):
+            return 0, why
         if one.pieces and self.watch and self.watch.smooth:
             return 0, SMOOTH
         left = self._left()
         if left <= 0:
             return 0, f"the time limit of {self.spec.minutes:g} minutes was reached before it"
         fair, takes = left / self._runnable(place), self._seconds(one, rows)
+        if self.known.needs(one):
+            fair = max(fair, ITS_PART * left)
         if takes <= fair:
             return rows, ""
         fit = int(rows * fair / takes)
@@ -319,8 +343,13 @@ class _Session:
         return fit, f"{rows:,} rows would take about {duration(takes)}, longer than its time"
 
     def _share(self, place: int) -> int:
-        """The rows of an entry: an equal part of all that earlier ones have left over."""
-        return self._rows_left() // self._runnable(place)
+        """The rows of an entry: an equal part of all that earlier ones have left over.
+
+        An attack that surely applies gets what it needs, up to half of them.
+        """
+        left = self._rows_left()
+        needs = min(self.known.needs(self.planned[place]), int(ITS_PART * left))
+        return max(left // self._runnable(place), needs)
 
     def _rows_left(self) -> int:
         """Rows that the budget and the money leave."""
@@ -363,20 +392,31 @@ class _Session:
     def _seconds(self, one: PlannedEntry, rows: int) -> float:
         """A rough estimate of an entry's time."""
         attack = one.made
+        asked = (rows + self._evaluation_to_pay()) * (self.speed.victim or 0.0)
+        scored = len(self.parts.test) + (self.watch.card.rows if self.watch else 0)
+        if self.spec.minutes is not None:
+            features = self.known.seconds(one, rows, scored)
+            if features is not None:
+                return features + asked
         stops = [stop for stop in milestones_of(_with(one.spec, rows)) if stop < rows]
-        of_step = self._student_speed(one.spec)
-        student = self._student(one.spec) if of_step else None
+        of_step = self.own.student_speed(one.spec)
+        student = self.own.student(one.spec) if of_step else None
         start = student.start if student else "scratch"
         passes = (clone_epochs(attack, start) or UNKNOWN_EPOCHS) * (sum(stops) + rows)
         if queries_per_iteration(attack):
             passes = OF_A_STREAM * rows
         training = passes * of_step
-        return training + (rows + self._evaluation_to_pay()) * (self.speed.victim or 0.0)
+        return training + asked
 
     # -- its audit -------------------------------------------------------------------------------
 
     def _spec(self, place: int, rows: int) -> Spec:
-        return _with(self.planned[place].spec, rows)
+        one = self.planned[place]
+        single = _with(one.spec, rows)
+        if told := self.known.settings(one):
+            own = {**single.set.get("frozen_head", {}), **told}
+            single = single.model_copy(update={"set": {**single.set, "frozen_head": own}})
+        return single
 
     def _problem(self, place: int, rows: int) -> CloneCostError | None:
         """Why the entry's audit would be refused; None: it can be run."""
@@ -389,45 +429,10 @@ class _Session:
         return None
 
     def _audit(self, place: int, rows: int) -> Audit:
-        parts = self._parts(place, rows)
+        parts = self.own.of(self._spec(place, rows))
         single = self._spec(place, rows)
         (audit,) = audits(single, parts, self.book.folder(place), self.command)
         return audit
-
-    def _parts(self, place: int, rows: int) -> Parts:
-        single = self._spec(place, rows)
-        return replace(
-            self.parts, threat=replace(self.parts.threat, query_budget=rows),
-            proxy=self._proxy(single), student=self._student(single),
-            generators={name: self.parts.generators[name] for name in generators_of(single)},
-        )  # fmt: skip
-
-    def _student(self, single: Spec) -> Student | None:
-        """The entry's student: the spec's, or one that the panel chooses for it."""
-        if single.student == self.spec.student or self.parts.student is None:
-            return self.parts.student
-        if single.student not in self.students:
-            self.students[single.student] = bring_student(single, self.parts.threat)
-        return self.students[single.student]
-
-    def _student_speed(self, single: Spec) -> float:
-        """Seconds that a row of a training step takes; 0 without a limit of time."""
-        if single.student == self.spec.student or self.speed.student is None:
-            return self.speed.student or 0.0
-        if single.student not in self.speeds:
-            student = self._student(single)
-            assert student is not None
-            self.speeds[single.student] = speed_of_student(
-                single, self.parts.threat, student, time.perf_counter
-            )
-        return self.speeds[single.student]
-
-    def _proxy(self, single: Spec) -> ProxyData | None:
-        if not needs_proxy(single):
-            return None
-        if proxy_name(single) == proxy_name(self.spec):
-            return self.parts.proxy
-        return load_pool(single, self.parts.threat.input_shape)
 
 
 def _with(spec: Spec, rows: int) -> Spec:

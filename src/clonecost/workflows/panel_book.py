@@ -23,6 +23,8 @@ from clonecost.result import (
     WatchRows,
     read_panel,
 )
+from clonecost.result.fingerprint import Fingerprint
+from clonecost.workflows.panel_fingerprint import LEDGER as LOOK_LEDGER
 from clonecost.workflows.panel_rule import WORDS
 from clonecost.workflows.panel_watch import LEDGER as WATCH_LEDGER
 
@@ -112,20 +114,30 @@ class Book:
         """Record the watch rows."""
         self._write(watch=watch)
 
+    def looked(self, found: Fingerprint) -> None:
+        """Record what the victim's answers show of its backbone."""
+        self._write(fingerprint=found)
+
     def took(self, seconds: float) -> None:
         """Record the seconds of all sessions; written with the next change."""
         self.document = self.document.model_copy(update={"seconds": seconds})
 
     def spent(self) -> int:
-        """Rows that were answered to the attacks, the measures, and as watch rows."""
+        """Rows that were answered to the attacks, the measures, and to the panel itself."""
         measured = sum(one.spent for one in self.measures)
-        return self.document.watch.rows + sum(one.spent for one in self.entries) + measured
+        looked = self.document.fingerprint.asked if self.document.fingerprint else 0
+        spent = sum(one.spent for one in self.entries)
+        return self.document.watch.rows + looked + spent + measured
 
     def paid(self) -> int:
         """Rows of all accounts of the panel, evaluation and lost rows included."""
         places = range(len(self.entries))
         ledgers = [self.folder(place) / run_folder.LEDGER for place in places]
-        ledgers += [self.out / WATCH_LEDGER, self.folder_of_labels / run_folder.LEDGER]
+        ledgers += [
+            self.out / WATCH_LEDGER,
+            self.out / LOOK_LEDGER,
+            self.folder_of_labels / run_folder.LEDGER,
+        ]
         return sum(map(_paid, ledgers))
 
     def paid_evaluation(self, rows: int) -> Path | None:

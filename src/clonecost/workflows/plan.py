@@ -35,8 +35,10 @@ from clonecost.config import (
 )
 from clonecost.config.panel_entries import (
     entries_of,
+    fingerprint_rows,
     measures_labels,
     of_one_entry,
+    sized,
     watch_parts,
     watch_rows,
 )
@@ -110,6 +112,9 @@ def plan(
         'at most 10,000 of the attacks, all counted'
     """
     runs = singles(spec, Path())
+    found = survey(spec, words=words)
+    if spec.panel and found.test is not None:
+        spec = sized(spec, found.test.shape)
     rows = spec.budget if spec.panel else spec.budget * len(runs)
     lines = [("victim", spec.victim), ("student", student_name(spec))]
     counter = make_counter(spec.counter)
@@ -123,7 +128,6 @@ def plan(
     test = test_name(spec)
     lines.append(("runs", f"{len(spec.attack)} attack(s) x {len(spec.seed)} seed(s)"))
     lines.append(("queries", f"at most {rows:,} of the attacks, all counted"))
-    found = survey(spec, words=words)
     count = 0 if found.test is None else len(found.test) + (spec.uniform if of_table(spec) else 0)
     count *= 1 if spec.panel else len(runs)
     if count:
@@ -182,6 +186,8 @@ def _panel(spec: Spec) -> Iterator[tuple[str, str]]:
         if any(entry.pieces for entry in entries_of(spec)):
             watched += f" ({PROBES} of them twice: are its answers a tree's?)"
         yield "watch rows", f"{watched}, bought first: by them the panel stops what cannot win"
+    if rows := fingerprint_rows(spec):
+        yield "fingerprint", f"{rows:,} public pictures, then: does it have a public backbone?"
     yield "then: detectors", "would you have noticed the cheapest clone's attack? Sends nothing"
     if measures_labels(spec):
         kept = f"the cheapest clone's attack again; at most {rows:,} rows are kept back for it"

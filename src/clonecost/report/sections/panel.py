@@ -27,6 +27,7 @@ from clonecost.report.panel import (
     ended_words,
     entry_of,
     envelope,
+    fingerprint_lines,
     measure_lines,
     panel_headline,
 )
@@ -63,7 +64,9 @@ def panel(material: Material) -> Section | None:
         notes=f"{count(len(document.entries), 'attack')}, {spent}, {_limits(document)}; "
         f"{duration(document.seconds)}.",
     )  # fmt: skip
-    lines = measure_lines(material.all_groups, document)
+    lines = [
+        *fingerprint_lines(document.fingerprint), *measure_lines(material.all_groups, document)
+    ]  # fmt: skip
     after = [Bullets(tuple((line,) for line in lines))] if lines else []
     watched = document.watch
     rule = (
