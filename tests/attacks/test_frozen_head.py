@@ -1,11 +1,12 @@
 """Frozen head: exact from few queries where the guess is right; else it says what it has."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tests.support.toy_backbone import SIZE, D, encoder
+from tests.support.toy_backbone import SIZE, D, encoder, trainable
 from torch import Tensor, nn
 
 from clonecost.attacks.frozen_head import FrozenHead
@@ -13,6 +14,7 @@ from clonecost.audit import Audit, run_audit
 from clonecost.defences.rounding import Rounding
 from clonecost.errors import SpecError
 from clonecost.result import Result
+from clonecost.training.fine_tune import FineTune
 from clonecost.types import LabelledInputs, ThreatModel, Victim
 
 SHAPE, CLASSES = (3, SIZE, SIZE), 8
@@ -41,11 +43,11 @@ def victim(inputs: Tensor, /) -> Tensor:
 
 def audited(
     out: Path, *, budget: int = ENOUGH, asked: Victim = victim, backbone: str = "encoder",
-    **threat: Any,
+    attack: FrozenHead | None = None, **threat: Any,
 ) -> Result:  # fmt: skip
     return run_audit(Audit(
         victim=asked, out=out, test=pictures(300, 4), proxy=pictures(900, 1), milestones=(15,),
-        student=toy_student, attack=FrozenHead(backbone=f"{MODULE}:{backbone}"),
+        student=toy_student, attack=attack or FrozenHead(backbone=f"{MODULE}:{backbone}"),
         threat=ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=budget, **threat),
     ))  # fmt: skip
 
@@ -93,6 +95,30 @@ def test_another_backbone_is_told_from_the_right_one(tmp_path: Path) -> None:
     assert result.spent == 120  # it asks all, since no solution is exact
     assert f"The features of {MODULE}:other_encoder explain" in remarks(result)
     assert "The victim has another" in remarks(result)
+
+
+def test_a_fine_tuned_backbone_is_trained_from_the_solved_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = FineTune(lr=1e-2, low_epochs=0, epochs=6, augment="none")
+    monkeypatch.setattr("clonecost.attacks._solved_start.RECIPE", quick)
+    moved = deepcopy(trainable).requires_grad_(False)
+    moved.map.weight.add_(0.1 * torch.randn(D, 48, generator=torch.Generator().manual_seed(5)))
+    weight, bias = head()
+
+    def other(x: Tensor, /) -> Tensor:
+        return (moved(x) @ weight.T + bias).softmax(1)
+
+    found = {}
+    for training in (False, True):
+        result = audited(
+            tmp_path / str(training), budget=400, asked=other,
+            attack=FrozenHead(backbone=f"{MODULE}:trainable", fine_tune=training),
+        )  # fmt: skip
+        found[training] = result.curve[-1].agreement.value
+    assert found[False] + 0.03 < found[True]
+    with pytest.raises(SpecError, match="cannot be trained"):
+        audited(tmp_path / "no", attack=FrozenHead(backbone=f"{MODULE}:encoder", fine_tune=True))
 
 
 def test_what_cannot_be_attacked_so_is_refused_before_a_query(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ Security 2016, on features. The victim is x -> softmax(W phi(x) + b), and phi(x)
        answers that show less, give an estimate (`clonecost.tabular.linear_head`)
 
 `rows` (d + 1) rows come first. If the equations hold on rows that they leave out, the attack ends;
-otherwise it asks more in rounds, up to the budget: with labels those nearest to a tie.
+otherwise it asks more in rounds, up to the budget: with labels those nearest to a tie. With
+`fine_tune` a clone whose equations do not hold is trained from there on the rows bought.
 
 Differs from the papers: see docs/attacks/frozen_head.md.
 """
@@ -23,14 +24,16 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from clonecost.attacks._solved_start import RECIPE, shortfall, trained_from, unfit_for
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.backbones import Backbone, load_backbone, with_head
-from clonecost.backbones.catalogue import kind_of
-from clonecost.errors import ChooseFrom, SpecError
+from clonecost.data.part_rows import part as part_of
+from clonecost.errors import SpecError
 from clonecost.networks.pretrained import Start
 from clonecost.oracle import Oracle
 from clonecost.tabular.answer_digits import step_of
 from clonecost.tabular.linear_head import Head, pivoted_rows, solve_head
+from clonecost.training.recipes import passes_of
 from clonecost.types import ProxyData, ThreatModel, answered
 
 EXACT = 1e-5  # share of the variation that an exact solution leaves; float32 answers leave 1e-9
@@ -55,13 +58,16 @@ class FrozenHead:
     candidates: float = 1.5  # pictures whose features are made, for each row of the rounds so far
     order: Literal["random", "pivoted"] = "pivoted"  # how rows are chosen before any is asked
     batch_size: int = 128  # rows per call of the victim
+    # where the equations do not hold: train backbone and solved head on the paid rows
+    fine_tune: bool = False
 
     declares: ClassVar = Declaration(
         needs="label", proxy="asked", skips_refused=True, by_settings=("unfit", "clone_epochs")
     )
 
     def clone_epochs(self, start: Start) -> int:
-        return 2  # features of the candidates take about as long as so many epochs on the rows
+        features = 2  # those of the candidates take about as long as so many epochs on the rows
+        return features + self.fine_tune * passes_of(RECIPE, "pretrained")
 
     def __post_init__(self) -> None:
         at_least(0.01, self, "rows")
@@ -74,23 +80,16 @@ class FrozenHead:
         )
 
     def unfit(self, threat: ThreatModel) -> SpecError | None:
-        if len(threat.input_shape) != 3:
-            what = (
-                "frozen_head needs a victim of pictures, of which a public backbone makes features"
-            )
-            return SpecError(what, ChooseFrom("attacks"), got=f"shape {threat.input_shape}")
-        try:
-            kind_of(self.backbone)
-        except SpecError as problem:
-            return problem
-        return None
+        return unfit_for(self.backbone, threat)
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         pool = kit.required_proxy(self)
         pixels = None if self.normalisation == "own" else self.normalisation
         backbone = load_backbone(self.backbone, size=self.size, normalisation=pixels)
+        if self.fine_tune:
+            backbone.as_module()  # refused before a query if it cannot be trained
         steps = _Steps(self, oracle, kit, pool, backbone)
-        clone = DeferredClone(lambda rows, kit: steps.clone(rows))
+        clone = DeferredClone(steps.clone)
         for _ in kit.loop(lambda _: steps.go_on(), asked=steps.asked, answers=steps.answers):
             steps.ask()
             yield clone
@@ -126,7 +125,7 @@ class _Steps:
         if not self.oracle.remaining or self.spent == len(self.pool):
             return False
         over = self.spent >= self.first and (self.spent - self.first) % self.round == 0
-        return not (over and self._exact())
+        return not (over and self._exact(self.spent))
 
     def ask(self) -> None:
         """Ask the next rows of this round; what they are does not depend on the budget."""
@@ -162,38 +161,39 @@ class _Steps:
             self.kit.progress("making features", sum(map(len, made)), min(whole, len(self.pool)))
         self.features = torch.cat(made)
 
-    def _exact(self) -> bool:
-        return 1 - self._head(self.spent).explained < EXACT
+    def _exact(self, rows: int) -> bool:
+        return 1 - self._head(rows).explained < EXACT
+
+    def _bought(self, rows: int) -> tuple[Tensor, Tensor, float]:
+        """Places and answers of the first rows, and the step to which these are rounded."""
+        answers = torch.cat(self.answers)[:rows]
+        probs = self.oracle.threat.answers == "probs"
+        step = step_of(answers[answered(answers)]) if probs else 0.0
+        return torch.cat(self.asked)[:rows], answers, step
 
     def _head(self, rows: int) -> Head:
         if rows not in self.solved:
-            asked, answers = torch.cat(self.asked)[:rows], torch.cat(self.answers)[:rows]
+            asked, answers, step = self._bought(rows)
             self._make_features(int(asked.max()) + 1)  # none are there after a resume
-            told, kind = answered(answers), self.oracle.threat.answers
-            step = step_of(answers[told]) if kind == "probs" else 0.0
-            known = self.features[asked[told]]
+            told = answered(answers)
+            known, kind = self.features[asked[told]], self.oracle.threat.answers
             self.solved[rows] = solve_head(known, answers[told], kind, step=step)
         return self.solved[rows]
 
-    def clone(self, rows: int) -> nn.Module:
+    def clone(self, rows: int, kit: AttackerKit) -> nn.Module:
+        if self.attack.fine_tune and not self._exact(rows):
+            asked, answers, step = self._bought(rows)
+            inputs = part_of(self.pool.inputs, self.places[asked], kit.device)
+            kind = self.oracle.threat.answers
+            return trained_from(self.backbone, inputs, answers, kind, step, kit)
         head = self._head(rows)
-        return with_head(self.backbone, head.weight, head.bias).to(self.kit.device)
+        return with_head(self.backbone, head.weight, head.bias).to(kit.device)
 
     def tell(self) -> None:
         """Say so if the clone is no exact copy."""
-        self.kit.remark("")
-        if not self.spent or self._exact():
-            return
-        head, unknowns = self._head(self.spent), self.backbone.features + 1
-        if self.oracle.threat.answers == "label":
-            why = "Labels give no equations, so that the head is an estimate"
-        elif self.spent <= unknowns:
-            why = f"{self.spent:,} rows do not determine a head on {unknowns - 1:,} features"
-        else:
-            why = (
-                f"The features of {self.backbone.name} explain {max(0.0, head.explained):.1%} of "
-                "the answers, and of a frozen backbone all. The victim has another, was fine-tuned "
-                "with it, or gives altered answers"
-            )
-        right = f"; the class was right on {head.held_out:.0%} of the paid rows left out"
-        self.kit.remark(why + right if head.held_out >= 0 else why)  # nan: it was not measured
+        kind, spent = self.oracle.threat.answers, self.spent
+        whole = not spent or self._exact(spent)
+        self.kit.remark("" if whole else shortfall(self._head(spent), spent, self.backbone, kind))
+
+
+PROFILES = {"fine_tune": FrozenHead(fine_tune=True)}

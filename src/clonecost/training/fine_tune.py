@@ -29,6 +29,7 @@ from clonecost.types import Progress, Rows, Shape, answered, as_pixels, no_progr
 GROUPS = 8  # of layers, each with its own rate
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 LEAST = 32  # pixels: a low-resolution stage never goes below
+FitHead = Callable[..., None]  # as `probe_head`
 WAYS: tuple[Augment, ...] = ("none", "crop+flip")  # of augmentation, that are tried out
 
 
@@ -74,19 +75,22 @@ class FineTune:
 def fine_tune(
     student: Pretrained, inputs: Rows, answers: Tensor, recipe: FineTune, *,
     rng: torch.Generator, progress: Progress = no_progress, loop: Loop = plain,
+    fit: FitHead = probe_head,
 ) -> None:  # fmt: skip
     """Train `student` in place, as `distill` does for a student from scratch. Sends no query.
 
-    1. Linear probing: the head is fitted to the features of all rows, computed once.
+    1. Linear probing: the head is fitted to the features of all rows, computed once, but for the
+       held-out ones if it is to be compared on these.
     2. If the student is not frozen: all layers, with rates that fall towards the input, a warm-up
        and a cosine; batch norm keeps its statistics; an average of the weights goes along.
     3. Of the probed student, the trained one and its average, the one with the lowest KL on the
-       held-out rows remains.
+       held-out rows remains. The head of the probed one is fitted again, to all rows.
 
     Args:
         inputs: (n, C, H, W), uint8 or pixels in [0, 1], as of `distill`.
         answers: (n, K), rows on the simplex; rows without an answer, all zeros, take no part.
         rng: draws the split, the order and the augmentation.
+        fit: the head, from (student, features, answers, held out, whole=...), see `probe_head`.
     """
     told = answered(answers).nonzero().flatten()
     mixed = torch.randperm(len(told), generator=rng, device=rng.device).to(told.device)
@@ -95,8 +99,9 @@ def fine_tune(
     held_out = torch.arange(len(told), device=told.device) < count
     # in the order of buying: a later clone's features begin with those of an earlier one
     features = features_of(student, inputs, told, progress)[mixed]
-    probe_head(student, features, answers[order], held_out)
-    if student.frozen or not recipe.passes or not count:
+    done = student.frozen or not recipe.passes or not count
+    fit(student, features, answers[order], held_out, whole=done)
+    if done:
         return
     held, training = order[:count], order[count:]
     rows = _Rows(inputs, answers, training, held)
@@ -108,7 +113,10 @@ def fine_tune(
     if recipe.augment == "probe":
         found = [replace(recipe, augment=way) for way in WAYS]
         recipe = _best_short(student, rows, found, rng, progress)
+    head = student.head.weight.detach().clone()
     _train(student, rows, recipe, rng, progress, loop, others=[deepcopy(student)])
+    if torch.equal(student.head.weight, head):  # no training was better than none
+        fit(student, features, answers[order], held_out, whole=True)
 
 
 @dataclass(frozen=True)

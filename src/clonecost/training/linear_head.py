@@ -37,18 +37,20 @@ def features_of(
 
 def probe_head(
     student: Pretrained, features: Tensor, answers: Tensor, held_out: Tensor,
-    strengths: Sequence[float] = STRENGTHS,
+    strengths: Sequence[float] = STRENGTHS, *, whole: bool = True,
 ) -> None:  # fmt: skip
     """Fit the student's head in place: mean KL(answers || softmax(W f + b)) + c/2 |W|^2.
 
-    c is the strength with the lowest KL on the rows `held_out`, and the head is fitted to all rows
-    again with it. Features are standardised for the fit, so that c means the same for every
-    encoder. The problem is convex: random numbers play no part.
+    c is the strength with the lowest KL on the rows `held_out`. Features are standardised for the
+    fit, so that c means the same for every encoder. The problem is convex: random numbers play no
+    part.
 
     Args:
         features: (n, d).
         answers: (n, K), rows on the simplex.
         held_out: (n,) bool; rows that were paid for, as all are. Without any, c is the middle one.
+        whole: fit the head to all rows with that c, at the end; else to those not held out, so that
+            it can be compared on these.
     """
     mean, scale = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
     rows = (features - mean) / scale
@@ -61,7 +63,8 @@ def probe_head(
             found = _kl(weights, rows[held_out], answers[held_out]).item()
             if found < best:
                 chosen, best = strength, found
-    weights = _fitted(rows, answers, chosen, _zeros(rows, answers))
+    used = slice(None) if whole else ~held_out
+    weights = _fitted(rows[used], answers[used], chosen, _zeros(rows, answers))
     with torch.no_grad():
         slope = weights[:-1] / scale.unsqueeze(1)
         student.head.weight.copy_(slope.T)
