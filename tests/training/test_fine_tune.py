@@ -131,6 +131,20 @@ def test_the_head_is_exact_where_features_decide_all() -> None:
     assert mean_kl(net, inputs, wanted) < 1e-3
 
 
+def test_a_head_that_is_compared_on_held_out_rows_has_not_seen_them() -> None:
+    inputs = rows(40)
+    wanted = answers(victim(frozen=True), inputs)
+    held_out = torch.arange(40) < 10
+    changed = torch.where(held_out[:, None], wanted.flip(1), wanted)
+    heads = []
+    for told in (wanted, changed):
+        one = student()
+        features = features_of(one, inputs, torch.arange(40))
+        probe_head(one, features, told, held_out, [1e-2], whole=False)
+        heads.append(one.head.weight.detach())
+    assert torch.equal(*heads)
+
+
 def test_the_shared_recipe_goes_by_the_students_start() -> None:
     assert isinstance(shared_recipe(student()), FineTune)
     assert isinstance(shared_recipe(student(pretrained=False)), Recipe)
