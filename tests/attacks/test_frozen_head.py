@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from clonecost.attacks.frozen_head import FrozenHead
 from clonecost.audit import Audit, run_audit
 from clonecost.defences.rounding import Rounding
-from clonecost.errors import SpecError
+from clonecost.errors import RunError, SpecError
 from clonecost.result import Result
 from clonecost.training.fine_tune import FineTune
 from clonecost.types import LabelledInputs, ThreatModel, Victim
+from clonecost.workflows.transfer import load_clone
 
 SHAPE, CLASSES = (3, SIZE, SIZE), 8
 MODULE = "tests.support.toy_backbone"
@@ -88,6 +89,21 @@ def test_answers_that_show_less_cost_more_queries(
     assert result.curve[-1].agreement.value > least
     if "label" in how.values():
         assert "Labels give no equations" in remarks(result)
+
+
+def test_the_clone_of_a_run_folder_answers_as_it_did_and_gives_gradients(tmp_path: Path) -> None:
+    attack = FrozenHead(backbone=f"{MODULE}:trainable")
+    audited(tmp_path / "run", attack=attack)
+    clone = load_clone(tmp_path / "run", "toy_student", attack)
+    pixels = pictures(50, 9).inputs.requires_grad_()
+    logits = clone(pixels)
+    assert torch.equal(logits.argmax(1), victim(pixels).argmax(1))
+    logits.sum().backward()
+    assert pixels.grad is not None
+    assert pixels.grad.abs().sum() > 0
+    function = FrozenHead(backbone=f"{MODULE}:encoder")
+    with pytest.raises(RunError, match="encoder' gives no gradients"):
+        load_clone(tmp_path / "run", "toy_student", function)
 
 
 def test_another_backbone_is_told_from_the_right_one(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ class FrozenHead:
     )
 
     def clone_epochs(self, start: Start) -> int:
-        features = 2  # those of the candidates take about as long as so many epochs on the rows
-        return features + self.fine_tune * passes_of(RECIPE, "pretrained")
+        # 2: features of the candidates take about as long as so many epochs on the rows
+        return 2 + self.fine_tune * passes_of(RECIPE, "pretrained")
 
     def __post_init__(self) -> None:
         at_least(0.01, self, "rows")
@@ -82,17 +82,18 @@ class FrozenHead:
     def unfit(self, threat: ThreatModel) -> SpecError | None:
         return unfit_for(self.backbone, threat)
 
-    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
-        pool = kit.required_proxy(self)
+    def public(self) -> Backbone:
+        """The backbone that is guessed."""
         pixels = None if self.normalisation == "own" else self.normalisation
-        backbone = load_backbone(self.backbone, size=self.size, normalisation=pixels)
-        if self.fine_tune:
-            backbone.as_module()  # refused before a query if it cannot be trained
-        steps = _Steps(self, oracle, kit, pool, backbone)
-        clone = DeferredClone(steps.clone)
+        return load_backbone(self.backbone, size=self.size, normalisation=pixels)
+
+    def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
+        backbone = self.public()
+        backbone.as_module(frozen=not self.fine_tune)  # refused before a query if it must train
+        steps = _Steps(self, oracle, kit, kit.required_proxy(self), backbone)
         for _ in kit.loop(lambda _: steps.go_on(), asked=steps.asked, answers=steps.answers):
             steps.ask()
-            yield clone
+            yield DeferredClone(steps.clone)
         steps.tell()
 
 

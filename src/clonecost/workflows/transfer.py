@@ -11,14 +11,18 @@ from typing import cast
 
 import torch
 from safetensors import safe_open
-from torch import nn
+from torch import Tensor, nn
 
+from clonecost.attacks import Attack
+from clonecost.attacks.frozen_head import FrozenHead
 from clonecost.audit.definition import name_of, settings_of
 from clonecost.audit.resumption import must_recall, recall
+from clonecost.backbones import with_head
 from clonecost.config import (
     load_attacked,
     load_test,
     lost_limit,
+    make_attack,
     make_defence,
     make_device,
     must_consent,
@@ -31,6 +35,7 @@ from clonecost.defences import defend, must_fit
 from clonecost.errors import Advice, RunError, RunWorkflow, SetKey, SpecError, suggest
 from clonecost.evaluation.adversarial_transfer import METHODS, Method, max_queries
 from clonecost.evaluation.adversarial_transfer import transfer as ask_examples
+from clonecost.networks.pretrained import Pretrained
 from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle import Oracle
 from clonecost.oracle.ledger import Ledger
@@ -93,7 +98,8 @@ def transfer(
     seed = result.provenance.seed if seed is None else seed
     began = time.monotonic()
     device = make_device(spec.device)
-    clone = load_clone(run, student_name(spec)).to(device)
+    attack = make_attack(spec.attack[0], spec.set)
+    clone = load_clone(run, student_name(spec), attack).to(device)
     test = load_test(spec, progress)
     victim, threat = load_attacked(spec, test, progress, consent=agreed)
     test = numbered_for(spec, test, victim)
@@ -148,12 +154,13 @@ def transfer(
     return outcome
 
 
-def load_clone(run: Path, student: str) -> nn.Module:
+def load_clone(run: Path, student: str, attack: Attack | None = None) -> nn.Module:
     """The clone of a finished run, in eval mode: pixels in [0, 1] -> logits.
 
     Args:
         student: of the run's spec. A file that names another one is not followed, because a
             student may be anybody's code, and this one was agreed to.
+        attack: of the run's spec, with its settings: `frozen_head` builds its clone on a backbone.
 
     Raises:
         RunError: the run has no clone yet, or its network is unknown to clonecost.
@@ -170,9 +177,12 @@ def load_clone(run: Path, student: str) -> nn.Module:
         members = int(about.get("members", 1))
         if about["network"] != student:
             raise KeyError("network")
-        make = load_student(student, shape, classes).make
-        parts = [make() for _ in range(members)]
-        clone = SoftVote(parts) if "members" in about else parts[0]
+        if isinstance(attack, FrozenHead):
+            clone = _on_backbone(attack, classes, tensors)
+        else:
+            make = load_student(student, shape, classes).make
+            parts = [make() for _ in range(members)]
+            clone = SoftVote(parts) if "members" in about else parts[0]
         clone.load_state_dict(tensors)
     except SpecError as error:
         raise RunError(
@@ -185,6 +195,21 @@ def load_clone(run: Path, student: str) -> nn.Module:
             RunWorkflow("verify", run),
         ) from error
     return clone.eval()
+
+
+def _on_backbone(attack: FrozenHead, classes: int, tensors: dict[str, Tensor]) -> nn.Module:
+    """The clone of `frozen_head`, with weights that are still to be loaded: solved, or trained."""
+    backbone = attack.public()
+    if not any(True for _ in backbone.as_module(frozen=True).parameters()):
+        raise SpecError(
+            f"The backbone {backbone.name!r} gives no gradients, of which adversarial examples are "
+            "made",
+            Advice("attack with a backbone that is a torch module"),
+        )
+    if any(name.startswith("encoder.") for name in tensors):
+        return Pretrained(backbone.as_module(frozen=True), backbone.features, classes)
+    weight = torch.zeros(classes, backbone.features, dtype=torch.float64)
+    return with_head(backbone, weight, weight[:, 0].contiguous())
 
 
 def _checked(methods: Sequence[str], epsilons: Sequence[float], rows: int) -> tuple[Method, ...]:
