@@ -4,8 +4,8 @@
 
 Victims: a LeNet trained on one half of the training rows of digits or MNIST; agreement is measured
 on rows of the other half. No test row of a data set takes part, and the zoo's victims are others.
-Settings: the published ones, the hints of HINTS, and N draws from SPACES. The JSON of a method and
-a victim is written after every run; runs that it holds already are left out.
+Settings: the published ones, the hints of HINTS, N draws from SPACES, then SECOND. The JSON of a
+method and a victim is written after every run; runs that it holds already are left out.
 """
 
 import argparse
@@ -77,13 +77,30 @@ HINTS: dict[str, list[dict[str, Any]]] = {
     "disguide": [{"batch_size": 16}, {"batch_size": 32}],
     "knockoff": [],
 }
+# What won for another method of the same family after the first round.
+SECOND: dict[str, list[dict[str, Any]]] = {
+    "dfme": [
+        {"batch_size": 16, "student": STUDENTS[0], "replay_steps": 20, "loss": "kl",
+         "generator_lr": 1e-3},
+        {"batch_size": 32, "student": STUDENTS[0], "replay_steps": 20, "loss": "l1",
+         "generator_lr": 1e-3},
+    ],
+    "maze": [
+        {"batch_size": 16, "student": STUDENTS[0], "replay_steps": 20, "directions": 10,
+         "generator_lr": 1e-2, "clone_steps": 5},
+    ],
+    "dual_students": [
+        {"batch_size": 16, "student": STUDENTS[0], "replay_steps": 20, "loss": "kl",
+         "generator_lr": 1e-3, "student_steps": 5},
+    ],
+}  # fmt: skip
 
 
 def candidates(method: str, draws: int) -> list[dict[str, Any]]:
-    """The published settings, the hints, then `draws` settings drawn with a seed of the method."""
+    """The published settings, the hints, `draws` drawn by the method's name, the second round."""
     chance, space = random.Random(method), SPACES[method]
     drawn = [{key: chance.choice(values) for key, values in space.items()} for _ in range(draws)]
-    return [flat(one) for one in [{}, *HINTS[method], *drawn]]
+    return [flat(one) for one in [{}, *HINTS[method], *drawn, *SECOND.get(method, [])]]
 
 
 def flat(settings: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,12 @@ from typing import Literal, NamedTuple
 from torch import nn
 
 from clonecost.audit import provenance
-from clonecost.audit.attack_traits import published_wiring, required_generators, rows_per_unknown
+from clonecost.audit.attack_traits import (
+    published_wiring,
+    queries_per_iteration,
+    required_generators,
+    rows_per_unknown,
+)
 from clonecost.audit.definition import Audit, name_of, settings_of
 from clonecost.audit.pool_record import overlap_with
 from clonecost.countermeasures.base import is_bound, name_of_countermeasure
@@ -105,6 +110,7 @@ def findings(
         attack=AttackCard(
             name=audit.attack_name, settings=settings, student=audit.student_name,
             proxy=", ".join(sorted(used)) or None, counter=_counter(audit),
+            queries_per_iteration=queries_per_iteration(audit.attack),
         ),
         defences=defences,
         curve=outcome.curve,

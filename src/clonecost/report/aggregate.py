@@ -213,7 +213,7 @@ def _key(result: Result) -> str:
         include={"victim": True, "threat": True, "attack": True, "defences": True}
         | {"price": {"usd_per_1000"}},
         # the words on how it is run quote the first answers, which differ between seeds
-        exclude={"victim": {"served"}},
+        exclude={"victim": {"served"}, "attack": {"queries_per_iteration"}},
     )
     return json.dumps(_without_seed(document), sort_keys=True)
 

@@ -118,6 +118,9 @@ class AttackCard(Model):
     counter: CounterCard | None = Field(
         default=None, description="null: the attack took the answers as they were served"
     )
+    queries_per_iteration: int = Field(
+        default=0, description="that one iteration costs; 0: the attack does not work in iterations"
+    )
 
 
 class DefenceCard(Model):

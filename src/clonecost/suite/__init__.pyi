@@ -4,13 +4,13 @@ from .definition import Suite as Suite
 from .definition import cells as cells
 from .definition import read_suite as read_suite
 from .definition import scale_of as scale_of
+from .merging import merged as merged
 from .plan import plan_suite as plan_suite
 from .render import html as html
 from .render import markdown as markdown
 from .results import SCHEMA as SCHEMA
 from .results import SuiteResults as SuiteResults
 from .results import as_text as as_text
-from .results import merged as merged
 from .results import read_results as read_results
 from .run import Job as Job
 from .run import gather as gather

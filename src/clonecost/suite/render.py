@@ -162,12 +162,11 @@ def _measures(
         return (Missing(f"not run: {cell.not_run}", span=measures),)
     if cell.agreement is None or cell.queries is None or cell.seconds is None:
         return accuracy, *(Missing("–") for _ in range(measures - 1))  # the victim's own row
-    lost = sum(run.lost for run in cell.runs)
     return (
         accuracy,
         *(_agreement(cell, kind) for kind in agreement),
         *(_retrained(cell) if again else ()),
-        Count(cell.queries.mean, note=f"and {lost:,} lost in all seeds" if lost else ""),
+        Count(cell.queries.mean, note=_how_spent(cell)),
         Words(duration(cell.seconds.mean)),
     )
 
@@ -178,6 +177,14 @@ def _agreement(cell: CellCard, kind: Agreement) -> Cell:
     }  # fmt: skip
     found = kinds[kind]
     return NOT_KNOWN if found is None else Measured(found.mean, found.low, found.high)
+
+
+def _how_spent(cell: CellCard) -> str:
+    """In how many iterations the queries were spent, and how many were lost."""
+    lost = sum(run.lost for run in cell.runs)
+    iterations = "" if cell.iterations is None else f"in {count(cell.iterations, 'iteration')}"
+    words = (iterations, f"and {lost:,} lost in all seeds" if lost else "")
+    return "; ".join(word for word in words if word)
 
 
 def _any_retrained(results: SuiteResults) -> bool:
@@ -231,10 +238,11 @@ def _victim_words(column: ColumnCard) -> str:
         if column.majority is None
         else f" The majority-class baseline of the agreement is {percent(column.majority, 1)}."
     )
+    weights = f" SHA-256 of its weights: {column.weights[:16]}…" if column.weights else ""
     return (
         f"The victim {column.victim} classifies {percent(rate.value, 1)}{inputs} correctly "
         f"({column.test_set}; 95 % CI {percent_range(rate.low, rate.high, 1)} over test inputs)."
-        f"{baseline}"
+        f"{baseline}{weights}"
     )
 
 

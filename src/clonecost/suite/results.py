@@ -115,6 +115,9 @@ class CellCard(Model):
         default=None, description="null where the suite does not ask for it, or no row was bought"
     )
     queries: Amount | None = Field(description="rows answered to the attack")
+    iterations: int | None = Field(
+        default=None, description="of the first seed's attack; null: it does not work in iterations"
+    )
     seconds: Amount | None
     victim_accuracy: Rate | None
     spec: dict[str, JsonValue] | None = Field(description="keys of the spec, without the seed")
@@ -234,59 +237,6 @@ def read_results(path: Path) -> SuiteResults:
         ) from error
 
 
-def merged(kept: SuiteResults, more: SuiteResults) -> SuiteResults:
-    """Merge the results of runs that were made apart: `more`, with the cells only `kept` has run.
-
-    Titles, notes and reasons are those of `more`, the newer one.
-
-    Raises:
-        RunError: the two have other rows or columns, or both have runs of the same cell.
-    """
-    names = [(t.name, t.scale, [(r.name, r.columns) for r in t.rows], [c.name for c in t.columns])
-             for t in (kept, more)]  # fmt: skip
-    if names[0] != names[1]:
-        raise RunError(
-            f"{kept.name} at {kept.scale} and {more.name} at {more.scale} do not have the same "
-            "rows and columns",
-            Advice("render both with the suite's present file"),
-        )
-    both = [cell for cell in more.cells if cell.runs and kept.cell(cell.row, cell.column).runs]
-    if both:
-        raise RunError(
-            f"Both results have runs of row {both[0].row} in column {both[0].column}",
-            Advice("leave the cell out of one of them"),
-        )
-    columns = [
-        old if old.victim else new for old, new in zip(kept.columns, more.columns, strict=True)
-    ]
-    known = {column.name for column in columns if column.victim}
-    teachers = {row.name for row in more.rows if row.teacher}
-    cells = []
-    for new in more.cells:
-        old = kept.cell(new.row, new.column)
-        chosen = old if old.runs else new
-        if chosen.row in teachers and chosen.column in known:  # measured in the others' runs
-            chosen = chosen.model_copy(update={"not_run": None})
-        cells.append(chosen)
-    joined = more.model_copy(update={"columns": columns, "cells": cells, "warnings": []})
-    changed = [changed_victim(c.title) for c in columns if len(_weights(joined, c.name)) > 1]
-    return joined.model_copy(
-        update={"warnings": list(dict.fromkeys([*kept.warnings, *more.warnings, *changed]))}
-    )
-
-
-def changed_victim(column: str) -> str:
-    """The warning that a column's runs attacked victims with different weights."""
-    return (
-        f"{column}: the runs attacked victims with different weights, because the victim was "
-        "trained again between them. Repeat the runs with one victim."
-    )
-
-
-def _weights(results: SuiteResults, column: str) -> set[str | None]:
-    return {run.victim_weights for c in results.cells if c.column == column for run in c.runs}
-
-
 def as_text(results: SuiteResults) -> str:
     """The text of results.json."""
     return results.model_dump_json(indent=2) + "\n"
@@ -311,6 +261,7 @@ def make_cell(
         balanced=_spread([score.balanced_agreement for score in last]),
         retrained=_retrained([result.retrained for result in results]),
         queries=_amount([result.spent for result in results]),
+        iterations=_iterations(first) if first else None,
         seconds=_amount([result.seconds for result in results]),
         victim_accuracy=first.victim.accuracy if first else None,
         settings=first.attack.settings if first else None,
@@ -340,6 +291,11 @@ def _spread(rates: Sequence[Rate | None]) -> Spread | None:
         return None
     found = _interval(estimate(known), len(known))
     return Spread(**found.model_dump(), values=[rate.value for rate in known])
+
+
+def _iterations(result: Result) -> int | None:
+    cost = result.attack.queries_per_iteration
+    return result.spent // cost if cost else None
 
 
 def _retrained(scores: Sequence[Score | None]) -> Retrained | None:

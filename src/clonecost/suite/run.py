@@ -15,12 +15,12 @@ from clonecost.result import Result
 from clonecost.safe_text import first_line
 from clonecost.suite import render
 from clonecost.suite.definition import Cell, Row, Suite, cells, scale_of
+from clonecost.suite.merging import changed_victim
 from clonecost.suite.results import (
     Paper,
     RowCard,
     SuiteResults,
     as_text,
-    changed_victim,
     make_cell,
     make_column,
 )

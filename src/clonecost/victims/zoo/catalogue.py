@@ -62,6 +62,11 @@ VICTIMS: dict[str, VictimRecipe] = {
         dataset="digits", network="lenet", student="half-lenet", input_shape=_GREY,
         training=Training(epochs=30, lr=0.02, batch_size=16, augment="crop", threads=1),
     ),
+    "mnist-lenet": VictimRecipe(
+        summary="MNIST, LeNet: the small victim of others' tables at small query budgets",
+        dataset="mnist", network="lenet", student="half-lenet", input_shape=_GREY,
+        training=Training(epochs=6, lr=0.1, threads=1),
+    ),
     "fmnist-lenet": VictimRecipe(
         summary="Fashion-MNIST, LeNet: the small victim of DeGAN and Black-Box Ripper",
         dataset="fmnist", network="lenet", student="half-lenet", input_shape=_GREY,
