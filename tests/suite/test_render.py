@@ -11,8 +11,11 @@ from clonecost.suite import (
     gather,
     html,
     markdown,
+    read_results,
     read_suite,
 )
+
+RESULTS = Path(__file__).parents[2] / "suites" / "results"
 
 
 def test_a_row_may_be_of_some_columns_only(toy: Path, tmp_path: Path) -> None:
@@ -60,3 +63,9 @@ def test_the_page_loads_nothing_and_obeys_no_title(toy: Path, tmp_path: Path) ->
     assert "Tiny &amp; quick &lt;b&gt;" in page
     assert "<script" not in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_the_queries_say_in_how_many_iterations_and_the_victim_by_its_weights() -> None:
+    page = markdown(read_results(RESULTS / "data_free-cpu.json"))
+    assert "98,560 (in 55 iterations)" in page
+    assert "SHA-256 of its weights: " in page

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.cli_runs import agree, run
+from tests.support.toy_suite import edited
 
 from clonecost.errors import RunError
 from clonecost.evaluation.seed_interval import t_interval
@@ -97,6 +98,15 @@ def test_results_are_rendered_without_runs(toy: Path, tmp_path: Path) -> None:
             read_results(kept)
 
 
+FURTHER = """
+[[row]]
+name = "further"
+title = "Further"
+attack = "knockoff:shared"
+
+"""
+
+
 def test_rows_that_were_run_apart_are_merged(toy: Path, tmp_path: Path) -> None:
     for row in ("ours", "knockoff"):
         said = run("suite", toy, *AGREED, "--out", tmp_path / row, "--seed", "0", "--row", row)
@@ -114,6 +124,13 @@ def test_rows_that_were_run_apart_are_merged(toy: Path, tmp_path: Path) -> None:
     assert "have runs of row knockoff" in run("suite", "--render-only", old, "--merge", new).err
     with pytest.raises(RunError, match="do not have the same rows and columns"):
         merged(kept, more.model_copy(update={"scale": "large"}))
+    grown = edited(toy, "[scale.small]", FURTHER + "[scale.small]")
+    assert run("suite", grown, "--out", tmp_path / "empty", "--render-only").status == 0
+    later = read_results(tmp_path / "empty" / "small" / "results.json")
+    assert merged(both, later).cell("knockoff", "mine").runs
+    assert merged(both, later).cell("further", "mine").not_run == "not yet"
+    with pytest.raises(RunError, match="that are gone: further"):
+        merged(later, both)
     other = json.loads(more.model_dump_json())
     other["cells"][2]["runs"][0]["victim_weights"] = "ff" * 32  # a function has no digest
     (warning,) = merged(kept, SuiteResults.model_validate(other)).warnings
