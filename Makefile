@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 TESTS = $(BIN)/python -m pytest -n 3 --dist worksteal --assert=plain \
 	|| { $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; exit 1; }
 
-.PHONY: setup setup-hashed demo test test-all fuzz lock sbom audit check static types prose docs bench clean
+.PHONY: setup setup-hashed demo test test-all fuzz lock sbom audit check static types prose docs bench gpu pack clean
 
 setup: $(VENV)/user  ## the environment, from pinned versions
 
@@ -112,6 +112,19 @@ docs: $(VENV)/dev  ## the site, in site/
 
 bench: $(VENV)/dev  ## speed and memory against their floors; prints a table, writes JSON
 	$(BIN)/python -m benchmarks
+
+# Ten minutes on a machine with a card, after `make pack` here; see docs/gpu.md.
+gpu: MINUTES ?= 9
+gpu: OUT ?= suites/results/gpu
+gpu: JOBS ?= abcde
+gpu: DATA ?= gpu-pack
+gpu:  ## the GPU tests, then the attacks at paper scale; the next call goes on
+	PYTHONPATH=src:. $(PYTHON) -m experiments.with_pack $(DATA) --minutes $(MINUTES) \
+		--out $(OUT) --jobs $(JOBS)
+
+pack: DATA ?= gpu-pack
+pack: $(VENV)/dev  ## what `make gpu` needs on a machine without a network, in parts under 55 MB
+	$(BIN)/python -m experiments.pack_gpu --out $(DATA)
 
 clean:  ## the environments, the site, the SBOM and the demo's run
 	rm -rf $(VENV) $(MLSERVER) $(TOOLS) sbom.json site runs/demo

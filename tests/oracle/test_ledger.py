@@ -205,7 +205,7 @@ def test_another_sqlite_file_is_refused(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
     db.execute("CREATE TABLE other (x)")
     db.close()
-    with pytest.raises(LedgerError, match="not a clonecost/ledger/2"):
+    with pytest.raises(LedgerError, match="not a clonecost/ledger/3"):
         open_ledger(tmp_path)
 
 

@@ -23,7 +23,7 @@ from clonecost.errors import CloneCostError
 from clonecost.oracle.ledger import Ledger
 from clonecost.workflows.verify import verify
 
-OPENED = {"format": "clonecost/ledger/2", "audit": "a", "num_classes": 3, "input_shape": [1, 4, 4]}
+OPENED = {"format": "clonecost/ledger/3", "audit": "a", "num_classes": 3, "input_shape": [1, 4, 4]}
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
 
 

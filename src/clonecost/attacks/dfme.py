@@ -15,6 +15,7 @@ Differs from the paper: see docs/attacks/dfme.md.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Literal
 
 import torch
@@ -167,10 +168,7 @@ class Dfme:
         t = raw.tanh()
         if self.wiring == "pixels":
             return (t + 1) / 2
-        mean, std = (
-            torch.tensor(c, device=t.device).view(1, -1, 1, 1) for c in (self.mean, self.std)
-        )
-        return (mean + std * t).clamp(0, 1)
+        return (_channels(self.mean, t.device) + _channels(self.std, t.device) * t).clamp(0, 1)
 
     def recover(self, answers: Tensor) -> Tensor:
         if self.loss == "kl":
@@ -184,6 +182,11 @@ class Dfme:
     def _shares(self, num_classes: int) -> int:
         """The divisor of the estimate: the released code's K B for l1 and 1 for KL."""
         return 1 if self.loss == "kl" else num_classes * self.batch_size
+
+
+@cache  # once: a copy to a GPU waits for it
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(values, device=device).view(1, -1, 1, 1)
 
 
 # The released scripts' schedule and wiring; few real APIs take such inputs.

@@ -254,6 +254,7 @@ def _open_oracle(audit: Audit, watcher: Watcher, ledger: Ledger, traffic: Traffi
         observe_chunk=lambda rows: watcher.spent(rows, audit.threat.query_budget),
         skips_refused=audit.attack.declares.skips_refused, notice=watcher.notice,
         instead=lambda: skipping(audit.threat),
+        ahead=audit.loaded.free_rows and audit.options.device.type == "cuda",
     )  # fmt: skip
 
 

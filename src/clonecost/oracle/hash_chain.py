@@ -8,12 +8,14 @@ change, insertion, deletion or exchange. Nothing here needs torch.
 
 import hashlib
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-DIGEST_BYTES = 16  # of one row: BLAKE2b-128
+DIGEST_BYTES = 16  # of one row: the first half of its SHA-256
+LONG = 2_048  # bytes of a row, from which hashlib lets other threads run
 GENESIS = bytes(32)
 
 Value = None | int | float | str | bytes  # the value types of SQLite
@@ -40,16 +42,29 @@ def next_link(head: bytes, values: Iterable[Value]) -> bytes:
     return hashlib.sha256(head + canonical(values)).digest()
 
 
-def array_digests(rows: NDArray[Any]) -> bytes:
-    """BLAKE2b-128 of each row of a contiguous array, one after the other: (n, ...) -> 16 n bytes.
+def array_digests(rows: NDArray[Any], threads: int = 1) -> bytes:
+    """The first 128 bits of SHA-256 of each row, one after the other: (n, ...) -> 16 n bytes.
 
-    uint8 rows are digested as the float32 values k/255 that were sent.
+    uint8 rows are digested as the float32 values k/255 that were sent. Processors of the last years
+    have instructions for SHA-256, which make it about twice as fast as BLAKE2b.
+
+    Args:
+        rows: a contiguous array.
+        threads: that share the work; rows of less than 2 KiB take one, because Python hashes only
+            longer ones beside each other.
     """
     if rows.dtype == np.uint8:
         rows = rows.astype(np.float32) / np.float32(255)
     flat = rows.data.cast("B")
     step = len(flat) // len(rows)
-    return b"".join(
-        hashlib.blake2b(flat[at : at + step], digest_size=DIGEST_BYTES).digest()
-        for at in range(0, len(flat), step)
-    )
+    share = -(-len(rows) // max(1, threads if step >= LONG else 1))
+    if share >= len(rows):
+        return _digests(flat, step)
+    parts = [flat[at : at + share * step] for at in range(0, len(flat), share * step)]
+    with ThreadPoolExecutor(len(parts), thread_name_prefix="digests") as pool:
+        return b"".join(pool.map(_digests, parts, [step] * len(parts)))
+
+
+def _digests(flat: memoryview, step: int) -> bytes:
+    starts = range(0, len(flat), step)
+    return b"".join(hashlib.sha256(flat[at : at + step]).digest()[:DIGEST_BYTES] for at in starts)

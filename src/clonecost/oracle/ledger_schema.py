@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from clonecost.oracle.hash_chain import DIGEST_BYTES, GENESIS
 
-FORMAT = "clonecost/ledger/2"
+FORMAT = "clonecost/ledger/3"
 Account = Literal["attack", "evaluation", "spot"]
 ACCOUNTS: tuple[Account, ...] = get_args(Account)
 

@@ -1,7 +1,6 @@
 """The oracle: it validates, charges and records an attack's queries, and returns the answers."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from clonecost.errors import (
     SetKey,
     VictimError,
 )
+from clonecost.oracle.ahead import Begun, OwnRandomness, begin, hashing_threads
 from clonecost.oracle.answer_policy import api_answers, to_eight_bits
 from clonecost.oracle.delivery import Delivery, delivering
 from clonecost.oracle.hash_chain import DIGEST_BYTES
@@ -72,6 +72,8 @@ class Oracle:
         notice: called with a sentence when the run's first row is refused.
         instead: the attacks that could go on without a refused row, named to a caller that cannot.
         resume: the workflow that continues after a failure; None: to resume the ledger's run.
+        ahead: ask a victim of this process before its rows are charged, see
+            `clonecost.oracle.ahead`.
 
     Example:
         >>> threat = ThreatModel(input_shape=(1, 8, 8), num_classes=3, query_budget=10)
@@ -97,8 +99,10 @@ class Oracle:
         notice: Callable[[str], None] = no_notice,
         instead: Callable[[], Sequence[str]] = tuple,
         resume: RunWorkflow | None = None,
+        ahead: bool = False,
     ) -> None:
         self.threat = threat
+        self._ahead = ahead
         self._resume = resume or RunWorkflow("resume", ledger.path.parent)
         self._rows_in_flight, self._max_lost = rows_in_flight, max_lost
         self._observe_chunk = observe_chunk
@@ -107,7 +111,7 @@ class Oracle:
         self._keep, self._observe = keep, observe
         self._spent = 0
         self._bought = ledger.totals(account).settled  # rows that can be replayed
-        self._victims_randomness = torch.get_rng_state()
+        self._randomness = OwnRandomness()
 
     @property
     def spent(self) -> int:
@@ -162,7 +166,8 @@ class Oracle:
             raise BudgetError(requested=count, spent=self._spent, budget=budget)
 
         on_cpu = inputs.cpu().contiguous()  # once: digests and kept inputs are read row by row
-        digests = row_digests(on_cpu)
+        began = self._begin(inputs)
+        digests = row_digests(on_cpu, hashing_threads(inputs.device))
         known = self._replay(digests, count)
         fresh = 0 if known is None else len(known)
         if fresh and self._keep and self._ledger.torn:
@@ -176,7 +181,7 @@ class Oracle:
         answers = [] if known is None else [known.to(inputs.device)]
         if fresh < count:
             rows = index.cpu() if index is not None else None
-            answers += self._query(inputs, on_cpu, digests, fresh, rows)
+            answers += self._query(inputs, on_cpu, digests, fresh, rows, began)
         result = torch.cat(answers)
         told = answered(result) if self._ledger.refused else slice(None)
         if len(result[told]):
@@ -203,22 +208,31 @@ class Oracle:
             )
         return recorded.answers
 
+    def _begin(self, inputs: Tensor) -> Begun | None:
+        """Ask a victim of this process for a whole batch; None: it is asked once it is charged."""
+        if not self._ahead or self._spent < self._bought:
+            return None
+        whole = self._sendable(len(inputs)) == len(inputs)
+        return begin(self._victim, inputs, self._randomness) if whole else None
+
     def _query(
-        self, inputs: Tensor, on_cpu: Tensor, digests: bytes, first: int, index: Tensor | None
-    ) -> Iterator[Tensor]:
+        self, inputs: Tensor, on_cpu: Tensor, digests: bytes, first: int, index: Tensor | None,
+        began: Begun | None,
+    ) -> Iterator[Tensor]:  # fmt: skip
         """The answers to the rows from `first` on, chunk by chunk."""
         while first < len(inputs):
             part = slice(first, first + self._sendable(len(inputs) - first))
             rows = index[part] if index is not None else None
             ids = digests[part.start * DIGEST_BYTES : part.stop * DIGEST_BYTES]
-            yield self._send(inputs[part], on_cpu[part], ids, self._spent + first, rows)
+            yield self._send(inputs[part], on_cpu[part], ids, self._spent + first, rows, began)
             first = part.stop
             if first < len(inputs):  # after the last chunk, `observe` is called
                 self._observe_chunk(self._spent + first)
 
     def _send(
-        self, inputs: Tensor, on_cpu: Tensor, digests: bytes, position: int, index: Tensor | None
-    ) -> Tensor:
+        self, inputs: Tensor, on_cpu: Tensor, digests: bytes, position: int, index: Tensor | None,
+        began: Begun | None,
+    ) -> Tensor:  # fmt: skip
         kept = pack(on_cpu, index) if self._keep else None
         batch = self._ledger.reserve(
             account=self._account, position=position, digests=digests, kept=kept
@@ -227,8 +241,11 @@ class Oracle:
             lambda lost, why: self._lose(lost, position, len(inputs), why), position
         )
         try:
-            with torch.no_grad(), self._own_randomness(), delivering(delivery):
-                raw = self._victim(inputs)
+            if began is not None:
+                raw = began.answers()
+            else:
+                with torch.no_grad(), self._randomness.of(inputs.device), delivering(delivery):
+                    raw = self._victim(inputs)
             answers = api_answers(raw, len(inputs), self.threat)
         except BaseException as error:
             unsent = delivery.never_sent(len(inputs))
@@ -348,17 +365,6 @@ class Oracle:
                 got=f"[{low:.3g}, {high:.3g}]", want="pixels in [0, 1]",
             )  # fmt: skip
 
-    @contextmanager
-    def _own_randomness(self) -> Iterator[None]:
-        """Keep the victim's random state apart from the attack's: a replay draws nothing."""
-        attack_state = torch.get_rng_state()
-        torch.set_rng_state(self._victims_randomness)
-        try:
-            yield
-        finally:
-            self._victims_randomness = torch.get_rng_state()
-            torch.set_rng_state(attack_state)
-
 
 def _choices(attacks: Sequence[str]) -> list[Advice]:
     named = " or ".join(attacks)
@@ -376,11 +382,11 @@ class OraclePosition:
 
     def state_dict(self) -> dict[str, Any]:
         oracle = self._oracle
-        return {"spent": oracle._spent, "victims_randomness": oracle._victims_randomness}
+        return {"spent": oracle._spent, "randomness": oracle._randomness.states}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.move_to(state["spent"])
-        self._oracle._victims_randomness = state["victims_randomness"]
+        self._oracle._randomness.states = list(state["randomness"])
 
     def move_to(self, spent: int) -> None:
         """Continue after the first `spent` rows of the account.

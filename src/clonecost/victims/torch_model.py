@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.errors import CloneCostError, VictimError
+from clonecost.query_synthesis.zeroth_order import full_float32
 from clonecost.safe_text import first_line
 from clonecost.types import Victim
 from clonecost.victims.answer_form import AnswerForm, Outputs
@@ -102,6 +103,7 @@ def scores_of(
         with (
             torch.no_grad(),
             torch.autocast(kind, enabled=False),
+            full_float32(),  # else a row's answer would depend on who asks
             as_victim_error(tuple(inputs.shape)),
         ):
             chunks = [raw_scores(forward(c.to(device)), len(c), wanted) for c in inputs.split(size)]
