@@ -28,20 +28,19 @@ def pictures(device: torch.device) -> Tensor:
 
 
 def slopes(network: nn.Module, x: Tensor) -> Tensor:
-    """(n,) differences along one fixed direction, as `forward_difference` takes them."""
+    """(n, K) differences of logits along one direction a row, as `forward_difference` steps."""
     u = torch.randn(x.shape, generator=torch.Generator().manual_seed(2)).to(x)
     u /= u.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
     with torch.no_grad():
-        moved, still = network(x + 1e-3 * u).logsumexp(1), network(x).logsumexp(1)
-    return (moved - still) / 1e-3
+        return (network(x + 1e-3 * u) - network(x)) / 1e-3
 
 
 def test_differences_are_those_of_float64(convolutions: nn.Module, pictures: Tensor) -> None:
     with full_float32():
         found = slopes(convolutions, pictures).double()
     exact = slopes(convolutions.double(), pictures.double())
-    both = torch.stack([found - found.mean(), exact - exact.mean()])
-    assert torch.nn.functional.cosine_similarity(both[0], both[1], dim=0) > 0.99
+    # in TF32 they have nothing in common
+    assert torch.corrcoef(torch.stack([found.flatten(), exact.flatten()]))[0, 1] > 0.95
 
 
 def test_tf32_and_autocast_are_refused(pictures: Tensor, device: torch.device) -> None:
