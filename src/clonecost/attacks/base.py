@@ -280,7 +280,9 @@ class AttackerKit:
         """
         seed = int(torch.randint(2**62, (1,), generator=self.rng, device=self.rng.device))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            # torch.manual_seed would also seed every GPU, and a clone that is scored would change
+            # what the attack draws there
+            torch.default_generator.manual_seed(seed)
             network = build().to(self.device).train()
         # convolutions of small images run up to three times faster in this layout, on CPUs too
         return cast(nn.Module, network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]

@@ -162,7 +162,8 @@ class _Walk:
     def _unsure(self, count: int) -> Tensor:
         """(count, d) points on which two clones, each of half of the rows, differ the most."""
         at = len(self.bought.rows)
-        order = torch.randperm(at, generator=self.kit.branch(-at).rng).to(self.bought.rows.device)
+        rng = self.kit.branch(-at).rng
+        order = torch.randperm(at, generator=rng, device=rng.device).to(self.bought.rows.device)
         points = self._fresh(CANDIDATES * count)
         rows = self.harvest.rows_of(points)
         both = []

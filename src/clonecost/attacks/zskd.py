@@ -167,7 +167,7 @@ def dirichlet_targets(similarity: Tensor, beta: float, count: int, rng: torch.Ge
     concentration = beta * (to_unit(similarity) + LEAST)
     seed = int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
     with torch.random.fork_rng(devices=[]):  # torch's Dirichlet takes no generator
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         drawn = Dirichlet(concentration.cpu().double()).sample((count,))
     return drawn.float().to(similarity.device)
 

@@ -31,7 +31,7 @@ def pairs(centres: Tensor, rows: int, known: Known, threat: ThreatModel) -> tupl
     classes = centres.shape[1]
     place = torch.arange(rows) % len(centres)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(known.seed + len(centres))
+        torch.default_generator.manual_seed(known.seed + len(centres))
         spread = (SHARPNESS * classes * centres.double().cpu()).clamp_min(LEAST)
         clean = torch.distributions.Dirichlet(spread[place]).sample()
     clean = (clean / clean.sum(1, keepdim=True)).to(centres.dtype)

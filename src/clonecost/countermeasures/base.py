@@ -110,7 +110,8 @@ class Known:
 
         def served(clean: Tensor) -> Tensor:
             parts = []
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            used = [clean.device] if clean.device.type == "cuda" else []
+            with torch.no_grad(), torch.random.fork_rng(devices=used):
                 torch.manual_seed(int(torch.randint(2**62, (1,), generator=rng)))
                 for part in clean.split(CHUNK):
                     now[:] = [part]
