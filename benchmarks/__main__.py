@@ -14,6 +14,7 @@ from benchmarks import (
     defences,
     detectors,
     dfme_iteration,
+    digests,
     distillation,
     evolution,
     knockoff,
@@ -26,6 +27,7 @@ from benchmarks.measuring import Outcome, save
 RESULTS = Path(__file__).parent / "results"
 BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "ledger_batch": ledger_batch.run,
+    "digests": digests.run,
     "distillation": distillation.run,
     "knockoff": knockoff.run,
     "dfme_iteration": dfme_iteration.run,

@@ -20,7 +20,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -33,18 +33,16 @@ from clonecost.types import LabelledInputs
 from experiments.paper_jobs import GROUPS, JOBS, PROXIES
 
 MOST = 55_000_000  # bytes of a part
-PYTHON = "3.12"
 PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64")
-# What `clonecost audit` and the GPU tests import, beside torch, numpy and what torch brings
-# (typing-extensions, filelock, jinja2); `tests/test_pack_gpu.py` compares it with a run.
+# What an audit imports, beside torch, numpy and what torch brings: the modules of a dry run.
 LIBRARIES = (
-    "pydantic", "pydantic-core", "annotated-types", "typing-inspection", "safetensors",
-    "platformdirs", "lazy-loader", "packaging", "tomlkit", "tenacity", "jmespath", "httpx2",
-    "httpcore2", "h11", "anyio", "idna", "certifi", "sniffio", "scipy", "scikit-learn", "joblib",
-    "threadpoolctl", "pillow", "filelock", "jinja2", "markupsafe", "typing-extensions",
+    "pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions",
+    "safetensors", "platformdirs", "lazy-loader", "packaging", "filelock", "tomlkit", "tenacity",
+    "jmespath", "httpx2", "httpcore2", "h11", "anyio", "idna", "truststore", "certifi", "sniffio",
+    "scipy", "scikit-learn", "joblib", "threadpoolctl", "narwhals", "pillow", "jinja2",
+    "markupsafe", "rich", "markdown-it-py", "mdurl", "pygments",
 )  # fmt: skip
-FOR_TESTS = ("pytest", "pluggy", "iniconfig", "pygments", "pytest-timeout", "hypothesis",
-             "sortedcontainers")  # fmt: skip
+FOR_TESTS = ("pytest", "pluggy", "iniconfig", "pytest-timeout", "hypothesis", "sortedcontainers")
 CIFAR10_TRAINING = "cifar10-alexnet"  # the one victim that may have to be trained on it
 
 
@@ -55,11 +53,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--jobs", default=GROUPS, help="groups of `paper_jobs`")
+    options.add_argument("--python", default="3.12", help="of the other machine")
     options.add_argument("--no-wheels", action="store_true", help="data and weights only")
     given = options.parse_args(arguments)
     pack_data(given.out, given.jobs)
     if not given.no_wheels:
-        pack_libraries(given.out / "lib", given.out / "wheels")
+        pack_libraries(given.out / "lib", given.out / "wheels", given.python)
     for path in parts(given.out):
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
@@ -114,29 +113,26 @@ def write_proxy(name: str, folder: Path) -> None:
     )
 
 
-def pack_libraries(lib: Path, wheels: Path) -> None:
+def pack_libraries(lib: Path, wheels: Path, python: str) -> None:
     """The packages of this environment's versions, for the other machine's Python, unpacked."""
     wheels.mkdir(parents=True, exist_ok=True)
     wanted = [f"{name}=={version(name)}" for name in installed((*LIBRARIES, *FOR_TESTS))]
     platforms = [part for one in PLATFORMS for part in ("--platform", one)]
     subprocess.run(
         [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps",
-         "--only-binary=:all:", "--python-version", PYTHON, "--implementation", "cp", *platforms,
+         "--only-binary=:all:", "--python-version", python, "--implementation", "cp", *platforms,
          "-d", str(wheels), *wanted], check=True,
     )  # fmt: skip
     shutil.rmtree(lib, ignore_errors=True)
     for wheel in sorted(wheels.glob("*.whl")):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(lib)
-    for tests in [*lib.rglob("tests"), *lib.rglob("datasets/data/*.csv.gz")]:
-        if tests.is_dir():  # two thirds of scipy's and scikit-learn's files
-            shutil.rmtree(tests)
+    for tests in [one for one in lib.rglob("tests") if one.is_dir()]:  # many and of no use
+        shutil.rmtree(tests, ignore_errors=True)
 
 
 def installed(names: Iterable[str]) -> Iterator[str]:
     """Those of the packages that this environment has: the list names those of all versions."""
-    from importlib.metadata import PackageNotFoundError
-
     for name in names:
         try:
             version(name)

@@ -1,0 +1,48 @@
+"""Digests of rows: how many a second one core makes, and how many all cores.
+
+Each row that is sent is digested before it is charged, so this is the speed above which a GPU would
+wait for the processor. Beside it stands BLAKE2b-128 of the same rows.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measuring import Outcome, Row, seconds
+from clonecost.oracle.hash_chain import DIGEST_BYTES, array_digests
+from clonecost.persistence.cores import allowed_cores
+
+ROWS = 1_792  # of a DFME iteration
+GOAL = 150_000  # rows of 3x32x32 a second and core
+SHAPES = ((3, 32, 32), (1, 28, 28))
+
+
+def run(*, quick: bool, toy: bool = False) -> Outcome:
+    """`toy` is for a test: the numbers mean nothing."""
+    outcome = Outcome("digests", f"Digests of {ROWS:,} float32 rows, rows a second")
+    turns = 1 if toy else 10 if quick else 50
+    every = max(1, int(allowed_cores()))
+    for shape in SHAPES[:1] if toy else SHAPES:
+        rows = np.random.default_rng(0).random((ROWS, *shape), dtype=np.float32)
+        numbers = {
+            "one thread": _speed(partial(array_digests, rows), turns),
+            "all cores": _speed(partial(array_digests, rows, every), turns),
+            "BLAKE2b": _speed(partial(_blake2b, rows), turns),
+        }
+        case, goal = "x".join(map(str, shape)), shape == SHAPES[0]
+        met = numbers["one thread"] >= GOAL if goal else None
+        outcome.rows.append(Row(case, numbers, f">= {GOAL:,}" if goal else "", met))
+    return outcome
+
+
+def _blake2b(rows: NDArray[np.float32]) -> None:
+    for row in rows:
+        hashlib.blake2b(row.data, digest_size=DIGEST_BYTES).digest()
+
+
+def _speed(work: Callable[[], object], turns: int) -> float:
+    """Rows a second of the quickest turn: another program only makes turns slower."""
+    return ROWS / min(seconds(work) for _ in range(turns))
