@@ -106,7 +106,7 @@ def count(attack: Attack, networks: Networks, budget: int, scored: list[int]) ->
         learnt = attack.epochs * trained * sum(scored)
         return Operations(0.0, budget * (victim + surrogates * student) + learnt * student)
     if isinstance(attack, BlackBoxRipper):
-        rows = budget if attack.reuse == "all" else budget / attack.algorithm.most_rows()
+        rows = budget / (1 if attack.reuse == "all" else attack.algorithm.most_rows())
         learnt = attack.epochs * trained * rows * sum(scored) / budget
         return Operations(0.0, budget * (victim + networks.generator) + learnt * student)
     epochs = getattr(attack, "epochs", None)

@@ -52,7 +52,8 @@ class Job:
         Args:
             scored: numbers of queries after which the clone is scored, beside the end.
         """
-        settings, victim, own = dict(self.settings), self.victim, {}
+        settings, victim = dict(self.settings), self.victim
+        own: dict[str, Any] = {}
         if tiny:
             settings |= TINY.get(self.attack.partition(":")[0], {})
             victim, own = f"{Path(__file__)}:tiny_victim", {"test": "digits", "shape": [1, 32, 32]}

@@ -112,7 +112,7 @@ class Session:
     out: Path
     ends: float  # by `time.monotonic`
     tiny: bool
-    say: Callable[[str], object] = print
+    say: Callable[[str], None] = print
 
     @property
     def left(self) -> float:
@@ -122,8 +122,9 @@ class Session:
     def estimate(self, job: Job, budget: int) -> float | None:
         """Seconds that the job takes on this card, by its counted operations."""
         found = self.operations(job, budget)
-        speeds = self.machine.speeds
-        return found and found.seconds(speeds.exact, speeds.training)
+        if found is None:
+            return None
+        return found.seconds(self.machine.speeds.exact, self.machine.speeds.training)
 
     def operations(self, job: Job, budget: int) -> Operations | None:
         """Those of the whole job; None where they cannot be counted beforehand."""
@@ -156,21 +157,20 @@ class Session:
             (audit,) = audits(spec, parts, folder, "experiments.paper_scale")
             result = run_audit(audit, watcher)
             record.about |= _about(result)
-            state = ended = True
+            state, ended = "ended", True
         except TimeIsUpError:
             pass
         except Exception as error:  # a fault in one job must not stop the others
             state, ended = f"failed: {type(error).__name__}: {error}", True
             if not isinstance(error, CloneCostError):
                 (self.out / f"{job.name}.traceback.txt").write_text(traceback.format_exc())
-        words = "ended" if state is True else str(state)
-        record.write(words)
+        record.write(state)
         best = max((one["agreement"] for one in record.curve.values()), default=None)
-        self.say(f"{job.name}: {words}" + (f", agreement {best:.3f}" if best is not None else ""))
+        self.say(f"{job.name}: {state}" + (f", agreement {best:.3f}" if best is not None else ""))
         return ended
 
 
-def _watcher(record: Record, began: float, limit: float, say: Callable[[str], object]) -> Watcher:
+def _watcher(record: Record, began: float, limit: float, say: Callable[[str], None]) -> Watcher:
     """Follows a run, and ends it by an exception between two batches when its time is up."""
     first: list[tuple[float, int]] = []  # when queries began, and with how many
 
