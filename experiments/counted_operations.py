@@ -87,10 +87,11 @@ def count(attack: Attack, networks: Networks, budget: int, scored: list[int]) ->
         rounds, size = budget // attack.queries_per_iteration, attack.batch_size
         points = size * attack.generator_steps * (attack.directions + 1)
         images = size * (attack.generator_steps * trained + attack.student_steps)
-        learnt = size * attack.student_steps
+        answered = size * attack.student_steps
+        learnt = size * (attack.student_steps + attack.replay_steps)
         return Operations(
             rounds * points * (victim + student),
-            rounds * (images * networks.generator + learnt * (victim + trained * student)),
+            rounds * (images * networks.generator + answered * victim + learnt * trained * student),
         )
     if isinstance(attack, Disguide):
         rounds, size = budget // attack.queries_per_iteration, attack.batch_size

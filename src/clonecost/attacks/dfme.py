@@ -15,7 +15,6 @@ Differs from the paper: see docs/attacks/dfme.md.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import ClassVar, Literal
 
 import torch
@@ -24,6 +23,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from clonecost.attacks._replayed import Replayed
 from clonecost.attacks.base import AttackerKit, Declaration, at_least
+from clonecost.networks.image_range import per_channel
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.zeroth_order import forward_difference, full_float32
 from clonecost.training.losses import Recovery, kl, logit_l1, recover_logits
@@ -168,7 +168,7 @@ class Dfme:
         t = raw.tanh()
         if self.wiring == "pixels":
             return (t + 1) / 2
-        return (_channels(self.mean, t.device) + _channels(self.std, t.device) * t).clamp(0, 1)
+        return (per_channel(self.mean, t.device) + per_channel(self.std, t.device) * t).clamp(0, 1)
 
     def recover(self, answers: Tensor) -> Tensor:
         if self.loss == "kl":
@@ -182,11 +182,6 @@ class Dfme:
     def _shares(self, num_classes: int) -> int:
         """The divisor of the estimate: the released code's K B for l1 and 1 for KL."""
         return 1 if self.loss == "kl" else num_classes * self.batch_size
-
-
-@cache  # once: a copy to a GPU waits for it
-def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
-    return torch.tensor(values, device=device).view(1, -1, 1, 1)
 
 
 # The released scripts' schedule and wiring; few real APIs take such inputs.

@@ -1,5 +1,8 @@
 """Shared by image generators: the range [-1, 1] of their outputs, and the check of image sides."""
 
+from functools import cache
+
+import torch
 from torch import Tensor
 
 from clonecost.errors import SetKey, SpecError
@@ -34,3 +37,14 @@ def smallest_maps(what: str, image_shape: Shape, halvings: int) -> tuple[int, in
             f"not {tuple(image_shape)}", SetKey("shape", (1, 32, 32)),
         )  # fmt: skip
     return image_shape[1] // step, image_shape[2] // step
+
+
+@cache  # once: a copy to a GPU waits for it
+def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """One value for each channel of a batch of images: (1, C, 1, 1) on the device.
+
+    Example:
+        >>> per_channel((0.5, 0.25), torch.device("cpu")).shape
+        torch.Size([1, 2, 1, 1])
+    """
+    return torch.tensor(values, device=device).view(1, -1, 1, 1)
