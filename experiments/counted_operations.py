@@ -104,12 +104,12 @@ def count(attack: Attack, networks: Networks, budget: int, scored: list[int]) ->
         ))  # fmt: skip
     if isinstance(attack, Frugal):
         surrogates = 2 * (attack.scout_passes * trained + attack.candidates)
-        learnt = attack.epochs * trained * sum(scored)
-        return Operations(0.0, budget * (victim + surrogates * student) + learnt * student)
+        taught = attack.epochs * trained * sum(scored)
+        return Operations(0.0, budget * (victim + surrogates * student) + taught * student)
     if isinstance(attack, BlackBoxRipper):
         rows = budget / (1 if attack.reuse == "all" else attack.algorithm.most_rows())
-        learnt = attack.epochs * trained * rows * sum(scored) / budget
-        return Operations(0.0, budget * (victim + networks.generator) + learnt * student)
+        taught = attack.epochs * trained * rows * sum(scored) / budget
+        return Operations(0.0, budget * (victim + networks.generator) + taught * student)
     epochs = getattr(attack, "epochs", None)
     if epochs is None or budget == 0:
         return None

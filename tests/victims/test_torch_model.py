@@ -3,8 +3,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clonecost.errors import VictimError
+from clonecost.errors import SetKey, VictimError
 from clonecost.victims import torch_victim
+from clonecost.victims.torch_model import callable_scores
 
 SHAPE, CLASSES = (1, 4, 4), 3
 
@@ -119,3 +120,14 @@ class Wrong(nn.Module):
 def test_an_unusable_output_is_one_sentence(output: object, message: str) -> None:
     with pytest.raises(VictimError, match=message):
         torch_victim(Wrong(output))(torch.rand(2, *SHAPE))
+
+
+def test_a_function_whose_weights_are_elsewhere_is_told_what_to_do() -> None:
+    def on_another_device(inputs: Tensor) -> Tensor:
+        raise RuntimeError(
+            "Expected all tensors to be on the same device, but found cuda:0 and cpu"
+        )
+
+    with pytest.raises(VictimError) as refused:
+        callable_scores(on_another_device)(torch.zeros(1, 1, 2, 2))
+    assert SetKey("device", "cpu") in refused.value.remedies

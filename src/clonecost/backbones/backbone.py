@@ -97,7 +97,8 @@ class Outside(nn.Module):
         self._call = call
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return torch.as_tensor(self._call(inputs)).to(inputs.device)
+        # its weights are where it put them, and no part of ours moves them to a GPU
+        return torch.as_tensor(self._call(inputs.cpu())).to(inputs.device)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "Outside":
         return Outside(self._call)

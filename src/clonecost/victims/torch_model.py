@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import CloneCostError, VictimError
+from clonecost.errors import Advice, CloneCostError, SetKey, VictimError
 from clonecost.query_synthesis.zeroth_order import full_float32
 from clonecost.safe_text import first_line
 from clonecost.types import Victim
@@ -131,6 +131,13 @@ def as_victim_error(shape: tuple[int, ...]) -> Iterator[None]:
     except CloneCostError:
         raise
     except Exception as error:
+        # of a function, whose weights nobody but its author can move
+        elsewhere = "same device" in str(error) or "same type" in str(error)
+        remedies = [
+            Advice("let the function move its rows to the device of its weights"),
+            SetKey("device", "cpu"),
+        ]  # fmt: skip
         raise VictimError(
-            f"The victim failed on inputs of shape {shape}: {first_line(error)}"
+            f"The victim failed on inputs of shape {shape}: {first_line(error)}",
+            *(remedies if elsewhere else []),
         ) from error
