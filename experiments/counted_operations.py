@@ -108,8 +108,8 @@ def count(attack: Attack, networks: Networks, budget: int, scored: list[int]) ->
         return Operations(0.0, budget * (victim + surrogates * student) + taught * student)
     if isinstance(attack, BlackBoxRipper):
         rows = budget / (1 if attack.reuse == "all" else attack.algorithm.most_rows())
-        taught = attack.epochs * trained * rows * sum(scored) / budget
-        return Operations(0.0, budget * (victim + networks.generator) + taught * student)
+        shown = attack.epochs * trained * rows * sum(scored) / budget
+        return Operations(0.0, budget * (victim + networks.generator) + shown * student)
     epochs = getattr(attack, "epochs", None)
     if epochs is None or budget == 0:
         return None
