@@ -39,7 +39,7 @@ class Elsewhere(Tensor):
 
     @staticmethod
     def __new__(cls, held: Tensor) -> "Elsewhere":
-        made = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made = Tensor._make_wrapper_subclass(
             cls, held.size(), strides=held.stride(), storage_offset=held.storage_offset(),
             dtype=held.dtype, layout=held.layout, device=THERE,
         )  # fmt: skip
@@ -50,7 +50,7 @@ class Elsewhere(Tensor):
         return f"Elsewhere({self.held})"
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         return _run(func, args, dict(kwargs or {}))
@@ -62,8 +62,11 @@ class Generator(torch.Generator):
     elsewhere: set[int] = set()  # noqa: RUF012  # of all of them, by the address that torch keeps
     made: list[torch.Generator] = []  # noqa: RUF012  # no address is used twice
 
+    place: torch.device
+    _cdata: int
+
     def __new__(cls, device: torch.device | str = "cpu") -> "Generator":
-        self = super().__new__(cls, "cpu")
+        self = super().__new__(cls, "cpu")  # type: ignore[call-arg]
         self.place = torch.device(device)
         cls.made.append(self)
         (cls.elsewhere.add if self.place == THERE else cls.elsewhere.discard)(self._cdata)
