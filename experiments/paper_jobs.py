@@ -115,7 +115,7 @@ JOBS: tuple[Job, ...] = (
         papers="79.6 %, a white box"),
     Job(group="c", name="degan", attack="degan", budget=0, white_box=True, **_FMNIST,
         proxy="cifar10-grey", papers="83.7 %, a white box"),
-    _ripper("c", "ripper-dcgan-1m", "dcgan", 1_000_000, **_FMNIST, proxy="cifar10"),
+    _ripper("c", "ripper-dcgan-1m", "dcgan", 1_000_000, **_FMNIST, proxy="cifar10-grey"),
     _ripper("c", "ripper-10m", "sngan", 10_000_000, **_FMNIST, proxy="cifar10-grey",
             papers="82.2 %; queries not printed"),
     _ripper("d", "vgg-ripper-1m", "sngan", 1_000_000, **_VGG, proxy="cifar10-grey",

@@ -39,6 +39,8 @@ from experiments.gpu_speed import Speeds, measured
 from experiments.paper_jobs import BUDGETS, GROUPS, SHARE, TINY_BUDGET, Job, chosen
 
 TESTS = 90.0  # seconds of the GPU tests, at most
+# the quick ones first
+GPU_TESTS = ("tests/gpu/test_precision_on_a_gpu.py", "tests/gpu/test_attacks_on_a_gpu.py")
 FIRST = 10.0  # seconds of a job after which its estimate is corrected
 SLOW = 2.0  # a job that takes so many times its estimate waits until the others had their turn
 POINTS = (0.1, 0.25, 0.5, 0.75)  # shares of a budget after which the clone is scored, too
@@ -230,21 +232,23 @@ def run_tests(session: Session) -> None:
     on = {} if session.machine.kind == "gpu" else {"CLONECOST_GPU_TESTS_ON": "cpu"}
     lib = os.environ.get("CLONECOST_LIB", "")  # of `with_pack`, searched last
     code = f"import sys; sys.path += [{lib!r}, 'src']; import pytest; sys.exit(pytest.main())"
-    line = [sys.executable, "-c", code, "-m", "gpu", "tests/gpu", "-p", "no:cacheprovider"]
-    began = time.monotonic()
-    try:
-        done = subprocess.run(
-            line, capture_output=True, text=True, timeout=min(TESTS, session.left),
-            env={**os.environ, **on}, cwd=Path(__file__).parent.parent,
-        )  # fmt: skip
-        passed, tail = done.returncode == 0, (done.stdout + done.stderr)[-6_000:]
-    except subprocess.TimeoutExpired as error:
-        output = error.stdout or b""
-        passed, tail = False, "not ended in time\n" + output.decode(errors="replace")[-6_000:]
+    options = ["-m", "gpu", "-v", "--tb=short", "-p", "no:cacheprovider", *GPU_TESTS]
+    log, began = session.out / "tests.log", time.monotonic()
+    with log.open("w") as output:  # a file keeps what was written before the time was up
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", code, *options], stdout=output, stderr=subprocess.STDOUT,
+                timeout=min(TESTS, session.left), env={**os.environ, **on, "PYTHONUNBUFFERED": "1"},
+                cwd=Path(__file__).parent.parent,
+            )  # fmt: skip
+            passed, why = done.returncode == 0, ""
+        except subprocess.TimeoutExpired:
+            passed, why = False, "not ended in time"
+    tail = [why, *log.read_text(errors="replace").splitlines()[-120:]]
     seconds = round(time.monotonic() - began, 1)
     session.say(f"GPU tests: {'passed' if passed else 'NOT passed'} in {seconds} s")
     content = {"passed": passed, "seconds": seconds, "card": session.machine.card,
-               "torch": torch.__version__, "output": tail.splitlines()}  # fmt: skip
+               "torch": torch.__version__, "output": tail}  # fmt: skip
     path = session.out / f"tests-{session.machine.kind}.json"
     atomic_write(path, (json.dumps(content, indent=1) + "\n").encode())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from experiments.counted_operations import Networks, count
 from experiments.gpu_speed import Speeds
-from experiments.paper_jobs import JOBS, TINY_BUDGET, chosen
+from experiments.paper_jobs import JOBS, PROXIES, TINY_BUDGET, chosen
 from experiments.paper_scale import Machine, Session, main, run
 
 from clonecost.attacks.dfme import Dfme
@@ -49,4 +49,5 @@ def test_a_job_of_each_group_is_an_audit() -> None:
     for job in JOBS:
         spec = job.spec(job.budget or 1_000, "cpu", [], tiny=False)
         assert spec.victim == job.victim
+        assert job.proxy is None or job.proxy in PROXIES
     assert {job.group for job in JOBS} == set("abcde")
