@@ -117,10 +117,11 @@ bench: $(VENV)/dev  ## speed and memory against their floors; prints a table, wr
 gpu: MINUTES ?= 9
 gpu: OUT ?= suites/results/gpu
 gpu: JOBS ?= abcde
+gpu: RUNS ?= 1
 gpu: DATA ?= gpu-pack
 gpu:  ## the GPU tests, then the attacks at paper scale; the next call goes on
 	PYTHONPATH=src:. $(PYTHON) -m experiments.with_pack $(DATA) --minutes $(MINUTES) \
-		--out $(OUT) --jobs $(JOBS)
+		--out $(OUT) --jobs $(JOBS) --runs $(RUNS)
 
 pack: DATA ?= gpu-pack
 pack: $(VENV)/dev  ## what `make gpu` needs on a machine without a network, in parts under 55 MB

@@ -20,7 +20,7 @@ from clonecost.types import Shape
 
 GROUPS = "abcde"
 BUDGETS = (2_000_000, 1_000_000, 500_000, 250_000)  # of group a, the largest that fits
-SHARE = 0.6  # of the time that group a may take, when its budget is chosen
+SHARE = 0.9  # of the time that group a may take, when its budget is chosen
 LONG = 20_000_000  # queries of DFME's table
 
 
@@ -101,7 +101,7 @@ JOBS: tuple[Job, ...] = (
     Job(group="a", name="dfme", attack="dfme", **_RESNET,
         papers=f"88.1 % at 20 M queries, {_OTHER}"),
     Job(group="a", name="ex_nihilo", attack="ex_nihilo", **_RESNET,
-        settings={"epochs": 4, "scout_passes": 4.0, "candidates": 3}),
+        settings={"epochs": 2, "scout_passes": 1.5, "candidates": 2}),
     Job(group="a", name="disguide", attack="disguide", **_RESNET),
     Job(group="a", name="dfme-kl", attack="dfme", settings={"loss": "kl"}, **_RESNET,
         papers=f"76.7 % at 20 M queries, {_OTHER}"),

@@ -43,7 +43,7 @@ TESTS = 90.0  # seconds of the GPU tests, at most
 GPU_TESTS = ("tests/gpu/test_precision_on_a_gpu.py", "tests/gpu/test_attacks_on_a_gpu.py")
 FIRST = 10.0  # seconds of a job after which its estimate is corrected
 SLOW = 2.0  # a job that takes so many times its estimate waits until the others had their turn
-POINTS = (0.1, 0.25, 0.5, 0.75)  # shares of a budget after which the clone is scored, too
+POINTS = (0.1, 0.5)  # shares of a budget after which the clone is scored, too
 LEAST = 5.0  # seconds: with less a job is not begun
 
 
@@ -114,6 +114,7 @@ class Session:
     out: Path
     ends: float  # by `time.monotonic`
     tiny: bool
+    runs: int = 1  # calls of this script for which group a's budget is chosen
     say: Callable[[str], None] = print
 
     @property
@@ -218,8 +219,12 @@ def budget_of_group(session: Session, jobs: list[Job]) -> int:
         return int(json.loads(plan.read_text(encoding="utf-8"))["budget"])
     equal = [job for job in jobs if job.budget is None]
     found = TINY_BUDGET if session.tiny else BUDGETS[-1]
+    if not equal:
+        return found
     for budget in () if session.tiny else BUDGETS:
-        if sum(session.estimate(job, budget) or 0.0 for job in equal) <= SHARE * session.left:
+        whole = sum(session.estimate(job, budget) or 0.0 for job in equal)
+        session.say(f"group a with {budget:,} queries each: about {in_minutes(whole)}")
+        if whole <= SHARE * session.runs * session.left:
             found = budget
             break
     content = {"budget": found, "card": session.machine.card}
@@ -278,6 +283,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--minutes", type=float, default=9.0, help="in all, tests included")
     options.add_argument("--out", type=Path, required=True, help="results and run folders")
     options.add_argument("--jobs", default=GROUPS, help="groups, such as `a` or `bc`")
+    options.add_argument("--runs", type=int, default=1, help="calls that group a is made to take")
     options.add_argument("--device", default="auto")
     options.add_argument("--tiny", action="store_true", help="a dry run: a few rows")
     options.add_argument("--no-tests", action="store_true", help="without the GPU tests")
@@ -285,7 +291,7 @@ def main(arguments: list[str] | None = None) -> None:
     ends = time.monotonic() + 60 * given.minutes
     given.out.mkdir(parents=True, exist_ok=True)
     machine = Machine.found(given.device, given.tiny)
-    session = Session(machine, given.out, ends, given.tiny)
+    session = Session(machine, given.out, ends, given.tiny, given.runs)
     session.say(f"{machine.card}, torch {torch.__version__}: {machine.speeds}")
     if not given.no_tests:
         run_tests(session)
