@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from clonecost.errors import Advice, CloneCostError, SetKey, VictimError
+from clonecost.errors import Advice, CloneCostError, Remedy, SetKey, VictimError
 from clonecost.query_synthesis.zeroth_order import full_float32
 from clonecost.safe_text import first_line
 from clonecost.types import Victim
@@ -133,7 +133,7 @@ def as_victim_error(shape: tuple[int, ...]) -> Iterator[None]:
     except Exception as error:
         # of a function, whose weights nobody but its author can move
         elsewhere = "same device" in str(error) or "same type" in str(error)
-        remedies = [
+        remedies: list[Remedy] = [
             Advice("let the function move its rows to the device of its weights"),
             SetKey("device", "cpu"),
         ]  # fmt: skip
