@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 THERE = torch.device("meta")
 WAITS: Counter[str] = Counter()
+_Generator = torch.Generator  # inside `pretended` the name means ours
 aten = torch.ops.aten
 _READS = {aten._local_scalar_dense.default, aten.nonzero.default, aten.equal.default,
           aten.masked_select.default}  # fmt: skip
@@ -137,7 +138,7 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         shapes = [(type(one).__name__, tuple(one.shape)) for one in tensors]
         raise MixedDevicesError(f"{func} of {shapes}")
     for one in values:
-        drawn = isinstance(one, torch.Generator)
+        drawn = isinstance(one, _Generator)
         if drawn and (one._cdata in Generator.elsewhere) != bool(there or to_there):
             raise MixedDevicesError(f"{func} draws on another device than its generator's")
     if there and (func in _READS or (copies and not out_there)):
