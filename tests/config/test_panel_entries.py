@@ -9,7 +9,7 @@ from tests.support.cli_runs import run
 from clonecost.attacks import ATTACKS
 from clonecost.cli.to_config import spec_of_keys
 from clonecost.config import make_attack, make_spec, to_toml
-from clonecost.config.panel_entries import entries_of, watch_rows
+from clonecost.config.panel_entries import entries_of, fingerprint_rows, sized, watch_rows
 from clonecost.config.panels import LEVELS
 from clonecost.errors import SetKey, SpecError
 from clonecost.result.panel import Level
@@ -95,6 +95,20 @@ def test_large_colour_pictures_meet_an_attacker_with_a_pretrained_student(
     assert large["knockoff:shared"] == (None, "")
     monkeypatch.setattr("clonecost.backbones.catalogue.find_spec", lambda name: None)
     assert "clonecost[backbones]" in found(shape=[3, 64, 64])["knockoff:linear_probe"][1]
+
+
+def test_attacks_on_large_pictures_can_be_set_before_the_test_rows_show_their_size() -> None:
+    spec = make_spec({
+        "victim": "m:net", "test": "t.npz", "panel": "quick", "set": {"frozen_head": {"size": 96}},
+    })  # fmt: skip
+    assert "frozen_head" not in spec.attack
+    assert sized(spec, (3, 32, 32)) is spec
+    large = sized(spec, (3, 224, 224))
+    assert large.attack[0] == "frozen_head"
+    assert fingerprint_rows(large) == 300
+    assert fingerprint_rows(spec) == 0
+    with pytest.raises(SpecError, match="an attack that is not run"):
+        make_spec({"victim": "digits-lenet", "panel": "quick", "set": {"frozen_head": {"size": 9}}})
 
 
 def test_settings_and_seeds_reach_each_entry() -> None:

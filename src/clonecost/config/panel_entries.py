@@ -84,10 +84,14 @@ def possible_attacks(spec: Spec) -> list[str]:
 
 
 def sized(spec: Spec, shape: Shape) -> Spec:
-    """The spec with the shape of its test rows, if only they show that pictures are large."""
+    """The spec with the shape of its test rows, if only they show that pictures are large.
+
+    Its attacks are then those for large pictures, too.
+    """
     if takes_of(spec) != "images" or victim_shape(spec) or not is_large(shape):
         return spec
-    return spec.model_copy(update={"shape": list(shape)})
+    large = spec.model_copy(update={"shape": list(shape)})
+    return large.model_copy(update={"attack": panel_attacks(large)})
 
 
 def panel_settings(spec: Spec) -> dict[str, dict[str, Any]]:
@@ -332,4 +336,4 @@ def _owns(entry: Entry, spec: Spec, *, uses: bool) -> str:
     data = f"public pictures ({name})"
     if name.partition(":")[0] not in DATASETS:
         data = f"the data {name}"
-    return f"{data} and a public backbone" if entry.student else data
+    return f"{data} and a public backbone" if entry.large else data

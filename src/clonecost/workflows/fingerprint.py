@@ -38,7 +38,9 @@ SCREENED = 100  # rows by which a backbone's normalisation is chosen
 BATCH = 64  # rows of a call
 SEED = 16_2026  # draws the rows of the pool
 EXACT = 1e-4  # share of the variation that a recognised backbone leaves
-LIKELY, ABOVE = 0.4, 0.25  # explained by a likely backbone, and by so much more than by colours
+LEFT = 0.2  # a likely backbone leaves at most so much of what mean colours leave
+# of answers that show less: explained by a likely backbone, and by so much more than by colours
+LIKELY, ABOVE = 0.4, 0.25
 STEADY = 1e-5  # of a probability: the change of float32 arithmetic
 SIDE = 8  # of the mean colours
 
@@ -235,7 +237,11 @@ class _Seen:
             made.append(backbone(self.pool.rows(part)))
             progress(f"features by {guess.name}", sum(map(len, made)), len(self.places))
         explained = self.explained_by(torch.cat(made))
-        sign: Sign = "likely" if explained >= max(LIKELY, plain + ABOVE) else "no sign"
+        if self.kind == "probs" and not self.step:
+            likely = 1 - explained <= LEFT * (1 - plain)
+        else:
+            likely = explained >= max(LIKELY, plain + ABOVE)
+        sign: Sign = "likely" if likely else "no sign"
         if self.kind != "label" and 1 - explained < EXACT <= 1 - plain:
             sign = "recognised"
         return BackboneSign(

@@ -186,8 +186,8 @@ def _panel(spec: Spec) -> Iterator[tuple[str, str]]:
         if any(entry.pieces for entry in entries_of(spec)):
             watched += f" ({PROBES} of them twice: are its answers a tree's?)"
         yield "watch rows", f"{watched}, bought first: by them the panel stops what cannot win"
-    if rows := fingerprint_rows(spec):
-        yield "fingerprint", f"{rows:,} public pictures, then: does it have a public backbone?"
+    if looked := fingerprint_rows(spec):
+        yield "fingerprint", f"{looked:,} public pictures: does it have a public backbone?"
     yield "then: detectors", "would you have noticed the cheapest clone's attack? Sends nothing"
     if measures_labels(spec):
         kept = f"the cheapest clone's attack again; at most {rows:,} rows are kept back for it"
