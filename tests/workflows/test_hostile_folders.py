@@ -192,7 +192,8 @@ def test_no_link_leads_outside(
     for step in (lambda: run_audit(audit), lambda: verify(run)):
         with suppress(CloneCostError):
             step()
-    command("report", run)
+    # only the page is written, and shows samples
+    command("report", run, *([] if name.startswith(("report", "samples")) else ["--format", "md"]))
     assert everything(outside) == before
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from clonecost.victims.zoo.images import cache_root, train_victim, zoo_victim
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with the real digits victim (4 s on one core); tests that alter it copy it."""
-    cache = tmp_path_factory.mktemp("cache")
-    train_victim("digits-lenet", cache=cache)
+    """A cache with the real digits victim, which is trained once for all tests."""
+    zoo_victim("digits-lenet")
+    cache, held = tmp_path_factory.mktemp("cache"), Path("victims", "digits-lenet-seed0")
+    shutil.copytree(cache_root() / held, cache / held)
     return cache
 
 
