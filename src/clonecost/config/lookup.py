@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields
+from functools import cache
 from typing import Any, cast, get_args, get_type_hints
 
 import torch
@@ -89,6 +90,8 @@ def _pair(part: str, text: str, key: str, word: str) -> tuple[str, Any]:
 
 def _with(part: Any, settings: dict[str, Any], name: str, kind: Listed) -> Any:
     """`part` with some fields replaced; names and types are checked before it is built."""
+    if not settings:
+        return part
     types = get_type_hints(type(part))
     values = {field.name: getattr(part, field.name) for field in fields(part)}
     for key, value in settings.items():
@@ -100,10 +103,16 @@ def _with(part: Any, settings: dict[str, Any], name: str, kind: Listed) -> Any:
         nothing = value == "none" and type(None) in get_args(types[key])
         values[key] = None if nothing else value
     try:
-        return TypeAdapter(type(part)).validate_python(values)
+        return _checks(type(part)).validate_python(values)
     except ValidationError as error:
         key = ".".join(map(str, error.errors()[0]["loc"]))
         raise refused(f"{name}.{key}", error) from error
+
+
+@cache
+def _checks(kind: type) -> TypeAdapter[Any]:
+    """Made once a class: it takes milliseconds, and a panel looks at its attacks 500 times."""
+    return TypeAdapter(kind)
 
 
 def answer_kind(text: str) -> tuple[AnswerKind, int | None]:
