@@ -20,7 +20,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache with the real digits victim, which is trained once for all tests."""
     zoo_victim("digits-lenet")
     cache, held = tmp_path_factory.mktemp("cache"), Path("victims", "digits-lenet-seed0")
-    shutil.copytree(cache_root() / held, cache / held)
+    shutil.copytree(cache_root() / held, cache / held, ignore=shutil.ignore_patterns("*.lock"))
     return cache
 
 
