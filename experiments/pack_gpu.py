@@ -39,8 +39,8 @@ LIBRARIES = (
     "pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions",
     "safetensors", "platformdirs", "lazy-loader", "packaging", "filelock", "tomlkit", "tenacity",
     "jmespath", "httpx2", "httpcore2", "h11", "anyio", "idna", "truststore", "certifi", "sniffio",
-    "scipy", "scikit-learn", "joblib", "threadpoolctl", "narwhals", "pillow", "jinja2",
-    "markupsafe", "rich", "markdown-it-py", "mdurl", "pygments",
+    "scipy", "scikit-learn", "joblib", "threadpoolctl", "cloudpickle", "narwhals", "pillow",
+    "jinja2", "markupsafe", "rich", "markdown-it-py", "mdurl", "pygments",
 )  # fmt: skip
 FOR_TESTS = ("pytest", "pluggy", "iniconfig", "pytest-timeout", "hypothesis", "sortedcontainers")
 CIFAR10_TRAINING = "cifar10-alexnet"  # the one victim that may have to be trained on it
