@@ -180,6 +180,6 @@ PROFILES = {
     "released": RELEASED,
     "released-rgb": replace(RELEASED, max_generations=300),
     "no-evolution": BlackBoxRipper(evolve=False),
-    # chosen for 10,000 to 100,000 queries: docs/attacks/small_budgets.md
+    # chosen for 10,000 to 100,000 queries: docs/small_budgets.md
     "small-budget": replace(RELEASED, reuse="all", loss="kl", epochs=60),
 }

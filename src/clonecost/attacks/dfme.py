@@ -191,8 +191,8 @@ PROFILES = {
         wiring="published", generator_lr=5e-5, decay_at=(0.5, 0.8),
         mean=(0.43768206, 0.44376972, 0.47280434), std=(0.19803014, 0.20101564, 0.19703615),
     ),
-    # chosen for 10,000 to 100,000 queries: docs/attacks/small_budgets.md
+    # chosen for 10,000 to 100,000 queries: docs/small_budgets.md
     "small-budget": Dfme(
-        batch_size=64, replay_steps=10, student_lr=1e-3, student_optimizer="adam", loss="kl",
+        batch_size=32, replay_steps=20, student_lr=0.03, generator_lr=1e-3,
     ),
 }  # fmt: skip

@@ -190,7 +190,7 @@ def grey(images: Tensor, every: int, rng: torch.Generator) -> Tensor:
 
 PROFILES = {
     "cifar100": Disguide(diversity=0.04),
-    # chosen for 10,000 to 100,000 queries: docs/attacks/small_budgets.md
+    # chosen for 10,000 to 100,000 queries: docs/small_budgets.md
     "small-budget": Disguide(
         batch_size=32, replay_steps=6, diversity=1.0, student_lr=0.1, loss="kl", generator_lr=5e-4
     ),

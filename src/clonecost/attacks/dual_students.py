@@ -144,9 +144,9 @@ def disagreement(one: Tensor, two: Tensor, *, hard: bool) -> Tensor:
     return distance.mean()
 
 
-# chosen for 10,000 to 100,000 queries: docs/attacks/small_budgets.md
+# chosen for 10,000 to 100,000 queries: docs/small_budgets.md
 PROFILES = {
     "small-budget": DualStudents(
-        batch_size=64, replay_steps=10, student_lr=1e-3, student_optimizer="adam"
+        batch_size=16, student_steps=1, replay_steps=10, student_lr=0.1, loss="kl"
     )
 }

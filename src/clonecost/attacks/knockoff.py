@@ -128,6 +128,6 @@ PROFILES = {
     "fine_tune": Knockoff(recipe="fine_tune"),
     "linear_probe": Knockoff(recipe="linear_probe"),
     "e3": Knockoff(recipe="shared", temperature="sweep"),
-    # chosen for 10,000 to 100,000 queries: docs/attacks/small_budgets.md
+    # chosen for 10,000 to 100,000 queries: docs/small_budgets.md
     "small-budget": Knockoff(recipe="shared", temperature="sweep"),
 }

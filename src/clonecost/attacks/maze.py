@@ -192,8 +192,6 @@ def annealed(
 
 PROFILES = {
     "fmnist": Maze(generator_lr=1e-3),  # the authors' instructions for Fashion-MNIST
-    # chosen for 10,000 to 100,000 queries: docs/attacks/small_budgets.md
-    "small-budget": Maze(
-        batch_size=32, directions=1, student_lr=1e-3, student_optimizer="adam", generator_lr=1e-3
-    ),
+    # chosen for 10,000 to 100,000 queries: docs/small_budgets.md
+    "small-budget": Maze(batch_size=16, replay_steps=20, student_lr=0.03, generator_lr=1e-2),
 }

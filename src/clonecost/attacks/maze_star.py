@@ -49,6 +49,6 @@ def _as_dfme(profile: str) -> MazeStar:
 PROFILES = {
     "cifar10": _as_dfme("cifar10"),
     "svhn": _as_dfme("svhn"),
-    # chosen for 10,000 to 100,000 queries: docs/attacks/small_budgets.md
+    # chosen for 10,000 to 100,000 queries: docs/small_budgets.md
     "small-budget": MazeStar(batch_size=16, replay_steps=20, student_lr=0.03, generator_lr=1e-2),
 }
