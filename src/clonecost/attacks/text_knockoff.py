@@ -5,7 +5,8 @@ of images; Krishna et al., ICLR 2020, https://arxiv.org/abs/1910.12366, §4, for
 
     1. x_1 ... x_B: texts drawn from the pool without replacement, or random sequences of its words
     2. y_i = victim(x_i)                                                  one query a text
-    3. the student is fitted to (x_i, y_i) anew
+    3. the student is fitted to (x_i, y_i) anew; of a head on a public sentence embedding the
+       equations are solved (`clonecost.tabular.linear_head`)
 
 Differs from the papers: see docs/attacks/text_knockoff.md.
 """
@@ -22,10 +23,14 @@ from clonecost.data.text_rows import decode, encode
 from clonecost.data.text_words import words_of
 from clonecost.errors import SetKey, SpecError
 from clonecost.oracle import Oracle
-from clonecost.text.embedding_model import fit_head
+from clonecost.tabular.answer_digits import step_of
+from clonecost.tabular.linear_head import solve_head
+from clonecost.text.embedding_model import EmbeddingModel, fit_head
 from clonecost.text.ngram_model import fit_ngrams
 from clonecost.text.sentence_embedding import sentence_encoder
-from clonecost.types import ProxyData, answered, as_bytes, as_pixels
+from clonecost.types import AnswerKind, Progress, ProxyData, answered, as_bytes, as_pixels
+
+EXACT = 1e-5  # share of the variation that an exact solution leaves; float32 answers leave 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +83,8 @@ class TextKnockoff:
             if self.student == "embedding":
                 new = asked(slice(sum(map(len, embedded)), bought))
                 embedded.append(sentence_encoder()(decode(new)))
-                return fit_head(torch.cat(embedded)[:bought][some], told.cpu()[some], kit.progress)
+                known = torch.cat(embedded)[:bought][some]
+                return head_of(known, told.cpu()[some], oracle.threat.answers, kit.progress)
             rows = asked(slice(0, bought))[some]
             return fit_ngrams(rows, told.cpu()[some], self.ngrams, kit.progress).to(kit.device)
 
@@ -97,6 +103,21 @@ class TextKnockoff:
             len(known), (count, self.words), generator=kit.rng, device=kit.rng.device
         )
         return encode([" ".join(known[k] for k in row) for row in draws.tolist()], length, cut=True)
+
+
+def head_of(
+    embedded: Tensor, answers: Tensor, kind: AnswerKind, progress: Progress
+) -> EmbeddingModel:  # fmt: skip
+    """The head for (n, d) embeddings of texts with (n, K) answers.
+
+    A victim that is a head on this embedding is solved for by its equations, as `frozen_head` does
+    on pictures: they hold on rows that the solution leaves out. Any other one is fitted.
+    """
+    if kind == "probs" and len(embedded) > embedded.shape[1] + 1:
+        head = solve_head(embedded, answers, kind, step=step_of(answers))
+        if head.explained > 1 - EXACT:
+            return EmbeddingModel(head.weight.T.contiguous(), head.bias)
+    return fit_head(embedded, answers, progress)
 
 
 PROFILES = {"salad": TextKnockoff(rows="salad"), "embedding": TextKnockoff(student="embedding")}

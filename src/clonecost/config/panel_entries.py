@@ -5,7 +5,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 from clonecost.attacks.base import Attack
@@ -25,8 +27,10 @@ from clonecost.config.schema import Spec
 from clonecost.data.catalogue import DATASETS
 from clonecost.errors import Advice, DropKey, SetKey, SpecError
 from clonecost.students.naming import parse_student
-from clonecost.types import Shape, richness
-from clonecost.victims.zoo.catalogue import VICTIMS
+from clonecost.text.sentence_embedding import PACKAGE
+from clonecost.types import InputPrecision, Shape, richness
+from clonecost.victims.file_kinds import OF_TABLES
+from clonecost.victims.zoo.catalogue import TABLE_VICTIMS, VICTIMS
 
 WATCH_SHARE = 0.04  # of the budget: what the watch rows may cost
 WATCH_PART = 200  # rows of one kind, at most
@@ -45,6 +49,7 @@ class PlannedEntry:
         spec: of its own run, with the budget 1: the panel gives it its budget when its turn comes.
         missing: why it cannot be run, one sentence without its full stop; empty: it can.
         pieces: it needs probabilities that are constant in pieces.
+        exact: it needs answers that are not.
     """
 
     name: str
@@ -54,6 +59,7 @@ class PlannedEntry:
     spec: Spec
     missing: str = ""
     pieces: bool = False
+    exact: bool = False
 
     @property
     def made(self) -> Attack:
@@ -122,6 +128,10 @@ def entries_of(spec: Spec) -> list[PlannedEntry]:
             )
         if entry.large:
             missing = _no_backbone(entry, spec)
+        if entry.encoder:
+            missing = _no_encoder()
+        if entry.exact and spec.input_precision != "float64":
+            missing = "it needs rows in float64, which this model is not known to take"
         own = {base: spec.set[base]} if base in spec.set else {}
         for seed in spec.seed:
             single = spec.model_copy(update={
@@ -132,9 +142,23 @@ def entries_of(spec: Spec) -> list[PlannedEntry]:
             found.append(PlannedEntry(
                 name=f"{entry.attack}, seed {seed}" if several else entry.attack,
                 attack=entry.attack, owns=_owns(entry, spec, uses=uses), seed=seed, spec=single,
-                missing=missing, pieces=entry.pieces,
+                missing=missing, pieces=entry.pieces, exact=entry.exact,
             ))  # fmt: skip
     return found
+
+
+def panel_precision(written: Mapping[str, Any], spec: Spec) -> InputPrecision:
+    """Of the rows of a panel: as written, else float64 for models known to be estimators.
+
+    Example:
+        >>> spec = Spec(victim="wine-relu", panel="quick")
+        >>> panel_precision({}, spec), panel_precision({"input_precision": "float32"}, spec)
+        ('float64', 'float32')
+    """
+    estimator = spec.victim in TABLE_VICTIMS or Path(spec.victim).suffix.lower() in OF_TABLES
+    if "input_precision" in written or not estimator or takes_of(spec) != "table":
+        return spec.input_precision
+    return "float64"
 
 
 def watch_rows(spec: Spec, parts: int) -> int:
@@ -314,6 +338,14 @@ def _no_backbone(entry: Entry, spec: Spec) -> str:
     return ""
 
 
+def _no_encoder() -> str:
+    """Why the entry has no sentence embedding; empty: it has one."""
+    if find_spec(PACKAGE):
+        return ""
+    name = PACKAGE.replace("_", "-")
+    return f"it needs the public sentence embedding in the package {name}, which is not installed"
+
+
 def _own_kind(spec: Spec) -> str | None:
     """The victim's own training data, where the zoo knows them."""
     return VICTIMS[spec.victim].dataset if spec.victim in VICTIMS else None
@@ -325,7 +357,8 @@ def _owns(entry: Entry, spec: Spec, *, uses: bool) -> str:
         return "the ranges of the columns"
     if takes == "text":
         words = "words of" if entry.words else "the texts of"
-        return f"{words} {proxy_name(spec)}"
+        public = " and a public sentence embedding" if entry.encoder else ""
+        return f"{words} {proxy_name(spec)}{public}"
     if not uses:
         return "nothing"
     if entry.data == "kind":

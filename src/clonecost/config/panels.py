@@ -35,9 +35,11 @@ class Entry:
             victim's own training data.
         settings: of the attack, unless the spec sets them.
         pieces: it needs probabilities that are constant in pieces, as those of a tree are.
+        exact: it needs rows in float64, and answers that are not constant in pieces.
         words: of texts, the attacker needs their words only.
         large: it needs a victim of colour pictures of at least `LARGE` pixels a side, on which
             public backbones are trained.
+        encoder: of texts, it needs the weights of a public sentence embedding.
         student: of the entry, unless the spec names one; None: the spec's.
     """
 
@@ -46,8 +48,10 @@ class Entry:
     data: Data = "pool"
     settings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     pieces: bool = False
+    exact: bool = False
     words: bool = False
     large: bool = False
+    encoder: bool = False
     student: str | None = None
 
 
@@ -90,6 +94,7 @@ _TABLE = (
     Entry(attack="tramer_adaptive_retrain"),
     Entry(attack="tramer_tree", answers=SCORES, pieces=True),
     Entry(attack="threshold_harvest", answers=SCORES, pieces=True),
+    Entry(attack="relu_exact", answers=("probs",), exact=True),
 )
 _MORE_TABLE = (
     *_TABLE,
@@ -101,6 +106,7 @@ _MORE_TABLE = (
 _TEXT = (
     Entry(attack="text_knockoff:salad", words=True),
     Entry(attack="text_knockoff"),
+    Entry(attack="text_knockoff:embedding", encoder=True),
     Entry(attack="tfidf_exact", answers=SCORES, words=True),
 )
 

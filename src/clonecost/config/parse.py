@@ -17,6 +17,7 @@ from clonecost.config.panel_entries import (
     check_panel,
     must_fit,
     panel_attacks,
+    panel_precision,
     panel_settings,
     possible_attacks,
 )
@@ -108,7 +109,10 @@ def make_spec(written: dict[str, Any], *, where: str = "the audit", attacks: boo
     spec = validated(written, where, Spec)
     check_panel(written, spec)
     if spec.panel is not None:
-        spec = spec.model_copy(update={"attack": panel_attacks(spec), "set": panel_settings(spec)})
+        spec = spec.model_copy(update={
+            "attack": panel_attacks(spec), "set": panel_settings(spec),
+            "input_precision": panel_precision(written, spec),
+        })  # fmt: skip
     _check_names(spec, attacks)
     if spec.panel is not None:
         must_fit(spec)

@@ -22,6 +22,7 @@ TOKENS = 256  # of a text, as the model was trained; later ones are left out
 LONGEST_WORD = 100  # characters; a longer word is unknown
 EPSILON = 1e-12  # of its layer norms
 BATCH = 64
+REMEMBERED = 2**15  # texts: test and watch rows are embedded once for all clones of a run
 
 
 class SentenceEncoder:
@@ -44,15 +45,22 @@ class SentenceEncoder:
         self._layers = int(config["num_hidden_layers"])
         self._heads = int(config["num_attention_heads"])
         self._weights = load_file(folder / "model.safetensors")
+        self._known: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        tokens = [self.tokens(text) for text in texts]
-        order = sorted(range(len(texts)), key=lambda k: len(tokens[k]))  # little padding
-        found = torch.zeros(len(texts), self._weights["embeddings.LayerNorm.weight"].numel())
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        tokens = [self.tokens(text) for text in new]
+        order = sorted(range(len(new)), key=lambda k: len(tokens[k]))  # little padding
         for at in range(0, len(order), BATCH):
             part = order[at : at + BATCH]
-            found[part] = self._encoded([tokens[k] for k in part])
+            made = self._encoded([tokens[k] for k in part])
+            self._known.update(zip((new[k] for k in part), made, strict=True))
+        if not texts:
+            return torch.zeros(0, self._weights["embeddings.LayerNorm.weight"].numel())
+        found = torch.stack([self._known[text] for text in texts])
+        for text in list(self._known)[: max(0, len(self._known) - REMEMBERED)]:
+            del self._known[text]
         return found
 
     def tokens(self, text: str) -> list[int]:

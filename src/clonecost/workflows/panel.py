@@ -55,7 +55,7 @@ from clonecost.workflows.panel_fingerprint import ITS_PART, Known, look
 from clonecost.workflows.panel_measures import Means, take_measures
 from clonecost.workflows.panel_parts import EntryParts
 from clonecost.workflows.panel_rule import look_at
-from clonecost.workflows.panel_watch import SMOOTH, Watch, buy_watch
+from clonecost.workflows.panel_watch import PIECES, SMOOTH, Watch, buy_watch
 from clonecost.workflows.run import Watch as Callbacks
 from clonecost.workflows.run import must_be_same_audit
 
@@ -180,7 +180,7 @@ class _Session:
     def buy(self, progress: Progress) -> None:
         """Buy the watch rows, and measure how fast victim and student are."""
         began = self.clock()
-        pieces = any(one.pieces for one in self.planned)
+        pieces = any(one.pieces or one.exact for one in self.planned)
         self.watch = buy_watch(self.spec, self.parts, self.book.out, progress, probe=pieces)
         if self.book.document.watch != self.watch.card:
             self.book.bought_watch(self.watch.card)
@@ -326,6 +326,8 @@ class _Session:
             return 0, why
         if one.pieces and self.watch and self.watch.smooth:
             return 0, SMOOTH
+        if one.exact and self.watch and self.watch.smooth is False:
+            return 0, PIECES
         left = self._left()
         if left <= 0:
             return 0, f"the time limit of {self.spec.minutes:g} minutes was reached before it"

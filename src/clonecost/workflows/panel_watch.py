@@ -31,6 +31,10 @@ SMOOTH = (
     "a tiny step of one number changes the probabilities, which a tree's do not: the attack reads "
     "the leaves of a tree"
 )
+PIECES = (
+    "tiny steps of the numbers leave the probabilities as they are, as a tree does: the attack "
+    "follows the slopes of a network"
+)
 SENTENCES = "docs-sentences"  # its test split, as of pictures
 WORDS_FROM, LENGTH = 2_000, 12  # sentences whose words are drawn, and words of a random text
 PICTURES = "photos"  # its test split, which no attack asks: a proxy is a train split

@@ -183,7 +183,7 @@ def _panel(spec: Spec) -> Iterator[tuple[str, str]]:
     names = watch_parts(spec)
     if each := watch_rows(spec, len(names)):
         watched = " and ".join(f"{each:,} {name}" for name in names)
-        if any(entry.pieces for entry in entries_of(spec)):
+        if any(entry.pieces or entry.exact for entry in entries_of(spec)):
             watched += f" ({PROBES} of them twice: are its answers a tree's?)"
         yield "watch rows", f"{watched}, bought first: by them the panel stops what cannot win"
     if looked := fingerprint_rows(spec):
