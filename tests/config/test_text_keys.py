@@ -9,6 +9,8 @@ from clonecost.errors import DropKey, SpecError
 
 OWN = {"victim": "own:model", "test": "rows.csv", "text_column": "review"}
 
+LABELS_SUFFICE = ["text_knockoff:salad", "text_knockoff", "text_knockoff:embedding"]
+
 
 def test_a_csv_file_is_a_table_unless_a_text_column_is_named() -> None:
     table = make_spec({"victim": "own:model", "test": "rows.csv"})
@@ -23,9 +25,9 @@ def test_a_csv_file_is_a_table_unless_a_text_column_is_named() -> None:
 
 def test_the_panel_of_texts_is_its_own() -> None:
     spec = make_spec({**OWN, "panel": "quick"})
-    assert spec.attack == ["text_knockoff:salad", "text_knockoff", "tfidf_exact"]
+    assert spec.attack == [*LABELS_SUFFICE, "tfidf_exact"]
     labels = make_spec({**OWN, "panel": "quick", "answers": "label"})
-    assert labels.attack == ["text_knockoff:salad", "text_knockoff"]
+    assert labels.attack == LABELS_SUFFICE
 
 
 @pytest.mark.parametrize(
