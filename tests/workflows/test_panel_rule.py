@@ -18,9 +18,10 @@ def _look(queries: int, value: float, part: str = "a") -> Look:
 def _decided(
     value: float = 0.2, queries: int = 400, *, budget: int = 1_000, share: float = 0.3,
     before: tuple[Look, ...] = (_look(200, 0.19),), best: tuple[Look, ...] = (_look(500, 0.8),),
+    late: bool = False,
 ) -> str | None:  # fmt: skip
     found = [("a", _agreement(value), share)]
-    return look_at(found, queries, budget=budget, before=before, others=[best]).stop
+    return look_at(found, queries, budget=budget, before=before, others=[best], late=late).stop
 
 
 def test_an_attack_that_cannot_win_any_more_ends() -> None:
@@ -36,6 +37,7 @@ def test_an_attack_that_cannot_win_any_more_ends() -> None:
     ({"best": (_look(1_001, 0.8),)}, "the best one needed more queries than it has"),
     ({"share": 0.95}, "the victim gives one class for nearly all watch rows"),
     ({"queries": 1_000}, "it has ended anyway"),
+    ({"late": True}, "it searches before it has a clone"),
 ])  # fmt: skip
 def test_in_doubt_it_goes_on(changed: dict[str, object], why: str) -> None:
     assert _decided(**changed) is None, why  # type: ignore[arg-type]

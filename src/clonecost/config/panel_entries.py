@@ -50,6 +50,7 @@ class PlannedEntry:
         missing: why it cannot be run, one sentence without its full stop; empty: it can.
         pieces: it needs probabilities that are constant in pieces.
         exact: it needs answers that are not.
+        late: its clone is good only after its search: the stop rule does not end it.
     """
 
     name: str
@@ -60,6 +61,7 @@ class PlannedEntry:
     missing: str = ""
     pieces: bool = False
     exact: bool = False
+    late: bool = False
 
     @property
     def made(self) -> Attack:
@@ -143,6 +145,7 @@ def entries_of(spec: Spec) -> list[PlannedEntry]:
                 name=f"{entry.attack}, seed {seed}" if several else entry.attack,
                 attack=entry.attack, owns=_owns(entry, spec, uses=uses), seed=seed, spec=single,
                 missing=missing, pieces=entry.pieces, exact=entry.exact,
+                late=entry.late,
             ))  # fmt: skip
     return found
 

@@ -36,6 +36,7 @@ class Entry:
         settings: of the attack, unless the spec sets them.
         pieces: it needs probabilities that are constant in pieces, as those of a tree are.
         exact: it needs rows in float64, and answers that are not constant in pieces.
+        late: it searches first, and its clone is good only then: the stop rule does not end it.
         words: of texts, the attacker needs their words only.
         large: it needs a victim of colour pictures of at least `LARGE` pixels a side, on which
             public backbones are trained.
@@ -49,6 +50,7 @@ class Entry:
     settings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     pieces: bool = False
     exact: bool = False
+    late: bool = False
     words: bool = False
     large: bool = False
     encoder: bool = False
@@ -93,8 +95,8 @@ _TABLE = (
     Entry(attack="lowd_meek", answers=("top_k", *LABELS)),
     Entry(attack="tramer_adaptive_retrain"),
     Entry(attack="tramer_tree", answers=SCORES, pieces=True),
-    Entry(attack="threshold_harvest", answers=SCORES, pieces=True),
-    Entry(attack="relu_exact", answers=("probs",), exact=True),
+    Entry(attack="threshold_harvest", answers=SCORES, pieces=True, late=True),
+    Entry(attack="relu_exact", answers=("probs",), exact=True, late=True),
 )
 _MORE_TABLE = (
     *_TABLE,

@@ -266,6 +266,7 @@ class _Session:
                     budget=entry.budget,
                     before=entry.looks,
                     others=[one.looks for one in book.entries[:place]],
+                    late=self.planned[place].late,
                 )
                 if known.stop is None and queries < entry.budget and self._left() <= 0:
                     known = known.model_copy(update={"stop": "time"})

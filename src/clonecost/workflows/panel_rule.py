@@ -14,7 +14,8 @@ At a milestone of n rows out of a budget of N, for each kind of watch rows:
 
 The attack ends if projected < bar for every kind of watch rows that says anything. It goes on when
 in doubt: before a fifth of its budget, without an earlier look at it or another entry to compare
-with, or where the victim gives one class for more than 9 of 10 watch rows of each kind.
+with, for an attack that searches before it has a clone, or where the victim gives one class for
+more than 9 of 10 watch rows of each kind.
 
 An attack that was stopped is a censored value: what it would have reached is not known.
 """
@@ -38,7 +39,7 @@ WORDS = (
 
 def look_at(
     found: Sequence[tuple[str, Corrected, float]], queries: int, *, budget: int,
-    before: Sequence[Look], others: Iterable[Sequence[Look]],
+    before: Sequence[Look], others: Iterable[Sequence[Look]], late: bool = False,
 ) -> Look:  # fmt: skip
     """The look of the rule at a clone, with its decision.
 
@@ -49,6 +50,7 @@ def look_at(
         budget: of the attack.
         before: the earlier looks at the same attack.
         others: the looks at each earlier entry.
+        late: the attack searches before it has a clone, and is never stopped.
     """
     others = list(others)
     parts = [
@@ -66,7 +68,7 @@ def look_at(
         one.projected is not None and one.bar is not None and one.projected < one.bar
         for one in telling
     )
-    due = EARLIEST * budget <= queries < budget
+    due = EARLIEST * budget <= queries < budget and not late
     return Look(queries=queries, parts=parts, stop="cannot_win" if loses and due else None)
 
 
