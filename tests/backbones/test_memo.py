@@ -1,5 +1,6 @@
 """Features are made once while they are kept, and are those of the very same pixels and weights."""
 
+import pickle
 from copy import deepcopy
 
 import torch
@@ -73,3 +74,9 @@ def test_the_oldest_features_make_room_for_new_ones() -> None:
     for batch in [*batches, batches[2], batches[0]]:
         memo.features(batch, make)
     assert made == [0, 1, 2, 0]
+
+
+def test_a_copy_in_another_process_begins_empty() -> None:
+    memo = pickle.loads(pickle.dumps(FeatureMemo(most=12)))
+    made = torch.ones(1, 3)
+    assert memo.features(torch.zeros(1, 3), lambda _: made) is made
