@@ -140,7 +140,7 @@ def test_zeros_and_rounding_make_no_nan(name: str, proxy: LabelledInputs) -> Non
 @pytest.mark.parametrize(("name", "rate"), [("maze", 8e-3), ("maze_star", 5e-4)])
 def test_the_generator_climbs_the_disagreement(name: str, rate: float) -> None:
     attack = toy(name, student_lr=0.0, directions=20, generator_lr=rate)
-    budget = 150 * attack.queries_per_iteration
+    budget = 80 * attack.queries_per_iteration
     oracle = RecordingOracle(budget)
     student = list(attack.run(oracle, kit(budget)))[-1].eval()
     with torch.no_grad():
