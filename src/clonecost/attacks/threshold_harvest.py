@@ -6,8 +6,7 @@ No publication: the steps are ours. A model of trees is constant between thresho
               answer is bisected to a step of epsilon
     cells     a cell is one bin of each feature, drawn evenly. Two opposite corners of a cell that
               holds no threshold get one answer. Where they differ, the path between them is
-              bisected. Ends when hardly a cell holds a threshold (capture and recapture), or after
-              `harvest` of the budget
+              bisected. Ends when hardly a cell holds one (capture and recapture), or by `harvest`
     additive  a sum over features, by least squares on the bins, is exact for stumps: if it answers
               fresh rows exactly, it is the clone and nothing more is asked
     rows      `rounds` of rows, one a cell: half drawn, half where two clones differ the most
