@@ -1,10 +1,11 @@
 """The head that `text_knockoff:embedding` finds."""
 
 import torch
+from torch import Tensor
 
 from clonecost.attacks.text_knockoff import head_of
 from clonecost.text.embedding_model import fit_head
-from clonecost.types import no_progress
+from clonecost.types import AnswerKind, no_progress
 
 
 def drawn(count: int, features: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -25,6 +26,9 @@ def test_a_private_head_on_the_embedding_is_solved_for() -> None:
 def test_other_answers_are_fitted() -> None:
     embedded, weight = drawn(60, 8)
     curved = (9 * embedded.square() @ weight).double().softmax(1)
-    for answers, kind in ((curved, "probs"), (torch.eye(3)[curved.argmax(1)], "label")):
+    cases: list[tuple[Tensor, AnswerKind]] = [
+        (curved, "probs"), (torch.eye(3)[curved.argmax(1)], "label"),
+    ]  # fmt: skip
+    for answers, kind in cases:
         found = head_of(embedded, answers, kind, no_progress)
         assert torch.equal(found.weight, fit_head(embedded, answers).weight)

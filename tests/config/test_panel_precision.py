@@ -26,7 +26,7 @@ def test_estimators_get_rows_in_float64() -> None:
 
 def test_other_models_do_not() -> None:
     for victim in ("model.onnx", "package.module:model"):
-        keys = {"victim": victim, "test": "rows.csv"}
+        keys: dict[str, object] = {"victim": victim, "test": "rows.csv"}
         assert make_spec({"panel": "quick", **keys}).input_precision == "float32"
         assert "float64" in missing(keys, "relu_exact")
 

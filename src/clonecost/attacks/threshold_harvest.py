@@ -140,8 +140,7 @@ class _Walk:
         model = self._fit(self.bought.rows[:at], self.bought.answers[:at], at, scale, fit=None)
         wanted, _ = targets(answers, scale)
         rows = self.bought.rows[at : at + len(answers)]
-        error = float((model.outputs(model.bins(rows)) - wanted).abs().max())
-        return error < EXACT
+        return float((model.outputs(model.bins(rows)) - wanted).abs().max()) < EXACT
 
     def buy_rows(self) -> Steps:
         size = max(1, (self.kit.horizon - self.oracle.spent) // self.attack.rounds)

@@ -110,7 +110,7 @@ def _with(part: Any, settings: dict[str, Any], name: str, kind: Listed) -> Any:
 
 
 @cache
-def _checks(kind: type) -> TypeAdapter[Any]:
+def _checks(kind: Any) -> TypeAdapter[Any]:
     """Made once a class: it takes milliseconds, and a panel looks at its attacks 500 times."""
     return TypeAdapter(kind)
 
