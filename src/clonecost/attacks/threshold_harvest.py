@@ -153,8 +153,7 @@ class _Walk:
 
     def _fresh(self, count: int) -> Tensor:
         """(count, d) points, each in a cell of its own where there are as many."""
-        first, last = self.harvest.cells(count, missing=self.missing)
-        return self.harvest.within(first, last)
+        return self.harvest.within(*self.harvest.cells(count, missing=self.missing))
 
     @torch.no_grad()
     def _unsure(self, count: int) -> Tensor:
