@@ -144,7 +144,7 @@ def test_the_pages_attack_keeps_the_contract(
     rows: dict[str, object] = {"victim": victim, "few": few}
     properties: dict[str, dict[str, object]] = {
         "test_spends_what_it_reports_and_beats_the_majority_class": {"whole": runs["whole"]},
-        "test_resumes_after_a_failure_without_paying_twice": {
+        "test_failure_and_scores_change_neither_the_queries_nor_the_clone": {
             **rows, "short": runs["short"], "tmp_path": tmp_path / "resumes",
             "make_audit": make_audit},
         "test_a_larger_budget_continues_a_run_of_a_smaller_one": {
