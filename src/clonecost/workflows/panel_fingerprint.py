@@ -101,9 +101,10 @@ def look(
         if rows < LEAST:
             return Known()
         if "backbone" in entry.spec.set.get("frozen_head", {}):
-            guesses = [replace(one, size=size) for one in dictionary((name,)) if one.name == name]
+            guesses = [one for one in dictionary((name,)) if one.name == name]
         else:
             guesses = dictionary(())
+        guesses = [replace(one, size=size) for one in guesses]
         if attack.normalisation != "own":
             guesses = [replace(one, normalisation=attack.normalisation) for one in guesses]
             guesses = list(dict.fromkeys(guesses))
