@@ -92,7 +92,8 @@ def _with(part: Any, settings: dict[str, Any], name: str, kind: Listed) -> Any:
     """`part` with some fields replaced; names and types are checked before it is built."""
     if not settings:
         return part
-    types = get_type_hints(type(part))
+    kind_of_part: Any = type(part)
+    types = get_type_hints(kind_of_part)
     values = {field.name: getattr(part, field.name) for field in fields(part)}
     for key, value in settings.items():
         if key not in values:
@@ -103,7 +104,7 @@ def _with(part: Any, settings: dict[str, Any], name: str, kind: Listed) -> Any:
         nothing = value == "none" and type(None) in get_args(types[key])
         values[key] = None if nothing else value
     try:
-        return _checks(type(part)).validate_python(values)
+        return _checks(kind_of_part).validate_python(values)
     except ValidationError as error:
         key = ".".join(map(str, error.errors()[0]["loc"]))
         raise refused(f"{name}.{key}", error) from error
