@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tests.support.toy_backbone import SIZE, D
 
+from clonecost.backbones.catalogue import BackboneCard
 from clonecost.config import EVERYTHING, make_spec
 from clonecost.errors import ConsentError, SpecError
 from clonecost.oracle.record import Record
@@ -20,6 +21,11 @@ RIGHT, WRONG = (f"tests.support.toy_backbone:{name}" for name in ("encoder", "ot
 SOURCE = """
 import torch
 from tests.support.toy_backbone import D, encoder
+
+def flexible(pixels):
+    return encoder(torch.nn.functional.adaptive_avg_pool2d(pixels, 8))
+
+flexible.input_shape = (3, 24, 24)
 
 def head(classes):
     rng = torch.Generator().manual_seed(0)
@@ -111,3 +117,14 @@ def test_what_no_fingerprint_is_taken_of_is_refused(victims: Path) -> None:
     with pytest.raises(ConsentError, match="run the Python code of fingerprinted_for_test:few"):
         fingerprint(spec, victims / "out")
     assert not (victims / "out").exists()
+
+
+def test_a_backbone_is_tried_at_the_victims_size_too(
+    victims: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "fingerprinted_for_test:flexible"
+    listed = {name: BackboneCard("", features=D, side=24, packages=())}
+    monkeypatch.setattr("clonecost.workflows.fingerprint.BACKBONES", listed)
+    monkeypatch.setattr("clonecost.workflows.fingerprint.SMALLEST", SIZE)
+    (sign,) = asked("few", victims / "out", ()).backbones
+    assert (sign.size, sign.sign) == (SIZE, "recognised")

@@ -94,7 +94,8 @@ def facts(found: "Fingerprint") -> list[tuple[str, str]]:
     said.append(("mean colours", f"explain {max(0.0, found.colours):.0%} of the answers"))
     for one in found.backbones:
         said.append((
-            one.sign, f"{one.name} (pixels {one.normalisation}) explains "
+            one.sign, f"{one.name} (pixels {one.normalisation}"
+            f"{f', at {one.size} px' if one.size else ''}) explains "
             f"{max(0.0, one.explained):.1%} of the answers",
         ))  # fmt: skip
     if not found.backbones:

@@ -14,6 +14,9 @@ class BackboneSign(Model):
 
     name: str
     normalisation: str = Field(description="of its pixels: own, imagenet, half or none")
+    size: int | None = Field(
+        default=None, description="side to which pictures are resized for it; null: its own"
+    )  # fmt: skip
     features: int
     explained: float = Field(
         description="share of the variation of the centred log-probabilities on rows left out, at "

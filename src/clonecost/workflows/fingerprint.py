@@ -5,6 +5,7 @@ test row. The first rows are asked twice.
 """
 
 import json
+from collections import Counter
 from collections.abc import Container, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from clonecost.persistence import run_folder
 from clonecost.result.fingerprint import Applies, BackboneSign, Fingerprint, Sign
 from clonecost.tabular.answer_digits import Width, step_of, width_of
 from clonecost.tabular.linear_head import solve_head
-from clonecost.types import AnswerKind, Progress, ProxyData, answered, no_progress
+from clonecost.types import AnswerKind, Progress, ProxyData, Shape, answered, no_progress
 
 DOCUMENT = "fingerprint.json"
 BUDGET, LEAST = 300, 40  # rows: the default, and the fewest of which anything can be said
@@ -43,6 +44,7 @@ LEFT = 0.2  # a likely backbone leaves at most so much of what mean colours leav
 LIKELY, ABOVE = 0.4, 0.25
 STEADY = 1e-5  # of a probability: the change of float32 arithmetic
 SIDE = 8  # of the mean colours
+SMALLEST = 32  # side of a picture of which a listed backbone makes features
 
 
 @dataclass(frozen=True)
@@ -177,17 +179,30 @@ def _signs(
 ) -> list[BackboneSign]:
     """The sign of each backbone of the dictionary, the best first.
 
-    Of its normalisations the one that explains most of the first rows is compared on all.
+    Of its normalisations and sizes the pair that explains most of the first rows is compared on
+    all.
     """
+    guesses = [*guesses, *_at_the_victims_size(guesses, seen.pool.shape)]
     first = replace(seen, places=seen.places[:SCREENED], answers=seen.answers[:SCREENED])
     chosen: dict[str, tuple[float, Guess]] = {}
-    several = {one.name for one in guesses if one.normalisation}  # of own code it is one
+    several = {name for name, guessed in Counter(g.name for g in guesses).items() if guessed > 1}
     for guess in guesses:
         share = first.sign_of(guess, plain, progress).explained if guess.name in several else 0.0
         if guess.name not in chosen or share > chosen[guess.name][0]:
             chosen[guess.name] = share, guess
     found = [seen.sign_of(guess, plain, progress) for _, guess in chosen.values()]
     return sorted(found, key=lambda one: -one.explained)
+
+
+def _at_the_victims_size(guesses: Sequence[Guess], shape: Shape) -> list[Guess]:
+    """The listed backbones with pictures as the victim takes them: it may resize none itself."""
+    *_, height, width = shape
+    return [
+        replace(one, size=height)
+        for one in guesses
+        if one.name in BACKBONES and one.size is None
+        if height == width >= SMALLEST and height != BACKBONES[one.name].side
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -245,7 +260,7 @@ class _Seen:
         if self.kind != "label" and 1 - explained < EXACT <= 1 - plain:
             sign = "recognised"
         return BackboneSign(
-            name=guess.name, normalisation=guess.normalisation or "own",
+            name=guess.name, normalisation=guess.normalisation or "own", size=guess.size,
             features=backbone.features, explained=explained, sign=sign,
         )  # fmt: skip
 

@@ -55,7 +55,9 @@ class Known:
         if best is None or not isinstance(entry.made, FrozenHead):
             return {}
         own = entry.spec.set.get("frozen_head", {})
-        found = {"backbone": best.name, "normalisation": best.normalisation}
+        found: dict[str, Any] = {"backbone": best.name, "normalisation": best.normalisation}
+        if best.size is not None:
+            found["size"] = best.size
         return {key: value for key, value in found.items() if key not in own}
 
     def seconds(self, entry: PlannedEntry, rows: int, scored: int) -> float | None:
@@ -109,7 +111,9 @@ def look(
             guesses = [replace(one, normalisation=attack.normalisation) for one in guesses]
             guesses = list(dict.fromkeys(guesses))
         held = examine(spec, parts, pool, out / LEDGER, guesses, rows=rows, progress=progress)
-    backbone = load_backbone(held.best.name if held.best else name, size=size)
+    if held.best:
+        name, size = held.best.name, size or held.best.size
+    backbone = load_backbone(name, size=size)
     noise = torch.rand(TIMED, *backbone.input_shape, generator=torch.Generator().manual_seed(0))
     backbone(noise[:2])  # warms up
     began = clock()
