@@ -3,6 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from clonecost.training.distill import Recipe, distill, mean_kl
+from clonecost.training.optimisers import SGD
 
 
 def data(n: int = 600) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,13 +61,13 @@ def test_the_result_depends_on_the_seed_only_with_dropout_too() -> None:
 def test_step_schedule_counts_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler stepped once a batch instead of once an epoch has moved published results."""
     rates: list[float] = []
-    plain = torch.optim.SGD.step
+    plain = SGD.step
 
-    def spy(self: torch.optim.SGD, *args: object) -> object:
+    def spy(self: SGD, *args: object) -> object:
         rates.append(self.param_groups[0]["lr"])
         return plain(self, *args)
 
-    monkeypatch.setattr(torch.optim.SGD, "step", spy)
+    monkeypatch.setattr(SGD, "step", spy)
     fit(Recipe(optimizer="sgd", lr=1.0, schedule="step", step_epochs=2, epochs=6, batch_size=200,
                validation=0.0, augment="none"))  # fmt: skip
     assert rates == pytest.approx([1.0] * 6 + [0.1] * 6 + [0.01] * 6)
