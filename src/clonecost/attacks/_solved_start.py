@@ -43,7 +43,6 @@ def trained_from(
     Raises:
         SpecError: the backbone cannot be trained.
     """
-
     student = Pretrained(backbone.as_module(), backbone.features, answers.shape[1])
     student = student.to(kit.device)
     fine_tune(

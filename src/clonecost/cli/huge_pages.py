@@ -10,8 +10,8 @@ ALLOWED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 def ask_for_huge_pages() -> None:
     """Tell torch to ask for them, where the system gives them to programs that ask.
 
-    To be called before torch is loaded. A third of a data-free audit's time (docs/speed.md); the
-    clone is the same to the last bit. A value that the user has set stays.
+    To be called before torch is loaded. It takes a part of a data-free audit's system time away
+    (docs/speed.md); the clone is the same to the last bit. A value that the user has set stays.
     """
     try:
         asking_helps = "[madvise]" in ALLOWED.read_text(encoding="ascii")

@@ -8,7 +8,7 @@ class FeatureMaps(nn.Unflatten):
     """(n, prod(shape)) -> (n, *shape), channels last on a CPU.
 
     `nn.Unflatten` makes ordinary maps, whatever layout the network's weights have, and the layers
-    after it keep what they are given: twice the time of a convolution.
+    after it keep what they are given, in which convolutions take longer (docs/speed.md).
 
     Example:
         >>> FeatureMaps(4, 2, 2)(torch.zeros(3, 16)).shape

@@ -46,7 +46,7 @@ def array_digests(rows: NDArray[Any], threads: int = 1) -> bytes:
     """The first 128 bits of SHA-256 of each row, one after the other: (n, ...) -> 16 n bytes.
 
     uint8 rows are digested as the float32 values k/255 that were sent. Processors of the last years
-    have instructions for SHA-256, which make it about twice as fast as BLAKE2b.
+    have instructions for SHA-256, which make it faster than BLAKE2b (docs/speed.md).
 
     Args:
         rows: a contiguous array.

@@ -59,9 +59,12 @@ class LiveRun:
 
     def cells(self) -> tuple[str, ...]:
         """One text for each of `COLUMNS`."""
-        share = f" ({percent(self.rows / self.budget)})" if self.budget else ""
+        spent = ""
+        if self.budget:
+            share = percent(self.rows / self.budget)
+            spent = f"{self.rows:,}/{self.budget:,} ({share})"
         return (
-            self.name, self.state, f"{self.rows:,}/{self.budget:,}{share}",
+            self.name, self.state, spent,
             "" if self.cost is None else usd(self.cost), self.agreement,
             f"{self.rate:,.0f}" if self.rate and self.state == "running" else "",
             "" if self.left is None else f"at least {duration(self.left)}",
