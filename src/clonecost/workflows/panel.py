@@ -14,13 +14,7 @@ from torch import nn
 from clonecost.audit import Audit, check, run_audit
 from clonecost.audit.attack_traits import clone_epochs, queries_per_iteration
 from clonecost.audit.halt import Halt
-from clonecost.config import (
-    Spec,
-    audits,
-    load_parts,
-    must_consent,
-    to_toml,
-)
+from clonecost.config import Spec, audits, load_parts, must_consent, to_toml
 from clonecost.config.audits import milestones_of
 from clonecost.config.build import Parts, load_test
 from clonecost.config.defaults import takes_of, victim_shape
@@ -36,12 +30,7 @@ from clonecost.config.panel_entries import (
     rows_before,
     sized,
 )
-from clonecost.errors import (
-    CloneCostError,
-    RunError,
-    SetKey,
-    SpecError,
-)
+from clonecost.errors import CloneCostError, RunError, SetKey, SpecError
 from clonecost.persistence import run_folder
 from clonecost.report.number_format import duration
 from clonecost.report.panel import fingerprint_lines
@@ -261,13 +250,10 @@ class _Session:
             if known is None:  # else it was decided before a crash
                 found = watch.agreements(clone, queries) if watch else []
                 known = look_at(
-                    found,
-                    queries,
-                    budget=entry.budget,
-                    before=entry.looks,
+                    found, queries, budget=entry.budget, before=entry.looks,
                     others=[one.looks for one in book.entries[:place]],
                     late=self.planned[place].late,
-                )
+                )  # fmt: skip
                 if known.stop is None and queries < entry.budget and self._left() <= 0:
                     known = known.model_copy(update={"stop": "time"})
                 self._took()
@@ -299,8 +285,8 @@ class _Session:
 
     def _with_labels(self, place: int, rows: int, watch: Callbacks) -> Result:
         """Run an entry again on an API that gives labels only, as far as it ran before."""
-        spec = self._spec(place, rows).model_copy(update={"answers": "label"})
-        parts = self.own.of(self._spec(place, rows))
+        single = self._spec(place, rows)
+        spec, parts = single.model_copy(update={"answers": "label"}), self.own.of(single)
         parts = replace(parts, threat=replace(parts.threat, answers="label", top_k=None))
         (audit,) = audits(spec, parts, self.book.folder_of_labels, self.command)
         remember(audit.folder, spec)
@@ -408,8 +394,7 @@ class _Session:
         passes = (clone_epochs(attack, start) or UNKNOWN_EPOCHS) * (sum(stops) + rows)
         if queries_per_iteration(attack):
             passes = OF_A_STREAM * rows
-        training = passes * of_step
-        return training + asked
+        return passes * of_step + asked
 
     # -- its audit -------------------------------------------------------------------------------
 
@@ -432,9 +417,9 @@ class _Session:
         return None
 
     def _audit(self, place: int, rows: int) -> Audit:
-        parts = self.own.of(self._spec(place, rows))
         single = self._spec(place, rows)
-        (audit,) = audits(single, parts, self.book.folder(place), self.command)
+        folder = self.book.folder(place)
+        (audit,) = audits(single, self.own.of(single), folder, self.command)
         return audit
 
 
