@@ -1,10 +1,15 @@
 """`clonecost watch` beside an audit."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tests.support.cli_runs import MINE, QUICK, run
+
+from clonecost.cli.watch import live_table
+from clonecost.report.live import LiveRun
 
 
 def test_a_finished_audit_is_watched(
@@ -23,3 +28,14 @@ def test_a_finished_audit_is_watched(
     wrong = run("watch", tmp_path / "nothing")
     assert wrong.status == 2
     assert "is not a folder" in wrong.err
+
+
+def test_a_narrow_terminal_cuts_no_word_and_no_number() -> None:
+    run = LiveRun("column/row/seed0", "", "running", rows=1_280, budget=40_000, cost=1.28,
+                  agreement="19 % (16 to 22 %) at 800", rate=120.0, quiet=3.0)  # fmt: skip
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(live_table([run]))
+    said = console.export_text()
+    assert "\N{HORIZONTAL ELLIPSIS}" not in said
+    assert "running" in said
+    assert "1,280/40,000 (3 %)" in said

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from clonecost.report.live import LiveRun
 
+FOLDED = (0, 4, 6, 7)  # columns: the run's name, the agreement, the times
+
 
 @app.command()
 def watch(
@@ -68,11 +70,13 @@ def live_table(runs: "Sequence[LiveRun]") -> Group:
 
     from clonecost.report.live import COLUMNS, totals
 
+    rows = [run.cells() for run in runs]
+    shown = [k for k in range(len(COLUMNS)) if any(cells[k] for cells in rows)]
     table = Table(box=None, pad_edge=False)
-    for name in COLUMNS:
-        table.add_column(name, no_wrap=name != "run")
-    for run in runs:
-        table.add_row(*map(Text, run.cells()))
+    for k in shown:  # a narrow terminal folds the longest texts, and cuts no number
+        table.add_column(COLUMNS[k], no_wrap=k not in FOLDED, overflow="fold")
+    for cells in rows:
+        table.add_row(*(Text(cells[k]) for k in shown))
     doing = [Text(f"{run.name}: {run.doing}", style="dim") for run in runs if run.doing]
     return Group(table, *doing, Text(totals(runs)))
 

@@ -67,7 +67,7 @@ class LiveRun:
             self.name, self.state, spent,
             "" if self.cost is None else usd(self.cost), self.agreement,
             f"{self.rate:,.0f}" if self.rate and self.state == "running" else "",
-            "" if self.left is None else f"at least {duration(self.left)}",
+            "" if self.left is None else f"≥ {duration(self.left)}",
             "" if self.quiet is None or self.state != "running" else f"{duration(self.quiet)} ago",
         )  # fmt: skip
 
