@@ -1,6 +1,7 @@
 """A newcomer's and an adversary's way through the command line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -20,6 +21,7 @@ from tests.support.workbench import PROXY_ROWS, SHAPE, TEST_ROWS, export
 
 from clonecost.result import json_schema
 from clonecost.victims import load_weights
+from clonecost.victims.zoo.catalogue import VICTIMS
 
 pytestmark = pytest.mark.usefixtures("at_the_bench")
 
@@ -121,12 +123,17 @@ def test_plan_times_a_model_that_loads_without_code() -> None:
 
 def test_plan_of_the_zoo_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLONECOST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(VICTIMS, "digits-lenet", replace(VICTIMS["digits-lenet"], kept=None))
     said = run("plan", "digits-lenet", *KNOCKOFF)
     assert said.status == 0
     assert "539 rows of digits" in said.out
     assert "of training on this machine" in " ".join(said.out.split())
     assert "digits-lenet is not trained yet" in said.err
     assert not (tmp_path / "cache").exists()
+
+
+def test_plan_of_a_victim_that_comes_along_lacks_nothing() -> None:
+    assert run("plan", "digits-lenet", *KNOCKOFF).err == ""
 
 
 def test_plan_names_what_is_missing_and_what_is_unknown() -> None:

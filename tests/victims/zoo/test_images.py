@@ -1,5 +1,4 @@
 import json
-import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,42 +11,65 @@ from clonecost.networks import NETWORKS, build
 from clonecost.persistence.disk import file_digest
 from clonecost.victims.zoo import images as zoo
 from clonecost.victims.zoo.catalogue import VICTIMS, Training
-from clonecost.victims.zoo.images import cache_root, train_victim, zoo_victim
+from clonecost.victims.zoo.images import (
+    cache_root,
+    is_trained,
+    kept_weights,
+    train_victim,
+    zoo_victim,
+)
+
+KEPT = [name for name, recipe in VICTIMS.items() if recipe.kept]
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with the real digits victim, which is trained once for all tests."""
-    zoo_victim("digits-lenet")
-    cache, held = tmp_path_factory.mktemp("cache"), Path("victims", "digits-lenet-seed0")
-    shutil.copytree(cache_root() / held, cache / held, ignore=shutil.ignore_patterns("*.lock"))
-    return cache
+@pytest.mark.parametrize("name", KEPT)
+def test_small_victims_come_with_their_weights(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLONECOST_CACHE", str(tmp_path / "cache"))
+    recipe = VICTIMS[name]
+    assert recipe.kept
+    assert is_trained(name)
+    victim = zoo_victim(name)
+    assert victim.weights == recipe.kept.sha256
+    assert (victim.name, victim.input_shape, victim.num_classes) == (name, recipe.input_shape, 10)
+    assert not (tmp_path / "cache").exists()  # neither trained nor copied
+    assert (zoo.KEPT / f"{name}.safetensors").stat().st_size < 1_000_000
 
 
-@pytest.fixture
-def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("trained again")
+def test_digits_lenet_is_as_accurate_as_the_catalogue_says() -> None:
+    test, kept = load("digits", "test", shape=(1, 32, 32)), VICTIMS["digits-lenet"].kept
+    assert kept
+    answers = zoo_victim("digits-lenet").answer(test.rows(slice(None)))
+    assert int((answers.argmax(1) == test.labels).sum()) == kept.correct
+    assert kept.correct / len(test) >= 0.97
 
-    monkeypatch.setattr(zoo, "train_victim", refuse)
+
+def test_the_page_of_the_zoo_names_the_weights_that_come_along() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "zoo.md").read_text()
+    for name in KEPT:
+        recipe = VICTIMS[name]
+        assert recipe.kept
+        rows = DATASETS[recipe.dataset].test
+        row = f"| `{name}` | {recipe.kept.correct:,} of {rows:,} | `{recipe.kept.sha256}` |"
+        assert row in page
 
 
-@pytest.mark.usefixtures("no_training")
-def test_digits_lenet_is_accurate_and_its_card_is_correct(cache: Path) -> None:
-    folder = cache / "victims" / "digits-lenet-seed0"
-    assert sorted(p.name for p in folder.iterdir()) == ["card.json", "weights.safetensors"]
-    card = json.loads((folder / "card.json").read_text())
-    victim = zoo_victim("digits-lenet", cache=cache)
-    test = load("digits", "test", shape=(1, 32, 32))
-    hits = (victim.answer(test.rows(slice(None))).argmax(1) == test.labels).float().mean().item()
-    assert card["test"]["accuracy"] == pytest.approx(hits)
-    assert hits >= 0.97
-    assert card["test"]["low"] < hits < card["test"]["high"]
-    assert card["test"]["rows"] == len(test)
-    assert card["sha256"] == victim.weights == file_digest(folder / "weights.safetensors")
-    assert (victim.name, victim.input_shape, victim.num_classes) == (
-        "digits-lenet", (1, 32, 32), 10,
-    )  # fmt: skip
+def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "KEPT", tmp_path)
+    (tmp_path / "digits-lenet.safetensors").write_bytes(b"others")
+    with pytest.raises(
+        VictimError, match=r"does not hold the weights .*[Ii]nstall clonecost again"
+    ):
+        zoo_victim("digits-lenet", cache=tmp_path)
+
+
+def test_only_another_training_of_them_is_made(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"comes with clonecost, .* with seed 1"):
+        train_victim("digits-lenet", cache=tmp_path)
+    assert kept_weights("digits-lenet", seed=1) is None
+    assert kept_weights("digits-lenet", epochs=1) is None
+    assert not is_trained("digits-lenet", cache=tmp_path, seed=1)
 
 
 def test_training_is_repeatable_and_leaves_the_global_random_state(tmp_path: Path) -> None:
@@ -103,12 +125,21 @@ def test_another_recipe_trains_again(
     assert json.loads((short / "card.json").read_text())["recipe"]["training"]["lr"] == 0.01
 
 
+def test_the_card_says_what_was_trained(short: Path) -> None:
+    assert sorted(p.name for p in short.iterdir()) == ["card.json", "weights.safetensors"]
+    card = json.loads((short / "card.json").read_text())
+    assert card["sha256"] == file_digest(short / "weights.safetensors")
+    assert card["test"]["low"] < card["test"]["accuracy"] < card["test"]["high"]
+    assert card["test"]["rows"] == DATASETS["digits"].test
+
+
 def test_the_cache_folder_can_be_named(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_training: None
+    short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CLONECOST_CACHE", str(cache))
-    assert cache_root() == cache
-    assert zoo_victim("digits-lenet").name == "digits-lenet"
+    monkeypatch.setenv("CLONECOST_CACHE", str(tmp_path))
+    assert cache_root() == tmp_path
+    weights = file_digest(short / "weights.safetensors")
+    assert zoo_victim("digits-lenet", epochs=1).weights == weights
     monkeypatch.delenv("CLONECOST_CACHE")
     assert "clonecost" in cache_root().parts
 
@@ -116,7 +147,7 @@ def test_the_cache_folder_can_be_named(
 def test_a_cache_that_cannot_be_written_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(VictimError, match=r"cannot be kept in .* with CLONECOST_CACHE"):
-        train_victim("digits-lenet", cache=tmp_path / "file")
+        train_victim("digits-lenet", cache=tmp_path / "file", epochs=1)
 
 
 def test_unknown_victims_and_epochs() -> None:

@@ -39,6 +39,17 @@ class Released:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kept:
+    """The weights of one training, which come with clonecost, so that every audit attacks them.
+
+    Another machine's training by the same recipe has other weights.
+    """
+
+    sha256: str  # of the file `kept/NAME.safetensors`
+    correct: int  # of the rows of the data set's test split, measured once
+
+
+@dataclass(frozen=True, kw_only=True)
 class VictimRecipe:
     """An image classifier of the zoo: data, network, and training or released weights."""
 
@@ -51,6 +62,7 @@ class VictimRecipe:
     mean: tuple[float, ...] = (0.5,)  # normalisation of pixels in [0, 1], one value a channel
     std: tuple[float, ...] = (0.5,)
     training: Training | Released
+    kept: Kept | None = None  # of seed 0
 
 
 _GREY: Shape = (1, 32, 32)
@@ -61,6 +73,9 @@ VICTIMS: dict[str, VictimRecipe] = {
         summary="handwritten digits, LeNet: trained in seconds, for demonstrations and tests",
         dataset="digits", network="lenet", student="half-lenet", input_shape=_GREY,
         training=Training(epochs=30, lr=0.02, batch_size=16, augment="crop", threads=1),
+        kept=Kept(
+            sha256="e98eb14872f75ac7ec9d7b2369c2c50b5312c18d5ca1451d59c74bb1132b3d27", correct=536
+        ),
     ),
     "mnist-lenet": VictimRecipe(
         summary="MNIST, LeNet: the small victim of others' tables at small query budgets",
@@ -71,6 +86,9 @@ VICTIMS: dict[str, VictimRecipe] = {
         summary="Fashion-MNIST, LeNet: the small victim of DeGAN and Black-Box Ripper",
         dataset="fmnist", network="lenet", student="half-lenet", input_shape=_GREY,
         training=Training(epochs=15, lr=0.1, augment="flip", threads=1),
+        kept=Kept(
+            sha256="ae0b67a06743211b2c09f514d30b83a60e253a9a97f97fc6ef506b8a7d6a1810", correct=9_120
+        ),
     ),
     "fmnist-vgg16": VictimRecipe(
         summary="Fashion-MNIST, VGG-16: the large victim of Black-Box Ripper",

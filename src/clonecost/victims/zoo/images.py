@@ -1,4 +1,7 @@
-"""Image classifiers: most are trained here from public data, one has weights that others released.
+"""Image classifiers: trained here from public data, or with weights that others released.
+
+The small ones come with the weights of one training (`kept/`), so that all audits of such a name
+attack the same victim; another seed, or other epochs, train another one.
 
 A tenth of the official train split is held out, by a fixed seed, to choose the best epoch; the
 test split is used once, for the accuracy on the card. Victims are kept in the cache:
@@ -18,7 +21,7 @@ from torch import nn
 
 from clonecost.data import DATASETS, load
 from clonecost.data.hold_out import hold_out
-from clonecost.errors import ChooseFrom, SpecError, VictimError, suggest
+from clonecost.errors import Advice, ChooseFrom, SpecError, VictimError, suggest
 from clonecost.networks import build
 from clonecost.persistence.disk import file_digest
 from clonecost.persistence.model_cache import CARD, WEIGHTS, Cached, cache_root
@@ -33,10 +36,12 @@ __all__ = [
     "cache_root",
     "first_step",
     "is_trained",
+    "kept_weights",
     "train_victim",
     "zoo_model",
     "zoo_victim",
 ]
+KEPT = Path(__file__).with_name("kept")  # NAME.safetensors
 HELD_OUT = 10  # one row in 10 of the train split is for validation
 SPLIT_SEED = 20_240_101  # the same rows for every victim and every seed
 
@@ -51,9 +56,10 @@ def zoo_model(
     epochs: int | None = None,
     progress: Progress = no_progress,
 ) -> nn.Module:
-    """A network of the zoo: from the cache if its recipe is the same, else made now.
+    """A network of the zoo: with the weights that come with clonecost, else from the cache.
 
-    Made means trained, or read from the released weights that the user installed.
+    If the cache lacks it, or has another recipe, it is made now: trained, or read from the
+    released weights that the user installed.
 
     Args:
         name: a key of `VICTIMS`.
@@ -67,23 +73,56 @@ def zoo_model(
     Raises:
         SpecError: there is no victim of that name, or `epochs` is below 1.
         DataError: the training data cannot be loaded.
-        VictimError: the cached weights differ from those on their card, or released weights are
-            not installed.
+        VictimError: the weights differ from those in the catalogue or on their card, or released
+            weights are not installed.
 
     Example:
         >>> model = zoo_model("digits-lenet")
     """
     recipe = _recipe(name, epochs)
-    kept = _cached(name, cache, seed, epochs)
-    if not _holds(kept, recipe):
-        with kept.alone():
-            if not _holds(kept, recipe):  # by another process, meanwhile
+    weights = kept_weights(name, seed=seed, epochs=epochs)
+    if weights is None:
+        weights = _cached_weights(name, recipe, root, cache, seed, device, epochs, progress)
+    return load_weights(weights, recipe.network, recipe.input_shape, recipe.num_classes).to(device)
+
+
+def _cached_weights(
+    name: str, recipe: VictimRecipe, root: Path | None, cache: Path | None, seed: int,
+    device: torch.device | str, epochs: int | None, progress: Progress,
+) -> Path:  # fmt: skip
+    """The file in the cache; first the victim is trained if the cache does not hold it."""
+    cached = _cached(name, cache, seed, epochs)
+    if not _holds(cached, recipe):
+        with cached.alone():
+            if not _holds(cached, recipe):  # by another process, meanwhile
                 train_victim(
                     name, root=root, cache=cache, seed=seed, device=device, epochs=epochs,
                     progress=progress,
                 )  # fmt: skip
-    weights = kept.weights()
-    return load_weights(weights, recipe.network, recipe.input_shape, recipe.num_classes).to(device)
+    return cached.weights()
+
+
+def kept_weights(name: str, *, seed: int = 0, epochs: int | None = None) -> Path | None:
+    """The file of the weights that come with clonecost; None: this victim is trained.
+
+    Raises:
+        SpecError: there is no victim of that name.
+        VictimError: the file is missing, or has another digest than the catalogue.
+
+    Example:
+        >>> kept_weights("digits-lenet").name
+        'digits-lenet.safetensors'
+    """
+    kept = _recipe(name, epochs).kept
+    if kept is None or seed != 0 or epochs is not None:
+        return None
+    path = KEPT / f"{name}.safetensors"
+    if not path.is_file() or file_digest(path) != kept.sha256:
+        raise VictimError(
+            f"{path} does not hold the weights that come with clonecost",
+            Advice("install clonecost again"),
+        )
+    return path
 
 
 def zoo_victim(
@@ -115,14 +154,19 @@ def zoo_victim(
         answer=torch_victim(model, outputs="logits", device=device),
         input_shape=recipe.input_shape,
         num_classes=recipe.num_classes,
-        weights=file_digest(_cached(name, cache, seed, epochs).folder / WEIGHTS),
+        weights=file_digest(
+            kept_weights(name, seed=seed, epochs=epochs)
+            or _cached(name, cache, seed, epochs).folder / WEIGHTS
+        ),
         network=model if white_box else None,
     )
 
 
 def is_trained(name: str, *, cache: Path | None = None, seed: int = 0) -> bool:
-    """Whether `zoo_victim` would find this victim in the cache."""
-    return _holds(_cached(name, cache, seed, None), _recipe(name, None))
+    """Whether `zoo_victim` needs no training: it comes with clonecost, or is in the cache."""
+    return kept_weights(name, seed=seed) is not None or _holds(
+        _cached(name, cache, seed, None), _recipe(name, None)
+    )
 
 
 def _holds(kept: Cached, recipe: VictimRecipe) -> bool:
@@ -142,16 +186,25 @@ def train_victim(
 ) -> Path:
     """Train a victim, whether it is cached or not, and return its folder in the cache.
 
+    A victim that comes with clonecost is trained with another seed or other epochs only.
+
     Released weights are read from their file instead.
 
     The same seed gives the same weights on the same machine with the same number of threads; the
     global random state stays unchanged.
 
     Raises:
-        SpecError, DataError: as `zoo_model`; released weights have one seed, 0.
+        SpecError, DataError: as `zoo_model`; released weights have one seed, 0; weights that come
+            with clonecost have that seed.
         VictimError: the cache cannot be written, or released weights are not installed.
     """
     recipe = _recipe(name, epochs)
+    if recipe.kept and seed == 0 and epochs is None:
+        raise SpecError(
+            f"{name} comes with clonecost, trained with seed 0: all audits of it attack the same "
+            "weights",
+            Advice("train another one, with seed 1 for instance, and name its file as the victim"),
+        )
     cached = _cached(name, cache, seed, epochs)
     cached.must_be_writable()
     if isinstance(recipe.training, Released):
@@ -250,10 +303,10 @@ def _accuracy(hits: int, rows: int) -> dict[str, float]:
 
 
 def _as_json(recipe: VictimRecipe) -> dict[str, Any]:
-    """The fields that determine the weights, as a card returns them."""
+    """The fields that determine a training, as a card returns them."""
     fields = asdict(recipe)
-    for presentation in ("summary", "student"):
-        del fields[presentation]
+    for other in ("summary", "student", "kept"):
+        del fields[other]
     return json.loads(json.dumps(fields))
 
 
