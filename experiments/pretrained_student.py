@@ -3,9 +3,10 @@
     python -m experiments.pretrained_student [--budgets 500,1500] [--seeds 0,1,2] [--out FILE]
 
 Victim: EfficientNet-Lite0 of ImageNet (extra `backbones`), fine-tuned by its owner on CIFAR-10's
-training rows; each picture is shown to it at SIDE pixels. Attacker: CIFAR-100 pictures, the
-probabilities of the victim, and a student: resnet8 from scratch, the public backbone with a new
-head (linear probing), or the same fine-tuned. Agreement on test rows that nobody trained on.
+training rows; each picture is shown to it at `--side` pixels (48: two shared cores allow little
+more). Attacker: CIFAR-100 pictures, the probabilities of the victim, and a student: resnet8 from
+scratch, the public backbone with a new head (linear probing), or the same fine-tuned. Agreement on
+test rows that nobody trained on. Runs that FILE holds already are left out.
 """
 
 import argparse
@@ -28,10 +29,8 @@ from clonecost.training.fine_tune import FineTune, fine_tune
 from clonecost.training.losses import TEMPERATURES
 from clonecost.training.recipes import train
 
-SIDE = 48  # pixels that the encoder sees; two shared cores do not allow 224
 SHAPE, CLASSES = (3, 32, 32), 10
-OWNER, TEST = 1_500, 600  # rows: of the owner's training, of the test
-BACKBONE = f"backbone:efficientnet-lite0,size={SIDE}"
+BACKBONE = "backbone"  # the student that has the size of the victim
 STUDENTS: dict[str, tuple[str, Recipe | FineTune]] = {
     "resnet8 from scratch": ("resnet8", Recipe()),
     "resnet8 from scratch, T swept": ("resnet8", Recipe(temperature="sweep")),
@@ -55,19 +54,24 @@ def answers_of(network: nn.Module, inputs: Tensor) -> Tensor:
     return torch.cat([network(x.float() / 255).softmax(1) for x in inputs.split(64)])
 
 
-def owner_model(cache: Path) -> nn.Module:
+def made(student: str, side: int) -> nn.Module:
+    name = f"backbone:efficientnet-lite0,size={side}" if student == BACKBONE else student
+    return load_student(name, SHAPE, CLASSES).make()
+
+
+def owner_model(cache: Path, side: int, owner_rows: int, recipe: FineTune) -> nn.Module:
     """The victim: fine-tuned with its owner's labels."""
     train_set = load("cifar10", "train", shape=SHAPE)
     rng = torch.Generator().manual_seed(1)
-    rows = torch.randperm(len(train_set), generator=rng)[:OWNER]
+    rows = torch.randperm(len(train_set), generator=rng)[:owner_rows]
     torch.manual_seed(0)
-    network = load_student(BACKBONE, SHAPE, CLASSES).make()
+    network = made(BACKBONE, side)
     assert isinstance(network, Pretrained)
     if cache.is_file():
         network.load_state_dict(torch.load(cache, weights_only=True))
         return network.eval()
     smooth = F.one_hot(train_set.labels[rows], CLASSES).float() * 0.9 + 0.01
-    fine_tune(network, train_set.inputs[rows], smooth, FineTune(epochs=3, low_epochs=2), rng=rng)
+    fine_tune(network, train_set.inputs[rows], smooth, recipe, rng=rng)
     torch.save(network.state_dict(), cache)
     return network.eval()
 
@@ -79,33 +83,47 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("pretrained_student.json"))
     parser.add_argument("--cache", type=Path, default=Path("pretrained_student.victim.pt"))
     parser.add_argument("--only", default="", help="part of the names of the students")
+    parser.add_argument("--side", type=int, default=48, help="pixels that the encoder sees")
+    parser.add_argument("--owner-rows", type=int, default=1_500)
+    parser.add_argument("--owner-epochs", default="3,2", help="at full and at lower resolution")
+    parser.add_argument("--test-rows", type=int, default=600)
     given = parser.parse_args()
     budgets, seeds = (
         [int(one) for one in text.split(",")] for text in (given.budgets, given.seeds)
     )
     began = time.monotonic()
-    victim = owner_model(given.cache)
+    full, low = (int(one) for one in given.owner_epochs.split(","))
+    owner = FineTune(epochs=full, low_epochs=low)
+    victim = owner_model(given.cache, given.side, given.owner_rows, owner)
     test = load("cifar10", "test", shape=SHAPE)
-    kept = torch.randperm(len(test), generator=torch.Generator().manual_seed(2))[:TEST]
+    kept = torch.randperm(len(test), generator=torch.Generator().manual_seed(2))[: given.test_rows]
     test_answers = answers_of(victim, test.inputs[kept])
     truth = test_answers.argmax(1)
     accuracy = float((truth == test.labels[kept]).double().mean())
-    baseline = float(truth.bincount(minlength=CLASSES).max()) / TEST
+    baseline = float(truth.bincount(minlength=CLASSES).max()) / given.test_rows
     took = time.monotonic() - began
     print(f"victim: accuracy {accuracy:.3f}, majority {baseline:.3f}, {took:.0f} s", flush=True)
     pool = load("cifar100", "train", shape=SHAPE)
     bought = torch.randperm(len(pool), generator=torch.Generator().manual_seed(3))[: max(budgets)]
     paid = answers_of(victim, pool.inputs[bought])
-    found: list[Run] = []
+    about = {
+        "accuracy": accuracy, "majority": baseline, "side": given.side,
+        "owner_rows": given.owner_rows, "test_rows": given.test_rows,
+    }  # fmt: skip
+    found = held(given.out, about)
     for budget in budgets:
         for name, (student, recipe) in STUDENTS.items():
             if given.only not in name:
                 continue
             for seed in seeds:
+                if any(
+                    (one.student, one.budget, one.seed) == (name, budget, seed) for one in found
+                ):
+                    continue
                 rng = torch.Generator().manual_seed(seed)
                 rows = torch.randperm(max(budgets), generator=rng)[:budget]
                 torch.manual_seed(seed)
-                network = load_student(student, SHAPE, CLASSES).make()
+                network = made(student, given.side)
                 start = time.monotonic()
                 train(network, pool.inputs[bought[rows]], paid[rows], recipe, rng=rng)
                 seconds = round(time.monotonic() - start)
@@ -113,15 +131,21 @@ def main() -> None:
                 agreement = float((clone.argmax(1) == truth).double().mean())
                 found.append(Run(name, budget, seed, agreement, seconds))
                 print(found[-1], flush=True)
-                about = {
-                    "accuracy": accuracy, "majority": baseline, "side": SIDE,
-                    "owner_rows": OWNER, "test_rows": TEST,
-                }  # fmt: skip
                 document = {
                     "victim": about, "temperatures": list(TEMPERATURES),
                     "runs": [asdict(run) for run in found], "cells": cells(found),
                 }  # fmt: skip
                 given.out.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def held(file: Path, about: dict[str, float]) -> list[Run]:
+    """The runs of an earlier measurement with the same victim."""
+    if not file.is_file():
+        return []
+    document = json.loads(file.read_text())
+    if document["victim"] != about:
+        raise SystemExit(f"{file} is of another victim: {document['victim']}, not {about}")
+    return [Run(**one) for one in document["runs"]]
 
 
 def cells(runs: list[Run]) -> list[dict[str, object]]:
