@@ -9,6 +9,7 @@ import pytest
 from tests.support.cli_runs import asked, run
 from tests.support.run_folders import AUDIT
 
+from clonecost.data import part_rows
 from clonecost.errors import LedgerError
 from clonecost.workflows.replay import replay
 
@@ -39,6 +40,15 @@ def test_replay_of_generated_inputs(out: Path, finished: Path) -> None:
     said = run("replay", finished.parent / "dfme", "--student", "lenet", "--epochs", "1")
     assert said.status == 0, said.err
     assert "trained on 96 paid rows" in said.out
+
+
+def test_replay_of_rows_that_stay_on_the_disk(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, held = replay(out, "half-lenet", epochs=1)
+    whole = path.with_suffix(".safetensors").read_bytes()
+    monkeypatch.setattr(part_rows, "IN_MEMORY", 0)
+    path, read = replay(out, "half-lenet", epochs=1)
+    assert path.with_suffix(".safetensors").read_bytes() == whole
+    assert read.score == held.score
 
 
 def test_replay_needs_inputs_that_were_kept(out: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from torch import nn
 
 from clonecost.attacks.base import AttackerKit
 from clonecost.audit.definition import Audit
+from clonecost.data.part_rows import held
 from clonecost.evaluation.controls import run_controls
 from clonecost.evaluation.scoring import Reference, score
 from clonecost.oracle.ledger import Ledger
@@ -25,7 +26,7 @@ def controls_of(
     branch = kit.branch(CONTROLS)
     return run_controls(
         new_student=branch.new_student,
-        bought=ledger.bought(pool) if _kept(ledger) else None,
+        bought=ledger.bought_rows(pool) if _kept(ledger) else None,
         true_labels=audit.loaded.true_labels,
         reference=reference,
         rng=branch.rng,
@@ -52,10 +53,10 @@ def retrained(
         )
         return None
     branch = kit.branch(RETRAINED)
-    inputs, answers = ledger.bought(audit.proxy.inputs if audit.proxy else None)
+    inputs, answers = ledger.bought_rows(audit.proxy.inputs if audit.proxy else None)
     student: nn.Module = branch.new_student()
     train(
-        student, inputs.to(kit.device), answers.to(kit.device),
+        student, held(inputs, kit.device), answers.to(kit.device),
         shared_recipe(student, audit.options.retrain_epochs), rng=branch.rng,
         progress=kit.progress, loop=kit.loop,
     )  # fmt: skip

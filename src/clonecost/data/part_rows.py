@@ -34,6 +34,11 @@ class PartRows:
         """(m, *shape)."""
         return (len(self), *self.rows.shape[1:])
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the rows: uint8 where the pool does not tell."""
+        return getattr(self.rows, "dtype", torch.uint8)
+
 
 def part(rows: Rows, places: Tensor, device: torch.device | str = "cpu") -> Rows:
     """The rows at `places`, (m,) on the CPU: on `device` if they take at most `IN_MEMORY` bytes.
@@ -45,7 +50,15 @@ def part(rows: Rows, places: Tensor, device: torch.device | str = "cpu") -> Rows
         >>> part(torch.zeros(10, 3), torch.tensor([7, 1])).shape
         torch.Size([2, 3])
     """
-    size = len(places) * prod(rows.shape[1:])
-    if isinstance(rows, Tensor):
-        size *= rows.element_size()
-    return rows[places].to(device) if size <= IN_MEMORY else PartRows(rows, places)
+    return held(PartRows(rows, places), device)
+
+
+def held(rows: Rows, device: torch.device | str = "cpu") -> Rows:
+    """All rows, as `part` holds some.
+
+    Example:
+        >>> held(torch.zeros(10, 3)).shape
+        torch.Size([10, 3])
+    """
+    dtype: torch.dtype = getattr(rows, "dtype", torch.uint8)
+    return rows[:].to(device) if prod(rows.shape) * dtype.itemsize <= IN_MEMORY else rows

@@ -50,6 +50,20 @@ class Declaration:
                             want="declares")  # fmt: skip
 
 
+class InputRows(Protocol):
+    """Inputs that are read from a disk when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, *shape)."""
+        ...
+
+    @property
+    def ndim(self) -> int: ...
+
+    def __getitem__(self, rows: slice | NDArray[np.intp], /) -> NDArray[Any]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stream:
     """The rows of one account in their order.
@@ -60,7 +74,8 @@ class Stream:
         classes: K.
         confidence: (n,) the largest probability of each answer; None: not known, or labels only.
         answers: (n, K) probabilities; None as `confidence`.
-        inputs: (n, *shape) uint8 pixels 0 to 255 or float32; None: not kept.
+        inputs: (n, *shape) uint8 pixels 0 to 255 or float32, which `take` reads if they are on a
+            disk; None: not kept.
 
     Example:
         >>> Stream(digests=row_keys(bytes(32)), top=np.array([0, 1]), classes=2).take(slice(1)).top
@@ -72,7 +87,7 @@ class Stream:
     classes: int
     confidence: NDArray[np.float32] | None = None
     answers: NDArray[np.float32] | None = None
-    inputs: NDArray[Any] | None = None
+    inputs: NDArray[Any] | InputRows | None = None
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -94,9 +109,10 @@ class Stream:
         """
         if self.inputs is None:
             raise ValueError("the inputs were not kept")
-        if self.inputs.dtype == np.uint8:
-            return self.inputs.astype(np.float32) / np.float32(255)
-        return self.inputs.astype(np.float32, copy=False)
+        held = self.inputs[:]
+        if held.dtype == np.uint8:
+            return held.astype(np.float32) / np.float32(255)
+        return held.astype(np.float32, copy=False)
 
 
 Watch = Callable[[Stream], Numbers]  # the statistic at each of `looks(len(stream))`

@@ -9,17 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clonecost.data.part_rows import held
 from clonecost.evaluation.scoring import Reference, score
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.result import Control
 from clonecost.training.recipes import shared_recipe, train
-from clonecost.types import LabelledInputs, Progress
+from clonecost.types import LabelledInputs, Progress, Rows
 
 
 def run_controls(
     *,
     new_student: Callable[[], nn.Module],
-    bought: tuple[Tensor, Tensor] | None,
+    bought: tuple[Rows, Tensor] | None,
     true_labels: LabelledInputs | None,
     reference: Reference,
     rng: torch.Generator,
@@ -41,10 +42,10 @@ def run_controls(
     """
     controls = [_control("untrained_student", new_student(), reference)]
 
-    def trained(inputs: Tensor, answers: Tensor) -> nn.Module:
+    def trained(inputs: Rows, answers: Tensor) -> nn.Module:
         student = new_student()
         train(
-            student, inputs.to(rng.device), answers.to(rng.device), shared_recipe(student),
+            student, held(inputs, rng.device), answers.to(rng.device), shared_recipe(student),
             rng=rng, progress=progress, loop=loop,
         )  # fmt: skip
         return student

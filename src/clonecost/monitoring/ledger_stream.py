@@ -4,11 +4,13 @@ This file needs torch; the others of the package do not.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clonecost.defences import defend
@@ -16,9 +18,32 @@ from clonecost.detectors.base import Stream, row_keys
 from clonecost.errors import LedgerError, RunWorkflow
 from clonecost.oracle.answer_policy import api_answers
 from clonecost.oracle.paid_rows import PaidRows
-from clonecost.types import AnswerKind, Defence, LabelledInputs, PredictionApi, Rows
+from clonecost.types import AnswerKind, Defence, LabelledInputs, PredictionApi, Rows, Shape
 
-INPUT_BYTES = 1 << 30  # of inputs in memory; the detectors that need them watch that many rows
+INPUT_BYTES = 1 << 30  # of honest inputs in memory, as float32
+
+
+@dataclass(frozen=True)
+class ReadInputs:
+    """Kept inputs as arrays, read when they are asked for."""
+
+    rows: Rows
+
+    @property
+    def shape(self) -> Shape:
+        """(n, *shape)."""
+        return self.rows.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of sizes in `shape`."""
+        return len(self.rows.shape)
+
+    def __getitem__(self, rows: slice | NDArray[np.intp], /) -> NDArray[Any]:
+        found: NDArray[Any] = self.rows[
+            rows if isinstance(rows, slice) else torch.from_numpy(rows)
+        ].numpy()
+        return found
 
 
 def stream_of(
@@ -39,21 +64,27 @@ def attack_stream(
 ) -> Stream:
     """What the attack asked, in its order.
 
-    With kept inputs it is cut to as many rows as fit into 1 GiB.
+    Its inputs are read when rows of it are taken.
 
     Raises:
         LedgerError: the attack has no answered row.
     """
     rows = ledger.totals("attack").settled
-    if inputs:
-        rows = min(rows, INPUT_BYTES // (4 * prod(ledger.input_shape)))
     found = ledger.recorded("attack", 0, rows) if rows else None
     if found is None:
         raise LedgerError(
             f"{ledger.path} holds no answered rows yet.", RunWorkflow("resume", ledger.path.parent)
         )
-    sent = ledger.kept_inputs(rows, pool) if inputs else None
-    return stream_of(found.digests, found.answers, kind, sent)
+    stream = stream_of(found.digests, found.answers, kind)
+    sent = ledger.sent_rows(pool) if inputs else None
+    return stream if sent is None else replace(stream, inputs=ReadInputs(sent))
+
+
+def in_memory(stream: Stream) -> Stream:
+    """The first rows of a stream, as many as have 1 GiB of inputs, with these in memory."""
+    if stream.inputs is None:
+        return stream
+    return stream.take(slice(INPUT_BYTES // (4 * prod(stream.inputs.shape[1:]))))
 
 
 def honest_stream(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clonecost.errors import Advice, LedgerError
 from clonecost.oracle.hash_chain import array_digests
@@ -106,24 +107,49 @@ class KeptInputs:
         Raises:
             LedgerError: the file cannot be read, or is too short.
         """
-        size = self.size_of(form, count)
-        payload = b""
+        return bytes(self.rows(form, np.full(count, offset), np.arange(count)))
+
+    def rows(self, form: Form, offsets: NDArray[np.int64], numbers: NDArray[np.int64]) -> bytearray:
+        """The stored bytes of rows, one after the other.
+
+        Args:
+            offsets: (m,) of the batch of each.
+            numbers: (m,) of each within its batch.
+
+        Raises:
+            LedgerError: the file cannot be read, or is too short.
+        """
+        size = self.size_of(form, 1)
+        starts = offsets + numbers * size
+        breaks = np.flatnonzero(np.diff(starts) != size) + 1  # neighbours are read at once
+        runs = np.split(starts, breaks) if len(starts) else []
         try:
-            with os.fdopen(open_file(self.path, os.O_RDONLY), "rb") as file:
-                if offset + size <= os.fstat(file.fileno()).st_size:  # else no memory is taken
-                    file.seek(offset)
-                    payload = file.read(size)
+            with os.fdopen(open_file(self.path, os.O_RDONLY), "rb", buffering=0) as file:
+                end = int(starts.max(initial=-size)) + size
+                if end > os.fstat(file.fileno()).st_size:  # before memory is taken
+                    raise self._truncated(int(starts.max()))
+                found = bytearray(size * len(starts))
+                view, at = memoryview(found), 0
+                for run in runs:
+                    file.seek(int(run[0]))
+                    wanted = at + size * len(run)
+                    while at < wanted:  # a system may read only a part at once
+                        read = file.readinto(view[at:wanted])
+                        if not read:
+                            raise self._truncated(int(run[0]))
+                        at += read
         except OSError as error:
             raise LedgerError(
                 f"The kept inputs {self.path} cannot be read: {error}.",
                 Advice("restore the file from a copy"),
             ) from error
-        if len(payload) != size:
-            raise LedgerError(
-                f"{self.path} is truncated: kept inputs from byte {offset:,} on are missing.",
-                Advice("restore the file from a copy"),
-            )
-        return payload
+        return found
+
+    def _truncated(self, start: int) -> LedgerError:
+        return LedgerError(
+            f"{self.path} is truncated: kept inputs from byte {start:,} on are missing.",
+            Advice("restore the file from a copy"),
+        )
 
     def digests(
         self, form: Literal["uint8", "float32", "float64"], offset: int, count: int

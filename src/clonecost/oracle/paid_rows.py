@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from clonecost.data.part_rows import PartRows
 from clonecost.errors import Advice, LedgerError, RunWorkflow, SetKey
 from clonecost.oracle.hash_chain import DIGEST_BYTES
 from clonecost.oracle.input_store import Form
+from clonecost.oracle.kept_rows import Batch, KeptRows
 from clonecost.oracle.ledger_schema import Account
 from clonecost.oracle.record import Record
 from clonecost.oracle.tensor_codec import decode, row_digests, unpack
@@ -82,7 +84,14 @@ class PaidRows(Record):
             yield from enumerate(memoryview(payload).cast("i").tolist(), position)
 
     def bought(self, pool: Rows | None = None) -> tuple[Tensor, Tensor]:
-        """All rows that the victim answered: inputs (n, *shape), uint8 or float32, answers (n, K).
+        """`bought_rows` with all inputs in memory: (n, *shape), uint8 or float."""
+        inputs, answers = self.bought_rows(pool)
+        return inputs[:], answers
+
+    def bought_rows(self, pool: Rows | None = None) -> tuple[Rows, Tensor]:
+        """All rows that the victim answered, read when they are asked for, and answers (n, K).
+
+        Each batch is read once here, and compared with what was sent.
 
         Args:
             pool: (N, *shape), the proxy data, for rows that are kept as indices.
@@ -92,7 +101,7 @@ class PaidRows(Record):
                 queried.
         """
         self._must_fit()
-        inputs: list[Tensor] = []
+        batches: list[Batch] = []
         answers: list[Tensor] = []
         missing = 0
         for batch, count, digests, encoding, blob, form, offset in self._db.execute(
@@ -102,55 +111,44 @@ class PaidRows(Record):
             if form is None:
                 missing += count
                 continue
-            rows = self._rows(form, offset, count, pool)
-            if row_digests(rows) != digests:
+            if row_digests(self._rows(form, offset, count, pool)) != digests:
                 raise LedgerError(
                     f"The inputs of batch {batch} are not those that were sent: the proxy data set "
                     f"or {self._inputs.path.name} has changed.",
                     Advice("restore it from a copy"),
                 )
-            got = decode(encoding, blob, self.num_classes)
-            told = answered(got)
-            inputs.append(rows[told])
-            answers.append(got[told])
+            batches.append((form, offset, count))
+            answers.append(decode(encoding, blob, self.num_classes))
         if missing:
             raise LedgerError(
                 f"{missing:,} of the rows that were bought were not kept, so they cannot train "
                 "another student.",
                 RunWorkflow("audit", change=SetKey("keep", "all")),
             )
-        if not inputs:
+        told = answered(torch.cat(answers)) if answers else torch.zeros(0, dtype=torch.bool)
+        if not told.any():
             raise LedgerError(
                 f"{self.path} holds no answered rows yet.", RunWorkflow("resume", self.path.parent)
             )
-        if len({rows.dtype for rows in inputs}) > 1:  # some batches happened to be 8-bit images
-            inputs = [as_pixels(rows) for rows in inputs]
-        return torch.cat(inputs), torch.cat(answers)
+        rows = KeptRows.of(self._inputs, batches, pool)
+        return PartRows(rows, told.nonzero().flatten()), torch.cat(answers)[told]
 
-    def kept_inputs(self, most: int, pool: Rows | None = None) -> Tensor | None:
-        """The inputs of the first rows that the attack bought: (n, *shape), uint8 or float32.
+    def sent_rows(self, pool: Rows | None = None) -> KeptRows | None:
+        """The inputs of all rows of the attack, read when they are asked for.
 
-        Whole batches are read until there are `most` rows. None if one of them was not kept.
+        None if there are none, or one of them was not kept.
 
         Raises:
-            LedgerError: the pool is not the one that was queried, or the inputs are missing.
+            LedgerError: a pool is needed and missing.
         """
         self._must_fit()
-        inputs: list[Tensor] = []
-        rows = 0
-        for count, form, offset in self._db.execute(
-            "SELECT count, form, offset FROM batches WHERE account = 'attack' "
-            "AND state = 'settled' AND position < ? ORDER BY position", (most,)
-        ):  # fmt: skip
-            if form is None:
-                return None
-            inputs.append(self._rows(form, offset, count, pool))
-            rows += count
-        if not inputs:
+        batches = self._db.execute(
+            "SELECT form, offset, count FROM batches WHERE account = 'attack' "
+            "AND state = 'settled' ORDER BY position"
+        ).fetchall()
+        if not batches or any(form is None for form, _, _ in batches):
             return None
-        if len({part.dtype for part in inputs}) > 1:
-            inputs = [as_pixels(part) for part in inputs]
-        return torch.cat(inputs)[:most]
+        return KeptRows.of(self._inputs, batches, pool)
 
     def sample_bought(
         self, count: int, rng: torch.Generator, pool: Rows | None = None

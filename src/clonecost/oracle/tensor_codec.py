@@ -11,6 +11,7 @@ from clonecost.types import Rows, Shape, answered, as_pixels
 
 LABELS = 2**15  # classes whose numbers two bytes hold, with -1; of more, one-hot rows are kept
 _FLOATS = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = {**_FLOATS, "uint8": torch.uint8}  # of inputs, by their form
 
 
 def row_digests(inputs: Tensor, threads: int = 1) -> bytes:
@@ -57,24 +58,24 @@ def pack(inputs: Tensor, index: Tensor | None) -> Packed:
     return Packed("float32", inputs.numpy().tobytes())
 
 
-def unpack(form: Form, payload: bytes, shape: Shape, pool: Rows | None) -> Tensor:
+def unpack(form: Form, payload: bytes | bytearray, shape: Shape, pool: Rows | None) -> Tensor:
     """A batch as it was sent, (count, *shape): uint8 for 8-bit images, else as sent.
 
     Args:
-        payload: the bytes of `Packed`.
+        payload: the bytes of `Packed`; of a bytearray the result is a view.
         pool: (N, *shape), the proxy data, for rows that are kept as indices.
 
     Raises:
         LedgerError: the pool is needed and missing, or too small.
     """
+    own = payload if isinstance(payload, bytearray) else bytearray(payload)
     if form != "index":
-        dtype = torch.uint8 if form == "uint8" else _FLOATS[form]
-        return torch.frombuffer(bytearray(payload), dtype=dtype).view(-1, *shape)
+        return torch.frombuffer(own, dtype=DTYPES[form]).view(-1, *shape)
     if pool is None:
         raise LedgerError(
             "The run queried rows of a proxy data set, which is missing", SetKey("proxy")
         )
-    index = torch.frombuffer(bytearray(payload), dtype=torch.int32).long()
+    index = torch.frombuffer(own, dtype=torch.int32).long()
     if int(index.max()) >= len(pool):
         raise LedgerError(
             "The proxy data set is not the one that was queried", SetKey("proxy"),

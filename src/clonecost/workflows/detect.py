@@ -18,6 +18,7 @@ from clonecost.monitoring.ledger_stream import (
     attack_stream,
     distinct,
     honest_stream,
+    in_memory,
     without_inputs,
 )
 from clonecost.monitoring.verdict import set_aside, verdict
@@ -140,7 +141,7 @@ def _checked(detectors: Sequence[str], rate: float, days: int) -> list[str]:
 
 
 def _with_inputs(ledger: PaidRows, spec: Spec, result: Result, progress: Progress) -> Stream | None:
-    """The attack's rows with their inputs, as many as fit into memory; None: they were not kept."""
+    """The attack's rows with their inputs, which are read in parts; None: they were not kept."""
     if ledger.fact("keep") != "all" or ledger.torn:
         return None
     pool = _pool(spec, ledger, progress)
@@ -197,7 +198,7 @@ def _of_run(benign: Path, result: Result, *, inputs: bool) -> tuple[Stream, str]
             f"{benign} did not keep its inputs, and detectors on the run read inputs",
             Advice("make that run again with all inputs kept"),
         )
-    return found, f"the paid rows of {benign.name}"
+    return in_memory(found), f"the paid rows of {benign.name}"
 
 
 def _write(run: Path, found: Detection) -> None:

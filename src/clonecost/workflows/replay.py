@@ -15,6 +15,7 @@ from torch import nn
 from clonecost.config import make_device, proxy_name, sends_proxy, takes_of, test_name
 from clonecost.config.defaults import multi_label
 from clonecost.data import load, load_proxy
+from clonecost.data.part_rows import held
 from clonecost.errors import Advice, LedgerError, RunError, RunWorkflow
 from clonecost.evaluation.scoring import Reference, score
 from clonecost.oracle.ledger import Ledger
@@ -98,7 +99,7 @@ def replay(
                 proxy_name(spec), root=spec.data, shape=shape, progress=progress,
                 background=spec.background,
             )  # fmt: skip
-        inputs, answers = ledger.bought(proxy.inputs if proxy else None)
+        inputs, answers = ledger.bought_rows(proxy.inputs if proxy else None)
         test = load(
             test_name(spec), "test", root=spec.data, shape=shape, progress=progress,
             background=spec.background,
@@ -125,7 +126,8 @@ def replay(
         torch.manual_seed(seed)
         net = loaded.make().to(device)
     recipe = shared_recipe(net, epochs)
-    train(net, inputs.to(device), answers.to(device), recipe, rng=rng, progress=progress)
+    rows = held(inputs, device)
+    train(net, rows, answers.to(device), recipe, rng=rng, progress=progress)
     reference = Reference(test.to(device), victim_answers.answers.to(device), multi_label=several)
     result = Replay(
         student=loaded.name, recipe=json.loads(json.dumps(vars(recipe))), seed=seed,
