@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -105,6 +105,8 @@ def test_every_form_of_a_linear_model_is_read_rightly(
 @settings(max_examples=25)
 def test_one_column_is_a_classifier_of_two_classes(name: str, seed: int, scale: float) -> None:
     """Rows far out of range tell a small logit from a sigmoid."""
+    odds = truth(seed, 2, scale).double().log().diff(dim=1)
+    assume(float(odds.min()) < 0.5)  # else the owner is asked: it may be a rating
     victim = asked(model(seed, 2, scale, ONE[name]), where="m", input_shape=SHAPE)
     form = victim.form()
     assert form is not None
@@ -286,17 +288,19 @@ def test_an_endpoint_whose_first_answer_misled_is_refused_at_the_next() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "amount"),
-    [(37, 42, True), (-900, -850, True), (9, 300, True), (-3, -0.6, False), (-9, 4, False)],
-)
-def test_an_amount_is_no_logit(low: float, high: float, amount: bool) -> None:
+    [(37, 42, "an age, a price"), (-900, -850, "an age, a price"), (9, 300, "an age, a price"),
+     (1, 4.9, "a rating, a price"), (2, 90, "a rating, a price"), (-3, -0.6, ""), (-9, 4, ""),
+     (0.6, 1.3, "")],
+)  # fmt: skip
+def test_an_amount_is_no_logit(low: float, high: float, amount: str) -> None:
     """A regression model is refused, and a classifier that sees one class alone is not."""
     values = torch.linspace(low, high, 16)[:, None] + 0.01
     if amount:
-        with pytest.raises(VictimError, match=r"as a regression model does \(an age, a price\)"):
+        with pytest.raises(VictimError, match=rf"as a regression model does \({amount}\)"):
             decide(values, where="m", far=10 * values)
         assert decide(values, where="m", outputs="logit").outputs == "logit"
     else:
-        assert decide(values, where="m").outputs == "logit"
+        assert decide(values, where="m", far=1_000 * values).outputs == "logit"
 
 
 def test_a_model_of_one_class_a_row_is_no_multi_label_model() -> None:
@@ -304,3 +308,23 @@ def test_a_model_of_one_class_a_row_is_no_multi_label_model() -> None:
         decide(softmax(torch.randn(8, 5)), where="m", outputs="multi_label")
     form = decide(torch.rand(8, 5), where="m", outputs="multi_label", num_classes=5)
     assert (form.num_classes, form.columns) == (10, 5)
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_stars_are_no_percentages(bounded: bool) -> None:
+    """Ratings of a regression model whose answers stay in range (trees), or leave it."""
+    stars = torch.linspace(1.1, 4.8, 16)
+    with pytest.raises(VictimError, match=r"as a regression model does \(a rating"):
+        decide(stars, where="m", far=stars if bounded else 100 * stars)
+
+
+def test_whole_numbers_from_1_are_ratings_and_not_classes() -> None:
+    stars = torch.tensor([1, 5, 3, 2, 4])
+    for classes in (None, 5):
+        with pytest.raises(VictimError, match=r"start at 1 .*as ratings do.*minus 1.*classes=6"):
+            decide(stars, where="m", num_classes=classes)
+    assert decide(stars, where="m", num_classes=6).outputs == "label"
+    scores = torch.tensor([[5.0, 1.0], [2.0, 3.0], [4.0, 4.0], [1.0, 2.0]])
+    with pytest.raises(VictimError, match=r"whole numbers \(ratings, counts or quantised"):
+        decide(scores, where="m")
+    assert decide(scores, where="m", outputs="logits").outputs == "logits"

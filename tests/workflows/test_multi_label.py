@@ -54,11 +54,13 @@ def audit(folder: Path, out: Path, **keys: Any) -> Result:
 
 def test_the_clone_learns_each_label(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    result = audit(folder, out)
+    result = audit(folder, out, retrain=True, retrain_epochs=12)
     last = result.curve[-1]
     assert (result.threat.multi_label, result.threat.num_classes) == (True, 6)
     assert last.learnt
     assert last.corrected_agreement.low > 0.3
+    assert result.retrained is not None
+    assert result.retrained.learnt
     assert result.victim.accuracy is None
     assert [one.name for one in result.per_class] == result.victim.classes == NAMES
     shares = [one.rows / 200 for one in result.per_class]
@@ -82,7 +84,7 @@ def test_labels_alone_are_enough_for_a_worse_clone(folder: Path, tmp_path: Path)
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "not said": ({"outputs": None}, r"is a multi-label model: .*Set `outputs='multi_label'`"),
-    "one class": ({"attack": "dfme", "set": {}}, "dfme takes one class a row, .*want knockoff"),
+    "one class": ({"attack": "dfme", "set": {}}, "dfme takes one class a row, .*want active_thief"),
     "defence": ({"defence": "rounding"}, "A defence takes one class a row"),
     "counter": ({"counter": "label_only"}, "A counter takes one class a row"),
     "names": ({"classes": 4}, "another number of names than the model has classes"),

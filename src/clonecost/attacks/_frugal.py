@@ -14,7 +14,7 @@ class and without generations. docs/attacks/frugal_ripper.md has an ablation of 
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -29,6 +29,7 @@ from clonecost.attacks.base import (
     name_of_attack,
 )
 from clonecost.errors import ChooseFrom, SpecError
+from clonecost.networks.per_label import decisions
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.image_mutation import children, keys_of, unseen, views
 from clonecost.query_synthesis.surrogate import CHUNK, Surrogate
@@ -78,6 +79,8 @@ class Frugal(ABC):
                 f"{name_of_attack(self)} does not fit the shape of the victim's inputs",
                 ChooseFrom("attacks"), got=oracle.threat.input_shape, want="images (C, H, W)",
             )  # fmt: skip
+        several = oracle.threat.multi_label
+        selecting = replace(self, balance=False) if several else self  # a row has no one class
         surrogates = [
             Surrogate(kit.new_student(), lr=self.scout_lr, batch_size=self.batch_size, rng=kit.rng)
             for _ in range(2)
@@ -92,8 +95,10 @@ class Frugal(ABC):
         for _ in kit.loop(lambda _: oracle.remaining > 0, surrogates=surrogates, bought=bought):
             size = max(self.round_size, int(self.growth * len(bought)))
             keys = torch.cat([keys, keys_of(bought.images[len(keys) :])])
-            candidates = self._candidates(size, bought, keys, kit)
-            selected = candidates[self.select(candidates, size, bought.answers, surrogates, kit)]
+            candidates = self._candidates(size, bought, keys, kit, several=several)
+            selected = candidates[
+                selecting.select(candidates, size, bought.answers, surrogates, kit)
+            ]
             selected = selected[: oracle.remaining]
             bought.add(selected, oracle(as_pixels(selected)))
             yield DeferredClone(clone)
@@ -102,7 +107,9 @@ class Frugal(ABC):
                     seen = int(self.scout_passes * size)
                     surrogate.learn(bought.images, bought.answers, seen=seen)
 
-    def _candidates(self, size: int, bought: Replay, asked: Tensor, kit: AttackerKit) -> Tensor:
+    def _candidates(
+        self, size: int, bought: Replay, asked: Tensor, kit: AttackerKit, *, several: bool
+    ) -> Tensor:
         """(candidates * size, C, H, W) uint8: rounded here, so that sent and kept rows agree."""
         count, images, answers = size * self.candidates, bought.images, bought.answers
         shape = tuple(images.shape[1:])
@@ -111,9 +118,7 @@ class Frugal(ABC):
             views(self.new(n, shape, kit), self.new(n, shape, kit), kit.rng)
             for n in _chunks(count - descended)
         ]
-        labels = answers.argmax(1)
-        # a row's weight is 1 / (size of its class)
-        weights = labels.bincount(minlength=answers.shape[1]).reciprocal()[labels]
+        weights = rarity(answers, several=several)
         for n in _chunks(descended):
             first, second = (
                 as_pixels(images[torch.multinomial(weights, n, True, generator=kit.rng)])
@@ -158,6 +163,20 @@ class Frugal(ABC):
         recipe = Recipe(epochs=self.epochs)
         distill(student, images, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student
+
+
+def rarity(answers: Tensor, *, several: bool) -> Tensor:
+    """(n, K) answers -> (n,) weights: 1 / (rows of the class); their sum over several labels.
+
+    Example:
+        >>> rarity(torch.eye(2)[[0, 0, 1]], several=False)
+        tensor([0.5000, 0.5000, 1.0000])
+    """
+    if several:
+        made = decisions(answers, several=True).float()
+        return made @ made.sum(0).clamp_min(1).reciprocal()
+    labels = answers.argmax(1)
+    return labels.bincount(minlength=answers.shape[1]).reciprocal()[labels]
 
 
 def _chunks(count: int) -> list[int]:

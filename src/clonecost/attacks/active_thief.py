@@ -24,12 +24,13 @@ from torch import Tensor, nn
 
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
 from clonecost.data.part_rows import part
+from clonecost.errors import SetKey, SpecError
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import boundary_distance, k_centre, probabilities
 from clonecost.training.distill import Recipe
 from clonecost.training.losses import entropy
 from clonecost.training.recipes import shared_recipe, train
-from clonecost.types import ProxyData
+from clonecost.types import ProxyData, ThreatModel
 
 Strategy = Literal["uncertainty", "k_centre", "dfal", "dfal+k_centre", "random"]
 # Adam 1e-3 with L2 1e-3, batch 150, a fifth of the rows to select the epoch.
@@ -59,12 +60,22 @@ class ActiveThief:
     recipe: Literal["paper", "shared"] = "paper"
     epochs: int | None = None  # epochs of the clone; None: those of the recipe
 
-    declares: ClassVar = Declaration(needs="label", proxy="asked", skips_refused=True)
+    declares: ClassVar = Declaration(
+        needs="label", proxy="asked", skips_refused=True, multi_label=True, by_settings=("unfit",)
+    )
 
     def __post_init__(self) -> None:
         at_least(2, self, "seed_rows")  # batch norm
         at_least(1, self, "round_rows", "candidates", "shortlist", "deepfool_steps",
                  "deepfool_rivals", "round_epochs", "epochs")  # fmt: skip
+
+    def unfit(self, threat: ThreatModel) -> SpecError | None:
+        if not threat.multi_label or "dfal" not in self.strategy:
+            return None
+        return SpecError(
+            "its dfal measures the distance to the next class, and the victim gives several labels",
+            SetKey("set.active_thief.strategy", "uncertainty"), got=self.strategy,
+        )  # fmt: skip
 
     def plan(self, budget: int) -> str:
         rounds = max(0, -(-(budget - self.seed_rows) // self.round_rows))

@@ -5,7 +5,8 @@ https://arxiv.org/abs/1806.05476.
 
     1. y = argmax victim(x) for every image of the pool                   one query a row
     2. each class with fewer than n images gets varied copies of them, with the same y, no query:
-       as many of 22 operators as fit vary the whole class, random ones a random rest
+       as many of 22 operators as fit vary the whole class, random ones a random rest. Several
+       labels a row have no class to fill
     3. min over S of  mean -log S(x)_y  over originals and copies          from scratch
 
 Differs from the paper: see docs/attacks/copycat.md.
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least
+from clonecost.networks.per_label import decisions
 from clonecost.networks.pretrained import Start, start_of
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.copycat_augmentation import VIEWS, vary
@@ -28,7 +30,6 @@ from clonecost.training.fine_tune import FineTune
 from clonecost.training.recipes import passes_of, recipe_from, train
 from clonecost.types import answered, as_bytes
 
-REFUSED = -1  # the label of a row that the victim refused
 # SGD 1e-4, x 0.1 after each third of five epochs; meant for a pretrained network.
 PAPER = Recipe(
     optimizer="sgd", lr=1e-4, momentum=0.9, weight_decay=5e-4, batch_size=32, epochs=5,
@@ -53,7 +54,11 @@ class Copycat:
     batch_size: int = 256  # rows per call of the victim
 
     declares: ClassVar = Declaration(
-        needs="label", proxy="asked", skips_refused=True, by_settings=("clone_epochs",)
+        needs="label",
+        proxy="asked",
+        skips_refused=True,
+        multi_label=True,
+        by_settings=("clone_epochs",),
     )
 
     def __post_init__(self) -> None:
@@ -70,19 +75,19 @@ class Copycat:
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
-        pool, classes = kit.required_proxy(self), oracle.threat.num_classes
+        pool, several = kit.required_proxy(self), oracle.threat.multi_label
         order = torch.randperm(len(pool), generator=kit.rng, device=kit.device).cpu()
         order = order[: oracle.threat.query_budget]
-        labels: list[Tensor] = []
+        labels: list[Tensor] = []  # (n, K) bool
 
         def clone(bought: int, kit: AttackerKit) -> nn.Module:
             inputs = pool.inputs[order[:bought]].to(kit.device)
-            return self._clone(inputs, torch.cat(labels)[:bought], classes, kit)
+            return self._clone(inputs, torch.cat(labels)[:bought], kit, several=several)
 
         for _ in kit.loop(lambda _: oracle.spent < len(order), labels=labels):
             rows = order[oracle.spent :][: self.batch_size]
             answers = oracle(pool.rows(rows, kit.device), index=rows)
-            labels.append(torch.where(answered(answers), answers.argmax(1), REFUSED))
+            labels.append(decisions(answers, several=several))
             yield DeferredClone(clone)
 
     def _recipe(self, start: Start) -> Recipe | FineTune:
@@ -90,12 +95,16 @@ class Copycat:
             return recipe_from(start, self.epochs)
         return PAPER if self.epochs is None else replace(PAPER, epochs=self.epochs)
 
-    def _clone(self, inputs: Tensor, labels: Tensor, classes: int, kit: AttackerKit) -> nn.Module:
-        inputs, labels = inputs[labels != REFUSED], labels[labels != REFUSED]
-        if self.balance:
-            inputs, labels = balanced(inputs, labels, self.per_class, kit.rng)
+    def _clone(
+        self, inputs: Tensor, labels: Tensor, kit: AttackerKit, *, several: bool
+    ) -> nn.Module:
+        told = answered(labels)
+        inputs, labels = inputs[told], labels[told]
+        if self.balance and not several:
+            inputs, top = balanced(inputs, labels.int().argmax(1), self.per_class, kit.rng)
+            labels = F.one_hot(top, labels.shape[1])
         student = kit.new_student()
-        answers = F.one_hot(labels, classes).float()
+        answers = labels / labels.sum(1, keepdim=True)
         recipe = self._recipe(start_of(student))
         train(student, inputs, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
         return student

@@ -25,7 +25,7 @@ class ExNihilo(Frugal):
         >>> ExNihilo(round_size=500, epochs=20)
     """
 
-    declares: ClassVar = Declaration(needs="label")
+    declares: ClassVar = Declaration(needs="label", multi_label=True)
 
     def new(self, count: int, shape: Shape, kit: AttackerKit) -> Tensor:
         return drawings(count, shape, kit.rng)

@@ -29,7 +29,9 @@ class FrugalRipper(Frugal):
     # source of new images: the proxy data, or a generator by name or folder
     source: str = "proxy"
 
-    declares: ClassVar = Declaration(needs="label", proxy="changed", by_settings=("generators",))
+    declares: ClassVar = Declaration(
+        needs="label", proxy="changed", multi_label=True, by_settings=("generators",)
+    )
 
     @property
     def generators(self) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ Orekondy, Schiele, Fritz, CVPR 2019, https://arxiv.org/abs/1812.02766, §4.2; no
     1. draw classes z by pi, and for each an image x that was not queried yet
     2. y = victim(x)                                                      one query a row
     3. rewards, each rescaled to [0, 1] over the last Delta rows, then r = their mean
-         certainty   y_(1) - y_(2)                      of the two likeliest classes
+         certainty   y_(1) - y_(2)                      of the two likeliest classes; of several
+                     labels a row the mean of |2 p - 1|
          diversity   sum_k max(0, y_k - mean of the last Delta answers_k)
          loss        -sum_k y_k log S(x)_k              and one step of SGD on S
     4. H(z') <- H(z') + sum_x alpha (r - mean of the last Delta r) (1[z' = z] - pi(z')),
@@ -58,6 +59,7 @@ class KnockoffAdaptive:
         proxy="asked",
         proxy_labels=True,
         skips_refused=True,
+        multi_label=True,
         by_settings=("clone_epochs",),
     )
 
@@ -80,7 +82,7 @@ class KnockoffAdaptive:
         pool = kit.required_proxy(self)
         labels, arm = pool.labels.to(kit.device).unique(return_inverse=True)
         arms = len(labels)
-        classes = oracle.threat.num_classes
+        classes, several = oracle.threat.num_classes, oracle.threat.multi_label
         student = kit.new_student()
         learner = SGD(student.parameters(), self.lr, self.momentum, fused=True)
         asked: list[Tensor] = []
@@ -126,7 +128,8 @@ class KnockoffAdaptive:
             losses.mean().backward()
             learner.step()
 
-            fresh = torch.stack([certainty(y), diversity(y, mean), losses.detach()], 1)
+            sure = (y - y.roll(classes // 2, 1)).abs().sum(1) / 2 if several else certainty(y)
+            fresh = torch.stack([sure, diversity(y, mean), losses.detach()], 1)
             rewards = torch.cat([bandit["rewards"], fresh])[-max(self.window, len(chosen)) :]
             bandit["rewards"] = rewards
             bandit["pulls"] += drawn.bincount(minlength=arms)

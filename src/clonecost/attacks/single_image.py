@@ -28,13 +28,13 @@ from clonecost.attacks.base import (
 from clonecost.data.fitting import fit_rows
 from clonecost.data.part_rows import part
 from clonecost.data.whole_picture import pictures_in, whole_picture
-from clonecost.errors import ChooseFrom, SpecError
+from clonecost.errors import ChooseFrom, SetKey, SpecError
 from clonecost.networks.pretrained import Start
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import probabilities
 from clonecost.query_synthesis.picture_views import NUMBERS, PictureViews, ViewSettings, views_of
 from clonecost.training.distill import Recipe, distill
-from clonecost.types import Shape, answered, as_pixels
+from clonecost.types import Shape, ThreatModel, answered, as_pixels
 
 CHOICES = (1.0, 8.0)  # no temperature, and the published one
 FEWEST = 50  # bought views on which a choice is made
@@ -56,13 +56,17 @@ class SingleImage:
     cutmix: float = 0.5  # share of the views in which a box shows another patch
     mixup: float = 0.0  # share of the views that are a weighted mean of two patches
     # T of the student's loss; None: 1 or 8, whichever predicts a fifth of the bought views better
-    # after a fifth of the epochs. Labels alone are taken with 1.
+    # after a fifth of the epochs. Labels alone, and several labels a row, are taken with 1.
     temperature: float | None = None
     epochs: int = 60  # epochs of each scored clone
     batch_size: int = 256  # rows per call of the victim
 
     declares: ClassVar = Declaration(
-        needs="label", proxy="changed", skips_refused=True, by_settings=("clone_epochs",)
+        needs="label",
+        proxy="changed",
+        skips_refused=True,
+        multi_label=True,
+        by_settings=("clone_epochs", "unfit"),
     )
 
     def __post_init__(self) -> None:
@@ -83,6 +87,14 @@ class SingleImage:
         """Epochs after which a temperature is chosen."""
         return max(1, self.epochs // 5)
 
+    def unfit(self, threat: ThreatModel) -> SpecError | None:
+        if not threat.multi_label or self.temperature in (None, 1):
+            return None
+        return SpecError(
+            "its temperature needs the probabilities of all classes, of which one is right",
+            SetKey("set.single_image.temperature", 1), got=self.temperature,
+        )  # fmt: skip
+
     def plan(self, budget: int) -> str:
         return (
             f"queries {budget:,} views of one picture once each, then trains each scored clone for "
@@ -90,7 +102,8 @@ class SingleImage:
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
-        shape, soft = oracle.threat.input_shape, oracle.threat.answers != "label"
+        threat, shape = oracle.threat, oracle.threat.input_shape
+        soft = threat.answers != "label" and not threat.multi_label
         picture = self._picture(shape, kit)
         numbers: list[Tensor] = []
         answers: list[Tensor] = []

@@ -37,9 +37,9 @@ def check(audit: Audit) -> None:
     check_access(attack, audit.attack_name, threat.access)
     if threat.access == "white-box":
         _check_white_box(audit)
-    _check_kind(audit)
     if threat.multi_label:
         _check_multi_label(audit)
+    _check_kind(audit)
     must_fit(audit.defences, threat)
     needs = attack.declares.needs
     _must_show(
@@ -151,10 +151,13 @@ def _check_multi_label(audit: Audit) -> None:
     """Refuse what takes an answer as one class a row."""
     threat = audit.threat
     if not audit.attack.declares.multi_label or threat.access == "white-box":
+        fitting = _declaring(takes=threat.takes, multi_label=True)
+        remedies: list[Remedy] = [SetKey("attack")] if fitting else []
         raise SpecError(
             f"{audit.attack_name} takes one class a row, and the victim gives several labels",
-            SetKey("attack"), got=audit.attack_name,
-            want=" or ".join(_declaring(multi_label=True)),
+            *remedies,
+            Advice("wrap one of its labels in a function that returns the label's probability"),
+            got=audit.attack_name if fitting else None, want=" or ".join(fitting) or None,
         )  # fmt: skip
     for key, given in (("defence", audit.defences), ("counter", audit.counter)):
         if given:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clonecost.types import answered
+
 
 def paired(chances: Tensor) -> Tensor:
     """(n, L) probabilities that a label is present -> (n, 2 L) on the simplex.
@@ -41,6 +43,24 @@ def present(answers: Tensor) -> Tensor:
     """
     there, absent = answers.chunk(2, dim=1)
     return there > absent
+
+
+def decisions(answers: Tensor, *, several: bool) -> Tensor:
+    """(n, K) answers -> (n, K) bool: the top class; of several labels what is decided on each.
+
+    A refused row, all zeros, decides nothing.
+
+    Example:
+        >>> decisions(torch.tensor([[0.2, 0.8], [0.0, 0.0]]), several=False).int()
+        tensor([[0, 1],
+                [0, 0]], dtype=torch.int32)
+    """
+    if several:
+        there = present(answers)
+        made = torch.cat([there, ~there], 1)
+    else:
+        made = F.one_hot(answers.argmax(1), answers.shape[1]).bool()
+    return made & answered(answers)[:, None]
 
 
 class PerLabel(nn.Module):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from clonecost.errors import Advice, DropKey, Remedy, SetKey, VictimError
+from clonecost.errors import Advice, DropKey, SetKey, VictimError
+from clonecost.victims.other_scores import amount, several_labels, whole_numbers, whole_scores
 from clonecost.victims.score_facts import FEW, Scores
 
 if TYPE_CHECKING:  # the schema of a spec imports this module, and help texts need no torch
@@ -29,7 +30,7 @@ NAMES: dict[Outputs, str] = {
     "label": "class numbers",
     "multi_label": "the probability of each of several labels",
 }
-CERTAIN = 8.0  # a logit of this size is a probability of 0.9997; an amount is larger for all rows
+MOST_STARS = 10.0  # up to here, what is never near 0 is rather a rating than a percentage
 TOLERANCE = 0.01  # of a sum of probabilities from 1: models in float16 are that inexact
 
 
@@ -246,7 +247,7 @@ def _derive(seen: Scores, far: Scores | None, num_classes: int | None) -> tuple[
     if seen.within(-1e-4, 1 + 1e-4) and (seen.low, seen.high) != (0, 0):
         if far is not None and not far.within(-1e-4, 1 + 1e-4):
             return "logits", f"{seen.range}, and outside of 0 to 1 for inputs out of range"
-        raise _multi_label(seen, certain=far is not None)
+        raise several_labels(seen, certain=far is not None)
     return "logits", seen.range
 
 
@@ -255,15 +256,9 @@ def _derive_column(
 ) -> tuple[Outputs, str]:
     numbers = seen.whole or (seen.integral() and seen.high > 1)
     if numbers and seen.low >= 0:
-        if num_classes is None:
-            raise VictimError(f"{seen.where} answers with class numbers, and the number of classes "
-                              "is unknown", SetKey("classes"))  # fmt: skip
-        if _can_be_labels(seen, num_classes):
+        if num_classes is not None and _can_be_labels(seen, num_classes):
             return "label", seen.range
-        raise VictimError(
-            f"{seen.where} answers with whole numbers that are no class numbers",
-            SetKey("classes"), got=seen.range, want=f"0 to {num_classes - 1}",
-        )  # fmt: skip
+        raise whole_numbers(seen, num_classes)
     if num_classes not in (None, 2):
         if seen.integral() and _can_be_labels(seen, num_classes):
             return "label", seen.range
@@ -283,40 +278,26 @@ def _derive_column(
         if leaves:
             return "logit", f"{seen.range}, and outside of 0 to 1 for inputs out of range"
         return "sigmoid", seen.range
-    if _misfit(seen, "percent", num_classes) is None and (far is None or far.within(-0.1, 101)):
+    error = amount(seen)
+    rated = error is not None and seen.high <= MOST_STARS
+    percent = _misfit(seen, "percent", num_classes) is None
+    if percent and not rated and (far is None or far.within(-0.1, 101)):
         raise VictimError(
             f"The answers of {seen.where} are one number a row, {seen.range}, and two readings "
             f"fit: a percentage, or a logit. First rows: {seen.shown()}",
             SetKey("outputs", "percent"), SetKey("outputs", "logit"),
         )  # fmt: skip
-    if _looks_like_an_amount(seen):
-        raise VictimError(
-            f"{seen.where} answers with one number a row that stays far from 0 ({seen.range}), as "
-            "a regression model does (an age, a price), while an audit is of a classifier: a logit "
-            f"changes its sign between two classes. First rows: {seen.shown()}",
-            Advice("return the probability of a class"), SetKey("outputs", "logit"),
-        )  # fmt: skip
+    if error:
+        raise error
     return "logit", seen.range
-
-
-def _looks_like_an_amount(seen: Scores) -> bool:
-    """Whether a column is as certain of one class on varied rows as no classifier is."""
-    return max(seen.low, -seen.high) > CERTAIN  # the distance from 0 on one side
 
 
 def _refuse_other_scales(seen: Scores) -> None:
     """Refuse whole numbers, and rows of one sum: softmax would make other numbers of them."""
+    steps = _misfit(seen, "bytes", None) is None
     if seen.whole:
-        steps = _misfit(seen, "bytes", None) is None
-        one = "probabilities in 256 steps" if steps else "quantised scores"
-        remedies: list[Remedy] = [SetKey("outputs", "bytes")] if steps else []
-        raise VictimError(
-            f"{seen.where} answers with whole numbers ({one}, or logits in steps of unknown size): "
-            f"{seen.range}. First rows: {seen.shown()}",
-            *remedies, SetKey("outputs", "logits"),
-            Advice("export the model with its scores as floats"),
-        )  # fmt: skip
-    if _misfit(seen, "bytes", None) is None:
+        raise whole_scores(seen, steps=steps)
+    if steps:
         raise VictimError(
             f"The answers of {seen.where} are whole numbers from 0 to 255, and two readings fit: "
             f"probabilities in 256 steps, or logits. First rows: {seen.shown()}",
@@ -335,21 +316,8 @@ def _refuse_other_scales(seen: Scores) -> None:
             f"The answers of {seen.where} are negative log-probabilities. First rows: "
             f"{seen.shown()}", Advice("return the logarithms without the minus sign"),
         )  # fmt: skip
-
-
-def _multi_label(seen: Scores, *, certain: bool) -> VictimError:
-    several = SetKey("outputs", "multi_label")
-    if certain:
-        return VictimError(
-            f"{seen.where} is a multi-label model: {seen.columns} values between 0 and 1, also for "
-            f"inputs far out of range, and their sum is not 1 ({seen.range}). First rows: "
-            f"{seen.shown()}", several, SetKey("outputs", "logits"),
-        )  # fmt: skip
-    return VictimError(
-        f"The answers of {seen.where} are between 0 and 1, their sum is not 1 ({seen.range}), and "
-        "two readings fit: one sigmoid a class (a multi-label model), or logits. First rows: "
-        f"{seen.shown()}", several, SetKey("outputs", "logits"),
-    )  # fmt: skip
+    if seen.integral() and seen.spreads():
+        raise whole_scores(seen, steps=False)
 
 
 def _no_fit(

@@ -71,6 +71,11 @@ class Scores:
         low, high = self.sums
         return total - tolerance <= low and high <= total + tolerance
 
+    def spreads(self) -> bool:
+        """Whether the values are unlike each other and reach beyond 0 to 1, on enough rows."""
+        varied = len(self.values) >= FEW and self.low < self.high
+        return varied and not self.within(0, 1)
+
     def constant_sum(self) -> float | None:
         """The sum of every row, if all sums are alike and the rows are not."""
         low, high = self.sums
