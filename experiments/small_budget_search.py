@@ -23,6 +23,7 @@ from torch import nn
 from clonecost.attacks import ATTACKS
 from clonecost.audit import Audit, RunOptions, run_audit
 from clonecost.data import load, load_proxy
+from clonecost.generators import ready_generator
 from clonecost.networks import build
 from clonecost.types import LabelledInputs, ThreatModel
 from clonecost.victims.zoo.catalogue import Training
@@ -42,6 +43,7 @@ NARROW: dict[str, dict[str, Any]] = {
     "dfme": {"generator_width": 16}, "maze_star": {"generator_width": 16},
     "maze": {"generator_width": 32}, "dual_students": {"generator_width": 16},
     "disguide": {"generator_width": 16}, "knockoff": {},
+    "black_box_ripper": {"generator": "sngan-small:3", "low_precision": True},
 }  # fmt: skip
 Choices = Mapping[str, list[Any]]
 SPACES: dict[str, Choices] = {
@@ -68,6 +70,13 @@ SPACES: dict[str, Choices] = {
     "knockoff": {
         "recipe": ["shared"], "temperature": [None, "sweep", 1.0, 4.0, 20.0], "epochs": [20, 60],
     },
+    "black_box_ripper": {
+        "reuse": ["evolved", "all"], "loss": ["bce", "kl", "l2"], "evolve": [True, False],
+        "max_generations": [2, 3, 10], "epochs": [20, 60],
+    },
+}  # fmt: skip
+RELEASED = {
+    "bound": 3.3, "mutation": 0.5, "children": "evenly", "stop": "probability", "loss": "bce",
 }  # fmt: skip
 HINTS: dict[str, list[dict[str, Any]]] = {
     "dfme": [{"batch_size": 64, "student": STUDENTS[2], "replay_steps": 10, "loss": "kl"}],
@@ -75,7 +84,17 @@ HINTS: dict[str, list[dict[str, Any]]] = {
     "maze": [{"batch_size": 32}],
     "dual_students": [{"batch_size": 64, "student": STUDENTS[2]}],
     "disguide": [{"batch_size": 16}, {"batch_size": 32}],
-    "knockoff": [],
+    "knockoff": [
+        {"recipe": "shared"}, {"recipe": "shared", "temperature": "sweep"},
+        {"recipe": "shared", "temperature": 4.0}, {"recipe": "shared", "temperature": 20.0},
+    ],
+    "black_box_ripper": [
+        RELEASED,
+        RELEASED | {"reuse": "all", "loss": "kl", "epochs": 60},
+        RELEASED | {"reuse": "all", "loss": "kl", "epochs": 60, "evolve": False},
+        RELEASED | {"reuse": "all", "loss": "kl", "epochs": 60, "max_generations": 3},
+        RELEASED | {"reuse": "all", "loss": "bce", "epochs": 60, "max_generations": 3},
+    ],
 }
 # What won for another method of the same family after the first round.
 SECOND: dict[str, list[dict[str, Any]]] = {
@@ -143,7 +162,13 @@ def main() -> None:
         todo = [row["settings"] for row in first[: wanted.best]]
     network, test, accuracy = victim_of(wanted.victim)
     print(f"victim: {accuracy:.4f} on {len(test):,} other training rows", flush=True)
-    proxy = load_proxy("cifar10", shape=SHAPE) if wanted.method == "knockoff" else None
+    owns_images = wanted.method in ("knockoff", "black_box_ripper")
+    proxy = load_proxy("cifar10", shape=SHAPE) if owns_images else None
+    generators = {
+        name: ready_generator(name, proxy.to("cpu"))
+        for key, name in NARROW[wanted.method].items()
+        if key == "generator" and proxy is not None
+    }
     threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=wanted.budget)
     for settings in todo:
         key = (settings, wanted.seed, wanted.budget)
@@ -154,7 +179,7 @@ def main() -> None:
             result = run_audit(Audit(
                 victim=network, threat=threat, test=test, student=STUDENT, proxy=proxy,
                 attack=ATTACKS[wanted.method](**{**NARROW[wanted.method], **settings}),
-                out=Path(folder) / "run", seed=wanted.seed,
+                out=Path(folder) / "run", seed=wanted.seed, generators=generators,
                 options=RunOptions(keep="none", spot_check=0),
             ))  # fmt: skip
         rows.append({
