@@ -85,8 +85,10 @@ HINTS: dict[str, list[dict[str, Any]]] = {
     "dual_students": [{"batch_size": 64, "student": STUDENTS[2]}],
     "disguide": [{"batch_size": 16}, {"batch_size": 32}],
     "knockoff": [
-        {"recipe": "shared"}, {"recipe": "shared", "temperature": "sweep"},
-        {"recipe": "shared", "temperature": 4.0}, {"recipe": "shared", "temperature": 20.0},
+        {"recipe": "shared"},
+        {"recipe": "shared", "temperature": "sweep"},
+        {"recipe": "shared", "temperature": 4.0},
+        {"recipe": "shared", "temperature": 20.0},
     ],
     "black_box_ripper": [
         RELEASED,
