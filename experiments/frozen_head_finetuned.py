@@ -7,7 +7,7 @@ convolution and a softmax head on 1,500 training images of CIFAR-10: Adam, 5 epo
 head at 1e-3, the blocks at each of several rates, statistics of BatchNorm as they were. The
 attacker solves for a head on the public features of 1,538 pictures of clip art, from float32
 answers. With `--train` the attacker then trains the same last blocks and the solved head on these
-answers, without further queries (as `frozen_head:fine_tune` does with all of the network), and
+answers, without further queries (as `frozen_head:fine_tune` does with all of the network).
 RESULT.json, where it exists, keeps what it holds and gets these numbers.
 """
 
@@ -29,6 +29,7 @@ from clonecost.networks.pretrained import Pretrained
 from clonecost.tabular.linear_head import solve_head
 from clonecost.tabular.solved_head import solved_fit
 from clonecost.training.fine_tune import FineTune, fine_tune
+from clonecost.training.linear_head import probe_head
 from clonecost.types import as_pixels
 from experiments.frozen_head_features import clipart
 
@@ -77,6 +78,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, help="keeps what the trained blocks get")
     parser.add_argument("--train", action="store_true")
+    parser.add_argument("--probe", action="store_true")
     told = parser.parse_args()
     torch.set_num_threads(1)
     encoder = load_backbone("efficientnet-lite0", size=SIDE).as_module(frozen=True)
@@ -101,7 +103,8 @@ def main() -> None:
         for rate in RATES:
             cell = cells[rate]
             trains = told.train and rate in TRAINED and len(cell["trained"]) == seed
-            if len(cell["seeds"]) != seed and not trains:
+            probes = told.probe and len(cell["probed"]) == seed
+            if len(cell["seeds"]) != seed and not trains and not probes:
                 continue
             part = slice(seed * TRAINING, (seed + 1) * TRAINING)
             top, head = fine_tuned(public, rows[part], train.labels[order[part]], rate, seed)
@@ -115,6 +118,9 @@ def main() -> None:
                 cell["seeds"].append(share(solved.logits(seen).argmax(1) == right))
                 cell["explained"].append(solved.explained)
                 cell["victim_accuracy"].append(share(right == test.labels[:TESTED]))
+            if probes:
+                clone = probed(features[chosen], answers)
+                cell["probed"].append(share(clone(seen).argmax(1) == right))
             if trains:
                 clone = trained(public, asked[chosen], answers, seed)
                 cell["trained"].append(share(of(clone, tested).argmax(1) == right))
@@ -131,7 +137,7 @@ Cells = dict[float, dict[str, list[float]]]  # of each rate, values by seed
 
 def held(file: Path) -> Cells:
     """What an earlier run has measured."""
-    keys = ("seeds", "explained", "victim_accuracy", "trained")
+    keys = ("seeds", "explained", "victim_accuracy", "trained", "probed")
     cells: Cells = {rate: {key: [] for key in keys} for rate in RATES}
     for one in json.loads(file.read_text())["cells"] if file.is_file() else []:
         cells[one["rate"]] = {key: list(one.get(key, ())) for key in keys}
@@ -142,7 +148,9 @@ def document(cells: Cells) -> dict[str, object]:
     found = []
     for rate, cell in cells.items():
         one: dict[str, object] = {"rate": rate, **cell}
-        for name, key in (("solved", "seeds"), ("trained_clone", "trained")):
+        for name, key in (
+            ("solved", "seeds"), ("trained_clone", "trained"), ("linear_probe", "probed"),
+        ):  # fmt: skip
             values = cell[key]
             low, high = t_interval(values) if len(values) > 1 else (0.0, 1.0)
             if values:
@@ -163,6 +171,13 @@ def trained(public: Top, rows: Tensor, answers: Tensor, seed: int) -> nn.Module:
     rng = torch.Generator().manual_seed(seed)
     fine_tune(clone, rows, answers, RECIPE, rng=rng, fit=solved_fit("probs"))
     return clone.eval()
+
+
+def probed(features: Tensor, answers: Tensor) -> nn.Module:
+    """The head of `knockoff:linear_probe` on these rows."""
+    clone = Pretrained(nn.Identity(), features=1_280, num_classes=CLASSES)
+    probe_head(clone, features, answers, torch.arange(len(answers)) < len(answers) // 10)
+    return clone.head
 
 
 def enlarged(rows: Tensor) -> list[Tensor]:
