@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tests.support.toy_backbone import SIZE, D
 
 from clonecost.backbones.catalogue import BackboneCard
+from clonecost.cli.fingerprint import facts
 from clonecost.config import EVERYTHING, make_spec
 from clonecost.errors import ConsentError, SpecError
 from clonecost.oracle.record import Record
@@ -40,6 +42,13 @@ def few(pixels):
 
 def many(pixels):
     return answers(pixels, 60)
+
+def tuned(pixels):
+    pixels = pixels + 0.1 * pixels.square()
+    return few(pixels)
+
+def any_size(pixels):
+    return few(torch.nn.functional.adaptive_avg_pool2d(pixels, 8))
 
 def moody(pixels):
     return (few(pixels).log() + torch.rand(len(pixels), 5)).softmax(1)
@@ -76,16 +85,43 @@ def test_the_backbone_is_recognised_and_every_row_is_counted(victims: Path) -> N
     assert not found.width_seen  # five classes show no 24 features
     head = found.attacks[0]
     assert (head.attack, head.applies, head.queries) == ("frozen_head", True, int(1.2 * (D + 1)))
+    assert (first.frozen, second.frozen) == (True, None)
     assert found.asked == 120
+    assert [(one.height, one.width, one.taken) for one in found.sizes] == [
+        (4, 4, False), (16, 16, False), (8, 12, False)
+    ]  # fmt: skip
     with_ledger = Record.read(victims / "out" / "ledger.sqlite")
     try:
-        assert with_ledger.totals("attack").settled == 120
+        assert with_ledger.totals("attack").settled == 117
     finally:
         with_ledger.close()
     written = json.loads((victims / "out" / "fingerprint.json").read_text())
     assert written == json.loads(found.model_dump_json())
     again = asked("few", victims / "out", budget=150)  # it goes on with what is paid
     assert again.asked == 150
+
+
+def test_a_backbone_that_was_trained_with_its_head_is_told(victims: Path) -> None:
+    found = asked("tuned", victims / "out", (RIGHT,))
+    (sign,) = found.backbones
+    assert (sign.sign, sign.frozen) == ("likely", False)
+    head = found.attacks[0]
+    assert (head.applies, head.queries) == (True, None)
+    assert "its owner has trained it, too" in head.why
+
+
+def test_sizes_that_are_taken(victims: Path) -> None:
+    found = asked("any_size", victims / "out", ())
+    assert [one.taken for one in found.sizes] == [True, True, True]
+    again = asked("any_size", victims / "out", ())
+    assert again == found
+    words = dict(facts(found))
+    assert words["other sizes"] == "takes 4 x 4, 16 x 16, 8 x 12"
+    few = asked("few", victims / "few", ())
+    assert "rows that were sent" not in dict(facts(few))["other sizes"]
+    for one in few.sizes:
+        with closing(Record.read(victims / f"few/sizes/{one.height}x{one.width}.sqlite")) as paid:
+            assert (paid.totals("attack").lost, one.why_not != "") == (1, True)
 
 
 def test_more_classes_than_features_show_the_width(victims: Path) -> None:

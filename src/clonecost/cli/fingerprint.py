@@ -91,6 +91,8 @@ def facts(found: "Fingerprint") -> list[tuple[str, str]]:
     if found.width is not None:
         words = "" if found.width_seen else "at least "
         said.append(("last layer", f"{words}{found.width:,} features, by the rank of the answers"))
+    if found.sizes:
+        said.append(("other sizes", _sizes(found)))
     said.append(("mean colours", f"explain {max(0.0, found.colours):.0%} of the answers"))
     for one in found.backbones:
         said.append((
@@ -112,3 +114,10 @@ def _answers(found: "Fingerprint") -> str:
     kinds = {"label": "labels only", "top_k": "the likeliest classes", "probs": "probabilities"}
     digits = f", rounded to {found.step:g}" if found.step else ""
     return kinds[found.answers] + digits
+
+
+def _sizes(found: "Fingerprint") -> str:
+    tried = [(f"{one.height} x {one.width}", one.taken) for one in found.sizes]
+    taken, refused = ([size for size, was in tried if was is kind] for kind in (True, False))
+    parts = [("takes ", taken), ("refuses ", refused)]
+    return "; ".join(word + ", ".join(sizes) for word, sizes in parts if sizes)

@@ -252,16 +252,19 @@ class Record:
         ).fetchall()  # fmt: skip
         return b"".join(row[0] for row in rows), b"".join(row[1] for row in rows)
 
-    def first_refusal(self, account: Account) -> str:
+    def first_refusal(self, account: Account, *, lost: bool = False) -> str:
         """The victim's words for the first row of an account that it refused; empty: for none.
+
+        Args:
+            lost: rows that were lost count, too, with the reason of the loss.
 
         Raises:
             LedgerError: the ledger was altered.
         """
         self._must_fit()
         found = self._db.execute(
-            "SELECT reason FROM batches WHERE account = ? AND refused > 0 ORDER BY position "
-            "LIMIT 1", (account,)
+            "SELECT reason FROM batches WHERE account = ? "
+            "AND (refused > 0 OR ? AND state = 'lost') ORDER BY position LIMIT 1", (account, lost)
         ).fetchone()  # fmt: skip
         return str(found[0]) if found else ""
 

@@ -23,6 +23,19 @@ class BackboneSign(Model):
         "most 1; of labels: share of left-out rows whose class was right, above the majority's"
     )
     sign: Sign
+    frozen: bool | None = Field(
+        default=None, description="whether the victim has it as it is public; null: so few rows, "
+        "or such answers, do not show it"
+    )  # fmt: skip
+
+
+class OtherSize(Model):
+    """A picture of another height or width than the victim's own."""
+
+    height: int
+    width: int
+    taken: bool = Field(description="whether the victim answered it")
+    why_not: str = Field(default="", description="the victim's refusal; empty: it answered")
 
 
 class Applies(Model):
@@ -43,7 +56,9 @@ class Fingerprint(Model):
     victim: str
     input_shape: tuple[int, ...]
     classes: int
-    asked: int = Field(description="rows that were paid for, those asked twice included")
+    asked: int = Field(
+        description="rows that were paid for, those asked twice and of other sizes included"
+    )
     pool: str = Field(description="the public pictures that were asked")
     answers: Literal["label", "top_k", "probs"]
     changed: float = Field(description="the largest change of a probability of a row asked twice")
@@ -61,6 +76,9 @@ class Fingerprint(Model):
         description="what 8 x 8 mean colours explain: a backbone must explain far more"
     )
     backbones: list[BackboneSign] = Field(description="the best first")
+    sizes: list[OtherSize] = Field(
+        default=[], description="a picture of each of some other sizes, which was asked"
+    )
     attacks: list[Applies]
 
     model_config = Model.model_config | {"populate_by_name": True, "serialize_by_alias": True}

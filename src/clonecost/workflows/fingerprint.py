@@ -1,7 +1,7 @@
 """Fingerprint: what a few hundred answers show of a victim of pictures, before any attack.
 
 Every row is counted in the ledger of a folder of its own. The rows are public pictures; none is a
-test row. The first rows are asked twice.
+test row. The first rows are asked twice, and one in each of some other sizes.
 """
 
 import json
@@ -31,6 +31,7 @@ from clonecost.result.fingerprint import Applies, BackboneSign, Fingerprint, Sig
 from clonecost.tabular.answer_digits import Width, step_of, width_of
 from clonecost.tabular.linear_head import solve_head
 from clonecost.types import AnswerKind, Progress, ProxyData, Shape, answered, no_progress
+from clonecost.workflows.other_sizes import try_sizes
 
 DOCUMENT = "fingerprint.json"
 BUDGET, LEAST = 300, 40  # rows: the default, and the fewest of which anything can be said
@@ -39,6 +40,7 @@ SCREENED = 100  # rows by which a backbone's normalisation is chosen
 BATCH = 64  # rows of a call
 SEED = 16_2026  # draws the rows of the pool
 EXACT = 1e-4  # share of the variation that a recognised backbone leaves
+TOLD = 1.05  # rows for each unknown of a class, from which a frozen backbone is recognised
 LEFT = 0.2  # a likely backbone leaves at most so much of what mean colours leave
 # of answers that show less: explained by a likely backbone, and by so much more than by colours
 LIKELY, ABOVE = 0.4, 0.25
@@ -108,10 +110,13 @@ def fingerprint(
     parts = load_parts(spec, progress, consent=consent)
     assert parts.proxy is not None
     run_folder.make(out)
+    sizes = try_sizes(spec, parts, parts.proxy, out)
     found = examine(
-        spec, parts, parts.proxy, out / run_folder.LEDGER, guesses, rows=spec.budget,
+        spec, parts, parts.proxy, out / run_folder.LEDGER, guesses, rows=spec.budget - len(sizes),
         progress=progress,
     )  # fmt: skip
+    asked = found.asked + len(sizes)
+    found = found.model_copy(update={"sizes": sizes, "asked": asked})
     run_folder.write(out / DOCUMENT, found.model_dump_json(indent=1) + "\n")
     return found
 
@@ -257,32 +262,30 @@ class _Seen:
         else:
             likely = explained >= max(LIKELY, plain + ABOVE)
         sign: Sign = "likely" if likely else "no sign"
+        frozen: bool | None = None
         if self.kind != "label" and 1 - explained < EXACT <= 1 - plain:
-            sign = "recognised"
+            sign, frozen = "recognised", True
+        elif sign == "likely" and self.kind == "probs" and not self.step:
+            enough = len(self.places) >= ceil(TOLD * (backbone.features + 1))
+            frozen = False if enough else None
         return BackboneSign(
             name=guess.name, normalisation=guess.normalisation or "own", size=guess.size,
-            features=backbone.features, explained=explained, sign=sign,
+            features=backbone.features, explained=explained, sign=sign, frozen=frozen,
         )  # fmt: skip
 
 
 def applicable(found: Fingerprint) -> list[Applies]:
     """Which attacks the answers speak for, and what they cost as far as the answers show it."""
     best, whole = found.best, found.answers == "probs" and not found.step
-    shown = {"label": "labels only", "top_k": "the likeliest classes only"}.get(
-        found.answers, f"rounded to {found.step:g}" if found.step else "unrounded probabilities"
-    )
+    shown = _shown(found)
     if best is None:
         head = Applies(attack="frozen_head", applies=False, queries=None,
                        why="no backbone of the dictionary explains the answers")  # fmt: skip
     else:
-        exact = (
-            "its head is exact from so many queries, if the backbone is frozen"
-            if whole
-            else f"the answers are {shown}, so that its head is an estimate that grows with queries"
-        )
+        exact = whole and best.frozen is not False
         head = Applies(
-            attack="frozen_head", applies=True, why=f"{best.name} explains the answers: {exact}",
-            queries=ceil(1.2 * (best.features + 1)) if whole else None,
+            attack="frozen_head", applies=True, why=f"{best.name} explains {_head_of(found, best)}",
+            queries=ceil(1.2 * (best.features + 1)) if exact else None,
         )  # fmt: skip
     steady = found.changed < STEADY
     smooth = (
@@ -298,3 +301,29 @@ def applicable(found: Fingerprint) -> list[Applies]:
         Applies(attack="dfme", applies=whole and steady, why=smooth, queries=None),
         Applies(attack=pool, applies=True, why="public pictures and their answers", queries=None),
     ]
+
+
+def _shown(found: Fingerprint) -> str:
+    return {"label": "labels only", "top_k": "the likeliest classes only"}.get(
+        found.answers, f"rounded to {found.step:g}" if found.step else "unrounded probabilities"
+    )
+
+
+def _head_of(found: Fingerprint, best: BackboneSign) -> str:
+    """What a solved head is worth, after "the backbone explains"."""
+    if found.answers != "probs" or found.step:
+        return (
+            f"the answers, which are {_shown(found)}, so that its head is an estimate that grows "
+            "with queries"
+        )
+    if best.frozen is False:
+        return (
+            f"{best.explained:.1%} of the answers, and a frozen one explains all: its owner has "
+            "trained it, too, so that no number of queries makes its head exact"
+        )
+    if best.frozen:
+        return "all of the answers: its head is exact from so many queries"
+    return (
+        "the answers: its head is exact from so many queries, if the backbone is frozen, which "
+        f"{ceil(TOLD * (best.features + 1)) + TWICE:,} rows show"
+    )
