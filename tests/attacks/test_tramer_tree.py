@@ -46,7 +46,9 @@ def test_thresholds_are_found_to_epsilon_of_the_range(tmp_path: Path) -> None:
     ends = [float(end) for end in found.low.flatten() if abs(float(end)) < 2]
     assert len(ends) == 1
     assert abs(ends[0] + 0.8) <= 4e-3
-    assert spent <= 3 + 2 * 10  # the point, two ends, and from either leaf 2^10 steps halved
+    assert (
+        spent <= 8 + 3 + 2 * 10
+    )  # eight drawn rows, the point, two ends, and from either leaf 2^10 steps halved
 
 
 def test_leaves_that_answer_alike_are_told_apart_by_their_boxes(tmp_path: Path) -> None:
@@ -81,3 +83,19 @@ def test_a_plain_tree_of_two_ids_is_not_claimed_to_be_solved(tmp_path: Path) -> 
     clones, spent = steal(TramerTree(), toy, tmp_path, budget=20_000)
     assert spent <= 20_000
     assert 0.4 < agreement(clones[-1], toy) < 1.0
+
+
+def test_boosted_trees_are_left_to_another_attack_after_a_few_rows(tmp_path: Path) -> None:
+    """A sum of trees has an answer for nearly each row; a smooth model, too."""
+    weights = torch.rand(6, 9, generator=torch.Generator().manual_seed(0)).double()
+
+    def boosted(rows: torch.Tensor, /) -> torch.Tensor:
+        steps = (rows[:, :, None] > torch.linspace(-0.8, 0.8, 9)).double()
+        p = ((steps - 0.5) * weights).sum((1, 2)).sigmoid()
+        return torch.stack([p, 1 - p], 1)
+
+    said: list[str] = []
+    toy = TableToy(numbers(6), 2, boosted)
+    _, spent = steal(TramerTree(), toy, tmp_path, budget=2_000, remark=said.append)
+    assert spent <= 33
+    assert "threshold_harvest copies them" in said[-1]

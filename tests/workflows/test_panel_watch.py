@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from clonecost.config import EVERYTHING, load_parts, make_spec
+from clonecost.config.panel_entries import entries_of
 from clonecost.oracle.record import Record
 from clonecost.types import no_progress
 from clonecost.workflows.panel_watch import LEDGER, PROBES, buy_watch
@@ -23,6 +24,10 @@ def test_a_tiny_step_tells_a_smooth_model_from_a_tree(
     assert without.smooth is None
     watch = buy_watch(spec, parts, tmp_path, no_progress, probe=True)
     assert watch.smooth is smooth
+    refused = {one.attack: bool(watch.refusal(one)) for one in entries_of(spec)}
+    assert [refused[name] for name in ("tramer_tree", "threshold_harvest")] == [smooth, smooth]
+    assert refused["relu_exact"] is not smooth
+    assert not refused["tramer_lr"]
     assert watch.card.rows == without.card.rows + PROBES == 40 + 25
     with closing(Record.read(tmp_path / LEDGER)) as record:
         assert record.totals("evaluation").settled == watch.card.rows

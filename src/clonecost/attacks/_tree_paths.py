@@ -5,19 +5,21 @@ index; or `MISSING`. An answer, with all its probabilities to the last bit, is t
 that the point reaches. Tramèr et al., USENIX Security 2016, https://arxiv.org/abs/1609.02943, §4.2.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from clonecost.attacks._stages import QuerySteps, query
-from clonecost.attacks.base import AttackerKit, DeferredClone, table_of
+from clonecost.attacks.base import AttackerKit, Clone, DeferredClone, table_of
 from clonecost.oracle import Oracle
 from clonecost.tabular.features import bounds, is_category
 from clonecost.tabular.models import RuleModel, SameAnswer
 
 MISSING = -1
+DRAWN, FIRST = 256, 8  # rows at most, and at first, by which many leaves are told
+ALONE = 6.0  # n rows that all differ: with 95 % there are n^2 / 6 leaves or more
 
 
 @dataclass(kw_only=True)
@@ -93,6 +95,25 @@ class TreeGrid:
         if number == len(self.answers):
             self.answers.append(answer)
         return number
+
+    def too_many_leaves(self, rng: torch.Generator) -> Generator[Clone, None, int]:
+        """Whether drawn rows show more leaves than the budget can follow, as boosted trees have.
+
+        A leaf takes at least the two ends of a line along each number, and each other value of a
+        category. Ends at the first two rows that share a leaf. Returns how many leaves there are
+        at least; 0: the budget may do.
+        """
+        share = torch.rand(DRAWN, len(self.most), generator=rng, device=rng.device).cpu()
+        points = (share * (self.most + 1)).long().minimum(self.most)
+        rows_a_leaf = int(torch.where(self.category, self.most, 2).sum())
+        needed = int((ALONE * self.oracle.remaining / rows_a_leaf) ** 0.5) + 1
+        asked = FIRST
+        while asked < 2 * min(needed, DRAWN):
+            ids = yield from self.ids(points[: min(asked, needed)])
+            if len(ids.unique()) < len(points[: len(ids)].unique(dim=0)):
+                return 0
+            asked *= 2
+        return int(needed**2 / ALONE) if needed <= DRAWN else 0
 
     def cuts(self, points: Tensor, number: Tensor, a: Tensor, b: Tensor) -> QuerySteps:
         """Bisect lines along a number from step a to step b, both halves where ids differ.

@@ -29,10 +29,17 @@ from clonecost.attacks._tree_paths import Boxes, TreeGrid, moved
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, at_least
 from clonecost.oracle import Oracle
 
+PROBING = -5  # branch of the kit
 INSTEAD = (
     "The victim may be no single decision tree, or its leaves may answer alike, which "
     "tramer_tree_top_down tells apart. tramer_lr solves for a linear model, tramer_mlp for a "
     "neural network; tramer_adaptive_retrain trains a model of any kind"
+)
+
+MANY = (
+    "All drawn rows have answers of their own, so that the victim has about {many:,} leaves or "
+    "more, and one tree of so many takes more rows than the budget has. Boosted trees and forests "
+    "are like that, and threshold_harvest copies them"
 )
 
 
@@ -63,6 +70,9 @@ class TramerTree:
         unfinished(kit, INSTEAD)
         leaves = _Leaves(oracle, kit, round(1 / self.epsilon))
         grid = leaves.grid
+        if many := (yield from grid.too_many_leaves(kit.branch(PROBING).rng)):
+            kit.remark(MANY.format(many=many))
+            return
         share = torch.rand(1, len(grid.most), generator=kit.rng, device=kit.rng.device).cpu()
         queue = (share * (grid.most + 1)).long().minimum(grid.most)  # (q, d) points
         while len(queue):

@@ -93,10 +93,10 @@ _MORE_IMAGES = (
 _TABLE = (
     Entry(attack="tramer_lr", answers=SCORES),
     Entry(attack="lowd_meek", answers=("top_k", *LABELS)),
+    Entry(attack="relu_exact", answers=("probs",), exact=True, late=True),
     Entry(attack="tramer_adaptive_retrain"),
     Entry(attack="tramer_tree", answers=SCORES, pieces=True),
     Entry(attack="threshold_harvest", answers=SCORES, pieces=True, late=True),
-    Entry(attack="relu_exact", answers=("probs",), exact=True, late=True),
 )
 _MORE_TABLE = (
     *_TABLE,

@@ -44,7 +44,7 @@ from clonecost.workflows.panel_fingerprint import ITS_PART, Known, look
 from clonecost.workflows.panel_measures import Means, take_measures
 from clonecost.workflows.panel_parts import EntryParts
 from clonecost.workflows.panel_rule import look_at
-from clonecost.workflows.panel_watch import PIECES, SMOOTH, Watch, buy_watch
+from clonecost.workflows.panel_watch import EXACT_PART, Watch, buy_watch
 from clonecost.workflows.run import Watch as Callbacks
 from clonecost.workflows.run import must_be_same_audit
 
@@ -311,10 +311,8 @@ class _Session:
             return 0, problem.fact.removesuffix(".")
         if why := self.known.refusal(one):
             return 0, why
-        if one.pieces and self.watch and self.watch.smooth:
-            return 0, SMOOTH
-        if one.exact and self.watch and self.watch.smooth is False:
-            return 0, PIECES
+        if self.watch and (why := self.watch.refusal(one)):
+            return 0, why
         left = self._left()
         if left <= 0:
             return 0, f"the time limit of {self.spec.minutes:g} minutes was reached before it"
@@ -334,10 +332,13 @@ class _Session:
     def _share(self, place: int) -> int:
         """The rows of an entry: an equal part of all that earlier ones have left over.
 
-        An attack that surely applies gets what it needs, up to half of them.
+        An attack that surely applies gets what it needs, up to half of them; one that is exact for
+        smooth models, of which the victim is one, gets `EXACT_PART`.
         """
-        left = self._rows_left()
-        needs = min(self.known.needs(self.planned[place]), int(ITS_PART * left))
+        left, one = self._rows_left(), self.planned[place]
+        needs = min(self.known.needs(one), int(ITS_PART * left))
+        if one.exact and self.watch and self.watch.smooth:
+            needs = int(EXACT_PART * left)
         return max(left // self._runnable(place), needs)
 
     def _rows_left(self) -> int:
@@ -359,7 +360,10 @@ class _Session:
         """
         pairs = zip(self.planned[place:], self.book.entries[place:], strict=True)
         measured = any(one.kind == "labels" and one.ended is None for one in self.book.measures)
-        return max(1, measured + sum(e.ended is None and not one.missing for one, e in pairs))
+        return max(1, measured + sum(e.ended is None and self._may_run(one) for one, e in pairs))
+
+    def _may_run(self, one: PlannedEntry) -> bool:
+        return not one.missing and not (self.watch and self.watch.refusal(one))
 
     def _evaluation(self) -> int:
         return evaluation_rows(self.spec, self.parts.threat, len(self.parts.test))

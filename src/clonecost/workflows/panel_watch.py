@@ -10,7 +10,7 @@ from torch import nn
 
 from clonecost.config import Spec, lost_limit, make_device
 from clonecost.config.build import Parts
-from clonecost.config.panel_entries import watch_parts, watch_rows
+from clonecost.config.panel_entries import PlannedEntry, watch_parts, watch_rows
 from clonecost.data import load
 from clonecost.data.text_rows import decode, encode
 from clonecost.data.text_words import words_of
@@ -25,6 +25,7 @@ from clonecost.types import Feature, LabelledInputs, Progress, ThreatModel, as_b
 
 LEDGER = "watch.sqlite"  # in the panel's folder
 SEED = 15_2026  # draws the watch rows: other rows than any attack's or evaluation's
+EXACT_PART = 0.7  # of the rows left, for an attack on smooth models that is exact or ends early
 PROBES = 25  # watch rows of a table that are sent again, each with one number moved
 STEP = 1e-4  # of its range: a tree's thresholds are rarely so close
 SMOOTH = (
@@ -53,6 +54,12 @@ class Watch:
     references: dict[str, Reference]
     card: WatchRows
     smooth: bool | None = None
+
+    def refusal(self, one: PlannedEntry) -> str:
+        """Why an attack on trees, or on smooth models, does not fit; empty: it may."""
+        if one.pieces and self.smooth:
+            return SMOOTH
+        return PIECES if one.exact and self.smooth is False else ""
 
     def agreements(self, clone: nn.Module, queries: int) -> list[tuple[str, Corrected, float]]:
         """Each kind with its name, the clone's agreement, and the share of the majority class."""
