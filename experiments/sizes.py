@@ -1,9 +1,9 @@
 """Seconds, memory and disk of runs of many rows: `verify`, `report`, `resume`, and three attacks.
 
     python -m experiments.sizes ledger --rows N ... [--keep all|none] [--seed K ...] [--out FILE]
-    python -m experiments.sizes attack --rows N ... [--name ATTACK ...] [--seed K ...] [--out FILE]
+    python -m experiments.sizes attack --rows N ... [--name ATTACK ...] [--seed K ...]
 
-The victim is a fixed linear layer over a coarse copy of a grey image of 28 x 28, so that the cost is
+The victim is a fixed linear layer over a coarse copy of a grey image of 28 x 28: the cost is
 clonecost's own. `ledger` runs an attack that only buys random rows, in batches of 256, until the
 victim fails at the last batch; then it is resumed, verified and reported, each in a process of its
 own, because a peak of memory never falls again. The file is written after every run; runs that it
@@ -23,9 +23,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import torch
+from benchmarks.memory import peak_memory
 from torch import Tensor, nn
 
-from benchmarks.memory import peak_memory
 from clonecost.attacks.base import Attack, AttackerKit, Clone, Declaration
 from clonecost.attacks.dfme import Dfme
 from clonecost.attacks.ex_nihilo import ExNihilo
@@ -75,7 +75,7 @@ class Victim:
         return (nn.functional.avg_pool2d(inputs, 4).flatten(1) @ self.weights).softmax(1)
 
 
-def test_rows(rows: int = 256) -> LabelledInputs:
+def noise(rows: int = 256) -> LabelledInputs:
     """Random images, whose labels mean nothing."""
     rng = torch.Generator().manual_seed(1)
     pixels = torch.randint(256, (rows, *SHAPE), generator=rng, dtype=torch.uint8)
@@ -90,7 +90,7 @@ def audit_of(
     """The audit of the synthetic victim; the clone is scored at its end only."""
     threat = ThreatModel(input_shape=SHAPE, num_classes=CLASSES, query_budget=rows)
     return Audit(
-        victim=victim, threat=threat, attack=attack, test=test_rows(), proxy=proxy, out=folder,
+        victim=victim, threat=threat, attack=attack, test=noise(), proxy=proxy, out=folder,
         student="lenet", seed=seed,
         options=RunOptions(keep=keep, spot_check=0, snapshot_every=5.0, threads=1),
     )  # fmt: skip
@@ -101,7 +101,7 @@ def audit_of(
 
 def buy(folder: Path, rows: int, keep: Keep, seed: int) -> dict[str, float]:
     """A run of which the last batch is missing."""
-    asked = len(test_rows()) + rows - BATCH
+    asked = len(noise()) + rows - BATCH
     with suppress(CloneCostError):
         run_audit(audit_of(Buys(), rows, folder, Victim(asked), seed=seed, keep=keep))
     return {}

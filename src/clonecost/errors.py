@@ -23,8 +23,9 @@ Example:
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Listed = Literal[
     "attacks", "victims", "datasets", "networks", "defences", "countermeasures", "detectors",
@@ -162,6 +163,11 @@ class BudgetError(CloneCostError):
             f"{requested:,} queries were requested with {budget - spent:,} left ({spent:,} of "
             f"{budget:,} spent); nothing was sent"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As a worker's answer: the arguments are named."""
+        return partial(BudgetError, requested=self.requested, spent=self.spent,
+                       budget=self.budget), ()  # fmt: skip
 
 
 class AnswersError(CloneCostError):

@@ -164,7 +164,8 @@ def _at_once(todo: "list[Job]", *, workers: str, folder: Path, **settings: Any) 
     from rich.live import Live
 
     from clonecost.report.live import live_runs
-    from clonecost.suite import pool_of, run_at_once
+    from clonecost.suite import run_at_once
+    from clonecost.workers import pool_of
 
     pool = pool_of(workers)
     with Live(console=errors, auto_refresh=False, transient=True) as shown:

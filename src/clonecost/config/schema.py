@@ -205,6 +205,14 @@ class Spec(BaseModel):
         "network, else as many as cores are free; a resumed run keeps its number.",
         metavar="N|auto", panel=RUN, free=True,
     )] = "auto"  # fmt: skip
+    cpus: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)], Key(
+        "Cores that a run takes of a machine, where it is one of several on Ray or SLURM.",
+        metavar="N", panel=RUN, free=True,
+    )] = 1.0  # fmt: skip
+    gpus: Annotated[Annotated[float, Field(ge=0, allow_inf_nan=False)], Key(
+        "GPUs that such a run takes, 0.25 for four runs on one; without any it computes on the "
+        "CPU.", metavar="N", panel=RUN, free=True,
+    )] = 0.0  # fmt: skip
     compile: Annotated[Compiled, Key(
         "Use torch.compile for the attack's generators, or for its students too (all).", panel=RUN,
     )] = "no"  # fmt: skip

@@ -15,7 +15,6 @@ from .results import read_results as read_results
 from .run import Job as Job
 from .run import gather as gather
 from .run import jobs as jobs
+from .run import run_at_once as run_at_once
 from .run import run_suite as run_suite
 from .run import write_results as write_results
-from .workers import pool_of as pool_of
-from .workers import run_at_once as run_at_once

@@ -1,18 +1,15 @@
 """Run the cells of a suite as ordinary run folders, and gather their results."""
 
-import os
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from clonecost.audit import Watcher
 from clonecost.config import Spec, asking_for, not_consented
-from clonecost.errors import Advice, CloneCostError, SetKey, SpecError, suggest
+from clonecost.errors import CloneCostError, SetKey, SpecError, suggest
 from clonecost.persistence import run_folder
 from clonecost.result import Result
-from clonecost.safe_text import first_line
 from clonecost.suite import render
 from clonecost.suite.definition import Cell, Row, Suite, cells, scale_of
 from clonecost.suite.merging import changed_victim
@@ -25,8 +22,10 @@ from clonecost.suite.results import (
     make_column,
 )
 from clonecost.types import Progress, no_progress
+from clonecost.workers import Pool
 from clonecost.workflows.agreements import Either, remembered
-from clonecost.workflows.run import Watch, finished, run_spec
+from clonecost.workflows.apart import Single, run_apart, run_singles
+from clonecost.workflows.run import Watch, finished
 
 RESULTS, MARKDOWN, PAGE = "results.json", "table.md", "table.html"
 NOT_YET, NO_AUDIT = "not yet", "no audit of this victim yet"
@@ -112,8 +111,11 @@ def run_suite(
     for job in todo:
         yield (
             job,
-            run_job(job, watch=watch(job), progress=progress, command=command, consent=consent),
-        )
+            run_apart(
+                job.spec, job.folder, watch=watch(job), progress=progress, command=command,
+                consent=consent,
+            ),
+        )  # fmt: skip
 
 
 def must_agree(todo: Sequence[Job], consent: Container[str], where: str) -> None:
@@ -132,31 +134,23 @@ def must_agree(todo: Sequence[Job], consent: Container[str], where: str) -> None
         raise asking_for(left, where=where)
 
 
-def run_job(
-    job: Job, *, watch: Watch = lambda _: Watcher(), progress: Progress = no_progress,
-    command: str = "", consent: Container[str] = (),
-) -> CloneCostError | None:  # fmt: skip
-    """Run a job, or go on with it; its result is in its folder then.
+def run_at_once(
+    todo: Sequence[Job], pool: Pool, *, beat: Callable[[], object] = lambda: None,
+    command: str = "", consent: Container[str] = (), where: str = "The suite",
+) -> Iterator[tuple[Job, CloneCostError | None]]:  # fmt: skip
+    """Run the unfinished jobs in a pool; yields each as it ends, and why it failed.
 
-    Returns:
-        Why it failed; None: it did not.
+    Args:
+        beat: called about once a second in this process, to show what goes on.
+        consent, where: as for `run_suite`; the consent has to be picklable.
+
+    Raises:
+        ConsentError: a job would run or contact what the person has not agreed to; no job was run.
     """
-    try:
-        run_folder.make(job.folder)
-        for _ in run_spec(
-            job.spec, job.folder, watch=watch, progress=progress, command=command, consent=consent
-        ):
-            pass
-    except CloneCostError as error:
-        return error
-    except Exception as error:  # a fault in one cell must not stop the others
-        if os.environ.get("CLONECOST_TRACEBACK"):
-            raise
-        return CloneCostError(
-            f"Unexpected {type(error).__name__}: {first_line(error)}",
-            Advice("set CLONECOST_TRACEBACK=1, which shows where it arose"),
-        )
-    return None
+    must_agree(todo, consent, where)
+    singles = [Single(title=job.title, spec=job.spec, folder=job.folder) for job in todo]
+    for place, error in run_singles(singles, pool, beat=beat, command=command, consent=consent):
+        yield todo[place], error
 
 
 # -- the table -----------------------------------------------------------------------------------

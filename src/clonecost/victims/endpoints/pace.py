@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from clonecost.errors import Advice, SetKey, VictimError
 from clonecost.result import Authorisation
-from clonecost.victims.endpoints.shared_state import SharedState
+from clonecost.victims.endpoints.shared_state import SharedState, this_machine
 
 # Seconds that are added to the window: two requests that leave a second apart may arrive closer.
 SLACK = 0.05
+LEAST = 1e-4  # seconds of a pause: a clock may not see a shorter one pass
 
 
 class Pace:
@@ -22,6 +23,7 @@ class Pace:
 
     Args:
         clock: seconds, the same for all processes of the machine.
+        machine: names this clock; between machines the clock of the state's disk counts.
     """
 
     def __init__(
@@ -30,9 +32,11 @@ class Pace:
         rate: float,
         *,
         clock: Callable[[], float] = time.monotonic,
+        machine: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._state, self._rate, self._clock, self._sleep = state, rate, clock, sleep
+        self._machine = machine or this_machine()
         self.most = max(1, math.floor(rate))  # rows of one request, and of one window
         self._window = max(1.0, 1 / rate) + SLACK
 
@@ -51,26 +55,31 @@ class Pace:
     def _try(self, rows: int) -> float:
         """Count the rows as sent and return 0; or return the seconds until the next try."""
         with self._state.locked() as state:
-            now = self._clock()
-            # a time after now is of before the machine was started anew
-            sent = [
-                (at, count) for at, count in state.get("sent", ()) if now - self._window < at <= now
-            ]
-            if sent and (early := sent[-1][0] + sent[-1][1] / self._rate - now) > 0:
-                return early
-            too_many = sum(count for _, count in sent) + rows - self.most
-            for at, count in sent:
+            now, now_on_disk = self._clock(), self._state.time()
+            sent = []
+            for machine, at, on_disk, count in state.get("admitted", ()):
+                on_disk = min(on_disk, now_on_disk)  # else that clock was set back
+                ago = now - at if machine == self._machine else now_on_disk - on_disk
+                if ago < self._window:
+                    sent.append((ago, (machine, at, on_disk, count)))
+            state["admitted"] = [entry for _, entry in sent]
+            if sent:
+                ago, (*_, count) = min(sent)
+                if (early := count / self._rate - ago) > 0:
+                    return max(early, LEAST)
+            too_many = sum(entry[-1] for _, entry in sent) + rows - self.most
+            for ago, (*_, count) in sorted(sent, reverse=True):
                 if too_many <= 0:
                     break
                 too_many -= count
                 if too_many <= 0:
-                    return max(at + self._window - now, 1e-4)
-            state["sent"] = [*sent, (now, rows)]
+                    return max(self._window - ago, LEAST)
+            state["admitted"].append((self._machine, now, now_on_disk, rows))
             return 0.0
 
 
 class RowCap:
-    """The rows that a permission allows, counted over all runs of this user on this machine."""
+    """The rows that a permission allows, counted over all runs that share a state."""
 
     def __init__(self, state: SharedState, authorisation: Authorisation) -> None:
         self._state, self._rows = state, authorisation.rows or 0
@@ -108,7 +117,7 @@ class RowCap:
         if used + rows > self._rows:
             raise VictimError(
                 f"The permission for {self._state.origin} allows {self._rows:,} rows, and "
-                f"{used:,} were sent from this machine; nothing more is sent, and all earlier "
+                f"{used:,} were sent; nothing more is sent, and all earlier "
                 "answers are kept", Advice("ask the owner for more rows"),
                 SetKey("authorisation.rows"),
             )  # fmt: skip

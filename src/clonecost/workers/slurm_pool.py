@@ -1,26 +1,25 @@
-"""Jobs of a suite on SLURM, by submitit (extra `slurm`): each is a job of the queue.
+"""Tasks on SLURM, by submitit (extra `slurm`): each is a job of the queue.
 
 What the queue needs to know (partition, time, memory) is read from the variables SBATCH_* that
 sbatch itself reads. The run folders have to lie on a disk that all machines share.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from clonecost.errors import Advice, SpecError
-from clonecost.suite.pool import LOOK, Ended, Work
-from clonecost.suite.run import Job
+from clonecost.workers.pool import LOOK, Ended, Placed
 
 LOGS = Path("slurm-logs")
 
 
 def on_slurm(
-    jobs: Sequence[tuple[int, Job]], work: Work, beat: Callable[[], object], *,
-    cluster: str = "slurm",
-) -> Iterator[Ended]:  # fmt: skip
-    """A `Pool` of SLURM; the logs of its jobs are in `slurm-logs`.
+    tasks: Placed, beat: Callable[[], object], *, cluster: str = "slurm"
+) -> Iterator[Ended]:
+    """A `Pool` of SLURM; whole cores and GPUs a task, and the logs are in `slurm-logs`.
 
     Args:
         cluster: of submitit; `local` runs processes of this machine.
@@ -28,7 +27,7 @@ def on_slurm(
     Raises:
         SpecError: submitit is not installed, or there is no `sbatch`.
     """
-    running = _submitted(jobs, work, cluster)
+    running = _submitted(tasks, cluster)
     try:
         while running:
             for place, job in list(running.items()):
@@ -44,7 +43,7 @@ def on_slurm(
             job.cancel()
 
 
-def _submitted(jobs: Sequence[tuple[int, Job]], work: Work, cluster: str) -> dict[int, Any]:
+def _submitted(tasks: Placed, cluster: str) -> dict[int, Any]:
     try:
         import submitit
     except ModuleNotFoundError as error:
@@ -54,8 +53,14 @@ def _submitted(jobs: Sequence[tuple[int, Job]], work: Work, cluster: str) -> dic
         ) from error
     try:
         executor = submitit.AutoExecutor(folder=LOGS, cluster=cluster)
-        executor.update_parameters(cpus_per_task=1, name="clonecost")
-        return {place: executor.submit(work, job) for place, job in jobs}
+        jobs = {}
+        for place, task in tasks:
+            executor.update_parameters(
+                name="clonecost", cpus_per_task=ceil(task.cpus),
+                **({"gpus_per_node": ceil(task.gpus)} if task.gpus else {}),
+            )  # fmt: skip
+            jobs[place] = executor.submit(task.call)
+        return jobs
     except (RuntimeError, OSError) as error:
         raise SpecError(
             f"Jobs cannot be handed to SLURM ({error})",

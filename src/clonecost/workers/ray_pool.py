@@ -1,38 +1,44 @@
-"""Jobs of a suite on Ray (extra `ray`): on this machine, or on a cluster.
+"""Tasks on Ray (extra `ray`): on this machine, or on a cluster.
 
-Ray starts a job again whose worker or machine was lost. The run folders have to lie on a disk that
+Ray starts a task again whose worker or machine was lost. The run folders have to lie on a disk that
 all machines share, and all need the same version of clonecost.
 """
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from clonecost.errors import Advice, CloneCostError, SpecError
+from clonecost.errors import Advice, CloneCostError, SetKey, SpecError
 from clonecost.safe_text import first_line
-from clonecost.suite.pool import LOOK, Ended, Work
-from clonecost.suite.run import Job
 from clonecost.version import __version__
+from clonecost.workers.pool import LOOK, Ended, Placed
+
+RETRIES = 2  # by Ray itself, of a task whose worker or machine was lost
 
 
-def on_ray(
-    address: str, jobs: Sequence[tuple[int, Job]], work: Work, beat: Callable[[], object]
-) -> Iterator[Ended]:
-    """A `Pool` of Ray: one core a job.
+def on_ray(address: str, tasks: Placed, beat: Callable[[], object]) -> Iterator[Ended]:
+    """A `Pool` of Ray: `cpus` cores and `gpus` GPUs a task.
 
     Args:
         address: `ray` starts Ray on this machine; else the address of a cluster, `ray://HOST:10001`
             or HOST:PORT.
 
     Raises:
-        SpecError: Ray is not installed, or nothing answers at the address.
+        SpecError: Ray is not installed, nothing answers at the address, or no machine of the
+            cluster has what a task takes.
     """
     ray = _ray(address)
     try:
-        task = ray.remote(num_cpus=1, max_retries=2)(_checked)
-        running = {task.remote(work, job, __version__, Path.cwd()): place for place, job in jobs}
+        _must_have(ray, tasks)
+        run = ray.remote(max_retries=RETRIES)(_checked)
+        running = {
+            run.options(num_cpus=task.cpus, num_gpus=task.gpus).remote(
+                task.call, __version__, Path.cwd()
+            ): place
+            for place, task in tasks
+        }
         while running:
             done, _ = ray.wait(list(running), num_returns=1, timeout=LOOK)
             for ref in done:
@@ -45,6 +51,8 @@ def on_ray(
                         ray.exceptions.OutOfMemoryError):  # fmt: skip
                     pass  # lost, more often than Ray tries again
             beat()
+    except ConnectionError as error:  # the head is gone: the tasks run again, if it comes back
+        del error
     finally:
         ray.shutdown()
 
@@ -74,8 +82,25 @@ def _ray(address: str) -> Any:
     return ray
 
 
-def _checked(work: Work, job: Job, version: str, folder: Path) -> CloneCostError | None:
-    """In a worker: the job in the caller's folder, if this machine has the caller's version."""
+def _must_have(ray: Any, tasks: Placed) -> None:
+    """Refuse a task that fits on no machine of the cluster: Ray would wait for one for ever."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for what, key, wanted in (
+        ("cores", "CPU", max(task.cpus for _, task in tasks)),
+        ("GPUs", "GPU", max(task.gpus for _, task in tasks)),
+    ):
+        most = max((node.get(key, 0) for node in nodes), default=0)
+        if wanted > most:
+            raise SpecError(
+                f"No machine of the Ray cluster has the {what} that a run takes",
+                SetKey(f"{key.lower()}s"), got=f"{most:g}", want=f"{wanted:g}",
+            )  # fmt: skip
+
+
+def _checked(
+    call: Callable[[], CloneCostError | None], version: str, folder: Path
+) -> CloneCostError | None:
+    """In a worker: the task in the caller's folder, if this machine has the caller's version."""
     if version != __version__:
         return SpecError(
             "A worker has another version of clonecost",
@@ -86,6 +111,6 @@ def _checked(work: Work, job: Job, version: str, folder: Path) -> CloneCostError
     except OSError:
         return SpecError(
             f"A worker's machine has no folder {folder}",
-            Advice("start the suite in a folder on a disk that all machines share"),
+            Advice("start the command in a folder on a disk that all machines share"),
         )
-    return work(job)
+    return call()

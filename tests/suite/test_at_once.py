@@ -74,9 +74,9 @@ def test_other_pools_give_the_same_clones(
     pool: str, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip({"ray": "ray", "slurm": "submitit"}[pool])
-    from clonecost.suite import slurm_workers
+    from clonecost.workers import slurm_pool
 
-    monkeypatch.setattr(slurm_workers, "on_slurm", partial(slurm_workers.on_slurm, cluster="local"))
+    monkeypatch.setattr(slurm_pool, "on_slurm", partial(slurm_pool.on_slurm, cluster="local"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     words = ["suite", toy, *agree("code:own:probs"), "--row", "ours", "--seed", "0", "--seed", "1"]
     said = run(*words, "--out", tmp_path / "two", "--workers", pool)

@@ -1,0 +1,104 @@
+"""Single runs of specs in whatever process or machine there is, several at once."""
+
+import os
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from clonecost.audit import Watcher
+from clonecost.config import Spec
+from clonecost.config.defaults import endpoint_url
+from clonecost.errors import Advice, CloneCostError, RunError, SetKey
+from clonecost.persistence import run_folder
+from clonecost.safe_text import first_line
+from clonecost.types import Progress, no_progress
+from clonecost.victims.endpoints.shared_state import Purse
+from clonecost.workers import Pool, Task, at_once
+from clonecost.workflows.run import Watch, finished, run_spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Single:
+    """One run: a spec of one attack and one seed, and its folder.
+
+    Attributes:
+        title: in words, for messages.
+        evaluation_of: the folder of a run that has paid for the evaluation, see `run_audit`.
+    """
+
+    title: str
+    spec: Spec
+    folder: Path
+    evaluation_of: Path | None = None
+
+
+def run_apart(
+    spec: Spec, folder: Path, *, watch: Watch = lambda _: Watcher(),
+    progress: Progress = no_progress, command: str = "", consent: Container[str] = (),
+    evaluation_of: Path | None = None, purse: Purse | None = None,
+) -> CloneCostError | None:  # fmt: skip
+    """Run a spec, or go on with it; its result is in its folder then.
+
+    Args:
+        purse: where the rows of its endpoint are counted; None: where this process counts them.
+
+    Returns:
+        Why it failed; None: it did not.
+    """
+    try:
+        if purse is not None:
+            purse.use()
+        run_folder.make(folder)
+        for _ in run_spec(
+            spec, folder, watch=watch, progress=progress, command=command, consent=consent,
+            evaluation_of=evaluation_of,
+        ):  # fmt: skip
+            pass
+    except CloneCostError as error:
+        return error
+    except Exception as error:  # a fault in one run must not stop the others
+        if os.environ.get("CLONECOST_TRACEBACK"):
+            raise
+        return CloneCostError(
+            f"Unexpected {type(error).__name__}: {first_line(error)}",
+            Advice("set CLONECOST_TRACEBACK=1, which shows where it arose"),
+        )
+    return None
+
+
+def run_singles(
+    todo: Sequence[Single], pool: Pool, *, beat: Callable[[], object] = lambda: None,
+    command: str = "", consent: Container[str] = (),
+) -> Iterator[tuple[int, CloneCostError | None]]:  # fmt: skip
+    """Run the unfinished ones in a pool; yields the place of each as it ends, and why it failed.
+
+    Args:
+        beat: called about once a second in this process, to show what goes on.
+        consent: what the person agreed to; it has to be picklable.
+    """
+    tasks = [_task(one, command, consent) for one in todo]
+    for place, error in at_once(tasks, pool, beat=beat):
+        yield place, error or _not_here(todo[place])
+
+
+def _task(one: Single, command: str, consent: Container[str]) -> Task:
+    purse = Purse.here() if endpoint_url(one.spec) else None
+    call = partial(
+        run_apart, one.spec, one.folder, command=command, consent=consent,
+        evaluation_of=one.evaluation_of, purse=purse,
+    )  # fmt: skip
+    return Task(
+        title=one.title, folder=one.folder, call=call, cpus=one.spec.cpus, gpus=one.spec.gpus
+    )
+
+
+def _not_here(one: Single) -> RunError | None:
+    """The error for a run that another machine finished in a folder of its own."""
+    if finished(one.folder, one.spec) is not None:
+        return None
+    return RunError(
+        f"{one.title} ended, and {one.folder} has no result of it: the machine that ran it does "
+        "not write there.",
+        SetKey("out"), Advice("name a folder on a disk that all machines share"),
+    )  # fmt: skip
