@@ -83,7 +83,7 @@ def _ray(address: str) -> Any:
 
 
 def _must_have(ray: Any, tasks: Placed) -> None:
-    """Refuse a task that fits on no machine of the cluster: Ray would wait for one for ever."""
+    """Refuse a task that fits on no machine of the cluster: Ray would wait without end."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for what, key, wanted in (
         ("cores", "CPU", max(task.cpus for _, task in tasks)),
