@@ -60,13 +60,13 @@ def test_users_do_what_they_are_called() -> None:
 
 
 def test_too_few_rows_say_how_many_it_takes() -> None:
-    with pytest.raises(DataError, match=r"accounts of 50 rows: digits has 120 rows, and it takes"
-                       r" 250\. Give more benign rows\."):  # fmt: skip
-        accounts_of(ROWS.take(slice(120)), accounts=200, rate=0.01, source="digits")
-    with pytest.raises(DataError, match=r"of 900 rows: .* it takes 4,500.*or shorter accounts"):
+    with pytest.raises(DataError, match=r"at least 100 honest rows .* accounts of 20 rows .*"
+                       r" digits has 99\. Give more benign rows\."):  # fmt: skip
+        accounts_of(ROWS.take(slice(99)), accounts=200, rate=0.01, source="digits")
+    with pytest.raises(DataError, match=r"at least 4,500 .* of 900 rows .*or shorter accounts"):
         accounts_of(ROWS, accounts=200, rate=0.01, source="digits", account_rows=900)
-    exact = accounts_of(ROWS.take(slice(rows_needed(50))), accounts=200, rate=0.01, source="x")
-    assert exact.account_rows == 50
+    exact = accounts_of(ROWS.take(slice(rows_needed(20))), accounts=200, rate=0.01, source="x")
+    assert exact.account_rows == 20
 
 
 def test_too_few_accounts_for_the_rate_are_refused() -> None:

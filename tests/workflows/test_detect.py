@@ -78,9 +78,12 @@ def test_the_same_seed_finds_the_same(mine: Path) -> None:
 
 
 def test_paid_rows_of_another_run_can_be_the_honest_ones(mine: Path, tmp_path: Path) -> None:
-    said = run("detect", mine, "--benign", mine, "--detector", "labels", "--accounts", "198")
+    words = ["detect", mine, "--benign", mine, "--detector", "labels", "--accounts", "198"]
+    said = run(*words, "--account-rows", "50")
     assert said.status == 2
-    assert "run has 200 rows, and it takes 250" in said.err
+    assert "The detectors need at least 250 honest rows" in said.err
+    assert "run has 200" in said.err
+    assert run(*words).status == 0  # in accounts of 40 rows
     missing = run("detect", mine, "--benign", tmp_path / "nowhere", "--detector", "labels")
     assert missing.status == 2
     assert "nowhere" in missing.err
@@ -117,7 +120,7 @@ def test_rows_of_a_data_set_are_sent_and_counted_apart(mine: Path, tmp_path: Pat
         (["--rate", "0.001"], "400 benign accounts cannot show a false-alarm rate of 0.001"),
         (["--detector", "pradda"], "unknown detector 'pradda'; did you mean 'prada'?"),
         (["--users", "robots"], "unknown kind of user 'robots'"),
-        (["--account-rows", "500"], "400 rows, and it takes 2,500"),
+        (["--account-rows", "500"], "2,500 honest rows to know how often accounts of 500"),
         (["--days", "0"], "The days of an account are out of range: got 0, want at least 1"),
     ],
 )

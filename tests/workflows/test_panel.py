@@ -118,8 +118,7 @@ def test_a_panel_measures_what_would_notice_and_what_labels_only_would_take(
     assert book is not None
     detectors, labels = book.measures
     assert (detectors.kind, labels.kind) == ("detectors", "labels")
-    assert detectors.ended == "failed"  # with the bench's few test rows, which ends no panel
-    assert "too short to calibrate" in detectors.why
+    assert detectors.ended == "finished"
     repeated, again = read_result(out / str(labels.of)), read_result(out / "measure-labels")
     assert (labels.run, labels.spent) == ("measure-labels", again.spent)
     assert again.threat.answers == "label"

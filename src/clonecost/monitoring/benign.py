@@ -17,7 +17,7 @@ from clonecost.detectors.base import Stream
 from clonecost.errors import Advice, DataError, SetKey, SpecError, suggest
 
 REFERENCE = 0.2  # share of the rows that detectors learn from; the accounts' parts have half each
-SHORTEST = 50  # rows of an account
+SHORTEST = 20  # rows of an account: detectors look for the first time at so many
 LONGEST = 2_000  # rows of an account by default: the longest stretch that is watched
 MOST_VALUES = 1 << 26  # of the inputs of an account: 256 MiB
 SKEW = 0.3  # of a symmetric Dirichlet: most rows of such an account are of one or two classes
@@ -111,8 +111,8 @@ def accounts_of(
     if length < SHORTEST or length > longest:
         least = rows_needed(max(length, SHORTEST))
         raise DataError(
-            f"The benign traffic is too short to calibrate accounts of {max(length, SHORTEST):,} "
-            f"rows: {source} has {len(rows):,} rows, and it takes {least:,}",
+            f"The detectors need at least {least:,} honest rows to know how often accounts of "
+            f"{max(length, SHORTEST):,} rows alarm by mistake, and {source} has {len(rows):,}",
             Advice("give more benign rows" + (", or shorter accounts" * (length > SHORTEST))),
         )
     rng = np.random.default_rng(seed)
@@ -153,8 +153,8 @@ def rows_needed(account_rows: int) -> int:
     """The benign rows that accounts of `account_rows` rows take.
 
     Example:
-        >>> rows_needed(50)
-        250
+        >>> rows_needed(20)
+        100
     """
     return int(np.ceil(4 * account_rows / (1 - REFERENCE) - 1e-9))
 

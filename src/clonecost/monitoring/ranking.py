@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from clonecost.detectors.base import NO_VERDICT, Detector, Numbers, Stream, Watch
 from clonecost.errors import Advice, DataError, SetKey
-from clonecost.monitoring.benign import LONGEST, SHORTEST, accounts_needed
+from clonecost.monitoring.benign import LONGEST, accounts_needed
 from clonecost.monitoring.calibration import conformal
 from clonecost.monitoring.log_file import Log
 from clonecost.result.log_ranking import LogRanking, Principal, Usage
@@ -19,6 +19,7 @@ EACH = 200  # rows of a principal in the reference, so that no heavy user sets i
 REFERENCE = 20_000  # rows of the reference
 STRETCHES = 50  # of one principal that are watched, evenly spaced
 SPREAD = 1.4826  # standard deviations in a median absolute deviation of a normal distribution
+SHORTEST = 50  # rows of a principal that thresholds are set by
 LEAST_SPREAD = 0.01  # so that equal scores are no infinite suspicion
 
 

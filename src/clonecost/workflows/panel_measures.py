@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clonecost.config.panel_entries import PlannedEntry
-from clonecost.errors import CloneCostError
+from clonecost.errors import CloneCostError, DataError
 from clonecost.report.aggregate import group_runs
 from clonecost.report.load_runs import load_runs
 from clonecost.report.number_format import duration
@@ -77,6 +77,9 @@ def _detectors(book: Book, means: Means, progress: Progress) -> None:
     means.begun(f"the detectors watch the rows of {entry.name}; nothing is sent")
     try:
         found = detect(book.folder(place), progress=progress)
+    except DataError as error:  # too few test rows
+        _leave_out(book, "detectors", error.fact.removesuffix("."), means)
+        return
     except CloneCostError as error:  # it sends nothing, so no failure of it is the victim's
         book.set_measure("detectors", ended="failed", why=error.fact)
         means.begun(f"The detectors failed: {error.fact}")
