@@ -171,3 +171,6 @@ def _pairs(rows: Tensor, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, 
 def _between(features: tuple[Feature, ...], a: Tensor, b: Tensor) -> Tensor:
     """The midpoints of rows a and b, (n, d) each, in numbers; categories stay those of a."""
     return torch.where(is_category(features).to(a.device), a, (a + b) / 2)
+
+
+PROFILES = {"boosted": TramerAdaptiveRetrain(model="boosted")}

@@ -74,7 +74,7 @@ def panel_attacks(spec: Spec) -> list[str]:
 
     Example:
         >>> panel_attacks(Spec(victim="iris-softmax", panel="quick", answers="label"))
-        ['lowd_meek', 'tramer_adaptive_retrain']
+        ['lowd_meek', 'tramer_adaptive_retrain', 'tramer_adaptive_retrain:boosted']
     """
     return [entry.attack for entry in _entries(spec)]
 

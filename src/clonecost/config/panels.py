@@ -34,7 +34,8 @@ class Entry:
             pictures that come with clonecost; picture: one of these; kind: pictures like the
             victim's own training data.
         settings: of the attack, unless the spec sets them.
-        pieces: it needs probabilities that are constant in pieces, as those of a tree are.
+        pieces: it needs probabilities that are constant in pieces, as those of a tree are; labels
+            do not tell.
         exact: it needs rows in float64, and answers that are not constant in pieces.
         late: it searches first, and its clone is good only then: the stop rule does not end it.
         words: of texts, the attacker needs their words only.
@@ -95,6 +96,7 @@ _TABLE = (
     Entry(attack="lowd_meek", answers=("top_k", *LABELS)),
     Entry(attack="relu_exact", answers=("probs",), exact=True, late=True),
     Entry(attack="tramer_adaptive_retrain"),
+    Entry(attack="tramer_adaptive_retrain:boosted", pieces=True),
     Entry(attack="tramer_tree", answers=SCORES, pieces=True),
     Entry(attack="threshold_harvest", answers=SCORES, pieces=True, late=True),
 )

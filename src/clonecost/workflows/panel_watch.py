@@ -29,8 +29,8 @@ EXACT_PART = 0.7  # of the rows left, for an attack on smooth models that is exa
 PROBES = 25  # watch rows of a table that are sent again, each with one number moved
 STEP = 1e-4  # of its range: a tree's thresholds are rarely so close
 SMOOTH = (
-    "a tiny step of one number changes the probabilities, which a tree's do not: the attack reads "
-    "the leaves of a tree"
+    "a tiny step of one number changes the probabilities, which a tree's do not: the attack is "
+    "for trees"
 )
 PIECES = (
     "tiny steps of the numbers leave the probabilities as they are, as a tree does: the attack "
