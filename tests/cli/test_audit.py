@@ -17,6 +17,7 @@ from tests.support.cli_runs import (
     assert_one_sentence,
     run,
 )
+from tests.support.pools import backwards
 from tests.support.workbench import PROXY_ROWS, SHAPE, TEST_ROWS, export
 
 from clonecost.result import json_schema
@@ -189,12 +190,19 @@ def test_controls_ask_nothing(out: Path, log: Path) -> None:
     assert len(asked(log)) == TEST_ROWS + 40
 
 
-def test_several_attacks_and_seeds_are_folders_and_one_report(out: Path) -> None:
+def test_several_attacks_and_seeds_are_folders_and_one_report(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "clonecost.workers.attempts.in_processes", lambda workers, *given: backwards(*given)
+    )
     said = run("audit", *MINE, *QUICK[2:], *SMALL_DFME, "--attack", "knockoff", "--seed", "3",
-               "--seed", "4", "--budget", "64", "--out", out, "--json")  # fmt: skip
+               "--seed", "4", "--budget", "64", "--out", out, "--json", "--workers",
+               "3")  # fmt: skip
     assert said.status == 0, said.err
     document = json.loads(said.out)
     assert document["schema"] == "clonecost/report/1"
+    assert "dfme, seed 3 ended (4 of 4)" in said.err
     for run_ in document["runs"]:
         jsonschema.validate(run_, json_schema())
     folders = sorted(path.name for path in out.iterdir() if path.is_dir())

@@ -147,3 +147,8 @@ def test_an_unknown_list_or_format_is_suggested(out: Path) -> None:
     assert_one_sentence(run("verify", str(out)), "is not a folder")
     assert_one_sentence(run("resume", str(out)), "is not a run folder")
     assert_one_sentence(run("replay", str(out), "--student", "lenet"), "is not a run folder")
+
+
+def test_a_panel_runs_one_attack_after_the_other(out: Path) -> None:
+    said = run("audit", *MINE, "--panel", "quick", "--workers", "2", "--out", out)
+    assert_one_sentence(said, "run one after the other")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.cli_runs import MINE, run
+from tests.support.pools import backwards
 
 from clonecost.result import read_result
 from clonecost.result.defence_grid import read_defence_grid
@@ -51,7 +52,10 @@ def test_a_grid_is_measured_once_and_goes_on_after_a_kill(
     shutil.rmtree(out / "temperature" / "inverse-0")
     (out / "defences.json").unlink()
     before = asked.read_text().count("\n")
-    again = run(*GRID, "--out", out, "--json")
+    monkeypatch.setattr(
+        "clonecost.workers.attempts.in_processes", lambda workers, *given: backwards(*given)
+    )
+    again = run(*GRID, "--out", out, "--json", "--workers", "2")
     assert again.status == 0, again.err
     document = json.loads(again.out)
     now = read_defence_grid(out)

@@ -3,7 +3,8 @@
 import json
 import shlex
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from clonecost.cli.options import (
     FailAbove,
     Out,
     Seed,
+    Workers,
     device_that,
     takes_keys,
 )
@@ -30,7 +32,7 @@ from clonecost.cli.terminal import Terminal, write_out
 from clonecost.cli.to_config import consent_of_keys, spec_of_keys
 from clonecost.config.key import Key
 from clonecost.config.schema import Spec
-from clonecost.errors import ChooseFrom, SpecError, suggest
+from clonecost.errors import Advice, ChooseFrom, SpecError, suggest
 from clonecost.registry import KINDS
 from clonecost.version import __version__
 
@@ -55,7 +57,7 @@ app.add_typer(train, name="train")
 @takes_keys(Spec)
 def audit(
     keys: dict[str, Any], out: Out = None, as_json: AsJson = False, fail_above: FailAbove = None,
-    consent: Consent = None,
+    consent: Consent = None, workers: Workers = "1",
 ) -> None:  # fmt: skip
     """Attack the victim within the query budget and report the price of the clone.
 
@@ -68,7 +70,13 @@ def audit(
         from clonecost.config import default_out
 
         folder = out or default_out(spec)
-    _run(spec, folder, as_json, limits, agreed, keys["victim"])
+        if workers != "1" and spec.panel:
+            raise SpecError(
+                "The attacks of a panel run one after the other: the rows of each, and whether it "
+                "is stopped early, depend on those before it",
+                Advice("leave --workers out, or name attacks of your own"),
+            )
+    _run(spec, folder, as_json, limits, agreed, keys["victim"], workers=workers)
 
 
 @app.command()
@@ -207,12 +215,13 @@ def version(
 
 def _run(
     spec: "Spec", out: Path, as_json: bool, limits: "Sequence[Limit]", consent: Container[str],
-    where: str, place: Place = ANY,
+    where: str, place: Place = ANY, *, workers: str = "1",
 ) -> None:  # fmt: skip
     """Run a spec that `where` holds, and print its price.
 
     Args:
         consent: what the person agreed to.
+        workers: where its runs go on at the same time; 1: one after the other, here.
     """
     from clonecost import report as pages
     from clonecost.audit import Audit, Watcher
@@ -238,14 +247,17 @@ def _run(
             )
 
         command = shlex.join(["clonecost", *sys.argv[1:]])
+        workflow: Callable[..., Iterable[tuple[Path, Result]]]
         workflow = run_panel if spec.panel else run_spec
+        if workers != "1":
+            workflow = partial(_apart, workers)
         for folder, result in workflow(
             spec, out, watch=watch, progress=display.step, command=command, consent=consent,
             where=where, notice=display.notice,
         ):  # fmt: skip
             folders.append(folder)
             results.append(result)
-        if not started:
+        if not started and workers == "1":
             errors.print("the run has finished already: nothing was run again", markup=False)
         beside = pages.read_documents([out])
         runs = pages.load_runs([*folders, *pages.measures_in(out, beside.panel)])
@@ -270,6 +282,19 @@ def _run(
         errors.print(sentence, style="red", markup=False)
     if status:
         raise typer.Exit(status)
+
+
+def _apart(
+    workers: str, spec: "Spec", out: Path, *, watch: object, notice: object, **settings: Any
+) -> "Sequence[tuple[Path, Result]]":
+    """Every run of a spec at once; their events are shown instead of those of an audit here."""
+    from clonecost.cli.watch import said_above, shown_live
+    from clonecost.workers import pool_of
+    from clonecost.workflows.apart import run_spec_apart
+
+    pool = pool_of(workers)
+    with shown_live(out) as beat:
+        return run_spec_apart(spec, out, pool, beat=beat, notice=said_above, **settings)
 
 
 def _price_tag(runs: "list[Any]") -> None:

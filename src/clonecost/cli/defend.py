@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +13,11 @@ from rich.table import Table
 from clonecost.cli.audit import app
 from clonecost.cli.errors import errors, sentences
 from clonecost.cli.list import names
-from clonecost.cli.options import AsJson, Consent, takes_keys
+from clonecost.cli.options import AsJson, Consent, Workers, takes_keys
 from clonecost.cli.progress_display import Display
 from clonecost.cli.terminal import Terminal, write_out
 from clonecost.cli.to_config import consent_of_keys, spec_of_keys
+from clonecost.cli.watch import said_above, shown_live
 from clonecost.config.key import form
 from clonecost.config.schema import Spec
 from clonecost.errors import DropKey, SpecError
@@ -56,6 +58,7 @@ def defend(
     ] = False,
     as_json: AsJson = False,
     consent: Consent = None,
+    workers: Workers = "1",
 ) -> None:  # fmt: skip
     """Compare defences by the attackers who know them, and by what they cost the users.
 
@@ -73,17 +76,18 @@ def defend(
         texts, counters = defence or [], counter or []
         usual = default_out(spec.model_copy(update={"defence": texts}))
         folder = out or usual.with_name(f"{usual.name}-defences")
-    _run(spec, texts, counters, folder, keys["victim"], agreed, dry_run, as_json)
+    _run(spec, texts, counters, folder, keys["victim"], agreed, dry_run, as_json, workers)
 
 
 def _run(
     spec: Spec, texts: list[str], counters: list[str], folder: Path, where: str, agreed: Any,
-    dry_run: bool, as_json: bool,
+    dry_run: bool, as_json: bool, workers: str,
 ) -> None:  # fmt: skip
     from clonecost import report as pages
     from clonecost.audit import Watcher
     from clonecost.persistence import run_folder
     from clonecost.report.defence_table import BRIEF, brief_rows, summary
+    from clonecost.workers import pool_of
     from clonecost.workflows.defend import prepare, preview, run_grid
     from clonecost.workflows.grid_cells import Cell
 
@@ -103,10 +107,12 @@ def _run(
             if not grid.open:
                 errors.print("the grid has finished already: nothing was run again", markup=False)
             command = shlex.join(["clonecost", *sys.argv[1:]])
-            *_, found = run_grid(
-                grid, watch=watch, command=command, consent=agreed, where=where,
-                notice=display.notice,
-            )  # fmt: skip
+            pool = None if workers == "1" else pool_of(workers)
+            with nullcontext(lambda: None) if pool is None else shown_live(folder) as beat:
+                *_, found = run_grid(
+                    grid, watch=watch, command=command, consent=agreed, where=where,
+                    notice=said_above if pool else display.notice, pool=pool, beat=beat,
+                )  # fmt: skip
             runs = pages.load_runs([folder / cell.folder for cell in grid.cells])
             documents = pages.Documents(grid=found)
             run_folder.write(folder / "report.html", pages.html(runs, documents))

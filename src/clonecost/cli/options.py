@@ -27,6 +27,12 @@ Consent = Annotated[
                  "code, a program, a type, an address or a secret. The refusal without it names "
                  "each; several may be given."),
 ]  # fmt: skip
+Workers = Annotated[
+    str,
+    typer.Option("--workers", metavar="N|ray|ADDRESS|slurm", help="Do several runs at the same "
+                 "time: in N processes, on Ray on this machine or at an address "
+                 "(ray://HOST:10001), or as jobs of SLURM."),
+]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 FailAbove = Annotated[
     list[str] | None,

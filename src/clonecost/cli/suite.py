@@ -3,7 +3,6 @@
 import shlex
 import sys
 from collections.abc import Callable, Container, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,11 +14,11 @@ from rich.table import Table as Grid
 from clonecost.cli.audit import app
 from clonecost.cli.errors import Place, errors, in_words, sentences
 from clonecost.cli.list import names
-from clonecost.cli.options import Consent
+from clonecost.cli.options import Consent, Workers
 from clonecost.cli.progress_display import Display
 from clonecost.cli.terminal import Terminal, write_out
-from clonecost.cli.watch import live_table
-from clonecost.errors import Advice, CloneCostError, RunError, SpecError
+from clonecost.cli.watch import shown_live
+from clonecost.errors import Advice, CloneCostError, SpecError
 
 if TYPE_CHECKING:  # torch takes a second to import, and `--help` must not
     from clonecost.audit import Audit, Watcher
@@ -51,9 +50,7 @@ def suite(
                            "finished runs, or from a results file. Runs nothing.")] = False,
     merge: Annotated[Path | None, typer.Option("--merge", metavar="FILE.json", help="With a "
                      "results file: add to it the cells of this newer results file.")] = None,
-    workers: Annotated[str, typer.Option("--workers", metavar="N|ray|ADDRESS|slurm", help=
-                       "Run cells at the same time: in N processes, on Ray on this machine or at "
-                       "an address (ray://HOST:10001), or as jobs of SLURM.")] = "1",
+    workers: Workers = "1",
     consent: Consent = None,
 ) -> None:  # fmt: skip
     """Run a suite, a grid of audits, and write its results as Markdown, HTML and JSON.
@@ -161,20 +158,11 @@ def _one_by_one(todo: "list[Job]", **settings: Any) -> "Ended":
 
 def _at_once(todo: "list[Job]", *, workers: str, folder: Path, **settings: Any) -> "Ended":
     """On a terminal the runs of the folder are shown as `watch` shows them."""
-    from rich.live import Live
-
-    from clonecost.report.live import live_runs
     from clonecost.suite import run_at_once
     from clonecost.workers import pool_of
 
     pool = pool_of(workers)
-    with Live(console=errors, auto_refresh=False, transient=True) as shown:
-
-        def beat() -> None:
-            if errors.is_terminal:
-                with suppress(RunError):  # none has begun
-                    shown.update(live_table(live_runs(folder)), refresh=True)
-
+    with shown_live(folder) as beat:
         runs = run_at_once(todo, pool, beat=beat, **settings)
         for ended, (job, error) in enumerate(runs, 1):
             errors.print(f"{job.title}: ended ({ended} of {len(todo)})", markup=False)

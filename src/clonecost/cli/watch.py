@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +15,10 @@ from clonecost.cli.audit import app
 from clonecost.cli.errors import errors, sentences
 from clonecost.cli.options import AsJson
 from clonecost.cli.terminal import Terminal, write_out
-from clonecost.errors import Advice, SpecError
+from clonecost.errors import Advice, RunError, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from clonecost.report.live import LiveRun
 
@@ -62,6 +63,28 @@ def watch(
                 time.sleep(every)
                 runs = live_runs(folder)
                 shown.update(live_table(runs), refresh=True)
+
+
+@contextmanager
+def shown_live(folder: Path) -> "Iterator[Callable[[], None]]":
+    """The runs of a folder on a terminal, renewed by each call of what the `with` gives."""
+    from rich.live import Live
+
+    from clonecost.report.live import live_runs
+
+    with Live(console=errors, auto_refresh=False, transient=True) as shown:
+
+        def beat() -> None:
+            if errors.is_terminal:
+                with suppress(RunError):  # none has begun
+                    shown.update(live_table(live_runs(folder)), refresh=True)
+
+        yield beat
+
+
+def said_above(sentence: str) -> None:
+    """Print a sentence; the runs that are shown live stay below it."""
+    errors.print(sentence, markup=False, soft_wrap=True)
 
 
 def live_table(runs: "Sequence[LiveRun]") -> Group:

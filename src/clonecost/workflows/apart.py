@@ -11,11 +11,13 @@ from clonecost.config import Spec
 from clonecost.config.defaults import endpoint_url
 from clonecost.errors import Advice, CloneCostError, RunError, SetKey
 from clonecost.persistence import run_folder
+from clonecost.result import Result, read_result
 from clonecost.safe_text import first_line
 from clonecost.types import Progress, no_progress
 from clonecost.victims.endpoints.shared_state import Purse
 from clonecost.workers import Pool, Task, at_once
-from clonecost.workflows.run import Watch, finished, run_spec
+from clonecost.workflows.agreements import Either, remembered
+from clonecost.workflows.run import Watch, finished, prepare, run_spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,46 @@ def run_apart(
             Advice("set CLONECOST_TRACEBACK=1, which shows where it arose"),
         )
     return None
+
+
+def run_spec_apart(
+    spec: Spec, out: Path, pool: Pool, *, progress: Progress = no_progress, command: str = "",
+    consent: Container[str] = (), where: str = "The spec", notice: Callable[[str], object] = str,
+    beat: Callable[[], object] = lambda: None,
+) -> list[tuple[Path, Result]]:  # fmt: skip
+    """Run every audit of a spec at once; the folders, files and clones are those of `run_spec`.
+
+    An audit that fails does not stop the others.
+
+    Args:
+        consent: what the person agreed to; it has to be picklable.
+        notice: gets also a sentence for each audit that ends.
+        beat: called about once a second in this process, to show what goes on.
+
+    Returns:
+        Each run folder with its result, in the order in which `run_spec` runs them.
+
+    Raises:
+        CloneCostError: of the first audit that failed; every paid answer is kept.
+    """
+    runs, _ = prepare(
+        spec, out, progress=progress, command=command, consent=consent, where=where, notice=notice
+    )
+    todo = [
+        Single(title=f"{single.attack[0]}, seed {single.seed[0]}", spec=single, folder=folder)
+        for single, folder, result in runs if result is None
+    ]  # fmt: skip
+    failed, agreed = {}, Either(consent, remembered(out, spec))
+    for ended, (place, error) in enumerate(
+        run_singles(todo, pool, beat=beat, command=command, consent=agreed), 1
+    ):
+        how = f"failed: {error.fact}" if error else "ended"
+        notice(f"{todo[place].title} {how} ({ended} of {len(todo)})")
+        if error:
+            failed[place] = error
+    if failed:
+        raise failed[min(failed)]
+    return [(folder, read_result(folder)) for _, folder, _ in runs]
 
 
 def run_singles(

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from clonecost.audit import Watcher
+from clonecost.audit import Audit, Watcher
 from clonecost.config import (
     Spec,
     answers_of,
@@ -16,13 +17,15 @@ from clonecost.config import (
 )
 from clonecost.config.build import Parts
 from clonecost.config.defaults import must_give_one_class
-from clonecost.errors import Advice, SpecError
+from clonecost.errors import Advice, CloneCostError, SpecError
 from clonecost.oracle.payer import paid_evaluation
 from clonecost.persistence import run_folder
 from clonecost.report.defence_table import as_markdown
 from clonecost.result.defence_grid import FILE, DefenceGrid
 from clonecost.types import Progress, no_progress
-from clonecost.workflows.agreements import Either, remembered
+from clonecost.workers import Pool
+from clonecost.workflows.agreements import Either, remember, remembered
+from clonecost.workflows.apart import Single, run_singles
 from clonecost.workflows.costs import (
     estimates,
     evaluation_rows,
@@ -141,15 +144,20 @@ def preview(grid: Grid, *, clock: Clock = time.perf_counter) -> list[tuple[str, 
 def run_grid(
     grid: Grid, *, watch: Callable[[Cell], Watcher], command: str = "",
     consent: Container[str] = (), where: str = "The spec", notice: Callable[[str], object] = str,
+    pool: Pool | None = None, beat: Callable[[], object] = lambda: None,
 ) -> Iterator[DefenceGrid]:  # fmt: skip
-    """Run the cells that are not finished, row by row.
+    """Run the cells that are not finished, row by row, or in a pool all at once.
 
     After the two rows that everything is compared with, and after each further row, the document is
     written to `defences.json` and `defences.md`, and yielded. The same call goes on after a kill.
 
     Args:
-        watch: the callbacks for each cell.
-        notice: gets the hours and the memory of a run, in words, before the first query.
+        watch: the callbacks for each cell that runs in this process.
+        notice: gets the hours and the memory of a run, in words, before the first query, and a
+            sentence for each cell that a pool has run.
+        pool: where the cells run at once, after the first one, which pays for the evaluation of
+            all; None: in this process.
+        beat: called about once a second while a pool runs.
 
     Raises:
         CloneCostError: an audit cannot be run; every paid answer is kept.
@@ -160,28 +168,81 @@ def run_grid(
             grid.spec, grid.parts.victim, grid.parts.threat, len(grid.parts.test),
             student=grid.parts.student, notice=notice,
         )  # fmt: skip
-    for place, row in enumerate(grid.rows, start=1):
-        for cell in row.cells:
-            _run_cell(grid, cell, watch, command, consent, where)
-        if place >= FIRST:
-            asked = [one.name for one in grid.rows]
-            found = document(grid.rows[:place], grid.out, grid.parts.test, grid.parts.threat, asked)
-            run_folder.write(grid.out / FILE, found.model_dump_json(indent=2) + "\n")
-            run_folder.write(grid.out / MARKDOWN, as_markdown(found))
-            yield found
+    ended = (
+        _in_this_process(grid, watch, command, consent, where) if pool is None
+        else _in_a_pool(grid, pool, beat, command, Either(consent, remembered(grid.out, grid.spec)),
+                        notice)
+    )  # fmt: skip
+    place = 0
+    for left in ended:
+        while place < len(grid.rows) and not any(c.folder in left for c in grid.rows[place].cells):
+            place += 1
+            if place >= FIRST:
+                yield _document(grid, place)
 
 
-def _run_cell(
-    grid: Grid, cell: Cell, watch: Callable[[Cell], Watcher], command: str,
-    consent: Container[str], where: str,
-) -> None:  # fmt: skip
-    threat = grid.parts.threat
-    folders = (grid.out / one.folder for one in grid.cells)
-    if cell.spec.answers == "label":
-        threat = replace(threat, answers="label", top_k=None)
-    for _ in run_spec(
-        cell.spec, grid.out / cell.folder, watch=lambda _: watch(cell), command=command,
-        consent=consent, where=where, parts=replace(grid.parts, threat=threat),
-        evaluation_of=paid_evaluation(folders, grid.evaluation),
-    ):  # fmt: skip
-        pass
+def _document(grid: Grid, rows: int) -> DefenceGrid:
+    asked = [one.name for one in grid.rows]
+    found = document(grid.rows[:rows], grid.out, grid.parts.test, grid.parts.threat, asked)
+    run_folder.write(grid.out / FILE, found.model_dump_json(indent=2) + "\n")
+    run_folder.write(grid.out / MARKDOWN, as_markdown(found))
+    return found
+
+
+def _in_this_process(
+    grid: Grid, watch: Callable[[Cell], Watcher], command: str, consent: Container[str], where: str
+) -> Iterator[set[Path]]:
+    """Run one cell after the other; yields the folders of those that are left."""
+    left = grid.cells
+    while left:
+        cell = left.pop(0)
+        threat = grid.parts.threat
+        if cell.spec.answers == "label":
+            threat = replace(threat, answers="label", top_k=None)
+        for _ in run_spec(
+            cell.spec, grid.out / cell.folder, watch=partial(_of_cell, watch, cell),
+            command=command, consent=consent, where=where,
+            parts=replace(grid.parts, threat=threat), evaluation_of=_payer(grid),
+        ):  # fmt: skip
+            pass
+        yield {one.folder for one in left}
+
+
+def _of_cell(watch: Callable[[Cell], Watcher], cell: Cell, _: Audit) -> Watcher:
+    return watch(cell)
+
+
+def _in_a_pool(
+    grid: Grid, pool: Pool, beat: Callable[[], object], command: str, consent: Container[str],
+    notice: Callable[[str], object],
+) -> Iterator[set[Path]]:  # fmt: skip
+    """Run the open cells at once; yields the folders of those that are left.
+
+    Raises:
+        CloneCostError: of the first cell that failed, once the others have ended.
+    """
+    left, failed = grid.open, dict[int, CloneCostError]()
+    yield {one.folder for one in left}
+    while left and not failed:
+        todo = left if _payer(grid) else left[:1]
+        for cell in todo:
+            remember(grid.out / cell.folder, cell.spec)
+        singles = [
+            Single(title=str(cell.folder), spec=cell.spec, folder=grid.out / cell.folder,
+                   evaluation_of=_payer(grid))
+            for cell in todo
+        ]  # fmt: skip
+        for place, error in run_singles(singles, pool, beat=beat, command=command, consent=consent):
+            if error:
+                failed[place] = error
+            notice(f"{todo[place].folder} {f'failed: {error.fact}' if error else 'ended'}")
+            left = [one for one in left if one.folder != todo[place].folder]
+            if not failed:
+                yield {one.folder for one in left}
+    if failed:
+        raise failed[min(failed)]
+
+
+def _payer(grid: Grid) -> Path | None:
+    """The folder of the cell that has paid for the evaluation."""
+    return paid_evaluation((grid.out / one.folder for one in grid.cells), grid.evaluation)

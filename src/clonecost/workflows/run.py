@@ -52,6 +52,31 @@ def run_spec(
         ConsentError: the spec would run or contact what the person has not agreed to.
         CloneCostError: an audit cannot be run; every paid answer is kept.
     """
+    runs, todo = prepare(
+        spec, out, progress=progress, command=command, consent=consent, where=where, notice=notice,
+        parts=parts,
+    )  # fmt: skip
+    for k, (_, folder, result) in enumerate(runs):
+        yield (
+            folder,
+            result or run_audit(todo[k], watch(todo[k]), evaluation_of=evaluation_of),
+        )
+
+
+def prepare(
+    spec: Spec, out: Path, *, progress: Progress = no_progress, command: str = "",
+    consent: Container[str] = (), where: str = "The spec", notice: Callable[[str], object] = str,
+    parts: Parts | None = None,
+) -> tuple[list[tuple[Spec, Path, Result | None]], list[Audit]]:  # fmt: skip
+    """The runs of a spec, with the results of those that have finished, and all of their audits.
+
+    Every audit is checked before the first query; there are none when every run has finished. The
+    arguments are those of `run_spec`.
+
+    Raises:
+        ConsentError: the spec would run or contact what the person has not agreed to.
+        CloneCostError: an audit cannot be run.
+    """
     runs = singles(spec, out)
     folders = dict([(out, spec), *((folder, single) for single, folder in runs)])
     for folder in folders:
@@ -59,37 +84,30 @@ def run_spec(
     unpaid = [
         folder for folder, single in folders.items() if not must_be_same_audit(folder, single)
     ]
-    done = [finished(folder, single) for single, folder in runs]
-    if not all(done):
-        agreed = Either(consent, remembered(out, spec))
-        must_consent(spec, agreed, where=where)
-        run_folder.make(out)  # refused here, before a victim is trained
-        for folder, single in folders.items():
-            remember(folder, single)
-        loaded = parts is not None
-        parts = parts or load_parts(spec, progress, consent=agreed)
-        todo = audits(spec, parts, out, command)
-        for audit in todo:  # all of them, before the first query
-            check(audit)
-        if not loaded and not any((folder / run_folder.LEDGER).is_file() for folder in folders):
-            must_be_quick_enough(
-                spec, parts.victim, parts.threat, len(parts.test), student=parts.student,
-                notice=notice,
-            )  # fmt: skip
-        for folder in unpaid:
-            if not (folder / run_folder.LEDGER).is_file():  # of several runs; one run looks itself
-                set_aside(folder)
-        if len(todo) > 1:
-            run_folder.write(out / run_folder.SPEC, to_toml(spec))
-        for k, audit in enumerate(todo):
-            yield (
-                audit.folder,
-                done[k] or run_audit(audit, watch(audit), evaluation_of=evaluation_of),
-            )
-    else:
-        yield from (
-            (folder, result) for (_, folder), result in zip(runs, done, strict=True) if result
-        )
+    found = [(single, folder, finished(folder, single)) for single, folder in runs]
+    if all(result for *_, result in found):
+        return found, []
+    agreed = Either(consent, remembered(out, spec))
+    must_consent(spec, agreed, where=where)
+    run_folder.make(out)  # refused here, before a victim is trained
+    for folder, single in folders.items():
+        remember(folder, single)
+    loaded = parts is not None
+    parts = parts or load_parts(spec, progress, consent=agreed)
+    todo = audits(spec, parts, out, command)
+    for audit in todo:  # all of them, before the first query
+        check(audit)
+    if not loaded and not any((folder / run_folder.LEDGER).is_file() for folder in folders):
+        must_be_quick_enough(
+            spec, parts.victim, parts.threat, len(parts.test), student=parts.student,
+            notice=notice,
+        )  # fmt: skip
+    for folder in unpaid:
+        if not (folder / run_folder.LEDGER).is_file():  # of several runs; one run looks itself
+            set_aside(folder)
+    if len(todo) > 1:
+        run_folder.write(out / run_folder.SPEC, to_toml(spec))
+    return found, todo
 
 
 def must_be_same_audit(folder: Path, spec: Spec) -> bool:
