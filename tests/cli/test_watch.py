@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from tests.support.cli_runs import MINE, QUICK, run
 
-from clonecost.cli.watch import live_table
+from clonecost.cli.live_runs import live_table
 from clonecost.report.live import LiveRun
 
 

@@ -288,7 +288,7 @@ def _apart(
     workers: str, spec: "Spec", out: Path, *, watch: object, notice: object, **settings: Any
 ) -> "Sequence[tuple[Path, Result]]":
     """Every run of a spec at once; their events are shown instead of those of an audit here."""
-    from clonecost.cli.watch import said_above, shown_live
+    from clonecost.cli.live_runs import said_above, shown_live
     from clonecost.workers import pool_of
     from clonecost.workflows.apart import run_spec_apart
 

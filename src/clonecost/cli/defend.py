@@ -13,11 +13,11 @@ from rich.table import Table
 from clonecost.cli.audit import app
 from clonecost.cli.errors import errors, sentences
 from clonecost.cli.list import names
+from clonecost.cli.live_runs import said_above, shown_live
 from clonecost.cli.options import AsJson, Consent, Workers, takes_keys
 from clonecost.cli.progress_display import Display
 from clonecost.cli.terminal import Terminal, write_out
 from clonecost.cli.to_config import consent_of_keys, spec_of_keys
-from clonecost.cli.watch import said_above, shown_live
 from clonecost.config.key import form
 from clonecost.config.schema import Spec
 from clonecost.errors import DropKey, SpecError

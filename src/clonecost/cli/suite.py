@@ -14,10 +14,10 @@ from rich.table import Table as Grid
 from clonecost.cli.audit import app
 from clonecost.cli.errors import Place, errors, in_words, sentences
 from clonecost.cli.list import names
+from clonecost.cli.live_runs import shown_live
 from clonecost.cli.options import Consent, Workers
 from clonecost.cli.progress_display import Display
 from clonecost.cli.terminal import Terminal, write_out
-from clonecost.cli.watch import shown_live
 from clonecost.errors import Advice, CloneCostError, SpecError
 
 if TYPE_CHECKING:  # torch takes a second to import, and `--help` must not
