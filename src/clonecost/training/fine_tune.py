@@ -5,7 +5,7 @@ rows are augmented, and which of the candidates is handed over.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -50,7 +50,7 @@ class FineTune:
     weight_decay: float = 0.01
     batch_size: int = 32
     warm_up: float = 0.1  # share of the steps in which the rate rises from 0; then cosine to 0
-    # probe: two short trainings with and without flips and shifts, and the better one's way
+    # probe: a training with and one without flips and shifts, and the better one's way
     augment: Augment | Literal["probe"] = "probe"
     # T of E3's loss (`losses.tempered`); sweep: by short trainings, one each; None: KL
     temperature: float | Literal["sweep"] | None = None
@@ -82,8 +82,9 @@ def fine_tune(
     1. Linear probing: the head is fitted to the features of all rows, computed once, but for the
        held-out ones if it is to be compared on these.
     2. If the student is not frozen: all layers, with rates that fall towards the input, a warm-up
-       and a cosine; batch norm keeps its statistics; an average of the weights goes along.
-    3. Of the probed student, the trained one and its average, the one with the lowest KL on the
+       and a cosine; batch norm keeps its statistics; an average of the weights goes along. Once for
+       each way of augmentation that is tried.
+    3. Of the probed student, the trained ones and their averages, the one with the lowest KL on the
        held-out rows remains. The head of the probed one is fitted again, to all rows.
 
     Args:
@@ -110,13 +111,18 @@ def fine_tune(
         found = [replace(plain_rows, temperature=one) for one in TEMPERATURES]
         best = _best_short(student, rows, found, rng, progress)
         recipe = replace(recipe, temperature=best.temperature)
-    if recipe.augment == "probe":
-        found = [replace(recipe, augment=way) for way in WAYS]
-        recipe = _best_short(student, rows, found, rng, progress)
-    head = student.head.weight.detach().clone()
-    _train(student, rows, recipe, rng, progress, loop, others=[deepcopy(student)])
-    if torch.equal(student.head.weight, head):  # no training was better than none
+    seed = int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
+    ways = WAYS if recipe.augment == "probe" else (recipe.augment,)
+    trained = [deepcopy(student) for _ in ways]
+    for copy, way in zip(trained, ways, strict=True):  # from the same start, in the same order
+        branch = torch.Generator(rng.device).manual_seed(seed)
+        _train(copy, rows, replace(recipe, augment=way), branch, progress, loop)
+    chosen = _best_of([*trained, student], rows)
+    if chosen is student:  # no training was better than none
         fit(student, features, answers[order], held_out, whole=True)
+    else:
+        student.load_state_dict(chosen.state_dict())
+    student.train()
 
 
 @dataclass(frozen=True)
@@ -142,16 +148,16 @@ def _best_short(
         copy, branch = deepcopy(student), torch.Generator(rng.device).manual_seed(seed)
         low = min(1, recipe.low_epochs)
         short = replace(recipe, epochs=1 - low, low_epochs=low)
-        _train(copy, rows, short, branch, progress, plain, others=[])
+        _train(copy, rows, short, branch, progress, plain)
         scores.append(rows.kl(copy))
     return recipes[scores.index(min(scores))]
 
 
 def _train(
     student: Pretrained, rows: _Rows, recipe: FineTune, rng: torch.Generator, progress: Progress,
-    loop: Loop, others: list[nn.Module],
+    loop: Loop,
 ) -> None:  # fmt: skip
-    """All layers; the student becomes the best of itself, its average and `others`."""
+    """All layers; the student becomes the better one of itself and its average."""
     loss_of = student_loss("kl", recipe.temperature, rows.answers)
     steps = -(-len(rows.training) // recipe.batch_size) * recipe.passes
     optimizer = AdamW(layer_groups(student, recipe), fused=True)
@@ -173,9 +179,7 @@ def _train(
                     scheduler.step()
                     average.update()
             progress("fine-tuning the student", epoch + 1, recipe.passes)
-    best = _best_of([*average.networks(), *others], rows)
-    student.load_state_dict(best.state_dict())
-    student.train()
+    student.load_state_dict(_best_of(average.networks(), rows).state_dict())
 
 
 def _step(
@@ -260,5 +264,5 @@ def _answers(encoder: nn.Module, shape: Shape) -> bool:
     return True
 
 
-def _best_of(networks: list[nn.Module], rows: _Rows) -> nn.Module:
+def _best_of(networks: Sequence[nn.Module], rows: _Rows) -> nn.Module:
     return min(networks, key=rows.kl)

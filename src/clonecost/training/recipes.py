@@ -51,7 +51,8 @@ def passes_of(recipe: Recipe | FineTune, start: Start) -> int:
     features = 1
     if start == "frozen" or not recipe.passes:
         return features
-    return features + swept + len(WAYS) * (recipe.augment == "probe") + recipe.passes
+    ways = len(WAYS) if recipe.augment == "probe" else 1
+    return features + swept + ways * recipe.passes
 
 
 def _short(recipe: Recipe) -> int:
