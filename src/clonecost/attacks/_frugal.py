@@ -31,8 +31,9 @@ from clonecost.attacks.base import (
 from clonecost.errors import ChooseFrom, SpecError
 from clonecost.networks.per_label import decisions
 from clonecost.oracle import Oracle
+from clonecost.query_synthesis.active_selection import rows_at_once
 from clonecost.query_synthesis.image_mutation import children, keys_of, unseen, views
-from clonecost.query_synthesis.surrogate import CHUNK, Surrogate
+from clonecost.query_synthesis.surrogate import Surrogate
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import entropy
 from clonecost.training.replay_buffer import Replay
@@ -116,10 +117,10 @@ class Frugal(ABC):
         descended = int(self.children * count) if len(images) else 0
         made = [
             views(self.new(n, shape, kit), self.new(n, shape, kit), kit.rng)
-            for n in _chunks(count - descended)
+            for n in _chunks(count - descended, shape)
         ]
         weights = rarity(answers, several=several)
-        for n in _chunks(descended):
+        for n in _chunks(descended, shape):
             first, second = (
                 as_pixels(images[torch.multinomial(weights, n, True, generator=kit.rng)])
                 for _ in range(2)
@@ -179,6 +180,7 @@ def rarity(answers: Tensor, *, several: bool) -> Tensor:
     return labels.bincount(minlength=answers.shape[1]).reciprocal()[labels]
 
 
-def _chunks(count: int) -> list[int]:
-    """Sizes of at most CHUNK that add up to `count`."""
-    return [min(CHUNK, count - at) for at in range(0, count, CHUNK)]
+def _chunks(count: int, shape: Shape) -> list[int]:
+    """Sizes that add up to `count`, each of as many rows as are handled together."""
+    most = rows_at_once(shape)
+    return [min(most, count - at) for at in range(0, count, most)]

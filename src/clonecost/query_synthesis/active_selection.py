@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from clonecost.training.losses import entropy
 from clonecost.training.read_ahead import batches_of
-from clonecost.types import Progress, Rows, as_pixels, no_progress
+from clonecost.types import Progress, Rows, Shape, as_pixels, no_progress
 
 CHUNK = 512  # rows per forward pass outside training: it fits the processor's caches
 VALUES = 1 << 24  # values of a chunk of large rows
@@ -129,11 +129,21 @@ def _each_chunk(
     return torch.cat(scores)
 
 
+def rows_at_once(shape: Shape) -> int:
+    """How many rows of a shape are handled together, so that large pictures fit into memory.
+
+    Example:
+        >>> rows_at_once((3, 32, 32)), rows_at_once((3, 224, 224))
+        (512, 111)
+    """
+    return min(CHUNK, max(16, VALUES // prod(shape)))
+
+
 def _chunks(student: nn.Module, inputs: Rows) -> Iterator[Tensor]:
     """The rows on the student's device, in their order."""
     on = inputs if isinstance(inputs, Tensor) else next(student.parameters())
-    step = min(CHUNK, max(16, VALUES // prod(inputs.shape[1:])))
-    for _, rows in batches_of(inputs, torch.arange(len(inputs)).split(step), on.device):
+    parts = torch.arange(len(inputs)).split(rows_at_once(inputs.shape[1:]))
+    for _, rows in batches_of(inputs, parts, on.device):
         yield rows
 
 

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clonecost.query_synthesis.active_selection import CHUNK as CHUNK
 from clonecost.query_synthesis.active_selection import probabilities
 from clonecost.training.losses import kl
 from clonecost.training.optimisers import AdamW
