@@ -35,13 +35,13 @@ def test_every_scored_clone_is_trained_from_scratch() -> None:
 
 
 def test_a_student_counts_by_its_start() -> None:
-    """Features once, two ways of augmentation, four epochs at each of two resolutions."""
+    """Features once; in two ways of augmentation four epochs at each of two resolutions."""
     shared = Knockoff(recipe="shared")
-    assert of(shared, start="pretrained").passes == 100 * (1 + 2 + 8)
+    assert of(shared, start="pretrained").passes == 100 * (1 + 2 * 8)
     assert of(shared, start="frozen").passes == 100
     assert of(Knockoff(recipe="linear_probe"), start="pretrained").passes == 100
     assert of(shared).passes == 100 * 60
-    assert of(Copycat(recipe="shared", epochs=2), start="pretrained").passes == 100 * (1 + 2 + 6)
+    assert of(Copycat(recipe="shared", epochs=2), start="pretrained").passes == 100 * (1 + 2 * 6)
     swept = Knockoff(recipe="shared", temperature="sweep")
     assert of(swept).passes == 100 * (60 + 4 * 15)  # four short trainings
 
