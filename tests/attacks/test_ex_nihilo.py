@@ -1,11 +1,13 @@
 from dataclasses import replace
 
+import pytest
 import torch
 from tests.support.recording_oracle import RecordingVictim
 from tests.support.toys import MakeAudit
 
 from clonecost.attacks.ex_nihilo import ExNihilo
 from clonecost.audit import run_audit
+from clonecost.errors import SpecError
 from clonecost.types import ThreatModel, Victim
 
 SMALL = ExNihilo(round_size=100, epochs=8, batch_size=32)
@@ -30,3 +32,10 @@ def test_no_row_is_paid_for_twice_and_all_are_8_bit(victim: Victim, make_audit: 
     assert len(set(asked)) == len(asked) == spent
     rows = torch.stack([torch.frombuffer(bytearray(r), dtype=torch.float32) for r in asked])
     assert torch.equal(rows, (rows * 255).round() / 255)
+
+
+def test_families_share_the_candidates(make_audit: MakeAudit) -> None:
+    mixed = replace(SMALL, families="drawings+noise", mirrored=0.5, boxed=0.5, epochs=1)
+    assert run_audit(make_audit(mixed, proxy=None)).spent > 0
+    with pytest.raises(SpecError, match=r"ex_nihilo\.families .* of drawings, clouds"):
+        ExNihilo(families="drawings+paintings")

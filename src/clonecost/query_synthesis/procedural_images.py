@@ -14,6 +14,9 @@ from clonecost.types import Shape
 
 SHAPES = 6  # at most, in one image
 ON_BLACK = 0.5  # share of images with a black background
+STRIPED = 0.3  # share of the shapes
+ROUGH = 0.5  # share of the images
+CHUNK = 128  # images drawn at a time: they fit the processor's caches
 
 
 def drawings(count: int, shape: Shape, rng: torch.Generator) -> Tensor:
@@ -23,40 +26,54 @@ def drawings(count: int, shape: Shape, rng: torch.Generator) -> Tensor:
         >>> drawings(4, (1, 16, 16), torch.Generator()).shape
         torch.Size([4, 1, 16, 16])
     """
-    channels, height, width = shape
-    device = rng.device
+    image = torch.empty(count, *shape, device=rng.device)
+    for part in image.split(CHUNK):
+        _draw(part, rng)
+    return image
 
-    def uniform(low: float, high: float, values: int = 1) -> Tensor:
-        drawn = torch.rand(count, values, 1, 1, generator=rng, device=device)
-        return low + (high - low) * drawn
 
-    def log_uniform(low: float, high: float) -> Tensor:
-        return uniform(log(low), log(high)).exp()
+def _draw(image: Tensor, rng: torch.Generator) -> None:
+    """Overwrite (n, C, H, W)."""
+    count, channels, height, width = image.shape
+    device = image.device
+
+    def uniform(n: int, low: float, high: float, values: int = 1) -> Tensor:
+        return low + (high - low) * torch.rand(n, values, 1, 1, generator=rng, device=device)
+
+    def log_uniform(n: int, low: float, high: float) -> Tensor:
+        return uniform(n, log(low), log(high)).exp()
 
     down = torch.linspace(-1, 1, height, device=device).view(1, 1, -1, 1)
     right = torch.linspace(-1, 1, width, device=device).view(1, 1, 1, -1)
-    background = uniform(0, 1, channels) * (uniform(0, 1) > ON_BLACK)
-    image = background.expand(count, channels, height, width)
-    number = torch.randint(1, SHAPES + 1, (count, 1, 1, 1), generator=rng, device=device)
+    image.copy_(uniform(count, 0, 1, channels) * (uniform(count, 0, 1) > ON_BLACK))
+    number = torch.randint(1, SHAPES + 1, (count,), generator=rng, device=device)
     for layer in range(SHAPES):
+        drawn = (number > layer).nonzero().flatten()
+        n = len(drawn)
         # coordinates in the shape's own frame: rotated and shifted, 1 at the rim
-        angle, x, y = uniform(0, pi), right - uniform(-0.8, 0.8), down - uniform(-0.8, 0.8)
-        along = (x * angle.cos() + y * angle.sin()) / log_uniform(0.08, 1)
-        across = (y * angle.cos() - x * angle.sin()) / log_uniform(0.08, 1)
+        angle, x, y = uniform(n, 0, pi), right - uniform(n, -0.8, 0.8), down - uniform(n, -0.8, 0.8)
+        along = (x * angle.cos() + y * angle.sin()) / log_uniform(n, 0.08, 1)
+        across = (y * angle.cos() - x * angle.sin()) / log_uniform(n, 0.08, 1)
         # |along|^p + |across|^p = 1 is a rhombus at p = 1, an ellipse at 2, a box far above
-        power = log_uniform(1, 10)
-        rim = (along.abs() + 1e-6) ** power + (across.abs() + 1e-6) ** power
-        inside = ((1 - rim ** (1 / power)) * log_uniform(2, 30)).sigmoid() * (layer < number)
-        light = uniform(-0.5, 0.5) * along + uniform(-0.5, 0.5) * across
-        waves = (uniform(2, 20) * along + uniform(0, 2 * pi)).sin()
-        stripes = uniform(0, 0.5) * waves * (uniform(0, 1) < 0.3)
-        fill = (uniform(0, 1, channels) + light + stripes).clamp(0, 1)
-        image = image + inside * (fill - image)
-    # half of the images get noise, coarse or fine; black stays black
-    coarse = (count, channels, max(1, height // 4), max(1, width // 4))
-    patches = F.interpolate(
-        torch.randn(coarse, generator=rng, device=device), (height, width), mode="bilinear"
-    )
-    grain = torch.randn(image.shape, generator=rng, device=device)
-    roughness = uniform(0, 0.25) * (uniform(0, 1) < 0.5)
-    return (image * (1 + roughness * (patches + uniform(0, 1) * grain))).clamp(0, 1)
+        power = log_uniform(n, 1, 10)
+        logs = ((part.abs() + 1e-6).log() * power for part in (along, across))
+        rim = (torch.logaddexp(*logs) / power).exp()
+        inside = ((1 - rim) * log_uniform(n, 2, 30)).sigmoid()
+        light = uniform(n, -0.5, 0.5) * along + uniform(n, -0.5, 0.5) * across
+        striped = (torch.rand(n, generator=rng, device=device) < STRIPED).nonzero().flatten()
+        k = len(striped)
+        waves = (uniform(k, 2, 20) * along[striped] + uniform(k, 0, 2 * pi)).sin()
+        light[striped] += uniform(k, 0, 0.5) * waves
+        fill = (uniform(n, 0, 1, channels) + light).clamp(0, 1)
+        image[drawn] = torch.lerp(image[drawn], fill, inside.expand_as(fill))
+    # noise, coarse or fine; black stays black
+    rough = (torch.rand(count, generator=rng, device=device) < ROUGH).nonzero().flatten()
+    n = len(rough)
+    coarse = (n, channels, max(1, height // 4), max(1, width // 4))
+    if n:
+        patches = F.interpolate(
+            torch.randn(coarse, generator=rng, device=device), (height, width), mode="bilinear"
+        )
+        grain = torch.randn(patches.shape, generator=rng, device=device)
+        noise = patches + uniform(n, 0, 1) * grain
+        image[rough] = (image[rough] * (1 + uniform(n, 0, 0.25) * noise)).clamp(0, 1)
