@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from clonecost.query_synthesis.adaptive_prior import BRED, LEAST, AdaptivePrior
+from clonecost.query_synthesis.adaptive_prior import RECOMBINED, LEAST, AdaptivePrior
 
 CLASSES = torch.eye(3)
 BEFORE = CLASSES[[0] * 8 + [1, 2]]  # class 0 is the commonest
@@ -11,7 +11,7 @@ def rewarded(rounds: int, *, adaptive: bool = True) -> AdaptivePrior:
     """The second of three families has the rare classes; of the third nothing is bought."""
     prior = AdaptivePrior(["a", "b", "c"], adaptive=adaptive)
     for _ in range(rounds):
-        origin = torch.tensor([0, 0, 0, 1, 1, BRED])
+        origin = torch.tensor([0, 0, 0, 1, 1, RECOMBINED])
         prior.reward(origin, CLASSES[[0, 0, 0, 1, 2, 1]], BEFORE)
     return prior
 

@@ -33,7 +33,7 @@ from clonecost.errors import ChooseFrom, SpecError
 from clonecost.networks.per_label import decisions
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import rows_at_once
-from clonecost.query_synthesis.adaptive_prior import BRED, AdaptivePrior
+from clonecost.query_synthesis.adaptive_prior import RECOMBINED, AdaptivePrior
 from clonecost.query_synthesis.image_mutation import (
     black_edges,
     children,
@@ -162,7 +162,7 @@ class Frugal(ABC):
                 mirror=self.mirrored > 0,
             )  # fmt: skip
             made.append(as_bytes(crossed))
-            origin.append(torch.full((n,), BRED, device=kit.device))
+            origin.append(torch.full((n,), RECOMBINED, device=kit.device))
         candidates, family_of = torch.cat(made), torch.cat(origin)
         fresh = unseen(keys_of(candidates), asked)  # no row is paid for twice
         if fresh.sum() < size:

@@ -4,7 +4,7 @@ A family earns, for each of its rows that was bought,
 
     r = sum_k y_k / (K s_k)        y: the victim's answer,  s: shares of the classes among all rows
 
-so that a row of a rare class counts much and one of the commonest class little. The next candidates
+so that a row of a rare class counts much and one of a frequent class little. The next candidates
 are divided in proportion to the mean of r, of which older rounds count less; every family keeps a
 least share. No query is sent for it.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 
 LEAST = 0.2  # of the candidates, divided among all families whatever they earn
 MEMORY = 0.8  # weight of the earlier rounds
-BRED = -1  # the family of rows that were bred
+RECOMBINED = -1  # the family of rows that were made from bought ones
 
 
 class AdaptivePrior:
@@ -42,7 +42,7 @@ class AdaptivePrior:
 
     @property
     def shares(self) -> list[float]:
-        """Of the new candidates, by family; their sum is 1."""
+        """Each family's share of the new candidates; their sum is 1."""
         count = len(self.families)
         known = [e / r for e, r in zip(self._earned, self._rows, strict=True) if r]
         if not self._adaptive or not known:
@@ -61,7 +61,7 @@ class AdaptivePrior:
         """Take a round into account.
 
         Args:
-            origin: (n,) the family of each bought row, or `BRED`.
+            origin: (n,) the family of each bought row, or `RECOMBINED`.
             answers: (n, K), of these rows.
             before: (m, K), of all rows so far.
         """
