@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from clonecost.query_synthesis.adaptive_prior import RECOMBINED, LEAST, AdaptivePrior
+from clonecost.query_synthesis.adaptive_prior import LEAST, RECOMBINED, AdaptivePrior
 
 CLASSES = torch.eye(3)
 BEFORE = CLASSES[[0] * 8 + [1, 2]]  # class 0 is the commonest
