@@ -31,6 +31,7 @@ from clonecost.attacks.base import (
 )
 from clonecost.errors import ChooseFrom, SpecError
 from clonecost.networks.per_label import decisions
+from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import rows_at_once
 from clonecost.query_synthesis.adaptive_prior import RECOMBINED, AdaptivePrior
@@ -71,10 +72,11 @@ class Frugal(ABC):
     scout_lr: float = 1e-3  # learning rate of the surrogates
     batch_size: int = 128  # rows of a training batch of the surrogates
     epochs: int = 40  # epochs of each scored clone
+    ensemble: int = 1  # students of each scored clone; above 1 it answers with their mean
 
     def __post_init__(self) -> None:
         at_least(0, self, "children", "growth", "scout_passes", "scout_lr")
-        at_least(1, self, "candidates", "round_size", "epochs")
+        at_least(1, self, "candidates", "round_size", "epochs", "ensemble")
         at_least(2, self, "batch_size")  # batch norm
         at_least(0, self, "mirrored", "boxed")
         at_most(1, self, "children", "mirrored", "boxed")
@@ -84,9 +86,11 @@ class Frugal(ABC):
         """Families of new images by name; they are varied before they are queried."""
 
     def plan(self, budget: int) -> str:
+        of_each = f"the {self.ensemble} students of " if self.ensemble > 1 else ""
         return (
             f"queries {budget:,} images, selected by two surrogates from "
-            f"{budget * self.candidates:,}, then trains each scored clone for {self.epochs} epochs"
+            f"{budget * self.candidates:,}, then trains {of_each}each scored clone for "
+            f"{self.epochs} epochs"
         )
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
@@ -204,10 +208,14 @@ class Frugal(ABC):
         return order[first][torch.argsort(shuffled[:size])]
 
     def _clone(self, images: Tensor, answers: Tensor, kit: AttackerKit) -> nn.Module:
-        student = kit.new_student()
+        students = [kit.new_student() for _ in range(self.ensemble)]
         recipe = Recipe(epochs=self.epochs)
-        distill(student, images, answers, recipe, rng=kit.rng, progress=kit.progress, loop=kit.loop)
-        return student
+        for student in students:
+            distill(
+                student, images, answers, recipe,
+                rng=kit.rng, progress=kit.progress, loop=kit.loop,
+            )  # fmt: skip
+        return SoftVote(students) if len(students) > 1 else students[0]
 
 
 def rarity(answers: Tensor, *, several: bool) -> Tensor:
