@@ -1,7 +1,7 @@
 """Ex Nihilo with other settings, on victims that no table shows (`experiments.tuning_victims`).
 
     python -m experiments.own_attacks mnist --budget 3000 --seeds 0 1 2 [--answers label]
-        [--set families=drawings+clouds] [--label NAME] [--out FILE]
+        [--set source=noise] [--label NAME] [--out FILE]
 
 One line of JSON a run, on the screen and at the end of FILE: agreement on held-out training rows,
 processor seconds of the search and of the last clone.

@@ -1,13 +1,12 @@
 from dataclasses import replace
 
-import pytest
 import torch
 from tests.support.recording_oracle import RecordingVictim
 from tests.support.toys import MakeAudit
 
+from clonecost.attacks.base import AttackerKit
 from clonecost.attacks.ex_nihilo import ExNihilo
 from clonecost.audit import run_audit
-from clonecost.errors import SpecError
 from clonecost.types import ThreatModel, Victim
 
 SMALL = ExNihilo(round_size=100, epochs=8, batch_size=32)
@@ -34,8 +33,13 @@ def test_no_row_is_paid_for_twice_and_all_are_8_bit(victim: Victim, make_audit: 
     assert torch.equal(rows, (rows * 255).round() / 255)
 
 
-def test_families_share_the_candidates(make_audit: MakeAudit) -> None:
-    mixed = replace(SMALL, families="drawings+noise", mirrored=0.5, boxed=0.5, epochs=1)
-    assert run_audit(make_audit(mixed, proxy=None)).spent > 0
-    with pytest.raises(SpecError, match=r"ex_nihilo\.families .* of drawings, clouds"):
-        ExNihilo(families="drawings+paintings")
+def test_noise_replaces_the_drawings_as_a_control() -> None:
+    kit = AttackerKit(
+        student=torch.nn.Identity, generator=None,  # type: ignore[arg-type]
+        rng=torch.Generator().manual_seed(0), device=torch.device("cpu"), horizon=1,
+    )  # fmt: skip
+    smooth, rough = (
+        float(replace(SMALL, source=source).new(64, (3, 16, 16), kit).diff(dim=3).abs().mean())
+        for source in ("drawings", "noise")
+    )
+    assert smooth < rough / 2

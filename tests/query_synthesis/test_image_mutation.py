@@ -6,8 +6,6 @@ from torch import Tensor
 
 from clonecost.query_synthesis import image_mutation
 from clonecost.query_synthesis.image_mutation import (
-    black_edges,
-    boxes,
     children,
     contrast,
     keys_of,
@@ -71,30 +69,6 @@ def test_a_smaller_image_has_a_black_border_and_a_shift_moves_it() -> None:
     assert small[:, :, 0, 0].max() == 0
     moved = turn(white, rng(), zoom=(1, 1), angle=0, shift=0.5, squeeze=0)
     assert (moved.flatten(1).mean(1) < 1).all()
-
-
-def test_edges_mirror_where_it_is_asked_for() -> None:
-    white = torch.ones(4, 1, 16, 16)
-    mirrored = torch.tensor([True, False, True, False])
-    small = turn(white, rng(), zoom=(0.5, 0.5), angle=0, shift=0, squeeze=0, mirrored=mirrored)
-    assert small.flatten(1).amin(1).tolist() == [1, 0, 1, 0]
-
-
-def test_children_keep_black_edges_and_mirror_others() -> None:
-    dark, light = torch.zeros(200, 1, 8, 8), torch.ones(200, 1, 8, 8)
-    dark[:, :, 2:6, 2:6] = 1
-    assert black_edges(dark).all()
-    assert not black_edges(light).any()
-    found = children(light, light, photos(200, side=8), rng(), mirror=True, boxed=1.0)
-    assert found.min() > 0.3
-    assert children(dark, dark, photos(200, side=8), rng(), mirror=True).min() == 0
-
-
-def test_boxes_are_rectangles_of_all_areas() -> None:
-    found = boxes(torch.empty(300, 1, 12, 12), rng())[:, 0]
-    high, wide = found.amax(2).sum(1), found.amax(1).sum(1)
-    assert torch.equal(found.sum((1, 2)), high * wide)
-    assert high.unique().numel() > 8
 
 
 def test_contrast_blackens_dark_pixels_and_keeps_the_order() -> None:

@@ -1,7 +1,6 @@
 """The evolution that Frugal Ripper and Ex Nihilo share: surrogates select, the victim labels.
 
-    1. candidates    new ones: varied images of the attack's own sources, those more often whose
-                     rows had rare answers;
+    1. candidates    new ones: varied images of the attack's own source;
                      children: crossings of two bought rows, the victim's classes equally often
     2. fitness       entropy of m = (S_1(x) + S_2(x)) / 2 for two surrogates S_1, S_2   no query
     3. selection     the fittest of each class of m, more in classes that lack rows
@@ -14,7 +13,7 @@ class and without generations. docs/attacks/frugal_ripper.md has an ablation of 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -34,21 +33,13 @@ from clonecost.networks.per_label import decisions
 from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import rows_at_once
-from clonecost.query_synthesis.adaptive_prior import RECOMBINED, AdaptivePrior
-from clonecost.query_synthesis.image_mutation import (
-    black_edges,
-    children,
-    keys_of,
-    unseen,
-    views,
-)
+from clonecost.query_synthesis.image_mutation import children, keys_of, unseen, views
 from clonecost.query_synthesis.surrogate import Surrogate
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import entropy
 from clonecost.training.replay_buffer import Replay
 from clonecost.types import Shape, as_bytes, as_pixels
 
-Source = Callable[[int], Tensor]  # n -> (n, C, H, W) pixels in [0, 1], not rounded
 LEAST = 0.02  # least share of a round's rows for every class
 
 
@@ -61,11 +52,6 @@ class Frugal(ABC):
     # score of a candidate: entropy of the surrogates' mean, Jensen-Shannon divergence, or none
     fitness: Literal["entropy", "disagreement", "none"] = "entropy"
     balance: bool = True  # select class by class, by the surrogates' prediction
-    adaptive: bool = True  # families whose rows have rare answers make more of the candidates
-    # share of the new images whose edges, unless they are black, mirror when they are turned; above
-    # 0 those of children do, too. In all others black enters
-    mirrored: float = 0.0
-    boxed: float = 0.0  # share of the children's patches that are rectangles, not outlines
     round_size: int = 1000  # least rows queried between two trainings of the surrogates
     growth: float = 0.04  # the same as a share of the bought rows; the greater of both holds
     scout_passes: float = 12.0  # mean number of times that a surrogate is trained on a row
@@ -78,12 +64,11 @@ class Frugal(ABC):
         at_least(0, self, "children", "growth", "scout_passes", "scout_lr")
         at_least(1, self, "candidates", "round_size", "epochs", "ensemble")
         at_least(2, self, "batch_size")  # batch norm
-        at_least(0, self, "mirrored", "boxed")
-        at_most(1, self, "children", "mirrored", "boxed")
+        at_most(1, self, "children")
 
     @abstractmethod
-    def sources(self, shape: Shape, kit: AttackerKit) -> dict[str, Source]:
-        """Families of new images by name; they are varied before they are queried."""
+    def new(self, count: int, shape: Shape, kit: AttackerKit) -> Tensor:
+        """(count, *shape) new images in [0, 1], not rounded; varied before they are queried."""
 
     def plan(self, budget: int) -> str:
         of_each = f"the {self.ensemble} students of " if self.ensemble > 1 else ""
@@ -107,25 +92,20 @@ class Frugal(ABC):
         ]
         classes, shape = oracle.threat.num_classes, oracle.threat.input_shape
         bought = Replay(oracle.threat.query_budget, shape, classes, kit.device)
-        sources = self.sources(shape, kit)
-        prior = AdaptivePrior(list(sources), adaptive=self.adaptive)
         keys = torch.empty(0, dtype=torch.int64, device=kit.device)  # of the bought rows
 
         def clone(rows: int, kit: AttackerKit) -> nn.Module:
             return self._clone(bought.images[:rows], bought.answers[:rows], kit)
 
-        for _ in kit.loop(
-            lambda _: oracle.remaining > 0, surrogates=surrogates, bought=bought, prior=prior
-        ):
+        for _ in kit.loop(lambda _: oracle.remaining > 0, surrogates=surrogates, bought=bought):
             size = max(self.round_size, int(self.growth * len(bought)))
             keys = torch.cat([keys, keys_of(bought.images[len(keys) :])])
-            candidates, origin = self._candidates(
-                size, bought, keys, sources, prior, kit, several=several
-            )
-            picks = selecting.select(candidates, size, bought.answers, surrogates, kit)
-            picks = picks[: oracle.remaining]
-            bought.add(candidates[picks], oracle(as_pixels(candidates[picks])))
-            prior.reward(origin[picks], bought.answers[-len(picks) :], bought.answers)
+            candidates = self._candidates(size, bought, keys, kit, several=several)
+            selected = candidates[
+                selecting.select(candidates, size, bought.answers, surrogates, kit)
+            ]
+            selected = selected[: oracle.remaining]
+            bought.add(selected, oracle(as_pixels(selected)))
             yield DeferredClone(clone)
             if oracle.remaining:
                 for surrogate in surrogates:
@@ -133,27 +113,18 @@ class Frugal(ABC):
                     surrogate.learn(bought.images, bought.answers, seen=seen)
 
     def _candidates(
-        self, size: int, bought: Replay, asked: Tensor, sources: dict[str, Source],
-        prior: AdaptivePrior, kit: AttackerKit, *, several: bool,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """(candidates * size, C, H, W) uint8 and the family of each.
-
-        They are rounded here, so that sent and kept rows agree.
-        """
+        self, size: int, bought: Replay, asked: Tensor, kit: AttackerKit, *, several: bool
+    ) -> Tensor:
+        """(candidates * size, C, H, W) uint8: rounded here, so that sent and kept rows agree."""
         count, images, answers = size * self.candidates, bought.images, bought.answers
         descended = int(self.children * count) if len(images) else 0
         shape = tuple(images.shape[1:])
         made: list[Tensor] = []
-        origin: list[Tensor] = []
-        wanted = prior.split(count - descended)
-        for family, (new, number) in enumerate(zip(sources.values(), wanted, strict=True)):
-            for n in _chunks(number, shape):
-                made.append(as_bytes(self._view(new(n), kit)))
-                origin.append(torch.full((n,), family, device=kit.device))
-        # outlines of the newest pictures cut the children
-        newest = (
-            made[-1] if made else as_bytes(next(iter(sources.values()))(_chunks(count, shape)[0]))
-        )
+        for n in _chunks(count - descended, shape):
+            fresh = self.new(n, shape, kit)
+            made.append(as_bytes(views(fresh, fresh.roll(1, 0), kit.rng)))
+        # outlines of the newest pictures cut the children: none are made for that alone
+        newest = made[-1] if made else as_bytes(self.new(_chunks(count, shape)[0], shape, kit))
         weights = rarity(answers, several=several)
         for n in _chunks(descended, shape):
             first, second = (
@@ -161,22 +132,10 @@ class Frugal(ABC):
                 for _ in range(2)
             )
             cut = torch.randint(len(newest), (n,), generator=kit.rng, device=kit.device)
-            crossed = children(
-                first, second, as_pixels(newest[cut]), kit.rng, boxed=self.boxed,
-                mirror=self.mirrored > 0,
-            )  # fmt: skip
-            made.append(as_bytes(crossed))
-            origin.append(torch.full((n,), RECOMBINED, device=kit.device))
-        candidates, family_of = torch.cat(made), torch.cat(origin)
-        fresh = unseen(keys_of(candidates), asked)  # no row is paid for twice
-        if fresh.sum() < size:
-            return candidates, family_of
-        return candidates[fresh], family_of[fresh]
-
-    def _view(self, fresh: Tensor, kit: AttackerKit) -> Tensor:
-        chosen = torch.rand(len(fresh), generator=kit.rng, device=kit.device) < self.mirrored
-        mirrored = chosen & ~black_edges(fresh) if self.mirrored else None
-        return views(fresh, fresh.roll(1, 0), kit.rng, mirrored)
+            made.append(as_bytes(children(first, second, as_pixels(newest[cut]), kit.rng)))
+        candidates = torch.cat(made)
+        fresh = candidates[unseen(keys_of(candidates), asked)]  # no row is paid for twice
+        return fresh if len(fresh) >= size else candidates
 
     def select(
         self, candidates: Tensor, size: int, answers: Tensor, surrogates: "list[Surrogate]",

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from clonecost.attacks._frugal import Frugal, Source
+from clonecost.attacks._frugal import Frugal
 from clonecost.attacks.base import AttackerKit, Declaration
 from clonecost.types import Shape
 
@@ -37,14 +37,10 @@ class FrugalRipper(Frugal):
     def generators(self) -> tuple[str, ...]:
         return () if self.source == "proxy" else (self.source,)
 
-    def sources(self, shape: Shape, kit: AttackerKit) -> dict[str, Source]:
+    def new(self, count: int, shape: Shape, kit: AttackerKit) -> Tensor:
         if self.source != "proxy":
             generator = kit.trained_generator(self.source)
-            return {self.source: lambda n: generator.decode(generator.sample_latents(n, kit.rng))}
+            return generator.decode(generator.sample_latents(count, kit.rng))
         proxy = kit.required_proxy(self)
-
-        def rows(count: int) -> Tensor:
-            places = torch.randint(len(proxy), (count,), generator=kit.rng, device=kit.device)
-            return proxy.rows(places.cpu(), kit.device)
-
-        return {"proxy": rows}
+        rows = torch.randint(len(proxy), (count,), generator=kit.rng, device=kit.device)
+        return proxy.rows(rows.cpu(), kit.device)
