@@ -5,6 +5,7 @@ all machines share, and all need the same version of clonecost.
 """
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from clonecost.safe_text import first_line
 from clonecost.version import __version__
 from clonecost.workers.pool import LOOK, Ended, Placed
 
+ANSWERS = 10.0  # seconds in which an address accepts a connection
 RETRIES = 2  # by Ray itself, of a task whose worker or machine was lost
 
 
@@ -69,17 +71,32 @@ def _ray(address: str) -> Any:
             Advice("run `pip install 'clonecost[ray]'`"),
         ) from error
     local = address == "ray"
+    if not local:
+        _must_answer(address)
     paths = os.pathsep.join(path for path in sys.path if path)
     environment = {"env_vars": {"PYTHONPATH": paths}} if local else None
     try:
         ray.init("local" if local else address, log_to_driver=False, logging_level="error",
                  runtime_env=environment)  # fmt: skip
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise SpecError(
-            f"No Ray cluster answers at {address} ({first_line(error)})",
-            Advice("start one with `ray start --head`, or give `ray` for this machine alone"),
-        ) from error
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise _no_cluster(address, error) from error
     return ray
+
+
+def _must_answer(address: str) -> None:
+    """Refuse an address at which nothing listens; Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWERS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> SpecError:
+    return SpecError(
+        f"No Ray cluster answers at {address} ({first_line(error)})",
+        Advice("start one with `ray start --head`, or give `ray` for this machine alone"),
+    )
 
 
 def _must_have(ray: Any, tasks: Placed) -> None:
