@@ -1,4 +1,4 @@
-"""Tasks on a Ray cluster of several nodes on this machine: nodes and workers are lost on the way."""
+"""Tasks on a Ray cluster of several nodes on this machine, of which some are lost on the way."""
 
 import os
 import signal
@@ -79,6 +79,20 @@ def test_a_node_that_is_lost_and_a_worker_that_is_killed_lose_no_task(
     assert any((tmp_path / str(k)).read_text().count("began") > 1 for k in range(4))
 
 
+def test_a_head_that_starts_again_loses_no_task(cluster: Any, tmp_path: Path) -> None:
+    restarted = []
+
+    def restart() -> None:
+        if not restarted and len(list(tmp_path.iterdir())) >= 2:
+            restarted.append(True)
+            cluster.head_node.kill_gcs_server()
+            cluster.head_node.start_gcs_server()
+
+    ended = dict(at_once(tasks(tmp_path, 4, 2.0), partial(on_ray, cluster.address), beat=restart))
+    assert restarted
+    assert ended == dict.fromkeys(range(4))
+
+
 def test_what_the_cluster_lacks_is_one_sentence(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,5 +106,5 @@ def test_what_the_cluster_lacks_is_one_sentence(
 
 
 def test_nothing_answers_at_an_address(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="No Ray cluster answers at 127.0.0.1:1"):
+    with pytest.raises(SpecError, match=r"No Ray cluster answers at 127\.0\.0\.1:1"):
         list(at_once(tasks(tmp_path, 1, 0), partial(on_ray, "127.0.0.1:1")))
