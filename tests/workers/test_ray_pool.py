@@ -15,8 +15,12 @@ from clonecost.version import __version__
 from clonecost.workers import Task, at_once
 from clonecost.workers.ray_pool import on_ray
 
-pytest.importorskip("ray", reason="the extra `ray` is not installed")
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _installed() -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ def test_a_node_that_is_lost_and_a_worker_that_is_killed_lose_no_task(
         *tasks(tmp_path, 4, 2.0),
         Task(title="dies", folder=tmp_path, call=partial(die_once, tmp_path / "dies")),
     ]
-    lost = []
+    lost = list[Any]()
 
     def lose_a_node() -> None:
         if not lost and len(list(tmp_path.iterdir())) >= 2:
@@ -80,7 +84,7 @@ def test_a_node_that_is_lost_and_a_worker_that_is_killed_lose_no_task(
 
 
 def test_a_head_that_starts_again_loses_no_task(cluster: Any, tmp_path: Path) -> None:
-    restarted = []
+    restarted = list[bool]()
 
     def restart() -> None:
         if not restarted and len(list(tmp_path.iterdir())) >= 2:
