@@ -8,10 +8,13 @@ import torch
 from tests.support.disk_faults import no_file_grows_beyond
 
 from clonecost.errors import LedgerError, RunWorkflow, SetKey
+from clonecost.oracle import record
 from clonecost.oracle.hash_chain import DIGEST_BYTES, GENESIS, Value, canonical
 from clonecost.oracle.ledger import Ledger
+from clonecost.oracle.paid_rows import PaidRows
 from clonecost.oracle.record import Record
 from clonecost.oracle.tensor_codec import pack, row_digests
+from clonecost.persistence.sqlite_file import open_to_read
 
 SHAPE, CLASSES = (1, 2, 2), 3
 
@@ -48,6 +51,32 @@ def test_recorded_rows_are_returned_exactly_in_any_cut(tmp_path: Path) -> None:
         assert recorded.digests == row_digests(inputs[start:stop])
     assert ledger.recorded("attack", 10, 5) is None
     assert ledger.recorded("evaluation", 0, 5) is None
+
+
+def test_the_last_rows_are_found_without_reading_all_earlier_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[sqlite3.Connection] = []
+
+    def open_and_keep(path: Path, lock: Path) -> sqlite3.Connection:
+        opened.append(open_to_read(path, lock))
+        return opened[-1]
+
+    monkeypatch.setattr(record, "open_to_read", open_and_keep)
+    with closing(open_ledger(tmp_path)) as ledger:
+        for position in range(40):
+            buy(ledger, position, torch.rand(1, *SHAPE))
+    with closing(PaidRows.read(tmp_path / "ledger.sqlite")) as rows:
+        assert rows.recorded("attack", 0, 1)
+        steps = [0, 0]
+        for which, position in enumerate((1, 39)):
+
+            def one_more(which: int = which) -> None:
+                steps[which] += 1
+
+            opened[0].set_progress_handler(one_more, 1)
+            assert rows.recorded("attack", position, 1)
+    assert 0 < steps[1] < 2 * steps[0]
 
 
 def test_a_reservation_left_by_a_crash_becomes_lost(tmp_path: Path) -> None:

@@ -269,7 +269,7 @@ class Ledger(PaidRows):
         """
         for start, rows, form, offset in self._db.execute(
             "SELECT position, count, form, offset FROM batches WHERE account = 'attack' "
-            "AND form IS NOT NULL AND position >= ? AND position + count <= ?",
+            "AND form IS NOT NULL AND position >= ?1 AND position < ?2 AND position + count <= ?2",
             (position, position + count),
         ).fetchall():
             part = packed(slice(start - position, start - position + rows))

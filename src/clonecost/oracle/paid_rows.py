@@ -47,9 +47,13 @@ class PaidRows(Record):
         digests: list[bytes] = []
         answers: list[Tensor] = []
         at, end = position, position + count
+        # from the last batch that begins there or before: a run that goes on asks this for each of
+        # its batches, and must not read all the earlier ones every time
         for start, rows, digest, encoding, blob in self._db.execute(
-            "SELECT position, count, digests, encoding, answers FROM batches WHERE account = ? "
-            "AND state = 'settled' AND position < ? AND position + count > ? ORDER BY position",
+            "SELECT position, count, digests, encoding, answers FROM batches WHERE account = ?1 "
+            "AND state = 'settled' AND position < ?2 AND position + count > ?3 AND position >= "
+            "(SELECT position FROM batches WHERE account = ?1 AND state = 'settled' "
+            "AND position <= ?3 ORDER BY position DESC LIMIT 1) ORDER BY position",
             (account, end, position),
         ):
             cut = slice(at - start, min(rows, end - start))
@@ -166,7 +170,7 @@ class PaidRows(Record):
             batch = self._db.execute(
                 "SELECT position, count, encoding, answers, form, offset FROM batches "
                 "WHERE account = 'attack' AND state = 'settled' AND position <= ? "
-                "AND position + count > ?", (drawn, drawn)
+                "AND position + count > ? ORDER BY position DESC LIMIT 1", (drawn, drawn)
             ).fetchone()  # fmt: skip
             if batch is None or batch[4] is None or (batch[4] == "index" and pool is None):
                 return None
