@@ -49,7 +49,7 @@ FULL: dict[str, Any] = {
     "classes": 4, "trust": True,
     "class_names": "names.txt", "background": "white",
     "layout": "nhwc", "pixels": "0..255", "channels": "bgr", "mean": [0.5], "std": [0.25],
-    "max_lost": 9, "counter": "label_only", "threads": 2,
+    "max_lost": 9, "counter": "label_only", "threads": 2, "cpus": 2.0, "gpus": 0.25,
 }  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def test_the_default_folder_depends_on_what_is_asked_and_on_nothing_else() -> No
     free = {"price": 1.0, "milestones": [5], "controls": True, "data": "x", "keep": "all",
             "snapshot_every": 1.0, "spot_check": 3, "max_lost": 5, "max_hours": 2.0,
             "retrain": True, "retrain_epochs": 2,
-            "threads": 2}  # fmt: skip
+            "threads": 2, "cpus": 2.0, "gpus": 0.5}  # fmt: skip
     assert set(free) | {
         "budget",
         "rate",
