@@ -15,6 +15,7 @@ class and without generations. docs/attacks/frugal_ripper.md has an ablation of 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Literal
 
 import torch
@@ -30,6 +31,7 @@ from clonecost.attacks.base import (
 )
 from clonecost.errors import ChooseFrom, SpecError
 from clonecost.networks.per_label import decisions
+from clonecost.networks.pretrained import Start
 from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import rows_at_once
@@ -69,6 +71,10 @@ class Frugal(ABC):
     @abstractmethod
     def new(self, count: int, shape: Shape, kit: AttackerKit) -> Tensor:
         """(count, *shape) new images in [0, 1], not rounded; varied before they are queried."""
+
+    def clone_epochs(self, start: Start) -> int:
+        """Also the passes of the two surrogates, which are trained once, whatever is scored."""
+        return self.epochs * self.ensemble + ceil(2 * self.scout_passes)
 
     def plan(self, budget: int) -> str:
         of_each = f"the {self.ensemble} students of " if self.ensemble > 1 else ""
@@ -115,8 +121,13 @@ class Frugal(ABC):
     def _candidates(
         self, size: int, bought: Replay, asked: Tensor, kit: AttackerKit, *, several: bool
     ) -> Tensor:
-        """(candidates * size, C, H, W) uint8: rounded here, so that sent and kept rows agree."""
-        count, images, answers = size * self.candidates, bought.images, bought.answers
+        """(candidates * size, C, H, W) uint8, at first twice `size` at most.
+
+        They are rounded here, so that sent and kept rows agree.
+        """
+        images, answers = bought.images, bought.answers
+        # the first rows are selected by chance: so few more are made that none is asked twice
+        count = size * (self.candidates if len(images) else min(2, self.candidates))
         descended = int(self.children * count) if len(images) else 0
         shape = tuple(images.shape[1:])
         made: list[Tensor] = []

@@ -30,7 +30,7 @@ class ExNihilo(Frugal):
     # new images; noise, every value by itself, is the control: what are the drawings worth?
     source: Literal["drawings", "noise"] = "drawings"
 
-    declares: ClassVar = Declaration(needs="label", multi_label=True)
+    declares: ClassVar = Declaration(needs="label", multi_label=True, by_settings=("clone_epochs",))
 
     def new(self, count: int, shape: Shape, kit: AttackerKit) -> Tensor:
         if self.source == "noise":

@@ -30,7 +30,10 @@ class FrugalRipper(Frugal):
     source: str = "proxy"
 
     declares: ClassVar = Declaration(
-        needs="label", proxy="changed", multi_label=True, by_settings=("generators",)
+        needs="label",
+        proxy="changed",
+        multi_label=True,
+        by_settings=("clone_epochs", "generators"),
     )
 
     @property
