@@ -12,7 +12,6 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -28,6 +27,7 @@ from clonecost.oracle import Oracle
 from clonecost.training.augmentation import Augment, augment
 from clonecost.training.losses import floor_of, kl, recover_logits, tempered
 from clonecost.training.optimisers import AdamW
+from clonecost.training.weight_averaging import WeightAverages
 from clonecost.types import ThreatModel, as_bytes, as_pixels
 from experiments.tuning_victims import (
     CLASSES,
@@ -119,7 +119,8 @@ def trained(
     optimizer = AdamW(student.parameters(), lr=way.lr, weight_decay=0.01, fused=True)
     steps = EPOCHS * -(-len(images) // way.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    loss, average = loss_of(way, answers), deepcopy(student)
+    loss = loss_of(way, answers)
+    average = WeightAverages(student, [way.decay] if way.decay else [])
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(images), generator=rng).split(way.batch_size):
             x = as_pixels(augment(images[rows], way.augment, rng))
@@ -128,12 +129,8 @@ def trained(
             value.backward()
             optimizer.step()
             schedule.step()
-            for mean, now in zip(
-                average.state_dict().values(), student.state_dict().values(), strict=True
-            ):
-                if way.decay and mean.is_floating_point():
-                    mean.lerp_(now, 1 - way.decay)
-    return average if way.decay else student
+            average.update()
+    return average.networks()[-1]
 
 
 def main() -> None:
