@@ -105,7 +105,7 @@ class TreeGrid:
         """
         share = torch.rand(DRAWN, len(self.most), generator=rng, device=rng.device).cpu()
         points = (share * (self.most + 1)).long().minimum(self.most)
-        rows_a_leaf = int(torch.where(self.category, self.most, 2).sum())
+        rows_a_leaf = max(1, int(torch.where(self.category, self.most, 2).sum()))
         needed = int((ALONE * self.oracle.remaining / rows_a_leaf) ** 0.5) + 1
         asked = FIRST
         while asked < 2 * min(needed, DRAWN):

@@ -71,7 +71,9 @@ class KeptRows:
         Raises:
             LedgerError: the file is too short, or the pool is not the one that was queried.
         """
-        places = torch.arange(len(self))[index].numpy()
+        places = (
+            torch.arange(*index.indices(len(self))) if isinstance(index, slice) else index.cpu()
+        ).numpy()
         batch = np.searchsorted(self.ends, places, side="right")
         begins = np.concatenate([[0], self.ends])[batch]
         found = torch.empty(len(places), *self.store.shape, dtype=self.dtype)

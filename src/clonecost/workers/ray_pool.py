@@ -53,8 +53,8 @@ def on_ray(address: str, tasks: Placed, beat: Callable[[], object]) -> Iterator[
                         ray.exceptions.OutOfMemoryError):  # fmt: skip
                     pass  # lost, more often than Ray tries again
             beat()
-    except ConnectionError as error:  # the head is gone: the tasks run again, if it comes back
-        del error
+    except ConnectionError:
+        pass  # the head is gone: the tasks run again, if it comes back
     finally:
         ray.shutdown()
 
