@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from clonecost.networks.pretrained import Pretrained
+from clonecost.training.losses import Loss, kl
 from clonecost.training.optimisers import LBFGS
 from clonecost.training.read_ahead import batches_of
 from clonecost.types import Progress, Rows, as_pixels, no_progress
@@ -37,9 +37,9 @@ def features_of(
 
 def probe_head(
     student: Pretrained, features: Tensor, answers: Tensor, held_out: Tensor,
-    strengths: Sequence[float] = STRENGTHS, *, whole: bool = True,
+    strengths: Sequence[float] = STRENGTHS, *, whole: bool = True, loss: Loss = kl,
 ) -> None:  # fmt: skip
-    """Fit the student's head in place: mean KL(answers || softmax(W f + b)) + c/2 |W|^2.
+    """Fit the student's head in place: mean loss(W f + b, answers) + c/2 |W|^2.
 
     c is the strength with the lowest KL on the rows `held_out`. Features are standardised for the
     fit, so that c means the same for every encoder. The problem is convex: random numbers play no
@@ -51,6 +51,7 @@ def probe_head(
         held_out: (n,) bool; rows that were paid for, as all are. Without any, c is the middle one.
         whole: fit the head to all rows with that c, at the end; else to those not held out, so that
             it can be compared on these.
+        loss: of each row; KL(answers || softmax(W f + b)).
     """
     mean, scale = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
     rows = (features - mean) / scale
@@ -59,12 +60,12 @@ def probe_head(
     if held_out.any():
         weights, best = _zeros(rows, answers), float("inf")
         for strength in strengths:
-            weights = _fitted(rows[~held_out], answers[~held_out], strength, weights)
-            found = _kl(weights, rows[held_out], answers[held_out]).item()
+            weights = _fitted(rows[~held_out], answers[~held_out], strength, weights, loss)
+            found = _mean(kl, weights, rows[held_out], answers[held_out]).item()
             if found < best:
                 chosen, best = strength, found
     used = slice(None) if whole else ~held_out
-    weights = _fitted(rows[used], answers[used], chosen, _zeros(rows, answers))
+    weights = _fitted(rows[used], answers[used], chosen, _zeros(rows, answers), loss)
     with torch.no_grad():
         slope = weights[:-1] / scale.unsqueeze(1)
         student.head.weight.copy_(slope.T)
@@ -75,22 +76,21 @@ def _zeros(rows: Tensor, answers: Tensor) -> Tensor:
     return rows.new_zeros(rows.shape[1] + 1, answers.shape[1])
 
 
-def _fitted(rows: Tensor, answers: Tensor, strength: float, start: Tensor) -> Tensor:
+def _fitted(rows: Tensor, answers: Tensor, strength: float, start: Tensor, loss: Loss) -> Tensor:
     """(d + 1, K): the weights, and the bias as the last row."""
     weights = nn.Parameter(start.clone())
     optimizer = LBFGS([weights], max_iter=STEPS, history_size=10, line_search_fn="strong_wolfe")
 
-    def loss() -> Tensor:
+    def penalised() -> Tensor:
         optimizer.zero_grad()
-        total = _kl(weights, rows, answers) + strength / 2 * weights[:-1].square().sum()
+        total = _mean(loss, weights, rows, answers) + strength / 2 * weights[:-1].square().sum()
         total.backward()
         return total
 
     with torch.enable_grad():
-        optimizer.step(loss)
+        optimizer.step(penalised)
     return weights.detach()
 
 
-def _kl(weights: Tensor, rows: Tensor, answers: Tensor) -> Tensor:
-    logits = torch.addmm(weights[-1], rows, weights[:-1])
-    return F.kl_div(logits.log_softmax(1), answers, reduction="batchmean")
+def _mean(loss: Loss, weights: Tensor, rows: Tensor, answers: Tensor) -> Tensor:
+    return loss(torch.addmm(weights[-1], rows, weights[:-1]), answers).mean()
