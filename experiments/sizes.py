@@ -1,17 +1,20 @@
 """Seconds, memory and disk of runs of many rows: `verify`, `report`, `resume`, and three attacks.
 
     python -m experiments.sizes ledger --rows N ... [--keep all|none] [--seed K ...] [--out FILE]
-    python -m experiments.sizes attack --rows N ... [--name ATTACK ...] [--seed K ...]
+    python -m experiments.sizes attack --rows N ... [--name ATTACK ...] [--seed K ...] [--hold DIR]
 
 The victim is a fixed linear layer over a coarse copy of a grey image of 28 x 28: the cost is
 clonecost's own. `ledger` runs an attack that only buys random rows, in batches of 256, until the
 victim fails at the last batch; then it is resumed, verified and reported, each in a process of its
 own, because a peak of memory never falls again. The file is written after every run; runs that it
-holds already are left out.
+holds already are left out. An audit whose process is given `--limit SECONDS` ends then, and the
+same command goes on with it in the folder `--hold`: seconds add up, and the peak is that of the
+largest process.
 """
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -141,8 +144,9 @@ def attack(folder: Path, rows: int, name: str, seed: int) -> dict[str, float]:
         "ex_nihilo": ExNihilo(),
     }
     proxy = load_proxy("photos", shape=SHAPE) if name == "knockoff" else None
-    run_audit(audit_of(made[name], rows, folder, Victim(), seed=seed, proxy=proxy))
-    return {}
+    with suppress(KeyboardInterrupt):  # the time limit: the run goes on in another process
+        run_audit(audit_of(made[name], rows, folder, Victim(), seed=seed, proxy=proxy))
+    return {"rows": Ledger.read(folder / "ledger.sqlite").totals("attack").settled}
 
 
 STEPS: dict[str, Callable[..., dict[str, float]]] = {
@@ -161,8 +165,10 @@ def one(step: str, folder: Path, rows: int, how: str, seed: int) -> dict[str, fl
     }  # fmt: skip
 
 
-def in_own_process(step: str, folder: Path, rows: int, how: str, seed: int) -> dict[str, float]:
-    words = ["step", step, str(folder), str(rows), how, str(seed)]
+def in_own_process(
+    step: str, folder: Path, rows: int, how: str, seed: int, limit: int = 0
+) -> dict[str, float]:
+    words = ["step", step, str(folder), str(rows), how, str(seed), str(limit)]
     done = subprocess.run(
         [sys.executable, "-m", "experiments.sizes", *words], capture_output=True, text=True
     )
@@ -191,16 +197,33 @@ def of_ledger(rows: int, keep: str, seed: int) -> dict[str, Any]:
             "steps": steps}  # fmt: skip
 
 
-def of_attack(rows: int, name: str, seed: int) -> dict[str, Any]:
-    """One audit of so many rows by an attack."""
-    with TemporaryDirectory(prefix="clonecost-sizes-") as place:
-        steps = {"attack": in_own_process("attack", Path(place) / "run", rows, name, seed)}
-    return {"what": "attack", "rows": rows, "how": name, "seed": seed, "steps": steps}
+def of_attack(
+    rows: int, name: str, seed: int, hold: Path | None = None, limit: int = 0
+) -> dict[str, Any] | None:
+    """One audit of so many rows by an attack; None: its time is over, and it goes on later."""
+    if hold is None:
+        with TemporaryDirectory(prefix="clonecost-sizes-") as place:
+            parts = [in_own_process("attack", Path(place) / "run", rows, name, seed)]
+    else:
+        run = hold / f"{name}-{rows}-{seed}"
+        log = run.with_suffix(".json")
+        hold.mkdir(parents=True, exist_ok=True)
+        parts = json.loads(log.read_text()) if log.is_file() else []
+        parts.append(in_own_process("attack", run, rows, name, seed, limit))
+        log.write_text(json.dumps(parts, indent=1) + "\n")
+        if not (run / "result.json").is_file():
+            return None
+    sums = {key: sum(part[key] for part in parts) for key in ("seconds", "cpu_seconds")}
+    peaks = {key: max(part[key] for part in parts) for key in ("peak_mib", "idle_mib")}
+    return {"what": "attack", "rows": rows, "how": name, "seed": seed,
+            "steps": {"attack": {**sums, **peaks, "processes": len(parts)}}}  # fmt: skip
 
 
 def main(words: list[str]) -> None:
     if words[:1] == ["step"]:
-        step, folder, rows, how, seed = words[1:]
+        step, folder, rows, how, seed, limit = words[1:]
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.alarm(int(limit))  # 0: no limit
         print(json.dumps(one(step, Path(folder), int(rows), how, int(seed))))
         return
     parser = argparse.ArgumentParser(description=__doc__)
@@ -210,6 +233,8 @@ def main(words: list[str]) -> None:
     parser.add_argument("--name", nargs="+", default=["knockoff", "dfme", "ex_nihilo"])
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--hold", type=Path)
+    parser.add_argument("--limit", type=int, default=0)
     wanted = parser.parse_args(words)
     done = json.loads(wanted.out.read_text()) if wanted.out.is_file() else []
     known = {(one["what"], one["rows"], one["how"], one["seed"]) for one in done}
@@ -218,8 +243,13 @@ def main(words: list[str]) -> None:
             for how in [wanted.keep] if wanted.what == "ledger" else wanted.name:
                 if (wanted.what, rows, how, seed) in known:
                     continue
-                measure = of_ledger if wanted.what == "ledger" else of_attack
-                done.append(measure(rows, how, seed))
+                if wanted.what == "ledger":
+                    found = of_ledger(rows, how, seed)
+                else:
+                    found = of_attack(rows, how, seed, wanted.hold, wanted.limit)
+                if found is None:
+                    continue
+                done.append(found)
                 print(json.dumps(done[-1]), flush=True)
                 wanted.out.write_text(json.dumps(done, indent=1) + "\n")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.ray_clusters import ray_cluster
 
 from clonecost.errors import CloneCostError, SpecError
 from clonecost.version import __version__
@@ -25,16 +26,8 @@ def _installed() -> None:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head without cores, and two nodes of one core."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("RAY_worker_niceness", "0")
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1)
-    yield cluster
-    cluster.shutdown()
+    with ray_cluster(monkeypatch) as cluster:
+        yield cluster
 
 
 def write(path: Path, seconds: float) -> CloneCostError | None:
