@@ -149,9 +149,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=OUT)
     wanted = parser.parse_args(words)
-    done: list[dict[str, Any]] = (
-        json.loads(wanted.out.read_text()) if wanted.out.is_file() else []
-    )
+    done: list[dict[str, Any]] = json.loads(wanted.out.read_text()) if wanted.out.is_file() else []
     known = {(one["step"], one["kind"], one["rows"], one["seed"]) for one in done}
     wanted.pools.mkdir(parents=True, exist_ok=True)
     for seed in wanted.seed:
