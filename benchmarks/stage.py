@@ -14,6 +14,7 @@ from clonecost.audit.query_stats import TrafficLog
 from clonecost.networks import build, build_generator
 from clonecost.oracle import Oracle
 from clonecost.oracle.ledger import Ledger
+from clonecost.oracle.oracle import OraclePosition
 from clonecost.training.distill import Recipe
 from clonecost.types import LabelledInputs, Shape, ThreatModel, Victim
 from clonecost.victims import torch_victim
@@ -64,15 +65,23 @@ def make_kit(scene: Scene, *, horizon: int, proxy: LabelledInputs | None = None)
 
 @contextmanager
 def open_oracle(
-    victim: Victim, shape: Shape, *, budget: int, keep: bool = False
+    victim: Victim, shape: Shape, *, budget: int, keep: bool = False, ahead: bool = False
 ) -> Iterator[Oracle]:
-    """The door as an audit builds it, with its ledger in a folder that goes away afterwards."""
+    """The door as an audit builds it, with its ledger in a folder that goes away afterwards.
+
+    Args:
+        ahead: charge several batches at once, as an audit does on a GPU.
+    """
     threat = ThreatModel(input_shape=shape, num_classes=CLASSES, query_budget=budget)
     with TemporaryDirectory(prefix="clonecost-bench-") as folder:
         path = Path(folder) / "ledger.sqlite"
         ledger = Ledger(path, audit="bench", input_shape=shape, num_classes=CLASSES)
         try:
-            yield Oracle(victim, threat, ledger, keep=keep, observe=TrafficLog(budget, CLASSES))
+            oracle = Oracle(
+                victim, threat, ledger, keep=keep, observe=TrafficLog(budget, CLASSES), ahead=ahead
+            )
+            yield oracle
+            OraclePosition(oracle).settle()
         finally:
             ledger.close()
 

@@ -6,6 +6,7 @@ rows; if a sum differed after all, the ledger would refuse the replay with a sen
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -22,7 +23,10 @@ from clonecost.audit import run_audit
 from clonecost.errors import VictimError
 from clonecost.networks import build_generator
 from clonecost.oracle import Oracle
+from clonecost.oracle.ledger import Ledger
+from clonecost.oracle.oracle import OraclePosition
 from clonecost.types import LabelledInputs, ThreatModel, Victim
+from clonecost.victims import torch_victim
 
 TEST_ROWS, LITTLE = 400, 600
 ON_IMAGES = sorted(name for name, one in ATTACKS.items() if one.declares.takes == "images")
@@ -121,6 +125,35 @@ def test_a_loop_waits_for_the_device_in_the_oracle_alone(
             next(run)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_an_oracle_that_charges_ahead_waits_for_nothing(
+    network: nn.Module, threat: ThreatModel, tmp_path: Path, device: torch.device
+) -> None:
+    victim = torch_victim(network.to(device))
+    large = replace(threat, query_budget=100 * BUDGET)
+    rng = torch.Generator(device).manual_seed(0)
+    batches = [torch.rand(64, *SHAPE, generator=rng, device=device) for _ in range(12)]
+    kept = []
+    for ahead in (False, True):
+        path = tmp_path / f"{ahead}.sqlite"
+        ledger = Ledger(path, audit="a", input_shape=SHAPE, num_classes=CLASSES)
+        oracle = Oracle(victim, large, ledger, ahead=ahead)
+        answers = [oracle(batches[0])]  # the first charges
+        try:
+            if ahead and device.type == "cuda":
+                torch.cuda.set_sync_debug_mode("error")
+            answers += [oracle(batch) for batch in batches[1:]]
+        finally:
+            if device.type == "cuda":
+                torch.cuda.set_sync_debug_mode("default")
+        OraclePosition(oracle).settle()
+        recorded = ledger.recorded("attack", 0, 12 * 64)
+        assert recorded is not None
+        torch.testing.assert_close(torch.cat(answers).cpu(), recorded.answers, rtol=0, atol=0)
+        kept.append(recorded.digests)
+        ledger.close()
+    assert kept[0] == kept[1]
 
 
 class Unwaited:

@@ -158,14 +158,18 @@ def _run(
     shown, remark, curve = Shown(), Remark(), Curve(reference, watcher.scored)
     kit = _kit(audit, watcher, own_rows(history.horizon, audit.repeats), shown, remark)
     view = audit.view(oracle, reference.answers)
+    place = OraclePosition(oracle)
     parts = {
-        "place": OraclePosition(oracle), "traffic": traffic, "curve": curve, "shown": shown,
+        "place": place, "traffic": traffic, "curve": curve, "shown": shown,
         "remark": remark, "view": view,
     }  # fmt: skip
     snapshots = _snapshots(audit, watcher, ledger, kit, milestones, parts)
     kit = replace(kit, loop=snapshots.loop)
     kept = KeptHalt(ledger, audit.threat.query_budget, halt)
-    outcome = _attack(audit, oracle, view, kit, milestones, curve, snapshots, kept)
+    try:
+        outcome = _attack(audit, oracle, view, kit, milestones, curve, snapshots, kept)
+    finally:
+        place.settle()
     outcome = outcome._replace(remark=remark.sentence)
     _check_spots(audit, watcher, ledger, reference, ending=True)
     _keep_form(audit, ledger)

@@ -4,6 +4,8 @@ The oracle applies them to every victim, and `clonecost serve` to the victim tha
 both implement the same threat model.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -34,21 +36,27 @@ def api_answers(answers: Tensor, count: int, api: PredictionApi) -> Tensor:
         >>> api_answers(torch.tensor([[0.2, 0.7, 0.1]]), 1, api)
         tensor([[0., 1., 0.]])
     """
-    exact = api.takes != "images"
-    probs = check_answers(answers, count, api.num_classes, exact=exact)
+    probs = shaped_answers(answers, count, api)
+    judge_answers(answer_facts(probs).tolist(), count)
+    return as_told(probs, api)
+
+
+def as_told(probs: Tensor, api: PredictionApi) -> Tensor:
+    """Checked probabilities -> what the API tells of them, (count, K) on the simplex."""
     if api.multi_label and api.answers == "label":
         return paired(present(probs).to(probs.dtype))
     return restrict(probs, api.answers, api.top_k)
 
 
-def check_answers(answers: Tensor, count: int, num_classes: int, *, exact: bool = False) -> Tensor:
-    """A victim's answers to `count` rows, as float32 (count, num_classes) without a gradient.
+def shaped_answers(answers: Tensor, count: int, api: PredictionApi) -> Tensor:
+    """A victim's answers to `count` rows, as float32 (count, K) without a gradient.
 
-    With `exact`, float64 stays float64. Each row must sum to 1 within 0.01.
+    Float64 answers to rows of a table and to texts stay float64. No value is looked at.
 
     Raises:
-        VictimError: the answers have another shape, or rows that are no probabilities.
+        VictimError: the answers have another shape.
     """
+    num_classes, exact = api.num_classes, api.takes != "images"
     want = (count, num_classes)
     if not isinstance(answers, Tensor) or tuple(answers.shape) != want:
         got = tuple(answers.shape) if isinstance(answers, Tensor) else type(answers).__name__
@@ -57,24 +65,38 @@ def check_answers(answers: Tensor, count: int, num_classes: int, *, exact: bool 
             got=got, want=want,
         )  # fmt: skip
     answers = answers.detach()
-    if not (exact and answers.dtype == torch.float64):
-        answers = answers.float()
-    low, sums = answers.amin(), answers.sum(1)
-    if not torch.isfinite(sums).all():
-        bad = int((~torch.isfinite(answers).all(1)).sum())
-        raise VictimError(f"The victim answered NaN or infinity for {bad} of {count} rows.")
+    return answers if exact and answers.dtype == torch.float64 else answers.float()
+
+
+def answer_facts(answers: Tensor) -> Tensor:
+    """What `judge_answers` reads, (3,) on the device of the answers: nothing waits for it here.
+
+    The lowest value, the largest difference of a row's sum from 1, and the rows that hold NaN or
+    infinity.
+    """
+    off = (answers.sum(1) - 1).abs().amax()
+    return torch.stack([answers.amin(), off, (~answers.isfinite().all(1)).sum().to(off.dtype)])
+
+
+def judge_answers(facts: Sequence[float], count: int) -> None:
+    """Refuse answers to `count` rows that are no probabilities, by their `answer_facts`.
+
+    Raises:
+        VictimError: a value is NaN, infinite or below 0, or a row does not sum to 1 within 0.01.
+    """
+    low, off, bad = facts
+    if bad:
+        raise VictimError(f"The victim answered NaN or infinity for {bad:.0f} of {count} rows.")
     if low < -1e-6:
         raise VictimError(
             "The victim's answers are no probabilities", SetKey("outputs"),
             got=f"{low:.3g}", want="values of at least 0",
         )  # fmt: skip
-    off = float((sums - 1).abs().max())
-    if off > 0.01:
+    if not off <= 0.01:
         raise VictimError(
             f"The victim's answers differ from a sum of 1 by up to {off:.3g}",
             SetKey("outputs"),
         )
-    return answers
 
 
 def restrict(probs: Tensor, kind: AnswerKind, top_k: int | None) -> Tensor:

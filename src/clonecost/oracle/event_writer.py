@@ -47,6 +47,10 @@ class EventWriter:
         with self.transaction():
             _link(self.db, event, content=_as_json(content))
 
+    def noted(self, facts: Mapping[str, str]) -> None:
+        """Write facts about the run, inside a transaction."""
+        _link(self.db, "noted", content=_as_json(facts))
+
     def reserved(self, account: Account, position: int, digests: bytes) -> int:
         """Add a reserved batch, inside a transaction. Returns its id."""
         at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -7,7 +7,8 @@ that certainly never reached the victim are recorded as unsent and counted nowhe
 
 Each of these steps is one transaction. Space for the answers is claimed and the inputs are written
 before a batch is sent; an outcome that the database cannot take is kept in `ledger.pending`
-(`pending`) and recorded by the next step or the next opening.
+(`pending`) and recorded by the next step or the next opening. Batches of a victim in this process
+may instead be asked within an `allowance`, and several of them recorded in one transaction.
 
 Every event adds a link to a chain of SHA-256 digests (`record`, `hash_chain`), so that a later
 change, insertion or deletion is detected. Answers are always kept, inputs on request
@@ -18,7 +19,7 @@ test rows) and "spot" (the spot check). Within an account every row has a positi
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,8 @@ from filelock import BaseFileLock, FileLock, Timeout
 from torch import Tensor
 
 from clonecost.errors import Advice, LedgerError, RunError, RunWorkflow, SetKey
+from clonecost.oracle import allowance
+from clonecost.oracle.allowance import Answered
 from clonecost.oracle.event_writer import EventWriter, begin
 from clonecost.oracle.hash_chain import DIGEST_BYTES
 from clonecost.oracle.input_store import Form, Packed
@@ -41,7 +44,7 @@ from clonecost.persistence.own_files import PRIVATE_FILE, must_be_file
 from clonecost.persistence.sqlite_file import close_whole, open_to_write
 from clonecost.types import Shape
 
-__all__ = ["ACCOUNTS", "Account", "Ledger", "Recorded", "Totals"]
+__all__ = ["ACCOUNTS", "Account", "Answered", "Ledger", "Recorded", "Totals"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Ledger(PaidRows):
                 unsent = account == "evaluation" and self.fact(TAKEN_OVER) is not None
                 self.lose(batch, "the process ended before the answers arrived",
                           unsent=count if unsent else 0)  # fmt: skip
+            self.lose_allowed(allowance.ENDED)
         except BaseException:
             self.close()
             raise
@@ -244,6 +248,35 @@ class Ledger(PaidRows):
         self._unanswered = None
         self._record_or_keep(Outcome(batch, "lost", sent.digests, values), sent.count)
         self._take_back(sent)
+
+    def record(self, batches: Sequence[Answered], *, allowed: int) -> None:
+        """Record answered batches, and charge the attack's rows before `allowed`, in one commit.
+
+        These rows may then be asked, and count as reserved until they are recorded. They are the
+        rows of a victim in this process, which nobody bills: no room is claimed for their answers.
+
+        Args:
+            batches: next to each other, from the first row that is not settled; within an
+                allowance.
+            allowed: a position; 0: the rest of an earlier allowance was not asked.
+
+        Raises:
+            LedgerError: the disk is full, or the ledger in use; nothing is recorded or charged.
+        """
+        self._complete()
+        if self.torn and any(batch.kept for batch in batches):
+            raise self._inputs_missing()
+        self._facts |= allowance.record(self._events, self._inputs, batches, allowed)
+
+    def lose_allowed(self, reason: str) -> None:
+        """Record the rows that are left of the allowance as lost; durable on return."""
+        settled = self.totals("attack").settled
+        if rows := allowance.left(self._facts, settled):
+            if rows > allowance.MOST:
+                raise self._altered("no run allows so many rows at once")
+            self._unanswered = None
+            words = _storable(reason)
+            self._facts |= allowance.lose(self._events, settled, rows, words)
 
     def charge_lost(self, *, account: Account, position: int, digests: bytes, reason: str) -> None:
         """Charge rows that are lost already, because they are sent again; durable on return.

@@ -7,25 +7,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clonecost.data.text_rows import must_be_texts
 from clonecost.errors import (
     Advice,
     BudgetError,
     CloneCostError,
     LostRowsError,
-    QueryError,
     ReplayError,
     RunWorkflow,
     SetKey,
     VictimError,
 )
-from clonecost.oracle.ahead import Begun, OwnRandomness, begin, hashing_threads
+from clonecost.oracle.ahead import BATCHES, Ahead, OwnRandomness
 from clonecost.oracle.answer_policy import api_answers, to_eight_bits
 from clonecost.oracle.delivery import Delivery, delivering
 from clonecost.oracle.hash_chain import DIGEST_BYTES
+from clonecost.oracle.input_checks import check_form, judge_pixels, pixel_range
 from clonecost.oracle.ledger import Account, Ledger
 from clonecost.oracle.tensor_codec import pack, row_digests
-from clonecost.tabular.features import check_rows
 from clonecost.types import Purpose, ThreatModel, Victim, answered
 
 # Called after every batch, replayed or live: (position of the first row, inputs as sent, answers,
@@ -72,7 +70,8 @@ class Oracle:
         notice: called with a sentence when the run's first row is refused.
         instead: the attacks that could go on without a refused row, named to a caller that cannot.
         resume: the workflow that continues after a failure; None: to resume the ledger's run.
-        ahead: ask a victim of this process before its rows are charged, see
+        ahead: the account is "attack", and the victim is one of this process: charge several
+            batches at once, and record them later, until `OraclePosition.settle`, see
             `clonecost.oracle.ahead`.
 
     Example:
@@ -102,7 +101,6 @@ class Oracle:
         ahead: bool = False,
     ) -> None:
         self.threat = threat
-        self._ahead = ahead
         self._resume = resume or RunWorkflow("resume", ledger.path.parent)
         self._rows_in_flight, self._max_lost = rows_in_flight, max_lost
         self._observe_chunk = observe_chunk
@@ -112,6 +110,7 @@ class Oracle:
         self._spent = 0
         self._bought = ledger.totals(account).settled  # rows that can be replayed
         self._randomness = OwnRandomness()
+        self._ahead = Ahead(ledger, threat, keep=keep) if ahead else None
 
     @property
     def spent(self) -> int:
@@ -154,7 +153,7 @@ class Oracle:
                 Or it refuses a row for good, and the caller skips none.
             LostRowsError: the limit of lost rows is reached; nothing more was sent.
         """
-        self._check_inputs(inputs)
+        check_form(self.threat, inputs)
         inputs = inputs.detach()
         if self.threat.input_precision == "uint8":
             inputs = to_eight_bits(inputs)
@@ -164,10 +163,16 @@ class Oracle:
         if count > self.remaining:
             budget = self.threat.query_budget
             raise BudgetError(requested=count, spent=self._spent, budget=budget)
+        if self._ahead is not None and self._spent >= self._bought:
+            most = min(BATCHES * count, max(count, self.threat.query_budget // 100))
+            if (most := self._sendable(most)) >= count:
+                result = self._ask_ahead(self._ahead, inputs, index, most)
+                return self._told(inputs, result, purpose)
+            self._settle()
 
+        judge_pixels(pixel_range(self.threat, inputs).tolist(), sent=False)
         on_cpu = inputs.cpu().contiguous()  # once: digests and kept inputs are read row by row
-        began = self._begin(inputs)
-        digests = row_digests(on_cpu, hashing_threads(inputs.device))
+        digests = row_digests(on_cpu)
         known = self._replay(digests, count)
         fresh = 0 if known is None else len(known)
         if fresh and self._keep and self._ledger.torn:
@@ -181,12 +186,36 @@ class Oracle:
         answers = [] if known is None else [known.to(inputs.device)]
         if fresh < count:
             rows = index.cpu() if index is not None else None
-            answers += self._query(inputs, on_cpu, digests, fresh, rows, began)
-        result = torch.cat(answers)
+            answers += self._query(inputs, on_cpu, digests, fresh, rows)
+        return self._told(inputs, torch.cat(answers), purpose)
+
+    def _settle(self) -> None:
+        if self._ahead is not None:
+            self._ahead.record()
+
+    def _ask_ahead(self, ahead: Ahead, inputs: Tensor, index: Tensor | None, most: int) -> Tensor:
+        """The answers to rows that are recorded later."""
+        ahead.charge(self._spent, len(inputs), most)
+        try:
+            return ahead.ask(self._spent, inputs, index, self._victim, self._randomness)
+        except Exception as error:
+            if isinstance(error, CloneCostError):
+                raise
+            raise self._failed(error, len(inputs)) from error
+
+    def _failed(self, error: Exception, rows: int) -> VictimError:
+        return VictimError(
+            f"The victim failed ({type(error).__name__}: {error}). The {rows} rows that "
+            "were sent count as lost; all earlier answers are kept.",
+            self._resume,
+        )
+
+    def _told(self, inputs: Tensor, result: Tensor, purpose: Purpose) -> Tensor:
+        """Count a batch of answered rows, and show it to the observer."""
         told = answered(result) if self._ledger.refused else slice(None)
         if len(result[told]):
             self._observe(self._spent, inputs[told], result[told], purpose)
-        self._spent += count
+        self._spent += len(inputs)
         return result
 
     def _replay(self, digests: bytes, count: int) -> Tensor | None:
@@ -208,31 +237,22 @@ class Oracle:
             )
         return recorded.answers
 
-    def _begin(self, inputs: Tensor) -> Begun | None:
-        """Ask a victim of this process for a whole batch; None: it is asked once it is charged."""
-        if not self._ahead or self._spent < self._bought:
-            return None
-        whole = self._sendable(len(inputs)) == len(inputs)
-        return begin(self._victim, inputs, self._randomness) if whole else None
-
     def _query(
-        self, inputs: Tensor, on_cpu: Tensor, digests: bytes, first: int, index: Tensor | None,
-        began: Begun | None,
-    ) -> Iterator[Tensor]:  # fmt: skip
+        self, inputs: Tensor, on_cpu: Tensor, digests: bytes, first: int, index: Tensor | None
+    ) -> Iterator[Tensor]:
         """The answers to the rows from `first` on, chunk by chunk."""
         while first < len(inputs):
             part = slice(first, first + self._sendable(len(inputs) - first))
             rows = index[part] if index is not None else None
             ids = digests[part.start * DIGEST_BYTES : part.stop * DIGEST_BYTES]
-            yield self._send(inputs[part], on_cpu[part], ids, self._spent + first, rows, began)
+            yield self._send(inputs[part], on_cpu[part], ids, self._spent + first, rows)
             first = part.stop
             if first < len(inputs):  # after the last chunk, `observe` is called
                 self._observe_chunk(self._spent + first)
 
     def _send(
-        self, inputs: Tensor, on_cpu: Tensor, digests: bytes, position: int, index: Tensor | None,
-        began: Begun | None,
-    ) -> Tensor:  # fmt: skip
+        self, inputs: Tensor, on_cpu: Tensor, digests: bytes, position: int, index: Tensor | None
+    ) -> Tensor:
         kept = pack(on_cpu, index) if self._keep else None
         batch = self._ledger.reserve(
             account=self._account, position=position, digests=digests, kept=kept
@@ -241,22 +261,15 @@ class Oracle:
             lambda lost, why: self._lose(lost, position, len(inputs), why), position
         )
         try:
-            if began is not None:
-                raw = began.answers()
-            else:
-                with torch.no_grad(), self._randomness.of(inputs.device), delivering(delivery):
-                    raw = self._victim(inputs)
+            with torch.no_grad(), self._randomness.of(inputs.device), delivering(delivery):
+                raw = self._victim(inputs)
             answers = api_answers(raw, len(inputs), self.threat)
         except BaseException as error:
             unsent = delivery.never_sent(len(inputs))
             self._ledger.lose(batch, f"{type(error).__name__}: {error}", unsent=unsent)
             if isinstance(error, CloneCostError) or not isinstance(error, Exception):
                 raise
-            raise VictimError(
-                f"The victim failed ({type(error).__name__}: {error}). The {len(inputs)} rows that "
-                "were sent count as lost; all earlier answers are kept.",
-                self._resume,
-            ) from error
+            raise self._failed(error, len(inputs)) from error
         refusals = delivery.refusals
         words = refusals[min(refusals)] if refusals else None
         if refusals:
@@ -332,39 +345,6 @@ class Oracle:
             replace(self._resume, change=SetKey("max_lost")),
         )
 
-    def _check_inputs(self, inputs: Tensor) -> None:
-        shape = self.threat.input_shape
-        if inputs.ndim != len(shape) + 1 or tuple(inputs.shape[1:]) != shape or len(inputs) == 0:
-            raise QueryError(
-                "The inputs have the wrong shape",
-                Advice("reshape them to the threat model's `input_shape`"),
-                got=tuple(inputs.shape), want=f"(n, {', '.join(map(str, shape))}) with n > 0",
-            )  # fmt: skip
-        exact = self.threat.input_precision == "float64" and inputs.dtype == torch.float64
-        if inputs.dtype != torch.float32 and not exact:
-            raise QueryError(
-                "The inputs have the wrong dtype", Advice("convert them with `inputs.float()`"),
-                got=inputs.dtype, want=torch.float32,
-            )  # fmt: skip
-        if self.threat.features is not None:
-            check_rows(self.threat.features, inputs, incomplete=self.threat.incomplete)
-            return
-        if self.threat.text:
-            must_be_texts(inputs)
-            return
-        low, high = inputs.amin(), inputs.amax()  # four times as fast as aminmax, channels-last
-        if not (low >= 0 and high <= 1):  # also true for nan
-            if torch.isnan(low) or torch.isnan(high):
-                raise QueryError(
-                    "The attack's networks diverged; nothing was sent",
-                    Advice("lower the attack's learning rates"),
-                    got="NaN", want="pixels in [0, 1]",
-                )  # fmt: skip
-            raise QueryError(
-                "The inputs are out of range", Advice("scale them to [0, 1]"),
-                got=f"[{low:.3g}, {high:.3g}]", want="pixels in [0, 1]",
-            )  # fmt: skip
-
 
 def _choices(attacks: Sequence[str]) -> list[Advice]:
     named = " or ".join(attacks)
@@ -382,7 +362,17 @@ class OraclePosition:
 
     def state_dict(self) -> dict[str, Any]:
         oracle = self._oracle
+        self.settle()  # a snapshot never knows more rows than the ledger
         return {"spent": oracle._spent, "randomness": oracle._randomness.states}
+
+    def settle(self) -> None:
+        """Record all answers that were given; without `ahead` they are recorded already.
+
+        Raises:
+            QueryError, VictimError: rows or answers were none; they count as lost.
+            LedgerError: the ledger cannot be written.
+        """
+        self._oracle._settle()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.move_to(state["spent"])

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Self
 
 from clonecost.errors import Advice, CloneCostError, LedgerError, SetKey
+from clonecost.oracle import allowance
 from clonecost.oracle.hash_chain import GENESIS, Value, next_link
 from clonecost.oracle.input_store import KeptInputs
 from clonecost.oracle.ledger_schema import (
@@ -231,6 +232,9 @@ class Record:
             "SELECT COALESCE(SUM(refused), 0) FROM batches WHERE account = ?", (account,)
         ).fetchone()
         found = Totals(**dict(rows.fetchall()), refused=refused)
+        if account == "attack":
+            charged = found.reserved + allowance.left(self._facts, found.settled)
+            found = replace(found, reserved=charged)
         taken = account == "evaluation" and self.fact(TAKEN_OVER) is not None
         return replace(found, taken=found.settled) if taken else found
 
