@@ -9,7 +9,7 @@ from tests.support.table_toys import COLOUR, TableToy, linear_toy, numbers
 from tests.support.toys import CLASSES
 
 from clonecost.attacks.tramer_adaptive_retrain import TramerAdaptiveRetrain
-from clonecost.tabular.features import Extraction, uniform_rows
+from clonecost.tabular.features import Extraction, corner_rows, uniform_rows
 from clonecost.victims import sklearn_victim
 
 
@@ -70,3 +70,20 @@ def test_one_class_is_a_constant_until_another_is_seen(tmp_path: Path) -> None:
     toy = TableToy(numbers(2), 3, lambda rows: torch.tensor([[0.0, 1.0, 0.0]]).expand(len(rows), 3))
     clones, _ = steal(TramerAdaptiveRetrain(), toy, tmp_path, budget=60, answers="label")
     assert agreement(clones[-1], toy) == 1.0
+
+
+def test_a_class_in_a_corner_is_found_where_uniform_rows_miss_it(tmp_path: Path) -> None:
+    features = numbers(30)  # the sum of uniform rows is far from its least value
+    least = sum(feature.low for feature in features)
+    recorded = RecordingVictim(lambda rows: torch.eye(2)[(rows.sum(1) < 0.6 * least).long()])
+    toy = TableToy(features, 2, recorded)
+    clones, _ = steal(TramerAdaptiveRetrain(), toy, tmp_path, budget=300, answers="label")
+    assert len(recorded(uniform_rows(features, 2_000, _rng())).argmax(1).unique()) == 1
+    corners = corner_rows(features, 2_000, _rng())
+    found = clones[-1](corners).argmax(1)
+    assert (found == recorded(corners).argmax(1)).float().mean() > 0.95
+    assert 50 < found.sum() < 1_950  # not a constant
+
+
+def _rng() -> torch.Generator:
+    return torch.Generator().manual_seed(1)

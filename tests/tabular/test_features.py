@@ -7,7 +7,7 @@ from tests.support.table_toys import COLOUR, numbers
 from clonecost.errors import QueryError
 from clonecost.oracle import Oracle
 from clonecost.oracle.ledger import Ledger
-from clonecost.tabular.features import Extraction, check_rows, uniform_rows
+from clonecost.tabular.features import Extraction, bounds, check_rows, corner_rows, uniform_rows
 from clonecost.types import Feature, ThreatModel
 
 AGE = Feature(name="age", low=18, high=99)
@@ -34,6 +34,17 @@ def test_uniform_rows_fill_their_ranges() -> None:
     assert 18 <= float(rows[:, 0].min()) < 18.5
     assert 98.5 < float(rows[:, 0].max()) <= 99
     assert all(abs(int(n) - 2_000) < 200 for n in rows[:, 1].long().bincount(minlength=3))
+
+
+def test_corner_rows_lie_in_the_ranges_and_spread_further() -> None:
+    features = (AGE, COLOUR, *numbers(30))
+    rows = corner_rows(features, 2_000, torch.Generator().manual_seed(0))
+    check_rows(features, rows)
+    assert all(abs(int(n) - 667) < 120 for n in rows[:, 1].long().bincount(minlength=3))
+    low, high = bounds(features)
+    places = ((rows - low) / (high - low))[:, 2:].mean(1)
+    assert places.quantile(0.05) < 0.15
+    assert places.quantile(0.95) > 0.85
 
 
 def test_a_larger_count_starts_with_the_same_rows() -> None:

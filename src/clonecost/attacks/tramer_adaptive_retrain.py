@@ -31,11 +31,12 @@ from clonecost.attacks.base import (
     table_of,
 )
 from clonecost.oracle import Oracle
-from clonecost.tabular.features import Extraction, is_category, uniform_rows
+from clonecost.tabular.features import Extraction, corner_rows, is_category, uniform_rows
 from clonecost.tabular.sklearn_students import Family, train_student
 from clonecost.types import Feature
 
-DRAWN = 256  # uniform rows in one draw
+DRAWN = 256  # rows in one draw
+ONE_CLASS = 20  # uniform rows of one class after which half of the rows lie towards corners
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,16 +83,18 @@ class TramerAdaptiveRetrain:
 
 
 class _Pool:
-    """The rows bought so far and their answers."""
+    """The rows bought so far and their answers, and where the next rows are drawn."""
 
     def __init__(
         self, oracle: Oracle, kit: AttackerKit,
         train: Callable[[AttackerKit, Tensor, Tensor], nn.Module],
     ) -> None:  # fmt: skip
         self.oracle, self.kit, self.train = oracle, kit, train
+        self.features = table_of(oracle.threat)
         self.rows: list[Tensor] = []
         self.answers: list[Tensor] = []
         self.clone = DeferredClone(self._clone)
+        self.corners: bool | None = None  # known when ONE_CLASS uniform rows are answered
 
     def _clone(self, count: int, kit: AttackerKit) -> nn.Module:
         return self.train(kit, torch.cat(self.rows)[:count], torch.cat(self.answers)[:count])
@@ -104,12 +107,31 @@ class _Pool:
             yield self.clone
         return torch.cat(self.answers)[-len(rows) :]
 
+    def draw(self, count: int) -> Tensor:
+        """Rows over the ranges; every other one is a corner where uniform rows miss a class."""
+        rows = uniform_rows(self.features, count, self.kit.rng)
+        return self._with_corners(rows) if self.corners else rows
+
+    def buy_drawn(self, count: int) -> QuerySteps:
+        """Answers, (n, K), to `count` rows of `draw`; the first ONE_CLASS settle `corners`."""
+        rows = self.draw(count)
+        if self.corners is None and count > ONE_CLASS:
+            labels = (yield from self.buy(rows[:ONE_CLASS])).argmax(1)
+            self.corners = len(labels.unique()) == 1
+            rows = self._with_corners(rows[ONE_CLASS:]) if self.corners else rows[ONE_CLASS:]
+        yield from self.buy(rows)
+        return torch.cat(self.answers)[-count:]
+
+    def _with_corners(self, rows: Tensor) -> Tensor:
+        rows[::2] = corner_rows(self.features, len(rows[::2]), self.kit.rng)
+        return rows
+
 
 def _uniform(
     attack: TramerAdaptiveRetrain, pool: _Pool, features: tuple[Feature, ...]
 ) -> Iterator[Clone]:
     while True:
-        yield from pool.buy(uniform_rows(features, DRAWN, pool.kit.rng))
+        yield from pool.buy_drawn(DRAWN)
 
 
 def _line_search(
@@ -117,8 +139,8 @@ def _line_search(
 ) -> Iterator[Clone]:
     scale = Extraction(features)
     while True:
-        rows = uniform_rows(features, DRAWN, pool.kit.rng)
-        labels = (yield from pool.buy(rows)).argmax(1)
+        labels = (yield from pool.buy_drawn(DRAWN)).argmax(1)
+        rows = torch.cat(pool.rows)[-DRAWN:]
         a, b = _pairs(rows, labels, pool.kit.rng)
         of_a, a, b = labels[a], rows[a], rows[b]
         while len(a):
@@ -136,13 +158,11 @@ def _adaptive(
     kit = pool.kit
     size = max(1, kit.horizon // attack.rounds)
     near = round(attack.boundary * size)
-    yield from pool.buy(uniform_rows(features, size, kit.rng))
+    yield from pool.buy_drawn(size)
     for number in count_from(2):
         clone = pool.train(kit.branch(-number), torch.cat(pool.rows), torch.cat(pool.answers))
-        rows = _on_boundary(
-            features, clone, uniform_rows(features, 8 * size, kit.rng), near, kit.rng
-        )
-        yield from pool.buy(torch.cat([rows, uniform_rows(features, size - near, kit.rng)]))
+        rows = _on_boundary(features, clone, pool.draw(8 * size), near, kit.rng)
+        yield from pool.buy(torch.cat([rows, pool.draw(size - near)]))
 
 
 @torch.no_grad()

@@ -60,6 +60,28 @@ def _uniform(features: Sequence[Feature], rng: torch.Generator) -> Tensor:
     return torch.where(categories, indices, numbers)
 
 
+def corner_rows(features: Sequence[Feature], count: int, rng: torch.Generator) -> Tensor:
+    """(count, d) float32 rows towards corners of the ranges, for a class that uniform rows miss.
+
+    Each row has its own share of numbers near the high end, and its own distance from the ends,
+    each uniform over [0, 1], so that rows lie between all low, any mixture, and all high. A linear
+    score whose weights have one sign spreads over d instead of over sqrt(d). Categories are
+    uniform.
+
+    Args:
+        features: the d features of the table.
+        count: number of rows.
+        rng: on the device of the rows.
+    """
+    rows = uniform_rows(features, count, rng)
+    low, high = (bound.to(rng.device) for bound in bounds(features))
+    share, depth = torch.rand(2, count, 1, generator=rng, device=rng.device)
+    side = torch.rand(rows.shape, generator=rng, device=rng.device) < share
+    inward = (rows - low) * depth  # distance from the end of its side
+    numbers = torch.where(side, high - inward, low + inward).clamp(min=low, max=high)
+    return torch.where(is_category(features).to(rng.device), rows, numbers)
+
+
 def check_rows(features: Sequence[Feature], rows: Tensor, *, incomplete: bool = False) -> None:
     """Refuse rows that the API would not accept.
 

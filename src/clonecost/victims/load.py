@@ -213,15 +213,15 @@ def _of_object(
     if isinstance(thing, nn.Module):
         scores = module_scores(thing, device=device, wanted=wanted)
         return _Facts(scores, thing, weights_digest(thing), code)
-    if is_estimator(thing) and not isinstance(thing, type):
-        facts = _of_estimator(thing, features)
-        return replace(facts, code=code, weights=estimator_digest(thing))
-    if is_pipeline(thing):
+    if is_pipeline(thing):  # it has a `predict` as estimators have, so it is asked first
         pipe = image_pipeline(thing, where)
         return _Facts(
             callable_scores(pipe), code=code, takes="uint8", classes=pipe.classes,
             weights=weights_digest(pipe.model) if pipe.model else None, free=bool(pipe.model),
         )  # fmt: skip
+    if is_estimator(thing) and not isinstance(thing, type):
+        facts = _of_estimator(thing, features)
+        return replace(facts, code=code, weights=estimator_digest(thing))
     check_callable(thing, where)
     function = cast(Callable[[Tensor], object], thing)
     scores = callable_scores(function, wanted)
