@@ -32,13 +32,14 @@ class Pipeline:
         torch.manual_seed(0)
         self.task, self.model = "image-classification", Classifier(names, int(np.prod(shape)))
         self.shape, self.sigmoid = shape, sigmoid
+        self.batch_sizes: list[int | None] = []  # of its calls
 
-    def __call__(self, inputs: Any = None, top_k: int = 5) -> list[Any]:
-        images = inputs if isinstance(inputs, list) else [inputs]
-        if not all(isinstance(one, Image.Image) for one in images):
-            raise TypeError("Incorrect format used for image. Should be an url linking to an "
-                            "image, a base64 string, a local path, or a PIL image.")  # fmt: skip
-        found = [self._postprocess(self.scores(self._preprocess(one))[0], top_k) for one in images]
+    def __call__(
+        self, inputs: Any = None, top_k: int = 5, batch_size: int | None = None
+    ) -> list[Any]:
+        self.batch_sizes.append(batch_size)
+        rows = inputs if isinstance(inputs, list) else [inputs]
+        found = [self._postprocess(self.scores(self.preprocess(one))[0], top_k) for one in rows]
         return found if isinstance(inputs, list) else found[0]
 
     def transform(self, inputs: Any) -> list[Any]:
@@ -47,7 +48,10 @@ class Pipeline:
     def predict(self, inputs: Any) -> list[Any]:
         return self(inputs)
 
-    def _preprocess(self, image: Image.Image) -> Tensor:
+    def preprocess(self, image: Any) -> Tensor:
+        if not isinstance(image, Image.Image):
+            raise TypeError("Incorrect format used for image. Should be an url linking to an "
+                            "image, a base64 string, a local path, or a PIL image.")  # fmt: skip
         mode = "L" if self.shape[0] == 1 else "RGB"
         resized = image.convert(mode).resize((self.shape[2], self.shape[1]))
         pixels = torch.tensor(np.asarray(resized), dtype=torch.float32) / 255
@@ -64,3 +68,17 @@ class Pipeline:
         order = scores.argsort(descending=True)[:top_k].tolist()
         names = self.model.config.id2label
         return [{"label": names[k], "score": float(scores[k])} for k in order]
+
+
+class TextPipeline(Pipeline):
+    """`pipeline("text-classification")`; its rows are texts, and its features counts of letters."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(names, (1, 1, 26))
+        self.task = "text-classification"
+
+    def preprocess(self, text: Any) -> Tensor:
+        if not isinstance(text, str):
+            raise ValueError("text input must be of type `str` (single example)")
+        letters = [float(text.lower().count(chr(97 + k))) for k in range(26)]
+        return torch.tensor(letters).view(1, 1, 1, 26)

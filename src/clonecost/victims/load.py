@@ -22,10 +22,10 @@ from clonecost.victims.digests import code_digest, estimator_digest, weights_dig
 from clonecost.victims.endpoints import endpoint_victim, is_url, must_be_no_other_address
 from clonecost.victims.estimator_columns import must_classify
 from clonecost.victims.file_kinds import BOOSTERS, MODELS, must_be_readable
-from clonecost.victims.image_pipeline import image_pipeline, is_pipeline
 from clonecost.victims.input_form import InputForm
 from clonecost.victims.loaded_victim import LoadedVictim, must_exist
 from clonecost.victims.onnx import onnx_victim
+from clonecost.victims.pipelines import is_pipeline, opened_pipeline
 from clonecost.victims.python_object import check_callable, python_object
 from clonecost.victims.raw_scores import Wanted
 from clonecost.victims.sklearn_model import TableModel, is_estimator, skops_victim
@@ -213,10 +213,12 @@ def _of_object(
     if isinstance(thing, nn.Module):
         scores = module_scores(thing, device=device, wanted=wanted)
         return _Facts(scores, thing, weights_digest(thing), code)
-    if is_pipeline(thing):  # it has a `predict` as estimators have, so it is asked first
-        pipe = image_pipeline(thing, where)
+    if is_pipeline(
+        thing, "image-classification"
+    ):  # it has a `predict` as estimators have, so it is asked first
+        pipe = opened_pipeline(thing, where)
         return _Facts(
-            callable_scores(pipe), code=code, takes="uint8", classes=pipe.classes,
+            callable_scores(pipe.of_pixels), code=code, takes="uint8", classes=pipe.classes,
             weights=weights_digest(pipe.model) if pipe.model else None, free=bool(pipe.model),
         )  # fmt: skip
     if is_estimator(thing) and not isinstance(thing, type):

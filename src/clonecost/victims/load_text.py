@@ -16,11 +16,12 @@ from clonecost.persistence.file_limits import at_home
 from clonecost.types import Shape
 from clonecost.victims.answer_form import Outputs
 from clonecost.victims.asking import Asked, asked
-from clonecost.victims.digests import code_digest, estimator_digest
+from clonecost.victims.digests import code_digest, estimator_digest, weights_digest
 from clonecost.victims.estimator_columns import must_classify
 from clonecost.victims.file_kinds import must_be_readable
 from clonecost.victims.loaded_victim import LoadedVictim, must_exist
 from clonecost.victims.onnx_text import onnx_text_victim
+from clonecost.victims.pipelines import is_pipeline, opened_pipeline
 from clonecost.victims.python_object import check_callable, python_object
 from clonecost.victims.sklearn_model import is_estimator, skops_victim
 from clonecost.victims.text_scores import OfTexts, text_scores
@@ -30,10 +31,12 @@ def text_victim(
     model: Any, *, name: str = "victim", outputs: Outputs | None = None,
     num_classes: int | None = None, weights: str | None = None,
 ) -> LoadedVictim:  # fmt: skip
-    """A fitted scikit-learn pipeline over strings, or a function from a list of strings to scores.
+    """A fitted scikit-learn pipeline over strings, a Hugging Face pipeline, or a function of texts.
 
     Answers are the estimator's `predict_proba` in the order of its `classes_`; without that method
-    they are one-hot rows of its `predict`. The first answers show what a function returns.
+    they are one-hot rows of its `predict`. Those of `pipeline("text-classification")` are its
+    scores in the order of `config.id2label`. A function gets a list of strings, and its first
+    answers show what it returns.
 
     Raises:
         VictimError: the estimator is no classifier, or `model` cannot be called.
@@ -44,6 +47,15 @@ def text_victim(
         >>> text_victim(pipe).answer(as_pixels(encode(["cat"], 9))).shape
         torch.Size([1, 2])
     """
+    if is_pipeline(model, "text-classification"):
+        pipe = opened_pipeline(model, name)
+        found = _asked(pipe.of_texts, name, outputs, len(pipe.classes))
+        return LoadedVictim(
+            name=name, answer=found.answer, num_classes=len(pipe.classes), classes=pipe.classes,
+            form=found.form, shows=found.shows, outputs=outputs, code=code_digest(model),
+            weights=weights_digest(pipe.model) if pipe.model else weights,
+            served="a pipeline over texts",
+        )  # fmt: skip
     if not is_estimator(model) or isinstance(model, type):
         check_callable(model, name)
         found = _asked(cast(OfTexts, model), name, outputs, num_classes)

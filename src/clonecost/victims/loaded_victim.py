@@ -22,7 +22,7 @@ from clonecost.types import (
 from clonecost.victims.answer_form import AnswerForm, Outputs
 from clonecost.victims.asking import asked
 from clonecost.victims.digests import code_digest, estimator_digest, weights_digest
-from clonecost.victims.image_pipeline import image_pipeline, is_pipeline
+from clonecost.victims.pipelines import is_pipeline, opened_pipeline
 from clonecost.victims.raw_scores import Wanted
 from clonecost.victims.sklearn_model import EstimatorApi, TableModel
 from clonecost.victims.torch_model import callable_scores, module_scores, open_network
@@ -113,14 +113,15 @@ def as_loaded(
     module = victim.to(device) if isinstance(victim, nn.Module) else None
     columns = api.num_classes // 2 if api.multi_label else api.num_classes
     wanted = Wanted(columns=columns)
-    pipe = image_pipeline(victim, "victim") if is_pipeline(victim) else None
+    is_pipe = is_pipeline(victim, "image-classification")
+    pipe = opened_pipeline(victim, "victim") if is_pipe else None
     if pipe and api.input_precision != "uint8":
         raise VictimError(
             "The images of a pipeline have 8 bits, and would be rounded after the ledger has "
             "recorded finer pixels", SetKey("input_precision", "uint8"),
         )  # fmt: skip
     found = asked(
-        callable_scores(pipe or victim, wanted)
+        callable_scores(pipe.of_pixels if pipe else victim, wanted)
         if module is None
         else module_scores(module, device=device, wanted=wanted),
         where="the victim", num_classes=columns, input_shape=api.input_shape,

@@ -1,12 +1,12 @@
-"""Pipelines as those of Hugging Face: a list of PIL images -> a list of labels with scores each.
+"""Pipelines as those of Hugging Face: a list of images or texts -> a list of labels with scores.
 
-`transformers.pipeline("image-classification")` is known by its `task`, and its classes by its
-model's `config.id2label`; transformers itself is not imported.
+`transformers.pipeline("image-classification")` and `("text-classification")` are known by their
+`task`, and their classes by their model's `config.id2label`; transformers is not imported.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +18,13 @@ from clonecost.types import as_bytes
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-TASK = "image-classification"
+Task = Literal["image-classification", "text-classification"]
+AT_ONCE = 64  # rows in a forward pass; a pipeline takes one unless it is told
 
 
 @dataclass(frozen=True)
-class ImagePipeline:
-    """A pipeline that scores pixels: (n, C, H, W) in [0, 1] -> (n, K), in the order of `classes`.
-
-    Its images have 8 bits, so finer pixels are rounded.
+class Pipeline:
+    """A pipeline and its classes, in the order of its model's numbers.
 
     Attributes:
         model: the network behind it, where the pipeline runs in this process.
@@ -35,12 +34,20 @@ class ImagePipeline:
     classes: tuple[str, ...]
     model: nn.Module | None
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        answers = self.call(_pictures(inputs), top_k=len(self.classes))
-        if len(inputs) == 1 and answers and isinstance(answers[0], Mapping):
+    def of_pixels(self, inputs: Tensor, /) -> Tensor:
+        """Scores, (n, K), of pixels, (n, C, H, W) in [0, 1]; finer ones are rounded to 8 bits."""
+        return self._scores(_pictures(inputs))
+
+    def of_texts(self, texts: list[str], /) -> Tensor:
+        """Scores, (n, K), of n texts."""
+        return self._scores(texts)
+
+    def _scores(self, rows: "list[Image] | list[str]") -> Tensor:
+        answers = self.call(rows, top_k=len(self.classes), batch_size=AT_ONCE)
+        if len(rows) == 1 and answers and isinstance(answers[0], Mapping):
             answers = [answers]
         places = {name: k for k, name in enumerate(self.classes)}
-        scores = torch.full((len(inputs), len(self.classes)), torch.nan)
+        scores = torch.full((len(rows), len(self.classes)), torch.nan)
         for row, answer in zip(scores, answers, strict=True):
             columns = [places.get(str(one["label"]), -1) for one in answer]
             if min(columns) < 0 or len(set(columns)) < len(places):
@@ -54,20 +61,20 @@ class ImagePipeline:
         return scores
 
 
-def is_pipeline(thing: object) -> bool:
-    """Whether an object says that it is a pipeline which classifies images."""
-    return callable(thing) and getattr(thing, "task", None) == TASK
+def is_pipeline(thing: object, task: Task) -> bool:
+    """Whether an object says that it is a pipeline of this task."""
+    return callable(thing) and getattr(thing, "task", None) == task
 
 
-def image_pipeline(pipe: Any, where: str) -> ImagePipeline:
-    """The scores of a pipeline.
+def opened_pipeline(pipe: Any, where: str) -> Pipeline:
+    """A pipeline whose answers can be read.
 
     Raises:
         VictimError: its model does not state its classes, or gives two of them one name.
 
     Example:
         >>> pipe = transformers.pipeline("image-classification", model="my-model")
-        >>> image_pipeline(pipe, "my-model").classes
+        >>> opened_pipeline(pipe, "my-model").classes
         ('cat', 'dog')
     """
     model = getattr(pipe, "model", None)
@@ -80,7 +87,7 @@ def image_pipeline(pipe: Any, where: str) -> ImagePipeline:
             Advice("give its model's `config.id2label` a name of its own for each class"),
             got=listed(list(numbered.values())) or "none",
         )
-    return ImagePipeline(pipe, classes, model if isinstance(model, nn.Module) else None)
+    return Pipeline(pipe, classes, model if isinstance(model, nn.Module) else None)
 
 
 def _pictures(inputs: Tensor) -> "list[Image]":

@@ -1,4 +1,4 @@
-"""A pipeline of Hugging Face is a victim as it is."""
+"""A pipeline of Hugging Face, of images or texts, is a victim as it is."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from tests.support.hugging_face import Pipeline
+from tests.support.hugging_face import Pipeline, TextPipeline
 
+from clonecost.data.text_rows import encode
 from clonecost.errors import VictimError
 from clonecost.networks.per_label import chances_of
-from clonecost.types import PredictionApi
+from clonecost.types import PredictionApi, as_pixels
 from clonecost.victims import load_victim
+from clonecost.victims.load_text import load_text_victim
 from clonecost.victims.loaded_victim import as_loaded
+from clonecost.victims.pipelines import AT_ONCE, opened_pipeline
 
 NAMES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu"]  # more than its usual five answers
 SHAPE = (3, 6, 8)
@@ -43,7 +46,24 @@ def test_scores_are_in_the_order_of_its_own_classes(module: Path) -> None:
     torch.testing.assert_close(victim.answer(rows[:1]), victim.answer(rows)[:1])
     assert (victim.classes, victim.num_classes, victim.takes) == (tuple(NAMES), 7, "uint8")
     assert victim.weights is not None
+    given: Any = Pipeline(NAMES, SHAPE)
+    opened_pipeline(given, "it").of_pixels(rows)
+    assert given.batch_sizes == [AT_ONCE]  # it would take one image after another
     assert victim.format.startswith("gives probabilities")
+
+
+def test_texts_are_given_to_a_pipeline_of_texts(tmp_path: Path) -> None:
+    path = tmp_path / "texts.py"
+    path.write_text(
+        f"from tests.support.hugging_face import TextPipeline\npipe = TextPipeline({NAMES})\n"
+    )
+    victim = load_text_victim(f"{path}:pipe", input_shape=(12,))
+    texts = ["a cat", "two dogs", ""]
+    theirs = TextPipeline(NAMES)
+    want = torch.cat([theirs.scores(theirs.preprocess(text)) for text in texts])
+    torch.testing.assert_close(victim.answer(as_pixels(encode(texts, 12))), want)
+    assert (victim.classes, victim.num_classes) == (tuple(NAMES), 7)
+    assert victim.weights is not None
 
 
 def test_labels_without_the_pipeline_are_named_as_such(module: Path) -> None:
