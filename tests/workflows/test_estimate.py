@@ -13,6 +13,7 @@ from clonecost.attacks.dfme import Dfme
 from clonecost.attacks.knockoff import Knockoff
 from clonecost.attacks.tramer_lr import TramerLr
 from clonecost.audit.attack_traits import clone_epochs
+from clonecost.workflows.costs import in_words
 from clonecost.workflows.estimate import Estimate, Speed, estimate, gib, per_row
 
 SPEED = Speed(alone=0.5, victim=0.1, student=0.01)
@@ -105,3 +106,19 @@ def test_the_disk_holds_what_the_audit_keeps() -> None:
     assert of(Dfme(), **images, keep="all").disk - made.disk == 4 * 3 * 32 * 32 * 50_000
     table = of(TramerLr(), shape=(10,), proxy=0, num_classes=2)
     assert table.memory == 100 * (4 * 10 + 4 * 2)  # float32 values, and answers
+
+
+@pytest.mark.parametrize(
+    ("victim", "training", "at_least", "sentence"),
+    [
+        (30.0, 30.0, False, "4 runs, about 4 min"),
+        (None, 60.0, False, "4 runs, at least 4 min"),
+        (30.0, 30.0, True, "4 runs, at least 4 min"),
+        (None, None, False, "4 runs, time not known"),
+    ],
+)
+def test_all_runs_state_no_more_than_is_known(
+    victim: float | None, training: float | None, at_least: bool, sentence: str
+) -> None:
+    one = Estimate("knockoff", victim, training, at_least, memory=0, disk=0, passes=0)
+    assert dict(in_words([one], 4))["all runs"] == sentence
