@@ -43,8 +43,8 @@ def test_corner_rows_lie_in_the_ranges_and_spread_further() -> None:
     assert all(abs(int(n) - 667) < 120 for n in rows[:, 1].long().bincount(minlength=3))
     low, high = bounds(features)
     places = ((rows - low) / (high - low))[:, 2:].mean(1)
-    assert places.quantile(0.05) < 0.15
-    assert places.quantile(0.95) > 0.85
+    assert places.quantile(0.05) < 0.3
+    assert places.quantile(0.95) > 0.7  # uniform: 0.41 to 0.59
 
 
 def test_a_larger_count_starts_with_the_same_rows() -> None:
