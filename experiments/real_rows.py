@@ -75,6 +75,8 @@ def source_files(work: Path) -> None:
     """Text files of the Python distribution by magika's own answer; every third is a test row."""
     from experiments.real_text_victims import kinds, magika
 
+    if (work / "pool.jsonl").exists():  # magika reads the files once
+        return
     (work / "kinds.txt").write_text("\n".join(kinds()) + "\n", encoding="utf-8")
     texts = [str(one) for one in np.random.default_rng(7).permutation(list(_files()))]
     classes = magika(texts).argmax(1)
@@ -92,9 +94,13 @@ SUFFIXES = (".py", ".pyi", ".h", ".c", ".txt", ".md", ".rst", ".json", ".toml", 
 
 def _files(most: int = 150) -> Iterator[str]:
     """The first 3,000 characters of text files, at most 150 of a suffix."""
-    roots = [Path(sysconfig.get_path(one)) for one in ("stdlib", "purelib")]
+    roots = {Path(sysconfig.get_path(one)) for one in ("stdlib", "purelib")}
+    of_suffix: dict[str, set[Path]] = {suffix: set() for suffix in SUFFIXES}
+    for path in (one for root in roots for one in root.rglob("*")):  # one walk for all suffixes
+        if path.suffix in of_suffix and path.is_file():
+            of_suffix[path.suffix].add(path)
     for suffix in SUFFIXES:
-        found = sorted({p for root in roots for p in root.rglob(f"*{suffix}") if p.is_file()})
+        found = sorted(of_suffix[suffix])
         taken = 0
         for place in np.random.default_rng(7).permutation(len(found))[: 4 * most]:
             path = found[place]

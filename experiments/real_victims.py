@@ -118,7 +118,7 @@ CASES = {
     "magika": Case(
         package="magika", licence="Apache-2.0", rows=_magika,
         attacks={"files": ["--attack", "text_knockoff", "--proxy", "WORK/pool.jsonl",
-                           "--budget", "1000"]},
+                           "--budget", "1000", "--milestones", "200,500"]},
     ),
     "profanity": Case(
         package="alt-profanity-check", licence="MIT", rows=_profanity,
