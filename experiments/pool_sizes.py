@@ -13,6 +13,7 @@ import argparse
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -72,6 +73,7 @@ def make(kind: str, rows: int, folder: Path) -> Path:
                 file.write_table(pa.table({"image": some}, schema=schema))
     else:
         originals = folder / "originals"
+        shutil.rmtree(part, ignore_errors=True)
         originals.mkdir(exist_ok=True)
         for number, content in enumerate(contents):
             (originals / f"{number}.jpg").write_bytes(content)

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from clonecost.cli.copies import copied, place_of
 from clonecost.cli.errors import ANY, Place, errors, in_run, in_words, sentences
 from clonecost.cli.fail_above import judged, limits_of, must_be_known
 from clonecost.cli.list import check_kind, details, names, table
@@ -37,6 +38,7 @@ from clonecost.registry import KINDS
 from clonecost.version import __version__
 
 if TYPE_CHECKING:  # torch takes a second to import, and `--help` must not
+    from clonecost.persistence.run_store import RunStore
     from clonecost.result import Result
     from clonecost.result.gate import Limit
 
@@ -69,14 +71,16 @@ def audit(
         agreed = consent_of_keys(spec, keys, consent)
         from clonecost.config import default_out
 
-        folder = out or default_out(spec)
+        place, store = place_of(out)
+        folder = place or default_out(spec)
         if workers != "1" and spec.panel:
             raise SpecError(
                 "The attacks of a panel run one after the other: the rows of each, and whether it "
                 "is stopped early, depend on those before it",
                 Advice("leave --workers out, or name attacks of your own"),
             )
-    _run(spec, folder, as_json, limits, agreed, keys["victim"], workers=workers)
+    with copied(store):
+        _run(spec, folder, as_json, limits, agreed, keys["victim"], workers=workers, store=store)
 
 
 @app.command()
@@ -215,13 +219,14 @@ def version(
 
 def _run(
     spec: "Spec", out: Path, as_json: bool, limits: "Sequence[Limit]", consent: Container[str],
-    where: str, place: Place = ANY, *, workers: str = "1",
+    where: str, place: Place = ANY, *, workers: str = "1", store: "RunStore | None" = None,
 ) -> None:  # fmt: skip
     """Run a spec that `where` holds, and print its price.
 
     Args:
         consent: what the person agreed to.
         workers: where its runs go on at the same time; 1: one after the other, here.
+        store: where copies of the run folders lie, which the workers fetch and write.
     """
     from clonecost import report as pages
     from clonecost.audit import Audit, Watcher
@@ -250,7 +255,7 @@ def _run(
         workflow: Callable[..., Iterable[tuple[Path, Result]]]
         workflow = run_panel if spec.panel else run_spec
         if workers != "1":
-            workflow = partial(_apart, workers)
+            workflow = partial(_apart, workers, store=store)
         for folder, result in workflow(
             spec, out, watch=watch, progress=display.step, command=command, consent=consent,
             where=where, notice=display.notice,

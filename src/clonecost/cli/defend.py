@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clonecost.cli.audit import app
+from clonecost.cli.copies import of_this_machine
 from clonecost.cli.errors import errors, sentences
 from clonecost.cli.list import names
 from clonecost.cli.live_runs import said_above, shown_live
@@ -50,8 +51,8 @@ def defend(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FOLDER", help="Folder of the grid. [default: "
-                     "runs/VICTIM-ATTACK-defences]"),
+        typer.Option("--out", metavar="FOLDER", parser=of_this_machine,
+                     help="Folder of the grid. [default: runs/VICTIM-ATTACK-defences]"),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the runs, queries and hours; send nothing.")

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clonecost.cli.audit import app
+from clonecost.cli.copies import of_this_machine
 from clonecost.cli.errors import sentences
 from clonecost.cli.list import names
 from clonecost.cli.options import AsJson, Consent, device_that, takes_keys
@@ -41,7 +42,8 @@ def fingerprint(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="RUN", help="Run folder. [default: runs/VICTIM-fingerprint]"),
+        typer.Option("--out", metavar="RUN", parser=of_this_machine,
+                     help="Run folder. [default: runs/VICTIM-fingerprint]"),
     ] = None,
     as_json: AsJson = False,
     consent: Consent = None,

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import wraps
 from inspect import Parameter, Signature, signature
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,9 +17,10 @@ from clonecost.config.schema import Spec
 
 # Options that are not keys and that several commands have.
 Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="RUN", help="Run folder. [default: runs/VICTIM-ATTACK]"),
-]
+    str | None,
+    typer.Option("--out", metavar="RUN|ADDRESS", help="Run folder; at an address of fsspec, such "
+                 "as s3://BUCKET/RUN, lies a copy of it. [default: runs/VICTIM-ATTACK]"),
+]  # fmt: skip
 Consent = Annotated[
     list[str] | None,
     typer.Option("--consent", metavar="KIND:WHAT", help="Agree to one thing that a file asks for: "

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from clonecost.cli.audit import app
+from clonecost.cli.copies import copied, place_of
 from clonecost.cli.errors import Place, errors, in_words, sentences
 from clonecost.cli.list import names
 from clonecost.cli.live_runs import shown_live
@@ -22,6 +23,7 @@ from clonecost.errors import Advice, CloneCostError, SpecError
 
 if TYPE_CHECKING:  # torch takes a second to import, and `--help` must not
     from clonecost.audit import Audit, Watcher
+    from clonecost.persistence.run_store import RunStore
     from clonecost.suite import Job, SuiteResults
 
     Ended = Iterator[tuple[Job, CloneCostError | None]]
@@ -42,8 +44,9 @@ def suite(
                       "this column (a victim); several may be given.")] = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", metavar="N", help="Run only this "
                     "seed; several may be given. [default: the suite's]")] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the runs and "
-                   "tables, in DIR/SCALE. [default: runs/suite-NAME]")] = None,
+    out: Annotated[str | None, typer.Option("--out", metavar="DIR|ADDRESS", help="Folder of the "
+                   "runs and tables, in DIR/SCALE; at an address of fsspec, such as "
+                   "s3://BUCKET/DIR, lies a copy of it. [default: runs/suite-NAME]")] = None,
     plan: Annotated[bool, typer.Option("--plan", "--dry-run", help="Print the queries of every "
                     "cell, and what is missing. Sends nothing.")] = False,
     render_only: Annotated[bool, typer.Option("--render-only", help="Write the tables from the "
@@ -62,7 +65,7 @@ def suite(
         from clonecost import suite as suites
 
         if name.endswith(".json"):
-            _render(Path(name), out, merge, only=render_only)
+            _render(Path(name), place_of(out)[0], merge, only=render_only)
             return
         if merge is not None:
             raise SpecError(
@@ -72,7 +75,8 @@ def suite(
         path = suites.find(name)
         definition = suites.read_suite(path)
         chosen = scale or next(iter(definition.scale))
-        folder = out or Path("runs") / f"suite-{path.stem}"
+        here, store = place_of(out)
+        folder = here or Path("runs") / f"suite-{path.stem}"
         todo = suites.jobs(
             definition, chosen, folder, rows=row or [], columns=column or [], seeds=seed
         )  # fmt: skip
@@ -86,15 +90,16 @@ def suite(
         if plan:
             _plan(todo, _place(name))
             return
-        if not render_only:
-            from clonecost.config import checked_consent
+        with copied(store):
+            if not render_only:
+                from clonecost.config import checked_consent
 
-            _run(
-                todo, faults, lambda: suites.write_results(gather(), folder / chosen), _place(name),
-                checked_consent(consent or []), workers, folder / chosen,
-            )  # fmt: skip
-        results = gather()
-        suites.write_results(results, folder / chosen)
+                _run(
+                    todo, faults, lambda: suites.write_results(gather(), folder / chosen),
+                    _place(name), checked_consent(consent or []), workers, folder / chosen, store,
+                )  # fmt: skip
+            results = gather()
+            suites.write_results(results, folder / chosen)
         write_out(suites.markdown(results))
         errors.print(f"table: {folder / chosen / 'table.html'}", markup=False)
         if faults:
@@ -123,7 +128,7 @@ def _plan(todo: "list[Job]", place: Place) -> None:
 
 def _run(
     todo: "list[Job]", faults: dict[Path, str], write: Callable[[], None], place: Place,
-    consent: Container[str], workers: str, folder: Path,
+    consent: Container[str], workers: str, folder: Path, store: "RunStore | None",
 ) -> None:  # fmt: skip
     """Run every job; `write` updates the results' files in the folder after each of them."""
     if not todo:
@@ -131,7 +136,7 @@ def _run(
     command = shlex.join(["clonecost", *sys.argv[1:]])
     write()  # the runs that finished earlier: the first job may take hours
     run = _one_by_one if workers == "1" else partial(_at_once, workers=workers, folder=folder)
-    for job, error in run(todo, command=command, consent=consent, where=place.file):
+    for job, error in run(todo, command=command, consent=consent, where=place.file, store=store):
         if error is not None:
             faults[job.folder] = error.fact
             errors.print(f"{job.title}: {in_words(error, place)}", style="red", markup=False)

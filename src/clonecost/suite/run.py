@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from clonecost.config import Spec, asking_for, not_consented
 from clonecost.errors import CloneCostError, SetKey, SpecError, suggest
 from clonecost.persistence import run_folder
+from clonecost.persistence.run_store import RunStore
 from clonecost.result import Result
 from clonecost.suite import render
 from clonecost.suite.definition import Cell, Row, Suite, cells, scale_of
@@ -94,6 +95,7 @@ def _jobs(cell: Cell, folder: Path) -> list[Job]:
 def run_suite(
     todo: Sequence[Job], *, watch: Callable[[Job], Watch], progress: Progress = no_progress,
     command: str = "", consent: Container[str] = (), where: str = "The suite",
+    store: RunStore | None = None,
 ) -> Iterator[tuple[Job, CloneCostError | None]]:  # fmt: skip
     """Run the unfinished jobs in order; yields each job, and why it failed if it did.
 
@@ -103,6 +105,7 @@ def run_suite(
         consent: what the person agreed to, as KIND:WHAT; what was agreed to for a job's folder
             holds.
         where: what holds the suite, for the message that asks for consent.
+        store: where copies of the folders lie, see `run_singles`.
 
     Raises:
         ConsentError: a job would run or contact what the person has not agreed to; no job was run.
@@ -113,7 +116,7 @@ def run_suite(
             job,
             run_apart(
                 job.spec, job.folder, watch=watch(job), progress=progress, command=command,
-                consent=consent,
+                consent=consent, store=store,
             ),
         )  # fmt: skip
 
@@ -137,19 +140,22 @@ def must_agree(todo: Sequence[Job], consent: Container[str], where: str) -> None
 def run_at_once(
     todo: Sequence[Job], pool: Pool, *, beat: Callable[[], object] = lambda: None,
     command: str = "", consent: Container[str] = (), where: str = "The suite",
+    store: RunStore | None = None,
 ) -> Iterator[tuple[Job, CloneCostError | None]]:  # fmt: skip
     """Run the unfinished jobs in a pool; yields each as it ends, and why it failed.
 
     Args:
         beat: called about once a second in this process, to show what goes on.
-        consent, where: as for `run_suite`; the consent has to be picklable.
+        consent, where, store: as for `run_suite`; the consent has to be picklable.
 
     Raises:
         ConsentError: a job would run or contact what the person has not agreed to; no job was run.
     """
     must_agree(todo, consent, where)
     singles = [Single(title=job.title, spec=job.spec, folder=job.folder) for job in todo]
-    for place, error in run_singles(singles, pool, beat=beat, command=command, consent=consent):
+    for place, error in run_singles(
+        singles, pool, beat=beat, command=command, consent=consent, store=store
+    ):
         yield todo[place], error
 
 

@@ -21,6 +21,7 @@ class Task:
         title: in words, for messages.
         folder: of the run; its result is there in the end.
         call: runs it, or goes on with it, and returns why it failed, or None; picklable.
+        at_home: it needs the caller's current folder, on whatever machine it runs.
         cpus, gpus: what it takes of a machine, parts of one included; for Ray and SLURM.
 
     Example:
@@ -31,6 +32,7 @@ class Task:
     title: str
     folder: Path
     call: Callable[[], CloneCostError | None]
+    at_home: bool = True
     cpus: float = 1.0
     gpus: float = 0.0
 

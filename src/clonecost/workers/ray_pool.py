@@ -37,7 +37,7 @@ def on_ray(address: str, tasks: Placed, beat: Callable[[], object]) -> Iterator[
         run = ray.remote(max_retries=RETRIES)(_checked)
         running = {
             run.options(num_cpus=task.cpus, num_gpus=task.gpus).remote(
-                task.call, __version__, Path.cwd()
+                task.call, __version__, Path.cwd(), task.at_home
             ): place
             for place, task in tasks
         }
@@ -115,9 +115,12 @@ def _must_have(ray: Any, tasks: Placed) -> None:
 
 
 def _checked(
-    call: Callable[[], CloneCostError | None], version: str, folder: Path
+    call: Callable[[], CloneCostError | None], version: str, folder: Path, at_home: bool
 ) -> CloneCostError | None:
-    """In a worker: the task in the caller's folder, if this machine has the caller's version."""
+    """In a worker: the task in the caller's folder, if this machine has the caller's version.
+
+    A task that is not `at_home` runs as well where there is no such folder.
+    """
     if version != __version__:
         return SpecError(
             "A worker has another version of clonecost",
@@ -126,6 +129,8 @@ def _checked(
     try:
         os.chdir(folder)
     except OSError:
+        if not at_home:
+            return call()
         return SpecError(
             f"A worker's machine has no folder {folder}",
             Advice("start the command in a folder on a disk that all machines share"),

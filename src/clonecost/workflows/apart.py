@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from clonecost.config import Spec
 from clonecost.config.defaults import endpoint_url
 from clonecost.errors import Advice, CloneCostError, RunError, SetKey
 from clonecost.persistence import run_folder
+from clonecost.persistence.run_store import RunStore
 from clonecost.result import Result, read_result
 from clonecost.safe_text import first_line
 from clonecost.types import Progress, no_progress
@@ -38,11 +40,13 @@ class Single:
 def run_apart(
     spec: Spec, folder: Path, *, watch: Watch = lambda _: Watcher(),
     progress: Progress = no_progress, command: str = "", consent: Container[str] = (),
-    evaluation_of: Path | None = None, purse: Purse | None = None,
+    evaluation_of: Path | None = None, purse: Purse | None = None, store: RunStore | None = None,
 ) -> CloneCostError | None:  # fmt: skip
     """Run a spec, or go on with it; its result is in its folder then.
 
     Args:
+        store: where the folder's copy lies, which is fetched before and written in the end; the
+            run goes on in this machine's folder of it.
         purse: where the rows of its endpoint are counted; None: where this process counts them.
 
     Returns:
@@ -51,12 +55,13 @@ def run_apart(
     try:
         if purse is not None:
             purse.use()
-        run_folder.make(folder)
-        for _ in run_spec(
-            spec, folder, watch=watch, progress=progress, command=command, consent=consent,
-            evaluation_of=evaluation_of,
-        ):  # fmt: skip
-            pass
+        with nullcontext(folder) if store is None else store.run(folder) as here:
+            run_folder.make(here)
+            for _ in run_spec(
+                spec, here, watch=watch, progress=progress, command=command, consent=consent,
+                evaluation_of=evaluation_of,
+            ):  # fmt: skip
+                pass
     except CloneCostError as error:
         return error
     except Exception as error:  # a fault in one run must not stop the others
@@ -72,7 +77,7 @@ def run_apart(
 def run_spec_apart(
     spec: Spec, out: Path, pool: Pool, *, progress: Progress = no_progress, command: str = "",
     consent: Container[str] = (), where: str = "The spec", notice: Callable[[str], object] = str,
-    beat: Callable[[], object] = lambda: None,
+    beat: Callable[[], object] = lambda: None, store: RunStore | None = None,
 ) -> list[tuple[Path, Result]]:  # fmt: skip
     """Run every audit of a spec at once; the folders, files and clones are those of `run_spec`.
 
@@ -82,6 +87,7 @@ def run_spec_apart(
         consent: what the person agreed to; it has to be picklable.
         notice: gets also a sentence for each audit that ends.
         beat: called about once a second in this process, to show what goes on.
+        store: see `run_singles`.
 
     Returns:
         Each run folder with its result, in the order in which `run_spec` runs them.
@@ -98,7 +104,7 @@ def run_spec_apart(
     ]  # fmt: skip
     failed, agreed = {}, Either(consent, remembered(out, spec))
     for ended, (place, error) in enumerate(
-        run_singles(todo, pool, beat=beat, command=command, consent=agreed), 1
+        run_singles(todo, pool, beat=beat, command=command, consent=agreed, store=store), 1
     ):
         how = f"failed: {error.fact}" if error else "ended"
         notice(f"{todo[place].title} {how} ({ended} of {len(todo)})")
@@ -111,28 +117,33 @@ def run_spec_apart(
 
 def run_singles(
     todo: Sequence[Single], pool: Pool, *, beat: Callable[[], object] = lambda: None,
-    command: str = "", consent: Container[str] = (),
+    command: str = "", consent: Container[str] = (), store: RunStore | None = None,
 ) -> Iterator[tuple[int, CloneCostError | None]]:  # fmt: skip
     """Run the unfinished ones in a pool; yields the place of each as it ends, and why it failed.
 
     Args:
         beat: called about once a second in this process, to show what goes on.
         consent: what the person agreed to; it has to be picklable.
+        store: where copies of the folders lie, from which the result of each is fetched here; with
+            one the machines need no disk that they share.
     """
-    tasks = [_task(one, command, consent) for one in todo]
+    tasks = [_task(one, command, consent, store) for one in todo]
     for place, error in at_once(tasks, pool, beat=beat):
+        if store is not None:
+            store.fetch(todo[place].folder)
         yield place, error or _not_here(todo[place])
 
 
-def _task(one: Single, command: str, consent: Container[str]) -> Task:
+def _task(one: Single, command: str, consent: Container[str], store: RunStore | None) -> Task:
     purse = Purse.here() if endpoint_url(one.spec) else None
     call = partial(
         run_apart, one.spec, one.folder, command=command, consent=consent,
-        evaluation_of=one.evaluation_of, purse=purse,
+        evaluation_of=one.evaluation_of, purse=purse, store=store,
     )  # fmt: skip
     return Task(
-        title=one.title, folder=one.folder, call=call, cpus=one.spec.cpus, gpus=one.spec.gpus
-    )
+        title=one.title, folder=one.folder, call=call, at_home=store is None,
+        cpus=one.spec.cpus, gpus=one.spec.gpus,
+    )  # fmt: skip
 
 
 def _not_here(one: Single) -> RunError | None:
