@@ -86,5 +86,10 @@ class Fingerprint(Model):
     @property
     def best(self) -> BackboneSign | None:
         """The backbone that is recognised or likely; None: there is no sign of any."""
-        found = self.backbones[0] if self.backbones else None
+        found = self.closest
         return found if found and found.sign != "no sign" else None
+
+    @property
+    def closest(self) -> BackboneSign | None:
+        """The backbone that explains most, sign or none; None: none was compared."""
+        return self.backbones[0] if self.backbones else None

@@ -1,25 +1,14 @@
 """Solve for a linear softmax head on known features by its answers.
 
-    z = W f + b,  p = softmax z
-    y_k := log p_k - mean_j log p_j = (w_k - mean_j w_j) f + b_k - mean_j b_j     K equations a row
-
-One singular value decomposition of the n rows' features, less their mean, serves all K classes and
-all penalties: F = U S V', and with D = S^2 / (S^2 + λ)
-
-    fitted = U D U' Y        left out = (Y - fitted) / (1 - h),  h = 1/n + diag(U D U')
-
-are the ridge solution and its error on each row when that row is left out, exactly. The penalty
-with the least such error is taken; fewer rows than unknowns give the smallest weights.
-
-Answers that show less are fitted with several penalties, and the one that fits a fifth of the rows
-best, which it has not seen, is taken: rounded and top-k answers by equations and bounds, labels by
-their likelihood (multinomial regression).
+Unrounded probabilities give linear equations (`training.log_ratio_head`). Answers that show less
+are fitted with several penalties, and the one that fits a fifth of the rows best, which it has not
+seen, is taken: rounded and top-k answers by equations and bounds, labels by their likelihood
+(multinomial regression).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import scipy.linalg
@@ -28,16 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clonecost.tabular.equation_solver import solve
+from clonecost.training.log_ratio_head import Basis, Head, Way, by_log_ratios
 from clonecost.types import AnswerKind
 
-Way = Literal["equations", "bounded equations", "likelihood"]
-
-PENALTIES = tuple(10.0**power for power in range(-20, 1))  # λ, times the largest S^2
-FEW_ROWS = 1e-11  # with no more rows than unknowns a smaller penalty leaves only rounding errors
 HELD_OUT = tuple(10.0**power for power in range(-1, -10, -1))  # penalties of the further fits
 FIFTH = 5  # one of so many rows is held out
 WORSE = 1.3  # times the best loss on them: weaker penalties are not tried
-SCORED = 512  # rows by whose errors the penalty is chosen: enough for a choice among 21
 SMALL_STEP = 1e-7  # answers rounded to it are float32's own
 ROUNDS, STEPS = 6, 40  # of the bounds that hold, and of conjugate gradients in each
 TOLERANCE = 1e-18  # of the squared residual at which they end
@@ -45,34 +30,6 @@ ITERATIONS, GRADIENT = 100, 1e-5  # of the likelihood's search
 SMALLEST = 1e-300
 DIGITS = 5  # steps: a probability of more of them counts as exact
 BOUND = 0.1  # weight of a bound that does not hold
-
-
-@dataclass(frozen=True)
-class Head:
-    """A head, and how it was found.
-
-    Attributes:
-        weight: (K, d) float64.
-        bias: (K,) float64.
-        way: by which equations or likelihood.
-        explained: share of the variation of y on rows that were left out, at most 1; nan: it was
-            not measured. 1 means that the answers are this function of the features.
-        held_out: share of left-out rows whose predicted class is right; nan likewise.
-
-    Example:
-        >>> head = solve_head(features, answers, "probs")  # doctest: +SKIP
-        >>> head.logits(features).argmax(1)  # doctest: +SKIP
-    """
-
-    weight: Tensor
-    bias: Tensor
-    way: Way
-    explained: float = float("nan")
-    held_out: float = float("nan")
-
-    def logits(self, features: Tensor) -> Tensor:
-        """(n, d) features -> (n, K) float64."""
-        return features.double() @ self.weight.T + self.bias
 
 
 def solve_head(features: Tensor, answers: Tensor, kind: AnswerKind, *, step: float = 0.0) -> Head:
@@ -98,13 +55,13 @@ def solve_head(features: Tensor, answers: Tensor, kind: AnswerKind, *, step: flo
         return Head(weight, answers.clamp_min(floor).log().mean(0), "equations")
     known = answers > floor
     if kind == "probs" and bool(known.all()) and step < SMALL_STEP:
-        return _by_equations(_Basis.of(features), features.shape[1], answers, floor)
+        return by_log_ratios(features, answers, floor)
     seen = _Seen(answers, known, step, kind, floor)
     make = _likelihood if kind == "label" else _bounded
     if len(features) < 2 * FIFTH:
-        return _fit(make, _Basis.of(features), seen, HELD_OUT[0])[0]
+        return _fit(make, Basis.of(features), seen, HELD_OUT[0])[0]
     held = torch.arange(len(features)) % FIFTH == FIFTH - 1
-    basis, train, rest = _Basis.of(features[~held]), seen.of(~held), seen.of(held)
+    basis, train, rest = Basis.of(features[~held]), seen.of(~held), seen.of(held)
     best: tuple[float, float, Head] | None = None
     start: Tensor | None = None
     for share in HELD_OUT:  # from the strongest on
@@ -117,7 +74,7 @@ def solve_head(features: Tensor, answers: Tensor, kind: AnswerKind, *, step: flo
             break
     assert best is not None
     _, share, measured = best
-    whole = _Basis.of(features)  # from the head that was measured: few steps go a short way
+    whole = Basis.of(features)  # from the head that was measured: few steps go a short way
     head, _ = _fit(make, whole, seen, share, whole.unknowns(measured))
     return replace(head, explained=measured.explained, held_out=measured.held_out)
 
@@ -146,78 +103,6 @@ def pivoted_rows(features: Tensor, count: int) -> Tensor:
         first = left[pivots[: rows.shape[1]]]
         chosen, left = np.concatenate([chosen, first]), np.setdiff1d(left, first)
     return torch.from_numpy(chosen[:count])
-
-
-# -- one decomposition for all -------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Basis:
-    """F - mean = U S V': rows, their mean, and where the features are in its coordinates."""
-
-    mean: Tensor  # (d,)
-    u: Tensor  # (n, r)
-    s: Tensor  # (r,)
-    vt: Tensor  # (r, d)
-
-    @classmethod
-    def of(cls, features: Tensor) -> "_Basis":
-        mean = features.mean(0)
-        u, s, vt = scipy.linalg.svd(
-            (features - mean).numpy(), full_matrices=False, check_finite=False
-        )
-        rank = max(1, int((s > s[0] * 1e-13).sum()))
-        u, s, vt = (torch.from_numpy(np.ascontiguousarray(part)) for part in (u, s, vt))
-        return cls(mean, u[:, :rank], s[:rank].clamp_min(1e-150), vt[:rank])
-
-    def head(self, solution: Tensor, level: Tensor, way: Way) -> Head:
-        """The head of weights (r, K) in these coordinates, and of the logits at the mean, (K,)."""
-        weight = (self.vt.T @ solution).T
-        return Head(weight, level - weight @ self.mean, way)
-
-    @property
-    def level(self) -> Tensor:
-        """() the value of the bias's own feature, in the size of the others."""
-        return self.s[0] / len(self.u) ** 0.5
-
-    def unknowns(self, head: Head) -> Tensor:
-        """(r + 1, K): a head in these coordinates, the bias last."""
-        level = head.weight @ self.mean + head.bias
-        return torch.cat([self.vt @ head.weight.T, level[None] / self.level])
-
-
-def _by_equations(basis: _Basis, d: int, answers: Tensor, floor: float) -> Head:
-    n = len(answers)
-    y = answers.clamp_min(floor).log()
-    y = y - y.mean(1, keepdim=True)
-    level = y.mean(0)
-    target = basis.u.T @ (y - level)  # (r, K)
-    some = torch.arange(n)[:: max(1, n // SCORED)]
-    best: tuple[float, float] | None = None
-    for share in PENALTIES:
-        if n > d + 1 or share >= FEW_ROWS:
-            errors = _left_out(basis, y[some] - level, target, some, share)
-            p = answers[some]
-            # to second order the divergence of the clone's answers from the victim's
-            apart = errors - (p * errors).sum(1, keepdim=True)
-            score = float((p * apart * apart).sum())
-            if best is None or score < best[0]:
-                best = score, share
-    assert best is not None
-    shrunk = basis.s / (basis.s**2 + best[1] * basis.s[0] ** 2)
-    head = basis.head(shrunk[:, None] * target, level, "equations")
-    errors = _left_out(basis, y - level, target, torch.arange(n), best[1])
-    explained = 1 - float(errors.square().sum() / (y - level).square().sum().clamp_min(1e-300))
-    right = ((y - errors).argmax(1) == answers.argmax(1)).double().mean()
-    return replace(head, explained=explained, held_out=float(right))
-
-
-def _left_out(basis: _Basis, y: Tensor, target: Tensor, rows: Tensor, share: float) -> Tensor:
-    """The errors of each of the rows under the solution of all other rows."""
-    u = basis.u[rows]
-    kept = basis.s**2 / (basis.s**2 + share * basis.s[0] ** 2)
-    own = 1 / len(basis.u) + (u * u) @ kept
-    return (y - u @ (kept[:, None] * target)) / (1 - own).clamp_min(1e-14)[:, None]
 
 
 # -- answers that show less ----------------------------------------------------------------------
@@ -277,7 +162,7 @@ Make = Callable[[Tensor, Tensor, _Seen, Tensor], Tensor]
 
 
 def _fit(
-    make: Make, basis: _Basis, seen: _Seen, share: float, start: Tensor | None = None
+    make: Make, basis: Basis, seen: _Seen, share: float, start: Tensor | None = None
 ) -> tuple[Head, Tensor]:
     """The head, and its unknowns, in coordinates in which the equations are about equal.
 

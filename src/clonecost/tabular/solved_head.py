@@ -10,7 +10,7 @@ from clonecost.types import AnswerKind
 
 
 def solved_fit(kind: AnswerKind, step: float = 0.0) -> FitHead:
-    """For `fine_tune`: what fits the head, as `probe_head`, by `solve_head`.
+    """For `fine_tune`: what fits the head, as `best_head`, by `solve_head`.
 
     Args:
         kind: what the answers show.

@@ -1,7 +1,7 @@
 """Train a student that starts from weights of others: linear probing, then fine-tuning.
 
-Everything is decided on a tenth of the rows that were paid for: the penalty of the probe, whether
-rows are augmented, and which of the candidates is handed over.
+Everything is decided on a tenth of the rows that were paid for: the loss and the penalty of the
+probe, whether rows are augmented, and which of the candidates is handed over.
 """
 
 import math
@@ -18,7 +18,7 @@ from clonecost.networks.pretrained import Pretrained
 from clonecost.persistence.resumable_loop import Loop, plain
 from clonecost.training.augmentation import Augment, augment
 from clonecost.training.distill import at_places, mean_kl, seeded
-from clonecost.training.linear_head import features_of, probe_head
+from clonecost.training.linear_head import best_head, features_of
 from clonecost.training.losses import TEMPERATURES, Loss, student_loss
 from clonecost.training.mixed_precision import autocast_bfloat16
 from clonecost.training.optimisers import AdamW
@@ -29,7 +29,7 @@ from clonecost.types import Progress, Rows, Shape, answered, as_pixels, no_progr
 GROUPS = 8  # of layers, each with its own rate
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 LEAST = 32  # pixels: a low-resolution stage never goes below
-FitHead = Callable[..., None]  # as `probe_head`
+FitHead = Callable[..., None]  # as `best_head`
 WAYS: tuple[Augment, ...] = ("none", "crop+flip")  # of augmentation, that are tried out
 
 
@@ -75,7 +75,7 @@ class FineTune:
 def fine_tune(
     student: Pretrained, inputs: Rows, answers: Tensor, recipe: FineTune, *,
     rng: torch.Generator, progress: Progress = no_progress, loop: Loop = plain,
-    fit: FitHead = probe_head,
+    fit: FitHead = best_head,
 ) -> None:  # fmt: skip
     """Train `student` in place, as `distill` does for a student from scratch. Sends no query.
 
@@ -91,7 +91,7 @@ def fine_tune(
         inputs: (n, C, H, W), uint8 or pixels in [0, 1], as of `distill`.
         answers: (n, K), rows on the simplex; rows without an answer, all zeros, take no part.
         rng: draws the split, the order and the augmentation.
-        fit: the head, from (student, features, answers, held out, whole=...), see `probe_head`.
+        fit: the head, from (student, features, answers, held out, whole=...), see `best_head`.
     """
     told = answered(answers).nonzero().flatten()
     mixed = torch.randperm(len(told), generator=rng, device=rng.device).to(told.device)

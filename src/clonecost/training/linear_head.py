@@ -1,12 +1,18 @@
-"""Linear probing: the last layer of a student is fitted to features that are computed once."""
+"""Linear probing: the last layer of a student is fitted to features that are computed once.
+
+Two losses are tried, and held-out rows decide: KL, and the squared error of log-ratios, which
+weighs the classes that the victim holds for unlikely as much as the likely one.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from clonecost.networks.pretrained import Pretrained
-from clonecost.training.losses import Loss, kl
+from clonecost.training.log_ratio_head import by_log_ratios
+from clonecost.training.losses import Loss, floor_of, kl
 from clonecost.training.optimisers import LBFGS
 from clonecost.training.read_ahead import batches_of
 from clonecost.types import Progress, Rows, as_pixels, no_progress
@@ -53,27 +59,80 @@ def probe_head(
             it can be compared on these.
         loss: of each row; KL(answers || softmax(W f + b)).
     """
-    mean, scale = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
-    rows = (features - mean) / scale
+    fit = _Probe(features, answers, held_out, loss)
     strengths = sorted(strengths, reverse=True)
-    chosen = strengths[len(strengths) // 2]
-    if held_out.any():
-        weights, best = _zeros(rows, answers), float("inf")
+    chosen, weights, _ = fit.chosen(strengths)
+    fit.write(student, fit.of_all(chosen) if whole or weights is None else weights)
+
+
+def best_head(
+    student: Pretrained, features: Tensor, answers: Tensor, held_out: Tensor, *, whole: bool = True
+) -> None:
+    """Fit the student's head in place by that loss which does better on the rows `held_out`.
+
+    Args: as of `probe_head`. Labels, and answers of which none is held out, are fitted by KL.
+    """
+    if not held_out.any() or bool((answers.amax(1) == 1).all()):
+        probe_head(student, features, answers, held_out, whole=whole)
+        return
+    fit = _Probe(features, answers, held_out, kl)
+    strength, weights, by_kl = fit.chosen(STRENGTHS)
+    floor = floor_of(answers)
+    head = by_log_ratios(features[~held_out], answers[~held_out], floor)
+    logits = head.logits(features[held_out].cpu()).to(answers)
+    if kl(logits, answers[held_out]).mean().item() < by_kl:
+        head = by_log_ratios(features, answers, floor) if whole else head
+        with torch.no_grad():
+            student.head.weight.copy_(head.weight)
+            student.head.bias.copy_(head.bias)
+        return
+    fit.write(student, fit.of_all(strength) if whole or weights is None else weights)
+
+
+@dataclass
+class _Probe:
+    """Fits on standardised features."""
+
+    features: Tensor
+    answers: Tensor
+    held_out: Tensor
+    loss: Loss
+
+    def __post_init__(self) -> None:
+        self.mean = self.features.mean(0)
+        self.scale = self.features.std(0, correction=0).clamp_min(1e-6)
+        self.rows = (self.features - self.mean) / self.scale
+
+    def chosen(self, strengths: Sequence[float]) -> tuple[float, Tensor | None, float]:
+        """The strength with the lowest KL on the held-out rows, its weights without them, that KL.
+
+        Args:
+            strengths: the strongest first.
+        """
+        if not self.held_out.any():
+            return strengths[len(strengths) // 2], None, float("inf")
+        held, rest = self.held_out, ~self.held_out
+        weights = self._zeros()
+        found: list[tuple[float, float, Tensor]] = []
         for strength in strengths:
-            weights = _fitted(rows[~held_out], answers[~held_out], strength, weights, loss)
-            found = _mean(kl, weights, rows[held_out], answers[held_out]).item()
-            if found < best:
-                chosen, best = strength, found
-    used = slice(None) if whole else ~held_out
-    weights = _fitted(rows[used], answers[used], chosen, _zeros(rows, answers), loss)
-    with torch.no_grad():
-        slope = weights[:-1] / scale.unsqueeze(1)
+            weights = _fitted(self.rows[rest], self.answers[rest], strength, weights, self.loss)
+            value = _mean(kl, weights, self.rows[held], self.answers[held]).item()
+            found.append((value, strength, weights))
+        value, strength, weights = min(found, key=lambda one: one[0])
+        return strength, weights, value
+
+    def of_all(self, strength: float) -> Tensor:
+        """The weights by all rows."""
+        return _fitted(self.rows, self.answers, strength, self._zeros(), self.loss)
+
+    @torch.no_grad()
+    def write(self, student: Pretrained, weights: Tensor) -> None:
+        slope = weights[:-1] / self.scale.unsqueeze(1)
         student.head.weight.copy_(slope.T)
-        student.head.bias.copy_(weights[-1] - mean @ slope)
+        student.head.bias.copy_(weights[-1] - self.mean @ slope)
 
-
-def _zeros(rows: Tensor, answers: Tensor) -> Tensor:
-    return rows.new_zeros(rows.shape[1] + 1, answers.shape[1])
+    def _zeros(self) -> Tensor:
+        return self.rows.new_zeros(self.rows.shape[1] + 1, self.answers.shape[1])
 
 
 def _fitted(rows: Tensor, answers: Tensor, strength: float, start: Tensor, loss: Loss) -> Tensor:
