@@ -164,26 +164,38 @@ def kept(told: argparse.Namespace, name: str, pool: str, seed: int) -> Seen:
 
 @torch.no_grad()
 def made_for(told: argparse.Namespace, name: str, pool: str, seed: int) -> Seen:
+    parts = "cifar100" if name == "groups" else "cifar10"
+    x, a = computed(told, pool, lambda: pictures(told, pool))
+    tested, b = computed(told, f"tests-{parts}", lambda: tests_of(name))
     encoder = load_backbone("efficientnet-lite0", size=SIDE).as_module(frozen=True)
-    bought, tested = pictures(told, pool), tests_of(name)
+    public = Top(Trunk(encoder).network).eval()
     if name.startswith("rate"):
-        trunk = Trunk(encoder).eval()
-        public = Top(trunk.network).eval()
         rows, _, _ = torch.load(told.trunk, weights_only=True)
         order = torch.randperm(50_000, generator=torch.Generator().manual_seed(0))
         part = slice(seed * TRAINING, (seed + 1) * TRAINING)
         labels = load("cifar10", "train").labels[order[part]]
         with torch.enable_grad():
             top, head = fine_tuned(public, rows[part], labels, float(name[5:]), seed)
-        a, b = (torch.cat([trunk(as_pixels(x)) for x in p.split(64)]) for p in (bought, tested))
-        answers, right = (head(of(top, x)).softmax(1) for x in (a, b))
-        return Seen(of(public, a), answers, of(public, b), right.argmax(1))
-    answer = answerer(told, name)
-    a, b = (torch.cat([encoder(as_pixels(x)) for x in p.split(64)]) for p in (bought, tested))
-    answers, right = (
-        torch.cat([answer(as_pixels(x)) for x in p.split(64)]) for p in (bought, tested)
-    )
-    return Seen(a, answers.float(), b, right.argmax(1))
+        answers, right = (head(of(top, one)).softmax(1) for one in (a, b))
+    else:
+        answer = answerer(told, name)
+        answers, right = (
+            torch.cat([answer(as_pixels(one)) for one in many.split(64)]) for many in (x, tested)
+        )
+    return Seen(of(public, a), answers.float(), of(public, b), right.argmax(1))
+
+
+def computed(
+    told: argparse.Namespace, name: str, make: Callable[[], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Pictures, and what the last blocks of the backbone get of them, kept in a file."""
+    file = told.out.with_name(f"{told.out.stem}-pictures-{name}.pt")
+    if not file.is_file():
+        encoder = load_backbone("efficientnet-lite0", size=SIDE).as_module(frozen=True)
+        trunk, rows = Trunk(encoder).eval(), make()
+        torch.save([rows, torch.cat([trunk(as_pixels(one)) for one in rows.split(64)])], file)
+    rows, blocks = torch.load(file, weights_only=True)
+    return rows, blocks
 
 
 def answerer(told: argparse.Namespace, name: str) -> Callable[[Tensor], Tensor]:

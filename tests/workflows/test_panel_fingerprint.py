@@ -10,13 +10,17 @@ import pytest
 from clonecost.audit import Watcher
 from clonecost.config import EVERYTHING, make_spec
 from clonecost.config import panel_entries as entries
-from clonecost.config.panels import Entry, PanelLevel
+from clonecost.config.panel_entries import entries_of
+from clonecost.config.panels import PROBED, Entry, PanelLevel
 from clonecost.errors import RunError
 from clonecost.oracle.record import Record
 from clonecost.report.panel import fingerprint_lines
 from clonecost.result import PanelDocument, read_panel
+from clonecost.result.fingerprint import BackboneSign, Fingerprint
+from clonecost.students.naming import parse_student
 from clonecost.workflows import panel as panels
 from clonecost.workflows.panel import run_panel
+from clonecost.workflows.panel_fingerprint import Known
 
 SIDE, BUDGET, POOL, TEST = 64, 1_100, 120, 40
 SOURCE = """
@@ -103,3 +107,15 @@ def test_without_a_sign_frozen_head_estimates_from_probabilities_and_never_from_
     assert refused is not None
     assert refused.entries[0].ended == "not_run"
     assert refused.spent == 44
+
+
+def test_students_on_a_backbone_take_pictures_of_the_size_that_explains_most() -> None:
+    spec = make_spec({"victim": "model.onnx", "shape": [3, 96, 96], "panel": "quick"})
+    sign = BackboneSign(name="efficientnet-lite0", normalisation="imagenet", size=96,
+                        features=1_280, explained=0.8, sign="no sign")  # fmt: skip
+    found = Fingerprint.model_construct(backbones=[sign], attacks=[])
+    students = {one.attack: Known(found).student(one) for one in entries_of(spec)}
+    assert students["knockoff:linear_probe"] == f"{PROBED},size=96"
+    assert students["knockoff:shared"] is None
+    assert {Known().student(one) for one in entries_of(spec)} == {PROBED, None}
+    assert parse_student(f"{PROBED},size=96").frozen

@@ -275,7 +275,7 @@ class _Session:
         """Take the measures of the panel that are not decided yet."""
         means = Means(
             left=self._left, rows=self._rows_left,
-            seconds=lambda place, rows: self._seconds(self.planned[place], rows),
+            seconds=lambda place, rows: self._seconds(place, rows),
             again=lambda place, rows: self._with_labels(place, rows, watch), begun=self.notice,
         )  # fmt: skip
         try:
@@ -317,7 +317,7 @@ class _Session:
         left = self._left()
         if left <= 0:
             return 0, f"the time limit of {self.spec.minutes:g} minutes was reached before it"
-        fair, takes = left / self._runnable(place), self._seconds(one, rows)
+        fair, takes = left / self._runnable(place), self._seconds(place, rows)
         if self.known.needs(one):
             fair = max(fair, ITS_PART * left)
         if takes <= fair:
@@ -383,8 +383,9 @@ class _Session:
     def _took(self) -> None:
         self.book.took(self.clock() - self.began)
 
-    def _seconds(self, one: PlannedEntry, rows: int) -> float:
+    def _seconds(self, place: int, rows: int) -> float:
         """A rough estimate of an entry's time."""
+        one, single = self.planned[place], self._spec(place, rows)
         attack = one.made
         asked = (rows + self._evaluation_to_pay()) * (self.speed.victim or 0.0)
         scored = len(self.parts.test) + (self.watch.card.rows if self.watch else 0)
@@ -392,9 +393,9 @@ class _Session:
             features = self.known.seconds(one, rows, scored)
             if features is not None:
                 return features + asked
-        stops = [stop for stop in milestones_of(_with(one.spec, rows)) if stop < rows]
-        of_step = self.own.student_speed(one.spec)
-        student = self.own.student(one.spec) if of_step else None
+        stops = [stop for stop in milestones_of(single) if stop < rows]
+        of_step = self.own.student_speed(single)
+        student = self.own.student(single) if of_step else None
         start = student.start if student else "scratch"
         passes = (clone_epochs(attack, start) or UNKNOWN_EPOCHS) * (sum(stops) + rows)
         if queries_per_iteration(attack):
@@ -405,7 +406,9 @@ class _Session:
 
     def _spec(self, place: int, rows: int) -> Spec:
         one = self.planned[place]
-        single = _with(one.spec, rows)
+        single = one.spec.model_copy(update={"budget": rows})
+        if self.spec.student is None:
+            single = single.model_copy(update={"student": self.known.student(one)})
         if told := self.known.settings(one):
             own = {**single.set.get("frozen_head", {}), **told}
             single = single.model_copy(update={"set": {**single.set, "frozen_head": own}})
@@ -426,7 +429,3 @@ class _Session:
         folder = self.book.folder(place)
         (audit,) = audits(single, self.own.of(single), folder, self.command)
         return audit
-
-
-def _with(spec: Spec, rows: int) -> Spec:
-    return spec.model_copy(update={"budget": rows})

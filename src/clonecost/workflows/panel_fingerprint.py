@@ -18,6 +18,7 @@ from clonecost.config import Spec
 from clonecost.config.build import Parts
 from clonecost.config.panel_entries import PlannedEntry
 from clonecost.result.fingerprint import Applies, Fingerprint
+from clonecost.students.naming import parse_student
 from clonecost.types import Progress, ProxyData
 from clonecost.workflows.fingerprint import LEAST, dictionary, examine
 
@@ -59,6 +60,19 @@ class Known:
         if best.size is not None:
             found["size"] = best.size
         return {key: value for key, value in found.items() if key not in own}
+
+    def student(self, entry: PlannedEntry) -> str | None:
+        """The entry's student, with pictures of the size at which its backbone explains most.
+
+        It is as it was where it has a size of its own or another backbone.
+        """
+        name = entry.spec.student
+        best = self.found.closest if self.found else None
+        if name is None or best is None or best.size is None:
+            return name
+        told = parse_student(name)
+        fits = told.kind == "backbone" and told.name == best.name and told.size is None
+        return f"{name},size={best.size}" if fits else name
 
     def seconds(self, entry: PlannedEntry, rows: int, scored: int) -> float | None:
         """The time of the entry's attack, beside the victim's; None: not known.
