@@ -1,6 +1,7 @@
 """Hours of an audit: the arithmetic, with a clock that the test holds."""
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -10,10 +11,13 @@ from hypothesis import strategies as st
 from clonecost.attacks import ATTACKS
 from clonecost.attacks.copycat import Copycat
 from clonecost.attacks.dfme import Dfme
+from clonecost.attacks.ex_nihilo import ExNihilo
 from clonecost.attacks.knockoff import Knockoff
 from clonecost.attacks.tramer_lr import TramerLr
 from clonecost.audit.attack_traits import clone_epochs
-from clonecost.workflows.costs import in_words
+from clonecost.config import Spec
+from clonecost.types import ThreatModel
+from clonecost.workflows.costs import in_words, with_drawing
 from clonecost.workflows.estimate import Estimate, Speed, estimate, gib, per_row
 
 SPEED = Speed(alone=0.5, victim=0.1, student=0.01)
@@ -45,6 +49,26 @@ def test_a_student_counts_by_its_start() -> None:
     assert of(Copycat(recipe="shared", epochs=2), start="pretrained").passes == 100 * (1 + 2 * 6)
     swept = Knockoff(recipe="shared", temperature="sweep")
     assert of(swept).passes == 100 * (60 + 4 * 15)  # four short trainings
+
+
+def test_drawings_take_time_and_memory() -> None:
+    """Of 2,500 rows: three rounds of 1,000, the first of two candidates each, then of six."""
+    attack, speed = ExNihilo(), Speed(drawing=0.01)
+    found = of(attack, budget=2_500, speed=speed)
+    assert found.drawing == pytest.approx(0.01 * (2_000 + 6_000 + 6_000))
+    assert found.memory - of(Knockoff(), budget=2_500).memory == 6_000 * 64
+    assert "2 min of drawing" in found.words
+    assert found.seconds == found.drawing
+    assert not of(Knockoff(), speed=speed).drawing
+    assert of(ExNihilo(candidates=1), budget=1, speed=speed).drawing == pytest.approx(10)
+    threat = ThreatModel(input_shape=(1, 8, 8), num_classes=2, query_budget=9)
+    ticks = count()
+    drawing, plain = (
+        with_drawing(Spec(victim="v", attack=[name]), threat, Speed(), lambda: float(next(ticks)))
+        for name in ("ex_nihilo", "knockoff")
+    )
+    assert drawing.drawing is not None
+    assert plain == Speed()
 
 
 def test_what_is_not_known_is_not_guessed() -> None:

@@ -76,6 +76,14 @@ class Frugal(ABC):
         """Also the passes of the two surrogates, which are trained once, whatever is scored."""
         return self.epochs * self.ensemble + ceil(2 * self.scout_passes)
 
+    def rounds(self, budget: int) -> Iterator[int]:
+        """The candidates of each round; rounds do not depend on how much of them is bought."""
+        bought = 0
+        while bought < budget:
+            size = max(self.round_size, int(self.growth * bought))
+            yield size * (self.candidates if bought else min(2, self.candidates))
+            bought += size
+
     def plan(self, budget: int) -> str:
         of_each = f"the {self.ensemble} students of " if self.ensemble > 1 else ""
         return (

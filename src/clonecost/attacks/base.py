@@ -34,6 +34,7 @@ BySettings = Literal[
     "rows_per_unknown",
     "published_wiring",
     "clone_epochs",
+    "drawn",
 ]
 
 
@@ -57,6 +58,8 @@ class Declaration:
     - `clone_epochs(start) -> int` (None): how often a row is trained on for each scored clone, if
       that is trained on all rows bought so far, for a student of this `Start`; from it `clonecost
       check` knows how long an audit takes.
+    - `drawn(budget: int) -> tuple[int, int]` ((0, 0)): procedural pictures that it makes for a
+      budget, and how many it holds at once.
 
     Raises:
         SpecError: a value is not one of those listed, `by_settings` lists a name that the class

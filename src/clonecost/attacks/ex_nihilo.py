@@ -30,7 +30,14 @@ class ExNihilo(Frugal):
     # new images; noise, every value by itself, is the control: what are the drawings worth?
     source: Literal["drawings", "noise"] = "drawings"
 
-    declares: ClassVar = Declaration(needs="label", multi_label=True, by_settings=("clone_epochs",))
+    declares: ClassVar = Declaration(
+        needs="label", multi_label=True, by_settings=("clone_epochs", "drawn")
+    )
+
+    def drawn(self, budget: int) -> tuple[int, int]:
+        """Children, which cross bought rows, take about the time of a drawing."""
+        sizes = list(self.rounds(budget))
+        return sum(sizes), max(sizes)
 
     def new(self, count: int, shape: Shape, kit: AttackerKit) -> Tensor:
         if self.source == "noise":

@@ -41,6 +41,12 @@ def clone_epochs(attack: Attack, start: Start = "scratch") -> int | None:
     return found(start)
 
 
+def drawn(attack: Attack, budget: int) -> tuple[int, int]:
+    """Procedural pictures that the attack makes for a budget, and how many it holds at once."""
+    found: Callable[[int], tuple[int, int]] = _by_settings(attack, "drawn", lambda budget: (0, 0))
+    return found(budget)
+
+
 def published_wiring(attack: Attack) -> bool:
     """Whether the attack's generator makes the victim's normalised inputs instead of pixels."""
     return _by_settings(attack, "published_wiring", False)

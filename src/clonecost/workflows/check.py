@@ -41,6 +41,7 @@ from clonecost.workflows.costs import (
     speed_of_student,
     speed_of_victim,
     threads_in_words,
+    with_drawing,
 )
 from clonecost.workflows.estimate import Clock, Estimate, Speed, gib
 from clonecost.workflows.plan import survey
@@ -142,6 +143,7 @@ def check_victim(
     found.facts.append(("threads", threads_in_words(spec, threat, victim, student)))
     if found.speed.victim is None:
         found.speed = known_speed(spec, found.speed)
+    found.speed = with_drawing(spec, threat, found.speed, clock)
     found.estimates = estimates(of_one_entry(spec), threat, len(test), found.speed, student)
     found.peak_memory = peak_memory()
     return found

@@ -8,6 +8,7 @@ from math import ceil, prod
 import torch
 from torch import Tensor, nn
 
+from clonecost.audit.attack_traits import drawn
 from clonecost.audit.defaults import kept_when
 from clonecost.audit.threads import threads_for
 from clonecost.config import (
@@ -22,11 +23,13 @@ from clonecost.config.audits import milestones_of
 from clonecost.data.catalogue import DATASETS
 from clonecost.errors import SetKey, SpecError
 from clonecost.networks.pretrained import Start
+from clonecost.query_synthesis.image_mutation import views
+from clonecost.query_synthesis.procedural_images import drawings
 from clonecost.report.number_format import duration
 from clonecost.students import Student
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.recipes import passes_of, recipe_from
-from clonecost.types import Shape, ThreatModel
+from clonecost.types import Shape, ThreatModel, as_bytes
 from clonecost.victims import LoadedVictim
 from clonecost.victims.endpoints import RATE, EndpointSettings, least_seconds
 from clonecost.victims.zoo.catalogue import NAMES
@@ -34,6 +37,7 @@ from clonecost.workflows.estimate import Clock, Estimate, Speed, estimate, per_r
 
 BATCH = 256  # rows of a call that is timed
 STUDENT = 128  # rows of a training step
+DRAWN = 128  # pictures drawn together
 MEASURED = 1e8  # pixels through the student's training from which an audit may take minutes
 LONG = 15 * 60  # seconds of a run from which what would shorten it is said
 
@@ -57,11 +61,14 @@ def must_be_quick_enough(
     found = estimates(spec, threat, test, known_speed(spec, Speed()), student)
     if student and _is_work(found, threat):
         speed = speed_of_student(spec, threat, student, clock)
-        sure = estimates(spec, threat, test, Speed(student=speed), student)
+        drawing = with_drawing(spec, threat, Speed(), clock)
+        sure = estimates(spec, threat, test, replace(drawing, student=speed), student)
         # another program may have had the cores: nobody is refused for that
         if max(one.seconds for one in sure) > 3600 * spec.max_hours:
             speed = min(speed, speed_of_student(spec, threat, student, clock))
-        found = estimates(spec, threat, test, known_speed(spec, Speed(student=speed)), student)
+        found = estimates(
+            spec, threat, test, known_speed(spec, replace(drawing, student=speed)), student
+        )
         for one in found:
             notice(f"{one.attack}: {one.words}")
     for one in found:
@@ -128,6 +135,20 @@ def speed_of_student(spec: Spec, threat: ThreatModel, student: Student, clock: C
             student.make, threat.input_shape, threat.num_classes, make_device(spec.device),
             clock=clock,
         )  # fmt: skip
+
+
+def with_drawing(spec: Spec, threat: ThreatModel, speed: Speed, clock: Clock) -> Speed:
+    """The speed with that of drawing, where an attack of the spec draws pictures."""
+    draws = any(drawn(make_attack(name, spec.set), spec.budget)[0] for name in spec.attack)
+    if not draws or len(threat.input_shape) != 3:
+        return speed
+    rng = torch.Generator().manual_seed(0)
+
+    def step(size: int) -> None:
+        made = drawings(size, threat.input_shape, rng)
+        as_bytes(views(made, made.roll(1, 0), rng))
+
+    return replace(speed, drawing=per_row(step, most=DRAWN, clock=clock)[0])
 
 
 def threads_in_words(

@@ -33,6 +33,7 @@ from clonecost.workflows.costs import (
     known_speed,
     must_be_quick_enough,
     speed_of_student,
+    with_drawing,
 )
 from clonecost.workflows.estimate import Clock, Speed
 from clonecost.workflows.grid_cells import (
@@ -130,7 +131,7 @@ def preview(grid: Grid, *, clock: Clock = time.perf_counter) -> list[tuple[str, 
     lines.append(("evaluation", f"{grid.evaluation:,} rows to the undefended victim, once"))
     if spec.price is not None:
         lines.append(("money", f"at most ${rows * spec.price / 1000:,.2f}"))
-    speed = Speed()
+    speed = with_drawing(spec, grid.parts.threat, Speed(), clock)
     if grid.parts.student:
         speed = replace(
             speed, student=speed_of_student(spec, grid.parts.threat, grid.parts.student, clock)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from clonecost.attacks import Attack
-from clonecost.audit.attack_traits import clone_epochs
+from clonecost.audit.attack_traits import clone_epochs, drawn
 from clonecost.audit.defaults import Keep
 from clonecost.audit.definition import kept_bytes
 from clonecost.networks.pretrained import Start
@@ -27,11 +27,13 @@ class Speed:
         alone: the victim's answer to one row by itself.
         victim: the victim's answer to a row of a batch.
         student: one training step of the student, a row.
+        drawing: a procedural picture, changed as attacks change them.
     """
 
     alone: float | None = None
     victim: float | None = None
     student: float | None = None
+    drawing: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,10 @@ class Estimate:
     Attributes:
         victim: seconds of the victim; None: not known.
         training: seconds of training the clones; None: not known.
+        drawing: seconds of making pictures; None: not known.
         at_least: the attack trains in a way that is not counted here; `training` is a lower bound.
-        memory: bytes of proxy data and of the rows that the clone is trained on.
+        memory: bytes of proxy data, of the rows that the clone is trained on, and of those made at
+            once.
         disk: bytes of the ledger and of the kept inputs.
         passes: rows that go through the training of the students.
     """
@@ -50,6 +54,7 @@ class Estimate:
     attack: str
     victim: float | None
     training: float | None
+    drawing: float | None
     at_least: bool
     memory: int
     disk: int
@@ -58,7 +63,7 @@ class Estimate:
     @property
     def seconds(self) -> float:
         """The sum of everything that is known."""
-        return (self.victim or 0) + (self.training or 0)
+        return sum(part or 0 for part in (self.victim, self.training, self.drawing))
 
     @property
     def words(self) -> str:
@@ -67,6 +72,8 @@ class Estimate:
         if self.training is not None:
             more = "at least " if self.at_least else ""
             parts.append(f"{more}{duration(self.training)} of training on this machine")
+        if self.drawing:
+            parts.append(f"{duration(self.drawing)} of drawing")
         hours = f"about {duration(self.seconds)} a run" if parts else "time not known"
         if parts and self.victim is None:
             parts.append("the victim's own time is not known")
@@ -109,6 +116,7 @@ def estimate(
     stops = [stop for stop in milestones if 0 < stop < budget] + [budget]
     epochs = clone_epochs(attack, start)
     passes = (budget if epochs is None else epochs * sum(stops)) + again * budget
+    made, at_once = drawn(attack, budget)
     trains = attack.declares.takes == "images"
     row = values if trains else 4 * values  # 8-bit pixels; values of a table are float32
     kept = kept_bytes(attack, shape, budget, keep)
@@ -116,9 +124,10 @@ def estimate(
         attack=name,
         victim=None if speed.victim is None else speed.victim * (budget + evaluation),
         training=speed.student * passes if trains and speed.student is not None else None,
+        drawing=speed.drawing * made if speed.drawing is not None else None,
         at_least=epochs is None,
-        # rows of the proxy and of the clone's training; answers are float32
-        memory=proxy + row * budget + 4 * num_classes * budget,
+        # rows of the proxy, of the clone's training and of a round; answers are float32
+        memory=proxy + row * (budget + at_once) + 4 * num_classes * budget,
         disk=(LEDGER_ROW + 4 * num_classes) * (budget + evaluation) + kept,
         passes=passes if trains else 0,
     )

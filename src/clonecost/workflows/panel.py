@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from clonecost.audit import Audit, check, run_audit
-from clonecost.audit.attack_traits import clone_epochs, queries_per_iteration
+from clonecost.audit.attack_traits import clone_epochs, drawn, queries_per_iteration
 from clonecost.audit.halt import Halt
 from clonecost.config import Spec, audits, load_parts, must_consent, to_toml
 from clonecost.config.audits import milestones_of
@@ -37,7 +37,7 @@ from clonecost.report.panel import fingerprint_lines
 from clonecost.result import Result, read_result
 from clonecost.types import Progress, no_progress
 from clonecost.workflows.agreements import Either, remember, remembered
-from clonecost.workflows.costs import evaluation_rows, known_speed, speed_of_student
+from clonecost.workflows.costs import evaluation_rows, known_speed, speed_of_student, with_drawing
 from clonecost.workflows.estimate import Clock, Speed
 from clonecost.workflows.panel_book import OF_ONE_ENTRY, WITH_CLONE, Book
 from clonecost.workflows.panel_fingerprint import ITS_PART, Known, look
@@ -180,7 +180,10 @@ class _Session:
             student = speed_of_student(
                 self.spec, self.parts.threat, self.parts.student, time.perf_counter
             )
-        self.speed = known_speed(self.spec, Speed(victim=victim, student=student))
+        speed = Speed(victim=victim, student=student)
+        if self.spec.minutes is not None:
+            speed = with_drawing(self.spec, self.parts.threat, speed, time.perf_counter)
+        self.speed = known_speed(self.spec, speed)
         self.own.speed = self.speed.student
 
     def look(self, progress: Progress) -> None:
@@ -400,7 +403,8 @@ class _Session:
         passes = (clone_epochs(attack, start) or UNKNOWN_EPOCHS) * (sum(stops) + rows)
         if queries_per_iteration(attack):
             passes = OF_A_STREAM * rows
-        return passes * of_step + asked
+        made, _ = drawn(attack, rows)
+        return passes * of_step + made * (self.speed.drawing or 0.0) + asked
 
     # -- its audit -------------------------------------------------------------------------------
 

@@ -73,6 +73,7 @@ from clonecost.workflows.costs import (
     speed_of_student,
     speed_of_victim,
     threads_in_words,
+    with_drawing,
 )
 from clonecost.workflows.estimate import Clock, Speed
 from clonecost.workflows.panel_watch import PROBES
@@ -227,6 +228,7 @@ def _costs(spec: Spec, found: Survey, runs: int, clock: Clock) -> Iterator[tuple
         speed = Speed(victim=speed_of_victim(victim, rows, clock)[0])
     if student:
         speed = replace(speed, student=speed_of_student(spec, threat, student, clock))
+    speed = with_drawing(spec, threat, speed, clock)
     count = len(found.test)
     costs = estimates(spec, threat, count, known_speed(spec, speed), student)
     for name, fact in in_words(costs, runs):
