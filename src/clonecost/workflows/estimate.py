@@ -43,22 +43,22 @@ class Estimate:
     Attributes:
         victim: seconds of the victim; None: not known.
         training: seconds of training the clones; None: not known.
-        drawing: seconds of making pictures; None: not known.
         at_least: the attack trains in a way that is not counted here; `training` is a lower bound.
         memory: bytes of proxy data, of the rows that the clone is trained on, and of those made at
             once.
         disk: bytes of the ledger and of the kept inputs.
         passes: rows that go through the training of the students.
+        drawing: seconds of making pictures; None: not known.
     """
 
     attack: str
     victim: float | None
     training: float | None
-    drawing: float | None
     at_least: bool
     memory: int
     disk: int
     passes: int
+    drawing: float | None = None
 
     @property
     def seconds(self) -> float:
