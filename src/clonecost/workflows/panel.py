@@ -6,23 +6,20 @@ in the panel's book before it takes effect (`workflows.panel_book`).
 
 import time
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
 from clonecost.audit import Audit, check, run_audit
-from clonecost.audit.attack_traits import clone_epochs, drawn, queries_per_iteration
 from clonecost.audit.halt import Halt
 from clonecost.config import Spec, audits, load_parts, must_consent, to_toml
-from clonecost.config.audits import milestones_of
 from clonecost.config.build import Parts, load_test
 from clonecost.config.defaults import takes_of, victim_shape
 from clonecost.config.panel_entries import (
     PlannedEntry,
     entries_of,
     fingerprint_rows,
-    least_of,
     least_share,
     looking_entry,
     must_fit,
@@ -32,25 +29,21 @@ from clonecost.config.panel_entries import (
 )
 from clonecost.errors import CloneCostError, RunError, SetKey, SpecError
 from clonecost.persistence import run_folder
-from clonecost.report.number_format import duration
 from clonecost.report.panel import fingerprint_lines
 from clonecost.result import Result, read_result
 from clonecost.types import Progress, no_progress
 from clonecost.workflows.agreements import Either, remember, remembered
-from clonecost.workflows.costs import evaluation_rows, known_speed, speed_of_student, with_drawing
+from clonecost.workflows.costs import known_speed, speed_of_student, with_drawing
 from clonecost.workflows.estimate import Clock, Speed
+from clonecost.workflows.panel_allotment import Allotment
 from clonecost.workflows.panel_book import OF_ONE_ENTRY, WITH_CLONE, Book
-from clonecost.workflows.panel_fingerprint import ITS_PART, Known, look
+from clonecost.workflows.panel_fingerprint import look
 from clonecost.workflows.panel_measures import Means, take_measures
 from clonecost.workflows.panel_parts import EntryParts
 from clonecost.workflows.panel_rule import look_at
-from clonecost.workflows.panel_watch import EXACT_PART, Watch, buy_watch
+from clonecost.workflows.panel_watch import buy_watch
 from clonecost.workflows.run import Watch as Callbacks
 from clonecost.workflows.run import must_be_same_audit
-
-UNKNOWN_EPOCHS = 60  # epochs of a clone whose attack does not say how it trains
-OF_A_STREAM = 4  # trainings on a row by an attack that trains as it queries
-LEAST_SHARE = 0.1  # of an entry's rows: with fewer, for want of time, it is not run
 
 
 def run_panel(
@@ -133,16 +126,10 @@ class _Session:
     notice: Callable[[str], object]
     clock: Clock
     began: float  # by the clock, earlier sessions included
-    watch: Watch | None = None
-    speed: Speed = field(default_factory=Speed)
-    known: Known = field(default_factory=Known)  # of the victim's backbone
 
     def __post_init__(self) -> None:
         self.own = EntryParts(self.spec, self.parts)
-
-    @property
-    def _classes(self) -> int:
-        return self.parts.threat.num_classes
+        self.gets = Allotment(self.spec, self.book, self.planned, self.own, self.clock, self.began)
 
     def must_have_one(self) -> int:
         """Refuse a panel of which no entry can be run; returns the place of the first undecided.
@@ -150,17 +137,19 @@ class _Session:
         Raises:
             CloneCostError: what is wrong with the first entry, if all are wrong.
         """
-        problems = [self._problem(place, self._share(place)) for place in range(len(self.planned))]
+        problems = [
+            self._problem(place, self.gets.share(place)) for place in range(len(self.planned))
+        ]
         begun = any(entry.ended in WITH_CLONE for entry in self.book.entries)
         if all(problems) and problems[0] is not None and not begun:
             raise problems[0]
-        must_fit(self.spec, self._classes)
+        must_fit(self.spec, self.parts.threat.num_classes)
         watched = rows_before(self.spec)
-        share = (self._affordable() - watched) / parts_of(self.spec)
-        if share < least_share(self.spec, self._classes) and not begun:
+        share = (self.gets.affordable() - watched) / parts_of(self.spec)
+        if share < least_share(self.spec, self.parts.threat.num_classes) and not begun:
             raise SpecError(
                 "The limit of money fits no attack of the panel beside the evaluation of "
-                f"{self._evaluation():,} rows and the panel's own {watched:,} rows",
+                f"{self.gets.evaluation():,} rows and the panel's own {watched:,} rows",
                 SetKey("max_usd"), SetKey("price"), got=f"${self.spec.max_usd:g}",
             )  # fmt: skip
         undecided = (k for k, entry in enumerate(self.book.entries) if entry.ended is None)
@@ -171,10 +160,10 @@ class _Session:
         began = self.clock()
         telling = self.parts.threat.answers != "label"  # a tiny step seldom changes a label
         pieces = telling and any(one.pieces or one.exact for one in self.planned)
-        self.watch = buy_watch(self.spec, self.parts, self.book.out, progress, probe=pieces)
-        if self.book.document.watch != self.watch.card:
-            self.book.bought_watch(self.watch.card)
-        rows, student = self.watch.card.rows, None
+        self.gets.watch = buy_watch(self.spec, self.parts, self.book.out, progress, probe=pieces)
+        if self.book.document.watch != self.gets.watch.card:
+            self.book.bought_watch(self.gets.watch.card)
+        rows, student = self.gets.watch.card.rows, None
         victim = (self.clock() - began) / rows if rows else None
         if self.spec.minutes is not None and self.parts.student:
             student = speed_of_student(
@@ -183,8 +172,8 @@ class _Session:
         speed = Speed(victim=victim, student=student)
         if self.spec.minutes is not None:
             speed = with_drawing(self.spec, self.parts.threat, speed, time.perf_counter)
-        self.speed = known_speed(self.spec, speed)
-        self.own.speed = self.speed.student
+        self.gets.speed = known_speed(self.spec, speed)
+        self.own.speed = self.gets.speed.student
 
     def look(self, progress: Progress) -> None:
         """Ask public pictures what backbone the victim has, if an attack needs it."""
@@ -194,17 +183,17 @@ class _Session:
             return
         held = self.book.document.fingerprint
         try:
-            self.known = look(
+            self.gets.known = look(
                 entry, self.spec, self.parts, pool, self.book.out, held=held, progress=progress,
-                rows=min(fingerprint_rows(self.spec), len(pool), self._rows_left()),
-                left=self._left(), victim=self.speed.victim or 0.0,
+                rows=min(fingerprint_rows(self.spec), len(pool), self.gets.rows_left()),
+                left=self.gets.left(), victim=self.gets.speed.victim or 0.0,
             )  # fmt: skip
         except OF_ONE_ENTRY as error:
             self.notice(f"The look for a public backbone failed: {error.fact}")
-        if (found := self.known.found) is not None and held is None:
-            self._took()
+        if (found := self.gets.known.found) is not None and held is None:
+            self.gets.took()
             self.book.looked(found)
-        for line in fingerprint_lines(self.known.found):
+        for line in fingerprint_lines(self.gets.known.found):
             self.notice(line)
 
     def run(self, place: int, watch: Callbacks) -> None:
@@ -213,7 +202,7 @@ class _Session:
         if entry.ended is not None:
             return
         if entry.run is None:  # a run that was begun goes on with the budget that it got
-            rows, why = self._allotted(place)
+            rows, why = self.gets.of(place, self._problem)
             if not rows:
                 self.book.set(place, ended="not_run", why=why)
                 self.notice(f"{entry.name} is not run: {why}")
@@ -225,19 +214,19 @@ class _Session:
         self.notice(f"{number}: {entry.name}, at most {entry.budget:,} rows{cut}")
         audit = self._audit(place, entry.budget)
         callbacks = watch(audit)
-        remember(audit.folder, self._spec(place, entry.budget))
+        remember(audit.folder, self.gets.spec_of(place, entry.budget))
         try:
             result = run_audit(
                 audit, callbacks, halt=self._halt(place),
-                evaluation_of=self.book.paid_evaluation(self._evaluation()),
+                evaluation_of=self.book.paid_evaluation(self.gets.evaluation()),
             )  # fmt: skip
         except OF_ONE_ENTRY as error:
-            self._took()
+            self.gets.took()
             self.book.set(place, ended="failed", why=error.fact, spent=self.book.asked_by(place))
             self.notice(f"{entry.name} failed: {error.fact}")
             return
         finally:
-            self._took()
+            self.gets.took()
         why = self._why(place) if result.ended == "stopped" else entry.why
         self.book.set(place, ended=result.ended, why=why, spent=self.book.asked_by(place))
 
@@ -246,7 +235,7 @@ class _Session:
 
         It is given the watch rows, and no test row.
         """
-        watch, book = self.watch, self.book
+        watch, book = self.gets.watch, self.book
 
         def halt(clone: nn.Module, queries: int) -> bool:
             entry = book.entries[place]
@@ -258,9 +247,9 @@ class _Session:
                     others=[one.looks for one in book.entries[:place]],
                     late=self.planned[place].late,
                 )  # fmt: skip
-                if known.stop is None and queries < entry.budget and self._left() <= 0:
+                if known.stop is None and queries < entry.budget and self.gets.left() <= 0:
                     known = known.model_copy(update={"stop": "time"})
-                self._took()
+                self.gets.took()
                 book.add_look(place, known)
             return known.stop is not None
 
@@ -277,19 +266,19 @@ class _Session:
     def measure(self, watch: Callbacks, progress: Progress) -> None:
         """Take the measures of the panel that are not decided yet."""
         means = Means(
-            left=self._left, rows=self._rows_left,
-            seconds=lambda place, rows: self._seconds(place, rows),
+            left=self.gets.left, rows=self.gets.rows_left,
+            seconds=self.gets.seconds,
             again=lambda place, rows: self._with_labels(place, rows, watch), begun=self.notice,
         )  # fmt: skip
         try:
             take_measures(self.book, self.planned, means, progress)
         finally:
-            self._took()
+            self.gets.took()
             self.book.write()
 
     def _with_labels(self, place: int, rows: int, watch: Callbacks) -> Result:
         """Run an entry again on an API that gives labels only, as far as it ran before."""
-        single = self._spec(place, rows)
+        single = self.gets.spec_of(place, rows)
         spec, parts = single.model_copy(update={"answers": "label"}), self.own.of(single)
         parts = replace(parts, threat=replace(parts.threat, answers="label", top_k=None))
         (audit,) = audits(spec, parts, self.book.folder_of_labels, self.command)
@@ -298,125 +287,8 @@ class _Session:
         ends = entry.spent if entry.ended == "stopped" else rows
         return run_audit(
             audit, watch(audit), halt=lambda clone, queries: queries >= ends,
-            evaluation_of=self.book.paid_evaluation(self._evaluation()),
+            evaluation_of=self.book.paid_evaluation(self.gets.evaluation()),
         )  # fmt: skip
-
-    # -- what an entry gets ----------------------------------------------------------------------
-
-    def _allotted(self, place: int) -> tuple[int, str]:
-        """The rows of an entry, and a remark on them; 0: it is not run, and why."""
-        one, rows = self.planned[place], self._share(place)
-        if one.missing:
-            return 0, one.missing
-        least = least_of(one, self._classes)
-        if rows < least:
-            return 0, f"{max(0, rows):,} rows are left for it, and it needs {least:,}"
-        if problem := self._problem(place, rows):
-            return 0, problem.fact.removesuffix(".")
-        if why := self.known.refusal(one):
-            return 0, why
-        if self.watch and (why := self.watch.refusal(one)):
-            return 0, why
-        left = self._left()
-        if left <= 0:
-            return 0, f"the time limit of {self.spec.minutes:g} minutes was reached before it"
-        fair, takes = left / self._runnable(place), self._seconds(place, rows)
-        if self.known.needs(one):
-            fair = max(fair, ITS_PART * left)
-        if takes <= fair:
-            return rows, ""
-        fit = int(rows * fair / takes)
-        if fit < max(least, LEAST_SHARE * rows):
-            return 0, (
-                f"it would take about {duration(takes)} for {rows:,} rows, and its part of the "
-                f"time that is left is {duration(fair)}"
-            )
-        return fit, f"{rows:,} rows would take about {duration(takes)}, longer than its time"
-
-    def _share(self, place: int) -> int:
-        """The rows of an entry: an equal part of all that earlier ones have left over.
-
-        An attack that surely applies gets what it needs, up to half of them; one that is exact for
-        smooth models, of which the victim is one, gets `EXACT_PART`.
-        """
-        left, one = self._rows_left(), self.planned[place]
-        needs = min(self.known.needs(one), int(ITS_PART * left))
-        if one.exact and self.watch and self.watch.smooth:
-            needs = int(EXACT_PART * left)
-        return max(left // self._runnable(place), needs)
-
-    def _rows_left(self) -> int:
-        """Rows that the budget and the money leave."""
-        left = self.spec.budget - self.book.spent()
-        return int(max(0, min(left, self._affordable())))
-
-    def _affordable(self) -> float:
-        """Rows that the money pays for, beside the evaluation if it is still to come."""
-        if self.spec.max_usd is None or not self.spec.price:
-            return float("inf")
-        left = int(1_000 * self.spec.max_usd / self.spec.price) - self.book.paid()
-        return left - self._evaluation_to_pay()
-
-    def _runnable(self, place: int) -> int:
-        """The number of entries from this place on that are still to be run.
-
-        The measure with labels only counts as one, so that rows and time are left for it.
-        """
-        pairs = zip(self.planned[place:], self.book.entries[place:], strict=True)
-        measured = any(one.kind == "labels" and one.ended is None for one in self.book.measures)
-        return max(1, measured + sum(e.ended is None and self._may_run(one) for one, e in pairs))
-
-    def _may_run(self, one: PlannedEntry) -> bool:
-        return not one.missing and not (self.watch and self.watch.refusal(one))
-
-    def _evaluation(self) -> int:
-        return evaluation_rows(self.spec, self.parts.threat, len(self.parts.test))
-
-    def _evaluation_to_pay(self) -> int:
-        """Rows of the evaluation that are still to be bought: the first run buys for all."""
-        rows = self._evaluation()
-        return 0 if self.book.paid_evaluation(rows) else rows
-
-    def _left(self) -> float:
-        """Seconds until the time limit."""
-        if self.spec.minutes is None:
-            return float("inf")
-        return 60 * self.spec.minutes - (self.clock() - self.began)
-
-    def _took(self) -> None:
-        self.book.took(self.clock() - self.began)
-
-    def _seconds(self, place: int, rows: int) -> float:
-        """A rough estimate of an entry's time."""
-        one, single = self.planned[place], self._spec(place, rows)
-        attack = one.made
-        asked = (rows + self._evaluation_to_pay()) * (self.speed.victim or 0.0)
-        scored = len(self.parts.test) + (self.watch.card.rows if self.watch else 0)
-        if self.spec.minutes is not None:
-            features = self.known.seconds(one, rows, scored)
-            if features is not None:
-                return features + asked
-        stops = [stop for stop in milestones_of(single) if stop < rows]
-        of_step = self.own.student_speed(single)
-        student = self.own.student(single) if of_step else None
-        start = student.start if student else "scratch"
-        passes = (clone_epochs(attack, start) or UNKNOWN_EPOCHS) * (sum(stops) + rows)
-        if queries_per_iteration(attack):
-            passes = OF_A_STREAM * rows
-        made, _ = drawn(attack, rows)
-        return passes * of_step + made * (self.speed.drawing or 0.0) + asked
-
-    # -- its audit -------------------------------------------------------------------------------
-
-    def _spec(self, place: int, rows: int) -> Spec:
-        one = self.planned[place]
-        single = one.spec.model_copy(update={"budget": rows})
-        if self.spec.student is None:
-            single = single.model_copy(update={"student": self.known.student(one)})
-        if told := self.known.settings(one):
-            own = {**single.set.get("frozen_head", {}), **told}
-            single = single.model_copy(update={"set": {**single.set, "frozen_head": own}})
-        return single
 
     def _problem(self, place: int, rows: int) -> CloneCostError | None:
         """Why the entry's audit would be refused; None: it can be run."""
@@ -429,7 +301,7 @@ class _Session:
         return None
 
     def _audit(self, place: int, rows: int) -> Audit:
-        single = self._spec(place, rows)
+        single = self.gets.spec_of(place, rows)
         folder = self.book.folder(place)
         (audit,) = audits(single, self.own.of(single), folder, self.command)
         return audit
