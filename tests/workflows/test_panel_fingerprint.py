@@ -56,12 +56,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("looked_at_for_test", None)
 
 
-def panel(name: str, out: Path, **keys: str) -> PanelDocument:
+def panel(name: str, out: Path) -> PanelDocument:
     spec = make_spec({
         "victim": f"looked_at_for_test:{name}", "test": "test.npz", "proxy": "pool.npz",
         "panel": "quick", "classes": 4, "budget": BUDGET, "spot_check": 0, "minutes": 10,
         "shape": [3, SIDE, SIDE],
-        "set": {"frozen_head": {"backbone": "tests.support.toy_backbone:encoder"}}, **keys,
+        "set": {"frozen_head": {"backbone": "tests.support.toy_backbone:encoder"}},
     })  # fmt: skip
     list(run_panel(spec, out, watch=lambda audit: Watcher(), consent=EVERYTHING))
     book = read_panel(out)
@@ -89,24 +89,13 @@ def test_a_public_backbone_is_found_and_its_head_copied_for_the_rows_that_it_nee
     assert "30 queries give frozen_head an exact copy" in second
 
 
-def test_without_a_sign_frozen_head_estimates_from_probabilities_and_never_from_labels(
-    folder: Path,
-) -> None:
-    book = panel("unrelated", folder / "run")
-    assert book.fingerprint is not None
-    assert book.fingerprint.best is None
-    (entry,) = book.entries
-    assert entry.ended == "finished"
-    assert entry.spent > 30  # no exact solution ends it
-    first, *more = fingerprint_lines(book.fingerprint)
-    assert "no sign of a public backbone" in first
-    assert not more
+def test_without_a_sign_of_the_backbone_frozen_head_is_not_run_and_says_why(folder: Path) -> None:
     with pytest.raises(RunError, match="no backbone of the dictionary explains the answers"):
-        panel("unrelated", folder / "labels", answers="label")
-    refused = read_panel(folder / "labels")
-    assert refused is not None
-    assert refused.entries[0].ended == "not_run"
-    assert refused.spent == 44
+        panel("unrelated", folder / "run")
+    book = read_panel(folder / "run")
+    assert book is not None
+    assert book.entries[0].ended == "not_run"
+    assert book.spent == 44
 
 
 def test_students_on_a_backbone_take_pictures_of_the_size_that_explains_most() -> None:

@@ -284,16 +284,10 @@ def applicable(found: Fingerprint) -> list[Applies]:
             attack="frozen_head", applies=True, why=f"{best.name} explains {_head_of(found, best)}",
             queries=ceil(1.2 * (best.features + 1)) if exact else None,
         )  # fmt: skip
-    elif found.closest and found.answers == "probs":
-        # its fit of probabilities is as good as any other fit of a head: docs/fingerprint.md
-        head = Applies(
-            attack="frozen_head", applies=True, queries=None,
-            why=f"no sign of a public backbone, but a head on {found.closest.name} learns from the "
-            "probabilities whatever the model is: an estimate that grows with queries",
-        )  # fmt: skip
-    else:
+    else:  # equations do harm on an unrelated backbone: docs/fingerprint.md
         head = Applies(attack="frozen_head", applies=False, queries=None,
-                       why="no backbone of the dictionary explains the answers")  # fmt: skip
+                       why="no backbone of the dictionary explains the answers: "
+                       "knockoff:linear_probe fits the same layer, and chooses how")  # fmt: skip
     steady = found.changed < STEADY
     smooth = (
         "the answers are probabilities with all digits, the same each time"

@@ -52,7 +52,7 @@ class Known:
 
     def settings(self, entry: PlannedEntry) -> dict[str, Any]:
         """Further settings of the entry's attack, which the answers speak for."""
-        best = self.found.closest if self.found else None
+        best = self.found.best if self.found else None
         if best is None or not isinstance(entry.made, FrozenHead):
             return {}
         own = entry.spec.set.get("frozen_head", {})
@@ -125,8 +125,8 @@ def look(
             guesses = [replace(one, normalisation=attack.normalisation) for one in guesses]
             guesses = list(dict.fromkeys(guesses))
         held = examine(spec, parts, pool, out / LEDGER, guesses, rows=rows, progress=progress)
-    if held.closest:
-        name, size = held.closest.name, size or held.closest.size
+    if held.best:
+        name, size = held.best.name, size or held.best.size
     backbone = load_backbone(name, size=size)
     noise = torch.rand(TIMED, *backbone.input_shape, generator=torch.Generator().manual_seed(0))
     backbone(noise[:2])  # warms up
