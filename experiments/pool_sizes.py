@@ -141,8 +141,8 @@ def one(step: str, pool: Path, seed: int) -> dict[str, float]:
 
 def main(words: list[str]) -> None:
     if words[:1] == ["step"]:
-        step, pool, seed = words[1:]
-        print(json.dumps(one(step, Path(pool), int(seed))))
+        step, place, seed = words[1:]
+        print(json.dumps(one(step, Path(place), int(seed))))
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pools", type=Path, required=True)

@@ -243,6 +243,7 @@ def main(words: list[str]) -> None:
             for how in [wanted.keep] if wanted.what == "ledger" else wanted.name:
                 if (wanted.what, rows, how, seed) in known:
                     continue
+                found: dict[str, Any] | None
                 if wanted.what == "ledger":
                     found = of_ledger(rows, how, seed)
                 else:

@@ -93,8 +93,9 @@ def test_a_head_that_starts_again_loses_no_task(cluster: Any, tmp_path: Path) ->
 def test_what_the_cluster_lacks_is_one_sentence(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for what, more in {"GPUs": {"gpus": 0.25}, "cores": {"cpus": 2.0}}.items():
-        task = Task(title="a", folder=tmp_path, call=partial(write, tmp_path / "a", 0), **more)
+    call = partial(write, tmp_path / "a", 0)
+    for what, cpus, gpus in (("GPUs", 1.0, 0.25), ("cores", 2.0, 0.0)):
+        task = Task(title="a", folder=tmp_path, call=call, cpus=cpus, gpus=gpus)
         with pytest.raises(SpecError, match=f"No machine .* has the {what} that a run takes"):
             list(at_once([task], partial(on_ray, cluster.address)))
     monkeypatch.setattr("clonecost.workers.ray_pool.__version__", "0.0.1")

@@ -27,6 +27,12 @@ def watch(
     port: Annotated[int | None, typer.Option("--port", metavar="N", min=0, max=65535, help="Show a "
                     "page at this port of this machine instead; 0 takes a free one. Needs `pip "
                     "install 'clonecost[serve]'`.")] = None,
+    tensorboard: Annotated[Path | None, typer.Option("--tensorboard", metavar="DIR", help="Write "
+                           "the values to this folder for TensorBoard, as they come. Needs `pip "
+                           "install 'clonecost[tensorboard]'`.")] = None,
+    mlflow: Annotated[str | None, typer.Option("--mlflow", metavar="ADDRESS", help="Write the "
+                      "values to this server of MLflow, or to a file: or sqlite: address, as they "
+                      "come. Needs `pip install 'clonecost[mlflow]'`.")] = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show runs while they go on: rows, cost, agreement, rows a second, time left.
@@ -37,6 +43,9 @@ def watch(
         from clonecost.report.live import live_runs
 
         runs = live_runs(folder)
+        if tensorboard is not None or mlflow is not None:
+            _track(folder, every, tensorboard, mlflow, once)
+            return
         if port is not None:
             _serve(folder, port, every)
             return
@@ -54,6 +63,29 @@ def watch(
                 time.sleep(every)
                 runs = live_runs(folder)
                 shown.update(live_table(runs), refresh=True)
+
+
+def _track(
+    folder: Path, every: float, tensorboard: Path | None, mlflow: str | None, once: bool
+) -> None:
+    """Write what is new, until no run goes on."""
+    from clonecost.report.live import live_runs, named_runs
+    from clonecost.report.trackers import MLflow, TensorBoard, Tracker, follow
+
+    trackers: list[Tracker] = []
+    if tensorboard is not None:
+        trackers.append(TensorBoard(tensorboard))
+    if mlflow is not None:
+        trackers.append(MLflow(mlflow))
+    values = 0
+    while True:
+        running = any(run.state == "running" for run in live_runs(folder))
+        values += sum(follow(named_runs(folder), tracker) for tracker in trackers)
+        if once or not running:  # looked at before: what it wrote last is written
+            break
+        time.sleep(every)
+    runs = len(named_runs(folder))
+    write_out(f"{values:,} new values of {runs:,} run{'s' if runs > 1 else ''}\n")
 
 
 def _serve(folder: Path, port: int, every: float) -> None:

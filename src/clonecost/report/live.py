@@ -82,12 +82,24 @@ def live_runs(path: Path, now: datetime | None = None) -> list[LiveRun]:
         >>> [run.state for run in live_runs(Path("runs"))]  # doctest: +SKIP
         ['finished', 'running']
     """
+    now = now or datetime.now(UTC)
+    return [_live(name, folder, now) for name, folder in named_runs(path)]
+
+
+def named_runs(path: Path) -> list[tuple[str, Path]]:
+    """The run folders in a folder and in those below it, each with its name there.
+
+    Raises:
+        RunError: the folder does not exist, or holds no run.
+    """
     if not path.is_dir():
         raise RunError(
             f"{path} is not a folder.", Advice("name a run folder, or one that has some")
         )
-    now = now or datetime.now(UTC)
-    found = [_live(folder, path, now) for folder in _runs(path, DEPTH)]
+    found = [
+        (folder.name if folder == path else str(folder.relative_to(path)), folder)
+        for folder in _runs(path, DEPTH)
+    ]
     if not found:
         raise RunError(
             f"{path} holds no run, nor does a folder in it.",
@@ -114,8 +126,7 @@ def _runs(path: Path, depth: int) -> Iterator[Path]:
                 yield from _runs(folder, depth - 1)
 
 
-def _live(folder: Path, path: Path, now: datetime) -> LiveRun:
-    name = folder.name if folder == path else str(folder.relative_to(path))
+def _live(name: str, folder: Path, now: datetime) -> LiveRun:
     events: list[Event] = []
     begin: Event = {}
     agreement = ""

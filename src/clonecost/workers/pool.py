@@ -1,15 +1,18 @@
 """What a task is, where tasks run at once, and the processes of this machine as such a place."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Protocol
 
 from clonecost.errors import CloneCostError
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 LOOK = 1.0  # seconds between two calls of `beat`
 
 
@@ -51,8 +54,15 @@ class Pool(Protocol):
 
 
 def in_processes(workers: int, tasks: Placed, beat: Callable[[], object]) -> Iterator[Ended]:
-    """A `Pool` of processes of this machine; when one is killed, all of them end."""
-    with ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn")) as pool:
+    """A `Pool` of processes of this machine; when one is killed, all of them end.
+
+    Each process sees one GPU, the next one of those of this process, if there are any.
+    """
+    spawn, at_most = get_context("spawn"), min(workers, len(tasks))
+    numbers = spawn.Value("i", 0)
+    with ProcessPoolExecutor(
+        at_most, spawn, initializer=_take_gpu, initargs=(numbers, visible_gpus())
+    ) as pool:
         running: dict[Future[CloneCostError | None], int] = {
             pool.submit(task.call): place for place, task in tasks
         }
@@ -65,3 +75,22 @@ def in_processes(workers: int, tasks: Placed, beat: Callable[[], object]) -> Ite
                 beat()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    named = os.environ.get(VISIBLE)
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    import torch  # counts them without claiming one
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _take_gpu(numbers: "Synchronized[int]", gpus: Sequence[str]) -> None:
+    """In a new process, before anything uses CUDA: the GPU of its number."""
+    if gpus:
+        with numbers.get_lock():
+            number = numbers.value
+            numbers.value += 1
+        os.environ[VISIBLE] = gpus[number % len(gpus)]
