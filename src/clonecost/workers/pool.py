@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.sharedctypes import Synchronized as Shared
 from pathlib import Path
 from typing import Protocol
 
@@ -87,7 +87,7 @@ def visible_gpus() -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _take_gpu(numbers: "Synchronized[int]", gpus: Sequence[str]) -> None:
+def _take_gpu(numbers: "Shared[int]", gpus: Sequence[str]) -> None:
     """In a new process, before anything uses CUDA: the GPU of its number."""
     if gpus:
         with numbers.get_lock():
