@@ -17,6 +17,7 @@ from benchmarks import (
     digests,
     distillation,
     evolution,
+    gpu_iteration,
     knockoff,
     ledger_batch,
     memory,
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
     "distillation": distillation.run,
     "knockoff": knockoff.run,
     "dfme_iteration": dfme_iteration.run,
+    "gpu_iteration": gpu_iteration.run,
     "evolution": evolution.run,
     "memory": memory.run,
     "defences": defences.run,
@@ -62,6 +64,9 @@ def main() -> None:
     torch.set_num_threads(1)  # as an audit does: threads change sums, and questions with them
     console = Console()
     for name in chosen.only or BENCHMARKS:
+        if name == gpu_iteration.NAME and not torch.cuda.is_available():
+            console.print(f"{name}: not measured, there is no CUDA device", "")
+            continue
         outcome = BENCHMARKS[name](quick=chosen.quick)
         command = "python -m benchmarks " + " ".join(sys.argv[1:])
         save(outcome, chosen.out, command=command.strip())

@@ -20,6 +20,7 @@ from benchmarks.measuring import MILLI, Outcome, Row, in_turns, seconds
 from benchmarks.plain_dfme import plain_loop
 from benchmarks.stage import (
     CLASSES,
+    CPU,
     LENET,
     RESNET,
     Scene,
@@ -35,20 +36,22 @@ NAME = "dfme_iteration"
 OVERHEAD, FASTER = 1.15, 2.5  # the goals
 
 
-def bare_iteration(scene: Scene, attack: Dfme, victim: Victim) -> Callable[[], None]:
-    """The floor, as a function to be called once an iteration."""
-    kit = make_kit(scene, horizon=attack.queries_per_iteration)
+def bare_iteration(
+    scene: Scene, attack: Dfme, victim: Victim, device: torch.device = CPU
+) -> Callable[[], None]:
+    """The floor, as a function to be called once an iteration; its networks are on `device`."""
+    kit = make_kit(scene, horizon=attack.queries_per_iteration, device=device)
     student, size = kit.new_student(), attack.batch_size
     generator = kit.new_generator(attack.latent_dim, width=attack.generator_width)
     student_opt = torch.optim.SGD(
         student.parameters(), lr=1e-12, momentum=0.9, weight_decay=5e-4, fused=True
     )
     generator_opt = torch.optim.Adam(generator.parameters(), lr=1e-12, fused=True)
-    latents = torch.randn(size, attack.latent_dim)
+    latents = torch.randn(size, attack.latent_dim, device=device)
     up_image = torch.randn_like(generator(latents))
-    up_logits = torch.randn(size, CLASSES)
-    asked = torch.rand((attack.directions + 1) * size, *scene.shape)
-    images = torch.rand(attack.student_steps * size, *scene.shape)
+    up_logits = torch.randn(size, CLASSES, device=device)
+    asked = torch.rand((attack.directions + 1) * size, *scene.shape, device=device)
+    images = torch.rand(attack.student_steps * size, *scene.shape, device=device)
 
     def iteration() -> None:
         student.eval()

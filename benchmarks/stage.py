@@ -37,13 +37,15 @@ class Scene:
 
 
 LENET = Scene("LeNet, 1x32x32", (1, 32, 32), "lenet", "half-lenet")
+PAPER = Scene("ResNet-34 and ResNet-18, 3x32x32", (3, 32, 32), "resnet34-8x", "resnet18-8x")
+CPU = torch.device("cpu")
 RESNET = Scene("ResNet-20, 3x32x32", (3, 32, 32), "resnet20", "resnet20")
 
 
-def make_victim(scene: Scene) -> Victim:
+def make_victim(scene: Scene, device: torch.device = CPU) -> Victim:
     """Untrained: the same arithmetic at the same speed."""
     torch.manual_seed(0)
-    return torch_victim(build(scene.victim, scene.shape, CLASSES))
+    return torch_victim(build(scene.victim, scene.shape, CLASSES).to(device))
 
 
 def make_pool(scene: Scene, rows: int) -> LabelledInputs:
@@ -52,13 +54,15 @@ def make_pool(scene: Scene, rows: int) -> LabelledInputs:
     return LabelledInputs(pixels, torch.zeros(rows, dtype=torch.int64), ("?",), "noise")
 
 
-def make_kit(scene: Scene, *, horizon: int, proxy: LabelledInputs | None = None) -> AttackerKit:
+def make_kit(
+    scene: Scene, *, horizon: int, proxy: LabelledInputs | None = None, device: torch.device = CPU
+) -> AttackerKit:
     return AttackerKit(
         student=lambda: build(scene.student, scene.shape, CLASSES),
         generator=lambda latent, *, width: build_generator(latent, scene.shape, width=width),
         proxy=proxy,
-        rng=torch.Generator().manual_seed(0),
-        device=torch.device("cpu"),
+        rng=torch.Generator(device).manual_seed(0),
+        device=device,
         horizon=horizon,
     )
 

@@ -214,7 +214,7 @@ def leave(*values: Tensor) -> tuple[tuple[Tensor, ...], "torch.cuda.Event | None
     side.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(side):
         copies = tuple(
-            torch.empty(value.shape, dtype=value.dtype, pin_memory=True).copy_(
+            torch.empty(value.shape, dtype=value.dtype, device="cpu", pin_memory=True).copy_(
                 value, non_blocking=True
             )
             for value in held
