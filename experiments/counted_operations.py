@@ -53,17 +53,18 @@ class Networks:
 @cache
 def forward(name: str, shape: Shape, classes: int = 10) -> float:
     """Operations of one row forward through a network of the catalogue."""
-    return _counted(build(name, shape, classes), torch.rand(BATCH, *shape))
+    return operations_of(build(name, shape, classes), torch.rand(BATCH, *shape))
 
 
 @cache
 def generated(shape: Shape, latent_dim: int, width: int) -> float:
     """Operations of one image of DFME's generator."""
     network = build_generator(latent_dim, shape, width=width)
-    return _counted(network, torch.randn(BATCH, latent_dim))
+    return operations_of(network, torch.randn(BATCH, latent_dim))
 
 
-def _counted(network: nn.Module, inputs: torch.Tensor) -> float:
+def operations_of(network: nn.Module, inputs: torch.Tensor) -> float:
+    """Operations of one row forward through a network, from a batch of rows."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         counter = FlopCounterMode(display=False)
         with counter:

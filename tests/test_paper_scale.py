@@ -9,6 +9,7 @@ from experiments.counted_operations import Networks, count
 from experiments.gpu_speed import Speeds
 from experiments.paper_jobs import JOBS, PROXIES, TINY_BUDGET, chosen
 from experiments.paper_scale import Machine, Session, main, run
+from experiments.paper_tables import rows
 
 from clonecost.attacks.dfme import Dfme
 
@@ -51,3 +52,13 @@ def test_a_job_of_each_group_is_an_audit() -> None:
         assert spec.victim == job.victim
         assert job.proxy is None or job.proxy in PROXIES
     assert {job.group for job in JOBS} == set("abcde")
+
+
+def test_each_figure_of_a_paper_stands_beside_ours_and_an_estimate() -> None:
+    found = {row[:2]: row[2:] for row in rows("cifar10_alexnet")}
+    assert len(found) == 13  # four columns, ZSKD in one
+    paper, ours, estimate = found["10 classes", "Black-Box Ripper"]
+    assert paper == "77.9 ± 0.3 %"
+    assert ours.endswith("% (10,000 queries, 3 seeds)")
+    assert estimate.startswith("400 M queries, ")
+    assert found["6 classes", "DeGAN"][2] == "no query; passes are not counted"
