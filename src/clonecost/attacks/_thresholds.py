@@ -214,6 +214,13 @@ class Harvest:
         share = self._draw(len(first))
         return first + (share * (last - first + 1)).long().minimum(last - first)
 
+    def anywhere(self, count: int, missing: float = 0.0) -> Tensor:
+        """(count, d) points drawn evenly from the ranges; `missing`: as for `cells`."""
+        points = (self._draw(count) * (self.most + 1)).long().minimum(self.most)
+        if missing:
+            points[self._draw(count) < missing] = MISSING
+        return points
+
     def probe(self, count: int, *, missing: float) -> Generator[Clone, None, tuple[float, int]]:
         """Ask two opposite corners of `count` cells, and search where they differ.
 

@@ -9,8 +9,9 @@ No publication: the steps are ours. A model of trees is constant between thresho
               bisected. Ends when hardly a cell holds one (capture and recapture), or by `harvest`
     additive  a sum over features, by least squares on the bins, is exact for stumps: if it answers
               fresh rows exactly, it is the clone and nothing more is asked
-    rows      `rounds` of rows, one a cell: half drawn, half where two clones differ the most
-    clone     that sum, and boosted trees of the bins for what it leaves over
+    rows      `rounds` of rows, half of them one a cell, half even over the ranges: a quarter drawn,
+              the others where two clones are least sure of their class
+    clone     boosted trees of the bins, by the fit that does best on bought rows it has not seen
 
 Differs from other attacks on trees: see docs/attacks/threshold_harvest.md.
 """
@@ -26,7 +27,8 @@ from clonecost.attacks._stages import Bought
 from clonecost.attacks._thresholds import Harvest, Steps
 from clonecost.attacks.base import AttackerKit, Clone, Declaration, DeferredClone, at_least, at_most
 from clonecost.oracle import Oracle
-from clonecost.tabular.binned import FEWEST, BinnedModel, Fit, Scale, fit_binned, targets
+from clonecost.tabular.binned import FEWEST, Fit, Scale, fit_binned, targets
+from clonecost.tabular.binned_choice import fit_chosen, least_sure
 from clonecost.tabular.models import SameAnswer
 
 NEIGHBOURS = 16  # pairs of neighbouring points, to tell a smooth model
@@ -34,7 +36,9 @@ IMPURE = 0.02  # share of cells with a threshold below which the search ends
 FIRST_CELLS, MOST_CELLS = 16, 512  # in a round; few while rounds find the same thresholds
 EXACT = 1e-6  # of a log-odds or a probability: an additive model is exact
 MISSING_SHARE = 0.1  # of the values, where the API takes incomplete rows
-CANDIDATES = 6  # cells from which one is chosen
+EVEN = 0.5  # of the rows after the search: even over the ranges, the others even over the bins
+NEAR = 0.75  # of a round: chosen near the boundary
+CANDIDATES = 8  # points from which one is chosen
 INSTEAD = (
     "The victim's answers change with every step, so it has no thresholds. tramer_lr solves for a "
     "linear model, relu_exact for a network of ReLU units, tramer_mlp for one of tanh units"
@@ -51,7 +55,7 @@ class ThresholdHarvest:
 
     epsilon: float = 1e-5  # precision of thresholds, as a share of a feature's range
     places: int = 33  # first rows on each line
-    harvest: float = 0.5  # share of the budget for the search
+    harvest: float = 0.35  # share of the budget for the search
     rounds: int = 4  # rounds in which the rest is spent
     checks: int = 50  # rows on which an additive clone is checked
     iterations: int = 500  # boosting steps of the clone
@@ -137,62 +141,57 @@ class _Walk:
 
     @torch.no_grad()
     def _exact(self, scale: Scale, at: int, answers: Tensor) -> bool:
-        model = self._fit(self.bought.rows[:at], self.bought.answers[:at], at, scale, fit=None)
+        rows, told = self.bought.rows, self.bought.answers
+        known = self.harvest.features, self._edges(at)
+        model = fit_binned(*known, rows[:at], told[:at], seed=0, scale=scale)
         wanted, _ = targets(answers, scale)
-        rows = self.bought.rows[at : at + len(answers)]
-        return float((model.outputs(model.bins(rows)) - wanted).abs().max()) < EXACT
+        found = model.outputs(model.bins(rows[at : at + len(answers)]))
+        return float((found - wanted).abs().max()) < EXACT
 
     def buy_rows(self) -> Steps:
         size = max(1, (self.kit.horizon - self.oracle.spent) // self.attack.rounds)
         while True:
-            half = size // 2 if self.oracle.remaining else 0  # the next row ends the attack
-            drawn = self._fresh(size - half)
-            unsure = self._unsure(half) if half and len(self.bought.rows) >= 4 * FEWEST else None
-            points = drawn if unsure is None else torch.cat([drawn, unsure])
-            yield from self.harvest.ask(points)
+            known = self.oracle.remaining and len(self.bought.rows) >= 4 * FEWEST
+            near = round(NEAR * size) if known else 0  # with no budget left, a row ends the attack
+            points = self._mixed(size - near)
+            yield from self.harvest.ask(torch.cat([points, self._near(near)]) if near else points)
 
     def _fresh(self, count: int) -> Tensor:
         """(count, d) points, each in a cell of its own where there are as many."""
         return self.harvest.within(*self.harvest.cells(count, missing=self.missing))
 
-    @torch.no_grad()
-    def _unsure(self, count: int) -> Tensor:
-        """(count, d) points on which two clones, each of half of the rows, differ the most."""
+    def _mixed(self, count: int) -> Tensor:
+        """(count, d) points: rows in use are mostly in narrow bins, rows at large in wide ones."""
+        even = round(EVEN * count)
+        return torch.cat([self._fresh(count - even), self.harvest.anywhere(even, self.missing)])
+
+    def _near(self, count: int) -> Tensor:
+        """(count, d) points near the boundary of clones of the rows so far."""
         at = len(self.bought.rows)
         rng = self.kit.branch(-at).rng
-        order = torch.randperm(at, generator=rng, device=rng.device).to(self.bought.rows.device)
-        points = self._fresh(CANDIDATES * count)
-        rows = self.harvest.rows_of(points)
-        both = []
-        for part in order.chunk(2):
-            fit = Fit(iterations=-(-self.attack.iterations // 3), leaves=self.attack.leaves)
-            scale = self._scale(self.bought.answers)
-            model = self._fit(self.bought.rows[part], self.bought.answers[part], at, scale, fit)
-            both.append(model(rows).softmax(1))
-        apart = (both[0] - both[1]).abs().sum(1)
-        return points[apart.topk(count).indices.cpu()]
+        points = self._mixed(CANDIDATES * count)
+        steps = -(-self.attack.iterations // 3)
+        chosen = least_sure(
+            self.harvest.features, self._edges(at), self.bought.rows, self.bought.answers,
+            fit=Fit(iterations=steps, leaves=self.attack.leaves),
+            order=torch.randperm(at, generator=rng, device=rng.device),
+            candidates=self.harvest.rows_of(points), count=count,
+        )  # fmt: skip
+        return points[chosen]
 
     def clone(self, count: int, kit: AttackerKit) -> nn.Module:
         rows, answers = self.bought.rows[:count], self.bought.answers[:count]
         if count < FEWEST:
             return SameAnswer(answers.mean(0)).to(rows.device)
-        scale = self._scale(answers)
-        fit = Fit(iterations=self.attack.iterations, leaves=self.attack.leaves)
-        return self._fit(rows, answers, count, scale, fit)
+        return fit_chosen(
+            self.harvest.features, self._edges(count), rows, answers, seed=0,
+            fit=Fit(iterations=self.attack.iterations, leaves=self.attack.leaves),
+            # boosting adds log-odds; a forest adds probabilities, and often says 0
+            scale="probability" if bool((answers == 0).any()) else "log-odds",
+        )  # fmt: skip
 
     def _edges(self, at: int) -> list[Tensor]:
         """The thresholds that were known after `at` rows; even ones where none are sought."""
         if self.smooth or not self.attack.harvest:
             return self.harvest.even_edges(self.attack.places)
         return self.harvest.edges_at(at)
-
-    def _scale(self, answers: Tensor) -> Scale:
-        """Boosting adds log-odds; a forest adds probabilities, and often says 0."""
-        return "probability" if bool((answers == 0).any()) else "log-odds"
-
-    def _fit(
-        self, rows: Tensor, answers: Tensor, at: int, scale: Scale, fit: Fit | None
-    ) -> BinnedModel:
-        return fit_binned(
-            self.harvest.features, self._edges(at), rows, answers, seed=0, fit=fit, scale=scale,
-        )  # fmt: skip

@@ -5,7 +5,8 @@ bins, and the answer is a function of them:
 
     score(x) = base + sum_j a_j[bin_j(x)] + trees(bins(x))
 
-The first sum is all of a model of stumps, so that its copy is exact. The trees fit the rest.
+The first sum is all of a model of stumps, so that its copy is exact. The trees fit the rest by
+squares, or all of it by cross-entropy, which weighs rows near a boundary most.
 """
 
 from collections.abc import Sequence
@@ -25,8 +26,10 @@ from clonecost.tabular.trees import TreeSum, tree_sum
 from clonecost.types import Feature
 
 Scale = Literal["log-odds", "probability"]
+Loss = Literal["squares", "cross-entropy"]
 FEWEST = 20  # rows from which anything but the mean is fitted
 LEAST = 1e-12  # of a probability in a logarithm
+RARE = 1e-3  # of a probability: what says less counts for no class, but in one row
 MOST_BINS = 255  # of a feature, in scikit-learn's boosting
 
 
@@ -130,8 +133,9 @@ class BinnedModel(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """How trees are fitted to what the additive part leaves over."""
+    """How trees are fitted: to what the additive part leaves over, or to all of the answers."""
 
+    loss: Loss = "squares"
     iterations: int = 500
     rate: float = 0.1
     leaves: int = 8
@@ -151,10 +155,16 @@ def fit_binned(
         answers: (n, K) probabilities.
         seed: of the trees.
         fit: of the trees; None: additive only, which is exact for stumps.
-        scale: on which the victim is a sum: log-odds for boosting, probability for a forest.
+        scale: on which the victim is a sum: log-odds for boosting, probability for a forest. By
+            cross-entropy the model is always a sum of log-odds.
     """
     bins = Bins(features, edges)
     codes = bins(rows.cpu())
+    if fit is not None and fit.loss == "cross-entropy":
+        y, mix = targets(answers.cpu(), "log-odds")
+        none = y.new_zeros(int((bins.counts + 1).sum()), y.shape[1])
+        trees = _classes(bins.columns(codes).numpy(), answers.cpu().double().numpy(), fit, seed)
+        return BinnedModel(bins, none, trees, mix, "log-odds").to(rows.device)
     y, mix = targets(answers.cpu(), scale)
     additive = _least_squares(bins, codes, y)
     left = y - additive[codes + _starts(bins)].sum(1)
@@ -217,3 +227,19 @@ def _boosted(x: NDArray[Any], y: NDArray[Any], fit: Fit, seed: int) -> TreeSum:
             )  # fmt: skip
             models.append(model.fit(x, y[:, k]))
     return tree_sum(models)
+
+
+def _classes(x: NDArray[Any], answers: NDArray[Any], fit: Fit, seed: int) -> TreeSum:
+    """Boosting on each row once for each class, with the class's probability as weight."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    kept = answers > RARE
+    kept[answers.argmax(0), np.arange(answers.shape[1])] = True
+    row, label = kept.nonzero()
+    model = HistGradientBoostingClassifier(
+        learning_rate=fit.rate, max_iter=fit.iterations, max_leaf_nodes=fit.leaves,
+        min_samples_leaf=fit.least, max_bins=MOST_BINS, early_stopping=False, random_state=seed,
+    )  # fmt: skip
+    with threadpool_limits(1):
+        weight = answers[row, label].clip(1e-9)
+        return tree_sum([model.fit(x[row], label, sample_weight=weight)])
