@@ -59,6 +59,10 @@ def test_drawings_take_time_and_memory() -> None:
     assert found.memory - of(Knockoff(), budget=2_500).memory == 6_000 * 64
     assert "2 min of drawing" in found.words
     assert found.seconds == found.drawing
+    # the surrogates are trained once after each round but the last, whatever is scored
+    of_search = 2 * 12 * 2_000
+    assert found.passes == 40 * 2_500 + of_search
+    assert of(attack, budget=2_500, milestones=[500]).passes == 40 * 3_000 + of_search
     assert not of(Knockoff(), speed=speed).drawing
     assert of(ExNihilo(candidates=1), budget=1, speed=speed).drawing == pytest.approx(10)
     threat = ThreatModel(input_shape=(1, 8, 8), num_classes=2, query_budget=9)

@@ -15,7 +15,6 @@ class and without generations. docs/attacks/frugal_ripper.md has an ablation of 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import ceil
 from typing import Literal
 
 import torch
@@ -73,16 +72,19 @@ class Frugal(ABC):
         """(count, *shape) new images in [0, 1], not rounded; varied before they are queried."""
 
     def clone_epochs(self, start: Start) -> int:
-        """Also the passes of the two surrogates, which are trained once, whatever is scored."""
-        return self.epochs * self.ensemble + ceil(2 * self.scout_passes)
+        return self.epochs * self.ensemble
 
-    def rounds(self, budget: int) -> Iterator[int]:
-        """The candidates of each round; rounds do not depend on how much of them is bought."""
-        bought = 0
-        while bought < budget:
-            size = max(self.round_size, int(self.growth * bought))
-            yield size * (self.candidates if bought else min(2, self.candidates))
-            bought += size
+    def search_passes(self, budget: int) -> int:
+        """Both surrogates learn between the rounds."""
+        *before_last, _ = self.rounds(budget)
+        return sum(2 * int(self.scout_passes * size) for size in before_last)
+
+    def rounds(self, budget: int) -> list[int]:
+        """Rows selected in each; the last one does not depend on how many of it are bought."""
+        found: list[int] = []
+        while sum(found) < max(1, budget):
+            found.append(max(self.round_size, int(self.growth * sum(found))))
+        return found
 
     def plan(self, budget: int) -> str:
         of_each = f"the {self.ensemble} students of " if self.ensemble > 1 else ""

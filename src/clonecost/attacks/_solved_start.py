@@ -7,9 +7,9 @@ from clonecost.backbones import Backbone
 from clonecost.backbones.catalogue import kind_of
 from clonecost.errors import ChooseFrom, SpecError
 from clonecost.networks.pretrained import Pretrained
-from clonecost.tabular.linear_head import Head
 from clonecost.tabular.solved_head import solved_fit
 from clonecost.training.fine_tune import FineTune, fine_tune
+from clonecost.training.log_ratio_head import Head
 from clonecost.types import AnswerKind, Rows, ThreatModel
 
 # steps so short that the backbone stays near the public one, which the solved head is for

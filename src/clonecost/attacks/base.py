@@ -35,6 +35,7 @@ BySettings = Literal[
     "published_wiring",
     "clone_epochs",
     "drawn",
+    "search_passes",
 ]
 
 
@@ -58,6 +59,8 @@ class Declaration:
     - `clone_epochs(start) -> int` (None): how often a row is trained on for each scored clone, if
       that is trained on all rows bought so far, for a student of this `Start`; from it `clonecost
       check` knows how long an audit takes.
+    - `search_passes(budget: int) -> int` (0): rows that go through trainings of its search, which
+      are not repeated for a scored clone.
     - `drawn(budget: int) -> tuple[int, int]` ((0, 0)): procedural pictures that it makes for a
       budget, and how many it holds at once.
 

@@ -31,12 +31,13 @@ class ExNihilo(Frugal):
     source: Literal["drawings", "noise"] = "drawings"
 
     declares: ClassVar = Declaration(
-        needs="label", multi_label=True, by_settings=("clone_epochs", "drawn")
+        needs="label", multi_label=True, by_settings=("clone_epochs", "search_passes", "drawn")
     )
 
     def drawn(self, budget: int) -> tuple[int, int]:
         """Children, which cross bought rows, take about the time of a drawing."""
-        sizes = list(self.rounds(budget))
+        first, *later = self.rounds(budget)
+        sizes = [first * min(2, self.candidates), *(size * self.candidates for size in later)]
         return sum(sizes), max(sizes)
 
     def new(self, count: int, shape: Shape, kit: AttackerKit) -> Tensor:

@@ -32,7 +32,8 @@ from clonecost.errors import SpecError
 from clonecost.networks.pretrained import Start
 from clonecost.oracle import Oracle
 from clonecost.tabular.answer_digits import step_of
-from clonecost.tabular.linear_head import Head, pivoted_rows, solve_head
+from clonecost.tabular.linear_head import pivoted_rows, solve_head
+from clonecost.training.log_ratio_head import Head
 from clonecost.training.recipes import passes_of
 from clonecost.types import ProxyData, ThreatModel, answered
 
@@ -185,8 +186,9 @@ class _Steps:
         if self.attack.fine_tune and not self._exact(rows):
             asked, answers, step = self._bought(rows)
             inputs = part_of(self.pool.inputs, self.places[asked], kit.device)
-            kind = self.oracle.threat.answers
-            return trained_from(self.backbone, inputs, answers, kind, step, kit)
+            return trained_from(
+                self.backbone, inputs, answers, self.oracle.threat.answers, step, kit
+            )
         head = self._head(rows)
         return with_head(self.backbone, head.weight, head.bias).to(kit.device)
 

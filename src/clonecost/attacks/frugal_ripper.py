@@ -33,7 +33,7 @@ class FrugalRipper(Frugal):
         needs="label",
         proxy="changed",
         multi_label=True,
-        by_settings=("clone_epochs", "generators"),
+        by_settings=("clone_epochs", "search_passes", "generators"),
     )
 
     @property

@@ -41,6 +41,12 @@ def clone_epochs(attack: Attack, start: Start = "scratch") -> int | None:
     return found(start)
 
 
+def search_passes(attack: Attack, budget: int) -> int:
+    """Rows that go through trainings of the attack's search, whatever is scored."""
+    found: Callable[[int], int] = _by_settings(attack, "search_passes", lambda budget: 0)
+    return found(budget)
+
+
 def drawn(attack: Attack, budget: int) -> tuple[int, int]:
     """Procedural pictures that the attack makes for a budget, and how many it holds at once."""
     found: Callable[[int], tuple[int, int]] = _by_settings(attack, "drawn", lambda budget: (0, 0))

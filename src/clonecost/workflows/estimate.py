@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from clonecost.attacks import Attack
-from clonecost.audit.attack_traits import clone_epochs, drawn
+from clonecost.audit.attack_traits import clone_epochs, drawn, search_passes
 from clonecost.audit.defaults import Keep
 from clonecost.audit.definition import kept_bytes
 from clonecost.networks.pretrained import Start
@@ -116,6 +116,7 @@ def estimate(
     stops = [stop for stop in milestones if 0 < stop < budget] + [budget]
     epochs = clone_epochs(attack, start)
     passes = (budget if epochs is None else epochs * sum(stops)) + again * budget
+    passes += search_passes(attack, budget)
     made, at_once = drawn(attack, budget)
     trains = attack.declares.takes == "images"
     row = values if trains else 4 * values  # 8-bit pixels; values of a table are float32

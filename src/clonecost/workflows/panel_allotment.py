@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from clonecost.audit.attack_traits import clone_epochs, drawn, queries_per_iteration
+from clonecost.audit.attack_traits import clone_epochs, drawn, queries_per_iteration, search_passes
 from clonecost.config import Spec
 from clonecost.config.audits import milestones_of
 from clonecost.config.panel_entries import PlannedEntry, least_of
@@ -146,6 +146,7 @@ class Allotment:
         student = self.own.student(single) if of_step else None
         start = student.start if student else "scratch"
         passes = (clone_epochs(attack, start) or UNKNOWN_EPOCHS) * (sum(stops) + rows)
+        passes += search_passes(attack, rows)
         if queries_per_iteration(attack):
             passes = OF_A_STREAM * rows
         made, _ = drawn(attack, rows)
