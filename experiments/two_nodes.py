@@ -94,12 +94,14 @@ def measured(wanted: argparse.Namespace) -> dict[str, Any]:
     for job in todo:
         result = job.result()
         if result is not None:
-            card = result.model_dump(mode="json")
+            labelled = result.curve[-1].accuracy
             (clone,) = job.folder.glob("clone.*")
             runs[f"{job.cell.column.name}/{job.cell.row.name}/{job.seed}"] = {
-                "clone": file_digest(clone), "agreement": card["final"]["agreement"]["value"],
-                "queries": card["final"]["queries"], "seconds": card["cost"].get("seconds")
-                if "cost" in card else None,
+                "clone": file_digest(clone),
+                "agreement": result.curve[-1].agreement.value,
+                "accuracy": labelled.value if labelled else None,
+                "queries": result.spent, "lost": result.lost,
+                "seconds": result.seconds,
             }  # fmt: skip
     return {
         "suite": wanted.suite, "nodes": wanted.nodes, "seconds": seconds,
