@@ -130,16 +130,24 @@ def _run(
     todo: "list[Job]", faults: dict[Path, str], write: Callable[[], None], place: Place,
     consent: Container[str], workers: str, folder: Path, store: "RunStore | None",
 ) -> None:  # fmt: skip
-    """Run every job; `write` updates the results' files in the folder after each of them."""
+    """Run every job; `write` updates the results' files in the folder now and then."""
+    from clonecost.suite.seldom import seldom
+
     if not todo:
         errors.print("nothing to run: each cell of the table has the reason", style="yellow")
     command = shlex.join(["clonecost", *sys.argv[1:]])
-    write()  # the runs that finished earlier: the first job may take hours
+    often = seldom(write)
+    often()  # the runs that finished earlier: the first job may take hours
     run = _one_by_one if workers == "1" else partial(_at_once, workers=workers, folder=folder)
-    for job, error in run(todo, command=command, consent=consent, where=place.file, store=store):
-        if error is not None:
-            faults[job.folder] = error.fact
-            errors.print(f"{job.title}: {in_words(error, place)}", style="red", markup=False)
+    try:
+        for job, error in run(
+            todo, command=command, consent=consent, where=place.file, store=store
+        ):
+            if error is not None:
+                faults[job.folder] = error.fact
+                errors.print(f"{job.title}: {in_words(error, place)}", style="red", markup=False)
+            often()
+    finally:
         write()
 
 
