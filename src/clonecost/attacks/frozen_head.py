@@ -169,9 +169,8 @@ class _Steps:
     def _bought(self, rows: int) -> tuple[Tensor, Tensor, float]:
         """Places and answers of the first rows, and the step to which these are rounded."""
         answers = torch.cat(self.answers)[:rows]
-        probs = self.oracle.threat.answers == "probs"
-        step = step_of(answers[answered(answers)]) if probs else 0.0
-        return torch.cat(self.asked)[:rows], answers, step
+        rounded = self.oracle.threat.answers == "probs" and step_of(answers[answered(answers)])
+        return torch.cat(self.asked)[:rows], answers, float(rounded)
 
     def _head(self, rows: int) -> Head:
         if rows not in self.solved:
@@ -186,9 +185,8 @@ class _Steps:
         if self.attack.fine_tune and not self._exact(rows):
             asked, answers, step = self._bought(rows)
             inputs = part_of(self.pool.inputs, self.places[asked], kit.device)
-            return trained_from(
-                self.backbone, inputs, answers, self.oracle.threat.answers, step, kit
-            )
+            kind = self.oracle.threat.answers
+            return trained_from(self.backbone, inputs, answers, kind, step, kit)
         head = self._head(rows)
         return with_head(self.backbone, head.weight, head.bias).to(kit.device)
 
