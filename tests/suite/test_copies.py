@@ -13,12 +13,14 @@ from tests.support.cli_runs import agree, asked, assert_one_sentence, run
 from tests.support.toy_suite import edited
 from tests.support.workbench import TEST_ROWS
 
+from clonecost.persistence import run_store
 from clonecost.suite import read_results
 from clonecost.workers.pool import Ended, Placed
 
 PLACE = "memory://bucket/toy"
 WATCHED = """
 import os
+import time
 import fsspec
 import own
 
@@ -28,6 +30,12 @@ def probs(inputs):
         assert not [name for name in there if name.endswith("ledger.sqlite")], there
     if os.environ.get("OWN_FAILS") and len(inputs) == 10:
         raise ConnectionError("the API went away")
+    if os.environ.get("OWN_LOST") and len(inputs) == 10:
+        made, ends = own.copies[0], time.monotonic() + 20
+        while own.copies[0] < made + 2:  # one that began after all earlier rows
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        raise ConnectionError("the machine is lost")
     return own.probs(inputs)
 """
 
@@ -76,6 +84,30 @@ def test_a_run_that_failed_goes_on_on_another_machine(
     cells = Path(os.environ["CLONECOST_CACHE"]) / "copies"
     (results,) = cells.glob("*/small/results.json")
     assert read_results(results).cell("ours", "mine").seeds == [0]
+
+
+def test_a_machine_that_is_lost_leaves_its_last_copy(
+    words: list[Any], machine: Callable[[str], None], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    machine("a")
+    copies, copy = [0], run_store.RunStore.push_unfinished
+
+    def counted(store: run_store.RunStore, folder: Path) -> None:
+        copy(store, folder)
+        copies[0] += 1
+
+    with monkeypatch.context() as losing:
+        losing.setattr("own.copies", copies, raising=False)
+        losing.setattr(run_store.RunStore, "push_unfinished", counted)
+        losing.setenv("OWN_LOST", "1")
+        losing.setattr(run_store, "EVERY", 0.02)
+        losing.setattr(run_store.RunStore, "push", lambda *_: None)  # in the end: it is lost
+        assert run(*words, "--seed", "0").status == 2
+    machine("b")
+    said = run(*words, "--seed", "0")
+    assert said.status == 0, said.err
+    assert len(asked(tmp_path / "asked")) <= TEST_ROWS + 40 + 20  # no test row twice; a check
 
 
 def test_workers_share_no_disk_and_one_of_them_is_full(

@@ -79,7 +79,7 @@ def audit(
                 "is stopped early, depend on those before it",
                 Advice("leave --workers out, or name attacks of your own"),
             )
-    with copied(store):
+    with copied(store, works=workers == "1"):
         _run(spec, folder, as_json, limits, agreed, keys["victim"], workers=workers, store=store)
 
 

@@ -24,11 +24,15 @@ def place_of(out: str | None) -> tuple[Path | None, RunStore | None]:
 
 
 @contextmanager
-def copied(store: RunStore | None) -> Iterator[None]:
-    """Fetch what lies at the address, and copy this machine's folder there in the end."""
+def copied(store: RunStore | None, *, works: bool) -> Iterator[None]:
+    """Fetch what lies at the address, and copy this machine's folder there in the end.
+
+    Args:
+        works: see `RunStore.held`.
+    """
     if store is None:
         yield
         return
-    with sentences(), store.held():
+    with sentences(), store.held(works=works):
         errors.print(f"working in {store.root}", markup=False, soft_wrap=True)
         yield

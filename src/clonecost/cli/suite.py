@@ -90,7 +90,7 @@ def suite(
         if plan:
             _plan(todo, _place(name))
             return
-        with copied(store):
+        with copied(store, works=False):
             if not render_only:
                 from clonecost.config import checked_consent
 

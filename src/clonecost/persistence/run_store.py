@@ -1,8 +1,9 @@
 """Run folders that lie at an address, such as `s3://bucket/runs`, while no machine works on them.
 
 A machine works in a folder of its own disk, because ledgers are SQLite files that need one. It
-fetches a run before it goes on with it, and copies it back when it ends or fails. What a copy
-holds stands in its file `copy.json`, which is written last: a copy that was cut off is none.
+fetches a run before it goes on with it, and copies it back when it ends or fails, and every
+`EVERY` seconds in between. What a copy holds stands in its file `copy.json`, which is written last:
+a copy that was cut off is none.
 Addresses are those of fsspec; some need a package of their own, `s3fs` for instance.
 """
 
@@ -10,21 +11,26 @@ import hashlib
 import json
 import re
 import shutil
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from clonecost.errors import Advice, RunError, SetKey, SpecError
+from clonecost.errors import Advice, CloneCostError, RunError, SetKey, SpecError
 from clonecost.persistence import run_folder
 from clonecost.persistence.atomic_write import atomic_write
 from clonecost.persistence.disk import cache_root, file_digest
+from clonecost.persistence.sqlite_file import copy_database
 from clonecost.safe_text import first_line
 
 COPY = "copy.json"
+EVERY, SHARE = 300.0, 0.05  # seconds between copies of a run that goes on; of the time, at most
 LEFT_HERE = ("-wal", "-shm", ".lock", ".tmp")  # ends of names that only this machine needs
+PENDING = ".pending"  # of a ledger
 Files = dict[str, str]  # name inside the run folder -> digest
 
 
@@ -99,10 +105,24 @@ class RunStore:
         Raises:
             RunError: the copy cannot be written, or another machine has gone on with the run.
         """
-        if not run_folder.is_run(run):
-            return
+        if run_folder.is_run(run):
+            self._push(run, run)
+
+    def push_unfinished(self, folder: Path) -> None:
+        """Copy the runs in a folder that have not ended, while they go on.
+
+        Raises:
+            RunError: as `push`.
+        """
+        for run in _down_to_runs(folder):
+            if (run / run_folder.LEDGER).is_file() and not (run / run_folder.RESULT).is_file():
+                with self._said("written"), _snapshot(run) as still:
+                    self._push(run, still)
+
+    def _push(self, run: Path, files: Path) -> None:
+        """Make the run's copy hold what lies in the folder `files`."""
         with self._said("written"):
-            place, now = self._place(run), _files(run)
+            place, now = self._place(run), _files(files)
             there = _copied(self._system, f"{place}/{COPY}")
             if there is not None and there != _read(run / COPY):
                 raise RunError(
@@ -117,7 +137,7 @@ class RunStore:
                 self._system.rm_file(f"{place}/{COPY}")
             for name, digest in now.items():
                 if before.get(name) != digest:
-                    self._put(run / name, f"{place}/{name}")
+                    self._put(files / name, f"{place}/{name}")
             for name in before.keys() - now.keys():
                 self._system.rm_file(f"{place}/{name}")
             self._system.makedirs(place, exist_ok=True)
@@ -161,7 +181,7 @@ class RunStore:
 
     @contextmanager
     def run(self, run: Path) -> Iterator[Path]:
-        """This machine's folder of one run, fetched; copied in the end, also after an error.
+        """This machine's folder of one run, fetched; copied on the way and in the end.
 
         Raises:
             RunError: as `fetch` and `push`.
@@ -169,13 +189,17 @@ class RunStore:
         here = self.here(run)
         self.fetch(here)
         try:
-            yield here
+            with self._copying(here):
+                yield here
         finally:
             self.push(here)
 
     @contextmanager
-    def held(self) -> Iterator[Path]:
+    def held(self, *, works: bool) -> Iterator[Path]:
         """This machine's folder, fetched; copied in the end, also after an error or Ctrl-C.
+
+        Args:
+            works: the runs go on in this process, so that it also copies them on the way.
 
         Raises:
             RunError: as `fetch_all` and `push_all`.
@@ -183,9 +207,31 @@ class RunStore:
         self.fetch_all()
         run_folder.make(self.root)
         try:
-            yield self.root
+            with self._copying(self.root) if works else nullcontext():
+                yield self.root
         finally:
             self.push_all()
+
+    @contextmanager
+    def _copying(self, folder: Path) -> Iterator[None]:
+        """Copies what goes on in the folder now and then; a copy that fails comes with the next."""
+        ended = threading.Event()
+
+        def copy() -> None:
+            pause = EVERY
+            while not ended.wait(pause):
+                began = time.monotonic()
+                with suppress(CloneCostError):
+                    self.push_unfinished(folder)
+                pause = max(EVERY, (time.monotonic() - began) / SHARE)
+
+        thread = threading.Thread(target=copy, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     # -- the address -------------------------------------------------------------------------------
 
@@ -240,6 +286,33 @@ def _opened(address: str) -> tuple[Any, str]:
         raise SpecError(
             f"{address} is no address that fsspec knows ({first_line(error)})", SetKey("out")
         ) from error
+
+
+@contextmanager
+def _snapshot(run: Path) -> Iterator[Path]:
+    """A folder with the files of a run that goes on, as a kill at this moment could leave them.
+
+    Checkpoints are copied before the ledger that they are a place in, and kept inputs after it. The
+    pending outcome stays here: it is empty unless the disk is full.
+    """
+    still = Path(mkdtemp(dir=run.parent, prefix=f".{run.name}-"))
+    try:
+        late = {run / run_folder.LEDGER: 1, run / run_folder.INPUTS: 2}
+        for path in sorted(run.rglob("*"), key=lambda path: late.get(path, 0)):
+            copy = still / path.relative_to(run)
+            if path.name.endswith((*LEFT_HERE, PENDING)) or path.is_symlink():
+                continue
+            if not path.is_file():
+                continue
+            copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if path.suffix == ".sqlite":
+                copy_database(path, copy)
+            else:
+                with suppress(FileNotFoundError):  # replaced meanwhile
+                    shutil.copyfile(path, copy)
+        yield still
+    finally:
+        shutil.rmtree(still, ignore_errors=True)
 
 
 def _files(run: Path) -> Files:

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -107,6 +107,17 @@ def open_to_read(path: Path, lock: Path) -> Reading:
         db.close()
         raise
     return db
+
+
+def copy_database(path: Path, copy: Path) -> None:
+    """Copy a database that may be written meanwhile: a state between two of its commits.
+
+    Raises:
+        OSError, sqlite3.Error: it cannot be read, or the copy not be written.
+    """
+    here = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    with closing(here), closing(sqlite3.connect(copy)) as there:
+        here.backup(there)
 
 
 @contextmanager
