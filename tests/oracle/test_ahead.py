@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clonecost.errors import CloneCostError, VictimError
+from clonecost.errors import CloneCostError, LedgerError, VictimError
 from clonecost.oracle import Oracle
 from clonecost.oracle.ahead import OwnRandomness, hashing_threads, leave
 from clonecost.oracle.hash_chain import DIGEST_BYTES, array_digests
@@ -103,6 +103,17 @@ def test_a_kill_at_any_moment_never_counts_too_few_rows(tmp_path: Path) -> None:
             assert left.verify() == []
     with closing(opened(live)) as whole:
         assert whole.totals("attack").paid == 100
+
+
+def test_an_allowance_that_no_run_wrote_is_no_number_or_refused(tmp_path: Path) -> None:
+    for noted in ("many", "-4", "9" * 5_000):
+        with closing(opened(tmp_path)) as ledger:
+            ledger.note(allowed=noted)
+            assert ledger.totals("attack").reserved == 0
+    with closing(opened(tmp_path)) as ledger:
+        ledger.note(allowed=10**12)
+    with pytest.raises(LedgerError, match="no run allows so many rows at once"):
+        opened(tmp_path)
 
 
 def test_a_small_budget_is_charged_batch_by_batch(tmp_path: Path) -> None:
