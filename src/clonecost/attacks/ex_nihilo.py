@@ -30,6 +30,12 @@ class ExNihilo(Frugal):
     # new images; noise, every value by itself, is the control: what are the drawings worth?
     source: Literal["drawings", "noise"] = "drawings"
 
+    # Doubt costs agreement where nothing is known of the data (docs/attacks/ex_nihilo.md)
+    fitness: Literal["entropy", "disagreement", "none"] = "none"
+    parents: Literal["rare", "lacking"] = "lacking"
+    candidates: int = 12  # candidates for each queried row; 1: all candidates are queried
+    round_size: int = 250  # least rows queried between two trainings of the surrogates
+
     declares: ClassVar = Declaration(
         needs="label", multi_label=True, by_settings=("clone_epochs", "search_passes", "drawn")
     )
