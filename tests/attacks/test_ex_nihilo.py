@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from tests.support.recording_oracle import RecordingVictim
@@ -9,7 +10,7 @@ from clonecost.attacks.ex_nihilo import ExNihilo
 from clonecost.audit import run_audit
 from clonecost.types import ThreatModel, Victim
 
-SMALL = ExNihilo(round_size=100, epochs=8, batch_size=32)
+SMALL = ExNihilo(round_size=100, candidates=3, epochs=8, batch_size=32)
 TEST_ROWS = 400
 
 
@@ -43,3 +44,24 @@ def test_noise_replaces_the_drawings_as_a_control() -> None:
         for source in ("drawings", "noise")
     )
     assert smooth < rough / 2
+
+
+def test_rows_of_rare_classes_are_bred(
+    victim: Victim, threat: ThreatModel, make_audit: MakeAudit, tmp_path: Path
+) -> None:
+    def lopsided(inputs: torch.Tensor) -> torch.Tensor:
+        answers = victim(inputs) * torch.tensor([1.0, 1.0, 0.3])
+        return answers / answers.sum(1, keepdim=True)
+
+    def share_of_the_rarest(attack: ExNihilo, name: str) -> float:
+        few = replace(threat, query_budget=400)
+        audit = make_audit(attack, victim=lopsided, proxy=None, threat=few, out=tmp_path / name)
+        histogram = run_audit(audit).traffic.class_histogram
+        return min(histogram) / sum(histogram)
+
+    quick = replace(
+        SMALL, epochs=1, balance=False, candidates=2, scout_passes=1
+    )  # the parents alone
+    any_parents = share_of_the_rarest(replace(quick, parents="rare", children=1.0), "rare")
+    lacking = share_of_the_rarest(replace(quick, children=1.0), "lacking")
+    assert lacking > any_parents + 0.05

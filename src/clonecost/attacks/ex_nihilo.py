@@ -1,4 +1,4 @@
-"""Ex Nihilo: evolves procedural drawings by the uncertainty of two surrogates; clonecost's own.
+"""Ex Nihilo: evolves procedural drawings until all classes have equally many; clonecost's own.
 
 Other data-free attacks train a generator from noise: against the victim (DFME, which spends 29 of
 100 queries on gradients) or against students (DisGUIDE). Here no network makes images: random
@@ -21,7 +21,7 @@ from clonecost.types import Shape
 
 @dataclass(frozen=True, kw_only=True)
 class ExNihilo(Frugal):
-    """Evolves drawings of random shapes, without data; two surrogates select the images to query.
+    """Evolves drawings of random shapes, without data, so that each class gets as many queries.
 
     Example:
         >>> ExNihilo(round_size=500, epochs=20)
