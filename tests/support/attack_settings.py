@@ -22,7 +22,7 @@ SMALL: dict[str, dict[str, object]] = {
     "dual_students": {"batch_size": 32, "latent_dim": 8, "generator_width": 8,
                       "generator_lr": 1e-3, "student_steps": 1},
     "ex_nihilo": {
-        "round_size": 100, "candidates": 3, "epochs": 3, "batch_size": 32, "ensemble": 2,
+        "round_size": 100, "candidates": 6, "epochs": 3, "batch_size": 32, "ensemble": 2,
     },
     "frugal_ripper": {"round_size": 100, "epochs": 4, "batch_size": 32},
     "frozen_head": {"backbone": "tests.support.toy_backbone:encoder"},

@@ -53,7 +53,7 @@ def test_a_student_counts_by_its_start() -> None:
 
 def test_drawings_take_time_and_memory() -> None:
     """Of 2,500 rows: three rounds of 1,000, the first of two candidates each, then of six."""
-    attack, speed = ExNihilo(), Speed(drawing=0.01)
+    attack, speed = ExNihilo(candidates=6, round_size=1_000), Speed(drawing=0.01)
     found = of(attack, budget=2_500, speed=speed)
     assert found.drawing == pytest.approx(0.01 * (2_000 + 6_000 + 6_000))
     assert found.memory - of(Knockoff(), budget=2_500).memory == 6_000 * 64
@@ -64,7 +64,9 @@ def test_drawings_take_time_and_memory() -> None:
     assert found.passes == 40 * 2_500 + of_search
     assert of(attack, budget=2_500, milestones=[500]).passes == 40 * 3_000 + of_search
     assert not of(Knockoff(), speed=speed).drawing
-    assert of(ExNihilo(candidates=1), budget=1, speed=speed).drawing == pytest.approx(10)
+    assert of(
+        ExNihilo(candidates=1, round_size=1_000), budget=1, speed=speed
+    ).drawing == pytest.approx(10)
     threat = ThreatModel(input_shape=(1, 8, 8), num_classes=2, query_budget=9)
     ticks = count()
     drawing, plain = (
