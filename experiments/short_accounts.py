@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 
 import clonecost as cc
 from clonecost.detectors import DETECTORS
@@ -33,7 +34,7 @@ RATE, ROWS, ACCOUNTS, FRESH = 0.01, 20, 400, 400
 def honest_rows(victim: str) -> Stream:
     """All test rows of a victim with its answers; images with their pixels."""
     if victim.endswith("lenet"):
-        inputs = cc.load(victim.split("-")[0], "test").inputs
+        inputs = pad(cc.load(victim.split("-")[0], "test").inputs, (2, 2, 2, 2))  # to 32 x 32
         answers = torch.cat([zoo_victim(victim).answer(as_pixels(p)) for p in inputs.split(500)])
         return stream_of(row_digests(inputs), answers, "probs", inputs)
     rows = cc.load_table(victim.split("-")[0], "test").inputs
