@@ -168,10 +168,10 @@ def fit_binned(
     y, mix = targets(answers.cpu(), scale)
     additive = _least_squares(bins, codes, y)
     left = y - additive[codes + _starts(bins)].sum(1)
-    trees = None
+    boosted = None
     if fit is not None and len(rows) >= FEWEST and float(left.abs().max()) > 1e-9:
-        trees = _boosted(bins.columns(codes).numpy(), left.numpy(), fit, seed)
-    return BinnedModel(bins, additive, trees, mix, scale).to(rows.device)
+        boosted = _boosted(bins.columns(codes).numpy(), left.numpy(), fit, seed)
+    return BinnedModel(bins, additive, boosted, mix, scale).to(rows.device)
 
 
 def targets(answers: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:

@@ -78,7 +78,7 @@ class Estimate:
         if parts and self.victim is None:
             parts.append("the victim's own time is not known")
         how = f" ({', '.join(parts)})" if parts else ""
-        return f"{hours}{how}, {gib(self.memory)} of memory, {gib(self.disk)} on disk"
+        return f"{hours}{how}, {gib(self.memory)} of memory for rows, {gib(self.disk)} on disk"
 
 
 def estimate(
