@@ -1,14 +1,13 @@
 """An audit whose rows are charged ahead, as on a GPU, ends as any other."""
 
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.stopping import stopping
 from tests.support.toys import MakeAudit
-from torch import Tensor
 
 from clonecost.audit import run_audit
 from clonecost.oracle import Oracle
@@ -19,19 +18,6 @@ from clonecost.types import ThreatModel, Victim
 def charging_ahead(*args: Any, **settings: Any) -> Oracle:
     account = settings.get("account", "attack")
     return Oracle(*args, **{**settings, "ahead": account == "attack"})
-
-
-def stopping(victim: Victim, after: int) -> Callable[[Tensor], Tensor]:
-    answered = 0
-
-    def answer(inputs: Tensor) -> Tensor:
-        nonlocal answered
-        if answered >= after:
-            raise KeyboardInterrupt
-        answered += len(inputs)
-        return victim(inputs)
-
-    return answer
 
 
 def test_its_clone_and_its_count_are_the_same_after_a_stop_too(

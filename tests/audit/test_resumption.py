@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.recording_oracle import RecordingVictim
+from tests.support.stopping import stopping
 from tests.support.toys import BUDGET, MakeAudit
 from torch import Tensor, nn
 
@@ -47,20 +47,6 @@ def test_every_difference_is_said_by_its_name(before: dict[str, Any], now: dict[
 @pytest.mark.parametrize("text", ["toy", "[]", "{"])
 def test_what_is_no_identity_has_no_differences(text: str) -> None:
     assert differences(text, '{"seed": 1}') == []
-
-
-def stopping(victim: Victim, after: int) -> Callable[[Tensor], Tensor]:
-    """A victim that stops the run when it has answered this many rows."""
-    answered = 0
-
-    def answer(inputs: Tensor) -> Tensor:
-        nonlocal answered
-        if answered >= after:
-            raise KeyboardInterrupt
-        answered += len(inputs)
-        return victim(inputs)
-
-    return answer
 
 
 def begun(make_audit: MakeAudit, victim: Victim, after: int = 900, **changes: Any) -> None:

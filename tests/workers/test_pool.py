@@ -20,9 +20,12 @@ def note(folder: Path, number: int) -> CloneCostError | None:
     return None
 
 
-def seen(folder: Path) -> Sequence[str]:
+def seen(folder: Path, *, any_gpu: bool = True) -> Sequence[str]:
     folder.mkdir()
-    tasks = [Task(title="", folder=folder, call=partial(note, folder, k)) for k in range(2)]
+    tasks = [
+        Task(title="", folder=folder, call=partial(note, folder, k), any_gpu=any_gpu)
+        for k in range(2)
+    ]
     assert dict(at_once(tasks, pool_of("2"))) == {0: None, 1: None}
     return sorted(path.read_text() for path in folder.iterdir())
 
@@ -33,6 +36,7 @@ def test_each_process_sees_a_gpu_of_its_own(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-5f,7")
     assert visible_gpus() == ["3", "GPU-5f", "7"]
     assert seen(tmp_path / "three") == ["3", "GPU-5f"]
+    assert seen(tmp_path / "numbered", any_gpu=False) == ["3, GPU-5f,7"] * 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     assert seen(tmp_path / "one") == ["3", "3"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

@@ -68,9 +68,9 @@ class TramerAdaptiveRetrain:
 
     def run(self, oracle: Oracle, kit: AttackerKit) -> Iterator[Clone]:
         features = table_of(oracle.threat)
-        pool = _Pool(oracle, kit, lambda *bought: self._train(features, *bought))
+        pool = _Pool(oracle, kit, features, lambda *bought: self._train(features, *bought))
         strategies = {"uniform": _uniform, "line_search": _line_search, "adaptive": _adaptive}
-        yield from strategies[self.strategy](self, pool, features)
+        yield from strategies[self.strategy](self, pool)
 
     def _train(
         self, features: tuple[Feature, ...], kit: AttackerKit, rows: Tensor, answers: Tensor
@@ -86,11 +86,10 @@ class _Pool:
     """The rows bought so far and their answers, and where the next rows are drawn."""
 
     def __init__(
-        self, oracle: Oracle, kit: AttackerKit,
+        self, oracle: Oracle, kit: AttackerKit, features: tuple[Feature, ...],
         train: Callable[[AttackerKit, Tensor, Tensor], nn.Module],
     ) -> None:  # fmt: skip
-        self.oracle, self.kit, self.train = oracle, kit, train
-        self.features = table_of(oracle.threat)
+        self.oracle, self.kit, self.features, self.train = oracle, kit, features, train
         self.rows: list[Tensor] = []
         self.answers: list[Tensor] = []
         self.clone = DeferredClone(self._clone)
@@ -127,16 +126,13 @@ class _Pool:
         return rows
 
 
-def _uniform(
-    attack: TramerAdaptiveRetrain, pool: _Pool, features: tuple[Feature, ...]
-) -> Iterator[Clone]:
+def _uniform(attack: TramerAdaptiveRetrain, pool: _Pool) -> Iterator[Clone]:
     while True:
         yield from pool.buy_drawn(DRAWN)
 
 
-def _line_search(
-    attack: TramerAdaptiveRetrain, pool: _Pool, features: tuple[Feature, ...]
-) -> Iterator[Clone]:
+def _line_search(attack: TramerAdaptiveRetrain, pool: _Pool) -> Iterator[Clone]:
+    features = pool.features
     scale = Extraction(features)
     while True:
         labels = (yield from pool.buy_drawn(DRAWN)).argmax(1)
@@ -152,16 +148,14 @@ def _line_search(
                 a, b = torch.where(same, middle, a), torch.where(same, b, middle)
 
 
-def _adaptive(
-    attack: TramerAdaptiveRetrain, pool: _Pool, features: tuple[Feature, ...]
-) -> Iterator[Clone]:
+def _adaptive(attack: TramerAdaptiveRetrain, pool: _Pool) -> Iterator[Clone]:
     kit = pool.kit
     size = max(1, kit.horizon // attack.rounds)
     near = round(attack.boundary * size)
     yield from pool.buy_drawn(size)
     for number in count_from(2):
         clone = pool.train(kit.branch(-number), torch.cat(pool.rows), torch.cat(pool.answers))
-        rows = _on_boundary(features, clone, pool.draw(8 * size), near, kit.rng)
+        rows = _on_boundary(pool.features, clone, pool.draw(8 * size), near, kit.rng)
         yield from pool.buy(torch.cat([rows, pool.draw(size - near)]))
 
 

@@ -81,23 +81,33 @@ class RunStore:
             if there is None or there == _read(run / COPY):
                 return
             part = Path(mkdtemp(dir=_made(run.parent), prefix=f".{run.name}-"))
-            for name, digest in there.items():
-                if not run_folder.is_inside(part, name):
-                    raise RunError(f"{place} names a file outside its folder", SetKey("out"))
-                (part / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                self._system.get_file(f"{place}/{name}", str(part / name))
-                (part / name).chmod(0o600)
-                if file_digest(part / name) != digest:
-                    raise RunError(
-                        f"{name} in {self._shown(run)} is damaged: its digest is another one",
-                        Advice("restore it, or name another place"), SetKey("out"),
-                    )  # fmt: skip
-            atomic_write(part / COPY, _text(there))
+            try:
+                self._get(run, there, part)
+            except BaseException:
+                shutil.rmtree(part, ignore_errors=True)
+                raise
             if run_folder.is_run(run):
                 run.rename(_free(self.root.with_name(f"{self.root.name}-set-aside"), run.name))
             elif run.exists():
                 shutil.rmtree(run)
             part.rename(run)
+
+    def _get(self, run: Path, files: Files, into: Path) -> None:
+        """Get the files of a run's copy, and compare their digests."""
+        place = self._place(run)
+        for name, digest in files.items():
+            path = into / name
+            if not run_folder.is_inside(into, name):
+                raise RunError(f"{place} names a file outside its folder", SetKey("out"))
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._system.get_file(f"{place}/{name}", str(path))
+            path.chmod(0o600)
+            if file_digest(path) != digest:
+                raise RunError(
+                    f"{name} in {self._shown(run)} is damaged: its digest is another one",
+                    Advice("restore it, or name another place"), SetKey("out"),
+                )  # fmt: skip
+        atomic_write(into / COPY, _text(files))
 
     def push(self, run: Path) -> None:
         """Copy the run folder to the address: the files that changed since the last copy.

@@ -25,6 +25,7 @@ class Task:
         folder: of the run; its result is there in the end.
         call: runs it, or goes on with it, and returns why it failed, or None; picklable.
         at_home: it needs the caller's current folder, on whatever machine it runs.
+        any_gpu: it takes whatever GPU is first; else it names one by its number.
         cpus, gpus: what it takes of a machine, parts of one included; for Ray and SLURM.
 
     Example:
@@ -36,6 +37,7 @@ class Task:
     folder: Path
     call: Callable[[], CloneCostError | None]
     at_home: bool = True
+    any_gpu: bool = True
     cpus: float = 1.0
     gpus: float = 0.0
 
@@ -56,12 +58,14 @@ class Pool(Protocol):
 def in_processes(workers: int, tasks: Placed, beat: Callable[[], object]) -> Iterator[Ended]:
     """A `Pool` of processes of this machine; when one is killed, all of them end.
 
-    Each process sees one GPU, the next one of those of this process, if there are any.
+    Each process sees one GPU, the next one of those of this process, if there are any and no task
+    names one by its number.
     """
     spawn, at_most = get_context("spawn"), min(workers, len(tasks))
+    gpus = visible_gpus() if all(task.any_gpu for _, task in tasks) else []
     numbers = spawn.Value("i", 0)
     with ProcessPoolExecutor(
-        at_most, spawn, initializer=_take_gpu, initargs=(numbers, visible_gpus())
+        at_most, spawn, initializer=_take_gpu, initargs=(numbers, gpus)
     ) as pool:
         running: dict[Future[CloneCostError | None], int] = {
             pool.submit(task.call): place for place, task in tasks

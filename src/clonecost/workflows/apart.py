@@ -142,7 +142,7 @@ def _task(one: Single, command: str, consent: Container[str], store: RunStore | 
     )  # fmt: skip
     return Task(
         title=one.title, folder=one.folder, call=call, at_home=store is None,
-        cpus=one.spec.cpus, gpus=one.spec.gpus,
+        any_gpu=":" not in one.spec.device, cpus=one.spec.cpus, gpus=one.spec.gpus,
     )  # fmt: skip
 
 

@@ -205,11 +205,9 @@ def in_words(found: Sequence[Estimate], runs: int) -> Iterator[tuple[str, str]]:
             yield "shorter by", "a smaller student, fewer epochs, or a smaller budget"
     if runs > 1 and found:
         total = sum(one.seconds for one in found) * runs / len(found)
-        more = "at least" if any(one.victim is None or one.at_least for one in found) else "about"
-        yield (
-            "all runs",
-            f"{runs} runs, " + (f"{more} {duration(total)}" if total else "time not known"),
-        )
+        partly = any(one.victim is None or one.at_least for one in found)
+        takes = f"{'at least' if partly else 'about'} {duration(total)}"
+        yield "all runs", f"{runs} runs, {takes if total else 'time not known'}"
 
 
 def is_free(victim: LoadedVictim, spec: Spec) -> bool:

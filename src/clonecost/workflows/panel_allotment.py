@@ -44,6 +44,7 @@ class Allotment:
 
     @property
     def classes(self) -> int:
+        """Classes of the victim."""
         return self.own.shared.threat.num_classes
 
     def of(
@@ -115,6 +116,7 @@ class Allotment:
         return not one.missing and not (self.watch and self.watch.refusal(one))
 
     def evaluation(self) -> int:
+        """Rows on which the clones are scored."""
         return evaluation_rows(self.spec, self.own.shared.threat, len(self.own.shared.test))
 
     def evaluation_to_pay(self) -> int:
@@ -129,6 +131,7 @@ class Allotment:
         return 60 * self.spec.minutes - (self.clock() - self.began)
 
     def took(self) -> None:
+        """Note in the book how long the panel has gone on."""
         self.book.took(self.clock() - self.began)
 
     def seconds(self, place: int, rows: int) -> float:
@@ -153,6 +156,7 @@ class Allotment:
         return passes * of_step + made * (self.speed.drawing or 0.0) + asked
 
     def spec_of(self, place: int, rows: int) -> Spec:
+        """The spec of an entry's own audit, with what the fingerprint tells it."""
         one = self.planned[place]
         single = one.spec.model_copy(update={"budget": rows})
         if self.spec.student is None:
