@@ -134,6 +134,7 @@ def test_a_damaged_or_hostile_copy_is_refused(at: At) -> None:
     memory.pipe_file(f"/bucket/runs/{COPY}", json.dumps({"files": {"../x": ""}}).encode())
     with pytest.raises(RunError, match="names a file outside its folder"):
         second.fetch(second.root)
+    assert not list(second.root.parent.glob(".*"))  # what was got of it
     assert not second.root.exists()
 
 
