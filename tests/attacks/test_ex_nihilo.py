@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from tests.support.recording_oracle import RecordingVictim
@@ -44,24 +43,3 @@ def test_noise_replaces_the_drawings_as_a_control() -> None:
         for source in ("drawings", "noise")
     )
     assert smooth < rough / 2
-
-
-def test_rows_of_rare_classes_are_bred(
-    victim: Victim, threat: ThreatModel, make_audit: MakeAudit, tmp_path: Path
-) -> None:
-    def lopsided(inputs: torch.Tensor) -> torch.Tensor:
-        answers = victim(inputs) * torch.tensor([1.0, 1.0, 0.3])
-        return answers / answers.sum(1, keepdim=True)
-
-    def share_of_the_rarest(attack: ExNihilo, name: str) -> float:
-        few = replace(threat, query_budget=400)
-        audit = make_audit(attack, victim=lopsided, proxy=None, threat=few, out=tmp_path / name)
-        histogram = run_audit(audit).traffic.class_histogram
-        return min(histogram) / sum(histogram)
-
-    quick = replace(
-        SMALL, epochs=1, balance=False, candidates=2, scout_passes=1
-    )  # the parents alone
-    any_parents = share_of_the_rarest(replace(quick, parents="rare", children=1.0), "rare")
-    lacking = share_of_the_rarest(replace(quick, children=1.0), "lacking")
-    assert lacking > any_parents + 0.05

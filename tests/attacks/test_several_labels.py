@@ -83,7 +83,7 @@ def test_a_setting_that_needs_one_class_is_named(
 
 def test_decisions_on_labels_and_not_the_surest_of_them_are_learnt() -> None:
     """Rows of a rare decision are drawn more often, whatever else is decided on them."""
-    from clonecost.query_synthesis.breeding import rarity
+    from clonecost.attacks._frugal import rarity
 
     chances = torch.tensor([[0.9, 0.9], [0.9, 0.9], [0.9, 0.9], [0.9, 0.1]])
     weights = rarity(paired(chances), several=True)

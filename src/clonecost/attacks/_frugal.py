@@ -1,9 +1,8 @@
 """The evolution that Frugal Ripper and Ex Nihilo share: surrogates select, the victim labels.
 
     1. candidates    new ones: varied images of the attack's own source;
-                     children: crossings of two bought rows (`parents`)
-    2. fitness       of m, the mean answer of the surrogates S_1, S_2, ...: its entropy,
-                     what divides them, or a random number                            no query
+                     children: crossings of two bought rows, the victim's classes equally often
+    2. fitness       entropy of m = (S_1(x) + S_2(x)) / 2 for two surrogates S_1, S_2   no query
     3. selection     the fittest of each class of m, more in classes that lack rows
     4. y = T(x)      for the selected images, the next parents                   one query a row
     5. surrogates    some steps of min KL(y || S_i(x)) on all rows so far
@@ -30,17 +29,19 @@ from clonecost.attacks.base import (
     name_of_attack,
 )
 from clonecost.errors import ChooseFrom, SpecError
+from clonecost.networks.per_label import decisions
 from clonecost.networks.pretrained import Start
 from clonecost.networks.soft_vote import SoftVote
 from clonecost.oracle import Oracle
 from clonecost.query_synthesis.active_selection import rows_at_once
-from clonecost.query_synthesis.breeding import any_pairs, lacks, pairs_for_lacking_classes
 from clonecost.query_synthesis.image_mutation import children, keys_of, unseen, views
 from clonecost.query_synthesis.surrogate import Surrogate
 from clonecost.training.distill import Recipe, distill
 from clonecost.training.losses import entropy
 from clonecost.training.replay_buffer import Replay
 from clonecost.types import Shape, as_bytes, as_pixels
+
+LEAST = 0.02  # least share of a round's rows for every class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +52,9 @@ class Frugal(ABC):
     candidates: int = 6  # candidates for each queried row; 1: all candidates are queried
     # score of a candidate: entropy of the surrogates' mean, Jensen-Shannon divergence, or none
     fitness: Literal["entropy", "disagreement", "none"] = "entropy"
-    # of children: all classes equally often; or classes that lack rows, of which rows that the
-    # victim is sure of, and half of the pairs from one class
-    parents: Literal["rare", "lacking"] = "rare"
     balance: bool = True  # select class by class, by the surrogates' prediction
     round_size: int = 1000  # least rows queried between two trainings of the surrogates
     growth: float = 0.04  # the same as a share of the bought rows; the greater of both holds
-    scouts: int = 2  # surrogates that select
     scout_passes: float = 12.0  # mean number of times that a surrogate is trained on a row
     scout_lr: float = 1e-3  # learning rate of the surrogates
     batch_size: int = 128  # rows of a training batch of the surrogates
@@ -66,7 +63,7 @@ class Frugal(ABC):
 
     def __post_init__(self) -> None:
         at_least(0, self, "children", "growth", "scout_passes", "scout_lr")
-        at_least(1, self, "candidates", "round_size", "scouts", "epochs", "ensemble")
+        at_least(1, self, "candidates", "round_size", "epochs", "ensemble")
         at_least(2, self, "batch_size")  # batch norm
         at_most(1, self, "children")
 
@@ -78,21 +75,24 @@ class Frugal(ABC):
         return self.epochs * self.ensemble
 
     def search_passes(self, budget: int) -> int:
-        """All surrogates learn between the rounds."""
+        """Both surrogates learn between the rounds."""
         *before_last, _ = self.rounds(budget)
-        return sum(self.scouts * int(self.scout_passes * size) for size in before_last)
+        return sum(2 * int(self.scout_passes * size) for size in before_last)
 
     def rounds(self, budget: int) -> list[int]:
         """Rows selected in each; the last one does not depend on how many of it are bought."""
         found: list[int] = []
         while sum(found) < max(1, budget):
-            found.append(max(self.round_size, int(self.growth * sum(found))))
+            found.append(self._round(sum(found)))
         return found
+
+    def _round(self, bought: int) -> int:
+        return max(self.round_size, int(self.growth * bought))
 
     def plan(self, budget: int) -> str:
         of_each = f"the {self.ensemble} students of " if self.ensemble > 1 else ""
         return (
-            f"queries {budget:,} images, selected by surrogates from "
+            f"queries {budget:,} images, selected by two surrogates from "
             f"{budget * self.candidates:,}, then trains {of_each}each scored clone for "
             f"{self.epochs} epochs"
         )
@@ -107,7 +107,7 @@ class Frugal(ABC):
         selecting = replace(self, balance=False) if several else self  # a row has no one class
         surrogates = [
             Surrogate(kit.new_student(), lr=self.scout_lr, batch_size=self.batch_size, rng=kit.rng)
-            for _ in range(self.scouts)
+            for _ in range(2)
         ]
         classes, shape = oracle.threat.num_classes, oracle.threat.input_shape
         bought = Replay(oracle.threat.query_budget, shape, classes, kit.device)
@@ -117,7 +117,7 @@ class Frugal(ABC):
             return self._clone(bought.images[:rows], bought.answers[:rows], kit)
 
         for _ in kit.loop(lambda _: oracle.remaining > 0, surrogates=surrogates, bought=bought):
-            size = max(self.round_size, int(self.growth * len(bought)))
+            size = self._round(len(bought))
             keys = torch.cat([keys, keys_of(bought.images[len(keys) :])])
             candidates = self._candidates(size, bought, keys, kit, several=several)
             selected = candidates[
@@ -149,16 +149,14 @@ class Frugal(ABC):
             made.append(as_bytes(views(fresh, fresh.roll(1, 0), kit.rng)))
         # outlines of the newest pictures cut the children: none are made for that alone
         newest = made[-1] if made else as_bytes(self.new(_chunks(count, shape)[0], shape, kit))
-        if descended and self.parents == "lacking" and not several:
-            first, second = pairs_for_lacking_classes(answers, descended, size, kit.rng)
-        elif descended:
-            first, second = any_pairs(answers, descended, kit.rng, several=several)
-        done = 0
+        weights = rarity(answers, several=several)
         for n in _chunks(descended, shape):
-            one, two = (as_pixels(images[row[done : done + n]]) for row in (first, second))
+            first, second = (
+                as_pixels(images[torch.multinomial(weights, n, True, generator=kit.rng)])
+                for _ in range(2)
+            )
             cut = torch.randint(len(newest), (n,), generator=kit.rng, device=kit.device)
-            made.append(as_bytes(children(one, two, as_pixels(newest[cut]), kit.rng)))
-            done += n
+            made.append(as_bytes(children(first, second, as_pixels(newest[cut]), kit.rng)))
         candidates = torch.cat(made)
         fresh = candidates[unseen(keys_of(candidates), asked)]  # no row is paid for twice
         return fresh if len(fresh) >= size else candidates
@@ -171,19 +169,20 @@ class Frugal(ABC):
         shuffled = torch.randperm(len(candidates), generator=kit.rng, device=kit.device)
         if not len(answers) or self.candidates == 1:
             return shuffled[:size]
-        guesses = torch.stack([surrogate.answers(candidates) for surrogate in surrogates])
-        mean = guesses.mean(0)
+        one, two = (surrogate.answers(candidates) for surrogate in surrogates)
+        mean = (one + two) / 2
         fitness = torch.rand(len(candidates), generator=kit.rng, device=kit.device)
         if self.fitness == "entropy":
             fitness = entropy(mean)
         elif self.fitness == "disagreement":  # Jensen-Shannon
-            fitness = entropy(mean) - entropy(guesses).mean(0)
+            fitness = entropy(mean) - (entropy(one) + entropy(two)) / 2
         if not self.balance:
             return fitness.topk(size).indices[torch.argsort(shuffled[:size])]
         # every class gets the rows that it lacks, the fittest of the class first
         classes = answers.shape[1]
-        wanted = lacks(answers, size)
-        quota = wanted / wanted.sum() * size
+        sizes = answers.argmax(1).bincount(minlength=classes)
+        lacks = ((len(answers) + size) / classes - sizes).clamp_min(LEAST * size)
+        quota = lacks / lacks.sum() * size
         order = fitness.argsort(descending=True)
         guess = mean.argmax(1)[order]
         one_hot = nn.functional.one_hot(guess, classes)
@@ -200,6 +199,20 @@ class Frugal(ABC):
                 rng=kit.rng, progress=kit.progress, loop=kit.loop,
             )  # fmt: skip
         return SoftVote(students) if len(students) > 1 else students[0]
+
+
+def rarity(answers: Tensor, *, several: bool) -> Tensor:
+    """(n, K) answers -> (n,) weights: 1 / (rows of the class); their sum over several labels.
+
+    Example:
+        >>> rarity(torch.eye(2)[[0, 0, 1]], several=False)
+        tensor([0.5000, 0.5000, 1.0000])
+    """
+    if several:
+        made = decisions(answers, several=True).float()
+        return made @ made.sum(0).clamp_min(1).reciprocal()
+    labels = answers.argmax(1)
+    return labels.bincount(minlength=answers.shape[1]).reciprocal()[labels]
 
 
 def _chunks(count: int, shape: Shape) -> list[int]:

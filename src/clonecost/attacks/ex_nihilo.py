@@ -1,4 +1,4 @@
-"""Ex Nihilo: evolves procedural drawings until all classes have equally many; clonecost's own.
+"""Ex Nihilo: evolves procedural drawings by the uncertainty of two surrogates; clonecost's own.
 
 Other data-free attacks train a generator from noise: against the victim (DFME, which spends 29 of
 100 queries on gradients) or against students (DisGUIDE). Here no network makes images: random
@@ -21,7 +21,7 @@ from clonecost.types import Shape
 
 @dataclass(frozen=True, kw_only=True)
 class ExNihilo(Frugal):
-    """Evolves drawings of random shapes, without data, so that each class gets as many queries.
+    """Evolves drawings of random shapes, without data; two surrogates select the images to query.
 
     Example:
         >>> ExNihilo(round_size=500, epochs=20)
@@ -29,12 +29,6 @@ class ExNihilo(Frugal):
 
     # new images; noise, every value by itself, is the control: what are the drawings worth?
     source: Literal["drawings", "noise"] = "drawings"
-
-    # Doubt costs agreement where nothing is known of the data (docs/attacks/ex_nihilo.md)
-    fitness: Literal["entropy", "disagreement", "none"] = "none"
-    parents: Literal["rare", "lacking"] = "lacking"
-    candidates: int = 12  # candidates for each queried row; 1: all candidates are queried
-    round_size: int = 250  # least rows queried between two trainings of the surrogates
 
     declares: ClassVar = Declaration(
         needs="label", multi_label=True, by_settings=("clone_epochs", "search_passes", "drawn")

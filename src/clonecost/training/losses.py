@@ -170,4 +170,4 @@ def logit_l1(logits: Tensor, recovered: Tensor) -> Tensor:
 
 def entropy(answers: Tensor) -> Tensor:
     """-sum_k p_k log p_k of each row, in nats."""
-    return -torch.special.xlogy(answers, answers).sum(-1)
+    return -torch.special.xlogy(answers, answers).sum(1)
