@@ -13,7 +13,7 @@ the rows of `BATCHES` batches too high, and of a hundredth of the budget.
 
 Rows are digested by the thread that asks, with others beside it, at a moment when the GPU has work.
 A thread that hashes beside one that launches kernels would get the interpreter's lock once in 5 ms
-and make a tenth of the rows a second (docs/speed.md).
+and make some hundred rows a second (docs/speed.md).
 """
 
 from collections import deque
